@@ -1,0 +1,4 @@
+//! What changed, and why.
+
+pub mod commit;
+pub mod owner;

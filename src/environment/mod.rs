@@ -1,0 +1,4 @@
+//! The pointer log of an environment.
+
+pub mod entry;
+pub mod target;

@@ -1,0 +1,224 @@
+//! How every failure explains itself: what failed and on what, why, what to do, and a stable code.
+//!
+//! A room returns its own error enum where its callers branch on the error, and a [`Failure`] where they only pass it on.
+//! Whatever leaves a command is a [`Failure`].
+
+use std::fmt;
+
+/// The exit codes that the interface promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// Done, nothing to do, or (in automation) held or superseded.
+    Done,
+    /// The project's own command failed (install, build, script, health) with nothing decided.
+    CommandFailed,
+    /// Usage or configuration.
+    Usage,
+    /// Input refused; nothing changed.
+    Refused,
+    /// Someone else changed what this `promote` or `rollback` was asked about.
+    Overtaken,
+    /// Refused by a remote: permission or policy.
+    RemoteRefused,
+    /// Integrity violation: a person must look.
+    Integrity,
+    /// Temporary: run again.
+    Temporary,
+    /// SIGINT arrived.
+    Interrupted,
+    /// SIGTERM arrived.
+    Terminated,
+}
+
+impl Exit {
+    /// The number that the process exits with.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::CommandFailed => 1,
+            Exit::Usage => 2,
+            Exit::Refused => 3,
+            Exit::Overtaken => 4,
+            Exit::RemoteRefused => 5,
+            Exit::Integrity => 6,
+            Exit::Temporary => 75,
+            Exit::Interrupted => 130,
+            Exit::Terminated => 143,
+        }
+    }
+}
+
+/// Where in a file a failure lies: lines and columns count from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The path as a person would type it.
+    pub file: String,
+    /// Line and column, where they are known.
+    pub position: Option<(usize, usize)>,
+}
+
+impl Place {
+    /// A place that is a whole file.
+    pub fn file(file: impl Into<String>) -> Place {
+        Place {
+            file: file.into(),
+            position: None,
+        }
+    }
+
+    /// A place in a file; `line` and `column` count from 1.
+    pub fn at(file: impl Into<String>, line: usize, column: usize) -> Place {
+        Place {
+            file: file.into(),
+            position: Some((line, column)),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position {
+            Some((line, column)) => write!(formatter, "{}:{line}:{column}", self.file),
+            None => formatter.write_str(&self.file),
+        }
+    }
+}
+
+/// What went wrong, in the four parts that a person at 3 a.m. needs.
+///
+/// `Display` gives `what` alone; `report/failure.rs` renders the whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
+    code: &'static str,
+    exit: Exit,
+    what: String,
+    place: Option<Place>,
+    causes: Vec<String>,
+    hint: Option<String>,
+    also: Vec<Failure>,
+}
+
+impl Failure {
+    /// A failure with a stable `room::code`, the exit code it leads to, and a lowercase sentence that names what failed and on what.
+    pub fn new(exit: Exit, code: &'static str, what: impl Into<String>) -> Failure {
+        Failure(Box::new(Parts {
+            code,
+            exit,
+            what: what.into(),
+            place: None,
+            causes: Vec::new(),
+            hint: None,
+            also: Vec::new(),
+        }))
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds why it happened; called again, the reason behind the reason.
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Failure {
+        self.0.causes.push(cause.to_string());
+        self
+    }
+
+    /// Adds where it lies.
+    #[must_use]
+    pub fn place(mut self, place: Place) -> Failure {
+        self.0.place = Some(place);
+        self
+    }
+
+    /// One failure for several found at once; the first speaks for all. `None` when there is none.
+    #[must_use]
+    pub fn all(failures: Vec<Failure>) -> Option<Failure> {
+        let mut failures = failures.into_iter();
+        let mut first = failures.next()?;
+        first.0.also.extend(failures);
+        Some(first)
+    }
+
+    /// The stable code, `room::name`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// The exit code it leads to; of several, the first one's.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        self.0.exit
+    }
+
+    /// What failed and on what.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.0.what
+    }
+
+    /// Where, if in a file.
+    #[must_use]
+    pub fn where_in(&self) -> Option<&Place> {
+        self.0.place.as_ref()
+    }
+
+    /// Why, outermost first.
+    #[must_use]
+    pub fn causes(&self) -> &[String] {
+        &self.0.causes
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn advice(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// This failure and those found beside it.
+    pub fn each(&self) -> impl Iterator<Item = &Failure> {
+        std::iter::once(self).chain(self.0.also.iter())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Untrusted text made safe to print: control characters escaped, cut after 80 characters.
+///
+/// ```
+/// use pkgs_action::explain::quoted;
+/// assert_eq!(quoted("a\u{1b}[2J"), r#""a\u{1b}[2J""#);
+/// ```
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let shown: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(|character| {
+            if character.is_control() || character == '"' {
+                character.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![character]
+            }
+        })
+        .collect();
+    if text.chars().count() > LONGEST {
+        format!("\"{shown}…\"")
+    } else {
+        format!("\"{shown}\"")
+    }
+}

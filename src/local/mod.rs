@@ -1,0 +1,9 @@
+//! The disk and child processes: synchronous.
+
+pub mod archive;
+pub mod files;
+pub mod git;
+pub mod host;
+pub mod process;
+pub mod push;
+pub mod runner;

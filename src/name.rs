@@ -1,0 +1,554 @@
+//! Names, checked where they are made: whoever holds one may put it into a path, a ref, a key or a log line.
+//!
+//! Every name has `parse`, which refuses anything outside its grammar and never repairs.
+
+use std::fmt;
+
+use crate::explain::{Exit, Failure, quoted};
+
+/// Declares a checked string: construction through `parse` only, ordering and display by its text.
+macro_rules! checked_string {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+fn refused(code: &'static str, kind: &str, text: &str, rule: &str) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        code,
+        format!("{} is not a {kind}: {rule}", quoted(text)),
+    )
+}
+
+checked_string! {
+    /// An npm package name: `name` or `@scope/name`.
+    ///
+    /// Stricter than npm's own check for new names: each part starts with a lowercase letter or digit and consists of
+    /// `a-z 0-9 . _ -`, without `..` and without a final `.`, so that it is safe in a git ref and a path; at most 214 characters.
+    ///
+    /// ```
+    /// use pkgs_action::name::PackageName;
+    /// assert_eq!(PackageName::parse("@org/koa-kkl").unwrap().without_scope(), "koa-kkl");
+    /// for bad in ["", "../x", "@../a", "A", "a..b", "a.", "-rf", "node_modules", "a b", "@s/", "a/b"] {
+    ///     assert!(PackageName::parse(bad).is_err(), "{bad}");
+    /// }
+    /// ```
+    PackageName
+}
+
+impl PackageName {
+    /// Checks a name.
+    pub fn parse(text: &str) -> Result<PackageName, Failure> {
+        const LONGEST: usize = 214;
+        let refuse = |rule: &str| Err(refused("name::package", "package name", text, rule));
+        if text.len() > LONGEST {
+            return refuse("it is longer than 214 characters");
+        }
+        if text == "node_modules" || text == "favicon.ico" {
+            return refuse("npm reserves it");
+        }
+        let parts: Vec<&str> = match text.strip_prefix('@') {
+            Some(scoped) => scoped.splitn(2, '/').collect(),
+            None => vec![text],
+        };
+        if text.starts_with('@') && parts.len() != 2 {
+            return refuse("a scope is followed by / and a name");
+        }
+        for part in parts {
+            if !part.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+            {
+                return refuse("each part starts with a lowercase letter or a digit");
+            }
+            if !part.chars().all(|character| {
+                character.is_ascii_lowercase()
+                    || character.is_ascii_digit()
+                    || "._-".contains(character)
+            }) {
+                return refuse("only a-z, 0-9, '.', '_' and '-' may occur");
+            }
+            if part.contains("..") || part.ends_with('.') {
+                return refuse("'..' and a final '.' cannot be in a git tag");
+            }
+        }
+        Ok(PackageName(text.to_owned()))
+    }
+
+    /// The name without its scope: what file names are made of.
+    #[must_use]
+    pub fn without_scope(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// The scope with its `@`, if there is one.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.0.split_once('/').map(|(scope, _)| scope)
+    }
+
+    /// The name as npm spells it in file names: `@org/a` → `org-a`.
+    #[must_use]
+    pub fn as_file_name(&self) -> String {
+        self.0.trim_start_matches('@').replace('/', "-")
+    }
+}
+
+checked_string! {
+    /// An environment: `a-z 0-9 -`, starting with a letter, at most 40 characters.
+    EnvironmentName
+}
+
+impl EnvironmentName {
+    /// Checks a name.
+    pub fn parse(text: &str) -> Result<EnvironmentName, Failure> {
+        let good = text.starts_with(|first: char| first.is_ascii_lowercase())
+            && text.len() <= 40
+            && text.chars().all(|character| {
+                character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-'
+            });
+        if !good || text == "any" {
+            return Err(Failure::new(Exit::Usage, "name::environment", format!("{} is not an environment name", quoted(text)))
+                .hint("use lowercase letters, digits and '-', for example stable, sit, pre or prod; 'any' is reserved"));
+        }
+        Ok(EnvironmentName(text.to_owned()))
+    }
+}
+
+checked_string! {
+    /// A git tag name, without `refs/tags/`. Follows git-check-ref-format(1), and may not look like an option.
+    TagName
+}
+
+impl TagName {
+    /// Checks a name.
+    pub fn parse(text: &str) -> Result<TagName, Failure> {
+        let refuse = |rule: &str| Err(refused("name::tag", "tag name", text, rule));
+        if text.is_empty() || text.len() > 400 {
+            return refuse("it is empty or too long");
+        }
+        if text.starts_with('-')
+            || text.starts_with('/')
+            || text.ends_with('/')
+            || text.ends_with('.')
+            || text == "@"
+        {
+            return refuse("git does not allow it at the start or the end");
+        }
+        if text
+            .chars()
+            .any(|character| character.is_control() || " ~^:?*[\\\u{7f}".contains(character))
+        {
+            return refuse("git does not allow one of its characters");
+        }
+        if text.contains("..")
+            || text.contains("//")
+            || text.contains("@{")
+            || text
+                .split('/')
+                .any(|part| part.starts_with('.') || part.ends_with(".lock"))
+        {
+            return refuse(
+                "git does not allow '..', '//', '@{', a part that starts with '.' or ends with '.lock'",
+            );
+        }
+        Ok(TagName(text.to_owned()))
+    }
+
+    /// The full name of its ref.
+    #[must_use]
+    pub fn as_ref_name(&self) -> String {
+        format!("refs/tags/{}", self.0)
+    }
+}
+
+checked_string! {
+    /// The full id of a git commit: 40 lowercase hexadecimal digits.
+    CommitId
+}
+
+impl CommitId {
+    /// Checks an id.
+    pub fn parse(text: &str) -> Result<CommitId, Failure> {
+        if !is_lower_hex(text, 40) {
+            return Err(refused(
+                "name::commit",
+                "commit id",
+                text,
+                "it has 40 lowercase hexadecimal digits",
+            ));
+        }
+        Ok(CommitId(text.to_owned()))
+    }
+
+    /// The first 7 digits, for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..7]
+    }
+}
+
+checked_string! {
+    /// The id of a release: `<yyyymmdd of its commit, UTC>-<first 12 digits of its commit>`.
+    ReleaseId
+}
+
+impl ReleaseId {
+    /// Checks an id.
+    pub fn parse(text: &str) -> Result<ReleaseId, Failure> {
+        let good = text.split_once('-').is_some_and(|(day, commit)| {
+            day.len() == 8
+                && day.bytes().all(|byte| byte.is_ascii_digit())
+                && is_lower_hex(commit, 12)
+        });
+        if !good {
+            return Err(refused(
+                "name::release",
+                "release id",
+                text,
+                "it looks like 20260131-0123456789ab",
+            ));
+        }
+        Ok(ReleaseId(text.to_owned()))
+    }
+
+    /// The id of the release whose commit is `commit`, made at `day` (`yyyymmdd`, UTC).
+    #[must_use]
+    pub fn of(commit: &CommitId, day: &str) -> ReleaseId {
+        ReleaseId(format!("{day}-{}", &commit.0[..12]))
+    }
+}
+
+checked_string! {
+    /// A path inside the repository: relative, `/`-separated, no empty, `.` or `..` parts; the root itself is empty.
+    RepoPath
+}
+
+impl RepoPath {
+    /// Checks a path.
+    pub fn parse(text: &str) -> Result<RepoPath, Failure> {
+        let refuse = |rule: &str| {
+            Err(refused(
+                "name::path",
+                "path inside the repository",
+                text,
+                rule,
+            ))
+        };
+        if text.is_empty() {
+            return Ok(RepoPath(String::new()));
+        }
+        if text.chars().any(char::is_control) || text.contains('\\') {
+            return refuse("control characters and backslashes are not allowed");
+        }
+        if text.split('/').any(|part| {
+            part.is_empty() || part == "." || part == ".." || part.eq_ignore_ascii_case(".git")
+        }) {
+            return refuse("its parts may not be empty, '.', '..' or '.git'");
+        }
+        Ok(RepoPath(text.to_owned()))
+    }
+
+    /// The repository's root.
+    #[must_use]
+    pub fn root() -> RepoPath {
+        RepoPath(String::new())
+    }
+
+    /// Whether this is the repository's root.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The path of `name` (a checked relative path) below this one.
+    pub fn join(&self, name: &str) -> Result<RepoPath, Failure> {
+        if self.is_root() {
+            RepoPath::parse(name)
+        } else {
+            RepoPath::parse(&format!("{}/{name}", self.0))
+        }
+    }
+
+    /// Whether this path lies at or below `directory`.
+    ///
+    /// ```
+    /// use pkgs_action::name::RepoPath;
+    /// let path = |text| RepoPath::parse(text).unwrap();
+    /// assert!(path("packages/a/x.js").is_below(&path("packages/a")));
+    /// assert!(!path("packages/ab/x.js").is_below(&path("packages/a")));
+    /// assert!(path("x.js").is_below(&RepoPath::root()));
+    /// ```
+    #[must_use]
+    pub fn is_below(&self, directory: &RepoPath) -> bool {
+        directory.is_root()
+            || self.0 == directory.0
+            || self
+                .0
+                .strip_prefix(&directory.0)
+                .is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// The path for people: `.` for the root.
+    #[must_use]
+    pub fn display(&self) -> &str {
+        if self.is_root() { "." } else { &self.0 }
+    }
+}
+
+checked_string! {
+    /// A key in a store, below its prefix: `/`-separated, at most 900 bytes, no empty, `.` or `..` parts, no control characters.
+    ///
+    /// Keys of our own making are plain ASCII; keys of static files carry whatever characters the files have.
+    Key
+}
+
+impl Key {
+    /// Checks a key.
+    pub fn parse(text: &str) -> Result<Key, Failure> {
+        let good = !text.is_empty()
+            && text.len() <= 900
+            && !text
+                .chars()
+                .any(|character| character.is_control() || character == '\\')
+            && text
+                .split('/')
+                .all(|part| !part.is_empty() && part != "." && part != "..");
+        if !good {
+            return Err(refused(
+                "name::key",
+                "key",
+                text,
+                "its parts may not be empty, '.' or '..', and it has at most 900 bytes",
+            ));
+        }
+        Ok(Key(text.to_owned()))
+    }
+}
+
+checked_string! {
+    /// A sha256 digest, written `sha256:<64 lowercase hexadecimal digits>`.
+    Digest
+}
+
+impl Digest {
+    /// Checks a digest.
+    pub fn parse(text: &str) -> Result<Digest, Failure> {
+        if !text
+            .strip_prefix("sha256:")
+            .is_some_and(|hex| is_lower_hex(hex, 64))
+        {
+            return Err(refused(
+                "name::digest",
+                "digest",
+                text,
+                "it looks like sha256: and 64 lowercase hexadecimal digits",
+            ));
+        }
+        Ok(Digest(text.to_owned()))
+    }
+
+    /// The digest of `bytes`.
+    ///
+    /// ```
+    /// use pkgs_action::name::Digest;
+    /// assert_eq!(Digest::of(b"").hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    /// ```
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Digest {
+        use sha2::Digest as _;
+        Digest::from_sha256(&sha2::Sha256::digest(bytes))
+    }
+
+    /// The digest whose 32 bytes are `sum`.
+    #[must_use]
+    pub fn from_sha256(sum: &[u8]) -> Digest {
+        use fmt::Write as _;
+        let mut text = String::from("sha256:");
+        for byte in sum {
+            let _ = write!(text, "{byte:02x}");
+        }
+        Digest(text)
+    }
+
+    /// The 64 digits without the algorithm.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        &self.0["sha256:".len()..]
+    }
+}
+
+checked_string! {
+    /// npm's `integrity`: `sha512-<base64 of 64 bytes>`.
+    Integrity
+}
+
+impl Integrity {
+    /// Checks an integrity.
+    pub fn parse(text: &str) -> Result<Integrity, Failure> {
+        use base64::Engine as _;
+        let decoded = text
+            .strip_prefix("sha512-")
+            .and_then(|sum| base64::engine::general_purpose::STANDARD.decode(sum).ok());
+        if decoded.is_none_or(|sum| sum.len() != 64) {
+            return Err(refused(
+                "name::integrity",
+                "sha512 integrity",
+                text,
+                "it looks like sha512- and 88 base64 characters",
+            ));
+        }
+        Ok(Integrity(text.to_owned()))
+    }
+
+    /// The integrity of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Integrity {
+        use base64::Engine as _;
+        use sha2::Digest as _;
+        Integrity(format!(
+            "sha512-{}",
+            base64::engine::general_purpose::STANDARD.encode(sha2::Sha512::digest(bytes))
+        ))
+    }
+}
+
+/// Which build of an app: one that any environment may run, or one made for a single environment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Variant {
+    /// Made for no environment in particular; written `any`.
+    Any,
+    /// Made for this environment.
+    Environment(EnvironmentName),
+}
+
+impl Variant {
+    /// Checks a variant: `any` or an environment's name.
+    pub fn parse(text: &str) -> Result<Variant, Failure> {
+        if text == "any" {
+            Ok(Variant::Any)
+        } else {
+            EnvironmentName::parse(text).map(Variant::Environment)
+        }
+    }
+
+    /// As it is written in keys and manifests.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Variant::Any => "any",
+            Variant::Environment(environment) => environment.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+fn is_lower_hex(text: &str, length: usize) -> bool {
+    text.len() == length
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<T>(parse: impl Fn(&str) -> Result<T, Failure>, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!(parse(text).is_ok(), "refused: {text:?}");
+        }
+        for text in bad {
+            assert!(parse(text).is_err(), "accepted: {text:?}");
+        }
+    }
+
+    #[test]
+    fn environments() {
+        check(
+            EnvironmentName::parse,
+            &["prod", "pre", "eu-west-1"],
+            &["", "Prod", "any", "a b", "-a", "../x", "1a"],
+        );
+    }
+
+    #[test]
+    fn tags() {
+        check(
+            TagName::parse,
+            &["v1.2.3", "@x/a@1.0.0"],
+            &["", "-a", "a..b", "a b", "x.lock", "a/.b", "a@{1}", "a:b"],
+        );
+    }
+
+    #[test]
+    fn paths() {
+        check(
+            RepoPath::parse,
+            &["", "a", "a/b.js", ".github/x"],
+            &[
+                "/a",
+                "a/",
+                "a//b",
+                "../a",
+                "a/../b",
+                ".git/config",
+                "a/.GIT/x",
+                "a\\b",
+                "a\nb",
+            ],
+        );
+    }
+
+    #[test]
+    fn digests_and_ids() {
+        check(
+            Digest::parse,
+            &["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
+            &[
+                "",
+                "sha256:",
+                "sha1:00",
+                "sha256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
+            ],
+        );
+        check(
+            ReleaseId::parse,
+            &["20260131-0123456789ab"],
+            &[
+                "20260131",
+                "2026013-0123456789ab",
+                "20260131-0123456789aB",
+                "20260131-../../../../x",
+            ],
+        );
+        assert_eq!(Integrity::of(b"").as_str().len(), "sha512-".len() + 88);
+        assert!(Integrity::parse(Integrity::of(b"x").as_str()).is_ok());
+    }
+}

@@ -1,0 +1,11 @@
+//! What we shall do.
+
+pub mod edits;
+pub mod next;
+pub mod promote;
+pub mod pull;
+pub mod release;
+pub mod render;
+pub mod rollback;
+pub mod stages;
+pub mod static_files;

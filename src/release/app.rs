@@ -1,0 +1,155 @@
+//! The app manifest: one build of an app, and all that a host or a promote must know of it.
+
+use serde::{Deserialize, Serialize};
+
+/// The schema of [`AppManifest`].
+pub const SCHEMA: &str = "pkgs.app/1";
+
+/// `apps/<app>/<version>/<variant>.json`; written once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppManifest {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The app's name.
+    pub app: String,
+    /// Its version.
+    pub version: String,
+    /// `any` or an environment.
+    pub variant: String,
+    /// The release it belongs to.
+    pub release: String,
+    /// Where it comes from.
+    pub git: Git,
+    /// How it was built.
+    pub build: Build,
+    /// What a host must offer.
+    pub runtime: Runtime,
+    /// The archive; a static app has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
+    /// The same bytes in other encodings.
+    #[serde(default)]
+    pub alternatives: Vec<Archive>,
+    /// The list of files in the archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<FileList>,
+    /// The static files.
+    #[serde(rename = "static", skip_serializing_if = "Option::is_none")]
+    pub static_files: Option<StaticFiles>,
+    /// How it is started, stopped and asked for its health.
+    pub scripts: Scripts,
+}
+
+/// Where a build comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Git {
+    /// The repository as `owner/name`, or its remote's address.
+    pub repository: String,
+    /// The release commit.
+    pub commit: String,
+    /// The tag that names it.
+    pub tag: String,
+    /// The release commit's date, RFC 3339.
+    pub committed_at: String,
+}
+
+/// How it was built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Build {
+    /// The workflow run, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Its attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<String>,
+    /// The build command, verbatim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The digest of the lockfile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lockfile_digest: Option<String>,
+}
+
+/// What a host must offer. Absent fields are not checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Runtime {
+    /// Node's version at the build, without `v`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// `process.versions.modules`; set only where native modules are inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modules_abi: Option<String>,
+    /// `linux`; set only where native modules are inside, as are the following.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    /// `x64`, `arm64`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
+    /// `glibc` or `musl`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub libc: Option<String>,
+    /// The lowest glibc that has every symbol the native modules ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_glibc: Option<String>,
+    /// `npm@11.6.0`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_manager: Option<String>,
+}
+
+/// An archive in `blobs/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Archive {
+    /// Digest of the archive as it is stored.
+    pub digest: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// `tar+zstd` or `tar+gzip`.
+    pub encoding: String,
+    /// Digest of the tar inside.
+    pub tar_digest: String,
+    /// The length of the tar inside, in bytes.
+    pub tar_size: u64,
+    /// How many entries the tar has.
+    pub entries: u64,
+}
+
+/// The list of files in an archive: a `pkgs.files/1` document in `blobs/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileList {
+    /// Its digest.
+    pub digest: String,
+}
+
+/// The static files of a build: a `pkgs.static-set/1` document in `blobs/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaticFiles {
+    /// Its digest.
+    pub digest: String,
+    /// The static root as it was set, `{app}` and `{environment}` not replaced.
+    pub root: String,
+    /// How many files.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many of them are not immutable.
+    pub mutable: u64,
+}
+
+/// How an app is started, stopped and asked for its health.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scripts {
+    /// Run through the shell to start it.
+    pub start: String,
+    /// Run through the shell to stop it.
+    pub stop: String,
+    /// The variable that tells the app its environment.
+    pub environment_variable: String,
+    /// The address that answers when it is healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+}

@@ -1,0 +1,170 @@
+//! The only place where a key of the store is spelled.
+//!
+//! ```
+//! use pkgs_action::name::{EnvironmentName, PackageName};
+//! use pkgs_action::release::layout;
+//! let app = PackageName::parse("@org/koa-kkl").unwrap();
+//! let prod = EnvironmentName::parse("prod").unwrap();
+//! assert_eq!(layout::log_entry(&app, &prod, 42).as_str(), "v1/apps/@org/koa-kkl/environments/prod/log/000000000042.json");
+//! ```
+
+use crate::name::{CommitId, Digest, EnvironmentName, Key, PackageName, ReleaseId, Variant};
+use crate::version::Version;
+
+fn key(text: String) -> Key {
+    Key::parse(&text)
+        .unwrap_or_else(|failure| unreachable!("checked names make checked keys: {failure}"))
+}
+
+/// Which repository owns this prefix; written once.
+#[must_use]
+pub fn repository() -> Key {
+    key("v1/repository.json".to_owned())
+}
+
+/// Bytes by their digest.
+#[must_use]
+pub fn blob(digest: &Digest) -> Key {
+    let hex = digest.hex();
+    key(format!("v1/blobs/sha256/{}/{hex}", &hex[..2]))
+}
+
+/// What bytes a release consists of; `plan` is the plan's digest.
+#[must_use]
+pub fn seal(base: &CommitId, plan: &Digest) -> Key {
+    key(format!("v1/seals/{base}/{}.json", plan.hex()))
+}
+
+/// The record of a release, complete or abandoned.
+#[must_use]
+pub fn release(id: &ReleaseId) -> Key {
+    key(format!("v1/releases/{id}.json"))
+}
+
+/// The prefix of all release manifests, for listing.
+pub const RELEASES: &str = "v1/releases/";
+
+/// The prefix of everything about apps, for listing.
+pub const APPS: &str = "v1/apps/";
+
+/// The app manifest of one build.
+#[must_use]
+pub fn app(app: &PackageName, version: &Version, variant: &Variant) -> Key {
+    key(format!("v1/apps/{app}/{version}/{variant}.json"))
+}
+
+/// The archive of one build under the name a person looks for: a copy of the blob.
+#[must_use]
+pub fn archive(app: &PackageName, version: &Version, variant: &Variant) -> Key {
+    key(format!(
+        "v1/apps/{app}/{version}/{}",
+        archive_file_name(app, version, variant)
+    ))
+}
+
+/// The file name of an archive.
+///
+/// ```
+/// use pkgs_action::name::{PackageName, Variant};
+/// use pkgs_action::release::layout;
+/// use pkgs_action::version::Version;
+/// let app = PackageName::parse("@org/koa-kkl").unwrap();
+/// let version = Version::parse("1.4.2").unwrap();
+/// assert_eq!(layout::archive_file_name(&app, &version, &Variant::Any), "koa-kkl-1.4.2.tar.zst");
+/// assert_eq!(layout::archive_file_name(&app, &version, &Variant::parse("prod").unwrap()), "koa-kkl-1.4.2-prod.tar.zst");
+/// ```
+#[must_use]
+pub fn archive_file_name(app: &PackageName, version: &Version, variant: &Variant) -> String {
+    match variant {
+        Variant::Any => format!("{}-{version}.tar.zst", app.without_scope()),
+        Variant::Environment(environment) => {
+            format!("{}-{version}-{environment}.tar.zst", app.without_scope())
+        }
+    }
+}
+
+fn environment_prefix(app: &PackageName, environment: &EnvironmentName) -> String {
+    format!("v1/apps/{app}/environments/{environment}")
+}
+
+/// One entry of the pointer log. Numbers have 12 digits so that byte order is number order.
+#[must_use]
+pub fn log_entry(app: &PackageName, environment: &EnvironmentName, seq: u64) -> Key {
+    key(format!(
+        "{}/log/{seq:012}.json",
+        environment_prefix(app, environment)
+    ))
+}
+
+/// The prefix of a pointer log, for listing.
+#[must_use]
+pub fn log(app: &PackageName, environment: &EnvironmentName) -> String {
+    format!("{}/log/", environment_prefix(app, environment))
+}
+
+/// The number of the log entry at `key`, if it is one.
+#[must_use]
+pub fn log_entry_seq(key: &Key) -> Option<u64> {
+    let (_, name) = key.as_str().rsplit_once("/log/")?;
+    let digits = name.strip_suffix(".json")?;
+    (digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
+}
+
+/// A hint at the newest log entry; may lag, may be lost.
+#[must_use]
+pub fn current(app: &PackageName, environment: &EnvironmentName) -> Key {
+    key(format!(
+        "{}/current.json",
+        environment_prefix(app, environment)
+    ))
+}
+
+/// Which static set is fully applied.
+#[must_use]
+pub fn static_state(app: &PackageName, environment: &EnvironmentName) -> Key {
+    key(format!(
+        "{}/static.json",
+        environment_prefix(app, environment)
+    ))
+}
+
+/// What one host reports; `host` is a checked host name.
+pub fn host(
+    app: &PackageName,
+    environment: &EnvironmentName,
+    host: &str,
+) -> Result<Key, crate::explain::Failure> {
+    Key::parse(&format!(
+        "{}/hosts/{host}.json",
+        environment_prefix(app, environment)
+    ))
+}
+
+/// The app and environment that a key below `apps/` belongs to, for listing what exists.
+///
+/// ```
+/// use pkgs_action::name::Key;
+/// use pkgs_action::release::layout;
+/// let key = Key::parse("v1/apps/@org/web/environments/prod/log/000000000001.json").unwrap();
+/// let (app, environment) = layout::environment_of(&key).unwrap();
+/// assert_eq!((app.as_str(), environment.as_str()), ("@org/web", "prod"));
+/// ```
+#[must_use]
+pub fn environment_of(key: &Key) -> Option<(PackageName, EnvironmentName)> {
+    let (app, rest) = key
+        .as_str()
+        .strip_prefix(APPS)?
+        .split_once("/environments/")?;
+    let (environment, _) = rest.split_once('/')?;
+    Some((
+        PackageName::parse(app).ok()?,
+        EnvironmentName::parse(environment).ok()?,
+    ))
+}
+
+/// A key that writers race on before a store is trusted.
+#[must_use]
+pub fn probe(nonce: &str) -> Key {
+    key(format!("v1/probe/{nonce}"))
+}

@@ -1,0 +1,3 @@
+//! The forge: releases that people read.
+
+pub mod github;

@@ -1,0 +1,4 @@
+//! Where packages are published.
+
+pub mod directory;
+pub mod npm;

@@ -1,0 +1,5 @@
+//! What we were asked.
+
+pub mod config;
+pub mod inputs;
+pub mod runner;

@@ -1,0 +1,182 @@
+//! Versions and how they grow; npm's ranges are in [`range`].
+
+pub mod range;
+
+use std::fmt;
+
+use crate::explain::{Exit, Failure, quoted};
+
+/// A version as npm and git both can hold it: semver 2.0 without build metadata, numbers below 2^53, at most 256 characters,
+/// no identifier that ends in `.lock` (git refuses such a tag).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(semver::Version);
+
+impl Version {
+    /// Checks a version.
+    ///
+    /// ```
+    /// use pkgs_action::version::Version;
+    /// assert!(Version::parse("1.2.3-beta.1").is_ok());
+    /// for bad in ["v1.2.3", "1.2", "01.2.3", "1.2.3+a", "1.2.3-a.lock", "9007199254740992.0.0", " 1.2.3"] {
+    ///     assert!(Version::parse(bad).is_err(), "{bad}");
+    /// }
+    /// ```
+    pub fn parse(text: &str) -> Result<Version, Failure> {
+        const LARGEST: u64 = (1 << 53) - 1;
+        let refuse = |rule: &str| {
+            Err(Failure::new(
+                Exit::Refused,
+                "version::form",
+                format!("{} is not a version: {rule}", quoted(text)),
+            )
+            .hint("write it as major.minor.patch, for example 1.2.3 or 1.2.3-beta.1"))
+        };
+        if text.len() > 256 {
+            return refuse("it is longer than 256 characters");
+        }
+        let Ok(version) = semver::Version::parse(text) else {
+            return refuse("it does not follow semver 2.0");
+        };
+        if !version.build.is_empty() {
+            return refuse("npm drops build metadata, so two versions would be one");
+        }
+        let numeric_identifiers = version
+            .pre
+            .split('.')
+            .filter_map(|identifier| identifier.parse::<u128>().ok());
+        if [version.major, version.minor, version.patch]
+            .into_iter()
+            .map(u128::from)
+            .chain(numeric_identifiers)
+            .any(|number| number > u128::from(LARGEST))
+        {
+            return refuse("npm cannot hold a number above 9007199254740991");
+        }
+        if version.pre.ends_with(".lock") || version.pre.as_str() == "lock" {
+            return refuse("git cannot hold a tag that ends in .lock");
+        }
+        Ok(Version(version))
+    }
+
+    /// `major.minor.patch` without a prerelease.
+    #[must_use]
+    pub fn new(major: u64, minor: u64, patch: u64) -> Version {
+        Version(semver::Version::new(major, minor, patch))
+    }
+
+    /// The major number.
+    #[must_use]
+    pub fn major(&self) -> u64 {
+        self.0.major
+    }
+
+    /// The minor number.
+    #[must_use]
+    pub fn minor(&self) -> u64 {
+        self.0.minor
+    }
+
+    /// The patch number.
+    #[must_use]
+    pub fn patch(&self) -> u64 {
+        self.0.patch
+    }
+
+    /// The prerelease part without its `-`; empty for a release.
+    #[must_use]
+    pub fn prerelease(&self) -> &str {
+        self.0.pre.as_str()
+    }
+
+    /// Whether this is a prerelease.
+    #[must_use]
+    pub fn is_prerelease(&self) -> bool {
+        !self.0.pre.is_empty()
+    }
+
+    /// The next version after this one.
+    ///
+    /// A prerelease grows to the release it announces when that is high enough, as npm's `semver inc` does. Below 1.0.0, with
+    /// [`ZeroMajor::Shift`], a breaking change raises the minor number, and everything else the patch number.
+    ///
+    /// ```
+    /// use pkgs_action::version::{Bump, Version, ZeroMajor};
+    /// let next = |from: &str, bump| Version::parse(from).unwrap().next(bump, ZeroMajor::Shift).to_string();
+    /// assert_eq!(next("1.2.3", Bump::Patch), "1.2.4");
+    /// assert_eq!(next("1.2.3", Bump::Minor), "1.3.0");
+    /// assert_eq!(next("1.2.3", Bump::Major), "2.0.0");
+    /// assert_eq!(next("0.2.3", Bump::Major), "0.3.0");
+    /// assert_eq!(next("0.2.3", Bump::Minor), "0.2.4");
+    /// assert_eq!(next("2.0.0-beta.1", Bump::Patch), "2.0.0");
+    /// assert_eq!(next("2.0.1-beta.1", Bump::Minor), "2.1.0");
+    /// ```
+    #[must_use]
+    pub fn next(&self, bump: Bump, zero_major: ZeroMajor) -> Version {
+        let semver::Version {
+            major,
+            minor,
+            patch,
+            ref pre,
+            ..
+        } = self.0;
+        let bump = match (zero_major, major, bump) {
+            (ZeroMajor::Shift, 0, Bump::Major) => Bump::Minor,
+            (ZeroMajor::Shift, 0, _) => Bump::Patch,
+            (_, _, bump) => bump,
+        };
+        let announced = !pre.is_empty();
+        match bump {
+            Bump::Patch if announced => Version::new(major, minor, patch),
+            Bump::Patch => Version::new(major, minor, patch + 1),
+            Bump::Minor if announced && patch == 0 => Version::new(major, minor, 0),
+            Bump::Minor => Version::new(major, minor + 1, 0),
+            Bump::Major if announced && patch == 0 && minor == 0 => Version::new(major, 0, 0),
+            Bump::Major => Version::new(major + 1, 0, 0),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// How far a version grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bump {
+    /// Nothing that a user must know.
+    Patch,
+    /// Something new.
+    Minor,
+    /// Something that breaks.
+    Major,
+}
+
+impl Bump {
+    /// As it is written in settings, intents and plans.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Bump::Patch => "patch",
+            Bump::Minor => "minor",
+            Bump::Major => "major",
+        }
+    }
+}
+
+impl fmt::Display for Bump {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// What a breaking change does to a version below 1.0.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ZeroMajor {
+    /// 0.x: breaking is minor, everything else is patch.
+    #[default]
+    Shift,
+    /// 0.x is treated like any other.
+    Strict,
+}

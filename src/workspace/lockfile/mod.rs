@@ -1,0 +1,3 @@
+//! Lockfiles, edited without calling a package manager.
+
+pub mod npm;
