@@ -1,1 +1,636 @@
-//! To be filled.
+//! Archives: packing production files for hosts, unpacking them again, and packing npm tarballs.
+//!
+//! The same entries give the same bytes, on any machine and whatever its number of cores. Unpacking is strict: an archive
+//! that holds anything but what its manifest says leaves nothing behind.
+
+mod header;
+mod policy;
+mod unpack;
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::{Compression, GzBuilder};
+use sha2::{Digest as _, Sha256};
+
+use crate::explain::{Exit, Failure, quoted};
+use crate::local::files;
+use crate::name::{Digest, Integrity};
+use crate::workspace::pack_list::npm_order;
+use header::{BLOCK, Header, Style};
+use policy::{Kind, Problem, Seen};
+
+pub use unpack::{Expect, unpack};
+
+const LEVEL: i32 = 9;
+
+/// zstd gives other bytes without worker threads than with any number of them, so there is always one at least; more than four only cost memory.
+const MOST_WORKERS: u32 = 4;
+
+/// npm's time of change for every file, 1985-10-26T08:15:00Z, in seconds since 1970.
+const NPM_MOMENT: u64 = 499_162_500;
+
+/// The most bytes of the files of an npm tarball.
+const MOST_NPM_BYTES: u64 = 512 << 20;
+
+/// One file or link to be packed; directories follow from the paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its path in the archive, `/`-separated.
+    pub path: String,
+    /// Where its contents come from.
+    pub source: EntrySource,
+    /// Whether it may be run: mode 0755 instead of 0644.
+    pub executable: bool,
+}
+
+/// Where the contents of an entry come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntrySource {
+    /// A regular file on disk.
+    File(PathBuf),
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A symbolic link.
+    Link {
+        /// Where it points, relative to its own directory; may not lead out of the archive.
+        target: String,
+    },
+}
+
+/// An archive on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedArchive {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The digest of the tar inside.
+    pub tar_digest: Digest,
+    /// The length of the tar inside, in bytes.
+    pub tar_size: u64,
+    /// How many entries the tar has.
+    pub entries: u64,
+    /// Every entry, in order of path.
+    pub files: Vec<ListedFile>,
+}
+
+/// A file or link in an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedFile {
+    /// Its path in the archive.
+    pub path: String,
+    /// 0644, 0755, or 0777 for a link.
+    pub mode: u32,
+    /// Its length in bytes; 0 for a link.
+    pub size: u64,
+    /// Its contents.
+    pub content: Content,
+}
+
+/// What a file or link in an archive holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A file whose bytes have this digest.
+    Digest(Digest),
+    /// A link that points here.
+    Link(String),
+}
+
+impl EntrySource {
+    fn kind(&self) -> Kind {
+        match self {
+            EntrySource::Link { target } => Kind::Link(target.clone()),
+            _ => Kind::File,
+        }
+    }
+
+    /// The length of the contents as of now.
+    fn size(&self) -> Result<u64, Failure> {
+        match self {
+            EntrySource::File(path) => Ok(files::open_regular(path)?.1.len()),
+            EntrySource::Bytes(bytes) => Ok(bytes.len() as u64),
+            EntrySource::Link { .. } => Ok(0),
+        }
+    }
+
+    fn target(&self) -> &str {
+        match self {
+            EntrySource::Link { target } => target,
+            _ => "",
+        }
+    }
+}
+
+fn refused(path: &str, (code, why): Problem) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        code,
+        format!("cannot pack {}: {why}", quoted(path)),
+    )
+    .hint("leave it out of the archive, or rename it")
+}
+
+/// Packs a tar in one zstd frame and writes it to `to`, replacing what is there; a failure leaves what was there.
+///
+/// The tar is plain POSIX: entries in byte order of their paths and no directories, owner 0:0, every time `moment` (seconds
+/// since 1970; before that is 0), modes 0644, 0755 and, for links, 0777. The frame says its length and carries a checksum.
+/// Files are read once and in pieces.
+///
+/// # Errors
+/// `archive::…`, exit 3, for entries that [`unpack`] would refuse; `archive::changed`, exit 75, when a file grows or shrinks meanwhile;
+/// `files::…` for the disk.
+pub fn pack(entries: Vec<Entry>, moment: i64, to: &Path) -> Result<PackedArchive, Failure> {
+    let moment = u64::try_from(moment).unwrap_or(0);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = u32::try_from(cores).map_or(MOST_WORKERS, |cores| cores.min(MOST_WORKERS));
+    pack_with(entries, moment, to, workers)
+}
+
+fn compressor<W: Write>(
+    sink: W,
+    length: u64,
+    workers: u32,
+) -> io::Result<zstd::Encoder<'static, W>> {
+    let mut encoder = zstd::Encoder::new(sink, LEVEL)?;
+    encoder.include_checksum(true)?;
+    encoder.multithread(workers)?;
+    encoder.set_pledged_src_size(Some(length))?;
+    Ok(encoder)
+}
+
+fn pack_with(
+    mut entries: Vec<Entry>,
+    moment: u64,
+    to: &Path,
+    workers: u32,
+) -> Result<PackedArchive, Failure> {
+    entries.sort_by(|one, other| one.path.cmp(&other.path));
+    let fail = |error: io::Error| files::failed("files::write", "write", to, &error);
+    let (sizes, tar_size) = measure(&entries, moment)?;
+
+    let mut temporary = files::temporary_beside(to)?;
+    let sink = Summed::new(io::BufWriter::with_capacity(files::CHUNK, temporary.as_file_mut()));
+    let mut tar = Tar {
+        out: Summed::new(compressor(sink, tar_size, workers).map_err(fail)?),
+        style: Style::Plain,
+        moment,
+        place: to,
+    };
+
+    let mut listed = Vec::with_capacity(entries.len());
+    for (entry, size) in entries.iter().zip(sizes) {
+        listed.push(tar.add(&entry.path, &entry.source, mode_of(entry), size)?);
+    }
+    let (encoder, tar_digest, tar_size) = tar.end()?;
+    let (mut buffer, digest, size) = encoder.finish().map_err(fail)?.finish();
+    buffer.flush().map_err(fail)?;
+    drop(buffer);
+    policy::check_sizes(size, tar_size).map_err(|problem| refused(&to.display().to_string(), problem))?;
+    files::persist(temporary, to, 0o644)?;
+    Ok(PackedArchive {
+        path: to.to_owned(),
+        digest,
+        size,
+        tar_digest,
+        tar_size,
+        entries: listed.len() as u64,
+        files: listed,
+    })
+}
+
+fn mode_of(entry: &Entry) -> u32 {
+    match (&entry.source, entry.executable) {
+        (EntrySource::Link { .. }, _) => 0o777,
+        (_, true) => 0o755,
+        (_, false) => 0o644,
+    }
+}
+
+/// Checks all entries before the first byte is written: the length of each, and of the whole tar.
+fn measure(entries: &[Entry], moment: u64) -> Result<(Vec<u64>, u64), Failure> {
+    let mut seen = Seen::default();
+    let mut sizes = Vec::with_capacity(entries.len());
+    let mut tar_size = header::END.len() as u64;
+    for entry in entries {
+        seen.add(&entry.path, entry.source.kind())
+            .map_err(|problem| refused(&entry.path, problem))?;
+        let size = entry.source.size()?;
+        if size > header::LARGEST {
+            let problem = ("archive::size", "it is longer than 8 GiB".to_owned());
+            return Err(refused(&entry.path, problem));
+        }
+        let header = Header {
+            path: &entry.path,
+            mode: 0,
+            size,
+            moment,
+            kind: kind_byte(&entry.source),
+            target: entry.source.target(),
+        };
+        tar_size += header.encode(Style::Plain).len() as u64 + size.next_multiple_of(BLOCK as u64);
+        sizes.push(size);
+    }
+    seen.check_links()
+        .map_err(|(path, problem)| refused(&path, problem))?;
+    policy::check_sizes(u64::MAX, tar_size).map_err(|problem| refused("the archive", problem))?;
+    Ok((sizes, tar_size))
+}
+
+fn kind_byte(source: &EntrySource) -> u8 {
+    match source {
+        EntrySource::Link { .. } => b'2',
+        _ => b'0',
+    }
+}
+
+/// A writer that knows the digest and length of what went through it.
+struct Summed<W> {
+    inner: W,
+    sum: Sha256,
+    length: u64,
+}
+
+impl<W> Summed<W> {
+    fn new(inner: W) -> Summed<W> {
+        Summed {
+            inner,
+            sum: Sha256::new(),
+            length: 0,
+        }
+    }
+
+    fn finish(self) -> (W, Digest, u64) {
+        (
+            self.inner,
+            Digest::from_sha256(&self.sum.finalize()),
+            self.length,
+        )
+    }
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.sum.update(&bytes[..count]);
+        self.length += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// A tar being written.
+struct Tar<'a, W> {
+    out: Summed<W>,
+    style: Style,
+    moment: u64,
+    /// What failures to write name.
+    place: &'a Path,
+}
+
+impl<W: Write> Tar<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out
+            .write_all(bytes)
+            .map_err(|error| files::failed("files::write", "write", self.place, &error))
+    }
+
+    /// Writes one entry, whose contents must have the length `size`.
+    fn add(
+        &mut self,
+        path: &str,
+        source: &EntrySource,
+        mode: u32,
+        size: u64,
+    ) -> Result<ListedFile, Failure> {
+        let header = Header {
+            path,
+            mode,
+            size,
+            moment: self.moment,
+            kind: kind_byte(source),
+            target: source.target(),
+        };
+        self.write(&header.encode(self.style))?;
+        let content = match source {
+            EntrySource::Link { target } => Content::Link(target.clone()),
+            EntrySource::Bytes(bytes) => {
+                self.write(bytes)?;
+                Content::Digest(Digest::of(bytes))
+            }
+            EntrySource::File(file) => Content::Digest(self.add_contents(file, size)?),
+        };
+        let rest = size.next_multiple_of(BLOCK as u64) - size;
+        self.write(&header::END[..usize::try_from(rest).unwrap_or(0)])?;
+        Ok(ListedFile {
+            path: path.to_owned(),
+            mode,
+            size,
+            content,
+        })
+    }
+
+    fn add_contents(&mut self, path: &Path, size: u64) -> Result<Digest, Failure> {
+        let (file, metadata) = files::open_regular(path)?;
+        if metadata.len() != size {
+            return Err(changed(path));
+        }
+        let (mut sum, mut failure) = (Sha256::new(), None);
+        let length = files::for_each_chunk(&mut file.take(size), |chunk| {
+            sum.update(chunk);
+            if failure.is_none() {
+                failure = self.write(chunk).err();
+            }
+        })
+        .map_err(|error| files::failed("files::read", "read", path, &error))?;
+        match failure {
+            Some(failure) => Err(failure),
+            None if length != size => Err(changed(path)),
+            None => Ok(Digest::from_sha256(&sum.finalize())),
+        }
+    }
+
+    fn end(mut self) -> Result<(W, Digest, u64), Failure> {
+        self.write(&header::END)?;
+        Ok(self.out.finish())
+    }
+}
+
+fn changed(path: &Path) -> Failure {
+    Failure::new(
+        Exit::Temporary,
+        "archive::changed",
+        format!(
+            "{} changed while it was packed",
+            quoted(&path.display().to_string())
+        ),
+    )
+    .hint("let whatever writes there come to its end, then run again")
+}
+
+/// An npm tarball in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NpmTarball {
+    /// The tarball.
+    pub bytes: Vec<u8>,
+    /// Its sha512, as npm's `integrity`.
+    pub integrity: Integrity,
+    /// Its sha1, as npm's `shasum`: 40 hexadecimal digits.
+    pub shasum: String,
+    /// Its sha256.
+    pub digest: Digest,
+    /// The sha256 of the tar inside.
+    pub tar_digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The length of all files in it.
+    pub unpacked_size: u64,
+    /// Path inside the package, length and mode of every file, in the tarball's order.
+    pub files: Vec<(String, u64, u32)>,
+}
+
+/// Packs an npm tarball: every file (path inside the package, contents, whether it may be run) as `package/<path>`.
+///
+/// The tar inside is the one that npm makes of the same files with modes 0644 and 0755, byte for byte; order, header fields and
+/// extension records follow `npm-packlist` and `tar` in npm 12. The compression differs from npm's, as npm's own differs between machines.
+///
+/// # Errors
+/// `archive::…`, exit 3: a path that npm could not unpack again, a link, no `package.json`, more than 512 MiB; `files::…` for the disk.
+pub fn npm_tarball(files: &[(String, EntrySource, bool)]) -> Result<NpmTarball, Failure> {
+    let mut ordered: Vec<_> = files.iter().collect();
+    ordered.sort_by(|(one, ..), (other, ..)| npm_order(one, other));
+    let sizes = measure_npm(&ordered)?;
+
+    let gzip = GzBuilder::new()
+        .operating_system(255)
+        .write(Vec::new(), Compression::new(9));
+    let mut tar = Tar {
+        out: Summed::new(gzip),
+        style: Style::Npm,
+        moment: NPM_MOMENT,
+        place: Path::new("the tarball"),
+    };
+    let mut listed = Vec::with_capacity(ordered.len());
+    for ((path, source, executable), size) in ordered.into_iter().zip(sizes) {
+        let mode = if *executable { 0o755 } else { 0o644 };
+        tar.add(&format!("package/{path}"), source, mode, size)?;
+        listed.push((path.clone(), size, mode));
+    }
+    let (gzip, tar_digest, _) = tar.end()?;
+    let bytes = gzip
+        .finish()
+        .map_err(|error| files::failed("files::write", "compress", Path::new("the tarball"), &error))?;
+    Ok(NpmTarball {
+        integrity: Integrity::of(&bytes),
+        shasum: files::shasum(&bytes),
+        digest: Digest::of(&bytes),
+        tar_digest,
+        size: bytes.len() as u64,
+        unpacked_size: listed.iter().map(|(_, size, _)| size).sum(),
+        files: listed,
+        bytes,
+    })
+}
+
+fn measure_npm(files: &[&(String, EntrySource, bool)]) -> Result<Vec<u64>, Failure> {
+    let mut seen = Seen::default();
+    let mut sizes = Vec::with_capacity(files.len());
+    let mut total: u64 = 0;
+    for (path, source, _) in files {
+        if matches!(source, EntrySource::Link { .. }) {
+            let problem = ("archive::kind", "npm packages hold no links".to_owned());
+            return Err(refused(path, problem));
+        }
+        seen.add(path, Kind::File)
+            .map_err(|problem| refused(path, problem))?;
+        let size = source.size()?;
+        total = total.saturating_add(size);
+        sizes.push(size);
+    }
+    if total > MOST_NPM_BYTES {
+        return Err(Failure::new(
+            Exit::Refused,
+            "archive::size",
+            format!("the package has {total} bytes; at most 512 MiB are packed"),
+        )
+        .hint("leave out what users do not need, with \"files\" in package.json"));
+    }
+    if !files.iter().any(|(path, ..)| path == "package.json") {
+        return Err(Failure::new(
+            Exit::Refused,
+            "archive::manifest",
+            "the package has no package.json",
+        ));
+    }
+    Ok(sizes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    pub(super) fn file(path: &str, bytes: &[u8]) -> Entry {
+        Entry {
+            path: path.to_owned(),
+            source: EntrySource::Bytes(bytes.to_vec()),
+            executable: false,
+        }
+    }
+
+    pub(super) fn link(path: &str, target: &str) -> Entry {
+        Entry {
+            path: path.to_owned(),
+            source: EntrySource::Link {
+                target: target.to_owned(),
+            },
+            executable: false,
+        }
+    }
+
+    fn sample() -> Vec<Entry> {
+        let mut run = file("service/run.sh", b"#!/bin/sh\n");
+        run.executable = true;
+        vec![
+            file("service/index.js", b"listen()"),
+            run,
+            link("node_modules/.bin/run", "../../service/run.sh"),
+            file(&format!("long/{}/{}", "p".repeat(120), "n".repeat(98)), b"long"),
+            file(&format!("long/{}.js", "n".repeat(200)), b"longer"),
+            file("é/ü.js", "ü".as_bytes()),
+            link("l", &"t/".repeat(80)),
+            file("empty", b""),
+        ]
+    }
+
+    #[test]
+    fn the_same_entries_give_the_same_bytes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let one = pack(sample(), 1_700_000_000, &path("a.tar.zst")).unwrap();
+        let mut turned = sample();
+        turned.reverse();
+        let other = pack(turned, 1_700_000_000, &path("b.tar.zst")).unwrap();
+        assert_eq!(one.digest, other.digest);
+        assert_eq!(
+            files::hash_file(&one.path).unwrap(),
+            (one.digest.clone(), one.size)
+        );
+        let later = pack(sample(), 1_700_000_001, &path("c.tar.zst")).unwrap();
+        assert_ne!(one.digest, later.digest);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn the_number_of_cores_does_not_change_the_bytes() {
+        // Longer than what one worker takes at a time.
+        let mut state: u32 = 1;
+        let noise: Vec<u8> = (0..(40 << 20))
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24).to_le_bytes()[0] & 0x87
+            })
+            .collect();
+        let compressed = |workers| {
+            let mut encoder = compressor(Vec::new(), noise.len() as u64, workers).unwrap();
+            encoder.write_all(&noise).unwrap();
+            encoder.finish().unwrap()
+        };
+        let one = compressed(1);
+        assert!(one == compressed(2) && one == compressed(4));
+        assert!(one != compressed(0), "without workers the bytes are others, so there is always one");
+    }
+
+    #[test]
+    fn gnu_tar_reads_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let packed = pack(sample(), 1_700_000_000, &directory.path().join("a.tar.zst")).unwrap();
+        let bytes = std::fs::read(&packed.path).unwrap();
+        let tar = directory.path().join("a.tar");
+        std::fs::write(&tar, zstd::decode_all(&bytes[..]).unwrap()).unwrap();
+        let output = Command::new("tar")
+            .args(["--list", "--verbose", "--numeric-owner", "--utc", "--quoting-style=literal", "--file"])
+            .arg(&tar)
+            .env("LC_ALL", "C.UTF-8")
+            .output()
+            .unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let listing = String::from_utf8(output.stdout).unwrap();
+        let paths: Vec<_> = listing
+            .lines()
+            .map(|line| line.split_ascii_whitespace().nth(5).unwrap())
+            .collect();
+        let listed: Vec<_> = packed.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, listed);
+        assert!(listing.contains("-rwxr-xr-x 0/0"), "{listing}");
+        assert!(
+            listing.contains("lrwxrwxrwx 0/0               0 2023-11-14 22:13 l -> t/t/"),
+            "{listing}"
+        );
+    }
+
+    #[test]
+    fn what_a_host_would_refuse_is_not_packed() {
+        let directory = tempfile::tempdir().unwrap();
+        let to = directory.path().join("a.tar.zst");
+        let check = |entries: Vec<Entry>, code: &str| {
+            let failure = pack(entries, 0, &to).unwrap_err();
+            assert_eq!((failure.code(), failure.exit()), (code, Exit::Refused));
+            assert!(!to.exists());
+        };
+        check(vec![file("../a", b"")], "archive::dotdot");
+        check(vec![file("a", b""), file("a", b"")], "archive::duplicate");
+        check(vec![file("a", b""), file("a/b", b"")], "archive::collision");
+        check(vec![link("a", "../b")], "archive::link_escape");
+        check(vec![file("z", &vec![0; 20 << 20])], "archive::ratio");
+        let directory = Entry {
+            path: "a".to_owned(),
+            source: EntrySource::File(directory.path().to_owned()),
+            executable: false,
+        };
+        check(vec![directory], "files::kind");
+    }
+
+    fn npm(files: &[(&str, &str, bool)]) -> NpmTarball {
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text, executable)| {
+                let source = EntrySource::Bytes(text.as_bytes().to_vec());
+                ((*path).to_owned(), source, *executable)
+            })
+            .collect();
+        npm_tarball(&files).unwrap()
+    }
+
+    #[test]
+    fn an_npm_tarball_starts_as_npm_starts_it() {
+        let tarball = npm(&[("package.json", "{}", false), ("cli.js", "x", true)]);
+        assert_eq!(tarball.bytes[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 0xff]);
+        assert_eq!(
+            tarball.files,
+            [
+                ("cli.js".to_owned(), 1, 0o755),
+                ("package.json".to_owned(), 2, 0o644)
+            ]
+        );
+        assert_eq!(tarball.unpacked_size, 3);
+        assert_eq!(tarball.integrity, Integrity::of(&tarball.bytes));
+    }
+
+    #[test]
+    fn an_npm_tarball_has_a_manifest_and_no_links() {
+        let check = |path: &str, source: EntrySource, code: &str| {
+            let failure = npm_tarball(&[(path.to_owned(), source, false)]).unwrap_err();
+            assert_eq!(failure.code(), code);
+        };
+        check("a.js", EntrySource::Bytes(Vec::new()), "archive::manifest");
+        let target = "a".to_owned();
+        check("b", EntrySource::Link { target }, "archive::kind");
+        check("C:/x", EntrySource::Bytes(Vec::new()), "archive::name");
+    }
+}
