@@ -1,5 +1,6 @@
 //! What is stored: keys, seals, manifests. Every type here is a wire type with its own `schema`; unknown fields are ignored, fields are only ever added.
 
+pub mod address;
 pub mod app;
 pub mod layout;
 pub mod manifest;

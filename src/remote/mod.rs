@@ -1,5 +1,6 @@
 //! The network: asynchronous, retried, with credentials.
 
+mod disk;
 pub mod forge;
 pub mod registry;
 pub mod retry;

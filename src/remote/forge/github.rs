@@ -1,1 +1,238 @@
-//! To be filled.
+//! Releases on GitHub: told after everything is decided, repeatable, never decisive.
+
+use std::time::Duration;
+
+use octocrab::Octocrab;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::explain::{Exit, Failure, quoted};
+use crate::name::TagName;
+use crate::remote::retry::{self, Tried};
+use crate::secret::Secret;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a release that may or may not have been made is looked for and made again.
+const WRITES: u32 = 3;
+
+/// A repository on GitHub, or on a server with its API.
+pub struct GitHub {
+    client: Octocrab,
+    repository: String,
+}
+
+/// What telling the forge came to. The address is that of the release's page, where the forge told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The release was made.
+    Done(Option<String>),
+    /// There was one for this tag; it was left as it is, because people edit releases.
+    AlreadyDone(Option<String>),
+}
+
+/// An answer of the API.
+struct Answer {
+    status: u16,
+    after: Option<Duration>,
+    body: Value,
+}
+
+impl GitHub {
+    /// A client for `repository` (`owner/name`) behind the API at `api_url`, with which `token` is shared and nobody else. Called inside a runtime.
+    ///
+    /// # Errors
+    /// `github::repository` and `github::url`, exit 2.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the token lives here from now on"
+    )]
+    pub fn new(api_url: &Url, token: Secret, repository: &str) -> Result<GitHub, Failure> {
+        let good = |part: &str| {
+            !part.is_empty()
+                && part != "."
+                && part != ".."
+                && part
+                    .chars()
+                    .all(|character| character.is_ascii_alphanumeric() || "._-".contains(character))
+        };
+        if !repository
+            .split_once('/')
+            .is_some_and(|(owner, name)| good(owner) && good(name))
+        {
+            return Err(Failure::new(
+                Exit::Usage,
+                "github::repository",
+                format!("{} is not a repository", quoted(repository)),
+            )
+            .hint("write owner/name"));
+        }
+        let client = Octocrab::builder()
+            .personal_token(token.reveal())
+            .base_uri(api_url.as_str())
+            .and_then(|builder| builder.build())
+            .map_err(|error| {
+                Failure::new(
+                    Exit::Usage,
+                    "github::url",
+                    "cannot set up requests to the GitHub API",
+                )
+                .because(error)
+                .hint("check the address of the API and this machine's certificates")
+            })?;
+        Ok(GitHub {
+            client,
+            repository: repository.to_owned(),
+        })
+    }
+
+    /// Makes the release of `tag` if there is none. `latest` lets GitHub show it as the newest.
+    ///
+    /// # Errors
+    /// `github::forbidden`, exit 5; `github::unreachable`, exit 75.
+    pub async fn ensure_release(
+        &self,
+        tag: &TagName,
+        title: &str,
+        body: &str,
+        prerelease: bool,
+        latest: bool,
+    ) -> Result<Told, Failure> {
+        let release = json!({
+            "tag_name": tag.as_str(),
+            "name": title,
+            "body": body,
+            "draft": false,
+            "prerelease": prerelease,
+            "make_latest": if latest && !prerelease { "true" } else { "false" },
+        });
+        let route = format!("/repos/{}/releases", self.repository);
+        let mut doubt = None;
+        for _ in 0..WRITES {
+            if let Some(found) = self.release(tag).await? {
+                return Ok(Told::AlreadyDone(page(&found)));
+            }
+            match self.ask(&route, Some(&release)).await {
+                Ok(answer) if (200..300).contains(&answer.status) => {
+                    return Ok(Told::Done(page(&answer.body)));
+                }
+                Ok(answer)
+                    if answer.status == 422
+                        && answer.body.to_string().contains("already_exists") => {}
+                Ok(answer) if !retry::is_temporary(answer.status) => {
+                    return Err(self.refused(tag, &answer));
+                }
+                Ok(answer) => doubt = Some(said(&answer)),
+                Err(why) => doubt = Some(why),
+            }
+        }
+        let failure = self.unreachable(tag);
+        Err(match doubt {
+            Some(why) => failure.because(why),
+            None => failure
+                .because("it is reported to exist, but is not shown: a draft may hold the tag"),
+        })
+    }
+
+    /// The published release of `tag`, if there is one.
+    async fn release(&self, tag: &TagName) -> Result<Option<Value>, Failure> {
+        let route = format!("/repos/{}/releases/tags/{}", self.repository, escaped(tag));
+        retry::read(&route, || async {
+            let answer = self
+                .ask(&route, None)
+                .await
+                .map_err(|why| Tried::temporary(self.unreachable(tag).because(why)))?;
+            match answer.status {
+                200 => Ok(Some(answer.body)),
+                404 => Ok(None),
+                status if retry::is_temporary(status) => Err(Tried::Temporary {
+                    error: self.unreachable(tag).because(said(&answer)),
+                    after: answer.after,
+                }),
+                _ => Err(Tried::Final(self.refused(tag, &answer))),
+            }
+        })
+        .await
+    }
+
+    /// Sends one request, a GET without `body` and a POST with one, and waits for an answer, but not for ever; the error is why there is none.
+    async fn ask(&self, route: &str, body: Option<&Value>) -> Result<Answer, String> {
+        let work = async {
+            let response = match body {
+                Some(_) => self.client._post(route, body).await?,
+                None => self.client._get(route).await?,
+            };
+            let status = response.status().as_u16();
+            let headers = response.headers();
+            let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+            let after =
+                header("retry-after").and_then(|value| retry::retry_after(value, header("date")));
+            let text = self.client.body_to_string(response).await?;
+            Ok::<_, octocrab::Error>(Answer {
+                status,
+                after,
+                body: serde_json::from_str(&text).unwrap_or(Value::Null),
+            })
+        };
+        match tokio::time::timeout(PATIENCE, work).await {
+            Ok(answer) => answer.map_err(|error| chain(&error)),
+            Err(_) => Err(format!("no answer came within {} s", PATIENCE.as_secs())),
+        }
+    }
+
+    fn unreachable(&self, tag: &TagName) -> Failure {
+        Failure::new(
+            Exit::Temporary,
+            "github::unreachable",
+            format!(
+                "cannot tell GitHub about the release {tag} of {}",
+                self.repository
+            ),
+        )
+        .hint("run again: the release itself is complete, and only what is missing is told")
+    }
+
+    fn refused(&self, tag: &TagName, answer: &Answer) -> Failure {
+        Failure::new(
+            Exit::RemoteRefused,
+            "github::forbidden",
+            format!("GitHub refuses the release {tag} of {}", self.repository),
+        )
+        .because(said(answer))
+        .hint("give the token `contents: write`")
+    }
+}
+
+fn page(release: &Value) -> Option<String> {
+    release.get("html_url")?.as_str().map(str::to_owned)
+}
+
+fn said(answer: &Answer) -> String {
+    match answer.body.get("message").and_then(Value::as_str) {
+        Some(message) => format!("GitHub answered {}: {}", answer.status, quoted(message)),
+        None => format!("GitHub answered {}", answer.status),
+    }
+}
+
+/// The tag as a part of a path; its slashes stay, as GitHub takes them either way.
+fn escaped(tag: &TagName) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'/')
+        .remove(b'@')
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'+');
+    utf8_percent_encode(tag.as_str(), KEPT).to_string()
+}
+
+/// An error with what lies behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

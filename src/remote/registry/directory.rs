@@ -1,1 +1,266 @@
-//! To be filled.
+//! `file:///dir`: a tree that any static HTTP server can serve to `npm install`.
+//!
+//! The document of a package is the file `<dir>/<name>` (scoped: `<dir>/@scope/name`), its tarballs are `<dir>/-/tarballs/<name>/<file>.tgz`.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::document::{self, LONGEST_PACKUMENT};
+use super::{Publication, PublishedPackage, Registry, RegistryError, proven};
+use crate::explain::{Exit, Failure, quoted};
+use crate::name::PackageName;
+use crate::remote::disk::{DiskError, Root, exit_of};
+use crate::settings::PUBLIC_REGISTRY;
+use crate::version::Version;
+
+const LOCK: &str = ".pkgs-lock";
+
+/// A directory as a registry. Publishing locks it, so that two publishes never lose each other's version; readers see a document before or after a
+/// publish, never between, and a tarball is there before the document that names it.
+#[derive(Debug, Clone)]
+pub struct DirectoryRegistry {
+    root: Arc<Root>,
+    tarballs: Url,
+}
+
+impl DirectoryRegistry {
+    /// Opens the directory at `path`, which must be there. `registry_url` is the address that it is served at; without it, npm finds the tarballs at
+    /// the host it was asked with (`replace-registry-host`), as long as the tree is served at that host's root. Other package managers, and a server
+    /// below a path, need it.
+    ///
+    /// # Errors
+    /// `registry::no_directory`, exit 2.
+    pub fn open(path: &Path, registry_url: Option<Url>) -> Result<DirectoryRegistry, Failure> {
+        let unusable = |why: &dyn std::fmt::Display| {
+            Failure::new(
+                Exit::Usage,
+                "registry::no_directory",
+                format!("cannot use {} as a registry", path.display()),
+            )
+            .because(why)
+            .hint("create the directory, or mount what belongs there")
+        };
+        let mut base = match registry_url {
+            Some(url) => url,
+            None => Url::parse(PUBLIC_REGISTRY).map_err(|error| unusable(&error))?,
+        };
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        Ok(DirectoryRegistry {
+            root: Arc::new(Root::open(path).map_err(|error| unusable(&error))?),
+            tarballs: base.join("-/tarballs/").map_err(|error| unusable(&error))?,
+        })
+    }
+
+    /// Runs `work` on a thread where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Root) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let root = Arc::clone(&self.root);
+        let done = tokio::task::spawn_blocking(move || work(&root)).await;
+        done.unwrap_or_else(|error| {
+            Err(RegistryError::Uncertain(
+                Failure::new(
+                    Exit::Temporary,
+                    "registry::disk",
+                    "work on the registry's directory was cut short",
+                )
+                .because(error),
+            ))
+        })
+    }
+}
+
+fn failed(root: &Root, what: &str, error: DiskError) -> RegistryError {
+    let failure = |exit, why: &dyn std::fmt::Display| {
+        Failure::new(
+            exit,
+            "registry::disk",
+            format!("cannot read or write {what} in {}", root.path().display()),
+        )
+        .because(why)
+    };
+    match error {
+        DiskError::Shape(why) => RegistryError::Failed(failure(Exit::Refused, &why)),
+        DiskError::Link => RegistryError::Failed(failure(Exit::Refused, &error)),
+        DiskError::Before(io) => RegistryError::Failed(failure(exit_of(&io), &io)),
+        DiskError::After(io) => RegistryError::Uncertain(failure(Exit::Temporary, &io)),
+    }
+}
+
+fn damaged(root: &Root, name: &PackageName, why: &str) -> RegistryError {
+    RegistryError::Failed(
+        Failure::new(
+            Exit::Integrity,
+            "registry::document",
+            format!(
+                "the document of {name} in {} is damaged",
+                root.path().display()
+            ),
+        )
+        .because(why)
+        .hint("restore it from a copy; every published version stands in it"),
+    )
+}
+
+/// The bytes of a package's document.
+fn stored(root: &Root, name: &PackageName) -> Result<Option<Vec<u8>>, RegistryError> {
+    let told = |error| failed(root, name.as_str(), error);
+    let Some(file) = root.file(name.as_str()).map_err(told)? else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    file.take(LONGEST_PACKUMENT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| told(error.into()))?;
+    if bytes.len() as u64 > LONGEST_PACKUMENT {
+        return Err(damaged(root, name, "it is too long"));
+    }
+    Ok(Some(bytes))
+}
+
+/// A package's document, checked, to be written again.
+fn editable(root: &Root, name: &PackageName) -> Result<Option<Map<String, Value>>, RegistryError> {
+    let Some(bytes) = stored(root, name)? else {
+        return Ok(None);
+    };
+    document::read(name, &bytes).map_err(|why| damaged(root, name, &why))?;
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| damaged(root, name, &error.to_string()))
+}
+
+fn store(root: &Root, path: &str, bytes: &[u8]) -> Result<(), RegistryError> {
+    root.temporary(|file| file.write_all(bytes))
+        .and_then(|temporary| root.replace(&temporary, path))
+        .map_err(|error| failed(root, path, error))
+}
+
+/// Sets `path`, two names deep, in a document.
+fn set(document: &mut Map<String, Value>, path: [&str; 2], value: Value) {
+    let inner = document
+        .entry(path[0])
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(inner) = inner {
+        inner.insert(path[1].to_owned(), value);
+    }
+}
+
+fn publish(root: &Root, tarballs: &Url, publication: &Publication) -> Result<(), RegistryError> {
+    let name = &publication.name;
+    let number = publication.version.to_string();
+    let _lock = root.lock(LOCK).map_err(|error| failed(root, LOCK, error))?;
+    let mut packument = editable(root, name)?.unwrap_or_else(|| {
+        Map::from_iter([
+            ("_id".to_owned(), json!(name.as_str())),
+            ("name".to_owned(), json!(name.as_str())),
+            ("dist-tags".to_owned(), json!({})),
+            ("versions".to_owned(), json!({})),
+        ])
+    });
+    if packument
+        .get("versions")
+        .and_then(|versions| versions.get(&number))
+        .is_some()
+    {
+        return Err(RegistryError::AlreadyThere(Failure::new(
+            Exit::RemoteRefused,
+            "registry::already_there",
+            format!("{} has {name} {number} already", root.path().display()),
+        )));
+    }
+    let file = format!("{name}/{}-{number}.tgz", name.as_file_name());
+    let address = tarballs
+        .join(&file)
+        .map_err(|error| failed(root, &file, DiskError::Before(std::io::Error::other(error))))?;
+    // What is there without a version that names it was left by a crash.
+    store(root, &format!("-/tarballs/{file}"), &publication.tarball)?;
+    let version = document::version(publication, address.as_str());
+    for field in ["description", "readme"] {
+        if let Some(value) = version.get(field) {
+            packument.insert(field.to_owned(), value.clone());
+        }
+    }
+    set(
+        &mut packument,
+        ["versions", &number],
+        Value::Object(version),
+    );
+    set(
+        &mut packument,
+        ["dist-tags", &publication.dist_tag],
+        json!(number),
+    );
+    // npm refuses a document without `latest`, and the first version has it on every registry.
+    if packument["dist-tags"].get("latest").is_none() {
+        set(&mut packument, ["dist-tags", "latest"], json!(number));
+    }
+    store(root, name.as_str(), &crate::release::to_bytes(&packument))
+}
+
+fn tag(root: &Root, name: &PackageName, dist_tag: &str, number: &str) -> Result<(), RegistryError> {
+    let _lock = root.lock(LOCK).map_err(|error| failed(root, LOCK, error))?;
+    let packument = editable(root, name)?.filter(|packument| {
+        packument
+            .get("versions")
+            .and_then(|versions| versions.get(number))
+            .is_some()
+    });
+    let Some(mut packument) = packument else {
+        return Err(RegistryError::Failed(Failure::new(
+            Exit::RemoteRefused,
+            "registry::no_version",
+            format!(
+                "{} has no {name} {number} that the dist-tag {} could point at",
+                root.path().display(),
+                quoted(dist_tag)
+            ),
+        )));
+    };
+    set(&mut packument, ["dist-tags", dist_tag], json!(number));
+    store(root, name.as_str(), &crate::release::to_bytes(&packument))
+}
+
+#[async_trait]
+impl Registry for DirectoryRegistry {
+    async fn package(&self, name: &PackageName) -> Result<Option<PublishedPackage>, RegistryError> {
+        let name = name.clone();
+        self.blocking(move |root| {
+            let Some(bytes) = stored(root, &name)? else {
+                return Ok(None);
+            };
+            let package = document::read(&name, &bytes);
+            package.map(Some).map_err(|why| damaged(root, &name, &why))
+        })
+        .await
+    }
+
+    async fn publish(&self, publication: &Publication) -> Result<(), RegistryError> {
+        proven(publication)?;
+        let (publication, tarballs) = (publication.clone(), self.tarballs.clone());
+        self.blocking(move |root| publish(root, &tarballs, &publication))
+            .await
+    }
+
+    async fn tag(
+        &self,
+        name: &PackageName,
+        dist_tag: &str,
+        version: &Version,
+    ) -> Result<(), RegistryError> {
+        let (name, dist_tag, number) = (name.clone(), dist_tag.to_owned(), version.to_string());
+        self.blocking(move |root| tag(root, &name, &dist_tag, &number))
+            .await
+    }
+
+    fn describe(&self) -> String {
+        format!("file://{}", self.root.path().display())
+    }
+}

@@ -1,4 +1,159 @@
-//! Where packages are published.
+//! Where packages are published: one contract, two registries.
+//!
+//! The contract test in `tests/it/registry_contract.rs` runs against both.
 
 pub mod directory;
+mod document;
 pub mod npm;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::explain::{Exit, Failure};
+use crate::name::{CommitId, Integrity, PackageName};
+use crate::version::Version;
+
+/// A registry. Reads are retried inside; writes are sent once, and the caller owns what follows.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// What the registry knows of a package, past all caches; `None` when it says that there is none (404), which is the only answer that means so.
+    async fn package(&self, name: &PackageName) -> Result<Option<PublishedPackage>, RegistryError>;
+
+    /// Publishes one version under one dist-tag. Published is for ever: whatever the answer, look before sending it again.
+    async fn publish(&self, publication: &Publication) -> Result<(), RegistryError>;
+
+    /// Points a dist-tag at a version that is there.
+    async fn tag(
+        &self,
+        name: &PackageName,
+        dist_tag: &str,
+        version: &Version,
+    ) -> Result<(), RegistryError>;
+
+    /// The registry as a person wrote it, without credentials.
+    fn describe(&self) -> String;
+}
+
+/// What a registry knows of a package.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishedPackage {
+    /// Its versions, by their text as the registry holds it.
+    pub versions: BTreeMap<String, PublishedVersion>,
+    /// Its dist-tags and the versions they point at.
+    pub dist_tags: BTreeMap<String, String>,
+}
+
+/// What a registry knows of a version.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishedVersion {
+    /// `sha512-…`; versions from before 2017 may have none.
+    pub integrity: Option<String>,
+    /// The sha1 of the tarball, in hexadecimal digits.
+    pub shasum: Option<String>,
+    /// The commit it was published from, where its publisher said so.
+    pub git_head: Option<String>,
+    /// Whether it was marked as deprecated.
+    pub deprecated: bool,
+}
+
+/// Who may read a scoped package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everyone.
+    Public,
+    /// Members of the scope.
+    Restricted,
+}
+
+impl Access {
+    /// As npm spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Access::Public => "public",
+            Access::Restricted => "restricted",
+        }
+    }
+}
+
+/// One version to be published.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// The package.
+    pub name: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The dist-tag that will point at it.
+    pub dist_tag: String,
+    /// Who may read it; `None` leaves it to the registry.
+    pub access: Option<Access>,
+    /// The tarball's bytes.
+    pub tarball: Vec<u8>,
+    /// Its integrity.
+    pub integrity: Integrity,
+    /// Its sha1, in hexadecimal digits.
+    pub shasum: String,
+    /// `package.json` as it was packed.
+    pub manifest: serde_json::Map<String, serde_json::Value>,
+    /// The text of its README.
+    pub readme: Option<String>,
+    /// The release commit.
+    pub git_head: CommitId,
+}
+
+/// What can go wrong, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// It may have happened: timeout, broken connection, 5xx, 409. Look and compare before deciding anything.
+    #[error("{0}")]
+    Uncertain(Failure),
+    /// This version is there already. Whether its bytes are ours only a look can tell.
+    #[error("{0}")]
+    AlreadyThere(Failure),
+    /// Too many requests; nothing happened.
+    #[error("{failure}")]
+    Busy {
+        /// How long the registry asks to wait, where it says so. It may be half an hour.
+        retry_after: Option<Duration>,
+        /// What to tell when there is no time left.
+        failure: Failure,
+    },
+    /// It did not happen and trying again will not help.
+    #[error("{0}")]
+    Failed(Failure),
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Failure {
+        match error {
+            RegistryError::Uncertain(failure)
+            | RegistryError::AlreadyThere(failure)
+            | RegistryError::Busy { failure, .. }
+            | RegistryError::Failed(failure) => failure,
+        }
+    }
+}
+
+/// Refuses a publication whose tarball does not have the integrity that was sealed: published is for ever.
+fn proven(publication: &Publication) -> Result<(), RegistryError> {
+    let found = Integrity::of(&publication.tarball);
+    if found == publication.integrity {
+        return Ok(());
+    }
+    Err(RegistryError::Failed(
+        Failure::new(
+            Exit::Integrity,
+            "registry::integrity",
+            format!(
+                "the tarball of {} {} does not have its integrity",
+                publication.name, publication.version
+            ),
+        )
+        .because(format!(
+            "it has {found} instead of {}",
+            publication.integrity
+        )),
+    ))
+}

@@ -1,1 +1,459 @@
-//! To be filled.
+//! A registry that speaks npm's protocol over HTTP.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use url::Url;
+
+use super::document::{self, LONGEST_PACKUMENT};
+use super::{Publication, PublishedPackage, Registry, RegistryError, proven};
+use crate::explain::{Exit, Failure, quoted};
+use crate::name::PackageName;
+use crate::remote::retry::{self, Tried};
+use crate::secret::BoundSecret;
+use crate::version::Version;
+
+const CONNECT: Duration = Duration::from_secs(10);
+const READ: Duration = Duration::from_secs(60);
+/// The slowest upload that is waited for, in bytes a second.
+const SLOWEST: u64 = 64 << 10;
+const LONGEST_ERROR: u64 = 64 << 10;
+const MOST_REDIRECTS: usize = 5;
+
+/// An npm registry. The token goes to the one origin it is bound to, and into no message.
+pub struct NpmRegistry {
+    url: Url,
+    token: Option<BoundSecret>,
+    reader: Client,
+    writer: Client,
+}
+
+impl NpmRegistry {
+    /// A registry at `url`, to which every request goes; redirects are followed for reads only, and only within the origin.
+    ///
+    /// # Errors
+    /// `npm::url`, exit 2, when `url` is not plain http(s) or carries credentials, a query or a fragment; `npm::client`, exit 75, when TLS cannot be set up.
+    pub fn new(mut url: Url, token: Option<BoundSecret>) -> Result<NpmRegistry, Failure> {
+        let good = matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !good {
+            return Err(Failure::new(
+                Exit::Usage,
+                "npm::url",
+                format!(
+                    "the address of the registry on {} is not usable",
+                    quoted(url.host_str().unwrap_or_default())
+                ),
+            )
+            .hint("write https://host/path/ without credentials, '?' and '#'"));
+        }
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let client = || {
+            Client::builder()
+                .connect_timeout(CONNECT)
+                .user_agent(concat!("pkgs-action/", env!("CARGO_PKG_VERSION")))
+        };
+        let same_origin = reqwest::redirect::Policy::custom(|attempt| {
+            let from = attempt.previous().last().map(Url::origin);
+            if from == Some(attempt.url().origin()) && attempt.previous().len() <= MOST_REDIRECTS {
+                attempt.follow()
+            } else {
+                attempt.stop()
+            }
+        });
+        let broken = |error: reqwest::Error| {
+            Failure::new(
+                Exit::Temporary,
+                "npm::client",
+                "cannot set up HTTPS requests",
+            )
+            .because(error.without_url())
+        };
+        Ok(NpmRegistry {
+            reader: client()
+                .redirect(same_origin)
+                .read_timeout(READ)
+                .build()
+                .map_err(broken)?,
+            writer: client()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .map_err(broken)?,
+            url,
+            token,
+        })
+    }
+
+    /// The address of a package's document: a scoped name is one path segment, its `/` escaped.
+    fn address(&self, below: &str, name: &PackageName, rest: &str) -> Result<Url, Failure> {
+        let text = format!("{below}{}{rest}", name.as_str().replace('/', "%2f"));
+        self.url.join(&text).map_err(|error| {
+            Failure::new(
+                Exit::Usage,
+                "npm::url",
+                format!("{} has no address in {}", quoted(name.as_str()), self.url),
+            )
+            .because(error)
+        })
+    }
+
+    fn authorized(&self, request: RequestBuilder, url: &Url) -> RequestBuilder {
+        match self.token.as_ref().and_then(|token| token.for_url(url)) {
+            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
+    async fn read_once(
+        &self,
+        name: &PackageName,
+        url: &Url,
+    ) -> Result<Option<PublishedPackage>, Tried<Failure>> {
+        let request = self
+            .reader
+            .get(url.clone())
+            .header(ACCEPT, "application/json")
+            .header(CACHE_CONTROL, "no-cache");
+        let unreachable = || {
+            Failure::new(
+                Exit::Temporary,
+                "npm::unreachable",
+                format!("cannot read {name} from {}", self.url),
+            )
+            .hint("run again; if it stays so, look at the registry and the network")
+        };
+        let broken = |error: reqwest::Error| {
+            Tried::temporary(unreachable().because(chain(&error.without_url())))
+        };
+        let response = self.authorized(request, url).send().await.map_err(broken)?;
+        let status = response.status().as_u16();
+        if status == 404 {
+            return Ok(None);
+        }
+        if status != 200 {
+            let answer = Answer::of(response, self.token.as_ref(), url).await;
+            let error = unreachable().because(answer.text());
+            return Err(if retry::is_temporary(status) {
+                Tried::Temporary {
+                    error,
+                    after: answer.after,
+                }
+            } else {
+                Tried::Final(self.refusal(&answer, name, "read").unwrap_or(error))
+            });
+        }
+        let (bytes, whole) = body(response, LONGEST_PACKUMENT).await.map_err(broken)?;
+        if !whole {
+            return Err(Tried::Final(Failure::new(
+                Exit::Integrity,
+                "npm::too_large",
+                format!(
+                    "the registry's document of {name} is longer than {LONGEST_PACKUMENT} bytes"
+                ),
+            )));
+        }
+        document::read(name, &bytes).map(Some).map_err(|why| {
+            // A proxy's page, or a document cut short.
+            Tried::temporary(unreachable().because(format!("the answer is no npm document: {why}")))
+        })
+    }
+
+    /// Sends one write and tells what its answer means.
+    async fn write(
+        &self,
+        url: Url,
+        body: Vec<u8>,
+        name: &PackageName,
+        what: &str,
+    ) -> Result<(), RegistryError> {
+        let time = READ + Duration::from_secs(body.len() as u64 / SLOWEST);
+        let request = self
+            .writer
+            .request(Method::PUT, url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            .header("npm-auth-type", "web")
+            .header("npm-command", "publish")
+            .timeout(time)
+            .body(body);
+        let doubt = || {
+            Failure::new(
+                Exit::Temporary,
+                "npm::uncertain",
+                format!("cannot tell whether {} {what}", self.url),
+            )
+            .hint("run again: it looks at what is there before it goes on")
+        };
+        let response = match self.authorized(request, &url).send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let why = chain(&error.without_url());
+                return Err(RegistryError::Uncertain(doubt().because(why)));
+            }
+        };
+        let answer = Answer::of(response, self.token.as_ref(), &url).await;
+        match answer.status {
+            // A page that is there for people answers for a proxy, not for a registry.
+            200..=299 if answer.is_page => Err(RegistryError::Uncertain(
+                doubt().because("the answer is a web page, not a registry's"),
+            )),
+            200..=299 => Ok(()),
+            403 | 409
+                if answer.says(&[
+                    "cannot publish over",
+                    "previously published",
+                    "already present",
+                    "already exists",
+                ]) =>
+            {
+                Err(RegistryError::AlreadyThere(
+                    Failure::new(
+                        Exit::RemoteRefused,
+                        "npm::already_there",
+                        format!("{} has this version of {name} already", self.url),
+                    )
+                    .because(answer.text()),
+                ))
+            }
+            420 | 429 => Err(self.busy(&answer, name)),
+            403 if answer.says(&["rate limit", "too many requests"]) => {
+                Err(self.busy(&answer, name))
+            }
+            408 | 409 | 500..=599 => Err(RegistryError::Uncertain(doubt().because(answer.text()))),
+            _ => Err(RegistryError::Failed(
+                self.refusal(&answer, name, "published").unwrap_or_else(|| {
+                    Failure::new(
+                        Exit::RemoteRefused,
+                        "npm::refused",
+                        format!("{} refuses {name}", self.url),
+                    )
+                    .because(answer.text())
+                }),
+            )),
+        }
+    }
+
+    fn busy(&self, answer: &Answer, name: &PackageName) -> RegistryError {
+        RegistryError::Busy {
+            retry_after: answer.after,
+            failure: Failure::new(
+                Exit::Temporary,
+                "npm::busy",
+                format!("{} has no time for {name}: too many requests", self.url),
+            )
+            .because(answer.text())
+            .hint("run again later: it continues with what is missing"),
+        }
+    }
+
+    /// The refusals that npm's answers are known for.
+    fn refusal(&self, answer: &Answer, name: &PackageName, deed: &str) -> Option<Failure> {
+        let registry = &self.url;
+        let (code, what, hint) = match answer.status {
+            401 if answer.one_time_password => (
+                "npm::one_time_password",
+                format!("{registry} wants a one-time password for {name}"),
+                "use a granular token that may bypass it, or trusted publishing",
+            ),
+            401 if self.token.is_none() => (
+                "npm::unauthorized",
+                format!("{registry} wants a token for {name}"),
+                "set npm-token, or set up trusted publishing",
+            ),
+            401 => (
+                "npm::unauthorized",
+                format!("{registry} does not accept the token for {name}"),
+                "check that it has not expired and belongs to this registry",
+            ),
+            402 => (
+                "npm::payment",
+                format!("{registry} wants payment to publish {name} privately"),
+                "set access to public",
+            ),
+            403 => (
+                "npm::forbidden",
+                format!("{name} may not be {deed} at {registry} with these credentials"),
+                "give the token permission to read and write this package or its scope",
+            ),
+            404 => (
+                "npm::no_permission",
+                format!(
+                    "{name} may not be {deed} at {registry}: to whom it gives no permission, it answers 404"
+                ),
+                "check the token's scope, the trusted publisher's settings, and for a new scope that it exists",
+            ),
+            413 => (
+                "npm::too_large",
+                format!("{name} is too large for {registry}"),
+                "leave files out with `files` in package.json, or raise the registry's limit",
+            ),
+            422 => (
+                "npm::unprocessable",
+                format!("{registry} refuses what was sent for {name}"),
+                "with provenance, `repository.url` in package.json must be this repository",
+            ),
+            300..=399 => (
+                "npm::redirected",
+                format!("{registry} redirects {name} elsewhere, which is not followed"),
+                "set the registry to the address it redirects to, if you trust it",
+            ),
+            _ => return None,
+        };
+        Some(
+            Failure::new(Exit::RemoteRefused, code, what)
+                .because(answer.text())
+                .hint(hint),
+        )
+    }
+}
+
+/// What a registry answered, as far as it is told.
+struct Answer {
+    status: u16,
+    after: Option<Duration>,
+    is_page: bool,
+    one_time_password: bool,
+    message: String,
+}
+
+impl Answer {
+    async fn of(response: Response, token: Option<&BoundSecret>, url: &Url) -> Answer {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let header = |name: &str| text_of(&headers, name);
+        let bytes = match body(response, LONGEST_ERROR).await {
+            Ok((bytes, _)) => bytes,
+            Err(_) => Vec::new(),
+        };
+        let mut message = message_of(&bytes);
+        if let Some(token) = token.and_then(|token| token.for_url(url)) {
+            message = message.replace(token, "***");
+        }
+        let after =
+            header("retry-after").and_then(|value| retry::retry_after(value, header("date")));
+        Answer {
+            status,
+            after,
+            is_page: header("content-type").is_some_and(|kind| kind.starts_with("text/html")),
+            one_time_password: header("www-authenticate")
+                .is_some_and(|how| how.to_ascii_lowercase().contains("otp"))
+                || message.to_lowercase().contains("one-time pass"),
+            message,
+        }
+    }
+
+    fn says(&self, phrases: &[&str]) -> bool {
+        let message = self.message.to_lowercase();
+        phrases.iter().any(|phrase| message.contains(phrase))
+    }
+
+    fn text(&self) -> String {
+        if self.message.is_empty() {
+            format!("the registry answered {}", self.status)
+        } else {
+            format!(
+                "the registry answered {}: {}",
+                self.status,
+                quoted(&self.message)
+            )
+        }
+    }
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The sentence in an error's body.
+fn message_of(bytes: &[u8]) -> String {
+    let said = serde_json::from_slice::<serde_json::Value>(bytes)
+        .ok()
+        .and_then(|body| {
+            ["error", "message", "reason"]
+                .iter()
+                .find_map(|name| body.get(name)?.as_str().map(str::to_owned))
+        });
+    said.unwrap_or_else(|| String::from_utf8_lossy(bytes).trim().to_owned())
+}
+
+/// The body, or its first `limit` bytes, and whether that is all.
+async fn body(response: Response, limit: u64) -> Result<(Vec<u8>, bool), reqwest::Error> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut bytes = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        let room = limit - bytes.len();
+        if chunk.len() > room {
+            bytes.extend_from_slice(&chunk[..room]);
+            return Ok((bytes, false));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok((bytes, true))
+}
+
+/// An error with what lies behind it; reqwest's own text stops at "error sending request".
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[async_trait]
+impl Registry for NpmRegistry {
+    async fn package(&self, name: &PackageName) -> Result<Option<PublishedPackage>, RegistryError> {
+        let mut url = self.address("", name, "").map_err(RegistryError::Failed)?;
+        // What npm itself asks with before it writes: answered by the origin, not by a cache.
+        url.set_query(Some("write=true"));
+        retry::read(name.as_str(), || self.read_once(name, &url))
+            .await
+            .map_err(RegistryError::Failed)
+    }
+
+    async fn publish(&self, publication: &Publication) -> Result<(), RegistryError> {
+        proven(publication)?;
+        let name = &publication.name;
+        let url = self.address("", name, "").map_err(RegistryError::Failed)?;
+        let body = document::publish(publication, &self.url)
+            .to_string()
+            .into_bytes();
+        let what = format!("published {name} {}", publication.version);
+        self.write(url, body, name, &what).await
+    }
+
+    async fn tag(
+        &self,
+        name: &PackageName,
+        dist_tag: &str,
+        version: &Version,
+    ) -> Result<(), RegistryError> {
+        let escaped =
+            percent_encoding::utf8_percent_encode(dist_tag, percent_encoding::NON_ALPHANUMERIC);
+        let url = self
+            .address("-/package/", name, &format!("/dist-tags/{escaped}"))
+            .map_err(RegistryError::Failed)?;
+        let body = serde_json::Value::from(version.to_string())
+            .to_string()
+            .into_bytes();
+        let what = format!("set the dist-tag {} of {name}", quoted(dist_tag));
+        self.write(url, body, name, &what).await
+    }
+
+    fn describe(&self) -> String {
+        self.url.to_string()
+    }
+}

@@ -7,11 +7,17 @@ pub mod memory;
 pub mod s3;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
+use url::Url;
 
-use crate::explain::Failure;
+use crate::explain::{Exit, Failure};
 use crate::name::{Digest, Key};
+use crate::release::address::StoreAddress;
+use crate::release::{LONGEST_DOCUMENT, layout};
+use crate::remote::retry::backoff;
 
 /// What travels with an object besides its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +30,14 @@ pub struct Headers {
     pub content_encoding: Option<String>,
     /// Our own metadata (`x-amz-meta-pkgs-<name>` on S3): lowercase names, printable ASCII values, in order of name.
     pub metadata: std::collections::BTreeMap<String, String>,
+}
+
+impl Headers {
+    /// Whether nothing travels with the object.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Headers::default()
+    }
 }
 
 /// The bytes of an object to be written. Every body knows its digest and size before it leaves.
@@ -40,6 +54,26 @@ pub enum Body {
         /// Its digest.
         digest: Digest,
     },
+}
+
+impl Body {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::File { size, .. } => *size,
+        }
+    }
+
+    /// Its digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Body::Bytes(bytes) => Digest::of(bytes),
+            Body::File { digest, .. } => digest.clone(),
+        }
+    }
 }
 
 /// What a create found.
@@ -113,4 +147,257 @@ pub trait Store: Send + Sync {
 
     /// The store as a person wrote it, without credentials: `s3://bucket/prefix` or `file:///dir`.
     fn describe(&self) -> String;
+}
+
+/// How an `s3://` store is reached, beside its address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct S3Options {
+    /// The server, for anything but AWS.
+    pub endpoint: Option<Url>,
+    /// The region; without it, what the usual AWS settings say.
+    pub region: Option<String>,
+    /// Whether the bucket's name stands in the path instead of the host's name; without a word, `true` exactly when there is an endpoint.
+    pub path_style: Option<bool>,
+}
+
+/// Opens the store at `address` and looks into it once, so that a missing bucket, directory or credential is told before anything is done.
+///
+/// # Errors
+/// `store::no_bucket`, `store::no_directory`, `store::credentials`, `store::region` (exit 2); `store::forbidden` (exit 5); `store::unreachable` (exit 75).
+pub async fn open(address: &StoreAddress, options: &S3Options) -> Result<Arc<dyn Store>, Failure> {
+    match address {
+        StoreAddress::Directory(path) => Ok(Arc::new(directory::DirectoryStore::open(path)?)),
+        StoreAddress::S3 { bucket, prefix } => {
+            let store = s3::S3Store::connect(s3::S3Settings {
+                bucket: bucket.clone(),
+                prefix: prefix.clone(),
+                endpoint: options.endpoint.clone(),
+                region: options.region.clone(),
+                path_style: options.path_style.unwrap_or(options.endpoint.is_some()),
+            })
+            .await?;
+            store.look().await?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+/// How often a write that may or may not have happened is looked for and sent again.
+const WRITES: u32 = 8;
+
+/// What a create that happens once found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Once {
+    /// Nothing was there; now our bytes are.
+    Created,
+    /// Our bytes are there: another run wrote them, or an earlier try of ours whose answer was lost.
+    Same,
+    /// These other bytes are there; nothing was changed.
+    Other(Vec<u8>),
+}
+
+/// Writes `bytes` to `key` if nothing is there, and finds out what happened when the answer was lost: it reads back and compares, and where
+/// nothing is there, sends the same create again. [`Once::Same`] and [`Once::Created`] both mean that exactly `bytes` are there.
+///
+/// # Errors
+/// `store::uncertain`, exit 75, when after several rounds it is still open; `store::too_large`, exit 6, when what is there is longer than
+/// `bytes` and than [`LONGEST_DOCUMENT`]; whatever the store refuses.
+pub async fn create_once(
+    store: &dyn Store,
+    key: &Key,
+    bytes: &[u8],
+    headers: &Headers,
+) -> Result<Once, Failure> {
+    let body = Body::Bytes(bytes.to_vec());
+    let limit = LONGEST_DOCUMENT.max(bytes.len() as u64);
+    let mut doubt = None;
+    for tries in 1..=WRITES {
+        match store.create(key, &body, headers).await {
+            Ok(Created::New) => return Ok(Once::Created),
+            Ok(Created::Exists) => {}
+            Err(StoreError::Uncertain(failure)) => doubt = Some(failure),
+            Err(StoreError::Failed(failure)) => return Err(failure),
+        }
+        if let Some(found) = store.get(key, limit).await? {
+            return Ok(if found == bytes {
+                Once::Same
+            } else {
+                Once::Other(found)
+            });
+        }
+        pause(tries, key).await;
+    }
+    Err(uncertain(store, key, doubt))
+}
+
+/// Writes `body` below its digest, if it is not there. Never [`Once::Other`]: what lies below a digest has that digest.
+///
+/// After a lost answer, the object's presence and size decide.
+///
+/// # Errors
+/// `store::blob_mismatch`, exit 6, when `body` does not have `digest`, or an object of another size is there; `store::uncertain`, exit 75, when after
+/// several rounds it is still open; whatever the store refuses.
+pub async fn put_blob(store: &dyn Store, digest: &Digest, body: &Body) -> Result<Once, Failure> {
+    let key = layout::blob(digest);
+    if body.digest() != *digest {
+        return Err(Failure::new(
+            Exit::Integrity,
+            "store::blob_mismatch",
+            format!("the bytes to be stored as {digest} have another digest"),
+        )
+        .because(format!("theirs is {}", body.digest())));
+    }
+    let mut doubt = None;
+    for tries in 1..=WRITES {
+        match store.create(&key, body, &Headers::default()).await {
+            Ok(Created::New) => return Ok(Once::Created),
+            Ok(Created::Exists) => return Ok(Once::Same),
+            Err(StoreError::Uncertain(failure)) => doubt = Some(failure),
+            Err(StoreError::Failed(failure)) => return Err(failure),
+        }
+        match store.head(&key).await? {
+            Some(info) if info.size == body.size() => return Ok(Once::Same),
+            Some(info) => {
+                return Err(Failure::new(
+                    Exit::Integrity,
+                    "store::blob_mismatch",
+                    format!(
+                        "{key} in {} has another size than its bytes",
+                        store.describe()
+                    ),
+                )
+                .because(format!(
+                    "it has {} bytes instead of {}",
+                    info.size,
+                    body.size()
+                ))
+                .hint("look at who wrote it; remove it only when nothing else names it"));
+            }
+            None => pause(tries, &key).await,
+        }
+    }
+    Err(uncertain(store, &key, doubt))
+}
+
+/// Proves that the store honours create-if-absent: several writers race on a probe key made of `nonce` (fresh for each call; characters that a
+/// [`Key`] may have), and exactly one may win. The probe object is removed again; where that is not allowed it stays, because publishers need no
+/// permission to delete.
+///
+/// # Errors
+/// `store::ignores_conditions`, exit 2, when more than one won or a later create overwrote the winner; `store::uncertain`, exit 75, when the answers
+/// got lost; whatever the store refuses.
+pub async fn prove_conditions(store: &dyn Store, nonce: &str) -> Result<(), Failure> {
+    let key = layout::probe(nonce);
+    let outcome = race(store, &key).await;
+    // Not allowed, or gone already: a probe object that stays harms nobody.
+    let _ = store.delete(&key).await;
+    outcome
+}
+
+async fn race(store: &dyn Store, key: &Key) -> Result<(), Failure> {
+    const RACERS: usize = 8;
+    let none = Headers::default();
+    let bodies: Vec<Body> = (0..=RACERS)
+        .map(|racer| Body::Bytes(format!("{key} {racer}\n").into_bytes()))
+        .collect();
+    let answers = join_all(
+        bodies[..RACERS]
+            .iter()
+            .map(|body| store.create(key, body, &none)),
+    )
+    .await;
+    let mut winners = Vec::new();
+    let mut doubt = None;
+    for (racer, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(Created::New) => winners.push(racer),
+            Ok(Created::Exists) => {}
+            Err(StoreError::Uncertain(failure)) => doubt = Some(failure),
+            Err(StoreError::Failed(failure)) => return Err(failure),
+        }
+    }
+    if winners.len() > 1 {
+        return Err(ignores_conditions(store).because(format!(
+            "{} of {RACERS} writers were told that they created the same object",
+            winners.len()
+        )));
+    }
+    // A racer whose answer was lost may be the winner; then this one tells whether the condition holds.
+    let late = create_once(store, key, late_bytes(&bodies), &none).await?;
+    let Once::Other(found) = late else {
+        return Err(match (winners.is_empty(), doubt) {
+            (true, Some(doubt)) => uncertain(store, key, Some(doubt)),
+            _ => ignores_conditions(store)
+                .because("an object that was there was written over by a create"),
+        });
+    };
+    match winners.first().map(|winner| &bodies[*winner]) {
+        None if doubt.is_none() => Err(uncertain(store, key, None)
+            .because("nobody won the race: the probe key was taken before")),
+        Some(Body::Bytes(won)) if *won != found => Err(ignores_conditions(store)
+            .because("the object holds other bytes than those of the writer that created it")),
+        _ => Ok(()),
+    }
+}
+
+fn late_bytes(bodies: &[Body]) -> &[u8] {
+    match bodies.last() {
+        Some(Body::Bytes(bytes)) => bytes,
+        _ => &[],
+    }
+}
+
+async fn pause(tries: u32, key: &Key) {
+    if tries < WRITES {
+        tokio::time::sleep(backoff(tries, key.as_str())).await;
+    }
+}
+
+fn uncertain(store: &dyn Store, key: &Key, doubt: Option<Failure>) -> Failure {
+    let failure = Failure::new(
+        Exit::Temporary,
+        "store::uncertain",
+        format!(
+            "cannot tell whether {key} was written to {}",
+            store.describe()
+        ),
+    )
+    .hint("run again: it continues from what is there");
+    match doubt {
+        Some(doubt) => doubt
+            .causes()
+            .iter()
+            .fold(failure.because(doubt.what()), |failure, cause| {
+                failure.because(cause)
+            }),
+        None => failure.because("it was reported to exist, but could not be read"),
+    }
+}
+
+fn ignores_conditions(store: &dyn Store) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "store::ignores_conditions",
+        format!("{} does not honour create-if-absent, so two runs could overwrite each other", store.describe()),
+    )
+    .hint("use a server that honours `If-None-Match: *` on PutObject, such as AWS S3, R2, Ceph or MinIO")
+}
+
+/// A failure of a read or a write that no object may exceed.
+fn too_large(what: &str, key: &Key, limit: u64) -> Failure {
+    Failure::new(
+        Exit::Integrity,
+        "store::too_large",
+        format!("{key} in {what} is longer than the {limit} bytes that are read of it"),
+    )
+}
+
+/// A file that did not stay as it was while it was sent.
+fn changed(path: &Path) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "store::file_changed",
+        format!("{} changed while it was stored", path.display()),
+    )
+    .hint("nothing else may write it during a release; run again")
 }

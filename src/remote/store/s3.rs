@@ -1,1 +1,874 @@
-//! To be filled.
+//! `s3://bucket/prefix`: AWS and servers that speak like it.
+//!
+//! The SDK's own retries are off: reads are asked again by [`retry::read`], and of the writes only the parts of a multipart upload are, which
+//! nobody sees before it is completed. Everything else is sent once.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, ProvideCredentials, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use futures_util::{StreamExt, TryStreamExt};
+use url::Url;
+
+use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, changed, too_large};
+use crate::explain::{Exit, Failure, quoted};
+use crate::name::{Digest, Key};
+use crate::remote::retry::{self, Tried};
+
+const CONNECT: Duration = Duration::from_secs(10);
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+const STALLED: Duration = Duration::from_secs(30);
+/// The slowest upload that is waited for, in bytes a second.
+const SLOWEST: u64 = 64 << 10;
+/// Files above this length are sent in parts.
+const LONGEST_PUT: u64 = 64 << 20;
+const PART: u64 = 16 << 20;
+const MOST_PARTS: u64 = 10_000;
+const PARTS_AT_ONCE: usize = 4;
+/// What S3 reports for an object that was given no content type.
+const NO_CONTENT_TYPE: &str = "binary/octet-stream";
+const METADATA: &str = "pkgs-";
+
+/// Which bucket, and how it is reached. Credentials come from the usual AWS chain: environment, profile, container, instance.
+#[derive(Debug, Clone)]
+pub struct S3Settings {
+    /// The bucket's name.
+    pub bucket: String,
+    /// What every key starts with, without `/` at either end; empty for none. Callers never see it.
+    pub prefix: String,
+    /// The server, for anything but AWS.
+    pub endpoint: Option<Url>,
+    /// The region; without it, what the usual AWS settings say, and `us-east-1` where there is an endpoint.
+    pub region: Option<String>,
+    /// Whether the bucket's name stands in the path instead of the host's name.
+    pub path_style: bool,
+}
+
+/// A bucket, or what lies in it below a prefix.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+    prefix: String,
+}
+
+impl S3Store {
+    /// Prepares a client and finds the credentials; asks nothing of the server yet.
+    ///
+    /// # Errors
+    /// `store::credentials` and `store::region`, exit 2.
+    pub async fn connect(settings: S3Settings) -> Result<S3Store, Failure> {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT)
+                    .read_timeout(FIRST_BYTE)
+                    .build(),
+            )
+            .stalled_stream_protection(
+                StalledStreamProtectionConfig::enabled()
+                    .grace_period(STALLED)
+                    .build(),
+            );
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &settings.endpoint {
+            loader = loader.endpoint_url(endpoint.as_str());
+        }
+        let shared = loader.load().await;
+        let mut config = aws_sdk_s3::config::Builder::from(&shared)
+            .force_path_style(settings.path_style || shared.endpoint_url().is_some());
+        if shared.endpoint_url().is_some() {
+            // Ceph and Garage refuse the trailers that the SDK sends by default (400, 403).
+            config = config
+                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        }
+        if shared.region().is_none() {
+            if shared.endpoint_url().is_none() {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "store::region",
+                    format!("no region is set for the bucket {}", settings.bucket),
+                )
+                .hint("set AWS_REGION, or the region of the store"));
+            }
+            config = config.region(Region::new("us-east-1"));
+        }
+        prove_credentials(&shared, &settings.bucket).await?;
+        Ok(S3Store {
+            client: Client::from_conf(config.build()),
+            bucket: settings.bucket,
+            prefix: settings.prefix,
+        })
+    }
+
+    /// Lists one key, which a missing bucket, wrong credentials and a missing permission all fail.
+    ///
+    /// # Errors
+    /// As [`super::open`].
+    pub async fn look(&self) -> Result<(), Failure> {
+        let prefix = self.full("");
+        retry::read(&self.describe(), || async {
+            self.client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(&prefix)
+                .max_keys(1)
+                .send()
+                .await
+                .map_err(|error| self.read_error(&error, "s3:ListBucket", &prefix))
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// The key as the server knows it.
+    fn full(&self, key: &str) -> String {
+        if self.prefix.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}/{key}", self.prefix)
+        }
+    }
+
+    async fn get_object(
+        &self,
+        key: &Key,
+        limit: u64,
+    ) -> Result<Option<(u64, ByteStream)>, Tried<Failure>> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(self.full(key.as_str()));
+        let object = match request.send().await {
+            Ok(object) => object,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(self.read_error(&error, "s3:GetObject", key.as_str())),
+        };
+        let length = object
+            .content_length()
+            .and_then(|length| u64::try_from(length).ok())
+            .ok_or_else(|| {
+                Tried::temporary(
+                    self.unreachable(key.as_str())
+                        .because("its length was not told"),
+                )
+            })?;
+        if length > limit {
+            return Err(Tried::Final(too_large(&self.describe(), key, limit)));
+        }
+        Ok(Some((length, object.body)))
+    }
+
+    /// Writes an object's bytes to `file` from its start, and tells their digest.
+    async fn fetch_once(
+        &self,
+        key: &Key,
+        file: &mut File,
+        to: &Path,
+        limit: u64,
+    ) -> Result<Option<Digest>, Tried<Failure>> {
+        use sha2::Digest as _;
+        let Some((length, mut body)) = self.get_object(key, limit).await? else {
+            return Ok(None);
+        };
+        let disk = |error| Tried::Final(disk(to, &error));
+        file.set_len(0).map_err(disk)?;
+        file.seek(SeekFrom::Start(0)).map_err(disk)?;
+        let mut sum = sha2::Sha256::new();
+        let mut received = 0u64;
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| self.cut_short(key, &error))?;
+            received += chunk.len() as u64;
+            if received > length {
+                break;
+            }
+            sum.update(&chunk);
+            file.write_all(&chunk).map_err(disk)?;
+        }
+        if received != length {
+            return Err(self.cut_short(key, &format!("{received} of {length} bytes came")));
+        }
+        Ok(Some(Digest::from_sha256(&sum.finalize())))
+    }
+
+    fn cut_short(&self, key: &Key, why: &dyn std::fmt::Display) -> Tried<Failure> {
+        Tried::temporary(self.unreachable(key.as_str()).because(why))
+    }
+
+    fn unreachable(&self, key: &str) -> Failure {
+        Failure::new(
+            Exit::Temporary,
+            "store::unreachable",
+            format!("cannot read {} from {}", quoted(key), self.describe()),
+        )
+        .hint("run again; if it stays so, look at the server and the network")
+    }
+
+    async fn head_object(&self, key: &Key) -> Result<Option<ObjectInfo>, Failure> {
+        let full = self.full(key.as_str());
+        retry::read(&full, || async {
+            let request = self.client.head_object().bucket(&self.bucket).key(&full);
+            let object = match request.send().await {
+                Ok(object) => object,
+                Err(error) if is_absent(&error) => return Ok(None),
+                Err(error) => return Err(self.read_error(&error, "s3:GetObject", key.as_str())),
+            };
+            let size = object
+                .content_length()
+                .and_then(|length| u64::try_from(length).ok())
+                .ok_or_else(|| self.cut_short(key, &"its length was not told"))?;
+            let metadata = object.metadata().into_iter().flatten();
+            Ok(Some(ObjectInfo {
+                size,
+                headers: Headers {
+                    content_type: object
+                        .content_type()
+                        .filter(|found| *found != NO_CONTENT_TYPE)
+                        .map(str::to_owned),
+                    cache_control: object.cache_control().map(str::to_owned),
+                    content_encoding: object.content_encoding().map(str::to_owned),
+                    metadata: metadata
+                        .filter_map(|(name, value)| {
+                            Some((name.strip_prefix(METADATA)?.to_owned(), value.clone()))
+                        })
+                        .collect(),
+                },
+            }))
+        })
+        .await
+    }
+
+    /// Sends `body` in one or in many requests; `once` makes it conditional on nothing being there.
+    async fn write(
+        &self,
+        key: &Key,
+        body: &Body,
+        headers: &Headers,
+        once: bool,
+    ) -> Result<Created, StoreError> {
+        match body {
+            Body::File { path, size, .. } if *size > LONGEST_PUT => {
+                Upload {
+                    store: self,
+                    key,
+                    path,
+                    size: *size,
+                    once,
+                }
+                .run(headers)
+                .await
+            }
+            _ => self.put(key, body, headers, once).await,
+        }
+    }
+
+    async fn put(
+        &self,
+        key: &Key,
+        body: &Body,
+        headers: &Headers,
+        once: bool,
+    ) -> Result<Created, StoreError> {
+        let size = body.size();
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(self.full(key.as_str()))
+            .content_length(i64::try_from(size).unwrap_or(i64::MAX))
+            .content_type(headers.content_type.as_deref().unwrap_or(NO_CONTENT_TYPE))
+            .set_cache_control(headers.cache_control.clone())
+            .set_content_encoding(headers.content_encoding.clone())
+            .set_metadata(metadata_of(headers));
+        request = match body {
+            Body::Bytes(bytes) => request.body(ByteStream::from(bytes.clone())),
+            Body::File { path, digest, .. } => {
+                let length = std::fs::metadata(path)
+                    .map_err(|error| StoreError::Failed(disk(path, &error)))?;
+                if length.len() != size {
+                    return Err(StoreError::Failed(changed(path)));
+                }
+                let stream = ByteStream::from_path(path).await.map_err(|error| {
+                    StoreError::Failed(disk(path, &std::io::Error::other(error)))
+                })?;
+                // As a header it needs no trailer, so every server takes it, and those that can compare it with the bytes.
+                request.body(stream).checksum_sha256(base64_of(digest))
+            }
+        };
+        if once {
+            request = request.if_none_match("*");
+        }
+        let sent = request
+            .customize()
+            .config_override(patient(size))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(Created::New),
+            Err(error) if once && status_of(&error) == Some(412) => Ok(Created::Exists),
+            Err(error) => Err(self.write_error(&error, "s3:PutObject", key.as_str(), once)),
+        }
+    }
+
+    /// What a failed read means.
+    fn read_error<E>(
+        &self,
+        error: &SdkError<E, HttpResponse>,
+        permission: &str,
+        key: &str,
+    ) -> Tried<Failure>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        if let Some(failure) = self.refusal(error, permission, key) {
+            return Tried::Final(failure);
+        }
+        let failure = self.unreachable(key).because(told(error));
+        match status_of(error) {
+            Some(status) if !retry::is_temporary(status) && !is_broken(error) => {
+                Tried::Final(failure)
+            }
+            _ => Tried::Temporary {
+                error: failure,
+                after: wait_of(error),
+            },
+        }
+    }
+
+    /// What a failed write means. Only an answer that rules the write out is a failure; all else may have happened.
+    fn write_error<E>(
+        &self,
+        error: &SdkError<E, HttpResponse>,
+        permission: &str,
+        key: &str,
+        once: bool,
+    ) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        if let Some(failure) = self.refusal(error, permission, key) {
+            return StoreError::Failed(failure);
+        }
+        let failure = |exit, code| {
+            Failure::new(
+                exit,
+                code,
+                format!("cannot write {} to {}", quoted(key), self.describe()),
+            )
+            .because(told(error))
+        };
+        let never_sent = matches!(error, SdkError::ConstructionFailure(_));
+        match status_of(error) {
+            Some(501) if once => {
+                StoreError::Failed(failure(Exit::Usage, "store::ignores_conditions").hint(
+                    "the server does not know `If-None-Match` on PutObject; use one that does",
+                ))
+            }
+            Some(400 | 404 | 405 | 411 | 413 | 501) if !is_broken(error) => {
+                StoreError::Failed(failure(Exit::RemoteRefused, "store::refused"))
+            }
+            _ if never_sent => StoreError::Failed(failure(Exit::RemoteRefused, "store::refused")),
+            _ => StoreError::Uncertain(
+                failure(Exit::Temporary, "store::unreachable").hint("run again"),
+            ),
+        }
+    }
+
+    /// The failures that mean the same for reads and writes: the bucket, the region, the clock, the permission.
+    fn refusal<E>(
+        &self,
+        error: &SdkError<E, HttpResponse>,
+        permission: &str,
+        key: &str,
+    ) -> Option<Failure>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let status = status_of(error)?;
+        let store = self.describe();
+        let failure = |exit, code, what| Some(Failure::new(exit, code, what).because(told(error)));
+        match (status, error.code().unwrap_or_default()) {
+            (_, "NoSuchBucket") => failure(
+                Exit::Usage,
+                "store::no_bucket",
+                format!("there is no bucket {} for {store}", quoted(&self.bucket)),
+            )
+            .map(|failure| failure.hint("create it, or correct the store's address, endpoint and region")),
+            (301 | 307, _) | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => failure(
+                Exit::Usage,
+                "store::region",
+                format!("the bucket of {store} lies in another region"),
+            )
+            .map(|failure| failure.hint("set AWS_REGION, or the region of the store, to the bucket's own")),
+            (_, "RequestTimeTooSkewed") => failure(
+                Exit::RemoteRefused,
+                "store::clock",
+                format!("{store} refuses this machine's clock"),
+            )
+            .map(|failure| failure.hint("set the clock")),
+            (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken")
+            | (401, _) => failure(
+                Exit::RemoteRefused,
+                "store::credentials",
+                format!("{store} does not accept the credentials"),
+            )
+            .map(|failure| failure.hint("check that they are current and belong to this server")),
+            (403, _) => failure(
+                Exit::RemoteRefused,
+                "store::forbidden",
+                format!("{permission} is not permitted on {} in {store}", quoted(key)),
+            )
+            .map(|failure| {
+                failure.hint("grant s3:GetObject, s3:PutObject and s3:ListBucket; without s3:ListBucket a missing key looks forbidden")
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// A multipart upload of one file.
+struct Upload<'a> {
+    store: &'a S3Store,
+    key: &'a Key,
+    path: &'a Path,
+    size: u64,
+    once: bool,
+}
+
+impl Upload<'_> {
+    async fn run(&self, headers: &Headers) -> Result<Created, StoreError> {
+        if self.is_there().await? {
+            return Ok(Created::Exists);
+        }
+        let store = self.store;
+        let begun = store
+            .client
+            .create_multipart_upload()
+            .bucket(&store.bucket)
+            .key(store.full(self.key.as_str()))
+            .content_type(headers.content_type.as_deref().unwrap_or(NO_CONTENT_TYPE))
+            .set_cache_control(headers.cache_control.clone())
+            .set_content_encoding(headers.content_encoding.clone())
+            .set_metadata(metadata_of(headers))
+            .send()
+            .await
+            .map_err(|error| store.write_error(&error, "s3:PutObject", self.key.as_str(), false))?;
+        let Some(id) = begun.upload_id() else {
+            return Err(StoreError::Uncertain(
+                store
+                    .unreachable(self.key.as_str())
+                    .because("the upload was given no id"),
+            ));
+        };
+        let sent = self.parts(id).await;
+        // Some servers ignore the condition on completion, so it is also asked for.
+        let ready = match sent {
+            Ok(parts) => self.is_there().await.map(|there| (!there).then_some(parts)),
+            Err(error) => Err(error),
+        };
+        match ready {
+            Ok(Some(parts)) => self.complete(id, parts).await,
+            Ok(None) => {
+                self.abort(id).await;
+                Ok(Created::Exists)
+            }
+            Err(error) => {
+                self.abort(id).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn is_there(&self) -> Result<bool, StoreError> {
+        if !self.once {
+            return Ok(false);
+        }
+        let found = self.store.head_object(self.key).await;
+        found.map(|info| info.is_some()).map_err(StoreError::Failed)
+    }
+
+    async fn parts(&self, id: &str) -> Result<Vec<CompletedPart>, StoreError> {
+        let length = PART.max(self.size.div_ceil(MOST_PARTS));
+        let count = self.size.div_ceil(length);
+        let mut parts: Vec<CompletedPart> = futures_util::stream::iter(0..count)
+            .map(|number| {
+                self.part(
+                    id,
+                    number,
+                    number * length,
+                    length.min(self.size - number * length),
+                )
+            })
+            .buffer_unordered(PARTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        parts.sort_unstable_by_key(CompletedPart::part_number);
+        Ok(parts)
+    }
+
+    async fn part(
+        &self,
+        id: &str,
+        number: u64,
+        offset: u64,
+        length: u64,
+    ) -> Result<CompletedPart, StoreError> {
+        let path = self.path.to_owned();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(&mut bytes)?;
+            Ok::<_, std::io::Error>(bytes)
+        })
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        let bytes = match read {
+            Ok(bytes) => std::sync::Arc::new(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Err(StoreError::Failed(changed(self.path)));
+            }
+            Err(error) => return Err(StoreError::Failed(disk(self.path, &error))),
+        };
+        let part_number = i32::try_from(number + 1).unwrap_or(i32::MAX);
+        let store = self.store;
+        // A part that is sent twice replaces itself, and nobody sees it before the upload is completed.
+        let sent = retry::read(self.key.as_str(), || async {
+            store
+                .client
+                .upload_part()
+                .bucket(&store.bucket)
+                .key(store.full(self.key.as_str()))
+                .upload_id(id)
+                .part_number(part_number)
+                .body(ByteStream::from(bytes.to_vec()))
+                .customize()
+                .config_override(patient(length))
+                .send()
+                .await
+                .map_err(|error| store.read_error(&error, "s3:PutObject", self.key.as_str()))
+        })
+        .await
+        .map_err(StoreError::Failed)?;
+        Ok(CompletedPart::builder()
+            .part_number(part_number)
+            .set_e_tag(sent.e_tag)
+            .set_checksum_crc32(sent.checksum_crc32)
+            .set_checksum_crc32_c(sent.checksum_crc32_c)
+            .set_checksum_crc64_nvme(sent.checksum_crc64_nvme)
+            .build())
+    }
+
+    async fn complete(&self, id: &str, parts: Vec<CompletedPart>) -> Result<Created, StoreError> {
+        let store = self.store;
+        let completed = store
+            .client
+            .complete_multipart_upload()
+            .bucket(&store.bucket)
+            .key(store.full(self.key.as_str()))
+            .upload_id(id)
+            .multipart_upload(
+                CompletedMultipartUpload::builder()
+                    .set_parts(Some(parts))
+                    .build(),
+            )
+            .set_if_none_match(self.once.then(|| "*".to_owned()))
+            .customize()
+            .config_override(patient(self.size))
+            .send()
+            .await;
+        match completed {
+            Ok(_) => Ok(Created::New),
+            Err(error) if self.once && status_of(&error) == Some(412) => {
+                self.abort(id).await;
+                Ok(Created::Exists)
+            }
+            // An earlier completion whose answer a proxy lost.
+            Err(error) if error.code() == Some("NoSuchUpload") => Err(StoreError::Uncertain(
+                store.unreachable(self.key.as_str()).because(told(&error)),
+            )),
+            Err(error) => {
+                let error = store.write_error(&error, "s3:PutObject", self.key.as_str(), self.once);
+                // An upload that may be completing right now is left alone: aborting it could take its parts away.
+                if matches!(error, StoreError::Failed(_)) {
+                    self.abort(id).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the parts back; where that fails, the bucket's lifecycle rule does it.
+    async fn abort(&self, id: &str) {
+        let aborted = self
+            .store
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.store.bucket)
+            .key(self.store.full(self.key.as_str()))
+            .upload_id(id)
+            .send()
+            .await;
+        if let Err(error) = aborted {
+            tracing::debug!(
+                key = self.key.as_str(),
+                error = told(&error),
+                "an upload was not aborted"
+            );
+        }
+    }
+}
+
+/// Resolves the credentials once, so that their absence is told as what it is.
+async fn prove_credentials(shared: &aws_config::SdkConfig, bucket: &str) -> Result<(), Failure> {
+    let missing = || {
+        Failure::new(
+            Exit::Usage,
+            "store::credentials",
+            format!("no AWS credentials were found for the bucket {bucket}"),
+        )
+        .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let the job assume a role")
+    };
+    let provider = shared.credentials_provider().ok_or_else(missing)?;
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(missing().because(DisplayErrorContext(&error))),
+    }
+}
+
+/// Time for a request that carries `size` bytes: the SDK counts the sending in.
+fn patient(size: u64) -> aws_sdk_s3::config::Builder {
+    let timeout = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(FIRST_BYTE + Duration::from_secs(size / SLOWEST))
+        .build();
+    aws_sdk_s3::config::Builder::new().timeout_config(timeout)
+}
+
+fn metadata_of(headers: &Headers) -> Option<std::collections::HashMap<String, String>> {
+    (!headers.metadata.is_empty()).then(|| {
+        headers
+            .metadata
+            .iter()
+            .map(|(name, value)| (format!("{METADATA}{name}"), value.clone()))
+            .collect()
+    })
+}
+
+fn base64_of(digest: &Digest) -> String {
+    use base64::Engine as _;
+    let hex = digest.hex().as_bytes();
+    let nibble = |digit: u8| (digit as char).to_digit(16).unwrap_or_default();
+    let bytes: Vec<u8> = hex
+        .chunks_exact(2)
+        .filter_map(|pair| u8::try_from(nibble(pair[0]) << 4 | nibble(pair[1])).ok())
+        .collect();
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn disk(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::RemoteRefused,
+        "store::disk",
+        format!("cannot read or write {}", path.display()),
+    )
+    .because(error)
+}
+
+fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error
+        .raw_response()
+        .map(|response| response.status().as_u16())
+}
+
+fn wait_of<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
+    let headers = error.raw_response()?.headers();
+    retry::retry_after(headers.get("retry-after")?, headers.get("date"))
+}
+
+/// There is no such object. A missing bucket is something else.
+fn is_absent<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    status_of(error) == Some(404) && error.code() != Some("NoSuchBucket")
+}
+
+/// An answer that cannot be believed: not understood, or a request that the server did not get in full.
+fn is_broken<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    matches!(error, SdkError::ResponseError(_)) || error.code() == Some("RequestTimeout")
+}
+
+/// What the server or the network said.
+fn told<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match (status_of(error), error.code()) {
+        (Some(status), Some(code)) => format!(
+            "the server answered {status} {}: {}",
+            quoted(code),
+            quoted(error.message().unwrap_or_default())
+        ),
+        (Some(status), None) => format!("the server answered {status}"),
+        _ => DisplayErrorContext(error).to_string(),
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    async fn get(&self, key: &Key, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        retry::read(key.as_str(), || async {
+            let Some((length, body)) = self.get_object(key, limit).await? else {
+                return Ok(None);
+            };
+            let bytes = body
+                .collect()
+                .await
+                .map_err(|error| self.cut_short(key, &error))?
+                .to_vec();
+            if bytes.len() as u64 != length {
+                let why = format!("{} of {length} bytes came", bytes.len());
+                return Err(self.cut_short(key, &why));
+            }
+            Ok(Some(bytes))
+        })
+        .await
+        .map_err(StoreError::Failed)
+    }
+
+    async fn fetch(&self, key: &Key, to: &Path, limit: u64) -> Result<Option<Digest>, StoreError> {
+        let told = |error: std::io::Error| StoreError::Failed(disk(to, &error));
+        let file = File::create_new(to).map_err(told)?;
+        let file = tokio::sync::Mutex::new(file);
+        let fetched = retry::read(key.as_str(), || async {
+            let mut file = file.lock().await;
+            self.fetch_once(key, &mut file, to, limit).await
+        })
+        .await;
+        if !matches!(fetched, Ok(Some(_))) {
+            let _ = std::fs::remove_file(to);
+        }
+        fetched.map_err(StoreError::Failed)
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
+        self.head_object(key).await.map_err(StoreError::Failed)
+    }
+
+    async fn create(
+        &self,
+        key: &Key,
+        body: &Body,
+        headers: &Headers,
+    ) -> Result<Created, StoreError> {
+        self.write(key, body, headers, true).await
+    }
+
+    async fn replace(&self, key: &Key, body: &Body, headers: &Headers) -> Result<(), StoreError> {
+        self.write(key, body, headers, false).await.map(|_| ())
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Key>, StoreError> {
+        const MOST_PAGES: usize = 100_000;
+        let own = self.full("");
+        let full = self.full(prefix);
+        let start = after.map(|after| self.full(after));
+        let mut found: Vec<Key> = Vec::new();
+        let mut next: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            let page = retry::read(&full, || async {
+                self.client
+                    .list_objects_v2()
+                    .bucket(&self.bucket)
+                    .prefix(&full)
+                    .set_start_after(start.clone())
+                    .set_continuation_token(next.clone())
+                    .send()
+                    .await
+                    .map_err(|error| self.read_error(&error, "s3:ListBucket", &full))
+            })
+            .await
+            .map_err(StoreError::Failed)?;
+            found.extend(
+                page.contents()
+                    .iter()
+                    .filter_map(|object| object.key()?.strip_prefix(&own))
+                    .filter(|key| key.starts_with(prefix) && after.is_none_or(|after| *key > after))
+                    // What is no key, such as the empty object `dir/` of a web console, is not ours.
+                    .filter_map(|key| Key::parse(key).ok()),
+            );
+            match page.next_continuation_token {
+                Some(token) if page.is_truncated == Some(true) && next.as_ref() != Some(&token) => {
+                    next = Some(token);
+                }
+                _ if page.is_truncated == Some(true) => break,
+                _ => {
+                    // Not every server keeps to byte order.
+                    found.sort_unstable();
+                    found.dedup();
+                    return Ok(found);
+                }
+            }
+        }
+        Err(StoreError::Failed(
+            self.unreachable(prefix)
+                .because("the server does not come to the end of its list"),
+        ))
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        let request = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(self.full(key.as_str()));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is_absent(&error) => Ok(()),
+            Err(error) => Err(self.write_error(&error, "s3:DeleteObject", key.as_str(), false)),
+        }
+    }
+
+    fn describe(&self) -> String {
+        if self.prefix.is_empty() {
+            format!("s3://{}", self.bucket)
+        } else {
+            format!("s3://{}/{}", self.bucket, self.prefix)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_in_base64() {
+        assert_eq!(
+            base64_of(&Digest::of(b"")),
+            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+        );
+    }
+}

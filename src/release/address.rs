@@ -1,0 +1,139 @@
+//! Where a store is, as a person writes it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::explain::{Exit, Failure, quoted};
+use crate::name::Key;
+
+/// The longest prefix, in bytes: with a [`Key`] of 900 bytes behind it, the whole stays within the 1024 bytes that S3 allows.
+const LONGEST_PREFIX: usize = 120;
+
+/// The address of a store: `s3://bucket/prefix` or `file:///dir`. It holds no credentials.
+///
+/// ```
+/// use pkgs_action::release::address::StoreAddress;
+/// let text = |address: &str| StoreAddress::parse(address).map(|address| address.to_string());
+/// assert_eq!(text("s3://releases/team/a/").unwrap(), "s3://releases/team/a");
+/// assert_eq!(text("s3://releases").unwrap(), "s3://releases");
+/// assert_eq!(text("file:///srv/releases/").unwrap(), "file:///srv/releases");
+/// for bad in ["", "releases", "s3://", "s3://A", "s3://key:secret@bucket", "s3://bucket/../x", "s3://bucket/a//b", "s3://bucket?x",
+///     "file://host/dir", "file://dir", "file:///a/../b", "file:///a?b", "https://bucket.s3.amazonaws.com/"] {
+///     assert_eq!(text(bad).unwrap_err().code(), "settings::store_address", "{bad}");
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreAddress {
+    /// A bucket of an S3-compatible server.
+    S3 {
+        /// The bucket's name.
+        bucket: String,
+        /// What every key starts with, without `/` at either end; empty for none.
+        prefix: String,
+    },
+    /// A directory, by its absolute path.
+    Directory(PathBuf),
+}
+
+impl StoreAddress {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// `settings::store_address`, exit 2.
+    pub fn parse(text: &str) -> Result<StoreAddress, Failure> {
+        if let Some(rest) = text.strip_prefix("s3://") {
+            parse_bucket(rest)
+        } else if text.starts_with("file:") {
+            parse_directory(text)
+        } else {
+            Err("it starts with neither s3:// nor file:///")
+        }
+        .map_err(|why| refused(text, why))
+    }
+}
+
+impl fmt::Display for StoreAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreAddress::S3 { bucket, prefix } if prefix.is_empty() => {
+                write!(formatter, "s3://{bucket}")
+            }
+            StoreAddress::S3 { bucket, prefix } => write!(formatter, "s3://{bucket}/{prefix}"),
+            StoreAddress::Directory(path) => write!(formatter, "file://{}", path.display()),
+        }
+    }
+}
+
+fn refused(text: &str, why: &str) -> Failure {
+    // Who puts a credential into an address by mistake shall not find it in a log.
+    let shown = match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
+        _ => text.to_owned(),
+    };
+    Failure::new(
+        Exit::Usage,
+        "settings::store_address",
+        format!("{} is not the address of a store", quoted(&shown)),
+    )
+    .because(why)
+    .hint("write s3://bucket/prefix or file:///absolute/directory")
+}
+
+fn parse_bucket(rest: &str) -> Result<StoreAddress, &'static str> {
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.contains('@') {
+        return Err("credentials do not belong into an address");
+    }
+    let letter_or_digit = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let good = (3..=63).contains(&bucket.len())
+        && bucket
+            .bytes()
+            .all(|byte| letter_or_digit(&byte) || byte == b'-' || byte == b'.')
+        && bucket.as_bytes().first().is_some_and(letter_or_digit)
+        && bucket.as_bytes().last().is_some_and(letter_or_digit)
+        && !bucket.contains("..");
+    if !good {
+        return Err(
+            "a bucket's name has 3 to 63 characters of a-z, 0-9, '-' and '.', with a letter or digit at both ends",
+        );
+    }
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    if prefix.contains(['?', '#']) {
+        return Err("a prefix has no '?' or '#'");
+    }
+    if prefix.len() > LONGEST_PREFIX {
+        return Err("its prefix is longer than 120 bytes");
+    }
+    if !prefix.is_empty() && Key::parse(prefix).is_err() {
+        return Err("the parts of its prefix may not be empty, '.' or '..'");
+    }
+    Ok(StoreAddress::S3 {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+    })
+}
+
+fn parse_directory(text: &str) -> Result<StoreAddress, &'static str> {
+    if !text.starts_with("file:///") {
+        return Err("a directory is written with three slashes and its absolute path");
+    }
+    if text.split('/').any(|part| part == "." || part == "..") {
+        return Err("the parts of its path may not be '.' or '..'");
+    }
+    let url = url::Url::parse(text).map_err(|_| "it is not a URL")?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("write '?' as %3F and '#' as %23");
+    }
+    let path = url
+        .to_file_path()
+        .map_err(|()| "it names no path on this machine")?;
+    if path
+        .components()
+        .any(|part| part == std::path::Component::ParentDir)
+        || path.as_os_str().as_encoded_bytes().contains(&0)
+    {
+        return Err("the parts of its path may not be '..' or hold a zero byte");
+    }
+    // Collecting the components drops a final slash.
+    Ok(StoreAddress::Directory(path.components().collect()))
+}
