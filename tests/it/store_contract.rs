@@ -1,0 +1,542 @@
+//! What every store promises, against every store.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use pkgs_action::name::{Digest, Key};
+use pkgs_action::release::address::StoreAddress;
+use pkgs_action::remote::store::directory::DirectoryStore;
+use pkgs_action::remote::store::memory::MemoryStore;
+use pkgs_action::remote::store::s3::{S3Settings, S3Store};
+use pkgs_action::remote::store::{
+    Body, Created, Headers, Once, S3Options, Store, StoreError, create_once, open,
+    prove_conditions, put_blob,
+};
+
+use url::Url;
+
+use crate::support::moto::Moto;
+
+const LIMIT: u64 = 1 << 20;
+
+/// Credentials that moto takes; it checks none.
+fn with_credentials() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // The only way that the SDK's usual chain takes; nothing else in this process reads or writes them.
+        #[expect(unsafe_code, reason = "set once, before any client is made")]
+        unsafe {
+            std::env::set_var("AWS_ACCESS_KEY_ID", "test");
+            std::env::set_var("AWS_SECRET_ACCESS_KEY", "test");
+        }
+    });
+}
+
+fn key(text: &str) -> Key {
+    Key::parse(text).expect("a key")
+}
+
+fn bytes(text: &str) -> Body {
+    Body::Bytes(text.as_bytes().to_vec())
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    with_credentials();
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+#[test]
+fn memory() {
+    runtime().block_on(contract(Arc::new(MemoryStore::new())));
+}
+
+#[test]
+fn directory() {
+    let root = tempfile::tempdir().expect("a directory");
+    let store = DirectoryStore::open(root.path()).expect("a store");
+    runtime().block_on(contract(Arc::new(store)));
+    let left = std::fs::read_dir(root.path().join(".pkgs-tmp")).expect("a directory");
+    assert_eq!(left.count(), 0, "temporary files stay");
+}
+
+#[test]
+fn s3() {
+    let moto = Moto::start();
+    runtime().block_on(async {
+        moto.bucket("releases");
+        for address in ["s3://releases/some/prefix", "s3://releases"] {
+            let options = S3Options {
+                endpoint: Some(Url::parse(&moto.endpoint).expect("a url")),
+                ..S3Options::default()
+            };
+            let address = StoreAddress::parse(address).expect("an address");
+            let store = open(&address, &options).await.expect("a store");
+            assert_eq!(store.describe(), address.to_string());
+            contract(store).await;
+        }
+        missing_bucket(&moto).await;
+    });
+}
+
+async fn contract(store: Arc<dyn Store>) {
+    prove_conditions(store.as_ref(), "nonce-1")
+        .await
+        .expect("conditions");
+    one_wins(store.as_ref()).await;
+    what_is_there_stays(store.as_ref()).await;
+    objects_are_fetched(store.as_ref()).await;
+    lists_are_in_order(store.as_ref()).await;
+    headers_travel(store.as_ref()).await;
+    racing_headers_stay_with_their_bytes(store.as_ref()).await;
+    any_name(store.as_ref()).await;
+    large_files(store.as_ref()).await;
+    happens_once(store.as_ref()).await;
+    for left in store.list("", None).await.expect("a list") {
+        store.delete(&left).await.expect("deleted");
+    }
+    assert_eq!(store.list("", None).await.expect("a list"), []);
+}
+
+async fn one_wins(store: &dyn Store) {
+    for round in 0..20 {
+        let key = key(&format!("race/{round}"));
+        let bodies: Vec<Body> = (0..16).map(|racer| bytes(&format!("{racer}"))).collect();
+        let headers = Headers::default();
+        let racers = bodies.iter().map(|body| store.create(&key, body, &headers));
+        let answers = join_all(racers).await;
+        let winners: Vec<usize> = answers
+            .iter()
+            .enumerate()
+            .filter(|(_, answer)| matches!(answer, Ok(Created::New)))
+            .map(|(racer, _)| racer)
+            .collect();
+        assert_eq!(winners.len(), 1, "round {round}: {answers:?}");
+        let found = store.get(&key, LIMIT).await.expect("read").expect("there");
+        assert_eq!(found, winners[0].to_string().into_bytes());
+    }
+}
+
+async fn what_is_there_stays(store: &dyn Store) {
+    let (key, none) = (key("a/b.json"), Headers::default());
+    assert_eq!(store.get(&key, LIMIT).await.expect("read"), None);
+    assert_eq!(store.head(&key).await.expect("looked"), None);
+    store.delete(&key).await.expect("nothing to delete");
+    assert_eq!(
+        store
+            .create(&key, &bytes("one"), &none)
+            .await
+            .expect("sent"),
+        Created::New
+    );
+    assert_eq!(
+        store
+            .create(&key, &bytes("two"), &none)
+            .await
+            .expect("sent"),
+        Created::Exists
+    );
+    assert_eq!(
+        store.get(&key, LIMIT).await.expect("read").expect("there"),
+        b"one"
+    );
+    assert_eq!(
+        store.get(&key, 3).await.expect("read").expect("there"),
+        b"one"
+    );
+    let too_large = store.get(&key, 2).await.expect_err("too large");
+    assert!(
+        matches!(&too_large, StoreError::Failed(failure) if failure.code() == "store::too_large"),
+        "{too_large}"
+    );
+    store
+        .replace(&key, &bytes("three"), &none)
+        .await
+        .expect("replaced");
+    assert_eq!(
+        store.get(&key, LIMIT).await.expect("read").expect("there"),
+        b"three"
+    );
+    store
+        .replace(&key, &bytes(""), &none)
+        .await
+        .expect("replaced");
+    assert_eq!(
+        store.get(&key, LIMIT).await.expect("read").expect("there"),
+        b""
+    );
+    store.delete(&key).await.expect("deleted");
+    assert_eq!(store.get(&key, LIMIT).await.expect("read"), None);
+    assert_eq!(
+        store
+            .create(&key, &bytes("four"), &none)
+            .await
+            .expect("sent"),
+        Created::New
+    );
+}
+
+async fn objects_are_fetched(store: &dyn Store) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (key, to) = (key("fetch/x"), directory.path().join("x"));
+    assert_eq!(store.fetch(&key, &to, LIMIT).await.expect("fetched"), None);
+    assert!(!to.exists());
+    store
+        .replace(&key, &bytes("hello"), &Headers::default())
+        .await
+        .expect("written");
+    let digest = store
+        .fetch(&key, &to, 5)
+        .await
+        .expect("fetched")
+        .expect("there");
+    assert_eq!(digest, Digest::of(b"hello"));
+    assert_eq!(std::fs::read(&to).expect("a file"), b"hello");
+    store
+        .fetch(&key, &to, 5)
+        .await
+        .expect_err("the file is there already");
+    assert_eq!(std::fs::read(&to).expect("a file"), b"hello");
+    let short = directory.path().join("short");
+    store.fetch(&key, &short, 4).await.expect_err("too large");
+    assert!(!short.exists());
+}
+
+async fn lists_are_in_order(store: &dyn Store) {
+    let names = [
+        "list/10", "list/2", "list/a/b", "list/a/c", "list/a-b", "list/ab", "lists/x",
+    ];
+    for name in names {
+        store
+            .replace(&key(name), &bytes(name), &Headers::default())
+            .await
+            .expect("written");
+    }
+    let list = async |prefix: &str, after: Option<&str>| -> Vec<String> {
+        let keys = store.list(prefix, after).await.expect("a list");
+        keys.iter().map(|key| key.as_str().to_owned()).collect()
+    };
+    assert_eq!(
+        list("list/", None).await,
+        [
+            "list/10", "list/2", "list/a-b", "list/a/b", "list/a/c", "list/ab"
+        ]
+    );
+    assert_eq!(list("list/a/", Some("list/a/b")).await, ["list/a/c"]);
+    assert_eq!(
+        list("list/a", Some("list/a-b")).await,
+        ["list/a/b", "list/a/c", "list/ab"]
+    );
+    assert_eq!(list("list/", Some("list/0")).await.len(), 6);
+    assert_eq!(list("list", None).await.len(), 7);
+    assert_eq!(list("nothing/", None).await, Vec::<String>::new());
+    assert_eq!(list("list/2", None).await, ["list/2"]);
+}
+
+fn some_headers() -> Headers {
+    Headers {
+        content_type: Some("text/html; charset=utf-8".to_owned()),
+        cache_control: Some("public, max-age=31536000, immutable".to_owned()),
+        content_encoding: Some("gzip".to_owned()),
+        metadata: BTreeMap::from([
+            ("app".to_owned(), "@org/web".to_owned()),
+            ("seq".to_owned(), "42".to_owned()),
+        ]),
+    }
+}
+
+async fn headers_travel(store: &dyn Store) {
+    let (key, headers) = (key("static/index.html"), some_headers());
+    let head = async || store.head(&key).await.expect("looked").expect("there");
+    store
+        .create(&key, &bytes("<html>"), &headers)
+        .await
+        .expect("sent");
+    assert_eq!(head().await.size, 6);
+    assert_eq!(head().await.headers, headers);
+    // What a creator that loses would have sent is nowhere.
+    let found = store
+        .create(&key, &bytes("other"), &Headers::default())
+        .await
+        .expect("sent");
+    assert_eq!(found, Created::Exists);
+    assert_eq!(head().await.headers, headers);
+    let plain = Headers {
+        content_type: Some("application/octet-stream".to_owned()),
+        ..Headers::default()
+    };
+    store
+        .replace(&key, &bytes("<html>"), &plain)
+        .await
+        .expect("sent");
+    assert_eq!(head().await.headers, plain);
+    store
+        .replace(&key, &bytes("<html>"), &Headers::default())
+        .await
+        .expect("sent");
+    assert_eq!(head().await.headers, Headers::default());
+    assert_eq!(
+        store.list("static/", None).await.expect("a list"),
+        [key.clone()]
+    );
+}
+
+async fn racing_headers_stay_with_their_bytes(store: &dyn Store) {
+    for round in 0..5 {
+        let key = key(&format!("headers/{round}"));
+        let of = |racer: usize| Headers {
+            content_type: Some(format!("text/x-{racer}")),
+            ..Headers::default()
+        };
+        let racers = (0..8).map(|racer| {
+            let key = &key;
+            async move {
+                store
+                    .create(key, &bytes(&racer.to_string()), &of(racer))
+                    .await
+            }
+        });
+        join_all(racers).await;
+        let found = store.get(&key, LIMIT).await.expect("read").expect("there");
+        let winner: usize = String::from_utf8(found)
+            .expect("text")
+            .parse()
+            .expect("a number");
+        let info = store.head(&key).await.expect("looked").expect("there");
+        assert_eq!(info.headers, of(winner));
+    }
+}
+
+async fn any_name(store: &dyn Store) {
+    for name in [
+        "n/a b.txt",
+        "n/ä€😀.js",
+        "n/a+b%20c.js",
+        "n/a&b=c?d#e",
+        "n/@x/y~(1)'!.map",
+        "n/..a/b..",
+    ] {
+        let (key, headers) = (key(name), some_headers());
+        assert_eq!(
+            store
+                .create(&key, &bytes(name), &headers)
+                .await
+                .expect("sent"),
+            Created::New,
+            "{name}"
+        );
+        assert_eq!(
+            store
+                .create(&key, &bytes("other"), &headers)
+                .await
+                .expect("sent"),
+            Created::Exists,
+            "{name}"
+        );
+        assert_eq!(
+            store.get(&key, LIMIT).await.expect("read").expect("there"),
+            name.as_bytes()
+        );
+        assert!(
+            store.list("n/", None).await.expect("a list").contains(&key),
+            "{name}"
+        );
+        store.delete(&key).await.expect("deleted");
+        assert_eq!(store.get(&key, LIMIT).await.expect("read"), None, "{name}");
+    }
+}
+
+/// A file of 70 MiB, with its digest.
+fn large_file(directory: &Path) -> Body {
+    let path = directory.join("large");
+    let mut file = std::fs::File::create(&path).expect("a file");
+    let block: Vec<u8> = (0..1u32 << 18).flat_map(u32::to_le_bytes).collect();
+    for _ in 0..70 {
+        file.write_all(&block).expect("written");
+    }
+    file.write_all(b"tail").expect("written");
+    let content = std::fs::read(&path).expect("read");
+    Body::File {
+        path,
+        size: content.len() as u64,
+        digest: Digest::of(&content),
+    }
+}
+
+async fn large_files(store: &dyn Store) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let body = large_file(directory.path());
+    let (key, headers) = (key("large/file"), some_headers());
+    assert_eq!(
+        store.create(&key, &body, &headers).await.expect("sent"),
+        Created::New
+    );
+    assert_eq!(
+        store.create(&key, &body, &headers).await.expect("sent"),
+        Created::Exists
+    );
+    let info = store.head(&key).await.expect("looked").expect("there");
+    assert_eq!((info.size, info.headers), (body.size(), headers.clone()));
+    let to = directory.path().join("back");
+    let digest = store.fetch(&key, &to, body.size()).await.expect("fetched");
+    assert_eq!(digest, Some(body.digest()));
+    store
+        .replace(&key, &body, &headers)
+        .await
+        .expect("replaced");
+    let small = directory.path().join("small");
+    std::fs::write(&small, "small").expect("written");
+    let small = Body::File {
+        path: small,
+        size: 5,
+        digest: Digest::of(b"small"),
+    };
+    store
+        .replace(&key, &small, &headers)
+        .await
+        .expect("replaced");
+    assert_eq!(
+        store.get(&key, LIMIT).await.expect("read").expect("there"),
+        b"small"
+    );
+    let lying = match small {
+        Body::File { path, digest, .. } => Body::File {
+            path,
+            size: 4,
+            digest,
+        },
+        Body::Bytes(_) => unreachable!("a file"),
+    };
+    store
+        .replace(&key, &lying, &headers)
+        .await
+        .expect_err("another length");
+    assert_eq!(
+        store.get(&key, LIMIT).await.expect("read").expect("there"),
+        b"small"
+    );
+}
+
+async fn happens_once(store: &dyn Store) {
+    let (key, none) = (key("once/1.json"), Headers::default());
+    let once = async |bytes: &[u8]| create_once(store, &key, bytes, &none).await.expect("known");
+    assert_eq!(once(b"one").await, Once::Created);
+    assert_eq!(once(b"one").await, Once::Same);
+    assert_eq!(once(b"two").await, Once::Other(b"one".to_vec()));
+    let blob = bytes("blob");
+    assert_eq!(
+        put_blob(store, &blob.digest(), &blob).await.expect("put"),
+        Once::Created
+    );
+    assert_eq!(
+        put_blob(store, &blob.digest(), &blob).await.expect("put"),
+        Once::Same
+    );
+    let wrong = put_blob(store, &Digest::of(b"other"), &blob)
+        .await
+        .expect_err("refused");
+    assert_eq!(wrong.code(), "store::blob_mismatch");
+}
+
+async fn missing_bucket(moto: &Moto) {
+    let options = S3Options {
+        endpoint: Some(Url::parse(&moto.endpoint).expect("a url")),
+        ..S3Options::default()
+    };
+    let address = StoreAddress::parse("s3://absent").expect("an address");
+    let refused = open(&address, &options).await.err().expect("refused");
+    assert_eq!(
+        (refused.code(), refused.exit().code()),
+        ("store::no_bucket", 2)
+    );
+    assert!(refused.advice().is_some());
+    let store = S3Store::connect(S3Settings {
+        bucket: "absent".to_owned(),
+        prefix: String::new(),
+        endpoint: Some(Url::parse(&moto.endpoint).expect("a url")),
+        region: None,
+        path_style: true,
+    })
+    .await
+    .expect("a client");
+    let key = key("x");
+    let failures = [
+        store.get(&key, LIMIT).await.map(|_| ()),
+        store
+            .create(&key, &bytes("x"), &Headers::default())
+            .await
+            .map(|_| ()),
+        store.list("", None).await.map(|_| ()),
+    ];
+    for failure in failures {
+        let failure = pkgs_action::explain::Failure::from(failure.expect_err("refused"));
+        assert_eq!(failure.code(), "store::no_bucket", "{failure}");
+    }
+}
+
+#[test]
+fn a_missing_directory_is_not_made() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("absent");
+    let refused = DirectoryStore::open(&path).expect_err("refused");
+    assert_eq!(
+        (refused.code(), refused.exit().code()),
+        ("store::no_directory", 2)
+    );
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_directory_refuses_what_it_cannot_hold() {
+    let root = tempfile::tempdir().expect("a directory");
+    let store = DirectoryStore::open(root.path()).expect("a store");
+    runtime().block_on(async {
+        let none = Headers::default();
+        let code = async |name: &str| {
+            let refused = store
+                .create(&key(name), &bytes("x"), &none)
+                .await
+                .expect_err(name);
+            pkgs_action::explain::Failure::from(refused).code()
+        };
+        store
+            .create(&key("x"), &bytes("x"), &none)
+            .await
+            .expect("sent");
+        store
+            .create(&key("d/y"), &bytes("x"), &none)
+            .await
+            .expect("sent");
+        assert_eq!(code("x/y").await, "store::key_shape");
+        assert_eq!(code("d").await, "store::key_shape");
+        assert_eq!(code(".pkgs-headers/x.json").await, "store::key_shape");
+        assert_eq!(code(&"n".repeat(300)).await, "store::key_shape");
+        std::os::unix::fs::symlink("/tmp", root.path().join("out")).expect("linked");
+        assert_eq!(code("out/x").await, "store::symlink");
+        assert_eq!(store.get(&key("x/y"), LIMIT).await.expect("read"), None);
+        assert_eq!(store.get(&key("d"), LIMIT).await.expect("read"), None);
+    });
+}
+
+#[test]
+fn headers_without_their_object_count_as_absent() {
+    let root = tempfile::tempdir().expect("a directory");
+    let store = DirectoryStore::open(root.path()).expect("a store");
+    runtime().block_on(async {
+        let key = key("x.html");
+        store
+            .create(&key, &bytes("one"), &some_headers())
+            .await
+            .expect("sent");
+        // As after a crash between the headers of a new object and its bytes, or a change by hand.
+        std::fs::write(root.path().join("x.html"), "two").expect("written");
+        let info = store.head(&key).await.expect("looked").expect("there");
+        assert_eq!(info.headers, Headers::default());
+    });
+}
