@@ -1,5 +1,7 @@
 //! The network: asynchronous, retried, with credentials.
 
+#[cfg(test)]
+mod canned;
 mod disk;
 pub mod forge;
 pub mod registry;

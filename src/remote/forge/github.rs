@@ -236,3 +236,64 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::canned::serve;
+
+    /// Tells a release to a forge with these answers; the result and the requests' first lines.
+    fn check(answers: &[&str]) -> (Result<Told, &'static str>, Vec<String>) {
+        let (url, server) = serve(answers.iter().map(|answer| (*answer).to_owned()).collect());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let told = runtime.block_on(async {
+            let url = url.join("api/v3/").expect("a url");
+            let token = Secret::new("t").expect("a token");
+            let github = GitHub::new(&url, token, "o/n").expect("a client");
+            let tag = TagName::parse("@x/a#b@1.0.0").expect("a tag");
+            github
+                .ensure_release(&tag, "a 1.0.0", "text", false, true)
+                .await
+        });
+        let lines = server.join().expect("requests").into_iter().map(|request| {
+            assert!(
+                request
+                    .head
+                    .to_lowercase()
+                    .contains("authorization: bearer t")
+            );
+            request.head.lines().next().unwrap_or_default().to_owned()
+        });
+        (told.map_err(|failure| failure.code()), lines.collect())
+    }
+
+    const ABSENT: &str = "404 No\r\n\r\n{\"message\":\"Not Found\"}";
+    const THERE: &str = "200 OK\r\n\r\n{\"html_url\":\"https://x/r\"}";
+    const MADE: &str = "201 Created\r\n\r\n{\"html_url\":\"https://x/r\"}";
+
+    #[test]
+    fn a_release_is_made_once() {
+        let page = Some("https://x/r".to_owned());
+        assert_eq!(
+            check(&[ABSENT, MADE]),
+            (
+                Ok(Told::Done(page.clone())),
+                vec![
+                    "GET /api/v3/repos/o/n/releases/tags/@x/a%23b@1.0.0 HTTP/1.1".to_owned(),
+                    "POST /api/v3/repos/o/n/releases HTTP/1.1".to_owned()
+                ]
+            )
+        );
+        let already = Ok(Told::AlreadyDone(page));
+        assert_eq!(check(&[THERE]).0, already);
+        assert_eq!(check(&["502 No\r\n\r\n", THERE]).0, already);
+        assert_eq!(check(&[ABSENT, "502 No\r\n\r\n", THERE]).0, already);
+        let raced = "422 No\r\n\r\n{\"message\":\"Validation Failed\",\"errors\":[{\"code\":\"already_exists\"}]}";
+        assert_eq!(check(&[ABSENT, raced, THERE]).0, already);
+        let denied = "403 No\r\n\r\n{\"message\":\"Resource not accessible by integration\"}";
+        assert_eq!(check(&[ABSENT, denied]).0, Err("github::forbidden"));
+    }
+}

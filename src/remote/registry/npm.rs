@@ -457,3 +457,182 @@ impl Registry for NpmRegistry {
         self.url.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::canned::{Request, serve};
+    use crate::secret::Secret;
+
+    const TOKEN: &str = "npm_secretsecretsecret";
+
+    fn publication() -> Publication {
+        let tarball = b"tarball".to_vec();
+        Publication {
+            name: PackageName::parse("@x/a").expect("a name"),
+            version: Version::parse("1.0.0").expect("a version"),
+            dist_tag: "latest".to_owned(),
+            access: Some(crate::remote::registry::Access::Public),
+            integrity: crate::name::Integrity::of(&tarball),
+            shasum: "0".repeat(40),
+            tarball,
+            manifest: serde_json::Map::new(),
+            readme: None,
+            git_head: crate::name::CommitId::parse(&"a".repeat(40)).expect("an id"),
+        }
+    }
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(work)
+    }
+
+    fn registry(url: &Url, bound_to: &Url) -> NpmRegistry {
+        let secret = Secret::new(TOKEN).expect("a token");
+        NpmRegistry::new(url.clone(), Some(BoundSecret::new(secret, bound_to))).expect("a registry")
+    }
+
+    fn publish(answer: &str) -> (Result<(), RegistryError>, Vec<Request>) {
+        let (url, server) = serve(vec![answer.to_owned()]);
+        let result = run(async { registry(&url, &url).publish(&publication()).await });
+        (result, server.join().expect("requests"))
+    }
+
+    /// What an answer to a publish leads to: kind and code.
+    fn check(answer: &str, kind: &str, code: &str) {
+        let error = publish(answer).0.expect_err(answer);
+        let found = match &error {
+            RegistryError::Uncertain(_) => "uncertain",
+            RegistryError::AlreadyThere(_) => "there",
+            RegistryError::Busy { .. } => "busy",
+            RegistryError::Failed(_) => "failed",
+        };
+        let failure = Failure::from(error);
+        assert_eq!((found, failure.code()), (kind, code), "{answer}");
+        assert!(!format!("{failure:?}").contains(TOKEN), "{failure:?}");
+    }
+
+    #[test]
+    fn answers_to_a_publish() {
+        let body = |status: &str, text: &str| {
+            let json = serde_json::json!({ "error": text }).to_string();
+            format!("{status}\r\nContent-Type: application/json\r\n\r\n{json}")
+        };
+        check(
+            &body("401 No", &format!("bad token {TOKEN}")),
+            "failed",
+            "npm::unauthorized",
+        );
+        check(
+            "401 No\r\nwww-authenticate: OTP\r\n\r\n",
+            "failed",
+            "npm::one_time_password",
+        );
+        check(&body("402 Pay", "pay"), "failed", "npm::payment");
+        check(&body("403 No", "You may not"), "failed", "npm::forbidden");
+        check(
+            &body(
+                "403 No",
+                "You cannot publish over the previously published versions: 1.0.0.",
+            ),
+            "there",
+            "npm::already_there",
+        );
+        check(&body("404 No", "Not found"), "failed", "npm::no_permission");
+        check(
+            &body("409 No", "Failed to save packument"),
+            "uncertain",
+            "npm::uncertain",
+        );
+        check(
+            &body("409 No", "this package is already present"),
+            "there",
+            "npm::already_there",
+        );
+        check(
+            &body("422 No", "provenance"),
+            "failed",
+            "npm::unprocessable",
+        );
+        check(&body("503 No", "later"), "uncertain", "npm::uncertain");
+        check(
+            "302 Away\r\nLocation: http://127.0.0.1:1/\r\n\r\n",
+            "failed",
+            "npm::redirected",
+        );
+        check(
+            "200 OK\r\nContent-Type: text/html\r\n\r\n<html>",
+            "uncertain",
+            "npm::uncertain",
+        );
+        check("", "uncertain", "npm::uncertain");
+    }
+
+    #[test]
+    fn a_busy_registry_says_how_long() {
+        let (result, _) = publish("429 Slow\r\nRetry-After: 1934\r\n\r\n");
+        match result {
+            Err(RegistryError::Busy { retry_after, .. }) => {
+                assert_eq!(retry_after, Some(Duration::from_secs(1934)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_put_with_all_that_npm_sends() {
+        let (result, requests) = publish("201 Created\r\n\r\n{}");
+        result.expect("published");
+        assert_eq!(requests.len(), 1);
+        assert!(
+            requests[0].head.starts_with("PUT /@x%2fa HTTP/1.1"),
+            "{}",
+            requests[0].head
+        );
+        assert!(
+            requests[0]
+                .head
+                .contains(&format!("authorization: Bearer {TOKEN}"))
+        );
+        let body: serde_json::Value = serde_json::from_slice(&requests[0].body).expect("JSON");
+        assert_eq!(body["_id"], "@x/a");
+        assert_eq!(body["access"], "public");
+        assert_eq!(body["dist-tags"]["latest"], "1.0.0");
+        assert_eq!(body["versions"]["1.0.0"]["gitHead"], "a".repeat(40));
+        assert_eq!(body["versions"]["1.0.0"]["_id"], "@x/a@1.0.0");
+        assert_eq!(body["_attachments"]["@x/a-1.0.0.tgz"]["length"], 7);
+    }
+
+    #[test]
+    fn the_token_goes_to_its_origin_only() {
+        let other = Url::parse("https://registry.example/").expect("a url");
+        let (url, server) = serve(vec!["201 Created\r\n\r\n{}".to_owned()]);
+        run(async { registry(&url, &other).publish(&publication()).await }).expect("published");
+        let requests = server.join().expect("requests");
+        assert!(!requests[0].head.to_lowercase().contains("authorization"));
+    }
+
+    #[test]
+    fn only_404_means_absent_and_half_a_document_is_asked_for_again() {
+        let name = PackageName::parse("a").expect("a name");
+        let read = |answers: &[&str]| {
+            let (url, server) = serve(answers.iter().map(|answer| (*answer).to_owned()).collect());
+            let found = run(async { registry(&url, &url).package(&name).await });
+            let found = found.map_err(|error| Failure::from(error).code());
+            (found, server.join().expect("requests").len())
+        };
+        let good = "200 OK\r\n\r\n{\"name\":\"a\",\"versions\":{}}";
+        assert_eq!(read(&["404 No\r\n\r\n{}"]), (Ok(None), 1));
+        assert_eq!(read(&["401 No\r\n\r\n{}"]), (Err("npm::unauthorized"), 1));
+        let there = Ok(Some(PublishedPackage::default()));
+        assert_eq!(read(&["503 No\r\n\r\n", good]), (there.clone(), 2));
+        assert_eq!(
+            read(&["200 OK\r\n\r\n{\"name\":\"a\",\"ver", good]),
+            (there.clone(), 2)
+        );
+        assert_eq!(read(&["", good]), (there, 2));
+    }
+}

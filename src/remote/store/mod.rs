@@ -401,3 +401,170 @@ fn changed(path: &Path) -> Failure {
     )
     .hint("nothing else may write it during a release; run again")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// How a store misbehaves.
+    #[derive(Clone, Copy)]
+    enum Fault {
+        /// It creates what is there already.
+        IgnoresConditions,
+        /// Its condition is judged before its write, so racers overwrite each other.
+        Races,
+        /// The first `n` creates happen, but their answers are lost.
+        LosesAnswers(u32),
+        /// The first `n` creates are lost.
+        LosesRequests(u32),
+    }
+
+    struct Faulty {
+        inner: memory::MemoryStore,
+        fault: Fault,
+        creates: AtomicU32,
+    }
+
+    impl Faulty {
+        fn new(fault: Fault) -> Faulty {
+            Faulty {
+                inner: memory::MemoryStore::new(),
+                fault,
+                creates: AtomicU32::new(0),
+            }
+        }
+    }
+
+    fn lost() -> StoreError {
+        StoreError::Uncertain(Failure::new(Exit::Temporary, "store::unreachable", "lost"))
+    }
+
+    #[async_trait]
+    impl Store for Faulty {
+        async fn get(&self, key: &Key, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
+            self.inner.get(key, limit).await
+        }
+        async fn fetch(
+            &self,
+            key: &Key,
+            to: &Path,
+            limit: u64,
+        ) -> Result<Option<Digest>, StoreError> {
+            self.inner.fetch(key, to, limit).await
+        }
+        async fn head(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
+            self.inner.head(key).await
+        }
+        async fn create(
+            &self,
+            key: &Key,
+            body: &Body,
+            headers: &Headers,
+        ) -> Result<Created, StoreError> {
+            let number = self.creates.fetch_add(1, Ordering::SeqCst) + 1;
+            match self.fault {
+                Fault::IgnoresConditions => {
+                    self.inner.replace(key, body, headers).await?;
+                    Ok(Created::New)
+                }
+                Fault::Races => {
+                    let there = self.inner.head(key).await?.is_some();
+                    tokio::task::yield_now().await;
+                    if there {
+                        return Ok(Created::Exists);
+                    }
+                    self.inner.replace(key, body, headers).await?;
+                    Ok(Created::New)
+                }
+                Fault::LosesAnswers(count) if number <= count => {
+                    self.inner.create(key, body, headers).await?;
+                    Err(lost())
+                }
+                Fault::LosesRequests(count) if number <= count => Err(lost()),
+                _ => self.inner.create(key, body, headers).await,
+            }
+        }
+        async fn replace(
+            &self,
+            key: &Key,
+            body: &Body,
+            headers: &Headers,
+        ) -> Result<(), StoreError> {
+            self.inner.replace(key, body, headers).await
+        }
+        async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Key>, StoreError> {
+            self.inner.list(prefix, after).await
+        }
+        async fn delete(&self, _key: &Key) -> Result<(), StoreError> {
+            Err(lost())
+        }
+        fn describe(&self) -> String {
+            "memory".to_owned()
+        }
+    }
+
+    /// Runs `work` to its end.
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime")
+            .block_on(work)
+    }
+
+    #[test]
+    fn a_store_is_trusted_only_when_one_racer_wins() {
+        let prove = |fault| {
+            let proven = run(prove_conditions(&Faulty::new(fault), "nonce"));
+            proven.map_err(|failure| failure.code())
+        };
+        assert_eq!(prove(Fault::LosesAnswers(0)), Ok(()));
+        assert_eq!(prove(Fault::LosesAnswers(3)), Ok(()));
+        assert_eq!(prove(Fault::LosesRequests(3)), Ok(()));
+        assert_eq!(prove(Fault::LosesRequests(8)), Err("store::uncertain"));
+        assert_eq!(
+            prove(Fault::IgnoresConditions),
+            Err("store::ignores_conditions")
+        );
+        assert_eq!(prove(Fault::Races), Err("store::ignores_conditions"));
+    }
+
+    #[test]
+    fn a_lost_answer_is_looked_up() {
+        let key = Key::parse("x").expect("a key");
+        let create = |fault, there: Option<&[u8]>| {
+            let store = Faulty::new(fault);
+            run(async {
+                if let Some(there) = there {
+                    let body = Body::Bytes(there.to_vec());
+                    store
+                        .replace(&key, &body, &Headers::default())
+                        .await
+                        .expect("written");
+                }
+                create_once(&store, &key, b"mine", &Headers::default())
+                    .await
+                    .map_err(|failure| (failure.code(), failure.exit().code()))
+            })
+        };
+        assert_eq!(create(Fault::LosesAnswers(1), None), Ok(Once::Same));
+        assert_eq!(create(Fault::LosesRequests(1), None), Ok(Once::Created));
+        assert_eq!(
+            create(Fault::LosesAnswers(1), Some(b"theirs")),
+            Ok(Once::Other(b"theirs".to_vec()))
+        );
+        assert_eq!(
+            create(Fault::LosesRequests(1), Some(b"mine")),
+            Ok(Once::Same)
+        );
+    }
+
+    #[test]
+    fn a_blob_whose_answer_is_lost_is_looked_up() {
+        let body = Body::Bytes(b"blob".to_vec());
+        let put = |fault| run(put_blob(&Faulty::new(fault), &body.digest(), &body));
+        assert_eq!(put(Fault::LosesAnswers(1)), Ok(Once::Same));
+        assert_eq!(put(Fault::LosesRequests(1)), Ok(Once::Created));
+    }
+}
