@@ -1,5 +1,7 @@
-//! The tests that need real directories, servers and processes.
+//! The stories: the real binary on real temporary repositories against real servers.
 
+mod house;
 mod registry_contract;
 mod store_contract;
+#[allow(dead_code, reason = "every story uses another part of it")]
 mod support;

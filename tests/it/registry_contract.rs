@@ -1,7 +1,7 @@
 //! What every registry promises, against every registry, and what `npm install` makes of a directory.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use futures_util::future::join_all;
 use pkgs_action::explain::Failure;
@@ -11,7 +11,7 @@ use pkgs_action::remote::registry::{Access, Publication, Registry, RegistryError
 use pkgs_action::version::Version;
 use serde_json::json;
 
-use crate::support::moto::{free_port, listening};
+use crate::support::static_server::StaticServer;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -193,37 +193,6 @@ fn a_damaged_document_is_never_written_over() {
         std::fs::read(root.path().join("broken")).expect("a file"),
         b"{"
     );
-}
-
-/// A static HTTP server, stopped when dropped.
-struct StaticServer {
-    process: Child,
-    port: u16,
-}
-
-impl StaticServer {
-    fn start(directory: &Path) -> StaticServer {
-        let port = free_port();
-        let process = Command::new("python3")
-            .args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"])
-            .arg(directory)
-            .arg(port.to_string())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("python3 starts");
-        StaticServer {
-            process: listening(process, port),
-            port,
-        }
-    }
-}
-
-impl Drop for StaticServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 fn npm(directory: &Path, arguments: &[&str]) -> String {

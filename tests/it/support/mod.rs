@@ -1,3 +1,30 @@
-//! What the tests stand on.
+//! What the stories stand on.
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`sandbox`] | the real binary in a cleared environment, with a deadline; what it said, its outputs, its summary; the search for leaked secrets |
+//! | [`monorepo`] | a builder of npm monorepos on real git; `Monorepo::five()` is `tests/sample/` |
+//! | [`servers`] | where the servers are installed, and child processes that die with the test process |
+//! | [`verdaccio`] | an npm registry, shared or one's own |
+//! | [`moto`] | an S3 server |
+//! | [`s3`] | what a bucket holds, read by another client than ours |
+//! | [`git_server`] | bare repositories over smart HTTP, with refusals and credentials |
+//! | [`static_server`] | a directory over HTTP |
+//! | [`fault_proxy`] | stands between the binary and any number of servers, counts requests, and fails or kills at the k-th |
+//! | [`http`] | the little HTTP that these servers share |
+//! | [`source`] | Rust source without its comments and strings, for tests that read source |
+//!
+//! Nothing here sleeps for luck: whatever waits, waits for an event with a deadline. Every server listens on a free port of the
+//! loopback, and ends with its value or with the test process, however that ends.
 
+pub mod fault_proxy;
+pub mod git_server;
+pub mod http;
+pub mod monorepo;
 pub mod moto;
+pub mod s3;
+pub mod sandbox;
+pub mod servers;
+pub mod source;
+pub mod static_server;
+pub mod verdaccio;

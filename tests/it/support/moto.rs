@@ -1,77 +1,108 @@
-//! An S3 server on loopback: moto, from `.cache/servers/moto`, everything in memory. It checks neither signatures nor checksums.
+//! An S3 server: moto, everything in memory. It checks conditions, but neither signatures nor checksums: it proves logic, not bytes.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
+use std::sync::OnceLock;
 
-/// A running server, stopped when dropped.
+use tempfile::TempDir;
+
+use super::http;
+use super::servers::{Server, installed};
+
+/// A header that makes a request of one's own count as signed.
+pub const SIGNED: (&str, &str) = (
+    "Authorization",
+    "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLEEXAMPLE00/20260102/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
+);
+
+/// A running S3 server.
 #[derive(Debug)]
 pub struct Moto {
     /// Its address, without a final slash.
     pub endpoint: String,
-    process: Child,
+    _server: Server,
+    _directory: TempDir,
 }
 
 impl Moto {
-    /// Starts one with nothing in it.
+    /// Starts one of one's own.
     pub fn start() -> Moto {
-        let program =
-            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".cache/servers/moto/bin/moto_server");
-        assert!(program.exists(), "{} is not installed", program.display());
-        let port = free_port();
-        let process = Command::new(program)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("moto starts");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let log = directory.path().join("log");
+        let (server, port) = Server::start_on_free_port(&log, "/", |port| {
+            let mut command = Command::new(installed().join("moto/bin/python"));
+            command
+                .args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])
+                .arg(port.to_string())
+                .env("HOME", directory.path())
+                .env("AWS_EC2_METADATA_DISABLED", "true");
+            command
+        });
         Moto {
             endpoint: format!("http://127.0.0.1:{port}"),
-            process: listening(process, port),
+            _server: server,
+            _directory: directory,
         }
+    }
+
+    /// The one that all tests of this process share; give buckets names of your own.
+    pub fn shared() -> &'static Moto {
+        static SHARED: OnceLock<Moto> = OnceLock::new();
+        SHARED.get_or_init(Moto::start)
     }
 
     /// Makes a bucket.
     pub fn bucket(&self, name: &str) {
-        let address = self.endpoint.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).expect("a connection");
-        write!(
-            stream,
-            "PUT /{name} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        )
-        .expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let url = format!("{}/{name}", self.endpoint);
+        let answer = http::send("PUT", &url, &[SIGNED], b"").expect("the server answers");
+        assert_eq!(answer.status, 200, "PUT {url}");
+    }
+
+    /// What a client needs to know of this server: endpoint, region, and credentials that it does not check.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        environment(&self.endpoint)
     }
 }
 
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// What a client needs to know of the S3 server at `endpoint`, which may be a proxy before it.
+pub fn environment(endpoint: &str) -> Vec<(String, String)> {
+    [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEEXAMPLE00"),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            "secretsecretsecretsecretsecretsecret0000",
+        ),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
 }
 
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Waits until `process` listens on `port`.
-pub fn listening(mut process: Child, port: u16) -> Child {
-    for _ in 0..600 {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return process;
-        }
-        if let Some(status) = process.try_wait().expect("its state") {
-            panic!("the server ended with {status}");
-        }
-        std::thread::sleep(Duration::from_millis(100));
+    #[test]
+    fn of_two_creators_one_is_refused() {
+        let moto = Moto::shared();
+        moto.bucket("moto-self-test");
+        let url = format!("{}/moto-self-test/key", moto.endpoint);
+        let create = |body: &str| {
+            http::send(
+                "PUT",
+                &url,
+                &[SIGNED, ("If-None-Match", "*")],
+                body.as_bytes(),
+            )
+            .unwrap()
+            .status
+        };
+        assert_eq!(create("first"), 200);
+        assert_eq!(create("second"), 412);
+        assert_eq!(
+            http::send("GET", &url, &[SIGNED], b"").unwrap().body,
+            b"first"
+        );
     }
-    let _ = process.kill();
-    panic!("nothing listens on port {port}");
 }

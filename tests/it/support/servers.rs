@@ -1,0 +1,167 @@
+//! Where the servers are installed, and child processes that die with the test process.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::http;
+
+/// The root of this repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The directory with the installed servers; installs what is missing.
+pub fn installed() -> &'static Path {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let script = repository().join("tests/servers/install.sh");
+        let status = Command::new(&script)
+            .stdin(Stdio::null())
+            .status()
+            .expect("sh runs tests/servers/install.sh");
+        assert!(status.success(), "tests/servers/install.sh: {status}");
+        std::env::var_os("PKGS_TEST_CACHE")
+            .filter(|path| !path.is_empty())
+            .map_or_else(|| repository().join(".cache/servers"), PathBuf::from)
+    })
+}
+
+/// Starts its arguments and kills them when its own standard input ends: a killed test process cannot run a destructor, but
+/// its pipes are closed.
+const GUARD: &str = r#"
+exec 3<&0
+"$@" </dev/null 3<&- &
+server=$!
+{ cat <&3 >/dev/null; kill -9 "$server"; } 2>/dev/null &
+guard=$!
+wait "$server"
+status=$?
+kill "$guard" 2>/dev/null
+exit "$status"
+"#;
+
+/// A server in a child process. It is killed when this is dropped, or when the test process ends.
+#[derive(Debug)]
+pub struct Server {
+    guard: Child,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts `command` (its program, arguments, environment and directory) with its output in the file `log`, and waits until
+    /// `url` answers anything at all. `None` when the server ended before that, for example because its port was taken.
+    pub fn start(command: &Command, log: &Path, url: &str) -> Option<Server> {
+        const PATIENCE: Duration = Duration::from_secs(120);
+        let output = File::create(log).expect("a log file");
+        let mut guarded = Command::new("sh");
+        guarded.arg("-c").arg(GUARD).arg("guard");
+        guarded.arg(command.get_program()).args(command.get_args());
+        guarded.env_clear();
+        guarded.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                guarded.env(name, value);
+            }
+        }
+        if let Some(directory) = command.get_current_dir() {
+            guarded.current_dir(directory);
+        }
+        let guard = guarded
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone().expect("a second handle"))
+            .stderr(output)
+            .spawn()
+            .expect("sh starts");
+        let mut server = Server {
+            guard,
+            log: log.to_owned(),
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while http::send("GET", url, &[], b"").is_err() {
+            if matches!(server.guard.try_wait(), Ok(Some(_))) {
+                return None;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{url} does not answer:\n{}",
+                server.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(server)
+    }
+
+    /// Starts what `command` makes for a free port, on another port when that one was taken meanwhile.
+    pub fn start_on_free_port(
+        log: &Path,
+        ready: &str,
+        command: impl Fn(u16) -> Command,
+    ) -> (Server, u16) {
+        for _ in 0..5 {
+            let port = free_port();
+            let url = format!("http://127.0.0.1:{port}{ready}");
+            if let Some(server) = Server::start(&command(port), log, &url) {
+                return (server, port);
+            }
+        }
+        panic!(
+            "{:?} does not start:\n{}",
+            command(0).get_program(),
+            std::fs::read_to_string(log).unwrap_or_default()
+        );
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+/// A loopback port that nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free loopback port")
+        .port()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_ends_with_its_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let (server, port) = Server::start_on_free_port(&log, "/", |port| {
+            let mut command = Command::new("python3");
+            command
+                .args(["-m", "http.server", "--bind", "127.0.0.1"])
+                .arg(port.to_string())
+                .current_dir(directory.path());
+            command
+        });
+        let url = format!("http://127.0.0.1:{port}/");
+        assert_eq!(http::send("GET", &url, &[], b"").unwrap().status, 200);
+        drop(server);
+        assert!(http::send("GET", &url, &[], b"").is_err());
+    }
+
+    #[test]
+    fn a_server_that_ends_at_once_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let url = format!("http://127.0.0.1:{}/", free_port());
+        assert!(Server::start(&Command::new("false"), &log, &url).is_none());
+    }
+}

@@ -1,0 +1,99 @@
+#!/bin/sh
+# Puts the servers that the tests run against into <repository>/.cache/servers, or into $PKGS_TEST_CACHE:
+#   node/bin/node                      a Node new enough for verdaccio (the machine's own where it is)
+#   verdaccio/node_modules/verdaccio   an npm registry
+#   moto/bin/python -m moto.server     an S3 server; the same Python has boto3, a second S3 client
+# Does nothing where all is there. Needs npm, tar and python3 with its venv module.
+set -eu
+
+verdaccio_version=6.10.4
+moto_version=5.2.5
+node_major=24
+node_at_least=22
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+cache=${PKGS_TEST_CACHE:-$(dirname -- "$(dirname -- "$here")")/.cache/servers}
+
+fail() {
+    printf 'tests/servers/install.sh: %s\n' "$1" >&2
+    exit 1
+}
+
+# Whether $1 was completed here at version $2.
+installed() {
+    [ -f "$cache/$1/.version" ] && [ "$(cat "$cache/$1/.version")" = "$2" ]
+}
+
+# Runs a command whose output matters only when it fails.
+quietly() {
+    "$@" >"$cache/install.log" 2>&1 || {
+        tail -n 40 "$cache/install.log" >&2
+        fail "failed: $*"
+    }
+}
+
+major_of() {
+    "$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0
+}
+
+install_node() {
+    rm -rf "$cache/node"
+    mkdir -p "$cache/node/bin"
+    if [ "$(major_of node)" -ge "$node_at_least" ]; then
+        ln -s "$(command -v node)" "$cache/node/bin/node"
+    else
+        case $(uname -m) in
+            x86_64) machine=x64 ;;
+            aarch64 | arm64) machine=arm64 ;;
+            *) fail "no Node is packaged for $(uname -m): install Node $node_at_least or newer" ;;
+        esac
+        quietly npm pack --silent --pack-destination "$cache/node" "node-linux-$machine@$node_major.x"
+        tar -xzf "$cache"/node/node-linux-*.tgz -C "$cache/node" --strip-components=1
+        rm -f "$cache"/node/node-linux-*.tgz
+        chmod +x "$cache/node/bin/node"
+    fi
+    echo "$node_major" >"$cache/node/.version"
+}
+
+install_verdaccio() {
+    rm -rf "$cache/verdaccio"
+    mkdir -p "$cache/verdaccio"
+    # verdaccio asks for `node-fetch@cjs`, a dist-tag that mirrors drop which keep only `latest`.
+    cat >"$cache/verdaccio/package.json" <<JSON
+{
+  "private": true,
+  "dependencies": { "verdaccio": "$verdaccio_version" },
+  "overrides": { "node-fetch": "2.6.7" }
+}
+JSON
+    quietly npm install --prefix "$cache/verdaccio" --no-audit --no-fund --no-package-lock --loglevel=error
+    echo "$verdaccio_version" >"$cache/verdaccio/.version"
+}
+
+install_moto() {
+    rm -rf "$cache/moto"
+    quietly python3 -m venv "$cache/moto"
+    quietly "$cache/moto/bin/python" -m pip install --quiet --disable-pip-version-check "moto[server,s3]==$moto_version"
+    echo "$moto_version" >"$cache/moto/.version"
+}
+
+everything_installed() {
+    installed node "$node_major" && [ -x "$cache/node/bin/node" ] \
+        && installed verdaccio "$verdaccio_version" \
+        && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ]
+}
+
+if everything_installed; then exit 0; fi
+
+for tool in npm node tar python3; do
+    command -v "$tool" >/dev/null 2>&1 || fail "'$tool' is needed"
+done
+mkdir -p "$cache"
+# Two test runs may start at once: one installs, the other waits.
+if command -v flock >/dev/null 2>&1; then
+    exec 9>"$cache/.lock"
+    flock 9
+fi
+installed node "$node_major" && [ -x "$cache/node/bin/node" ] || install_node
+installed verdaccio "$verdaccio_version" || install_verdaccio
+installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto
