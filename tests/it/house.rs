@@ -46,17 +46,20 @@ const IMPURE: [&str; 10] = [
     r"\b(now_utc|now_local)\(",
 ];
 
-static CODE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[a-z]+::[a-z_]+$").unwrap());
+static CODE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[a-z]+::[a-z_]+$").expect("a pattern"));
 
 /// `crate::`, or the chain of `super::` that leads there, and what follows it.
-static PATH: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\b(crate|super(?:\s*::\s*super)*)\s*::\s*([\w{])").unwrap());
+static PATH: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\b(crate|super(?:\s*::\s*super)*)\s*::\s*([\w{])").expect("a pattern")
+});
 
 /// The rooms in the order of `src/lib.rs`.
 fn rooms() -> Vec<String> {
     let text = std::fs::read_to_string(repository().join("src/lib.rs")).expect("src/lib.rs");
     let source = Source::new("src/lib.rs", &text);
-    let declaration = Regex::new(r"(?m)^\s*(?:pub(?:\([a-z]+\))?\s+)?mod\s+(\w+)\s*;").unwrap();
+    let declaration =
+        Regex::new(r"(?m)^\s*(?:pub(?:\([a-z]+\))?\s+)?mod\s+(\w+)\s*;").expect("a pattern");
     declaration
         .captures_iter(&source.bare)
         .map(|found| found[1].to_owned())

@@ -213,7 +213,11 @@ impl FaultProxy {
 
     /// The log for a person, a line for each request.
     pub fn transcript(&self) -> String {
-        self.log().iter().map(|seen| format!("{seen}\n")).collect()
+        self.log().iter().fold(String::new(), |mut text, seen| {
+            text += &seen.to_string();
+            text.push('\n');
+            text
+        })
     }
 
     /// Whether a fault has happened.
@@ -320,17 +324,18 @@ fn admit(shared: &Shared, server: &str, request: &Request) -> Option<(usize, Opt
 /// Sends a request on, with the first `length` bytes of its body only, on a connection of its own.
 fn forward(upstream: &str, request: &Request, length: usize) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(upstream)?;
-    let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
+    let mut head = Vec::new();
+    write!(head, "{} {} HTTP/1.1\r\n", request.method, request.target)?;
     for (name, value) in &request.headers.0 {
         let hop = ["connection", "keep-alive", "expect"]
             .iter()
             .any(|hop| name.eq_ignore_ascii_case(hop));
         if !hop {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n")?;
         }
     }
-    head.push_str("Connection: close\r\n\r\n");
-    stream.write_all(head.as_bytes())?;
+    head.extend_from_slice(b"Connection: close\r\n\r\n");
+    stream.write_all(&head)?;
     stream.write_all(&request.wire[..length])?;
     Ok(stream)
 }

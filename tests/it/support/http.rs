@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// No peer of a test is silent for so long unless something hangs.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Header lines in order, names as they were sent.
 #[derive(Debug, Clone, Default)]
@@ -95,23 +95,23 @@ impl Response {
 
     /// The bytes of the whole message, as an answer to `method`. To HEAD the length of what GET would give stays, without a body.
     pub fn to_bytes(&self, method: &str) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {} Answer\r\n", self.status);
+        let mut lines = vec![format!("HTTP/1.1 {} Answer", self.status)];
         for (name, value) in &self.headers.0 {
             let ours = ["connection", "keep-alive", "transfer-encoding"]
                 .iter()
                 .any(|hop| name.eq_ignore_ascii_case(hop));
             let length_of_body = name.eq_ignore_ascii_case("content-length") && method != "HEAD";
             if !ours && !length_of_body {
-                head.push_str(&format!("{name}: {value}\r\n"));
+                lines.push(format!("{name}: {value}"));
             }
         }
         let bodyless = self.status == 204 || self.status == 304 || self.status < 200;
         let has_length = method == "HEAD" && self.headers.get("content-length").is_some();
         if !bodyless && !has_length {
-            head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+            lines.push(format!("Content-Length: {}", self.body.len()));
         }
-        head.push_str("\r\n");
-        let mut bytes = head.into_bytes();
+        let mut bytes = lines.join("\r\n").into_bytes();
+        bytes.extend_from_slice(b"\r\n\r\n");
         if !bodyless && method != "HEAD" {
             bytes.extend_from_slice(&self.body);
         }
@@ -256,15 +256,21 @@ pub fn send(
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut connection = TcpStream::connect(authority)?;
     connection.set_read_timeout(Some(SILENCE))?;
-    let mut message = format!(
-        "{method} /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nContent-Length: {}\r\n",
+    let mut message = Vec::new();
+    write!(
+        message,
+        "{method} /{path} HTTP/1.1\r\nHost: {authority}\r\n"
+    )?;
+    write!(
+        message,
+        "Connection: close\r\nContent-Length: {}\r\n",
         body.len()
-    );
+    )?;
     for (name, value) in headers {
-        message.push_str(&format!("{name}: {value}\r\n"));
+        write!(message, "{name}: {value}\r\n")?;
     }
-    message.push_str("\r\n");
-    connection.write_all(message.as_bytes())?;
+    message.extend_from_slice(b"\r\n");
+    connection.write_all(&message)?;
     connection.write_all(body)?;
     read_response(&mut BufReader::new(connection), method)
 }

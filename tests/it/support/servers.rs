@@ -54,7 +54,7 @@ impl Server {
     /// Starts `command` (its program, arguments, environment and directory) with its output in the file `log`, and waits until
     /// `url` answers anything at all. `None` when the server ended before that, for example because its port was taken.
     pub fn start(command: &Command, log: &Path, url: &str) -> Option<Server> {
-        const PATIENCE: Duration = Duration::from_secs(120);
+        const PATIENCE: Duration = Duration::from_mins(2);
         let output = File::create(log).expect("a log file");
         let mut guarded = Command::new("sh");
         guarded.arg("-c").arg(GUARD).arg("guard");
@@ -108,8 +108,8 @@ impl Server {
             }
         }
         panic!(
-            "{:?} does not start:\n{}",
-            command(0).get_program(),
+            "{} does not start:\n{}",
+            command(0).get_program().display(),
             std::fs::read_to_string(log).unwrap_or_default()
         );
     }
