@@ -468,4 +468,47 @@ for _ in range(3): o.open(r.Request(sys.argv[1], data=b'x' * 1000, method='PUT')
             "{transcript}"
         );
     }
+
+    #[test]
+    fn a_git_push_and_another_s3_client_pass_through() {
+        use crate::support::{git_server::GitServer, http, monorepo::Monorepo, moto, s3};
+        let proxy = FaultProxy::new();
+        let server = GitServer::start();
+        server.bare("a");
+        let monorepo = Monorepo::new()
+            .package("a", "1.0.0")
+            // Long enough for git to send it in chunks.
+            .file("packages/a/random", &"0123456789abcdef".repeat(1 << 16))
+            .released();
+        let url = proxy.before("git", &server.url("a"));
+        let config = ["-c", "http.postBuffer=1024", "-c", "core.compression=0"];
+        let push = ["push", "--quiet", "--atomic", &url, "main", "--tags"];
+        monorepo.git(&[&config[..], &push[..]].concat());
+        let moved = monorepo.git(&["ls-remote", &url, "main"]);
+        assert!(moved.starts_with(&monorepo.head()), "{moved}");
+
+        let moto = moto::Moto::shared();
+        moto.bucket("fault-proxy-self-test");
+        let endpoint = proxy.before("s3", &moto.endpoint);
+        let object = format!("{endpoint}/fault-proxy-self-test/key");
+        let answer = http::send("PUT", &object, &[moto::SIGNED], b"bytes").unwrap();
+        assert_eq!(answer.status, 200);
+        let objects = s3::dump(&endpoint, "fault-proxy-self-test");
+        assert_eq!(objects["key"].size, 5);
+
+        let log = proxy.log();
+        let written = |server: &str| {
+            let writes = log
+                .iter()
+                .filter(|seen| seen.server == server && seen.writes());
+            writes.map(|seen| seen.target.clone()).collect::<Vec<_>>()
+        };
+        assert!(
+            written("git")
+                .iter()
+                .all(|target| target == "/a.git/git-receive-pack")
+        );
+        assert_eq!(written("s3"), ["/fault-proxy-self-test/key"]);
+        assert!(log.iter().all(|seen| seen.status == Some(200)), "{proxy:?}");
+    }
 }

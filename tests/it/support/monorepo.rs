@@ -629,9 +629,9 @@ mod tests {
         let directory = monorepo.path().join("packages/web");
         let mut node = monorepo.sandbox().command("node", &directory);
         node.arg("service/index.js").env("PORT", port.to_string());
-        let log = monorepo.sandbox().path().join("web.log");
+        let scratch = tempfile::tempdir().unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        let _server = Server::start(&node, &log, &url).expect("the service starts");
+        let _server = Server::start(&node, scratch.path(), &url).expect("the service starts");
         let get = |path: &str| send("GET", &format!("{url}{path}"), &[], b"").unwrap().body;
         assert_eq!(get("/health"), b"2.0.0");
         assert_eq!(get("/"), b"A Service That Answers");

@@ -27,8 +27,7 @@ impl Moto {
     /// Starts one of one's own.
     pub fn start() -> Moto {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let log = directory.path().join("log");
-        let (server, port) = Server::start_on_free_port(&log, "/", |port| {
+        let (server, port) = Server::start_on_free_port(directory.path(), "/", |port| {
             let mut command = Command::new(installed().join("moto/bin/python"));
             command
                 .args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])

@@ -29,9 +29,11 @@ pub fn installed() -> &'static Path {
     })
 }
 
-/// Starts its arguments and kills them when its own standard input ends: a killed test process cannot run a destructor, but
-/// its pipes are closed.
+/// Starts its arguments but the first, and kills them when its own standard input ends: a killed test process cannot run a
+/// destructor, but its pipes are closed. Then the scratch directory, its first argument, is of no use any more.
 const GUARD: &str = r#"
+scratch=$1
+shift
 exec 3<&0
 "$@" </dev/null 3<&- &
 server=$!
@@ -40,6 +42,7 @@ guard=$!
 wait "$server"
 status=$?
 kill "$guard" 2>/dev/null
+if [ "$status" -eq 137 ]; then rm -rf "$scratch"; fi
 exit "$status"
 "#;
 
@@ -51,13 +54,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `command` (its program, arguments, environment and directory) with its output in the file `log`, and waits until
-    /// `url` answers anything at all. `None` when the server ended before that, for example because its port was taken.
-    pub fn start(command: &Command, log: &Path, url: &str) -> Option<Server> {
+    /// Starts `command` (its program, arguments, environment and directory) and waits until `url` answers anything at all.
+    /// `scratch` is a directory for this server alone: its output lies there, and the directory goes with the server. `None`
+    /// when the server ended before it answered, for example because its port was taken.
+    pub fn start(command: &Command, scratch: &Path, url: &str) -> Option<Server> {
         const PATIENCE: Duration = Duration::from_mins(2);
-        let output = File::create(log).expect("a log file");
+        let log = scratch.join("log");
+        let output = File::create(&log).expect("a log file");
         let mut guarded = Command::new("sh");
-        guarded.arg("-c").arg(GUARD).arg("guard");
+        guarded.arg("-c").arg(GUARD).arg("guard").arg(scratch);
         guarded.arg(command.get_program()).args(command.get_args());
         guarded.env_clear();
         guarded.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -75,10 +80,7 @@ impl Server {
             .stderr(output)
             .spawn()
             .expect("sh starts");
-        let mut server = Server {
-            guard,
-            log: log.to_owned(),
-        };
+        let mut server = Server { guard, log };
         let deadline = Instant::now() + PATIENCE;
         while http::send("GET", url, &[], b"").is_err() {
             if matches!(server.guard.try_wait(), Ok(Some(_))) {
@@ -96,21 +98,21 @@ impl Server {
 
     /// Starts what `command` makes for a free port, on another port when that one was taken meanwhile.
     pub fn start_on_free_port(
-        log: &Path,
+        scratch: &Path,
         ready: &str,
         command: impl Fn(u16) -> Command,
     ) -> (Server, u16) {
         for _ in 0..5 {
             let port = free_port();
             let url = format!("http://127.0.0.1:{port}{ready}");
-            if let Some(server) = Server::start(&command(port), log, &url) {
+            if let Some(server) = Server::start(&command(port), scratch, &url) {
                 return (server, port);
             }
         }
         panic!(
             "{} does not start:\n{}",
             command(0).get_program().display(),
-            std::fs::read_to_string(log).unwrap_or_default()
+            std::fs::read_to_string(scratch.join("log")).unwrap_or_default()
         );
     }
 
@@ -142,8 +144,7 @@ mod tests {
     #[test]
     fn a_server_ends_with_its_value() {
         let directory = tempfile::tempdir().unwrap();
-        let log = directory.path().join("log");
-        let (server, port) = Server::start_on_free_port(&log, "/", |port| {
+        let (server, port) = Server::start_on_free_port(directory.path(), "/", |port| {
             let mut command = Command::new("python3");
             command
                 .args(["-m", "http.server", "--bind", "127.0.0.1"])
@@ -155,13 +156,13 @@ mod tests {
         assert_eq!(http::send("GET", &url, &[], b"").unwrap().status, 200);
         drop(server);
         assert!(http::send("GET", &url, &[], b"").is_err());
+        assert!(!directory.path().exists());
     }
 
     #[test]
     fn a_server_that_ends_at_once_is_noticed() {
         let directory = tempfile::tempdir().unwrap();
-        let log = directory.path().join("log");
         let url = format!("http://127.0.0.1:{}/", free_port());
-        assert!(Server::start(&Command::new("false"), &log, &url).is_none());
+        assert!(Server::start(&Command::new("false"), directory.path(), &url).is_none());
     }
 }

@@ -27,8 +27,7 @@ impl Verdaccio {
     pub fn start() -> Verdaccio {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let configuration = directory.path().join("config.yaml");
-        let log = directory.path().join("log");
-        let (server, port) = Server::start_on_free_port(&log, "/-/ping", |port| {
+        let (server, port) = Server::start_on_free_port(directory.path(), "/-/ping", |port| {
             std::fs::write(&configuration, configure(directory.path(), port))
                 .expect("the configuration is written");
             let mut command = Command::new(installed().join("node/bin/node"));
