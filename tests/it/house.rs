@@ -96,7 +96,7 @@ fn uses(source: &Source) -> Vec<(usize, String)> {
             found.get(2).expect("a match"),
         );
         let supers = start.matches("super").count();
-        let inner_module = usize::from(source.in_tests(whole.start()));
+        let inner_module = usize::from(source.in_inner_tests(whole.start()));
         let reaches_the_root = supers == 0 || supers == depth_of(&source.path) + inner_module;
         if !reaches_the_root {
             continue;

@@ -13,19 +13,26 @@ pub struct Source {
     pub code: String,
     /// Comments and the contents of strings blanked.
     pub bare: String,
+    only_tests: bool,
     tests: Vec<std::ops::Range<usize>>,
 }
 
 impl Source {
     /// Reads `text`, the content of the file at `path`.
     pub fn new(path: impl Into<PathBuf>, text: &str) -> Source {
+        let path = path.into();
         let (code, bare) = blank(text);
+        // A module declared by `#[cfg(test)] mod tests;` is a file of its own.
+        let only_tests = path
+            .components()
+            .any(|part| part.as_os_str() == "tests.rs" || part.as_os_str() == "tests");
         let tests = test_modules(&bare);
         Source {
-            path: path.into(),
+            path,
             text: text.to_owned(),
             code,
             bare,
+            only_tests,
             tests,
         }
     }
@@ -53,6 +60,11 @@ impl Source {
 
     /// Whether the byte at `position` belongs to something that only tests compile.
     pub fn in_tests(&self, position: usize) -> bool {
+        self.only_tests || self.in_inner_tests(position)
+    }
+
+    /// Whether the byte at `position` belongs to a test module inside the file, one module deeper than the file.
+    pub fn in_inner_tests(&self, position: usize) -> bool {
         self.tests.iter().any(|range| range.contains(&position))
     }
 
@@ -237,6 +249,7 @@ fn after() {}
         assert_eq!(strings, [r#"a // \" b"#, r#"raw " // x"#, "t"]);
         assert!(source.in_tests(text.find("fn b").unwrap()));
         assert!(!source.in_tests(text.find("fn after").unwrap()));
+        assert!(Source::new("src/plan/tests.rs", "fn a() {}").in_tests(0));
         assert_eq!(source.place(text.find("const R").unwrap()), "a.rs:4");
     }
 }
