@@ -763,7 +763,7 @@ mod tests {
                 ),
                 ("workspace::field", "workspaces[1] in package.json is not a string", (1, 51)),
                 ("workspace::field", "bin.x in package.json is not a string", (1, 68)),
-                ("workspace::field", "publishConfig.access in package.json is \"all\"", (1, 105)),
+                ("workspace::field", "publishConfig.access in package.json is \"all\"", (1, 101)),
             ],
         );
     }
