@@ -751,14 +751,14 @@ mod tests {
         check("[1,]", "trailing comma", 1, 3);
         check("{ // x\n}", "comments are not JSON", 1, 3);
         check("{\"a\": /* x */ 1}", "comments are not JSON", 1, 7);
-        check(
-            "{'a': 1}",
-            "strings are written in double quotes",
-            1,
-            2,
-        );
+        check("{'a': 1}", "strings are written in double quotes", 1, 2);
         check("{a: 1}", "keys are written in double quotes", 1, 2);
-        check("{\"a\": NaN}", "NaN, Infinity and undefined are not JSON", 1, 7);
+        check(
+            "{\"a\": NaN}",
+            "NaN, Infinity and undefined are not JSON",
+            1,
+            7,
+        );
         check("{\"a\": 1e400}", "the number is too large", 1, 7);
         check("[01]", "a number may not start with 0", 1, 2);
         check("[+1]", "a number starts with a digit or '-'", 1, 2);
@@ -778,13 +778,13 @@ mod tests {
         check("{\"a\":}", "a value is missing", 1, 6);
         check("{,}", "a key is missing", 1, 2);
         check("\u{feff}\u{feff}{}", "a second byte order mark", 1, 1);
-        check("{\u{a0}}", "only space, tab and line ends may stand between values", 1, 2);
         check(
-            "{\n<<<<<<< HEAD\n",
-            "a merge conflict marker",
-            2,
+            "{\u{a0}}",
+            "only space, tab and line ends may stand between values",
             1,
+            2,
         );
+        check("{\n<<<<<<< HEAD\n", "a merge conflict marker", 2, 1);
         check("é", "a value is missing", 1, 1);
     }
 
@@ -802,7 +802,8 @@ mod tests {
 
     #[test]
     fn values_keep_their_places() {
-        let text = "\u{feff}{\r\n  \"\\u0061\": \"\\ud83d\\ude00\",\r\n  \"ü\": [true, null, -1.5e3]\r\n}";
+        let text =
+            "\u{feff}{\r\n  \"\\u0061\": \"\\ud83d\\ude00\",\r\n  \"ü\": [true, null, -1.5e3]\r\n}";
         let document = Document::parse("x", text, 1000).unwrap();
         let root = document.root();
         let a = root.get("a").unwrap();

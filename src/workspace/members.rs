@@ -1,1 +1,837 @@
-//! To be filled.
+//! Which directories are packages of the workspace: the patterns of npm's `workspaces` and of `pnpm-workspace.yaml`.
+//!
+//! The rules are those of `@npmcli/map-workspaces` and of pnpm's project search, tried against both. A pattern names directories, one
+//! part between slashes at a time: `*`, `?` and `[a-z]` within a part, `**` for any number of parts, `{a,b}` and `@(a|b)` for
+//! alternatives. Parts that start with a dot must be named with it; nothing in a `node_modules` is ever a member.
+
+use std::collections::BTreeMap;
+
+use globset::{GlobBuilder, GlobMatcher};
+use serde::Deserialize;
+
+use crate::explain::{Exit, Failure, Place, quoted};
+use crate::name::RepoPath;
+
+/// How many patterns there may be, alternatives counted apart.
+const MOST_PATTERNS: usize = 1000;
+
+/// The longest pattern, in bytes.
+const LONGEST_PATTERN: usize = 1000;
+
+/// The largest `pnpm-workspace.yaml`, in bytes.
+const LARGEST_YAML: usize = 2 * 1024 * 1024;
+
+/// Whose rules the patterns follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// npm: the root is no member; order matters for `!`.
+    Npm,
+    /// pnpm: the root is always a member; `!` wins wherever it stands.
+    Pnpm,
+}
+
+/// A list of patterns.
+///
+/// ```
+/// use pkgs_action::name::RepoPath;
+/// use pkgs_action::workspace::members::{Manager, Patterns};
+/// let patterns = Patterns::parse(Manager::Npm, &["packages/*".into(), "!packages/old".into()]).unwrap();
+/// let path = |text| RepoPath::parse(text).unwrap();
+/// assert!(patterns.matches(&path("packages/a")));
+/// assert!(!patterns.matches(&path("packages/old")));
+/// assert!(patterns.may_contain(&path("packages")));
+/// assert!(!patterns.may_contain(&path("packages/a")));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Patterns {
+    manager: Manager,
+    included: Vec<Pattern>,
+    excluded: Vec<Pattern>,
+}
+
+impl Patterns {
+    /// Reads the patterns as they are listed.
+    ///
+    /// # Errors
+    /// `workspace::glob_escape` for a pattern with `..`; `workspace::glob` for one that cannot be read: an unknown form, too long, or
+    /// too many of them.
+    pub fn parse(manager: Manager, list: &[String]) -> Result<Patterns, Failure> {
+        if list.len() > MOST_PATTERNS {
+            return Err(too_many());
+        }
+        let written: Vec<Written> = list
+            .iter()
+            .map(|text| Written::parse(manager, text))
+            .collect::<Result<_, _>>()?;
+        let (included, excluded) = match manager {
+            Manager::Npm => npm_order(written),
+            Manager::Pnpm => {
+                let (excluded, included): (Vec<_>, Vec<_>) = written
+                    .into_iter()
+                    // pnpm compares with paths that never start with a slash.
+                    .filter(|one| !one.text.starts_with('/'))
+                    .partition(|one| one.negated);
+                (included, excluded)
+            }
+        };
+        let patterns = |written: Vec<Written>| -> Vec<Pattern> {
+            written.into_iter().flat_map(|one| one.patterns).collect()
+        };
+        let parsed = Patterns {
+            manager,
+            included: patterns(included),
+            excluded: patterns(excluded),
+        };
+        if parsed.included.len() + parsed.excluded.len() > MOST_PATTERNS {
+            return Err(too_many());
+        }
+        Ok(parsed)
+    }
+
+    /// Whether a directory that holds a `package.json` is a member.
+    #[must_use]
+    pub fn matches(&self, directory: &RepoPath) -> bool {
+        if directory.is_root() {
+            return self.manager == Manager::Pnpm;
+        }
+        let dots = match self.manager {
+            Manager::Npm => Dots::NamedBeforeAny,
+            Manager::Pnpm => Dots::Named,
+        };
+        let parts = parts(directory.as_str());
+        !self.is_never(&parts)
+            && self.included.iter().any(|one| one.accepts(&parts, dots))
+            && !self
+                .excluded
+                .iter()
+                .any(|one| one.accepts(&parts, Dots::Any))
+    }
+
+    /// Whether a directory somewhere below this one could be a member; where not, a walk need not enter.
+    #[must_use]
+    pub fn may_contain(&self, directory: &RepoPath) -> bool {
+        let parts = parts(directory.as_str());
+        !self.is_never(&parts)
+            && self.included.iter().any(|one| one.goes_on(&parts))
+            && !self.excluded.iter().any(|one| one.swallows(&parts))
+    }
+
+    fn is_never(&self, parts: &[&str]) -> bool {
+        parts.iter().any(|part| {
+            *part == "node_modules" || self.manager == Manager::Pnpm && *part == "bower_components"
+        })
+    }
+}
+
+fn parts(path: &str) -> Vec<&str> {
+    path.split('/').filter(|part| !part.is_empty()).collect()
+}
+
+fn too_many() -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "workspace::glob",
+        format!("the workspace has more than {MOST_PATTERNS} patterns"),
+    )
+    .hint("name the directories by fewer patterns, for example packages/*")
+}
+
+/// One listed pattern.
+#[derive(Debug, Clone)]
+struct Written {
+    text: String,
+    negated: bool,
+    /// Its alternatives.
+    patterns: Vec<Pattern>,
+}
+
+impl Written {
+    fn parse(manager: Manager, listed: &str) -> Result<Written, Failure> {
+        let refuse = |why: &str, hint: &str| {
+            Err(Failure::new(
+                Exit::Refused,
+                "workspace::glob",
+                format!("the workspace pattern {} cannot be read", quoted(listed)),
+            )
+            .because(why)
+            .hint(hint))
+        };
+        if listed.len() > LONGEST_PATTERN {
+            return refuse(
+                "it is longer than 1000 bytes",
+                "name the directories by a shorter pattern",
+            );
+        }
+        let unmarked = listed.trim_start_matches('!');
+        let marks = listed.len() - unmarked.len();
+        let negated = match manager {
+            Manager::Npm => marks % 2 == 1,
+            Manager::Pnpm => marks > 0,
+        };
+        let text = match manager {
+            Manager::Npm => without_root(&unmarked.replace('\\', "/")).to_owned(),
+            Manager::Pnpm => unmarked.to_owned(),
+        };
+        if text.contains('\\') {
+            return refuse("it holds a backslash", "separate directories with '/'");
+        }
+        let mut alternatives = Vec::new();
+        if let Err(why) = expand(&text, &mut alternatives) {
+            return refuse(
+                why,
+                "list the directories one by one, or as packages/* or packages/{a,b}",
+            );
+        }
+        let mut patterns = Vec::new();
+        for alternative in &alternatives {
+            let Some(pattern) = Pattern::parse(alternative) else {
+                return refuse(
+                    "one of its parts is not a pattern",
+                    "list the directories one by one, or as packages/* or packages/{a,b}",
+                );
+            };
+            patterns.push(pattern);
+        }
+        if alternatives
+            .iter()
+            .any(|text| text.split('/').any(|part| part == ".."))
+        {
+            return Err(Failure::new(
+                Exit::Refused,
+                "workspace::glob_escape",
+                format!("the workspace pattern {} holds '..'", quoted(listed)),
+            )
+            .because("packages outside the repository cannot be released with it")
+            .hint("write the path from the repository's root, without '..'"));
+        }
+        Ok(Written {
+            text,
+            negated,
+            patterns,
+        })
+    }
+
+    /// Whether this pattern matches the text of another one, as `minimatch(other, this)` tells.
+    fn matches_text(&self, other: &str) -> bool {
+        let closed = other.ends_with('/');
+        if self.text.ends_with('/') && !closed {
+            return false;
+        }
+        let parts = parts(other);
+        self.patterns.iter().any(|pattern| {
+            // `a/**` matches `a/`, but not `a`.
+            let itself = !closed
+                && pattern.parts.len() > 1
+                && pattern.ends_with_any()
+                && Pattern::accepts_parts(
+                    &pattern.parts[..pattern.parts.len() - 1],
+                    &parts,
+                    Dots::Named,
+                );
+            pattern.accepts(&parts, Dots::Named) && !(itself && !pattern.accepts_below(&parts))
+        })
+    }
+}
+
+/// `^\.?\/+` removed, as npm does.
+fn without_root(text: &str) -> &str {
+    let rooted = text.strip_prefix('.').unwrap_or(text);
+    if rooted.starts_with('/') {
+        rooted.trim_start_matches('/')
+    } else {
+        text
+    }
+}
+
+/// npm's order: a later pattern whose text a `!` pattern matches removes that `!` pattern (and the search then skips the one after
+/// it); what `!` patterns are left remove the patterns whose text they match.
+fn npm_order(written: Vec<Written>) -> (Vec<Written>, Vec<Written>) {
+    let mut included: Vec<Written> = Vec::new();
+    let mut excluded: Vec<Written> = Vec::new();
+    for one in written {
+        if one.negated {
+            excluded.push(one);
+            continue;
+        }
+        let mut index = 0;
+        while index < excluded.len() {
+            if excluded[index].matches_text(&one.text) {
+                excluded.remove(index);
+            }
+            index += 1;
+        }
+        included.push(one);
+    }
+    for no in &excluded {
+        included.retain(|yes| !no.matches_text(&yes.text));
+    }
+    (included, excluded)
+}
+
+/// Writes out `{a,b}` and `@(a|b)`; the reason where the text cannot be read.
+fn expand(text: &str, result: &mut Vec<String>) -> Result<(), &'static str> {
+    let Some(group) = Group::first(text)? else {
+        result.push(text.to_owned());
+        return if result.len() > MOST_PATTERNS {
+            Err("it has too many alternatives")
+        } else {
+            Ok(())
+        };
+    };
+    for alternative in group.alternatives {
+        expand(
+            &format!("{}{alternative}{}", group.before, group.after),
+            result,
+        )?;
+    }
+    Ok(())
+}
+
+/// The first group of alternatives in a pattern.
+struct Group<'t> {
+    before: &'t str,
+    alternatives: Vec<&'t str>,
+    after: &'t str,
+}
+
+impl<'t> Group<'t> {
+    fn first(text: &'t str) -> Result<Option<Group<'t>>, &'static str> {
+        for other in ["+(", "*(", "?(", "!("] {
+            if text.contains(other) {
+                return Err("of the extended globs only @(a|b) is supported");
+            }
+        }
+        let opening = match (text.find('{'), text.find("@(")) {
+            (None, None) => None,
+            (brace, extended) if brace.unwrap_or(usize::MAX) < extended.unwrap_or(usize::MAX) => {
+                brace.map(|at| (at, 1, '{', '}', ','))
+            }
+            (_, extended) => extended.map(|at| (at, 2, '(', ')', '|')),
+        };
+        let Some((start, width, open, close, separator)) = opening else {
+            return if text.contains('}') {
+                Err("a '{' is missing")
+            } else {
+                Ok(None)
+            };
+        };
+        let mut depth = 0_usize;
+        let mut alternatives = Vec::new();
+        let mut from = start + width;
+        for (offset, character) in text[start + width..].char_indices() {
+            let at = start + width + offset;
+            if character == open {
+                depth += 1;
+            } else if character == separator && depth == 0 {
+                alternatives.push(&text[from..at]);
+                from = at + 1;
+            } else if character == close && depth > 0 {
+                depth -= 1;
+            } else if character == close {
+                alternatives.push(&text[from..at]);
+                if open == '{' && alternatives.len() == 1 {
+                    return Err("a '{' needs at least two alternatives; ranges are not supported");
+                }
+                return Ok(Some(Group {
+                    before: &text[..start],
+                    alternatives,
+                    after: &text[at + 1..],
+                }));
+            }
+        }
+        Err("a '}' or ')' is missing")
+    }
+}
+
+/// Whether `*` and `**` see parts that start with a dot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dots {
+    /// Only where the pattern writes the dot.
+    Named,
+    /// As `Named`, but not right after a `**`, where npm does not look for them even by name.
+    NamedBeforeAny,
+    /// Everywhere.
+    Any,
+}
+
+/// A pattern without alternatives, part by part.
+#[derive(Debug, Clone)]
+struct Pattern {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    /// `**`
+    Any,
+    Literal(String),
+    Glob {
+        matcher: GlobMatcher,
+        dot: bool,
+    },
+}
+
+impl Part {
+    fn parse(text: &str) -> Option<Part> {
+        if text == "**" {
+            return Some(Part::Any);
+        }
+        if !text.contains(['*', '?', '[']) {
+            return Some(Part::Literal(text.to_owned()));
+        }
+        if text.contains("[:") {
+            return None;
+        }
+        // Within a part, several stars are one.
+        let mut single = text.to_owned();
+        while single.contains("**") {
+            single = single.replace("**", "*");
+        }
+        let glob = GlobBuilder::new(&single)
+            .literal_separator(true)
+            .backslash_escape(false)
+            .build()
+            .ok()?;
+        Some(Part::Glob {
+            matcher: glob.compile_matcher(),
+            dot: text.starts_with('.'),
+        })
+    }
+
+    fn accepts(&self, part: &str, dots: Dots) -> bool {
+        let hidden = dots != Dots::Any && part.starts_with('.');
+        match self {
+            Part::Any => !hidden,
+            Part::Literal(text) => text == part,
+            Part::Glob { matcher, dot } => (*dot || !hidden) && matcher.is_match(part),
+        }
+    }
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Option<Pattern> {
+        let mut parts: Vec<Part> = Vec::new();
+        for part in text
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".")
+        {
+            let part = Part::parse(part)?;
+            if !(matches!(part, Part::Any) && matches!(parts.last(), Some(Part::Any))) {
+                parts.push(part);
+            }
+        }
+        Some(Pattern { parts })
+    }
+
+    fn ends_with_any(&self) -> bool {
+        matches!(self.parts.last(), Some(Part::Any))
+    }
+
+    fn accepts(&self, path: &[&str], dots: Dots) -> bool {
+        Pattern::accepts_parts(&self.parts, path, dots)
+    }
+
+    fn accepts_parts(pattern: &[Part], path: &[&str], dots: Dots) -> bool {
+        reached(pattern, path, dots)[pattern.len()]
+    }
+
+    /// Whether the path matches with at least one part for a final `**`.
+    fn accepts_below(&self, path: &[&str]) -> bool {
+        path.split_last().is_some_and(|(last, above)| {
+            let states = reached(&self.parts, above, Dots::Named);
+            let any = self.parts.len() - 1;
+            states[any] && self.parts[any].accepts(last, Dots::Named)
+        })
+    }
+
+    /// Whether something below the path could match.
+    fn goes_on(&self, path: &[&str]) -> bool {
+        let states = reached(&self.parts, path, Dots::Named);
+        states[..self.parts.len()].iter().any(|state| *state)
+    }
+
+    /// Whether everything below the path matches.
+    fn swallows(&self, path: &[&str]) -> bool {
+        self.ends_with_any() && self.accepts(path, Dots::Any)
+    }
+}
+
+/// How many parts of the pattern may be used up after the whole path: one flag for each number. Takes time in proportion to both
+/// lengths, however many `**` there are.
+fn reached(pattern: &[Part], path: &[&str], dots: Dots) -> Vec<bool> {
+    let mut states = vec![false; pattern.len() + 1];
+    states[0] = true;
+    skip_any(pattern, &mut states);
+    for part in path {
+        let mut next = vec![false; pattern.len() + 1];
+        for (index, matcher) in pattern.iter().enumerate() {
+            let after_any = index > 0 && matches!(pattern[index - 1], Part::Any);
+            let unseen = dots == Dots::NamedBeforeAny && after_any && part.starts_with('.');
+            if states[index] && !unseen && matcher.accepts(part, dots) {
+                let stays = usize::from(!matches!(matcher, Part::Any));
+                next[index + stays] = true;
+            }
+        }
+        skip_any(pattern, &mut next);
+        states = next;
+    }
+    states
+}
+
+/// `**` also stands for nothing.
+fn skip_any(pattern: &[Part], states: &mut [bool]) {
+    for (index, part) in pattern.iter().enumerate() {
+        if states[index] && matches!(part, Part::Any) {
+            states[index + 1] = true;
+        }
+    }
+}
+
+/// What a `pnpm-workspace.yaml` says of packages and versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PnpmWorkspace {
+    /// `packages`; empty where it is absent, which leaves only the root.
+    pub packages: Vec<String>,
+    /// The catalogs: name → package → range. `catalog` is the one called `default`.
+    pub catalogs: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct Yaml {
+    packages: Option<Vec<Option<String>>>,
+    catalog: Option<BTreeMap<String, String>>,
+    catalogs: Option<BTreeMap<String, BTreeMap<String, String>>>,
+}
+
+/// Reads a `pnpm-workspace.yaml`; `file` is what messages call it.
+///
+/// # Errors
+/// `workspace::file_size` above 2 MiB; `workspace::yaml_syntax` for what is not YAML or has another form;
+/// `workspace::yaml_quote` for a pattern that YAML takes for a tag, as in `- !packages/x`.
+///
+/// ```
+/// use pkgs_action::workspace::members::pnpm_workspace_packages;
+/// let workspace = pnpm_workspace_packages("pnpm-workspace.yaml", "packages:\n  - 'packages/*'\ncatalog:\n  koa: ^2.0.0\n").unwrap();
+/// assert_eq!(workspace.packages, ["packages/*"]);
+/// assert_eq!(workspace.catalogs["default"]["koa"], "^2.0.0");
+/// ```
+pub fn pnpm_workspace_packages(file: &str, text: &str) -> Result<PnpmWorkspace, Failure> {
+    if text.len() > LARGEST_YAML {
+        return Err(Failure::new(
+            Exit::Refused,
+            "workspace::file_size",
+            format!("{file} is larger than {LARGEST_YAML} bytes"),
+        )
+        .place(Place::file(file)));
+    }
+    let options = serde_saphyr::options! { with_snippet: false };
+    let yaml: Option<Yaml> = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| unquoted(file, text).unwrap_or_else(|| yaml_failure(file, &error)))?;
+    let Some(yaml) = yaml else {
+        return Ok(PnpmWorkspace::default());
+    };
+    let mut catalogs = yaml.catalogs.unwrap_or_default();
+    if let Some(catalog) = yaml.catalog
+        && catalogs.insert("default".to_owned(), catalog).is_some()
+    {
+        return Err(yaml_form(file, "it has both catalog and catalogs.default"));
+    }
+    let packages: Option<Vec<String>> = yaml.packages.unwrap_or_default().into_iter().collect();
+    match packages {
+        Some(packages) if packages.iter().all(|pattern| !pattern.is_empty()) => {
+            Ok(PnpmWorkspace { packages, catalogs })
+        }
+        _ => Err(unquoted(file, text)
+            .unwrap_or_else(|| yaml_form(file, "an entry of packages is empty"))),
+    }
+}
+
+/// The failure for a `- !packages/x`, if the text has one: YAML gives nothing for it, and the directory meant to be left out would
+/// be released.
+fn unquoted(file: &str, text: &str) -> Option<Failure> {
+    let (line, column, tag) = text.lines().enumerate().find_map(|(index, line)| {
+        let item = line.trim_start().strip_prefix('-')?;
+        let tag = item.trim_start_matches([' ', '\t']);
+        let is_tag = item.len() > tag.len() && tag.starts_with('!');
+        is_tag.then(|| (index + 1, line.len() - tag.len() + 1, tag.trim_end()))
+    })?;
+    Some(
+        Failure::new(
+            Exit::Refused,
+            "workspace::yaml_quote",
+            format!("{file} lists {} without quotes", quoted(tag)),
+        )
+        .because("YAML takes what follows an unquoted '!' for a tag and drops it")
+        .place(Place::at(file, line, column))
+        .hint(format!("write - '{tag}'")),
+    )
+}
+
+fn yaml_form(file: &str, why: &str) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "workspace::yaml_syntax",
+        format!("{file} cannot be read"),
+    )
+    .because(why)
+    .place(Place::file(file))
+}
+
+fn yaml_failure(file: &str, error: &serde_saphyr::Error) -> Failure {
+    let failure = yaml_form(file, &error.without_snippet().to_string());
+    let position = error.location().and_then(|location| {
+        Some((
+            usize::try_from(location.line()).ok()?,
+            usize::try_from(location.column()).ok()?,
+        ))
+    });
+    match position {
+        Some((line, column)) => failure.place(Place::at(file, line, column)),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn patterns(manager: Manager, list: &[&str]) -> Result<Patterns, Failure> {
+        let list: Vec<String> = list.iter().map(|text| (*text).to_owned()).collect();
+        Patterns::parse(manager, &list)
+    }
+
+    const DIRECTORIES: [&str; 16] = [
+        "",
+        "apps/c",
+        "packages",
+        "packages/a",
+        "packages/b",
+        "packages/.hidden",
+        "packages/group",
+        "packages/group/c",
+        "packages/group/d",
+        "packages/group/c/deep",
+        "packages/a/node_modules/x",
+        "node_modules/y",
+        ".github/tool",
+        "bower_components/z",
+        "lib-1",
+        "Packages/a",
+    ];
+
+    fn check(manager: Manager, list: &[&str], expected: &[&str]) {
+        let patterns = patterns(manager, list).unwrap();
+        let found: Vec<&str> = DIRECTORIES
+            .into_iter()
+            .filter(|directory| patterns.matches(&RepoPath::parse(directory).unwrap()))
+            .collect();
+        assert_eq!(found, expected, "{manager:?} {list:?}");
+    }
+
+    const TWO: [&str; 2] = ["packages/a", "packages/b"];
+    const ALL_PACKAGES: [&str; 7] = [
+        "packages",
+        "packages/a",
+        "packages/b",
+        "packages/group",
+        "packages/group/c",
+        "packages/group/d",
+        "packages/group/c/deep",
+    ];
+
+    #[test]
+    fn npm() {
+        let check = |list: &[&str], expected: &[&str]| check(Manager::Npm, list, expected);
+        check(&[], &[]);
+        check(&["."], &[]);
+        check(
+            &["packages/*"],
+            &["packages/a", "packages/b", "packages/group"],
+        );
+        check(
+            &["./packages/*/"],
+            &["packages/a", "packages/b", "packages/group"],
+        );
+        check(&["/packages/?"], &TWO);
+        check(&["packages\\?"], &TWO);
+        check(&["packages/[a-b]"], &TWO);
+        check(&["packages/{a,b}"], &TWO);
+        check(&["packages/@(a|b)"], &TWO);
+        check(
+            &["{packages/{a,b},apps/*}"],
+            &["apps/c", "packages/a", "packages/b"],
+        );
+        check(&["packages/**"], &ALL_PACKAGES);
+        check(&["**/c"], &["apps/c", "packages/group/c"]);
+        check(&[".github/*"], &[".github/tool"]);
+        check(&["packages/.*"], &["packages/.hidden"]);
+        check(&["**/.hidden"], &[]);
+        check(&["bower_components/*"], &["bower_components/z"]);
+        check(&["node_modules/*", "packages/a/node_modules/*"], &[]);
+        check(&["lib-*"], &["lib-1"]);
+        check(&["packages/*", "!packages/group"], &TWO);
+        check(&["packages/**", "!packages/group/**", "!packages"], &TWO);
+        check(&["!packages/group", "packages/*"], &TWO);
+        check(&["!!packages/a"], &["packages/a"]);
+        // A later pattern in the negated directory brings all of it back.
+        check(
+            &["packages/**", "!packages/group/**", "packages/group/c"],
+            &ALL_PACKAGES,
+        );
+        // The text of the first pattern matches the second.
+        check(&["packages/**", "!packages/*"], &[]);
+    }
+
+    #[test]
+    fn pnpm() {
+        let check = |list: &[&str], expected: &[&str]| check(Manager::Pnpm, list, expected);
+        check(&[], &[""]);
+        check(&["."], &[""]);
+        check(&["packages/?", "."], &["", "packages/a", "packages/b"]);
+        check(&["/packages/*"], &[""]);
+        check(&["bower_components/*"], &[""]);
+        check(&["**/.hidden"], &["", "packages/.hidden"]);
+        check(
+            &["!packages/group/**", "packages/*"],
+            &["", "packages/a", "packages/b"],
+        );
+        check(
+            &["packages/**", "!packages/group/**", "packages/group/c"],
+            &["", "packages", "packages/a", "packages/b"],
+        );
+        check(&["packages/*/*", "!**/d"], &["", "packages/group/c"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        for (list, code) in [
+            (&["../x"][..], "workspace::glob_escape"),
+            (&["packages/../x"], "workspace::glob_escape"),
+            (&["packages/{a,..}"], "workspace::glob_escape"),
+            (&["!../x"], "workspace::glob_escape"),
+            (&["packages/+(a|b)"], "workspace::glob"),
+            (&["packages/{a"], "workspace::glob"),
+            (&["packages/a}"], "workspace::glob"),
+            (&["packages/{1..3}"], "workspace::glob"),
+            (&["packages/[a"], "workspace::glob"),
+            (&["packages/[[:alpha:]]"], "workspace::glob"),
+            (
+                &["{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}"],
+                "workspace::glob",
+            ),
+        ] {
+            for manager in [Manager::Npm, Manager::Pnpm] {
+                let failure = patterns(manager, list).expect_err(list[0]);
+                assert_eq!(failure.code(), code, "{list:?}");
+                assert!(failure.advice().is_some());
+            }
+        }
+        assert!(patterns(Manager::Npm, &[&"a".repeat(2000)]).is_err());
+        assert!(patterns(Manager::Npm, &["a"; 1001]).is_err());
+    }
+
+    #[test]
+    fn a_walk_enters_only_where_something_may_be() {
+        let enters = |list: &[&str], directory: &str| {
+            let patterns = patterns(Manager::Npm, list).unwrap();
+            patterns.may_contain(&RepoPath::parse(directory).unwrap())
+        };
+        assert!(enters(&["packages/*"], ""));
+        assert!(enters(&["packages/*"], "packages"));
+        assert!(!enters(&["packages/*"], "packages/a"));
+        assert!(!enters(&["packages/*"], "apps"));
+        assert!(enters(&["packages/**"], "packages/a/b"));
+        assert!(!enters(&["**"], "a/node_modules"));
+        assert!(!enters(&["**"], ".cache"));
+        assert!(!enters(
+            &["packages/**", "!packages/group/**"],
+            "packages/group"
+        ));
+        assert!(enters(
+            &["packages/**", "!packages/group"],
+            "packages/group"
+        ));
+        assert!(!enters(&[], ""));
+    }
+
+    #[test]
+    fn pnpm_workspace_files() {
+        let read = |text: &str| pnpm_workspace_packages("pnpm-workspace.yaml", text);
+        assert_eq!(read("").unwrap(), PnpmWorkspace::default());
+        assert_eq!(read("# nothing\n").unwrap(), PnpmWorkspace::default());
+        assert_eq!(
+            read("onlyBuiltDependencies: [a]\n").unwrap(),
+            PnpmWorkspace::default()
+        );
+        let full = read("\u{feff}packages:\r\n  - packages/*\r\n  - \"!packages/x\"\r\ncatalogs:\r\n  old: {react: 17}\r\ncatalog:\r\n  react: ^18.0.0\r\n").unwrap();
+        assert_eq!(full.packages, ["packages/*", "!packages/x"]);
+        assert_eq!(full.catalogs["old"]["react"], "17");
+        assert_eq!(full.catalogs["default"]["react"], "^18.0.0");
+        for (text, code, position) in [
+            (
+                "packages:\n  - packages/*\n  - !packages/x\n",
+                "workspace::yaml_quote",
+                Some((3, 5)),
+            ),
+            (
+                "packages: {a: b}\n",
+                "workspace::yaml_syntax",
+                Some((1, 11)),
+            ),
+            ("packages:\n  - a\n  -\n", "workspace::yaml_syntax", None),
+            ("packages: [a\n", "workspace::yaml_syntax", Some((1, 11))),
+            (
+                "packages: [a]\npackages: [b]\n",
+                "workspace::yaml_syntax",
+                Some((2, 1)),
+            ),
+            (
+                "catalog: {a: '1'}\ncatalogs: {default: {a: '2'}}\n",
+                "workspace::yaml_syntax",
+                None,
+            ),
+        ] {
+            let failure = read(text).expect_err(text);
+            assert_eq!(failure.code(), code, "{text}");
+            assert_eq!(failure.exit(), Exit::Refused);
+            assert_eq!(
+                failure.where_in().unwrap().position,
+                position,
+                "{text} {:?}",
+                failure.causes()
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_walk_misses_no_member(
+            list in prop::collection::vec(r"!?(a|b|\*|\*\*|\?|\.a)(/(a|b|\*|\*\*|a\*)){0,3}", 0..5),
+            path in prop::collection::vec("a|b|ab|\\.a|node_modules", 1..5),
+            pnpm in any::<bool>(),
+        ) {
+            let manager = if pnpm { Manager::Pnpm } else { Manager::Npm };
+            let patterns = Patterns::parse(manager, &list).unwrap();
+            let directory = RepoPath::parse(&path.join("/")).unwrap();
+            if patterns.matches(&directory) {
+                for length in 0..path.len() {
+                    let above = RepoPath::parse(&path[..length].join("/")).unwrap();
+                    prop_assert!(patterns.may_contain(&above), "{} hides {}", above.display(), directory);
+                }
+            }
+        }
+
+        #[test]
+        fn no_pattern_fails_badly(list in prop::collection::vec(any::<String>(), 0..4), path in "[a-z./]{0,12}") {
+            if let (Ok(patterns), Ok(path)) = (Patterns::parse(Manager::Npm, &list), RepoPath::parse(&path)) {
+                let _ = (patterns.matches(&path), patterns.may_contain(&path));
+            }
+        }
+
+        #[test]
+        fn no_yaml_fails_badly(text in r"(packages|catalog|catalogs|[\[\]{}:&*!'#|> \n-]|a){0,20}") {
+            let _ = pnpm_workspace_packages("x", &text);
+        }
+    }
+}

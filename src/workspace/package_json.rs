@@ -305,12 +305,7 @@ impl Reader<'_> {
         value
     }
 
-    fn object<'d>(
-        &mut self,
-        parent: Node<'d>,
-        parent_path: &str,
-        key: &str,
-    ) -> Option<Node<'d>> {
+    fn object<'d>(&mut self, parent: Node<'d>, parent_path: &str, key: &str) -> Option<Node<'d>> {
         let node = parent.get(key)?;
         if node.kind() != Kind::Object {
             self.refuse_type(node, &path(parent_path, key), "an object");
@@ -319,12 +314,7 @@ impl Reader<'_> {
         Some(node)
     }
 
-    fn strings(
-        &mut self,
-        parent: Node<'_>,
-        parent_path: &str,
-        key: &str,
-    ) -> Option<Vec<String>> {
+    fn strings(&mut self, parent: Node<'_>, parent_path: &str, key: &str) -> Option<Vec<String>> {
         let node = parent.get(key)?;
         let name = path(parent_path, key);
         if node.kind() != Kind::Array {
@@ -536,11 +526,7 @@ impl Reader<'_> {
                 let failure = Failure::new(
                     Exit::Refused,
                     "workspace::field",
-                    format!(
-                        "publishConfig.access in {} is {}",
-                        self.file,
-                        quoted(other)
-                    ),
+                    format!("publishConfig.access in {} is {}", self.file, quoted(other)),
                 )
                 .hint("write \"public\" or \"restricted\"");
                 self.failures.push(failure.place(node.place()));
@@ -610,8 +596,7 @@ pub fn edit(file: &str, text: &str, changes: &[Change]) -> Result<String, Failur
                 version.to_string(),
             ),
             Change::SetSpec { field, name, spec } => (
-                root.get(field.as_str())
-                    .and_then(|object| object.get(name)),
+                root.get(field.as_str()).and_then(|object| object.get(name)),
                 path(field.as_str(), name),
                 spec.clone(),
             ),
@@ -680,7 +665,10 @@ mod tests {
 }"#,
         );
         assert_eq!(package.name.as_ref().unwrap().as_str(), "@x/web");
-        assert_eq!(package.version.as_ref().unwrap().to_string(), "1.2.3-beta.1");
+        assert_eq!(
+            package.version.as_ref().unwrap().to_string(),
+            "1.2.3-beta.1"
+        );
         assert!(package.private);
         assert_eq!(package.workspaces.as_deref().unwrap(), ["packages/*"]);
         let dependencies: Vec<String> = package
@@ -718,10 +706,16 @@ mod tests {
     #[test]
     fn bundles_take_every_form() {
         for (form, names) in [
-            (r#""bundleDependencies": ["a"], "bundledDependencies": ["b"]"#, &["a"][..]),
+            (
+                r#""bundleDependencies": ["a"], "bundledDependencies": ["b"]"#,
+                &["a"][..],
+            ),
             (r#""bundleDependencies": {"b": "1"}"#, &["b"]),
             (r#""bundleDependencies": false"#, &[]),
-            (r#""bundleDependencies": true, "dependencies": {"c": "1"}"#, &["c"]),
+            (
+                r#""bundleDependencies": true, "dependencies": {"c": "1"}"#,
+                &["c"],
+            ),
         ] {
             assert_eq!(parse(&format!("{{{form}}}")).bundled, names, "{form}");
         }
@@ -732,12 +726,31 @@ mod tests {
         check(
             "{\n  \"name\": null,\n  \"version\": {},\n  \"private\": \"false\"\n}",
             &[
-                ("workspace::field", "name in package.json is not a string", (2, 11)),
-                ("workspace::field", "version in package.json is not a string", (3, 14)),
-                ("workspace::field", "private in package.json is not true or false", (4, 14)),
+                (
+                    "workspace::field",
+                    "name in package.json is not a string",
+                    (2, 11),
+                ),
+                (
+                    "workspace::field",
+                    "version in package.json is not a string",
+                    (3, 14),
+                ),
+                (
+                    "workspace::field",
+                    "private in package.json is not true or false",
+                    (4, 14),
+                ),
             ],
         );
-        check("[]", &[("workspace::field", "the file in package.json is not an object", (1, 1))]);
+        check(
+            "[]",
+            &[(
+                "workspace::field",
+                "the file in package.json is not an object",
+                (1, 1),
+            )],
+        );
         check(
             r#"{"version": "1.0", "name": "A"}"#,
             &[
@@ -761,9 +774,21 @@ mod tests {
                     "dependencies[\"@x/a\"] in package.json is not a string",
                     (1, 27),
                 ),
-                ("workspace::field", "workspaces[1] in package.json is not a string", (1, 51)),
-                ("workspace::field", "bin.x in package.json is not a string", (1, 68)),
-                ("workspace::field", "publishConfig.access in package.json is \"all\"", (1, 101)),
+                (
+                    "workspace::field",
+                    "workspaces[1] in package.json is not a string",
+                    (1, 51),
+                ),
+                (
+                    "workspace::field",
+                    "bin.x in package.json is not a string",
+                    (1, 68),
+                ),
+                (
+                    "workspace::field",
+                    "publishConfig.access in package.json is \"all\"",
+                    (1, 101),
+                ),
             ],
         );
     }
@@ -773,8 +798,16 @@ mod tests {
         check(
             r#"{"name": "a", "name": "b", "dependencies": {"a": "1", "b": "1", "a": "2"}, "scripts": {"x": "1", "x": "2"}}"#,
             &[
-                ("workspace::json_duplicate", "package.json holds name twice", (1, 15)),
-                ("workspace::json_duplicate", "package.json holds dependencies.a twice", (1, 65)),
+                (
+                    "workspace::json_duplicate",
+                    "package.json holds name twice",
+                    (1, 15),
+                ),
+                (
+                    "workspace::json_duplicate",
+                    "package.json holds dependencies.a twice",
+                    (1, 65),
+                ),
             ],
         );
         check(
@@ -808,7 +841,10 @@ mod tests {
             edit(
                 "package.json",
                 text,
-                &[Change::SetVersion(Version::new(2, 0, 0)), set("@x/a", "^2.0.0")],
+                &[
+                    Change::SetVersion(Version::new(2, 0, 0)),
+                    set("@x/a", "^2.0.0"),
+                ],
             )
             .unwrap()
         };

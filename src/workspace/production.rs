@@ -329,9 +329,11 @@ mod tests {
         };
         for line in lines {
             let (head, dependencies) = line.split_once(':').unwrap_or((line, ""));
-            let (location, target) = head.split_once('=').map_or((head, None), |(location, target)| {
-                (location, Some(target.trim().to_owned()))
-            });
+            let (location, target) = head
+                .split_once('=')
+                .map_or((head, None), |(location, target)| {
+                    (location, Some(target.trim().to_owned()))
+                });
             let mut package = LockPackage {
                 version: Some("1.0.0".to_owned()),
                 link: target,
@@ -401,7 +403,9 @@ mod tests {
             .chain([("", app.as_str())]);
         for (to, from) in everything {
             for edge in edges(lock, from).unwrap() {
-                let found = laid_out.resolve(to, edge.name).map(|found| at[found].as_str());
+                let found = laid_out
+                    .resolve(to, edge.name)
+                    .map(|found| at[found].as_str());
                 assert_eq!(found, Some(edge.leads_to), "{} of {to} ({from})", edge.name);
             }
         }
@@ -511,7 +515,10 @@ mod tests {
         assert_eq!(absent.what(), "package-lock.json does not know web");
         let missing = refused(&["web: a", "node_modules/a: b"]);
         assert_eq!(missing.code(), "workspace::lockfile_incomplete");
-        assert_eq!(missing.what(), "package-lock.json has no package for \"b\" of node_modules/a");
+        assert_eq!(
+            missing.what(),
+            "package-lock.json has no package for \"b\" of node_modules/a"
+        );
         let dangling = refused(&["web: a", "node_modules/a = gone"]);
         assert_eq!(dangling.code(), "workspace::lockfile_incomplete");
     }
@@ -525,7 +532,11 @@ mod tests {
             ["web: a/b/c", "node_modules/a/b/c"],
             ["web: a/b", "node_modules/a/b"],
         ] {
-            assert_eq!(refused(&lines).code(), "workspace::production_name", "{lines:?}");
+            assert_eq!(
+                refused(&lines).code(),
+                "workspace::production_name",
+                "{lines:?}"
+            );
         }
         let outside = refused(&["web: a", "node_modules/a = ../a", "../a"]);
         assert_eq!(outside.code(), "workspace::production_name");
@@ -563,14 +574,23 @@ mod tests {
         };
         let before = of(|_| {});
         assert_eq!(before, fingerprint(&lock(&base), &app("web")).unwrap());
-        assert_eq!(before, of(|lock| lock.packages.get_mut("api").unwrap().version = None));
-        assert_eq!(before, of(|lock| {
-            lock.packages.get_mut("node_modules/other").unwrap().version = None;
-        }));
-        assert_eq!(before, of(|lock| {
-            let koa = lock.packages.remove("node_modules/koa").unwrap();
-            lock.packages.insert("api/node_modules/koa".to_owned(), koa);
-        }));
+        assert_eq!(
+            before,
+            of(|lock| lock.packages.get_mut("api").unwrap().version = None)
+        );
+        assert_eq!(
+            before,
+            of(|lock| {
+                lock.packages.get_mut("node_modules/other").unwrap().version = None;
+            })
+        );
+        assert_eq!(
+            before,
+            of(|lock| {
+                let koa = lock.packages.remove("node_modules/koa").unwrap();
+                lock.packages.insert("api/node_modules/koa".to_owned(), koa);
+            })
+        );
         for changed in [
             of(|lock| lock.packages.get_mut("node_modules/koa").unwrap().version = None),
             of(|lock| {
@@ -647,7 +667,11 @@ mod tests {
             .collect();
         for (location, missing) in complete {
             for name in missing {
-                lock.packages.get_mut(&location).unwrap().dependencies.remove(&name);
+                lock.packages
+                    .get_mut(&location)
+                    .unwrap()
+                    .dependencies
+                    .remove(&name);
             }
         }
     }

@@ -17,7 +17,8 @@ pub const LIMIT: usize = 64 * 1024 * 1024;
 /// How many disagreements are told one by one.
 const MOST_TOLD: usize = 20;
 
-const REFRESH: &str = "run `npm install --package-lock-only --ignore-scripts` and commit the lockfile";
+const REFRESH: &str =
+    "run `npm install --package-lock-only --ignore-scripts` and commit the lockfile";
 
 /// What a lockfile says: every package by its location, `""` for the root, `packages/web` for a workspace, `node_modules/koa` for
 /// an installed one.
@@ -93,9 +94,7 @@ impl Lock {
     /// The location that `name` leads to from the package at `from`, by Node's rules, links followed; `None` where it leads nowhere.
     #[must_use]
     pub fn resolve(&self, from: &str, name: &str) -> Option<&str> {
-        let found = find(from, name, |location| {
-            self.packages.get_key_value(location)
-        });
+        let found = find(from, name, |location| self.packages.get_key_value(location));
         let (location, package) = found?;
         match &package.link {
             None => Some(location),
@@ -215,7 +214,9 @@ impl<'d> Lockfile<'d> {
     fn stale(&self, place: Option<Place>, what: String) -> Failure {
         let file = self.document.file();
         Failure::new(Exit::Refused, "workspace::lockfile_stale", what)
-            .because(format!("{file} does not say what the package.json files say"))
+            .because(format!(
+                "{file} does not say what the package.json files say"
+            ))
             .place(place.unwrap_or_else(|| Place::file(file)))
             .hint(REFRESH)
     }
@@ -401,11 +402,7 @@ impl Entry<'_> {
 /// let failure = check("package-lock.json", lock, &[(RepoPath::root(), &package)]).unwrap_err();
 /// assert_eq!(failure.what(), "package-lock.json has version 1.0.0 for ., its package.json has 1.0.1");
 /// ```
-pub fn check(
-    file: &str,
-    text: &str,
-    packages: &[(RepoPath, &PackageJson)],
-) -> Result<(), Failure> {
+pub fn check(file: &str, text: &str, packages: &[(RepoPath, &PackageJson)]) -> Result<(), Failure> {
     let document = read(file, text)?;
     let lockfile = Lockfile::new(&document)?;
     let lock = lockfile.view()?;
@@ -459,9 +456,8 @@ fn compare(
     };
     let version = package.version.as_ref().map(ToString::to_string);
     if entry.version != version {
-        let of = |version: &Option<String>| {
-            version.clone().unwrap_or_else(|| "no version".to_owned())
-        };
+        let of =
+            |version: &Option<String>| version.clone().unwrap_or_else(|| "no version".to_owned());
         say(format!(
             "{file} has version {} for {shown}, its package.json has {}",
             of(&entry.version),
@@ -491,11 +487,7 @@ fn compare(
         ) && package
             .spec(DependencyField::OptionalDependencies, &dependency.name)
             .is_none();
-        if needed
-            && lock
-                .resolve(directory.as_str(), &dependency.name)
-                .is_none()
-        {
+        if needed && lock.resolve(directory.as_str(), &dependency.name).is_none() {
             say(format!(
                 "{file} has no package for {} of {shown}",
                 path(dependency.field.as_str(), &dependency.name)
@@ -1068,9 +1060,18 @@ mod tests {
             let specs = [(at("w"), field, "a".to_owned(), "^2".to_owned())];
             edit("lock", &lock("^1", "~1", "~1"), &BTreeMap::new(), &specs).unwrap()
         };
-        assert_eq!(changed(DependencyField::OptionalDependencies), lock("^2", "~1", "~1"));
-        assert_eq!(changed(DependencyField::DevDependencies), lock("^1", "^2", "^2"));
-        assert_eq!(changed(DependencyField::Dependencies), lock("^1", "~1", "~1"));
+        assert_eq!(
+            changed(DependencyField::OptionalDependencies),
+            lock("^2", "~1", "~1")
+        );
+        assert_eq!(
+            changed(DependencyField::DevDependencies),
+            lock("^1", "^2", "^2")
+        );
+        assert_eq!(
+            changed(DependencyField::Dependencies),
+            lock("^1", "~1", "~1")
+        );
         assert_eq!(
             changed(DependencyField::PeerDependencies),
             lock("^1", "~1", "~1").replace("\"*\"", "\"^2\"")
@@ -1087,9 +1088,15 @@ mod tests {
     #[test]
     fn what_only_npm_can_do_is_refused() {
         let specs = raised_specs();
-        assert_eq!(refused(r#"{"lockfileVersion": 1}"#, &[]).code(), "workspace::lockfile_version");
+        assert_eq!(
+            refused(r#"{"lockfileVersion": 1}"#, &[]).code(),
+            "workspace::lockfile_version"
+        );
         assert_eq!(refused("{}", &[]).code(), "workspace::lockfile_version");
-        assert_eq!(refused(r#"{"lockfileVersion": 3}"#, &[]).code(), "workspace::field");
+        assert_eq!(
+            refused(r#"{"lockfileVersion": 3}"#, &[]).code(),
+            "workspace::field"
+        );
         let conflict = refused("{\n<<<<<<< HEAD\n=======\n>>>>>>> x\n}", &[]);
         assert_eq!(conflict.code(), "workspace::lockfile_conflict");
         assert_eq!(conflict.where_in(), Some(&Place::at("lock", 2, 1)));
@@ -1157,7 +1164,10 @@ mod tests {
             ]
         );
         assert_eq!(
-            checked(&BEFORE_3.replace("\"resolved\": \"packages/a\"", "\"resolved\": \"apps/c\""), web),
+            checked(
+                &BEFORE_3.replace("\"resolved\": \"packages/a\"", "\"resolved\": \"apps/c\""),
+                web
+            ),
             ["lock does not link @x/a to packages/a"]
         );
     }
@@ -1180,16 +1190,28 @@ mod tests {
         assert_eq!(koa.cpu, ["x64", "!arm"]);
         assert!(koa.has_install_script && koa.dev && koa.optional);
         assert!(koa.optional_peers.contains("a"));
-        assert_eq!(lock.packages["node_modules/@x/w"].link.as_deref(), Some("packages/w"));
+        assert_eq!(
+            lock.packages["node_modules/@x/w"].link.as_deref(),
+            Some("packages/w")
+        );
         assert_eq!(lock.resolve("", "koa"), Some("node_modules/koa"));
-        assert_eq!(lock.resolve("packages/w", "koa"), Some("packages/w/node_modules/koa"));
+        assert_eq!(
+            lock.resolve("packages/w", "koa"),
+            Some("packages/w/node_modules/koa")
+        );
         assert_eq!(lock.resolve("node_modules/koa", "@x/w"), Some("packages/w"));
         assert_eq!(lock.resolve("packages", "a"), None);
         assert_eq!(lock.name_of("packages/w/node_modules/koa"), "koa-fork");
         assert_eq!(lock.name_of("node_modules/koa"), "koa");
         assert_eq!(lock.name_of("packages/w"), "@x/w");
-        let wrong = Lock::parse("lock", r#"{"lockfileVersion": 3, "packages": {"a": {"version": 1}}}"#);
-        assert_eq!(wrong.unwrap_err().what(), "packages.a.version in lock is not a string");
+        let wrong = Lock::parse(
+            "lock",
+            r#"{"lockfileVersion": 3, "packages": {"a": {"version": 1}}}"#,
+        );
+        assert_eq!(
+            wrong.unwrap_err().what(),
+            "packages.a.version in lock is not a string"
+        );
     }
 
     proptest! {
