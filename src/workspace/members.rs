@@ -220,15 +220,11 @@ impl Written {
         let parts = parts(other);
         self.patterns.iter().any(|pattern| {
             // `a/**` matches `a/`, but not `a`.
-            let itself = !closed
-                && pattern.parts.len() > 1
-                && pattern.ends_with_any()
-                && Pattern::accepts_parts(
-                    &pattern.parts[..pattern.parts.len() - 1],
-                    &parts,
-                    Dots::Named,
-                );
-            pattern.accepts(&parts, Dots::Named) && !(itself && !pattern.accepts_below(&parts))
+            if !closed && pattern.parts.len() > 1 && pattern.ends_with_any() {
+                pattern.accepts_below(&parts)
+            } else {
+                pattern.accepts(&parts, Dots::Named)
+            }
         })
     }
 }
@@ -428,11 +424,7 @@ impl Pattern {
     }
 
     fn accepts(&self, path: &[&str], dots: Dots) -> bool {
-        Pattern::accepts_parts(&self.parts, path, dots)
-    }
-
-    fn accepts_parts(pattern: &[Part], path: &[&str], dots: Dots) -> bool {
-        reached(pattern, path, dots)[pattern.len()]
+        reached(&self.parts, path, dots)[self.parts.len()]
     }
 
     /// Whether the path matches with at least one part for a final `**`.

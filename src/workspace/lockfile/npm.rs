@@ -32,6 +32,10 @@ pub struct Lock {
 
 /// One entry of a lockfile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "npm's own flags, each on its own"
+)]
 pub struct LockPackage {
     /// `name`; npm writes it only where the location does not tell it.
     pub name: Option<String>,
