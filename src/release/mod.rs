@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod app;
+pub mod host;
 pub mod layout;
 pub mod manifest;
 pub mod seal;
