@@ -1,1 +1,994 @@
-//! To be filled.
+//! Installing a release on a host: fetch, verify, unpack, stop, switch, start, ask for its health, and the way back.
+//!
+//! Whoever interrupts it where, the next call finishes or undoes what was begun, and the old service runs again.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::{Host as UrlHost, Url};
+
+use crate::explain::{Exit, Failure, quoted};
+use crate::local::host::{self, Host, Life, Patience, Service, Started, who_listens};
+use crate::local::process::{Children, Variables};
+use crate::name::Digest;
+use crate::plan::pull::{self, Pull, Recovery, Tip};
+use crate::release::app::{AppManifest, Archive, Scripts};
+use crate::release::host::{
+    BEFORE, FailedEntry, HostReport, HostState, Installed, MARK_SCHEMA, Mark, Phase, REPORT_SCHEMA,
+};
+use crate::release::layout;
+use crate::remote::store::Store;
+
+/// The header by which a service may say which release answers: its `RELEASE_ID`.
+pub const RELEASE_HEADER: &str = "x-release-id";
+
+/// The most failed entries that a host remembers.
+const MOST_FAILED: usize = 100;
+
+/// How an install is done on this host.
+#[derive(Debug, Clone)]
+pub struct InstallSettings {
+    /// The service's environment, complete but for what the manifest names and `RELEASE_ID`.
+    pub variables: Variables,
+    /// How many releases stay on the disk, beside the current and the previous one.
+    pub keep: usize,
+    /// Now, RFC 3339: for the record alone.
+    pub at: String,
+    /// The commands that run, for a signal handler.
+    pub children: Children,
+    /// How long a service may take to stop.
+    pub stop: Patience,
+    /// How long it may take to become healthy.
+    pub probe: ProbePatience,
+}
+
+/// How often and how long a service is asked for its health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbePatience {
+    /// How many good answers in a row, from the same processes, make it healthy.
+    pub successes: u32,
+    /// How often it is asked at most.
+    pub attempts: u32,
+    /// The pause between two questions.
+    pub interval: Duration,
+    /// The most one answer may take.
+    pub timeout: Duration,
+    /// How many looks a service without a health address must live through.
+    pub looks: u32,
+}
+
+impl Default for ProbePatience {
+    fn default() -> ProbePatience {
+        ProbePatience {
+            successes: 3,
+            attempts: 60,
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(5),
+            looks: 10,
+        }
+    }
+}
+
+impl ProbePatience {
+    fn once(self) -> ProbePatience {
+        ProbePatience {
+            successes: 1,
+            attempts: 1,
+            looks: 1,
+            ..self
+        }
+    }
+}
+
+/// How an install ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstallOutcome {
+    /// The release runs and is healthy.
+    Installed,
+    /// It ran already; nothing was touched.
+    UpToDate,
+    /// This entry failed here before; nothing was touched.
+    AlreadyFailedHere,
+    /// It did not become healthy; the old one runs again, if there was one.
+    WentBack {
+        /// Why it did not.
+        why: String,
+    },
+}
+
+/// Makes this host run what `tip` names. `manifest` is the verified app manifest of that build.
+///
+/// An interrupted install is finished or undone first. When this fails before the old service was stopped, nothing has changed.
+///
+/// # Errors
+/// `host::busy`, exit 75; `pull::*` for a tip that cannot be this host's; `install::manifest`, `install::archive`, exit 6, when
+/// the store's bytes are not what the tip names; `host::runtime`, `host::disk` before anything is touched; `host::port_taken`,
+/// exit 5, with the old service running again; `install::old_one_down`, exit 1, when not even the old service came back.
+pub async fn install(
+    store: &dyn Store,
+    host: &Host,
+    manifest: &AppManifest,
+    tip: &Tip,
+    settings: &InstallSettings,
+) -> Result<InstallOutcome, Failure> {
+    let _lock = host.lock()?;
+    let mut work = Work {
+        host,
+        settings,
+        state: host.state()?,
+    };
+    if let Some(why) = work.recover().await?
+        && work.has_failed(tip.since)
+    {
+        return Ok(InstallOutcome::WentBack { why });
+    }
+    match pull::decide(tip, &work.state)? {
+        Pull::UpToDate => Ok(InstallOutcome::UpToDate),
+        Pull::AlreadyFailedHere => Ok(InstallOutcome::AlreadyFailedHere),
+        Pull::Remember => {
+            work.state.seen = tip.seq;
+            if let Some(installed) = &mut work.state.installed {
+                installed.seq = tip.seq;
+                installed.since = tip.since;
+            }
+            work.remember().await?;
+            Ok(InstallOutcome::UpToDate)
+        }
+        // Recovery leaves nothing to recover.
+        Pull::Install | Pull::Recover(_) => {
+            let archive = checked(manifest, tip)?;
+            work.install(store, manifest, archive, tip).await
+        }
+    }
+}
+
+/// Finishes or undoes an interrupted install without a tip, as after a restart of the machine while the store is away. Returns
+/// why it went back, if it did.
+pub async fn recover(host: &Host, settings: &InstallSettings) -> Result<Option<String>, Failure> {
+    let _lock = host.lock()?;
+    let mut work = Work {
+        host,
+        settings,
+        state: host.state()?,
+    };
+    work.recover().await
+}
+
+/// What the host tells the store about `outcome`; the key is [`layout::host`].
+#[must_use]
+pub fn report(
+    host_name: &str,
+    tip: &Tip,
+    state: &HostState,
+    outcome: &Result<InstallOutcome, Failure>,
+    at: &str,
+) -> HostReport {
+    let (word, error) = match outcome {
+        Ok(InstallOutcome::Installed | InstallOutcome::UpToDate) => ("installed", None),
+        Ok(InstallOutcome::AlreadyFailedHere) => (
+            "failed-before",
+            state
+                .failed
+                .iter()
+                .rfind(|failed| failed.since == tip.since)
+                .map(|failed| failed.why.clone()),
+        ),
+        Ok(InstallOutcome::WentBack { why }) => ("went-back", Some(why.clone())),
+        Err(failure) => ("failed", Some(in_one_line(failure))),
+    };
+    HostReport {
+        schema: REPORT_SCHEMA.to_owned(),
+        host: host_name.to_owned(),
+        app: tip.app.to_string(),
+        environment: tip.environment.to_string(),
+        seq: tip.seq,
+        version: state
+            .installed
+            .as_ref()
+            .map(|installed| installed.version.clone()),
+        state: word.to_owned(),
+        error,
+        at: at.to_owned(),
+    }
+}
+
+fn in_one_line(failure: &Failure) -> String {
+    std::iter::once(failure.what())
+        .chain(failure.causes().iter().map(String::as_str))
+        .collect::<Vec<_>>()
+        .join(": ")
+        .replace('\n', " ")
+}
+
+/// The archive that a tip names, when the manifest is that build's and can be run.
+fn checked<'a>(manifest: &'a AppManifest, tip: &Tip) -> Result<&'a Archive, Failure> {
+    let refuse = |why: String| {
+        Err(Failure::new(
+            Exit::Integrity,
+            "install::manifest",
+            format!(
+                "the manifest of {} {} is not what entry {} of {} names",
+                tip.app, tip.version, tip.seq, tip.environment
+            ),
+        )
+        .because(why))
+    };
+    if manifest.app != tip.app.as_str() || manifest.version != tip.version.to_string() {
+        return refuse(format!(
+            "it is of {} {}",
+            quoted(&manifest.app),
+            quoted(&manifest.version)
+        ));
+    }
+    if manifest.variant != "any" && manifest.variant != tip.environment.as_str() {
+        return refuse(format!("it was made for {}", quoted(&manifest.variant)));
+    }
+    let archive = match &manifest.archive {
+        Some(archive) if archive.digest == tip.archive.as_str() => archive,
+        _ => return refuse(format!("it has no archive {}", tip.archive)),
+    };
+    let variable = &manifest.scripts.environment_variable;
+    let is_name = variable
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && variable.starts_with(|first: char| !first.is_ascii_digit());
+    if !is_name {
+        return refuse(format!(
+            "{} is not the name of an environment variable",
+            quoted(variable)
+        ));
+    }
+    health(&manifest.scripts)?;
+    Ok(archive)
+}
+
+/// The health address of a service: plain HTTP on this machine.
+fn health(scripts: &Scripts) -> Result<Option<Url>, Failure> {
+    let Some(text) = &scripts.health else {
+        return Ok(None);
+    };
+    let refuse = |why: &str| {
+        Err(Failure::new(
+            Exit::Usage,
+            "install::health_address",
+            format!("{} is not a health address", quoted(text)),
+        )
+        .because(why)
+        .hint("write it like http://127.0.0.1:8080/health"))
+    };
+    let Ok(url) = Url::parse(text) else {
+        return refuse("it is not a URL");
+    };
+    let here = match url.host() {
+        Some(UrlHost::Domain(name)) => name == "localhost",
+        Some(UrlHost::Ipv4(address)) => address.is_loopback(),
+        Some(UrlHost::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() != "http" || !here {
+        return refuse("a host asks its own service only, by http on a loopback address");
+    }
+    Ok(Some(url))
+}
+
+fn port(scripts: &Scripts) -> Option<u16> {
+    health(scripts).ok().flatten()?.port_or_known_default()
+}
+
+/// One install under the lock. `state` is what the disk holds, or what it shall hold next.
+struct Work<'a> {
+    host: &'a Host,
+    settings: &'a InstallSettings,
+    state: HostState,
+}
+
+impl Work<'_> {
+    async fn remember(&self) -> Result<(), Failure> {
+        let (host, state) = (self.host.clone(), self.state.clone());
+        blocking(move || host.remember(&state)).await
+    }
+
+    async fn enter(&mut self, phase: Phase) -> Result<(), Failure> {
+        tracing::info!(app = %self.host.app(), phase = phase.as_str(), "host");
+        self.state.state = phase;
+        self.remember().await
+    }
+
+    fn has_failed(&self, since: u64) -> bool {
+        self.state.failed.iter().any(|failed| failed.since == since)
+    }
+
+    async fn install(
+        &mut self,
+        store: &dyn Store,
+        manifest: &AppManifest,
+        archive: &Archive,
+        tip: &Tip,
+    ) -> Result<InstallOutcome, Failure> {
+        self.preflight(manifest, archive).await?;
+        self.state.environment = Some(tip.environment.to_string());
+        if let Err(failure) = self.prepare(store, manifest, archive, tip).await {
+            self.discard().await?;
+            return Err(failure);
+        }
+        let replaced = self.replace(manifest).await;
+        let failure = match replaced {
+            Ok(()) => {
+                self.commit(tip.seq).await?;
+                return Ok(InstallOutcome::Installed);
+            }
+            Err(failure) => failure,
+        };
+        let why = in_one_line(&failure);
+        self.go_back(Some(&why)).await?;
+        if failure.code() == "host::port_taken" {
+            return Err(failure);
+        }
+        Ok(InstallOutcome::WentBack { why })
+    }
+
+    /// All that can be known before the running service is touched.
+    async fn preflight(&self, manifest: &AppManifest, archive: &Archive) -> Result<(), Failure> {
+        let host = self.host.clone();
+        let runtime = manifest.runtime.clone();
+        let (variables, children) = (
+            self.settings.variables.clone(),
+            self.settings.children.clone(),
+        );
+        let (bytes, files) = (
+            archive.size.saturating_add(archive.tar_size),
+            archive.entries,
+        );
+        let new_port = port(&manifest.scripts);
+        let old_port = match &self.state.installed {
+            Some(old) => port(&self.scripts_of(&old.directory)?),
+            None => None,
+        };
+        blocking(move || {
+            host::check_runtime(&runtime, host.directory(), &variables, &children)?;
+            host.check_disk(bytes, files)?;
+            // Where the old service has the port, its own stop script may be the only one that can free it.
+            match new_port {
+                Some(port) if old_port != new_port && !host.has_something_before()? => {
+                    host.refuse_strangers(port)
+                }
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Brings the release to its place below `releases/`, complete and verified, and makes it the one that comes.
+    async fn prepare(
+        &mut self,
+        store: &dyn Store,
+        manifest: &AppManifest,
+        archive: &Archive,
+        tip: &Tip,
+    ) -> Result<(), Failure> {
+        let directory = self.directory_for(tip)?;
+        self.state.coming = Some(Installed {
+            version: tip.version.to_string(),
+            directory: directory.clone(),
+            digest: Some(tip.archive.to_string()),
+            seq: tip.seq,
+            since: tip.since,
+        });
+        self.enter(Phase::Fetching).await?;
+        let there = self.host.mark(&directory)?;
+        let mark = Mark {
+            schema: MARK_SCHEMA.to_owned(),
+            app: manifest.app.clone(),
+            version: manifest.version.clone(),
+            digest: Some(archive.digest.clone()),
+            seq: there.as_ref().map_or(0, |mark| mark.seq),
+            scripts: manifest.scripts.clone(),
+        };
+        if there.is_none() {
+            self.unpack(store, archive, &tip.archive, &directory)
+                .await?;
+        }
+        let host = self.host.clone();
+        blocking(move || host.write_mark(&directory, &mark)).await?;
+        self.enter(Phase::Extracted).await
+    }
+
+    /// The name of a release's directory: its version, unless other bytes of that version (another environment's build) are there.
+    fn directory_for(&self, tip: &Tip) -> Result<String, Failure> {
+        let version = tip.version.to_string();
+        let taken = self
+            .host
+            .mark(&version)?
+            .is_some_and(|mark| mark.digest.as_deref() != Some(tip.archive.as_str()));
+        Ok(if taken {
+            format!("{version}+{}", &tip.archive.hex()[..12])
+        } else {
+            version
+        })
+    }
+
+    async fn unpack(
+        &mut self,
+        store: &dyn Store,
+        archive: &Archive,
+        digest: &Digest,
+        directory: &str,
+    ) -> Result<(), Failure> {
+        let host = self.host.clone();
+        blocking(move || host.clear_temporary()).await?;
+        let file = self.host.temporary("archive");
+        fetch(store, archive, digest, &file).await?;
+        self.enter(Phase::Verified).await?;
+        let (host, archive, directory) = (self.host.clone(), archive.clone(), directory.to_owned());
+        blocking(move || {
+            let tree = host.temporary("tree");
+            extract(&file, &tree, &archive)?;
+            host.place_release(&tree, &directory)?;
+            host.clear_temporary()
+        })
+        .await
+    }
+
+    /// Stops the old service, switches, starts the new one and waits until it is healthy. From here on a failure means the way back.
+    async fn replace(&mut self, manifest: &AppManifest) -> Result<(), Failure> {
+        if self.state.installed.is_none() && self.host.has_something_before()? {
+            self.state.installed = Some(Installed {
+                version: BEFORE.to_owned(),
+                directory: BEFORE.to_owned(),
+                digest: None,
+                seq: 0,
+                since: 0,
+            });
+            let mark = Mark {
+                schema: MARK_SCHEMA.to_owned(),
+                app: manifest.app.clone(),
+                version: BEFORE.to_owned(),
+                digest: None,
+                seq: 0,
+                scripts: Scripts {
+                    start: "npm run start".to_owned(),
+                    stop: "npm run stop --if-present".to_owned(),
+                    environment_variable: manifest.scripts.environment_variable.clone(),
+                    health: None,
+                },
+            };
+            self.host.write_mark(BEFORE, &mark)?;
+        }
+        self.enter(Phase::Stopping).await?;
+        let new_port = port(&manifest.scripts);
+        if let Some(old) = self.state.installed.clone() {
+            self.stop(&old, new_port).await?;
+        }
+        let host = self.host.clone();
+        let adopts = self.installed_is_before();
+        blocking(move || {
+            if let Some(port) = new_port {
+                host.refuse_strangers(port)?;
+            }
+            if adopts { host.adopt() } else { Ok(()) }
+        })
+        .await?;
+        let Some(coming) = self.state.coming.clone() else {
+            return Ok(());
+        };
+        self.state.group = None;
+        self.enter(Phase::Switched).await?;
+        self.switch(&coming).await?;
+        self.enter(Phase::Starting).await?;
+        let mut started = self.start(&coming).await?;
+        self.enter(Phase::Probing).await?;
+        self.probe(&coming, Some(&mut started), self.settings.probe)
+            .await
+    }
+
+    fn installed_is_before(&self) -> bool {
+        self.state
+            .installed
+            .as_ref()
+            .is_some_and(|installed| installed.directory == BEFORE)
+    }
+
+    async fn commit(&mut self, seq: u64) -> Result<(), Failure> {
+        let Some(coming) = self.state.coming.take() else {
+            return Ok(());
+        };
+        if let Some(mut mark) = self.host.mark(&coming.directory)? {
+            mark.seq = seq;
+            self.host.write_mark(&coming.directory, &mark)?;
+        }
+        let old = self.state.installed.replace(coming.clone());
+        if let Some(old) = old.filter(|old| old.directory != coming.directory) {
+            self.state.previous = Some(old);
+        }
+        self.state.seen = self.state.seen.max(seq);
+        self.enter(Phase::Committed).await?;
+        self.prune(&coming.directory).await;
+        Ok(())
+    }
+
+    /// The release runs: what cannot be cleaned up is told and changes nothing.
+    async fn prune(&self, installed: &str) {
+        let host = self.host.clone();
+        let keep = self.settings.keep;
+        let mut kept = vec![installed.to_owned()];
+        kept.extend(
+            self.state
+                .previous
+                .as_ref()
+                .map(|previous| previous.directory.clone()),
+        );
+        let pruned = blocking(move || {
+            host.clear_temporary()?;
+            let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+            host.prune(keep, &kept)
+        })
+        .await;
+        match pruned {
+            Ok(removed) if removed.is_empty() => {}
+            Ok(removed) => tracing::info!(removed = removed.join(" "), "old releases removed"),
+            Err(failure) => tracing::warn!("{}", in_one_line(&failure)),
+        }
+    }
+
+    /// Throws away what was fetched; the running service was not touched.
+    async fn discard(&mut self) -> Result<(), Failure> {
+        self.state.coming = None;
+        self.rest().await?;
+        let host = self.host.clone();
+        blocking(move || host.clear_temporary()).await
+    }
+
+    async fn rest(&mut self) -> Result<(), Failure> {
+        let phase = if self.state.installed.is_some() {
+            Phase::Committed
+        } else {
+            Phase::Idle
+        };
+        self.enter(phase).await
+    }
+
+    /// Finishes or undoes an interrupted install; why it went back, if it did.
+    async fn recover(&mut self) -> Result<Option<String>, Failure> {
+        match pull::after_restart(self.state.state) {
+            Recovery::Nothing => Ok(None),
+            Recovery::Discard => self.discard().await.map(|()| None),
+            Recovery::StartOldAgain => self.go_back(None).await.map(|()| None),
+            Recovery::ProbeOnceElseBack => self.probe_once_else_back().await,
+            Recovery::GoBackAgain => {
+                let why = self
+                    .state
+                    .failed
+                    .last()
+                    .map_or_else(|| "interrupted".to_owned(), |failed| failed.why.clone());
+                self.go_back(None).await.map(|()| Some(why))
+            }
+        }
+    }
+
+    async fn probe_once_else_back(&mut self) -> Result<Option<String>, Failure> {
+        let Some(coming) = self.state.coming.clone() else {
+            return self.go_back(None).await.map(|()| None);
+        };
+        if self.state.group.is_none() {
+            self.state.group = self.host.unremembered_group();
+        }
+        let is_current = self.host.current()?.as_deref() == Some(coming.directory.as_str());
+        let healthy = if is_current {
+            self.probe(&coming, None, self.settings.probe.once()).await
+        } else {
+            Err(interrupted())
+        };
+        match healthy {
+            Ok(()) => self.commit(coming.seq).await.map(|()| None),
+            Err(failure) => {
+                let why = format!(
+                    "the install was interrupted, and then {}",
+                    in_one_line(&failure)
+                );
+                self.go_back(Some(&why)).await.map(|()| Some(why))
+            }
+        }
+    }
+
+    /// Stops what came, makes the old release current and starts it. With `why`, the entry has failed and is not tried again.
+    /// Interrupted, it is called again from its beginning. One failing step keeps no later one from being tried: what counts
+    /// is that the old service runs.
+    async fn go_back(&mut self, why: Option<&str>) -> Result<(), Failure> {
+        let stopped_only = self.state.state == Phase::Stopping;
+        let coming = self.state.coming.clone();
+        if let (Some(why), Some(coming)) = (why, &coming) {
+            self.note_failed(coming, why);
+        }
+        let mut troubles = Vec::new();
+        let mut tried = |result: Result<(), Failure>| troubles.extend(result.err());
+        let old = self.state.installed.clone();
+        if stopped_only {
+            if let Some(old) = &old {
+                let port = coming.as_ref().and_then(|coming| {
+                    self.scripts_of(&coming.directory)
+                        .ok()
+                        .as_ref()
+                        .and_then(port)
+                });
+                tried(self.stop(old, port).await);
+            }
+        } else {
+            tried(self.enter(Phase::GoingBack).await);
+            if self.state.group.is_none() {
+                self.state.group = self.host.unremembered_group();
+            }
+            if let Some(coming) = &coming {
+                tried(self.stop(coming, None).await);
+            }
+        }
+        self.state.group = None;
+        match old {
+            None => tried(self.host.clear_current()),
+            Some(old) => tried(self.bring_back(&old).await),
+        }
+        self.state.coming = None;
+        if let Some(coming) = coming {
+            self.state.seen = self.state.seen.max(coming.seq);
+        }
+        tried(self.rest().await);
+        match Failure::all(troubles) {
+            None => Ok(()),
+            Some(trouble) => Err(Failure::new(
+                Exit::CommandFailed,
+                "install::old_one_down",
+                format!(
+                    "{} could not be brought back to the release before",
+                    self.host.app()
+                ),
+            )
+            .because(
+                trouble
+                    .each()
+                    .map(in_one_line)
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            )
+            .because(format!(
+                "it went back because {}",
+                why.unwrap_or("the install was interrupted")
+            ))
+            .hint("a person must look at the service now; its log is in the log directory")),
+        }
+    }
+
+    async fn bring_back(&mut self, old: &Installed) -> Result<(), Failure> {
+        if old.directory == BEFORE {
+            let host = self.host.clone();
+            blocking(move || host.adopt()).await?;
+        }
+        self.switch(old).await?;
+        let mut started = self.start(old).await?;
+        self.probe(old, Some(&mut started), self.settings.probe)
+            .await
+    }
+
+    fn note_failed(&mut self, coming: &Installed, why: &str) {
+        if self.has_failed(coming.since) {
+            return;
+        }
+        if self.state.failed.len() >= MOST_FAILED {
+            self.state.failed.remove(0);
+        }
+        self.state.failed.push(FailedEntry {
+            since: coming.since,
+            version: coming.version.clone(),
+            why: why.to_owned(),
+            at: self.settings.at.clone(),
+        });
+    }
+
+    fn scripts_of(&self, directory: &str) -> Result<Scripts, Failure> {
+        match self.host.mark(directory)? {
+            Some(mark) => Ok(mark.scripts),
+            None => Err(Failure::new(
+                Exit::Integrity,
+                "install::release_gone",
+                format!(
+                    "the release {} of {} is not on the disk any more",
+                    quoted(directory),
+                    self.host.app()
+                ),
+            )
+            .hint("someone removed it or its mark below .pkgs/releases; promote again to install it anew")),
+        }
+    }
+
+    fn service(&self, release: &Installed) -> Result<Service, Failure> {
+        Ok(Service {
+            directory: self.host.works_in(&release.directory),
+            version: release.version.clone(),
+            environment: self.state.environment.clone().unwrap_or_default(),
+            scripts: self.scripts_of(&release.directory)?,
+            variables: self.settings.variables.clone(),
+        })
+    }
+
+    /// Stops a release's service; `other_port` is looked at where its own scripts name none.
+    async fn stop(&self, release: &Installed, other_port: Option<u16>) -> Result<(), Failure> {
+        let service = self.service(release)?;
+        let port = port(&service.scripts).or(other_port);
+        let (host, group) = (self.host.clone(), self.state.group.clone());
+        let (children, patience) = (self.settings.children.clone(), self.settings.stop);
+        let notes =
+            blocking(move || host.stop(&service, group.as_ref(), port, &children, &patience))
+                .await?;
+        for note in notes {
+            tracing::warn!("{note}");
+        }
+        Ok(())
+    }
+
+    async fn switch(&self, release: &Installed) -> Result<(), Failure> {
+        let (host, directory) = (self.host.clone(), release.directory.clone());
+        blocking(move || host.switch_current(&directory)).await
+    }
+
+    async fn start(&mut self, release: &Installed) -> Result<Started, Failure> {
+        let service = self.service(release)?;
+        let host = self.host.clone();
+        let started = blocking(move || host.start(&service)).await?;
+        self.state.group = Some(started.group().clone());
+        Ok(started)
+    }
+
+    async fn probe(
+        &self,
+        release: &Installed,
+        mut started: Option<&mut Started>,
+        patience: ProbePatience,
+    ) -> Result<(), Failure> {
+        let service = self.service(release)?;
+        let check = Check {
+            health: health(&service.scripts)?,
+            app_directory: self.host.directory().to_owned(),
+            release_directory: service.directory,
+            version: release.version.clone(),
+        };
+        let group_lives = || {
+            self.state
+                .group
+                .as_ref()
+                .is_some_and(|group| self.host.is_alive(group))
+        };
+        let life = || match &mut started {
+            Some(started) => match started.look() {
+                Life::Running if !group_lives() => started.look(),
+                life => life,
+            },
+            None if group_lives() => Life::Running,
+            // What a service does that has gone into the background, its health alone can tell.
+            None if check.health.is_some() => Life::LeftBackground,
+            None => Life::Ended("none of its processes running".to_owned()),
+        };
+        let healthy = probe(&check, life, patience).await;
+        healthy.map_err(|why| {
+            let failure = Failure::new(
+                Exit::CommandFailed,
+                "install::unhealthy",
+                format!(
+                    "{} {} did not become healthy",
+                    self.host.app(),
+                    release.version
+                ),
+            )
+            .because(why);
+            match started.map(|started| started.last_words()) {
+                Some(words) if !words.is_empty() => {
+                    failure.because(format!("it wrote last\n{words}"))
+                }
+                _ => failure,
+            }
+        })
+    }
+}
+
+fn interrupted() -> Failure {
+    Failure::new(
+        Exit::CommandFailed,
+        "install::interrupted",
+        "the release was not current yet",
+    )
+}
+
+/// What is asked of a service, and how its answer is known to be its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// The address that answers when it is healthy; without one its process must live.
+    pub health: Option<Url>,
+    /// The app's directory, physical: nobody else in there may listen.
+    pub app_directory: PathBuf,
+    /// The release's directory, physical: who listens works in there.
+    pub release_directory: PathBuf,
+    /// The version that [`RELEASE_HEADER`] may name instead.
+    pub version: String,
+}
+
+/// Asks until the service has answered well several times in a row, or why it is given up. `life` tells what became of its start
+/// command; one that ended badly is not waited for.
+pub async fn probe(
+    check: &Check,
+    mut life: impl FnMut() -> Life,
+    patience: ProbePatience,
+) -> Result<(), String> {
+    let (wanted, most) = match check.health {
+        Some(_) => (patience.successes, patience.attempts),
+        None => (patience.looks, patience.looks),
+    };
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(patience.timeout)
+        .pool_max_idle_per_host(0)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut in_a_row = 0;
+    let mut by = Vec::new();
+    let mut last = "it was never asked".to_owned();
+    for attempt in 0..most {
+        if attempt > 0 {
+            tokio::time::sleep(patience.interval).await;
+        }
+        if let Life::Ended(how) = life() {
+            return Err(format!("its start command ended with {how}"));
+        }
+        let answer = match &check.health {
+            Some(url) => ask(&client, url, check).await,
+            None => Ok(Vec::new()),
+        };
+        match answer {
+            // Another process than the one before: it was restarted meanwhile, and is judged anew.
+            Ok(answered) if answered != by => {
+                by = answered;
+                in_a_row = 1;
+            }
+            Ok(_) => in_a_row += 1,
+            Err(why) => {
+                in_a_row = 0;
+                last = why;
+            }
+        }
+        if in_a_row >= wanted {
+            return Ok(());
+        }
+    }
+    Err(format!(
+        "asked {most} times, it did not answer well {wanted} times in a row; last: {last}"
+    ))
+}
+
+/// Asks once: the processes that answered (none where the answer itself says which release it is from), or what was wrong.
+async fn ask(client: &reqwest::Client, url: &Url, check: &Check) -> Result<Vec<u32>, String> {
+    let answer = client.get(url.clone()).send().await.map_err(|error| {
+        if error.is_timeout() {
+            format!("{url} did not answer in time")
+        } else {
+            format!("{url} did not answer")
+        }
+    })?;
+    if !answer.status().is_success() {
+        return Err(format!("{url} answered {}", answer.status().as_u16()));
+    }
+    if let Some(says) = answer.headers().get(RELEASE_HEADER) {
+        return if says.as_bytes() == check.version.as_bytes() {
+            Ok(Vec::new())
+        } else {
+            Err(format!(
+                "{url} was answered by release {}",
+                quoted(&String::from_utf8_lossy(says.as_bytes()))
+            ))
+        };
+    }
+    let port = url.port_or_known_default().unwrap_or(80);
+    let listeners = blocking(move || who_listens(port))
+        .await
+        .map_err(|failure| in_one_line(&failure))?;
+    let (ours, others): (Vec<_>, Vec<_>) = listeners.iter().partition(|listener| {
+        listener
+            .process
+            .as_ref()
+            .is_some_and(|process| process.is_inside(&check.release_directory))
+    });
+    let other_release = others.iter().find(|listener| {
+        listener
+            .process
+            .as_ref()
+            .is_some_and(|process| process.is_inside(&check.app_directory))
+    });
+    match (other_release.or(others.first()), ours.is_empty()) {
+        (Some(other), true) => Err(format!("{url} was answered by {}", other.describe())),
+        (None, true) => Err(format!("nobody was seen to listen at {url}")),
+        (_, false) => match other_release {
+            Some(other) => Err(format!("{} still listens at {url}", other.describe())),
+            None => Ok(ours
+                .iter()
+                .filter_map(|listener| Some(listener.process.as_ref()?.id))
+                .collect()),
+        },
+    }
+}
+
+/// Fetches an archive and verifies its length and digest.
+async fn fetch(
+    store: &dyn Store,
+    archive: &Archive,
+    digest: &Digest,
+    to: &Path,
+) -> Result<(), Failure> {
+    let key = layout::blob(digest);
+    let refuse = |why: String| {
+        Failure::new(
+            Exit::Integrity,
+            "install::archive",
+            format!(
+                "{key} in {} is not the archive that was released",
+                store.describe()
+            ),
+        )
+        .because(why)
+        .hint("nothing was changed on this host; roll back, or restore the object")
+    };
+    let fetched = store
+        .fetch(&key, to, archive.size)
+        .await
+        .map_err(Failure::from)?
+        .ok_or_else(|| refuse("it is not there".to_owned()))?;
+    if fetched != *digest {
+        return Err(refuse(format!("its digest is {fetched}")));
+    }
+    let length = tokio::fs::metadata(to)
+        .await
+        .map_err(|error| refuse(error.to_string()))?
+        .len();
+    if length != archive.size {
+        return Err(refuse(format!(
+            "it has {length} bytes instead of {}",
+            archive.size
+        )));
+    }
+    Ok(())
+}
+
+/// Unpacks the verified archive `file` into the new directory `into`.
+fn extract(file: &Path, into: &Path, archive: &Archive) -> Result<(), Failure> {
+    use std::io::Read as _;
+    let refuse = |why: String| {
+        Failure::new(
+            Exit::Integrity,
+            "install::archive",
+            format!("the archive {} cannot be unpacked", archive.digest),
+        )
+        .because(why)
+    };
+    let unpack = || -> std::io::Result<()> {
+        let file = std::fs::File::open(file)?;
+        std::fs::create_dir(into)?;
+        let plain: Box<dyn std::io::Read> = match archive.encoding.as_str() {
+            "tar+zstd" => Box::new(zstd::Decoder::new(file)?),
+            "tar+gzip" => Box::new(flate2::read::GzDecoder::new(file)),
+            other => return Err(std::io::Error::other(format!("encoding {}", quoted(other)))),
+        };
+        let mut tar = tar::Archive::new(plain.take(archive.tar_size));
+        tar.set_preserve_permissions(false);
+        tar.unpack(into)
+    };
+    unpack().map_err(|error| refuse(error.to_string()))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Failure::new(
+            Exit::Temporary,
+            "install::interrupted",
+            "the work on this host was interrupted",
+        )
+        .because(error)),
+    }
+}
