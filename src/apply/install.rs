@@ -308,8 +308,10 @@ impl Work<'_> {
         self.preflight(manifest, archive).await?;
         self.state.environment = Some(tip.environment.to_string());
         if let Err(failure) = self.prepare(store, manifest, archive, tip).await {
-            self.discard().await?;
-            return Err(failure);
+            return Err(match self.discard().await {
+                Ok(()) => failure,
+                Err(trouble) => failure.because(format!("and then {}", in_one_line(&trouble))),
+            });
         }
         let replaced = self.replace(manifest).await;
         let failure = match replaced {
@@ -340,10 +342,11 @@ impl Work<'_> {
             archive.entries,
         );
         let new_port = port(&manifest.scripts);
-        let old_port = match &self.state.installed {
-            Some(old) => port(&self.scripts_of(&old.directory)?),
-            None => None,
-        };
+        let old_port = self
+            .state
+            .installed
+            .as_ref()
+            .and_then(|old| port(&self.scripts_of(&old.directory).ok()?));
         blocking(move || {
             host::check_runtime(&runtime, host.directory(), &variables, &children)?;
             host.check_disk(bytes, files)?;
@@ -549,7 +552,11 @@ impl Work<'_> {
 
     /// Finishes or undoes an interrupted install; why it went back, if it did.
     async fn recover(&mut self) -> Result<Option<String>, Failure> {
-        match pull::after_restart(self.state.state) {
+        let recovery = pull::after_restart(self.state.state);
+        if recovery != Recovery::Nothing {
+            self.know_the_last_group();
+        }
+        match recovery {
             Recovery::Nothing => Ok(None),
             Recovery::Discard => self.discard().await.map(|()| None),
             Recovery::StartOldAgain => self.go_back(None).await.map(|()| None),
@@ -565,13 +572,20 @@ impl Work<'_> {
         }
     }
 
+    /// A service may have been started after the state was written last.
+    fn know_the_last_group(&mut self) {
+        let remembered = self.state.group.as_ref().map(|group| group.id);
+        if let Some(last) = self.host.last_group()
+            && Some(last.id) != remembered
+        {
+            self.state.group = Some(last);
+        }
+    }
+
     async fn probe_once_else_back(&mut self) -> Result<Option<String>, Failure> {
         let Some(coming) = self.state.coming.clone() else {
             return self.go_back(None).await.map(|()| None);
         };
-        if self.state.group.is_none() {
-            self.state.group = self.host.unremembered_group();
-        }
         let is_current = self.host.current()?.as_deref() == Some(coming.directory.as_str());
         let healthy = if is_current {
             self.probe(&coming, None, self.settings.probe.once()).await
@@ -600,60 +614,51 @@ impl Work<'_> {
             self.note_failed(coming, why);
         }
         let mut troubles = Vec::new();
-        let mut tried = |result: Result<(), Failure>| troubles.extend(result.err());
+        if !stopped_only {
+            troubles.extend(self.enter(Phase::GoingBack).await.err());
+        }
         let old = self.state.installed.clone();
-        if stopped_only {
-            if let Some(old) = &old {
-                let port = coming.as_ref().and_then(|coming| {
-                    self.scripts_of(&coming.directory)
-                        .ok()
-                        .as_ref()
-                        .and_then(port)
-                });
-                tried(self.stop(old, port).await);
-            }
-        } else {
-            tried(self.enter(Phase::GoingBack).await);
-            if self.state.group.is_none() {
-                self.state.group = self.host.unremembered_group();
-            }
-            if let Some(coming) = &coming {
-                tried(self.stop(coming, None).await);
-            }
+        let stands = if stopped_only { &old } else { &coming };
+        if let Some(stands) = stands {
+            troubles.extend(self.stop(stands, self.coming_port()).await.err());
         }
         self.state.group = None;
-        match old {
-            None => tried(self.host.clear_current()),
-            Some(old) => tried(self.bring_back(&old).await),
-        }
-        self.state.coming = None;
-        if let Some(coming) = coming {
+        let back = match &old {
+            Some(old) => self.bring_back(old).await,
+            None => self.host.clear_current(),
+        };
+        if let Some(coming) = self.state.coming.take() {
             self.state.seen = self.state.seen.max(coming.seq);
         }
-        tried(self.rest().await);
-        match Failure::all(troubles) {
-            None => Ok(()),
-            Some(trouble) => Err(Failure::new(
-                Exit::CommandFailed,
-                "install::old_one_down",
-                format!(
-                    "{} could not be brought back to the release before",
-                    self.host.app()
-                ),
-            )
-            .because(
-                trouble
-                    .each()
-                    .map(in_one_line)
-                    .collect::<Vec<_>>()
-                    .join("; "),
-            )
-            .because(format!(
-                "it went back because {}",
-                why.unwrap_or("the install was interrupted")
-            ))
-            .hint("a person must look at the service now; its log is in the log directory")),
-        }
+        let rested = self.rest().await;
+        let Err(failure) = back else {
+            for trouble in troubles {
+                tracing::warn!("{}", in_one_line(&trouble));
+            }
+            return rested;
+        };
+        troubles.insert(0, failure);
+        troubles.extend(rested.err());
+        let told: Vec<String> = troubles.iter().map(in_one_line).collect();
+        Err(Failure::new(
+            Exit::CommandFailed,
+            "install::old_one_down",
+            format!(
+                "{} could not be brought back to the release before",
+                self.host.app()
+            ),
+        )
+        .because(told.join("; "))
+        .because(format!(
+            "it went back because {}",
+            why.unwrap_or("the install was interrupted")
+        ))
+        .hint("a person must look at the service now; its log is in the log directory"))
+    }
+
+    fn coming_port(&self) -> Option<u16> {
+        let coming = self.state.coming.as_ref()?;
+        port(&self.scripts_of(&coming.directory).ok()?)
     }
 
     async fn bring_back(&mut self, old: &Installed) -> Result<(), Failure> {
@@ -699,18 +704,35 @@ impl Work<'_> {
     }
 
     fn service(&self, release: &Installed) -> Result<Service, Failure> {
-        Ok(Service {
+        let scripts = self.scripts_of(&release.directory)?;
+        Ok(self.service_with(release, scripts))
+    }
+
+    fn service_with(&self, release: &Installed, scripts: Scripts) -> Service {
+        Service {
             directory: self.host.works_in(&release.directory),
             version: release.version.clone(),
             environment: self.state.environment.clone().unwrap_or_default(),
-            scripts: self.scripts_of(&release.directory)?,
+            scripts,
             variables: self.settings.variables.clone(),
-        })
+        }
     }
 
     /// Stops a release's service; `other_port` is looked at where its own scripts name none.
     async fn stop(&self, release: &Installed, other_port: Option<u16>) -> Result<(), Failure> {
-        let service = self.service(release)?;
+        // A release whose tree someone removed may run still; there is only no script of its own to ask.
+        let service = self.service(release).unwrap_or_else(|failure| {
+            tracing::warn!("{}", in_one_line(&failure));
+            self.service_with(
+                release,
+                Scripts {
+                    start: String::new(),
+                    stop: String::new(),
+                    environment_variable: "SERVER_ENV".to_owned(),
+                    health: None,
+                },
+            )
+        });
         let port = port(&service.scripts).or(other_port);
         let (host, group) = (self.host.clone(), self.state.group.clone());
         let (children, patience) = (self.settings.children.clone(), self.settings.stop);
@@ -756,10 +778,7 @@ impl Work<'_> {
                 .is_some_and(|group| self.host.is_alive(group))
         };
         let life = || match &mut started {
-            Some(started) => match started.look() {
-                Life::Running if !group_lives() => started.look(),
-                life => life,
-            },
+            Some(started) => started.look(),
             None if group_lives() => Life::Running,
             // What a service does that has gone into the background, its health alone can tell.
             None if check.health.is_some() => Life::LeftBackground,
@@ -990,5 +1009,710 @@ async fn blocking<T: Send + 'static>(
             "the work on this host was interrupted",
         )
         .because(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
+    use async_trait::async_trait;
+    use rustix::process::Signal;
+
+    use super::*;
+    use crate::local::process::kill_group;
+    use crate::name::{EnvironmentName, Key, PackageName};
+    use crate::release::app::{Build, Git, Runtime};
+    use crate::remote::store::{Body, Created, Headers, ObjectInfo, StoreError};
+    use crate::version::Version;
+
+    /// A store that holds blobs and answers `fetch` alone.
+    #[derive(Default)]
+    struct Shelf(BTreeMap<String, Vec<u8>>);
+
+    #[async_trait]
+    impl Store for Shelf {
+        async fn get(&self, _: &Key, _: u64) -> Result<Option<Vec<u8>>, StoreError> {
+            unreachable!("an install only fetches")
+        }
+        async fn fetch(&self, key: &Key, to: &Path, _: u64) -> Result<Option<Digest>, StoreError> {
+            Ok(self.0.get(key.as_str()).map(|bytes| {
+                std::fs::write(to, bytes).expect("written");
+                Digest::of(bytes)
+            }))
+        }
+        async fn head(&self, _: &Key) -> Result<Option<ObjectInfo>, StoreError> {
+            unreachable!("an install only fetches")
+        }
+        async fn create(&self, _: &Key, _: &Body, _: &Headers) -> Result<Created, StoreError> {
+            unreachable!("an install only fetches")
+        }
+        async fn replace(&self, _: &Key, _: &Body, _: &Headers) -> Result<(), StoreError> {
+            unreachable!("an install only fetches")
+        }
+        async fn list(&self, _: &str, _: Option<&str>) -> Result<Vec<Key>, StoreError> {
+            unreachable!("an install only fetches")
+        }
+        async fn delete(&self, _: &Key) -> Result<(), StoreError> {
+            unreachable!("an install only fetches")
+        }
+        fn describe(&self) -> String {
+            "a shelf".to_owned()
+        }
+    }
+
+    /// Answers with its release and environment.
+    const GOOD: &str = "require('http').createServer((q, s) => s.end(process.env.RELEASE_ID + ' ' + process.env.SERVER_ENV + ' ' + process.pid)).listen(+process.env.PORT, '127.0.0.1');";
+    const CRASHES: &str = "console.error('no such database'); process.exit(3);";
+    const UNWELL: &str = "require('http').createServer((q, s) => { s.statusCode = 503; s.end(); }).listen(+process.env.PORT, '127.0.0.1');";
+    const STUBBORN: &str = "process.on('SIGTERM', () => {}); process.on('SIGHUP', () => {});";
+    /// Starts itself again in a session of its own and ends, as a daemon does.
+    const DAEMON: &str = "if (!process.env.INNER) { require('child_process').spawn(process.execPath, [__filename], { detached: true, stdio: 'ignore', env: { ...process.env, INNER: '1' } }).unref(); return; }";
+
+    /// A host with one app, and a store with its builds.
+    struct Site {
+        root: tempfile::TempDir,
+        host: Host,
+        shelf: Shelf,
+        port: u16,
+        settings: InstallSettings,
+        seq: u64,
+    }
+
+    impl Site {
+        fn new() -> Site {
+            let root = tempfile::tempdir().expect("a directory");
+            let app = PackageName::parse("@org/web").expect("a name");
+            let host = Host::open(&root.path().join("app"), &root.path().join("logs"), &app)
+                .expect("opened");
+            let port = TcpListener::bind("127.0.0.1:0")
+                .and_then(|socket| socket.local_addr())
+                .expect("a port")
+                .port();
+            let short = Duration::from_millis(20);
+            let settings = InstallSettings {
+                variables: [
+                    ("PATH", std::env::var("PATH").expect("a PATH")),
+                    ("HOME", root.path().to_string_lossy().into_owned()),
+                    ("PORT", port.to_string()),
+                    ("npm_config_update_notifier", "false".to_owned()),
+                ]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
+                keep: 5,
+                at: "2026-01-31T00:00:00Z".to_owned(),
+                children: Children::default(),
+                stop: Patience {
+                    stop_script: Duration::from_secs(60),
+                    settle: Duration::from_millis(200),
+                    terminate: Duration::from_millis(200),
+                    kill: Duration::from_secs(20),
+                    poll: Duration::from_millis(10),
+                },
+                probe: ProbePatience {
+                    successes: 2,
+                    attempts: 500,
+                    interval: short,
+                    timeout: Duration::from_secs(10),
+                    looks: 3,
+                },
+            };
+            Site {
+                root,
+                host,
+                shelf: Shelf::default(),
+                port,
+                settings,
+                seq: 0,
+            }
+        }
+
+        /// Puts a build with this server onto the shelf, and a tip that names it.
+        fn release(&mut self, version: &str, server: &str) -> (AppManifest, Tip) {
+            self.seq += 1;
+            let mut tar = tar::Builder::new(Vec::new());
+            let manifest = r#"{"name":"@org/web","scripts":{"start":"node service/server.js"}}"#;
+            for (path, bytes) in [("package.json", manifest), ("service/server.js", server)] {
+                let mut header = tar::Header::new_ustar();
+                header.set_size(bytes.len() as u64);
+                header.set_mode(0o644);
+                tar.append_data(&mut header, path, bytes.as_bytes())
+                    .expect("appended");
+            }
+            let tar = tar.into_inner().expect("a tar");
+            let bytes = zstd::encode_all(tar.as_slice(), 1).expect("packed");
+            let digest = Digest::of(&bytes);
+            let archive = Archive {
+                digest: digest.to_string(),
+                size: bytes.len() as u64,
+                encoding: "tar+zstd".to_owned(),
+                tar_digest: Digest::of(&tar).to_string(),
+                tar_size: tar.len() as u64,
+                entries: 2,
+            };
+            self.shelf
+                .0
+                .insert(layout::blob(&digest).to_string(), bytes);
+            let tip = Tip {
+                app: self.host.app().clone(),
+                environment: EnvironmentName::parse("prod").expect("a name"),
+                version: Version::parse(version).expect("a version"),
+                seq: self.seq,
+                since: self.seq,
+                archive: digest,
+            };
+            (self.manifest(version, archive), tip)
+        }
+
+        fn manifest(&self, version: &str, archive: Archive) -> AppManifest {
+            AppManifest {
+                schema: crate::release::app::SCHEMA.to_owned(),
+                app: "@org/web".to_owned(),
+                version: version.to_owned(),
+                variant: "any".to_owned(),
+                release: "20260131-0123456789ab".to_owned(),
+                git: Git {
+                    repository: "org/repository".to_owned(),
+                    commit: "0".repeat(40),
+                    tag: format!("v{version}"),
+                    committed_at: "2026-01-31T00:00:00Z".to_owned(),
+                },
+                build: Build {
+                    run: None,
+                    attempt: None,
+                    command: None,
+                    lockfile_digest: None,
+                },
+                runtime: Runtime::default(),
+                archive: Some(archive),
+                alternatives: Vec::new(),
+                files: None,
+                static_files: None,
+                scripts: Scripts {
+                    start: "node service/server.js".to_owned(),
+                    stop: "npm run stop --if-present".to_owned(),
+                    environment_variable: "SERVER_ENV".to_owned(),
+                    health: Some(format!("http://127.0.0.1:{}/health", self.port)),
+                },
+            }
+        }
+
+        async fn install(&self, of: &(AppManifest, Tip)) -> Result<InstallOutcome, Failure> {
+            install(&self.shelf, &self.host, &of.0, &of.1, &self.settings).await
+        }
+
+        async fn installed(&mut self, version: &str, server: &str) -> (AppManifest, Tip) {
+            let release = self.release(version, server);
+            assert_eq!(
+                self.install(&release).await,
+                Ok(InstallOutcome::Installed),
+                "{}",
+                self.log()
+            );
+            release
+        }
+
+        fn log(&self) -> String {
+            std::fs::read_to_string(self.host.log_file()).unwrap_or_default()
+        }
+
+        /// What the service answers: release and environment.
+        fn answer(&self) -> Option<String> {
+            let (said, _) = self.full_answer()?;
+            Some(said)
+        }
+
+        fn pid(&self) -> Option<u32> {
+            self.full_answer().map(|(_, pid)| pid)
+        }
+
+        fn full_answer(&self) -> Option<(String, u32)> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+            write!(stream, "GET / HTTP/1.0\r\n\r\n").ok()?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text).ok()?;
+            let (_, body) = text.split_once("\r\n\r\n")?;
+            let (said, pid) = body.rsplit_once(' ')?;
+            Some((said.to_owned(), pid.parse().ok()?))
+        }
+
+        fn state(&self) -> HostState {
+            self.host.state().expect("a state")
+        }
+
+        fn current(&self) -> Option<String> {
+            self.host.current().expect("readable")
+        }
+
+        /// Leaves the state that a crash in `phase` leaves, while `coming` is being installed.
+        fn crashed_in(&self, phase: Phase, coming: &(AppManifest, Tip)) {
+            let mut state = self.state();
+            state.state = phase;
+            state.coming = Some(Installed {
+                version: coming.1.version.to_string(),
+                directory: coming.1.version.to_string(),
+                digest: Some(coming.1.archive.to_string()),
+                seq: coming.1.seq,
+                since: coming.1.since,
+            });
+            if phase >= Phase::Switched {
+                state.group = None;
+            }
+            self.host.remember(&state).expect("remembered");
+        }
+
+        /// Lays a release out below `releases/` as an install does before it stops anything.
+        fn lay_out(&self, of: &(AppManifest, Tip), server: &str) {
+            let name = of.1.version.to_string();
+            let directory = self.host.release(&name).join("service");
+            std::fs::create_dir_all(&directory).expect("made");
+            std::fs::write(directory.join("server.js"), server).expect("written");
+            let mark = Mark {
+                schema: MARK_SCHEMA.to_owned(),
+                app: of.0.app.clone(),
+                version: name.clone(),
+                digest: Some(of.1.archive.to_string()),
+                seq: of.1.seq,
+                scripts: of.0.scripts.clone(),
+            };
+            self.host.write_mark(&name, &mark).expect("marked");
+        }
+
+        fn service(&self, of: &(AppManifest, Tip)) -> Service {
+            Service {
+                directory: self.host.release(&of.0.version),
+                version: of.0.version.clone(),
+                environment: "prod".to_owned(),
+                scripts: of.0.scripts.clone(),
+                variables: self.settings.variables.clone(),
+            }
+        }
+
+        fn stop_everything(&self) {
+            let groups = [
+                self.host.state().ok().and_then(|state| state.group),
+                self.host.last_group(),
+            ];
+            for group in groups.into_iter().flatten() {
+                if self.host.is_alive(&group) {
+                    kill_group(group.id, Signal::KILL);
+                }
+            }
+            for listener in who_listens(self.port).unwrap_or_default() {
+                if let Some(process) = listener.process
+                    && process.is_inside(self.root.path())
+                {
+                    kill_process(process.id);
+                }
+            }
+        }
+    }
+
+    impl Drop for Site {
+        fn drop(&mut self) {
+            self.stop_everything();
+        }
+    }
+
+    fn kill_process(id: u32) {
+        let id = i32::try_from(id)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        let _ = rustix::process::kill_process(id.expect("a process"), Signal::KILL);
+    }
+
+    fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+        (0..1000).any(|_| {
+            let holds = condition();
+            if !holds {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            holds
+        })
+    }
+
+    #[tokio::test]
+    async fn a_first_install_then_a_second_then_back_to_the_first() {
+        let mut site = Site::new();
+        let first = site.installed("1.0.0", GOOD).await;
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+        assert_eq!(site.current().as_deref(), Some("1.0.0"));
+        assert_eq!(site.state().state, Phase::Committed);
+        assert_eq!(site.install(&first).await, Ok(InstallOutcome::UpToDate));
+
+        site.installed("1.1.0", GOOD).await;
+        assert_eq!(site.answer().as_deref(), Some("1.1.0 prod"));
+        assert_eq!(
+            site.state().previous.map(|previous| previous.version),
+            Some("1.0.0".to_owned())
+        );
+        // Rolled back: the directory is there already, so the store is not needed.
+        site.shelf.0.clear();
+        let again = Tip {
+            seq: 3,
+            since: 3,
+            ..first.1.clone()
+        };
+        let again = (first.0, again);
+        assert_eq!(site.install(&again).await, Ok(InstallOutcome::Installed));
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+    }
+
+    #[tokio::test]
+    async fn one_install_at_a_time() {
+        let mut site = Site::new();
+        let release = site.release("1.0.0", GOOD);
+        let lock = site.host.lock().expect("free");
+        let failure = site.install(&release).await.expect_err("taken");
+        assert_eq!(
+            (failure.code(), failure.exit()),
+            ("host::busy", Exit::Temporary)
+        );
+        drop(lock);
+        assert_eq!(site.install(&release).await, Ok(InstallOutcome::Installed));
+    }
+
+    #[tokio::test]
+    async fn a_release_that_does_not_come_up_is_left_for_the_old_one_and_not_tried_again() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let bad = site.release("1.1.0", CRASHES);
+        let Ok(InstallOutcome::WentBack { why }) = site.install(&bad).await else {
+            panic!("it went on");
+        };
+        assert!(why.contains("exit code 3"), "{why}");
+        assert!(why.contains("no such database"), "{why}");
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+        assert_eq!(site.current().as_deref(), Some("1.0.0"));
+        let pid = site.pid();
+        assert_eq!(
+            site.install(&bad).await,
+            Ok(InstallOutcome::AlreadyFailedHere)
+        );
+        assert_eq!(site.pid(), pid);
+        let report = report(
+            "host-1",
+            &bad.1,
+            &site.state(),
+            &Ok(InstallOutcome::AlreadyFailedHere),
+            "now",
+        );
+        assert_eq!(report.version.as_deref(), Some("1.0.0"));
+        assert!(
+            report
+                .error
+                .is_some_and(|error| error.contains("exit code 3"))
+        );
+        site.installed("1.2.0", GOOD).await;
+    }
+
+    #[tokio::test]
+    async fn a_release_that_never_answers_well_is_left_for_the_old_one() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let bad = site.release("1.1.0", &format!("{STUBBORN}{UNWELL}"));
+        site.settings.probe.attempts = 150;
+        let Ok(InstallOutcome::WentBack { why }) = site.install(&bad).await else {
+            panic!("it went on");
+        };
+        assert!(why.contains("150 times"), "{why}");
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+    }
+
+    #[tokio::test]
+    async fn a_first_install_that_fails_leaves_nothing_current() {
+        let mut site = Site::new();
+        let bad = site.release("1.0.0", CRASHES);
+        let outcome = site.install(&bad).await;
+        assert!(
+            matches!(outcome, Ok(InstallOutcome::WentBack { .. })),
+            "{outcome:?}"
+        );
+        assert_eq!(site.current(), None);
+        assert_eq!(site.state().state, Phase::Idle);
+    }
+
+    #[tokio::test]
+    async fn without_a_health_address_the_process_must_live() {
+        let mut site = Site::new();
+        let mut release = site.release("1.0.0", GOOD);
+        release.0.scripts.health = None;
+        assert_eq!(site.install(&release).await, Ok(InstallOutcome::Installed));
+        let mut bad = site.release("1.1.0", CRASHES);
+        bad.0.scripts.health = None;
+        // It may live for a moment before it ends.
+        site.settings.probe.looks = 200;
+        let outcome = site.install(&bad).await;
+        assert!(
+            matches!(outcome, Ok(InstallOutcome::WentBack { .. })),
+            "{outcome:?}"
+        );
+        assert!(eventually(|| site.answer().as_deref() == Some("1.0.0 prod")));
+    }
+
+    #[tokio::test]
+    async fn wrong_bytes_touch_nothing() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let pid = site.pid();
+        let next = site.release("1.1.0", GOOD);
+        let key = layout::blob(&next.1.archive).to_string();
+        let good = site.shelf.0.remove(&key).expect("there");
+        let mut other = good.clone();
+        other[0] ^= 1;
+        for bytes in [None, Some(other)] {
+            if let Some(bytes) = bytes {
+                site.shelf.0.insert(key.clone(), bytes);
+            }
+            let failure = site.install(&next).await.expect_err("refused");
+            assert_eq!(
+                (failure.code(), failure.exit()),
+                ("install::archive", Exit::Integrity)
+            );
+            assert_eq!(site.state().state, Phase::Committed);
+            assert_eq!(site.pid(), pid);
+        }
+        site.shelf.0.insert(key, good);
+        assert_eq!(site.install(&next).await, Ok(InstallOutcome::Installed));
+    }
+
+    #[tokio::test]
+    async fn another_manifest_or_host_is_refused_before_anything_is_touched() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let pid = site.pid();
+        let next = site.release("1.1.0", GOOD);
+        let code = |outcome: Result<InstallOutcome, Failure>| outcome.expect_err("refused").code();
+        let mut other = next.clone();
+        other.0.variant = "sit".to_owned();
+        assert_eq!(code(site.install(&other).await), "install::manifest");
+        let mut other = next.clone();
+        other.0.scripts.health = Some("http://registry.example/health".to_owned());
+        assert_eq!(code(site.install(&other).await), "install::health_address");
+        let mut other = next.clone();
+        other.0.runtime.modules_abi = Some("1".to_owned());
+        assert_eq!(code(site.install(&other).await), "host::runtime");
+        let mut other = next;
+        if let Some(archive) = &mut other.0.archive {
+            archive.tar_size = 1 << 60;
+        }
+        assert_eq!(code(site.install(&other).await), "host::disk");
+        assert_eq!(site.pid(), pid);
+        assert_eq!(site.state().state, Phase::Committed);
+    }
+
+    #[tokio::test]
+    async fn a_stranger_on_the_port_is_named_and_left_alone() {
+        let mut site = Site::new();
+        // This process works in the repository, not in the app's directory.
+        let stranger = TcpListener::bind(("127.0.0.1", site.port)).expect("free");
+        let release = site.release("1.0.0", GOOD);
+        let failure = site.install(&release).await.expect_err("taken");
+        assert_eq!(
+            (failure.code(), failure.exit()),
+            ("host::port_taken", Exit::RemoteRefused)
+        );
+        let me = format!("process {} ", std::process::id());
+        assert!(failure.what().contains(&me), "{failure}");
+        assert_eq!(site.state().state, Phase::Idle);
+        drop(stranger);
+        // A child of another test may hold the socket until it executes.
+        assert!(eventually(
+            || who_listens(site.port).is_ok_and(|all| all.is_empty())
+        ));
+        assert_eq!(site.install(&release).await, Ok(InstallOutcome::Installed));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_ignores_term_is_stopped() {
+        let mut site = Site::new();
+        site.installed("1.0.0", &format!("{STUBBORN}{GOOD}")).await;
+        site.installed("1.1.0", GOOD).await;
+        assert_eq!(site.answer().as_deref(), Some("1.1.0 prod"));
+    }
+
+    #[tokio::test]
+    async fn a_daemon_outside_its_group_is_found_by_its_port() {
+        let mut site = Site::new();
+        site.installed("1.0.0", &format!("{DAEMON}{STUBBORN}{GOOD}"))
+            .await;
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+        site.installed("1.1.0", GOOD).await;
+        assert_eq!(site.answer().as_deref(), Some("1.1.0 prod"));
+    }
+
+    #[tokio::test]
+    async fn what_ran_before_is_stopped_by_its_own_script_and_kept() {
+        for (server, expected) in [(GOOD, "1.0.0 prod"), (CRASHES, "before prod")] {
+            let mut site = Site::new();
+            let directory = site.host.directory().to_owned();
+            let manifest = r#"{"scripts":{"start":"node server.js","stop":"echo stopped > stopped; kill $(cat pid)"}}"#;
+            std::fs::write(directory.join("package.json"), manifest).expect("written");
+            let legacy = format!("require('fs').writeFileSync('pid', '' + process.pid);{GOOD}");
+            std::fs::write(directory.join("server.js"), legacy).expect("written");
+            let mut old = Command::new("node")
+                .arg("server.js")
+                .current_dir(&directory)
+                .env("PORT", site.port.to_string())
+                .stdin(Stdio::null())
+                .process_group(0)
+                .spawn()
+                .expect("started");
+            assert!(eventually(|| site.answer().is_some()));
+            let release = site.release("1.0.0", server);
+            let outcome = site.install(&release).await;
+            let _ = old.kill();
+            let _ = old.wait();
+            assert!(outcome.is_ok(), "{outcome:?} {}", site.log());
+            assert!(
+                eventually(|| site.answer().as_deref() == Some(expected)),
+                "{:?} {}",
+                site.answer(),
+                site.log()
+            );
+            let before = site.host.release(BEFORE);
+            assert!(before.join("stopped").exists());
+            assert!(!directory.join("package.json").exists());
+            let current = if server == GOOD { "1.0.0" } else { BEFORE };
+            assert_eq!(site.current().as_deref(), Some(current));
+        }
+    }
+
+    #[tokio::test]
+    async fn interrupted_before_the_stop_nothing_is_touched() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let pid = site.pid();
+        for phase in [Phase::Fetching, Phase::Verified, Phase::Extracted] {
+            let next = site.release("1.1.0", GOOD);
+            site.crashed_in(phase, &next);
+            std::fs::write(site.host.temporary("archive"), "half").expect("written");
+            assert_eq!(recover(&site.host, &site.settings).await, Ok(None));
+            assert_eq!(site.state().state, Phase::Committed, "{phase:?}");
+            assert_eq!(site.state().coming, None);
+            assert_eq!(site.pid(), pid, "{phase:?}");
+            assert!(!site.host.temporary("archive").exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn interrupted_while_stopping_the_old_one_runs_again_and_the_entry_has_not_failed() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let next = site.release("1.1.0", GOOD);
+        site.lay_out(&next, GOOD);
+        site.crashed_in(Phase::Stopping, &next);
+        kill_process(site.pid().expect("it runs"));
+        assert!(eventually(|| site.pid().is_none()));
+        assert_eq!(recover(&site.host, &site.settings).await, Ok(None));
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+        assert_eq!(site.install(&next).await, Ok(InstallOutcome::Installed));
+    }
+
+    #[tokio::test]
+    async fn interrupted_later_it_is_asked_once_and_kept_when_it_answers() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let next = site.release("1.1.0", GOOD);
+        site.lay_out(&next, GOOD);
+        site.stop_everything();
+        assert!(eventually(|| site.pid().is_none()));
+        site.host.switch_current("1.1.0").expect("switched");
+        drop(site.host.start(&site.service(&next)).expect("started"));
+        assert!(eventually(|| site.pid().is_some()));
+        let pid = site.pid();
+        site.crashed_in(Phase::Starting, &next);
+        assert_eq!(site.install(&next).await, Ok(InstallOutcome::UpToDate));
+        assert_eq!(site.pid(), pid);
+        assert_eq!(
+            site.state().installed.map(|installed| installed.version),
+            Some("1.1.0".to_owned())
+        );
+    }
+
+    #[tokio::test]
+    async fn interrupted_later_it_goes_back_when_it_does_not_answer() {
+        for phase in [Phase::Switched, Phase::Starting, Phase::Probing] {
+            let mut site = Site::new();
+            site.installed("1.0.0", GOOD).await;
+            let next = site.release("1.1.0", GOOD);
+            site.lay_out(&next, UNWELL);
+            site.stop_everything();
+            assert!(eventually(|| site.pid().is_none()));
+            if phase > Phase::Switched {
+                site.host.switch_current("1.1.0").expect("switched");
+                // A crash came before its process group was remembered.
+                drop(site.host.start(&site.service(&next)).expect("started"));
+            }
+            site.crashed_in(phase, &next);
+            let outcome = site.install(&next).await;
+            assert!(
+                matches!(outcome, Ok(InstallOutcome::WentBack { .. })),
+                "{phase:?} {outcome:?}"
+            );
+            assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"), "{phase:?}");
+            assert_eq!(site.current().as_deref(), Some("1.0.0"));
+        }
+    }
+
+    #[tokio::test]
+    async fn interrupted_on_the_way_back_it_goes_back_again() {
+        let mut site = Site::new();
+        let first = site.installed("1.0.0", GOOD).await;
+        let next = site.release("1.1.0", GOOD);
+        site.lay_out(&next, CRASHES);
+        site.stop_everything();
+        assert!(eventually(|| site.pid().is_none()));
+        // The old one was started again already, and nobody remembers.
+        drop(site.host.start(&site.service(&first)).expect("started"));
+        assert!(eventually(|| site.pid().is_some()));
+        site.crashed_in(Phase::GoingBack, &next);
+        let went = recover(&site.host, &site.settings).await;
+        assert!(matches!(went, Ok(Some(_))), "{went:?}");
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+        assert_eq!(site.state().state, Phase::Committed);
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_another_release_is_no_answer() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let check = Check {
+            health: Url::parse(&format!("http://127.0.0.1:{}/", site.port)).ok(),
+            app_directory: site.host.directory().to_owned(),
+            release_directory: site.host.release("1.1.0"),
+            version: "1.1.0".to_owned(),
+        };
+        let why = probe(&check, || Life::Running, site.settings.probe.once())
+            .await
+            .expect_err("it is the old one");
+        assert!(why.contains("releases/1.0.0"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn old_releases_go_but_never_the_current_and_the_previous_one() {
+        let mut site = Site::new();
+        site.settings.keep = 1;
+        for version in ["1.0.0", "1.1.0", "1.2.0"] {
+            site.installed(version, GOOD).await;
+        }
+        assert!(!site.host.release("1.0.0").exists());
+        assert!(site.host.release("1.1.0").exists());
+        assert!(site.host.release("1.2.0").exists());
+    }
+
+    #[tokio::test]
+    async fn another_build_of_the_same_version_lies_beside_it() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let other = site.installed("1.0.0", &format!("{GOOD}//")).await;
+        let name = format!("1.0.0+{}", &other.1.archive.hex()[..12]);
+        assert_eq!(site.current(), Some(name));
+        assert!(site.host.release("1.0.0").exists());
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
     }
 }

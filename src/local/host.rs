@@ -407,9 +407,9 @@ impl Host {
         self.directory.join(".pkgs/group")
     }
 
-    /// The process group that was started last, when a crash came before it could be remembered.
+    /// The process group that was started last, also when a crash came before it could be remembered.
     #[must_use]
-    pub fn unremembered_group(&self) -> Option<Group> {
+    pub fn last_group(&self) -> Option<Group> {
         let text = fs::read_to_string(self.group_file()).ok()?;
         Some(Group {
             id: text.trim().parse().ok()?,
