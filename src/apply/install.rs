@@ -307,7 +307,11 @@ impl Work<'_> {
     ) -> Result<InstallOutcome, Failure> {
         self.preflight(manifest, archive).await?;
         self.state.environment = Some(tip.environment.to_string());
-        if let Err(failure) = self.prepare(store, manifest, archive, tip).await {
+        let mut ready = self.prepare(store, manifest, archive, tip).await;
+        if ready.is_ok() {
+            ready = self.announce_stop(manifest).await;
+        }
+        if let Err(failure) = ready {
             return Err(match self.discard().await {
                 Ok(()) => failure,
                 Err(trouble) => failure.because(format!("and then {}", in_one_line(&trouble))),
@@ -432,8 +436,8 @@ impl Work<'_> {
         .await
     }
 
-    /// Stops the old service, switches, starts the new one and waits until it is healthy. From here on a failure means the way back.
-    async fn replace(&mut self, manifest: &AppManifest) -> Result<(), Failure> {
+    /// The last step that touches nothing: it is written down that the old service, or what ran here before us, is to stop.
+    async fn announce_stop(&mut self, manifest: &AppManifest) -> Result<(), Failure> {
         if self.state.installed.is_none() && self.host.has_something_before()? {
             self.state.installed = Some(Installed {
                 version: BEFORE.to_owned(),
@@ -457,13 +461,17 @@ impl Work<'_> {
             };
             self.host.write_mark(BEFORE, &mark)?;
         }
-        self.enter(Phase::Stopping).await?;
+        self.enter(Phase::Stopping).await
+    }
+
+    /// Stops the old service, switches, starts the new one and waits until it is healthy. From here on a failure means the way back.
+    async fn replace(&mut self, manifest: &AppManifest) -> Result<(), Failure> {
         let new_port = port(&manifest.scripts);
         if let Some(old) = self.state.installed.clone() {
             self.stop(&old, new_port).await?;
         }
         let host = self.host.clone();
-        let adopts = self.installed_is_before();
+        let adopts = self.adopts()?;
         blocking(move || {
             if let Some(port) = new_port {
                 host.refuse_strangers(port)?;
@@ -484,11 +492,10 @@ impl Work<'_> {
             .await
     }
 
-    fn installed_is_before(&self) -> bool {
-        self.state
-            .installed
-            .as_ref()
-            .is_some_and(|installed| installed.directory == BEFORE)
+    /// Whether what was here before us has yet to become a release: `current` names something only afterwards.
+    fn adopts(&self) -> Result<bool, Failure> {
+        let is_before = |installed: &Installed| installed.directory == BEFORE;
+        Ok(self.state.installed.as_ref().is_some_and(is_before) && self.host.current()?.is_none())
     }
 
     async fn commit(&mut self, seq: u64) -> Result<(), Failure> {
@@ -662,7 +669,7 @@ impl Work<'_> {
     }
 
     async fn bring_back(&mut self, old: &Installed) -> Result<(), Failure> {
-        if old.directory == BEFORE {
+        if self.adopts()? {
             let host = self.host.clone();
             blocking(move || host.adopt()).await?;
         }
@@ -1096,7 +1103,7 @@ mod tests {
             let short = Duration::from_millis(20);
             let settings = InstallSettings {
                 variables: [
-                    ("PATH", std::env::var("PATH").expect("a PATH")),
+                    ("PATH", env!("PATH").to_owned()),
                     ("HOME", root.path().to_string_lossy().into_owned()),
                     ("PORT", port.to_string()),
                     ("npm_config_update_notifier", "false".to_owned()),
@@ -1107,7 +1114,7 @@ mod tests {
                 at: "2026-01-31T00:00:00Z".to_owned(),
                 children: Children::default(),
                 stop: Patience {
-                    stop_script: Duration::from_secs(60),
+                    stop_script: Duration::from_mins(1),
                     settle: Duration::from_millis(200),
                     terminate: Duration::from_millis(200),
                     kill: Duration::from_secs(20),
@@ -1202,7 +1209,18 @@ mod tests {
         }
 
         async fn install(&self, of: &(AppManifest, Tip)) -> Result<InstallOutcome, Failure> {
-            install(&self.shelf, &self.host, &of.0, &of.1, &self.settings).await
+            // A caller may run it on any thread.
+            fn movable<T: Send>(work: T) -> T {
+                work
+            }
+            movable(install(
+                &self.shelf,
+                &self.host,
+                &of.0,
+                &of.1,
+                &self.settings,
+            ))
+            .await
         }
 
         async fn installed(&mut self, version: &str, server: &str) -> (AppManifest, Tip) {
@@ -1580,6 +1598,38 @@ mod tests {
             let current = if server == GOOD { "1.0.0" } else { BEFORE };
             assert_eq!(site.current().as_deref(), Some(current));
         }
+    }
+
+    #[tokio::test]
+    async fn an_adoption_that_was_interrupted_is_finished_and_what_ran_before_runs_again() {
+        let mut site = Site::new();
+        let directory = site.host.directory().to_owned();
+        let next = site.release("1.0.0", GOOD);
+        site.lay_out(&next, GOOD);
+        let before = site.host.release(BEFORE);
+        std::fs::create_dir_all(&before).expect("made");
+        std::fs::write(
+            before.join("package.json"),
+            r#"{"scripts":{"start":"node server.js"}}"#,
+        )
+        .expect("written");
+        std::fs::write(directory.join("server.js"), GOOD).expect("written");
+        let mut work = Work {
+            host: &site.host,
+            settings: &site.settings,
+            state: site.state(),
+        };
+        work.state.environment = Some("prod".to_owned());
+        work.announce_stop(&next.0).await.expect("announced");
+        site.crashed_in(Phase::Stopping, &next);
+        assert_eq!(recover(&site.host, &site.settings).await, Ok(None));
+        assert_eq!(site.current().as_deref(), Some(BEFORE));
+        assert!(!directory.join("server.js").exists());
+        assert!(eventually(
+            || site.answer().as_deref() == Some("before prod")
+        ));
+        assert_eq!(site.install(&next).await, Ok(InstallOutcome::Installed));
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
     }
 
     #[tokio::test]

@@ -945,3 +945,201 @@ fn sync_file_system(_path: &Path) -> Result<(), Failure> {
     rustix::fs::sync();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::host::Phase;
+
+    fn host() -> (tempfile::TempDir, Host) {
+        let root = tempfile::tempdir().expect("a directory");
+        let app = PackageName::parse("@org/web").expect("a name");
+        let host =
+            Host::open(&root.path().join("app"), &root.path().join("logs"), &app).expect("opened");
+        (root, host)
+    }
+
+    fn mark(version: &str, seq: u64) -> Mark {
+        Mark {
+            schema: MARK_SCHEMA.to_owned(),
+            app: "@org/web".to_owned(),
+            version: version.to_owned(),
+            digest: None,
+            seq,
+            scripts: Scripts {
+                start: String::new(),
+                stop: String::new(),
+                environment_variable: "SERVER_ENV".to_owned(),
+                health: None,
+            },
+        }
+    }
+
+    #[test]
+    fn the_directory_carries_the_whole_name() {
+        let (root, host) = host();
+        assert!(host.directory().ends_with("app/@org/web"));
+        assert_eq!(
+            host.log_file(),
+            root.path().join("logs/@org/web/service.log")
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_is_read_again_and_a_broken_file_is_refused() {
+        let (_root, host) = host();
+        let mut state = host.state().expect("the default");
+        assert_eq!(state.state, Phase::Idle);
+        state.state = Phase::Probing;
+        state.seen = 7;
+        host.remember(&state).expect("written");
+        assert_eq!(host.state(), Ok(state));
+        fs::write(host.state_file(), "{\"schema\":\"pkgs.host-state/2\"}").expect("written");
+        let failure = host.state().expect_err("another schema");
+        assert_eq!(failure.exit(), Exit::Integrity);
+    }
+
+    #[test]
+    fn current_moves_in_one_step_and_only_ours_is_moved() {
+        let (_root, host) = host();
+        assert_eq!(host.current(), Ok(None));
+        for version in ["1.0.0", "1.1.0"] {
+            host.switch_current(version).expect("switched");
+            assert_eq!(host.current(), Ok(Some(version.to_owned())));
+        }
+        let link = fs::read_link(host.directory().join("current")).expect("a link");
+        assert_eq!(link, Path::new("releases/1.1.0"));
+        host.clear_current().expect("cleared");
+        assert_eq!(host.current(), Ok(None));
+        let strange: [fn(&Path) -> std::io::Result<()>; 2] = [
+            |path| fs::create_dir(path),
+            |path| std::os::unix::fs::symlink("/srv/app", path),
+        ];
+        for make in strange {
+            let path = host.directory().join("current");
+            make(&path).expect("made");
+            let failure = host.switch_current("1.2.0").expect_err("not ours");
+            assert_eq!(failure.code(), "host::layout");
+            remove(&path).expect("removed");
+        }
+    }
+
+    #[test]
+    fn an_interrupted_adoption_is_finished() {
+        let (_root, host) = host();
+        assert_eq!(host.has_something_before(), Ok(false));
+        fs::write(host.directory().join("package.json"), "{}").expect("written");
+        fs::create_dir(host.directory().join("service")).expect("made");
+        fs::create_dir(host.directory().join("shared")).expect("made");
+        assert_eq!(host.has_something_before(), Ok(true));
+        assert_eq!(host.works_in(BEFORE), host.directory());
+        // A crash came after the first entry had moved.
+        let before = host.release(BEFORE);
+        fs::create_dir_all(&before).expect("made");
+        fs::rename(
+            host.directory().join("package.json"),
+            before.join("package.json"),
+        )
+        .expect("moved");
+        for _ in 0..2 {
+            host.adopt().expect("adopted");
+            assert!(before.join("package.json").is_file());
+            assert!(before.join("service").is_dir());
+            assert!(host.directory().join("shared").is_dir());
+            assert_eq!(host.has_something_before(), Ok(false));
+        }
+        assert_eq!(host.works_in(BEFORE), before);
+    }
+
+    #[test]
+    fn pruning_keeps_the_newest_the_protected_and_the_current_and_removes_leftovers() {
+        let (_root, host) = host();
+        for (version, seq) in [("1.0.0", 1), ("1.1.0", 9), ("1.2.0", 3), ("1.3.0", 4)] {
+            fs::create_dir_all(host.release(version)).expect("made");
+            host.write_mark(version, &mark(version, seq))
+                .expect("marked");
+        }
+        fs::create_dir(host.release("9.9.9")).expect("made");
+        host.switch_current("1.2.0").expect("switched");
+        assert_eq!(
+            host.prune(1, &["1.0.0"]),
+            Ok(vec!["1.3.0".to_owned(), "9.9.9".to_owned()])
+        );
+        assert_eq!(host.mark("1.3.0"), Ok(None));
+        assert_eq!(host.prune(1, &["1.0.0"]), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_release_is_placed_whole_and_replaces_a_leftover() {
+        let (_root, host) = host();
+        let tree = host.temporary("tree");
+        fs::create_dir_all(host.release("1.0.0").join("half")).expect("made");
+        fs::create_dir(&tree).expect("made");
+        fs::write(tree.join("whole"), "").expect("written");
+        host.place_release(&tree, "1.0.0").expect("placed");
+        assert!(host.release("1.0.0").join("whole").is_file());
+        assert!(!host.release("1.0.0").join("half").exists());
+    }
+
+    #[test]
+    fn an_impossible_amount_does_not_fit_the_disk() {
+        let (_root, host) = host();
+        assert_eq!(host.check_disk(1, 1), Ok(()));
+        for (bytes, files) in [(u64::MAX, 1), (1, u64::MAX)] {
+            let failure = host.check_disk(bytes, files).expect_err("too much");
+            assert_eq!(
+                (failure.code(), failure.exit()),
+                ("host::disk", Exit::Temporary)
+            );
+        }
+    }
+
+    #[test]
+    fn a_runtime_is_compared_only_where_it_asks() {
+        let here = NodeFacts {
+            abi: "115".to_owned(),
+            os: "linux".to_owned(),
+            arch: "x64".to_owned(),
+            glibc: "2.36".to_owned(),
+        };
+        let check = |change: fn(&mut Runtime), expected: usize| {
+            let mut runtime = Runtime::default();
+            change(&mut runtime);
+            let found = here.differences(&runtime);
+            assert_eq!(found.len(), expected, "{runtime:?} {found:?}");
+        };
+        check(|_| {}, 0);
+        check(|runtime| runtime.modules_abi = Some("115".to_owned()), 0);
+        check(|runtime| runtime.modules_abi = Some("127".to_owned()), 1);
+        check(|runtime| runtime.arch = Some("arm64".to_owned()), 1);
+        check(|runtime| runtime.libc = Some("musl".to_owned()), 1);
+        check(|runtime| runtime.min_glibc = Some("2.9".to_owned()), 0);
+        check(|runtime| runtime.min_glibc = Some("2.38".to_owned()), 1);
+    }
+
+    #[test]
+    fn the_node_here_is_asked() {
+        let (_root, host) = host();
+        let variables: Variables = [("PATH".to_owned(), env!("PATH").to_owned())].into();
+        let check = |runtime: &Runtime, variables: &Variables| {
+            check_runtime(runtime, host.directory(), variables, &Children::default())
+        };
+        let mut runtime = Runtime {
+            os: Some("linux".to_owned()),
+            min_glibc: Some("2.1".to_owned()),
+            ..Runtime::default()
+        };
+        assert_eq!(check(&runtime, &variables), Ok(()));
+        runtime.modules_abi = Some("1".to_owned());
+        assert_eq!(
+            check(&runtime, &variables).expect_err("another ABI").code(),
+            "host::runtime"
+        );
+        let nowhere = [("PATH".to_owned(), "/no/such".to_owned())].into();
+        assert_eq!(
+            check(&runtime, &nowhere).expect_err("no node").code(),
+            "host::runtime"
+        );
+        assert_eq!(check(&Runtime::default(), &nowhere), Ok(()));
+    }
+}

@@ -687,9 +687,8 @@ mod tests {
     use super::*;
 
     fn base() -> Variables {
-        let path = std::env::var("PATH").expect("a PATH");
         [
-            ("PATH", path.as_str()),
+            ("PATH", env!("PATH")),
             ("HOME", "/nowhere"),
             ("NPM_TOKEN", "hunter2"),
             ("GITHUB_TOKEN", "hunter2"),

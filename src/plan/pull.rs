@@ -127,14 +127,14 @@ mod tests {
         }
     }
 
-    fn installed(version: &str, since: u64) -> Option<Installed> {
-        Some(Installed {
+    fn installed(version: &str, since: u64) -> Installed {
+        Installed {
             version: version.to_owned(),
             directory: version.to_owned(),
             digest: Some(Digest::of(version.as_bytes()).as_str().to_owned()),
             seq: since,
             since,
-        })
+        }
     }
 
     fn failed(since: u64) -> FailedEntry {
@@ -151,7 +151,7 @@ mod tests {
             state: Phase::Committed,
             environment: Some("prod".to_owned()),
             seen: 5,
-            installed: installed("1.0.0", 5),
+            installed: Some(installed("1.0.0", 5)),
             ..HostState::default()
         }
     }
