@@ -1,5 +1,6 @@
 //! Doing it.
 
+pub mod builds;
 pub mod decide;
 pub mod install;
 pub mod outcome;
@@ -7,3 +8,7 @@ pub mod point;
 pub mod publish;
 pub mod record;
 pub mod seal;
+pub mod static_files;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+pub(crate) mod trial;

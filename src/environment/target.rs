@@ -239,7 +239,10 @@ mod tests {
             Walk::Ask(_) => unreachable!(),
         };
         let past: Vec<String> = past.iter().map(Skipped::to_string).collect();
-        assert_eq!((found.as_str(), past), (to, skipped.iter().map(|text| (*text).to_owned()).collect()));
+        assert_eq!(
+            (found.as_str(), past),
+            (to, skipped.iter().map(|text| (*text).to_owned()).collect())
+        );
     }
 
     #[test]
@@ -250,7 +253,10 @@ mod tests {
             &three,
             &[("1.1.0", Standing::Incomplete)],
             "1.0.0",
-            &["1.2.0: it is live now", "1.1.0: its release is not complete"],
+            &[
+                "1.2.0: it is live now",
+                "1.1.0: its release is not complete",
+            ],
         );
         check(
             &three,
@@ -268,7 +274,12 @@ mod tests {
 
     #[test]
     fn rolling_back_twice_goes_further_back_and_never_to_the_bad_one() {
-        let mut events = vec![promote("1.0.0"), promote("1.1.0"), promote("1.2.0"), rollback("1.1.0")];
+        let mut events = vec![
+            promote("1.0.0"),
+            promote("1.1.0"),
+            promote("1.2.0"),
+            rollback("1.1.0"),
+        ];
         check(
             &events,
             &[],
@@ -319,7 +330,8 @@ mod tests {
     fn nowhere_says_why_of_every_version() {
         let app = PackageName::parse("web").unwrap();
         let prod = EnvironmentName::parse("prod").unwrap();
-        let (Walk::Nowhere(skipped), _) = walked(&[promote("1.0.0"), rollback("0.9.0")], &[]) else {
+        let (Walk::Nowhere(skipped), _) = walked(&[promote("1.0.0"), rollback("0.9.0")], &[])
+        else {
             panic!("it went somewhere");
         };
         let failure = nothing_to_roll_back_to(&app, &prod, &skipped);
@@ -334,7 +346,12 @@ mod tests {
     #[test]
     fn a_number_names_what_was_live_then() {
         let state = log(&[promote("1.0.0"), Event::Hold, promote("1.1.0")]).state;
-        for (seq, expected) in [(0, None), (1, Some("1.0.0")), (2, Some("1.0.0")), (3, Some("1.1.0"))] {
+        for (seq, expected) in [
+            (0, None),
+            (1, Some("1.0.0")),
+            (2, Some("1.0.0")),
+            (3, Some("1.1.0")),
+        ] {
             assert_eq!(live_at(&state, seq), expected.map(version), "{seq}");
         }
     }

@@ -1,6 +1,7 @@
 //! What we shall do.
 
 pub mod edits;
+pub mod marks;
 pub mod next;
 pub mod promote;
 pub mod pull;
@@ -9,3 +10,4 @@ pub mod render;
 pub mod rollback;
 pub mod stages;
 pub mod static_files;
+pub mod static_root;

@@ -1,1 +1,487 @@
-//! To be filled.
+//! Judges a `promote` on the newest entry of the log.
+
+use crate::environment::entry::{Event, Hold, Live, Source, State};
+use crate::explain::{Exit, Failure};
+use crate::name::{EnvironmentName, PackageName};
+use crate::version::Version;
+
+/// What a request comes to on the newest entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// Write this into the log.
+    Append {
+        /// The deed.
+        event: Event,
+        /// Why it may be done, and what it overrides.
+        reasons: Vec<String>,
+    },
+    /// The wish is true already; nothing is written.
+    AlreadyThere {
+        /// What is true.
+        reasons: Vec<String>,
+    },
+    /// Automation is stopped here; nothing changes (exit 0).
+    Held {
+        /// Who stopped it, and why.
+        hold: Hold,
+        /// The version that waits.
+        version: String,
+    },
+    /// Automation met a version that was judged bad; nothing changes (exit 0).
+    Bad {
+        /// The version.
+        version: String,
+    },
+    /// Automation only goes forward, and this is not forward; nothing changes (exit 0).
+    NotDescendant {
+        /// The version that stays live.
+        live: String,
+        /// The version that was asked for.
+        version: String,
+        /// How that is known.
+        why: String,
+    },
+    /// It may not be done; nothing changes.
+    Refused(Failure),
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A person: asked to insist where a person said stop.
+    Person,
+    /// A release or a schedule: never overrides a person.
+    Automation,
+}
+
+/// A request about one app in one environment.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// The app.
+    pub app: &'a PackageName,
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// Who asks.
+    pub by: By,
+    /// Whether held, bad and "not a descendant" are overridden.
+    pub force: bool,
+}
+
+/// What the store holds of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A build that may run in this environment, of a complete release.
+    Ready(Box<Live>),
+    /// A build whose release (its id) is not recorded as complete.
+    Incomplete(String),
+    /// A build whose release (its id) was given up.
+    Abandoned(String),
+    /// No build for this environment; these variants there are.
+    NoBuild(Vec<String>),
+}
+
+/// Judges pointing the environment at `version` while `state` is true there.
+///
+/// `live_source` is where the live version comes from. `is_descendant` says whether the commit of `found` descends from it;
+/// where nobody knows (`None`), the later commit date counts as a descendant, because a history that is not at hand cannot be asked.
+#[must_use]
+pub fn judge(
+    state: &State,
+    live_source: Option<&Source>,
+    wish: &Wish<'_>,
+    version: &Version,
+    found: &Found,
+    is_descendant: Option<bool>,
+) -> Judgement {
+    let live = match runnable(state, wish, version, found) {
+        Ok(live) => live,
+        Err(failure) => return Judgement::Refused(failure),
+    };
+    let text = version.to_string();
+    let stopped = state.hold.is_some() || state.is_bad(&text);
+    if state.current.as_ref() == Some(&live.build) && !(wish.force && stopped) {
+        return Judgement::AlreadyThere {
+            reasons: already_live(state, wish, &text),
+        };
+    }
+    if !wish.force {
+        if let Some(stop) = person_said_stop(state, wish, &text) {
+            return stop;
+        }
+        if wish.by == By::Automation
+            && let Some(stop) = not_forward(state, live_source, &text, live, is_descendant)
+        {
+            return stop;
+        }
+    }
+    Judgement::Append {
+        event: Event::Promote {
+            live: live.clone(),
+            forced: wish.force,
+        },
+        reasons: reasons(state, wish, &text, live),
+    }
+}
+
+/// The build of `version` that this environment may run; force never helps here.
+pub(super) fn runnable<'a>(
+    state: &State,
+    wish: &Wish<'_>,
+    version: &Version,
+    found: &'a Found,
+) -> Result<&'a Live, Failure> {
+    let Wish {
+        app, environment, ..
+    } = wish;
+    let refuse = |code, why: String| {
+        Failure::new(
+            Exit::Refused,
+            code,
+            format!("{environment} cannot run {app} {version}"),
+        )
+        .because(why)
+    };
+    if state.is_retired(&version.to_string()) {
+        return Err(refuse(
+            "environment::retired",
+            "it is retired: its files are, or will be, deleted".to_owned(),
+        )
+        .hint("release its commit again under a new version"));
+    }
+    match found {
+        Found::Ready(live) => Ok(live),
+        Found::Incomplete(release) => Err(refuse(
+            "environment::incomplete",
+            format!("its release {release} is not recorded as complete"),
+        )
+        .hint("run 'release' again on its branch: it finishes what was begun")),
+        Found::Abandoned(release) => Err(refuse(
+            "environment::abandoned",
+            format!("its release {release} was abandoned"),
+        )
+        .hint("promote a version of a later release")),
+        Found::NoBuild(variants) if variants.is_empty() => Err(refuse(
+            "environment::no_build",
+            "the store holds no build of it".to_owned(),
+        )
+        .hint("'status' lists the versions there are; 'release' at the released commit adds a missing build")),
+        Found::NoBuild(variants) => Err(refuse(
+            "environment::no_build",
+            format!("it was built for {} only", variants.join(", ")),
+        )
+        .hint(format!(
+            "check out the tag of {version} and run 'pkgs-action release' with {environment} in build-for: it adds the build without a new version"
+        ))),
+    }
+}
+
+/// A hold or a mark stops automation silently and a person loudly.
+fn person_said_stop(state: &State, wish: &Wish<'_>, version: &str) -> Option<Judgement> {
+    if wish.by == By::Automation {
+        if let Some(hold) = &state.hold {
+            return Some(Judgement::Held {
+                hold: hold.clone(),
+                version: version.to_owned(),
+            });
+        }
+        return state.is_bad(version).then(|| Judgement::Bad {
+            version: version.to_owned(),
+        });
+    }
+    let mut stops = Vec::new();
+    if let Some(hold) = &state.hold {
+        stops.push(("environment::held", describe(hold)));
+    }
+    if state.is_bad(version) {
+        stops.push(("environment::bad", format!("{version} is marked bad")));
+    }
+    let (code, _) = *stops.first()?;
+    let failure = Failure::new(
+        Exit::Refused,
+        code,
+        format!(
+            "{} of {} was not pointed at {version}",
+            wish.environment, wish.app
+        ),
+    )
+    .hint("if you mean it, repeat it with --force: that lifts the hold and clears the mark of this version");
+    Some(Judgement::Refused(
+        stops
+            .into_iter()
+            .fold(failure, |failure, (_, why)| failure.because(why)),
+    ))
+}
+
+fn not_forward(
+    state: &State,
+    live_source: Option<&Source>,
+    version: &str,
+    wanted: &Live,
+    is_descendant: Option<bool>,
+) -> Option<Judgement> {
+    let live = state.version()?;
+    let source = live_source?;
+    if source.commit == wanted.source.commit {
+        return None;
+    }
+    let (forward, why) = match is_descendant {
+        Some(forward) => (
+            forward,
+            format!(
+                "commit {} does not descend from {}",
+                short(&wanted.source.commit),
+                short(&source.commit)
+            ),
+        ),
+        None => (
+            is_later(&wanted.source.committed_at, &source.committed_at),
+            format!(
+                "the history is not at hand, and its commit of {} is not later than the live one of {}",
+                wanted.source.committed_at, source.committed_at
+            ),
+        ),
+    };
+    (!forward).then(|| Judgement::NotDescendant {
+        live: live.to_owned(),
+        version: version.to_owned(),
+        why,
+    })
+}
+
+/// Whether one RFC 3339 moment is after another; what cannot be read is not after anything.
+fn is_later(moment: &str, than: &str) -> bool {
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc3339;
+    match (
+        OffsetDateTime::parse(moment, &Rfc3339),
+        OffsetDateTime::parse(than, &Rfc3339),
+    ) {
+        (Ok(moment), Ok(than)) => moment > than,
+        _ => false,
+    }
+}
+
+fn already_live(state: &State, wish: &Wish<'_>, version: &str) -> Vec<String> {
+    let mut reasons = vec![format!("{version} is live in {} already", wish.environment)];
+    if let Some(hold) = &state.hold {
+        reasons.push(describe(hold));
+    }
+    reasons
+}
+
+fn reasons(state: &State, wish: &Wish<'_>, version: &str, live: &Live) -> Vec<String> {
+    let mut reasons = vec![match live.build.variant.as_str() {
+        "any" => "its build runs in any environment".to_owned(),
+        variant => format!("its build was made for {variant}"),
+    }];
+    match (wish.by, state.version()) {
+        (_, None) => reasons.push("nothing was live before".to_owned()),
+        (By::Automation, Some(before)) if !wish.force => {
+            reasons.push(format!("it comes after {before}"));
+        }
+        _ => {}
+    }
+    if wish.force {
+        if let Some(hold) = &state.hold {
+            reasons.push(format!("forced: lifts the hold ({})", describe(hold)));
+        }
+        if state.is_bad(version) {
+            reasons.push(format!("forced: {version} is no longer marked bad"));
+        }
+    }
+    reasons
+}
+
+/// A hold in words.
+pub(super) fn describe(hold: &Hold) -> String {
+    use crate::explain::quoted;
+    let reason = hold
+        .reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(": {}", quoted(reason)));
+    format!(
+        "held by {} since entry {}{reason}",
+        quoted(&hold.by),
+        hold.seq
+    )
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+pub(super) mod tests {
+    use super::*;
+    use crate::environment::entry::tests::{live, log, promote, rollback};
+
+    pub(crate) const FORCE: bool = true;
+
+    pub(crate) fn outcome(judgement: &Judgement) -> String {
+        match judgement {
+            Judgement::Append { event, .. } => format!("append {}", event.op().as_str()),
+            Judgement::AlreadyThere { .. } => "already there".to_owned(),
+            Judgement::Held { .. } => "held".to_owned(),
+            Judgement::Bad { .. } => "bad".to_owned(),
+            Judgement::NotDescendant { .. } => "not a descendant".to_owned(),
+            Judgement::Refused(failure) => format!("{} {}", failure.exit().code(), failure.code()),
+        }
+    }
+
+    pub(crate) fn ready(version: &str, commit: char, day: u8) -> Found {
+        let mut live = live(version);
+        live.source.commit = commit.to_string().repeat(40);
+        live.source.committed_at = format!("2026-01-{day:02}T00:00:00Z");
+        Found::Ready(Box::new(live))
+    }
+
+    struct Case<'a> {
+        events: &'a [Event],
+        by: By,
+        force: bool,
+        version: &'a str,
+        found: Found,
+        is_descendant: Option<bool>,
+    }
+
+    #[track_caller]
+    fn check(case: &Case<'_>, expected: &str) {
+        let app = PackageName::parse("web").unwrap();
+        let environment = EnvironmentName::parse("prod").unwrap();
+        let wish = Wish {
+            app: &app,
+            environment: &environment,
+            by: case.by,
+            force: case.force,
+        };
+        let tip = (!case.events.is_empty()).then(|| log(case.events));
+        let judgement = judge(
+            &tip.as_ref()
+                .map_or_else(|| State::new(&[]), |tip| tip.state.clone()),
+            tip.as_ref().and_then(|tip| tip.source.as_ref()),
+            &wish,
+            &Version::parse(case.version).unwrap(),
+            &case.found,
+            case.is_descendant,
+        );
+        assert_eq!(outcome(&judgement), expected, "{judgement:?}");
+    }
+
+    fn both(events: &[Event], force: bool, version: &str, person: &str, automation: &str) {
+        for (by, expected) in [(By::Person, person), (By::Automation, automation)] {
+            check(
+                &Case {
+                    events,
+                    by,
+                    force,
+                    version,
+                    found: ready(version, 'b', 2),
+                    is_descendant: Some(true),
+                },
+                expected,
+            );
+        }
+    }
+
+    #[test]
+    fn an_open_environment_takes_what_it_is_given() {
+        both(&[], !FORCE, "1.0.0", "append promote", "append promote");
+        both(
+            &[promote("1.0.0")],
+            !FORCE,
+            "1.1.0",
+            "append promote",
+            "append promote",
+        );
+        both(
+            &[promote("1.0.0")],
+            !FORCE,
+            "1.0.0",
+            "already there",
+            "already there",
+        );
+    }
+
+    #[test]
+    fn a_hold_stops_automation_silently_and_people_loudly() {
+        let held = [promote("1.0.0"), promote("1.1.0"), rollback("1.0.0")];
+        both(&held, !FORCE, "1.2.0", "3 environment::held", "held");
+        both(&held, !FORCE, "1.1.0", "3 environment::held", "held");
+        both(&held, !FORCE, "1.0.0", "already there", "already there");
+        both(&held, FORCE, "1.2.0", "append promote", "append promote");
+        both(&held, FORCE, "1.0.0", "append promote", "append promote");
+    }
+
+    #[test]
+    fn a_bad_version_needs_a_persons_word() {
+        let bad = [
+            promote("1.0.0"),
+            Event::MarkBad(Version::parse("1.1.0").unwrap()),
+        ];
+        both(&bad, !FORCE, "1.1.0", "3 environment::bad", "bad");
+        both(&bad, FORCE, "1.1.0", "append promote", "append promote");
+    }
+
+    #[test]
+    fn automation_only_goes_forward() {
+        let live = [promote("1.0.0")];
+        for (commit, day, is_descendant, person, automation) in [
+            ('b', 2, Some(true), "append promote", "append promote"),
+            ('b', 2, Some(false), "append promote", "not a descendant"),
+            ('b', 2, None, "append promote", "append promote"),
+            ('b', 1, None, "append promote", "not a descendant"),
+            ('a', 1, None, "append promote", "append promote"),
+        ] {
+            for (by, expected) in [(By::Person, person), (By::Automation, automation)] {
+                check(
+                    &Case {
+                        events: &live,
+                        by,
+                        force: false,
+                        version: "1.1.0",
+                        found: ready("1.1.0", commit, day),
+                        is_descendant,
+                    },
+                    expected,
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn force_never_makes_a_build() {
+        for (found, expected) in [
+            (Found::NoBuild(vec![]), "3 environment::no_build"),
+            (
+                Found::NoBuild(vec!["sit".into()]),
+                "3 environment::no_build",
+            ),
+            (Found::Incomplete("x".into()), "3 environment::incomplete"),
+            (Found::Abandoned("x".into()), "3 environment::abandoned"),
+        ] {
+            check(
+                &Case {
+                    events: &[],
+                    by: By::Person,
+                    force: true,
+                    version: "1.0.0",
+                    found,
+                    is_descendant: None,
+                },
+                expected,
+            );
+        }
+        check(
+            &Case {
+                events: &[Event::Retire(Version::parse("1.0.0").unwrap())],
+                by: By::Person,
+                force: true,
+                version: "1.0.0",
+                found: ready("1.0.0", 'b', 2),
+                is_descendant: None,
+            },
+            "3 environment::retired",
+        );
+    }
+}

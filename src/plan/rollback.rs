@@ -1,1 +1,155 @@
-//! To be filled.
+//! Judges a `rollback` on the newest entry of the log.
+
+use super::promote::{Found, Judgement, Wish, runnable};
+use crate::environment::entry::{Event, State};
+use crate::explain::{Exit, Failure};
+use crate::version::Version;
+
+/// What a rollback leaves: the version that was live when it first looked.
+///
+/// # Errors
+/// `environment::nothing_live`, exit 3, where nothing is live.
+pub fn leaves(state: &State, wish: &Wish<'_>) -> Result<String, Failure> {
+    state.version().map(str::to_owned).ok_or_else(|| {
+        Failure::new(
+            Exit::Refused,
+            "environment::nothing_live",
+            format!("nothing is live in {} of {}", wish.environment, wish.app),
+        )
+        .hint("'promote' points it at a version")
+    })
+}
+
+/// Judges leaving `leaves` for `version` while `state` is true.
+///
+/// A hold does not stop a rollback: rolling back is what people do while automation is held.
+#[must_use]
+pub fn judge(
+    state: &State,
+    wish: &Wish<'_>,
+    leaves: &str,
+    version: &Version,
+    found: &Found,
+) -> Judgement {
+    let live_now = state.version().unwrap_or("nothing");
+    if live_now != leaves {
+        return Judgement::Refused(overtaken(wish, leaves, live_now));
+    }
+    let text = version.to_string();
+    if text == leaves {
+        return Judgement::AlreadyThere {
+            reasons: vec![format!("{text} is live in {} already", wish.environment)],
+        };
+    }
+    let live = match runnable(state, wish, version, found) {
+        Ok(live) => live,
+        Err(failure) => return Judgement::Refused(failure),
+    };
+    let is_bad = state.is_bad(&text);
+    if is_bad && !wish.force {
+        return Judgement::Refused(
+            Failure::new(
+                Exit::Refused,
+                "environment::bad",
+                format!(
+                    "{} of {} was not rolled back to {text}",
+                    wish.environment, wish.app
+                ),
+            )
+            .because(format!("{text} is marked bad"))
+            .hint(
+                "without a target, rollback finds the last good version; --force clears the mark",
+            ),
+        );
+    }
+    let mut reasons = vec![
+        format!("leaves {leaves} and marks it bad"),
+        "holds automation until 'unhold'".to_owned(),
+    ];
+    if is_bad {
+        reasons.push(format!("forced: {text} is no longer marked bad"));
+    }
+    Judgement::Append {
+        event: Event::Rollback {
+            live: live.clone(),
+            forced: wish.force,
+        },
+        reasons,
+    }
+}
+
+/// Another version is live than the one that was to be left.
+#[must_use]
+pub fn overtaken(wish: &Wish<'_>, leaves: &str, live_now: &str) -> Failure {
+    Failure::new(
+        Exit::Overtaken,
+        "environment::overtaken",
+        format!(
+            "the rollback of {} in {} was to leave {leaves}, but {live_now} is live now",
+            wish.app, wish.environment
+        ),
+    )
+    .because("someone else pointed the environment elsewhere in the meantime; nothing was written")
+    .hint("look with 'status', and roll back again if it is still needed")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use super::super::promote::By;
+    use super::super::promote::tests::{FORCE, outcome, ready};
+    use super::*;
+    use crate::environment::entry::tests::{log, promote, rollback};
+    use crate::name::{EnvironmentName, PackageName};
+
+    #[track_caller]
+    fn check(events: &[Event], force: bool, leaves: &str, to: &str, expected: &str) {
+        let app = PackageName::parse("web").unwrap();
+        let environment = EnvironmentName::parse("prod").unwrap();
+        let wish = Wish {
+            app: &app,
+            environment: &environment,
+            by: By::Person,
+            force,
+        };
+        let judgement = judge(
+            &log(events).state,
+            &wish,
+            leaves,
+            &Version::parse(to).unwrap(),
+            &ready(to, 'b', 2),
+        );
+        assert_eq!(outcome(&judgement), expected);
+    }
+
+    #[test]
+    fn rollbacks() {
+        let two = [promote("1.0.0"), promote("1.1.0")];
+        check(&two, !FORCE, "1.1.0", "1.0.0", "append rollback");
+        check(&two, !FORCE, "1.1.0", "1.1.0", "already there");
+        check(&two, !FORCE, "1.0.0", "0.9.0", "4 environment::overtaken");
+        check(&two, FORCE, "1.0.0", "0.9.0", "4 environment::overtaken");
+        let held = [promote("1.0.0"), promote("1.1.0"), rollback("1.0.0")];
+        check(&held, !FORCE, "1.0.0", "0.9.0", "append rollback");
+        check(&held, !FORCE, "1.0.0", "1.1.0", "3 environment::bad");
+        check(&held, FORCE, "1.0.0", "1.1.0", "append rollback");
+    }
+
+    #[test]
+    fn there_must_be_something_to_leave() {
+        let app = PackageName::parse("web").unwrap();
+        let environment = EnvironmentName::parse("prod").unwrap();
+        let wish = Wish {
+            app: &app,
+            environment: &environment,
+            by: By::Person,
+            force: false,
+        };
+        let failure = leaves(&State::new(&[]), &wish).unwrap_err();
+        assert_eq!(failure.code(), "environment::nothing_live");
+        assert_eq!(
+            leaves(&log(&[promote("1.0.0")]).state, &wish).unwrap(),
+            "1.0.0"
+        );
+    }
+}

@@ -87,6 +87,38 @@ fn environment_prefix(app: &PackageName, environment: &EnvironmentName) -> Strin
     format!("v1/apps/{app}/environments/{environment}")
 }
 
+/// The prefix of everything about an app's environments, for listing.
+#[must_use]
+pub fn environments(app: &PackageName) -> String {
+    format!("v1/apps/{app}/environments/")
+}
+
+/// The prefix of everything about an app, for listing.
+#[must_use]
+pub fn builds(app: &PackageName) -> String {
+    format!("v1/apps/{app}/")
+}
+
+/// The build whose app manifest lies at `key`, if one does.
+///
+/// ```
+/// use pkgs_action::name::Key;
+/// use pkgs_action::release::layout;
+/// let (app, version, variant) = layout::build_of(&Key::parse("v1/apps/@org/web/1.4.2/any.json").unwrap()).unwrap();
+/// assert_eq!((app.as_str(), version.to_string().as_str(), variant.as_str()), ("@org/web", "1.4.2", "any"));
+/// assert!(layout::build_of(&Key::parse("v1/apps/web/environments/prod/current.json").unwrap()).is_none());
+/// ```
+#[must_use]
+pub fn build_of(key: &Key) -> Option<(PackageName, Version, Variant)> {
+    let (rest, file) = key.as_str().strip_prefix(APPS)?.rsplit_once('/')?;
+    let (app, version) = rest.rsplit_once('/')?;
+    Some((
+        PackageName::parse(app).ok()?,
+        Version::parse(version).ok()?,
+        Variant::parse(file.strip_suffix(".json")?).ok()?,
+    ))
+}
+
 /// One entry of the pointer log. Numbers have 12 digits so that byte order is number order.
 #[must_use]
 pub fn log_entry(app: &PackageName, environment: &EnvironmentName, seq: u64) -> Key {

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod canned;
+pub mod cdn;
 mod disk;
 pub mod forge;
 pub mod registry;

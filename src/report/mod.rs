@@ -1,5 +1,6 @@
 //! What we tell.
 
+pub mod environments;
 pub mod failure;
 pub mod log;
 pub mod outputs;

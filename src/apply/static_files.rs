@@ -1,0 +1,645 @@
+//! Static files at activation: whatever a promote or a rollback makes live, its static files are laid out the same way.
+//!
+//! First everything is looked at, and a path that belongs to someone else refuses all of it; then files are written class by
+//! class, so that no page names a file that is not there yet; then the log is read again, because whoever moved the pointer last
+//! decides what lies there. Nothing is deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt};
+use serde::{Deserialize, Serialize};
+
+use super::builds;
+use super::point::{Log, Tip, json_headers};
+use crate::environment::entry::{Build, StaticPlace};
+use crate::explain::{Exit, Failure, quoted};
+use crate::name::{Digest, EnvironmentName, Key, PackageName};
+use crate::plan::static_root;
+use crate::release::app::StaticFiles;
+use crate::release::static_set::{self, Class, StaticFile, StaticSet};
+use crate::release::{self, LONGEST_DOCUMENT, layout};
+use crate::remote::cdn::Cdn;
+use crate::remote::store::{Body, Created, Headers, Store, StoreError};
+
+/// The schema of [`Applied`].
+pub const SCHEMA: &str = "pkgs.static/1";
+
+/// How often files are laid out again because the pointer moved meanwhile.
+const ROUNDS: usize = 5;
+/// How often one file is sent while nobody can say whether it arrived.
+const SENDS: usize = 5;
+/// Larger files travel through a temporary file instead of memory.
+const LARGEST_IN_MEMORY: u64 = 8 << 20;
+/// How many paths a failure names.
+const SHOWN: usize = 5;
+
+/// `apps/<app>/environments/<env>/static.json`: which static set is fully laid out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The number of the entry that made it live.
+    pub seq: u64,
+    /// The version.
+    pub version: String,
+    /// The digest of its static set.
+    pub digest: String,
+    /// The static root, placeholders replaced.
+    pub root: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// Opens a static root.
+#[async_trait]
+pub trait OpenRoot: Send + Sync {
+    /// The store at `root`: `s3://bucket/prefix` or `file:///dir`, placeholders replaced.
+    ///
+    /// # Errors
+    /// Where it cannot be opened; nothing has been written.
+    async fn open(&self, root: &str) -> Result<Arc<dyn Store>, Failure>;
+}
+
+/// Everything that laying out static files needs.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// The pointer log: it decides what lies there.
+    pub log: Log<'a>,
+    /// Opens static roots.
+    pub roots: &'a dyn OpenRoot,
+    /// The CDN, where one can be told.
+    pub cdn: Option<&'a dyn Cdn>,
+    /// How many requests run side by side, at least 1.
+    pub concurrency: usize,
+    /// Now, RFC 3339.
+    pub now: &'a str,
+}
+
+/// What laying out a static set would change.
+pub struct Survey {
+    build: Build,
+    place: StaticPlace,
+    resolved: String,
+    root: Arc<dyn Store>,
+    set: StaticSet,
+    digest: Digest,
+    needs: Vec<Need>,
+}
+
+/// What one file needs, in the order of the set's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    Create,
+    Replace,
+}
+
+/// What lies where a file belongs.
+enum Look {
+    Fine(Need),
+    Owned(String),
+    OtherBytes,
+}
+
+/// What laying out came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Laid {
+    /// Files written.
+    pub changed: u64,
+    /// Files that were there already.
+    pub unchanged: u64,
+}
+
+impl Survey {
+    /// What would be written, and what is there already.
+    #[must_use]
+    pub fn counts(&self) -> Laid {
+        let unchanged = self.needs.iter().filter(|need| **need == Need::Nothing);
+        let unchanged = unchanged.count() as u64;
+        Laid {
+            changed: self.needs.len() as u64 - unchanged,
+            unchanged,
+        }
+    }
+}
+
+/// What travels with a static file. An immutable file belongs to its app; any other also to its environment and the entry
+/// (`seq`) that made it live.
+#[must_use]
+pub fn headers(
+    file: &StaticFile,
+    app: &PackageName,
+    activation: Option<(&EnvironmentName, u64)>,
+) -> Headers {
+    let mut metadata = BTreeMap::from([("app".to_owned(), app.to_string())]);
+    if let Ok(digest) = Digest::parse(&file.digest) {
+        metadata.insert("sha256".to_owned(), digest.hex().to_owned());
+    }
+    if let Some((environment, seq)) = activation {
+        metadata.insert("environment".to_owned(), environment.to_string());
+        metadata.insert("seq".to_owned(), seq.to_string());
+    }
+    Headers {
+        content_type: Some(file.content_type.clone()),
+        cache_control: Some(file.cache_control.clone()),
+        content_encoding: None,
+        metadata,
+    }
+}
+
+impl Ground<'_> {
+    /// Looks at every path of `files`, the static files of `build`, without writing anything.
+    ///
+    /// # Errors
+    /// `static::owned` (exit 3) where a path belongs to another app or environment; `static::immutable_changed` (exit 6) where an
+    /// immutable file has other bytes; `static::set` (exit 6) where the set is not what its digest says.
+    pub async fn survey(
+        &self,
+        build: &Build,
+        place: &StaticPlace,
+        files: &StaticFiles,
+    ) -> Result<Survey, Failure> {
+        let Log {
+            app, environment, ..
+        } = self.log;
+        if let (Some(cdn), None) = (&place.cdn, self.cdn) {
+            return Err(Failure::new(
+                Exit::Usage,
+                "static::no_cdn",
+                format!("the static files of {app} are behind the CDN distribution {}, and nothing here can tell it about changes", quoted(cdn)),
+            )
+            .hint("check 'cdn-distribution' and its credentials"));
+        }
+        let resolved = static_root::resolve(&place.root, app, environment)?;
+        let digest = Digest::parse(&files.digest)?;
+        let set = self.set(&digest).await?.ok_or_else(|| {
+            Failure::new(
+                Exit::Integrity,
+                "static::set",
+                format!(
+                    "the list of static files of {app} {} is missing",
+                    build.version
+                ),
+            )
+            .because(format!("the store has no bytes with {digest}"))
+        })?;
+        let root = self.roots.open(&resolved).await?;
+        let needs = self.look_at_all(root.as_ref(), &set, &resolved).await?;
+        Ok(Survey {
+            build: build.clone(),
+            place: place.clone(),
+            resolved,
+            root,
+            set,
+            digest,
+            needs,
+        })
+    }
+
+    /// Lays out the static files of what is live, until what is live did not change meanwhile, and moves `static.json`.
+    ///
+    /// `first` is a survey made before the pointer moved; it spares the second look where it speaks of what is live.
+    /// Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Ground::survey`]; `static::blob` (exit 6) where bytes are missing or others; those of the stores and the CDN.
+    pub async fn settle(&self, mut first: Option<Survey>) -> Result<Option<Laid>, Failure> {
+        let mut written = BTreeSet::new();
+        for _ in 0..ROUNDS {
+            let Some(tip) = self.log.tip().await? else {
+                return Ok(None);
+            };
+            let (Some(build), Some(place), Some(since)) = (
+                &tip.entry.state.current,
+                &tip.entry.static_place,
+                tip.entry.state.since,
+            ) else {
+                return Ok(None);
+            };
+            let survey = match first
+                .take()
+                .filter(|survey| survey.build == *build && survey.place == *place)
+            {
+                Some(survey) => survey,
+                None => match self.survey_live(build, place).await? {
+                    Some(survey) => survey,
+                    None => return Ok(None),
+                },
+            };
+            let now_written = self.write(&survey, since).await?;
+            let wrote_nothing = now_written.is_empty();
+            written.extend(now_written);
+            if wrote_nothing || self.is_still_live(&tip).await? {
+                self.confirm(&survey, since, &written).await?;
+                let all = survey.set.files.len() as u64;
+                let changed = survey
+                    .set
+                    .files
+                    .iter()
+                    .filter(|file| written.contains(&file.path))
+                    .count() as u64;
+                return Ok(Some(Laid {
+                    changed,
+                    unchanged: all - changed,
+                }));
+            }
+        }
+        Err(Failure::new(
+            Exit::Temporary,
+            "static::contended",
+            format!(
+                "the static files of {} in {} were not finished",
+                self.log.app, self.log.environment
+            ),
+        )
+        .because(format!("the pointer moved {ROUNDS} times meanwhile"))
+        .hint("run the same command again: it continues"))
+    }
+
+    async fn survey_live(
+        &self,
+        build: &Build,
+        place: &StaticPlace,
+    ) -> Result<Option<Survey>, Failure> {
+        let manifest = builds::manifest(self.log.store, self.log.app, build).await?;
+        match &manifest.static_files {
+            Some(files) => self.survey(build, place, files).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn is_still_live(&self, tip: &Tip) -> Result<bool, Failure> {
+        let now = self.log.tip().await?;
+        Ok(now.is_some_and(|now| {
+            now.entry.state.since == tip.entry.state.since
+                && now.entry.state.current == tip.entry.state.current
+                && now.entry.static_place == tip.entry.static_place
+        }))
+    }
+
+    /// The static set with this digest, `None` when the store does not have it.
+    async fn set(&self, digest: &Digest) -> Result<Option<StaticSet>, Failure> {
+        let key = layout::blob(digest);
+        let Some(bytes) = self.log.store.get(&key, LONGEST_DOCUMENT).await? else {
+            return Ok(None);
+        };
+        let refuse = |why: String| {
+            Failure::new(
+                Exit::Integrity,
+                "static::set",
+                format!("{key} is not a list of static files"),
+            )
+            .because(why)
+        };
+        let found = Digest::of(&bytes);
+        if found != *digest {
+            return Err(refuse(format!("its bytes have {found}")));
+        }
+        let set: StaticSet = release::from_bytes(static_set::SCHEMA, key.as_str(), &bytes)?;
+        let mut paths = BTreeSet::new();
+        for file in &set.files {
+            Key::parse(&file.path).map_err(|failure| refuse(failure.to_string()))?;
+            Digest::parse(&file.digest).map_err(|failure| refuse(failure.to_string()))?;
+            if !paths.insert(&file.path) {
+                return Err(refuse(format!("it names {} twice", quoted(&file.path))));
+            }
+        }
+        Ok(Some(set))
+    }
+
+    async fn look_at_all(
+        &self,
+        root: &dyn Store,
+        set: &StaticSet,
+        resolved: &str,
+    ) -> Result<Vec<Need>, Failure> {
+        let looks: Vec<_> = set.files.iter().map(|file| self.look(root, file)).collect();
+        let mut looks = stream::iter(looks).buffered(self.concurrency.max(1));
+        let (mut needs, mut owned, mut other) = (Vec::new(), Vec::new(), Vec::new());
+        for file in &set.files {
+            let Some(look) = looks.next().await else {
+                break;
+            };
+            match look? {
+                Look::Fine(need) => needs.push(need),
+                Look::Owned(by) => owned.push(format!("{} belongs to {by}", quoted(&file.path))),
+                Look::OtherBytes => other.push(format!("{} has other bytes", quoted(&file.path))),
+            }
+        }
+        if !other.is_empty() {
+            return Err(immutable_changed(resolved, &other));
+        }
+        if !owned.is_empty() {
+            let failure = Failure::new(
+                Exit::Refused,
+                "static::owned",
+                format!(
+                    "{} static files of {} in {} would overwrite those of others at {}",
+                    owned.len(),
+                    self.log.app,
+                    self.log.environment,
+                    quoted(resolved)
+                ),
+            )
+            .hint("give each app and environment its own place: put {app} and {environment} into 'static'");
+            return Err(owned
+                .iter()
+                .take(SHOWN)
+                .fold(failure, |failure, path| failure.because(path)));
+        }
+        Ok(needs)
+    }
+
+    async fn look(&self, root: &dyn Store, file: &StaticFile) -> Result<Look, Failure> {
+        let key = Key::parse(&file.path)?;
+        let Some(info) = root.head(&key).await? else {
+            return Ok(Look::Fine(Need::Create));
+        };
+        let there = &info.headers.metadata;
+        let is_immutable = file.class == Class::Immutable;
+        let ours = (self.log.app.as_str(), self.log.environment.as_str());
+        let owner = there.get("app").map(String::as_str);
+        let tenant = there.get("environment").map(String::as_str);
+        if owner.is_some_and(|owner| owner != ours.0) {
+            return Ok(Look::Owned(format!(
+                "the app {}",
+                quoted(owner.unwrap_or_default())
+            )));
+        }
+        if !is_immutable && tenant.is_some_and(|tenant| tenant != ours.1) {
+            return Ok(Look::Owned(format!(
+                "the environment {}",
+                quoted(tenant.unwrap_or_default())
+            )));
+        }
+        let digest = Digest::parse(&file.digest)?;
+        let same_bytes = info.size == file.size
+            && match there.get("sha256") {
+                Some(hex) => hex == digest.hex(),
+                // Laid out by other means: only its bytes can tell.
+                None => self.has_bytes(root, &key, file, &digest).await?,
+            };
+        if is_immutable && !same_bytes {
+            return Ok(Look::OtherBytes);
+        }
+        let wanted = headers(file, self.log.app, None);
+        let same_headers = info.headers.content_type == wanted.content_type
+            && info.headers.cache_control == wanted.cache_control
+            && info.headers.content_encoding == wanted.content_encoding
+            && there.get("sha256") == wanted.metadata.get("sha256")
+            && owner == Some(ours.0)
+            && (is_immutable || tenant == Some(ours.1));
+        Ok(Look::Fine(if same_bytes && same_headers {
+            Need::Nothing
+        } else {
+            Need::Replace
+        }))
+    }
+
+    async fn has_bytes(
+        &self,
+        root: &dyn Store,
+        key: &Key,
+        file: &StaticFile,
+        digest: &Digest,
+    ) -> Result<bool, Failure> {
+        let found = if file.size <= LARGEST_IN_MEMORY {
+            let bytes = root.get(key, file.size).await?;
+            bytes.map(|bytes| Digest::of(&bytes))
+        } else {
+            let directory = temporary_directory()?;
+            root.fetch(key, &directory.path().join("file"), file.size)
+                .await?
+        };
+        Ok(found.as_ref() == Some(digest))
+    }
+
+    /// Writes what the survey found missing, class by class; answers with the paths written.
+    async fn write(&self, survey: &Survey, seq: u64) -> Result<Vec<String>, Failure> {
+        let mut written = Vec::new();
+        for class in [Class::Immutable, Class::Mutable, Class::Html, Class::Last] {
+            let puts: Vec<_> = survey
+                .set
+                .files
+                .iter()
+                .zip(&survey.needs)
+                .filter(|(file, need)| file.class == class && **need != Need::Nothing)
+                .map(|(file, need)| self.put(survey, file, *need, seq))
+                .collect();
+            let mut puts = stream::iter(puts).buffer_unordered(self.concurrency.max(1));
+            while let Some(path) = puts.next().await {
+                written.push(path?);
+            }
+        }
+        Ok(written)
+    }
+
+    async fn put(
+        &self,
+        survey: &Survey,
+        file: &StaticFile,
+        need: Need,
+        seq: u64,
+    ) -> Result<String, Failure> {
+        let key = Key::parse(&file.path)?;
+        let (body, _directory) = self.body(file).await?;
+        let headers = headers(file, self.log.app, Some((self.log.environment, seq)));
+        let root = survey.root.as_ref();
+        let creates = file.class == Class::Immutable && need == Need::Create;
+        let mut last = None;
+        for _ in 0..SENDS {
+            let sent = if creates {
+                root.create(&key, &body, &headers).await
+            } else {
+                root.replace(&key, &body, &headers)
+                    .await
+                    .map(|()| Created::New)
+            };
+            match sent {
+                Ok(Created::New) => return Ok(file.path.clone()),
+                Ok(Created::Exists) => {}
+                Err(StoreError::Uncertain(failure)) => last = Some(failure),
+                Err(StoreError::Failed(failure)) => return Err(failure),
+            }
+            match self.look(root, file).await? {
+                Look::Fine(Need::Nothing) => return Ok(file.path.clone()),
+                Look::OtherBytes => {
+                    return Err(immutable_changed(
+                        &survey.resolved,
+                        &[format!("{} has other bytes", quoted(&file.path))],
+                    ));
+                }
+                Look::Owned(_) | Look::Fine(_) => {}
+            }
+        }
+        let failure = Failure::new(
+            Exit::Temporary,
+            "static::uncertain",
+            format!("nobody can say whether {} was written", quoted(&file.path)),
+        )
+        .hint("run the same command again: it continues");
+        Err(match last {
+            Some(cause) => failure.because(cause),
+            None => failure.because("someone else writes there at the same time"),
+        })
+    }
+
+    /// The bytes of a file from `blobs/`, checked; the directory lives as long as the body needs it.
+    async fn body(&self, file: &StaticFile) -> Result<(Body, Option<tempfile::TempDir>), Failure> {
+        let digest = Digest::parse(&file.digest)?;
+        let key = layout::blob(&digest);
+        let refuse = |why: String| {
+            Failure::new(
+                Exit::Integrity,
+                "static::blob",
+                format!("the bytes of {} are not in the store", quoted(&file.path)),
+            )
+            .because(why)
+            .hint("'release' at the released commit stores a missing build again; 'rollback' goes to another version")
+        };
+        let missing = || refuse(format!("{key} is missing"));
+        if file.size <= LARGEST_IN_MEMORY {
+            let bytes = self
+                .log
+                .store
+                .get(&key, file.size)
+                .await?
+                .ok_or_else(missing)?;
+            let found = Digest::of(&bytes);
+            if found != digest {
+                return Err(refuse(format!("{key} has {found}")));
+            }
+            return Ok((Body::Bytes(bytes), None));
+        }
+        let directory = temporary_directory()?;
+        let path = directory.path().join("file");
+        let found = self
+            .log
+            .store
+            .fetch(&key, &path, file.size)
+            .await?
+            .ok_or_else(missing)?;
+        if found != digest {
+            return Err(refuse(format!("{key} has {found}")));
+        }
+        let body = Body::File {
+            path,
+            size: file.size,
+            digest,
+        };
+        Ok((body, Some(directory)))
+    }
+
+    /// Tells the CDN what changed; then, and only then, `static.json` says that this set lies there.
+    async fn confirm(
+        &self,
+        survey: &Survey,
+        seq: u64,
+        written: &BTreeSet<String>,
+    ) -> Result<(), Failure> {
+        let key = layout::static_state(self.log.app, self.log.environment);
+        let before = self.applied().await?;
+        let is_told = before.as_ref().is_some_and(|before| {
+            before.digest == survey.digest.as_str() && before.root == survey.resolved
+        });
+        if before.as_ref().is_some_and(|before| before.seq > seq) {
+            return Ok(());
+        }
+        if is_told && written.is_empty() && before.as_ref().is_some_and(|before| before.seq == seq)
+        {
+            return Ok(());
+        }
+        if let (Some(distribution), Some(cdn)) = (&survey.place.cdn, self.cdn) {
+            let paths = self.changed_paths(survey, before.as_ref(), written).await?;
+            if !paths.is_empty() {
+                cdn.invalidate(distribution, &paths).await?;
+            }
+        }
+        let applied = Applied {
+            schema: SCHEMA.to_owned(),
+            seq,
+            version: survey.build.version.clone(),
+            digest: survey.digest.to_string(),
+            root: survey.resolved.clone(),
+            at: self.now.to_owned(),
+        };
+        let body = Body::Bytes(release::to_bytes(&applied));
+        self.log.store.replace(&key, &body, &json_headers()).await?;
+        Ok(())
+    }
+
+    /// What `static.json` says, `None` when nothing was ever laid out.
+    ///
+    /// # Errors
+    /// Those of the store, and `release::document`.
+    pub async fn applied(&self) -> Result<Option<Applied>, Failure> {
+        let key = layout::static_state(self.log.app, self.log.environment);
+        match self.log.store.get(&key, LONGEST_DOCUMENT).await? {
+            Some(bytes) => release::from_bytes(SCHEMA, key.as_str(), &bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The paths whose copies in a CDN are old: what differs from the set laid out before, and what was written now.
+    async fn changed_paths(
+        &self,
+        survey: &Survey,
+        before: Option<&Applied>,
+        written: &BTreeSet<String>,
+    ) -> Result<Vec<String>, Failure> {
+        let known: BTreeMap<String, StaticFile> = match before {
+            Some(before) if before.root == survey.resolved => self
+                .set(&Digest::parse(&before.digest)?)
+                .await?
+                .map_or_else(Vec::new, |set| set.files)
+                .into_iter()
+                .map(|file| (file.path.clone(), file))
+                .collect(),
+            _ => BTreeMap::new(),
+        };
+        let mut paths: BTreeSet<String> = survey
+            .set
+            .files
+            .iter()
+            .filter(|file| match known.get(&file.path) {
+                Some(before) => before != *file,
+                None => file.class != Class::Immutable,
+            })
+            .map(|file| file.path.clone())
+            .collect();
+        let mutable = survey
+            .set
+            .files
+            .iter()
+            .filter(|file| file.class != Class::Immutable && written.contains(&file.path));
+        paths.extend(mutable.map(|file| file.path.clone()));
+        Ok(paths.into_iter().map(|path| format!("/{path}")).collect())
+    }
+}
+
+fn immutable_changed(root: &str, paths: &[String]) -> Failure {
+    let failure = Failure::new(
+        Exit::Integrity,
+        "static::immutable_changed",
+        format!("immutable files at {} have other bytes", quoted(root)),
+    )
+    .hint("browsers keep such files for a year: give the changed file another name, or list it under 'mutable'");
+    paths
+        .iter()
+        .take(SHOWN)
+        .fold(failure, |failure, path| failure.because(path))
+}
+
+fn temporary_directory() -> Result<tempfile::TempDir, Failure> {
+    tempfile::tempdir().map_err(|error| {
+        Failure::new(
+            Exit::Temporary,
+            "static::temporary",
+            "no temporary directory for a large file",
+        )
+        .because(error)
+        .hint("TMPDIR names the place that is used")
+    })
+}

@@ -1,0 +1,182 @@
+//! Judges what people say about an environment without pointing it elsewhere: hold, unhold, mark-bad, pin, unpin.
+
+use super::promote::{Judgement, Wish, describe};
+use crate::environment::entry::{Event, State};
+use crate::explain::{Exit, Failure};
+use crate::version::Version;
+
+/// What a person says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// Stop automation.
+    Hold,
+    /// Allow automation again.
+    Unhold,
+    /// This version is bad.
+    Bad(Version),
+    /// Keep this version.
+    Pin(Version),
+    /// No longer keep it.
+    Unpin(Version),
+}
+
+/// Judges `mark` while `state` is true; `is_known` says whether the store holds a build of the version it names.
+#[must_use]
+pub fn judge(state: &State, wish: &Wish<'_>, mark: &Mark, is_known: bool) -> Judgement {
+    match mark {
+        Mark::Hold => match &state.hold {
+            Some(hold) => already(describe(hold)),
+            None => append(Event::Hold, "stops automation until 'unhold'".to_owned()),
+        },
+        Mark::Unhold => match &state.hold {
+            Some(hold) => append(Event::Unhold, format!("was {}", describe(hold))),
+            None => already("nothing holds automation".to_owned()),
+        },
+        Mark::Bad(version) => {
+            if state.is_bad(&version.to_string()) {
+                return already(format!("{version} is marked bad"));
+            }
+            if !is_known {
+                return Judgement::Refused(unknown(wish, version));
+            }
+            let live = state.version() == Some(version.to_string().as_str());
+            append(
+                Event::MarkBad(version.clone()),
+                if live {
+                    format!("{version} stays live: 'rollback' leaves it")
+                } else {
+                    format!("neither automation nor a rollback goes to {version} any more")
+                },
+            )
+        }
+        Mark::Pin(version) => {
+            if state.pinned.contains(&version.to_string()) {
+                return already(format!("{version} is pinned"));
+            }
+            if state.is_retired(&version.to_string()) {
+                return Judgement::Refused(
+                    Failure::new(
+                        Exit::Refused,
+                        "environment::retired",
+                        format!("{} {version} cannot be pinned", wish.app),
+                    )
+                    .because("it is retired: its files are, or will be, deleted")
+                    .hint("release its commit again under a new version"),
+                );
+            }
+            if !is_known {
+                return Judgement::Refused(unknown(wish, version));
+            }
+            append(
+                Event::Pin(version.clone()),
+                format!("{version} is kept until 'unpin'"),
+            )
+        }
+        Mark::Unpin(version) => {
+            if state.pinned.contains(&version.to_string()) {
+                append(
+                    Event::Unpin(version.clone()),
+                    format!("{version} is kept only as long as the retention window says"),
+                )
+            } else {
+                already(format!("{version} is not pinned"))
+            }
+        }
+    }
+}
+
+fn append(event: Event, reason: String) -> Judgement {
+    Judgement::Append {
+        event,
+        reasons: vec![reason],
+    }
+}
+
+fn already(reason: String) -> Judgement {
+    Judgement::AlreadyThere {
+        reasons: vec![reason],
+    }
+}
+
+fn unknown(wish: &Wish<'_>, version: &Version) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "environment::unknown_version",
+        format!("the store holds no build of {} {version}", wish.app),
+    )
+    .hint("'status' shows the versions that were live")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use super::super::promote::By;
+    use super::super::promote::tests::outcome;
+    use super::*;
+    use crate::environment::entry::tests::{log, promote};
+    use crate::name::{EnvironmentName, PackageName};
+
+    #[test]
+    fn marks() {
+        let app = PackageName::parse("web").unwrap();
+        let environment = EnvironmentName::parse("prod").unwrap();
+        let wish = Wish {
+            app: &app,
+            environment: &environment,
+            by: By::Person,
+            force: false,
+        };
+        let one = || Version::parse("1.0.0").unwrap();
+        let live = || vec![promote("1.0.0")];
+        let with = |event| vec![promote("1.0.0"), event];
+        let cases = [
+            (live(), Mark::Hold, true, "append hold"),
+            (with(Event::Hold), Mark::Hold, true, "already there"),
+            (with(Event::Hold), Mark::Unhold, true, "append unhold"),
+            (live(), Mark::Unhold, true, "already there"),
+            (live(), Mark::Bad(one()), true, "append mark-bad"),
+            (
+                with(Event::MarkBad(one())),
+                Mark::Bad(one()),
+                true,
+                "already there",
+            ),
+            (
+                live(),
+                Mark::Bad(one()),
+                false,
+                "3 environment::unknown_version",
+            ),
+            (live(), Mark::Pin(one()), true, "append pin"),
+            (
+                live(),
+                Mark::Pin(one()),
+                false,
+                "3 environment::unknown_version",
+            ),
+            (
+                with(Event::Pin(one())),
+                Mark::Pin(one()),
+                true,
+                "already there",
+            ),
+            (
+                with(Event::Retire(one())),
+                Mark::Pin(one()),
+                true,
+                "3 environment::retired",
+            ),
+            (
+                with(Event::Pin(one())),
+                Mark::Unpin(one()),
+                true,
+                "append unpin",
+            ),
+            (live(), Mark::Unpin(one()), true, "already there"),
+        ];
+        for (events, mark, is_known, expected) in cases {
+            let judgement = judge(&log(&events).state, &wish, &mark, is_known);
+            assert_eq!(outcome(&judgement), expected, "{mark:?} after {events:?}");
+        }
+    }
+}

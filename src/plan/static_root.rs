@@ -1,0 +1,172 @@
+//! Where static files are served from: the static root with its placeholders, and whether settings and record agree on it.
+
+use crate::environment::entry::StaticPlace;
+use crate::explain::{Exit, Failure, quoted};
+use crate::name::{EnvironmentName, PackageName};
+
+/// What the settings say about the static root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum StaticSetting {
+    /// Nothing: what is recorded counts.
+    #[default]
+    Unset,
+    /// `none`: no static files are laid out, and that is meant.
+    None,
+    /// This root, placeholders not replaced.
+    Root(String),
+}
+
+/// The root of one app in one environment: `{app}` becomes the full npm name, `{environment}` the environment.
+///
+/// ```
+/// use pkgs_action::name::{EnvironmentName, PackageName};
+/// use pkgs_action::plan::static_root;
+/// let app = PackageName::parse("@org/web").unwrap();
+/// let prod = EnvironmentName::parse("prod").unwrap();
+/// assert_eq!(static_root::resolve("s3://cdn/{environment}/{app}", &app, &prod).unwrap(), "s3://cdn/prod/@org/web");
+/// assert!(static_root::resolve("s3://cdn/{version}", &app, &prod).is_err());
+/// ```
+///
+/// # Errors
+/// `static::placeholder`, exit 2, for any other placeholder.
+pub fn resolve(
+    root: &str,
+    app: &PackageName,
+    environment: &EnvironmentName,
+) -> Result<String, Failure> {
+    let resolved = root
+        .replace("{app}", app.as_str())
+        .replace("{environment}", environment.as_str());
+    if resolved.contains(['{', '}']) {
+        return Err(Failure::new(
+            Exit::Usage,
+            "static::placeholder",
+            format!(
+                "the static root {} has an unknown placeholder",
+                quoted(root)
+            ),
+        )
+        .hint("it may hold {app} and {environment}"));
+    }
+    Ok(resolved)
+}
+
+/// Whether `root` is the same place in every environment.
+#[must_use]
+pub fn is_shared(root: &str) -> bool {
+    !root.contains("{environment}")
+}
+
+/// Where the static files of a build go: `recorded` is the root in its manifest (or in the entry that made it live), `setting`
+/// what was asked for now. `None` when nothing is laid out.
+///
+/// # Errors
+/// `static::root_unknown` and `static::root_differs`, exit 2.
+pub fn choose(
+    setting: &StaticSetting,
+    recorded: Option<&str>,
+    cdn: Option<&str>,
+    app: &PackageName,
+) -> Result<Option<StaticPlace>, Failure> {
+    let known = recorded.filter(|root| !root.is_empty() && *root != "none");
+    let root = match (setting, known) {
+        (StaticSetting::None, _) => return Ok(None),
+        (StaticSetting::Root(root), Some(known)) if root == known => root.as_str(),
+        (StaticSetting::Root(root), Some(known)) => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "static::root_differs",
+                format!(
+                    "the static files of {app} belong to {}, not to {}",
+                    quoted(known),
+                    quoted(root)
+                ),
+            )
+            .hint("leave 'static' unset to use the recorded root, or say 'static: none' to lay out no files"));
+        }
+        (StaticSetting::Root(root), None) => root.as_str(),
+        (StaticSetting::Unset, Some(known)) => known,
+        (StaticSetting::Unset, None) => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "static::root_unknown",
+                format!("{app} has static files, but nothing says where they are served from"),
+            )
+            .hint("set 'static', or say 'static: none' to lay out no files"));
+        }
+    };
+    Ok(Some(StaticPlace {
+        root: root.to_owned(),
+        cdn: cdn.map(str::to_owned),
+    }))
+}
+
+/// Refuses a second environment at a root that serves one: `served` are the other environments whose live version is served from
+/// the same root. `mutable` counts the files that are not immutable; immutable ones may be shared.
+///
+/// # Errors
+/// `static::shared_root`, exit 3.
+pub fn refuse_second_environment(
+    root: &str,
+    mutable: u64,
+    app: &PackageName,
+    environment: &EnvironmentName,
+    served: &[EnvironmentName],
+) -> Result<(), Failure> {
+    match served.first() {
+        Some(other) if is_shared(root) && mutable > 0 => Err(Failure::new(
+            Exit::Refused,
+            "static::shared_root",
+            format!(
+                "{environment} of {app} would overwrite the static files of {other} at {}",
+                quoted(root)
+            ),
+        )
+        .because("the static root has no {environment}, so it serves one environment")
+        .hint("put {environment} into 'static' and release again, or say 'static: none' for this environment")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_and_record_must_agree() {
+        let app = PackageName::parse("web").unwrap();
+        let root = |text: &str| StaticSetting::Root(text.to_owned());
+        for (setting, recorded, expected) in [
+            (StaticSetting::Unset, Some("s3://a"), "s3://a"),
+            (StaticSetting::Unset, None, "static::root_unknown"),
+            (StaticSetting::Unset, Some("none"), "static::root_unknown"),
+            (StaticSetting::None, Some("s3://a"), "-"),
+            (StaticSetting::None, None, "-"),
+            (root("s3://a"), Some("s3://a"), "s3://a"),
+            (root("s3://a"), None, "s3://a"),
+            (root("s3://b"), Some("s3://a"), "static::root_differs"),
+        ] {
+            let chosen = match choose(&setting, recorded, None, &app) {
+                Ok(Some(place)) => place.root,
+                Ok(None) => "-".to_owned(),
+                Err(failure) => failure.code().to_owned(),
+            };
+            assert_eq!(chosen, expected, "{setting:?} {recorded:?}");
+        }
+    }
+
+    #[test]
+    fn a_root_without_environment_serves_one() {
+        let app = PackageName::parse("web").unwrap();
+        let environment = |text| EnvironmentName::parse(text).unwrap();
+        let prod = environment("prod");
+        let refused = |root, mutable, served: &[EnvironmentName]| {
+            refuse_second_environment(root, mutable, &app, &prod, served).is_err()
+        };
+        assert!(refused("s3://a", 1, &[environment("pre")]));
+        assert!(!refused("s3://a", 0, &[environment("pre")]));
+        assert!(!refused("s3://a/{environment}", 1, &[environment("pre")]));
+        assert!(!refused("s3://a", 1, &[]));
+    }
+}

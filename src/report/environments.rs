@@ -1,0 +1,446 @@
+//! What promote, rollback, hold, unhold, mark-bad, pin, unpin and status tell: `pkgs.point/1`, `pkgs.status/1`, and the same for people.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::environment::entry::{Hold, Move};
+use crate::environment::target::Skipped;
+use crate::explain::{Failure, quoted};
+
+/// The schema of [`Points`].
+pub const POINT_SCHEMA: &str = "pkgs.point/1";
+/// The schema of [`Status`].
+pub const STATUS_SCHEMA: &str = "pkgs.status/1";
+
+/// How many moves `status` shows to people.
+const SHOWN_MOVES: usize = 5;
+
+/// What became of a request about environments, app by app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Points {
+    /// [`POINT_SCHEMA`].
+    pub schema: &'static str,
+    /// The apps.
+    pub apps: Vec<Point>,
+    /// The failure of the app that was not finished; those after it were not started.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
+}
+
+/// What became of a request about one app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Point {
+    /// The app.
+    pub app: String,
+    /// The environment.
+    pub environment: String,
+    /// The number of its entry; of the newest entry when nothing was written; `null` when there is none.
+    pub seq: Option<u64>,
+    /// What was asked for.
+    pub op: &'static str,
+    /// The version that was live before.
+    pub from: Option<String>,
+    /// The version it is about.
+    pub to: Option<String>,
+    /// Whether automation is held now.
+    pub held: bool,
+    /// What laying out static files came to.
+    #[serde(rename = "static")]
+    pub static_files: StaticCounts,
+    /// Whether nothing was written because that was asked for.
+    pub dry_run: bool,
+    /// What became of it.
+    pub outcome: PointOutcome,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// The versions that a rollback passed over, and why.
+    pub skipped: Vec<SkippedVersion>,
+    /// After `unhold`: the newest version that could be promoted.
+    pub waiting: Option<String>,
+}
+
+/// What became of a request about one app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PointOutcome {
+    /// It is in the log now; with a dry run, it would be.
+    Done,
+    /// It was true, or was done, already.
+    AlreadyDone,
+    /// Automation is held: nothing changed.
+    Held,
+    /// Automation met a version marked bad: nothing changed.
+    Bad,
+    /// Automation only goes forward: nothing changed.
+    NotDescendant,
+    /// It failed.
+    Failed,
+    /// Another app failed before.
+    NotStarted,
+}
+
+/// What laying out static files came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct StaticCounts {
+    /// Files written.
+    pub changed: u64,
+    /// Files that were there already.
+    pub unchanged: u64,
+}
+
+/// A version that was passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SkippedVersion {
+    /// The version.
+    pub version: String,
+    /// Why.
+    pub why: String,
+}
+
+impl From<&Skipped> for SkippedVersion {
+    fn from(skipped: &Skipped) -> SkippedVersion {
+        SkippedVersion {
+            version: skipped.version.clone(),
+            why: skipped.why.to_string(),
+        }
+    }
+}
+
+/// What runs where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// [`STATUS_SCHEMA`].
+    pub schema: &'static str,
+    /// The packages of the repository; empty outside of one.
+    pub packages: Vec<PackageStatus>,
+    /// The apps in the store.
+    pub apps: Vec<AppStatus>,
+}
+
+/// A package and what of it is unreleased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackageStatus {
+    /// Its name.
+    pub name: String,
+    /// Its directory.
+    pub dir: String,
+    /// The version in its manifest.
+    pub version: Option<String>,
+    /// Its newest release tag.
+    pub tag: Option<String>,
+    /// The version on its registry; `null` when it was not asked or has none.
+    pub published: Option<String>,
+    /// How many commits count for it since its release.
+    pub unreleased: u64,
+    /// The version it would be released at.
+    pub next: Option<String>,
+}
+
+/// An app and its environments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AppStatus {
+    /// Its name.
+    pub name: String,
+    /// Its environments.
+    pub environments: Vec<EnvironmentStatus>,
+}
+
+/// What runs in one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentStatus {
+    /// The environment.
+    pub environment: String,
+    /// The version that is live.
+    pub current: Option<String>,
+    /// Since when, RFC 3339.
+    pub since: Option<String>,
+    /// The number of the newest entry.
+    pub seq: u64,
+    /// Who made it live.
+    pub by: Option<String>,
+    /// How: `promote` or `rollback`.
+    pub op: Option<&'static str>,
+    /// Set while automation is held.
+    pub hold: Option<Hold>,
+    /// Versions marked bad.
+    pub bad: Vec<String>,
+    /// Versions that are kept.
+    pub pinned: Vec<String>,
+    /// Where a rollback would go now.
+    pub rollback_to: Option<String>,
+    /// Whether the static files of the live version are fully laid out; `null` when it has none.
+    pub static_applied: Option<bool>,
+    /// Promotes and rollbacks, the newest first.
+    pub history: Vec<Move>,
+}
+
+/// What became of a request, for people.
+#[must_use]
+pub fn points(points: &Points) -> String {
+    let mut text = String::new();
+    for point in &points.apps {
+        one_point(&mut text, point);
+    }
+    text
+}
+
+fn one_point(text: &mut String, point: &Point) {
+    let line = headline(point);
+    let _ = writeln!(text, "{} in {}: {line}", point.app, point.environment);
+    for reason in &point.reasons {
+        let _ = writeln!(text, "  {}", plain(reason));
+    }
+    for skipped in &point.skipped {
+        let _ = writeln!(text, "  passed over {}: {}", skipped.version, skipped.why);
+    }
+    let StaticCounts { changed, unchanged } = point.static_files;
+    if changed + unchanged > 0 {
+        let verb = if point.dry_run {
+            "would change"
+        } else {
+            "changed"
+        };
+        let _ = writeln!(
+            text,
+            "  static files: {changed} {verb}, {unchanged} there already"
+        );
+    }
+    if let Some(waiting) = &point.waiting {
+        let _ = writeln!(
+            text,
+            "  {waiting} waits: 'promote --to {waiting}' activates it"
+        );
+    }
+}
+
+fn headline(point: &Point) -> String {
+    let entry = point
+        .seq
+        .map_or_else(String::new, |seq| format!(" (entry {seq})"));
+    let to = point.to.as_deref().unwrap_or("nothing");
+    let would = if point.dry_run { "would " } else { "" };
+    match point.outcome {
+        PointOutcome::Done => match (point.op, point.from.as_deref()) {
+            ("promote" | "rollback", Some(from)) => {
+                format!("{would}{} {from} → {to}{entry}", point.op)
+            }
+            ("promote" | "rollback", None) => format!("{would}{} → {to}{entry}", point.op),
+            (op, _) => match &point.to {
+                Some(version) => format!("{would}{op} {version}{entry}"),
+                None => format!("{would}{op}{entry}"),
+            },
+        },
+        PointOutcome::AlreadyDone => format!("nothing to do{entry}"),
+        PointOutcome::Held => format!("held, {to} waits{entry}"),
+        PointOutcome::Bad => format!("{to} is marked bad, nothing changed{entry}"),
+        PointOutcome::NotDescendant => format!("{to} is not newer, nothing changed{entry}"),
+        PointOutcome::Failed => format!("{} failed{entry}", point.op),
+        PointOutcome::NotStarted => format!("{} was not started", point.op),
+    }
+}
+
+/// What runs where, for people.
+#[must_use]
+pub fn status(status: &Status) -> String {
+    let mut text = String::new();
+    for package in &status.packages {
+        let version = package.version.as_deref().unwrap_or("no version");
+        let _ = write!(text, "{} {version}", package.name);
+        if package.unreleased > 0 {
+            let _ = write!(text, ", {} unreleased", package.unreleased);
+        }
+        if let Some(next) = &package.next {
+            let _ = write!(text, ", next {next}");
+        }
+        text.push('\n');
+    }
+    for app in &status.apps {
+        let _ = writeln!(text, "{}", app.name);
+        if app.environments.is_empty() {
+            let _ = writeln!(text, "  no environment was ever pointed at a version");
+        }
+        for environment in &app.environments {
+            one_environment(&mut text, environment);
+        }
+    }
+    if status.packages.is_empty() && status.apps.is_empty() {
+        text.push_str("nothing is recorded yet\n");
+    }
+    text
+}
+
+fn one_environment(text: &mut String, status: &EnvironmentStatus) {
+    let live = match (&status.current, &status.since, &status.by, status.op) {
+        (Some(version), Some(since), Some(by), Some(op)) => {
+            format!("{version} since {} by {} ({op})", plain(since), plain(by))
+        }
+        (Some(version), ..) => version.clone(),
+        (None, ..) => "nothing is live".to_owned(),
+    };
+    let _ = writeln!(
+        text,
+        "  {}: {live}, entry {}",
+        status.environment, status.seq
+    );
+    if let Some(hold) = &status.hold {
+        let reason = hold.reason.as_deref().map_or_else(String::new, |reason| {
+            format!(": {}", plain(&quoted(reason)))
+        });
+        let _ = writeln!(
+            text,
+            "    held by {} since entry {}{reason}",
+            plain(&hold.by),
+            hold.seq
+        );
+    }
+    for (name, versions) in [("bad", &status.bad), ("pinned", &status.pinned)] {
+        if !versions.is_empty() {
+            let _ = writeln!(text, "    {name}: {}", versions.join(", "));
+        }
+    }
+    if status.static_applied == Some(false) {
+        let _ = writeln!(
+            text,
+            "    static files are not fully laid out: repeat the promote or rollback"
+        );
+    }
+    if status.current.is_some() {
+        let _ = match &status.rollback_to {
+            Some(version) => writeln!(text, "    rollback would go to {version}"),
+            None => writeln!(text, "    rollback has nowhere to go"),
+        };
+    }
+    for step in status.history.iter().take(SHOWN_MOVES) {
+        let _ = writeln!(
+            text,
+            "    {:>5}  {}  {} {}",
+            step.seq,
+            plain(&step.at),
+            step.op.as_str(),
+            step.version
+        );
+    }
+}
+
+/// Text of others that a terminal only shows: control and direction characters are escaped.
+fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| {
+            let is_unsafe = character.is_control()
+                || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if is_unsafe {
+                character.escape_unicode().collect::<Vec<_>>()
+            } else {
+                vec![character]
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+mod tests {
+    use super::*;
+    use crate::environment::entry::Op;
+
+    fn point() -> Point {
+        Point {
+            app: "web".to_owned(),
+            environment: "prod".to_owned(),
+            seq: Some(3),
+            op: "rollback",
+            from: Some("1.1.0".to_owned()),
+            to: Some("1.0.0".to_owned()),
+            held: true,
+            static_files: StaticCounts {
+                changed: 2,
+                unchanged: 5,
+            },
+            dry_run: false,
+            outcome: PointOutcome::Done,
+            reasons: vec!["leaves 1.1.0 and marks it bad".to_owned()],
+            skipped: vec![],
+            waiting: None,
+        }
+    }
+
+    #[test]
+    fn a_rollback_for_people() {
+        let text = points(&Points {
+            schema: POINT_SCHEMA,
+            apps: vec![point()],
+            failure: None,
+        });
+        insta::assert_snapshot!(text, @r"
+        web in prod: rollback 1.1.0 → 1.0.0 (entry 3)
+          leaves 1.1.0 and marks it bad
+          static files: 2 changed, 5 there already
+        ");
+    }
+
+    #[test]
+    fn the_promised_fields() {
+        let json = serde_json::to_value(point()).unwrap();
+        for name in [
+            "app",
+            "environment",
+            "seq",
+            "op",
+            "from",
+            "to",
+            "held",
+            "static",
+            "dryRun",
+        ] {
+            assert!(json.get(name).is_some(), "{name}");
+        }
+        assert_eq!(json["static"]["changed"], 2);
+        assert_eq!(json["outcome"], "done");
+    }
+
+    #[test]
+    fn status_for_people_shows_hostile_text_harmlessly() {
+        let text = status(&Status {
+            schema: STATUS_SCHEMA,
+            packages: vec![],
+            apps: vec![AppStatus {
+                name: "web".to_owned(),
+                environments: vec![EnvironmentStatus {
+                    environment: "prod".to_owned(),
+                    current: Some("1.0.0".to_owned()),
+                    since: Some("2026-01-02T00:00:00Z".to_owned()),
+                    seq: 3,
+                    by: Some("ada".to_owned()),
+                    op: Some("rollback"),
+                    hold: Some(Hold {
+                        by: "ada".to_owned(),
+                        reason: Some("\u{1b}[2J\u{202e}x".to_owned()),
+                        seq: 3,
+                    }),
+                    bad: vec!["1.1.0".to_owned()],
+                    pinned: vec![],
+                    rollback_to: None,
+                    static_applied: Some(true),
+                    history: vec![Move {
+                        seq: 3,
+                        op: Op::Rollback,
+                        version: "1.0.0".to_owned(),
+                        operation: "x".to_owned(),
+                        at: "2026-01-02T00:00:00Z".to_owned(),
+                    }],
+                }],
+            }],
+        });
+        insta::assert_snapshot!(text, @r#"
+        web
+          prod: 1.0.0 since 2026-01-02T00:00:00Z by ada (rollback), entry 3
+            held by ada since entry 3: "\u{1b}[2J\u{202e}x"
+            bad: 1.1.0
+            rollback has nowhere to go
+                3  2026-01-02T00:00:00Z  rollback 1.0.0
+        "#);
+    }
+}
