@@ -10,5 +10,4 @@ pub mod record;
 pub mod seal;
 pub mod static_files;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 pub(crate) mod trial;

@@ -77,7 +77,7 @@ pub enum Pointed {
 /// What judging on one tip came to.
 enum Round {
     Ended(Pointed),
-    Write(Box<Next>),
+    Write(Next),
 }
 
 /// An entry that is about to be written.
@@ -103,6 +103,17 @@ enum Sent {
     Lost,
 }
 
+impl Pointed {
+    /// The newest entry, as far as it was seen.
+    #[must_use]
+    pub fn tip(&self) -> Option<&Tip> {
+        match self {
+            Pointed::Appended { tip, .. } | Pointed::Happened { tip, .. } => Some(tip),
+            Pointed::Stayed { tip, .. } => tip.as_ref(),
+        }
+    }
+}
+
 impl Log<'_> {
     /// The newest entry, `None` when there is none.
     ///
@@ -110,31 +121,25 @@ impl Log<'_> {
     /// `environment::log_gap` (exit 6) when an entry is missing; those of [`Entry::read`] and of the store.
     pub async fn tip(&self) -> Result<Option<Tip>, Failure> {
         if let Some(hint) = self.hint().await? {
-            match self.newest_after(hint).await? {
-                Some(seq) => {
-                    return self
-                        .entry(seq)
-                        .await?
-                        .map_or_else(|| Err(self.gone(seq)), |tip| Ok(Some(tip)));
-                }
-                None => {
-                    if let Some(tip) = self.entry(hint).await? {
-                        return Ok(Some(tip));
-                    }
-                    tracing::warn!(
-                        app = %self.app, environment = %self.environment, hint,
-                        "current.json names an entry that is not there; the whole log is listed"
-                    );
-                }
+            if let Some(seq) = self.newest_after(hint).await? {
+                return self.must_have(seq).await.map(Some);
             }
+            if let Some(tip) = self.entry(hint).await? {
+                return Ok(Some(tip));
+            }
+            tracing::warn!(
+                app = %self.app, environment = %self.environment, hint,
+                "current.json names an entry that is not there; the whole log is listed"
+            );
         }
         match self.newest_after(0).await? {
             None => Ok(None),
-            Some(seq) => self
-                .entry(seq)
-                .await?
-                .map_or_else(|| Err(self.gone(seq)), |tip| Ok(Some(tip))),
+            Some(seq) => self.must_have(seq).await.map(Some),
         }
+    }
+
+    async fn must_have(&self, seq: u64) -> Result<Tip, Failure> {
+        self.entry(seq).await?.ok_or_else(|| self.gone(seq))
     }
 
     /// The entry with number `seq`, `None` when there is none.
@@ -238,11 +243,11 @@ impl Log<'_> {
             &retired,
         );
         let digest = Digest::of(&entry.to_bytes());
-        Ok(Round::Write(Box::new(Next {
+        Ok(Round::Write(Next {
             tip: Tip { entry, digest },
             before: state.version().map(str::to_owned),
             reasons,
-        })))
+        }))
     }
 
     /// Sends one entry until it is known who has its number.
@@ -420,7 +425,6 @@ pub(super) fn json_headers() -> Headers {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use std::sync::Arc;
 
@@ -579,7 +583,8 @@ mod tests {
     #[test]
     fn racing_promotes_all_end_up_in_the_log_once() {
         for seed in 0..300 {
-            let store = Arc::new(Trial::pausing());
+            let store = Arc::new(Trial::default());
+            store.start_pausing();
             let versions = ["1.0.0", "1.1.0", "1.2.0"];
             let runs = versions.map(|version| {
                 let store = Arc::clone(&store);

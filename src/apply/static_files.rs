@@ -344,10 +344,7 @@ impl Ground<'_> {
                 ),
             )
             .hint("give each app and environment its own place: put {app} and {environment} into 'static'");
-            return Err(owned
-                .iter()
-                .take(SHOWN)
-                .fold(failure, |failure, path| failure.because(path)));
+            return Err(owned.iter().take(SHOWN).fold(failure, Failure::because));
         }
         Ok(needs)
     }
@@ -626,10 +623,7 @@ fn immutable_changed(root: &str, paths: &[String]) -> Failure {
         format!("immutable files at {} have other bytes", quoted(root)),
     )
     .hint("browsers keep such files for a year: give the changed file another name, or list it under 'mutable'");
-    paths
-        .iter()
-        .take(SHOWN)
-        .fold(failure, |failure, path| failure.because(path))
+    paths.iter().take(SHOWN).fold(failure, Failure::because)
 }
 
 fn temporary_directory() -> Result<tempfile::TempDir, Failure> {

@@ -41,11 +41,9 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// A store that lets others go first before each call.
-    pub(crate) fn pausing() -> Trial {
-        let store = Trial::default();
-        store.pausing.store(true, Ordering::SeqCst);
-        store
+    /// From now on, others may go first before each call.
+    pub(crate) fn start_pausing(&self) {
+        self.pausing.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn stop_pausing(&self) {
@@ -96,10 +94,6 @@ impl Trial {
             .objects
             .get(key.as_str())
             .map(|(bytes, _)| bytes.clone())
-    }
-
-    pub(crate) fn keys(&self) -> Vec<String> {
-        self.inner.lock().unwrap().objects.keys().cloned().collect()
     }
 
     /// The keys written since the last time this was asked, in order.
@@ -281,6 +275,22 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// One of several runs that race.
 pub(crate) type Run = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
+
+/// The same run, killed after so many requests.
+pub(crate) fn dying(mut run: Run, requests: usize) -> Run {
+    let mut left = requests;
+    Box::pin(std::future::poll_fn(move |context| {
+        if left == 0 {
+            return Poll::Ready(Err(Failure::new(
+                Exit::Temporary,
+                "trial::died",
+                "the run was killed",
+            )));
+        }
+        left -= 1;
+        run.as_mut().poll(context)
+    }))
+}
 
 /// Small, fast and the same everywhere: xorshift64*.
 pub(crate) struct Dice(u64);

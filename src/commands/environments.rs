@@ -27,7 +27,7 @@ use crate::remote::cdn::Cdn;
 use crate::remote::store::Store;
 use crate::report::environments::{
     AppStatus, EnvironmentStatus, POINT_SCHEMA, PackageStatus, Point, PointOutcome, Points,
-    STATUS_SCHEMA, SkippedVersion, StaticCounts, Status,
+    STATUS_SCHEMA, SkippedVersion, StaticCounts, Status, is_hostile,
 };
 use crate::version::Version;
 
@@ -429,8 +429,13 @@ impl Story<'_> {
             let versions = builds::versions(self.store(), app).await?;
             return Ok(versions.iter().any(|(recorded, _)| recorded == version));
         }
-        let environments = environments_of(self.store(), app).await?;
-        Ok(environments.contains(&self.request.environment))
+        let log = Log {
+            store: self.store(),
+            app,
+            environment: &self.request.environment,
+        };
+        let tip = log.tip().await?;
+        Ok(tip.is_some_and(|tip| self.op != "rollback" || tip.entry.state.current.is_some()))
     }
 
     async fn apps_of_release(
@@ -636,7 +641,9 @@ impl Story<'_> {
             return Ok(point);
         }
         if is_settled(deed, point.outcome) {
-            point.static_files = self.settle(&ground, judging.survey.take(), &point).await?;
+            point.static_files = self
+                .settle(&ground, pointed.tip(), judging.survey.take(), &point)
+                .await?;
         }
         if let Deed::Environment(Mark::Unhold) = deed {
             point.waiting = self.waiting(ground.log).await?;
@@ -648,11 +655,12 @@ impl Story<'_> {
     async fn settle(
         &self,
         ground: &Ground<'_>,
+        tip: Option<&Tip>,
         survey: Option<Survey>,
         point: &Point,
     ) -> Result<StaticCounts, Failure> {
-        if let Some(tip) = ground.log.tip().await?
-            && let Err(failure) = ground.log.advance_hint(&tip).await
+        if let Some(tip) = tip
+            && let Err(failure) = ground.log.advance_hint(tip).await
         {
             tracing::warn!(%failure, "current.json was not moved; readers list the log instead");
         }
@@ -778,15 +786,12 @@ impl Story<'_> {
         app: &PackageName,
         environment: &EnvironmentName,
     ) -> Result<(), Failure> {
-        let mut known = self.request.environments.clone();
-        known.extend(environments_of(self.store(), app).await?);
+        let mut known = environments_of(self.store(), app).await?;
         let versions = builds::versions(self.store(), app).await?;
         if known.is_empty() && versions.is_empty() {
-            let apps = builds::apps(self.store()).await?;
-            if !apps.contains(app) {
-                return Err(unknown_app(app, &apps));
-            }
+            return Err(unknown_app(app, &builds::apps(self.store()).await?));
         }
+        known.extend(self.request.environments.iter().cloned());
         for (_, variant) in versions {
             if let crate::name::Variant::Environment(name) = variant {
                 known.push(name);
@@ -1099,14 +1104,7 @@ fn stayed(judgement: &Judgement, point: &mut Point) -> Result<(), Failure> {
         }
         Judgement::Held { hold, .. } => {
             point.outcome = PointOutcome::Held;
-            point.reasons = vec![format!(
-                "held by {} since entry {}{}",
-                quoted(&hold.by),
-                hold.seq,
-                hold.reason
-                    .as_deref()
-                    .map_or_else(String::new, |reason| format!(": {}", quoted(reason)))
-            )];
+            point.reasons = vec![promote::describe(hold)];
         }
         Judgement::Bad { version } => {
             point.outcome = PointOutcome::Bad;
@@ -1162,11 +1160,7 @@ fn check_texts(request: &Request) -> Result<(), Failure> {
     ];
     for (name, text) in texts {
         let Some(text) = text else { continue };
-        let is_bad = |character: char| {
-            character.is_control()
-                || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        };
-        if text.chars().any(is_bad) || text.chars().count() > LONGEST_TEXT {
+        if text.chars().any(is_hostile) || text.chars().count() > LONGEST_TEXT {
             return Err(usage(
                 "environment::text",
                 format!("'{name}' cannot be recorded: {}", quoted(text)),
@@ -1221,3 +1215,6 @@ fn did_you_mean(name: &str, known: &[&str]) -> String {
         _ => format!("one of {}", known.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -605,7 +605,6 @@ impl State {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 pub(crate) mod tests {
     use super::*;
 
@@ -789,12 +788,13 @@ pub(crate) mod tests {
         assert_eq!(tip.happened("other"), None);
     }
 
+    type Change = fn(&mut Entry);
+
     #[test]
     fn foreign_and_impossible_entries_are_refused() {
         let good = log(&[promote("1.0.0"), promote("1.1.0")]);
         let app = PackageName::parse("web").unwrap();
         let prod = EnvironmentName::parse("prod").unwrap();
-        type Change = fn(&mut Entry);
         let changes: [(&str, Change); 9] = [
             ("another app", |entry| entry.app = "api".into()),
             ("another environment", |entry| {

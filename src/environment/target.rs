@@ -186,9 +186,7 @@ pub fn nothing_to_roll_back_to(
     if skipped.is_empty() {
         return failure.because("nothing was ever live there");
     }
-    skipped
-        .iter()
-        .fold(failure, |failure, past| failure.because(past))
+    skipped.iter().fold(failure, Failure::because)
 }
 
 /// The version that was live after entry `seq`, as far back as the history reaches.
@@ -199,7 +197,6 @@ pub fn live_at(state: &State, seq: u64) -> Option<Version> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::super::entry::Event;
     use super::super::entry::tests::{log, promote, rollback};

@@ -108,7 +108,6 @@ fn unknown(wish: &Wish<'_>, version: &Version) -> Failure {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::super::promote::By;
     use super::super::promote::tests::outcome;
@@ -128,15 +127,15 @@ mod tests {
         };
         let one = || Version::parse("1.0.0").unwrap();
         let live = || vec![promote("1.0.0")];
-        let with = |event| vec![promote("1.0.0"), event];
+        let live_then = |event| vec![promote("1.0.0"), event];
         let cases = [
             (live(), Mark::Hold, true, "append hold"),
-            (with(Event::Hold), Mark::Hold, true, "already there"),
-            (with(Event::Hold), Mark::Unhold, true, "append unhold"),
+            (live_then(Event::Hold), Mark::Hold, true, "already there"),
+            (live_then(Event::Hold), Mark::Unhold, true, "append unhold"),
             (live(), Mark::Unhold, true, "already there"),
             (live(), Mark::Bad(one()), true, "append mark-bad"),
             (
-                with(Event::MarkBad(one())),
+                live_then(Event::MarkBad(one())),
                 Mark::Bad(one()),
                 true,
                 "already there",
@@ -155,19 +154,19 @@ mod tests {
                 "3 environment::unknown_version",
             ),
             (
-                with(Event::Pin(one())),
+                live_then(Event::Pin(one())),
                 Mark::Pin(one()),
                 true,
                 "already there",
             ),
             (
-                with(Event::Retire(one())),
+                live_then(Event::Retire(one())),
                 Mark::Pin(one()),
                 true,
                 "3 environment::retired",
             ),
             (
-                with(Event::Pin(one())),
+                live_then(Event::Pin(one())),
                 Mark::Unpin(one()),
                 true,
                 "append unpin",

@@ -292,8 +292,9 @@ fn reasons(state: &State, wish: &Wish<'_>, version: &str, live: &Live) -> Vec<St
     reasons
 }
 
-/// A hold in words.
-pub(super) fn describe(hold: &Hold) -> String {
+/// A hold in words: who, since which entry, why.
+#[must_use]
+pub fn describe(hold: &Hold) -> String {
     use crate::explain::quoted;
     let reason = hold
         .reason
@@ -311,7 +312,6 @@ fn short(commit: &str) -> &str {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 pub(super) mod tests {
     use super::*;
     use crate::environment::entry::tests::{live, log, promote, rollback};

@@ -94,7 +94,6 @@ pub fn overtaken(wish: &Wish<'_>, leaves: &str, live_now: &str) -> Failure {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::super::promote::By;
     use super::super::promote::tests::{FORCE, outcome, ready};

@@ -129,7 +129,6 @@ pub fn refuse_second_environment(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::*;
 

@@ -325,13 +325,18 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
     }
 }
 
-/// Text of others that a terminal only shows: control and direction characters are escaped.
+/// Whether a terminal would do something else with this character than show it: control characters, changes of direction.
+#[must_use]
+pub fn is_hostile(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Text of others, harmless in a terminal.
 fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|character| {
-            let is_unsafe = character.is_control()
-                || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if is_unsafe {
+            if is_hostile(character) {
                 character.escape_unicode().collect::<Vec<_>>()
             } else {
                 vec![character]
@@ -341,7 +346,6 @@ fn plain(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 mod tests {
     use super::*;
     use crate::environment::entry::Op;

@@ -1,0 +1,879 @@
+use std::sync::Mutex;
+
+use super::*;
+use crate::apply::trial::{Dice, Fault, Run, Trial, block_on, interleave};
+use crate::name::{CommitId, Key, Variant};
+use crate::release::app::{self, Build, Git, Runtime, Scripts, StaticFiles};
+use crate::release::layout;
+use crate::release::manifest::{RecordedApp, ReleaseManifest};
+use crate::release::static_set::{self, Class, StaticFile, StaticSet};
+use crate::remote::store::Headers;
+
+const SHARED: &str = "s3://cdn/{app}";
+const APART: &str = "s3://cdn/{app}/{environment}";
+
+/// Static roots in memory; the same address is the same place.
+#[derive(Default)]
+struct Roots(Mutex<BTreeMap<String, Arc<Trial>>>);
+
+impl Roots {
+    fn at(&self, root: &str) -> Arc<Trial> {
+        let mut roots = self.0.lock().unwrap();
+        Arc::clone(roots.entry(root.to_owned()).or_default())
+    }
+}
+
+#[async_trait]
+impl OpenRoot for Roots {
+    async fn open(&self, root: &str) -> Result<Arc<dyn Store>, Failure> {
+        Ok(self.at(root))
+    }
+}
+
+#[derive(Default)]
+struct ToldCdn(Mutex<Vec<Vec<String>>>);
+
+#[async_trait]
+impl Cdn for ToldCdn {
+    async fn invalidate(&self, _: &str, paths: &[String]) -> Result<(), Failure> {
+        self.0.lock().unwrap().push(paths.to_vec());
+        Ok(())
+    }
+}
+
+struct World {
+    store: Arc<Trial>,
+    roots: Arc<Roots>,
+    cdn: Arc<ToldCdn>,
+}
+
+fn name(text: &str) -> PackageName {
+    PackageName::parse(text).unwrap()
+}
+
+fn environment(text: &str) -> EnvironmentName {
+    EnvironmentName::parse(text).unwrap()
+}
+
+fn key(text: &str) -> Key {
+    Key::parse(text).unwrap()
+}
+
+fn commit_of(version: &str) -> CommitId {
+    CommitId::parse(&Digest::of(version.as_bytes()).hex()[..40]).unwrap()
+}
+
+fn class_of(path: &str) -> Class {
+    match path {
+        "sw.js" => Class::Last,
+        "index.html" => Class::Html,
+        path if path.contains("-hash") => Class::Immutable,
+        _ => Class::Mutable,
+    }
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            store: Arc::new(Trial::default()),
+            roots: Arc::new(Roots::default()),
+            cdn: Arc::new(ToldCdn::default()),
+        }
+    }
+
+    fn remotes(&self) -> Remotes {
+        Remotes {
+            store: Arc::clone(&self.store) as Arc<dyn Store>,
+            static_roots: Arc::clone(&self.roots) as Arc<dyn OpenRoot>,
+            cdn: Some(Arc::clone(&self.cdn) as Arc<dyn Cdn>),
+        }
+    }
+
+    /// Versions of `web` without static files, each of a complete release.
+    fn with(self, versions: &[&str]) -> World {
+        for version in versions {
+            self.release("web", version, "any", None, "complete");
+        }
+        self
+    }
+
+    fn release(
+        &self,
+        app: &str,
+        version: &str,
+        variant: &str,
+        files: Option<(&str, &[(&str, &str)])>,
+        status: &str,
+    ) -> ReleaseId {
+        let commit = commit_of(version);
+        let id = ReleaseId::of(&commit, "20260101");
+        let manifest = AppManifest {
+            schema: app::SCHEMA.to_owned(),
+            app: app.to_owned(),
+            version: version.to_owned(),
+            variant: variant.to_owned(),
+            release: id.to_string(),
+            git: Git {
+                repository: "org/mono".to_owned(),
+                commit: commit.to_string(),
+                tag: format!("{app}@{version}"),
+                committed_at: format!(
+                    "2026-01-01T00:{:02}:00Z",
+                    Version::parse(version).unwrap().minor()
+                ),
+            },
+            build: Build {
+                run: None,
+                attempt: None,
+                command: None,
+                lockfile_digest: None,
+            },
+            runtime: Runtime::default(),
+            archive: None,
+            alternatives: vec![],
+            files: None,
+            static_files: files.map(|(root, files)| self.static_files(root, files)),
+            scripts: Scripts {
+                start: "npm run start".to_owned(),
+                stop: "npm run stop --if-present".to_owned(),
+                environment_variable: "SERVER_ENV".to_owned(),
+                health: None,
+            },
+        };
+        self.store.put(
+            &layout::app(
+                &name(app),
+                &Version::parse(version).unwrap(),
+                &Variant::parse(variant).unwrap(),
+            ),
+            &crate::release::to_bytes(&manifest),
+        );
+        if status != "none" {
+            let mut apps = vec![RecordedApp {
+                name: app.to_owned(),
+                version: version.to_owned(),
+                variants: vec![variant.to_owned()],
+            }];
+            if let Some(bytes) = self.store.bytes(&layout::release(&id)) {
+                let before: ReleaseManifest = serde_json::from_slice(&bytes).unwrap();
+                apps.extend(before.apps);
+            }
+            let record = ReleaseManifest {
+                schema: manifest::SCHEMA.to_owned(),
+                id: id.to_string(),
+                status: match status {
+                    "abandoned" => manifest::Status::Abandoned,
+                    _ => manifest::Status::Complete,
+                },
+                base: commit.to_string(),
+                commit: commit.to_string(),
+                branch: "main".to_owned(),
+                tags: vec![],
+                seal: "none".to_owned(),
+                packages: vec![],
+                apps,
+                previous: None,
+                reason: None,
+            };
+            self.store
+                .put(&layout::release(&id), &crate::release::to_bytes(&record));
+        }
+        id
+    }
+
+    fn static_files(&self, root: &str, files: &[(&str, &str)]) -> StaticFiles {
+        let files: Vec<StaticFile> = files
+            .iter()
+            .map(|(path, text)| {
+                let digest = Digest::of(text.as_bytes());
+                self.store.put(&layout::blob(&digest), text.as_bytes());
+                StaticFile {
+                    path: (*path).to_owned(),
+                    class: class_of(path),
+                    digest: digest.to_string(),
+                    size: text.len() as u64,
+                    content_type: "text/plain".to_owned(),
+                    cache_control: "no-cache".to_owned(),
+                }
+            })
+            .collect();
+        let mutable = files.iter().filter(|file| file.class != Class::Immutable);
+        let (count, mutable) = (files.len() as u64, mutable.count() as u64);
+        let set = StaticSet {
+            schema: static_set::SCHEMA.to_owned(),
+            files,
+        };
+        let bytes = crate::release::to_bytes(&set);
+        let digest = Digest::of(&bytes);
+        self.store.put(&layout::blob(&digest), &bytes);
+        StaticFiles {
+            digest: digest.to_string(),
+            root: root.to_owned(),
+            count,
+            bytes: 0,
+            mutable,
+        }
+    }
+
+    fn promote(&self, version: &str) -> Result<Points, Failure> {
+        block_on(promote(&to(version), &self.remotes()))
+    }
+
+    fn live(&self, app: &str, place: &str) -> Option<String> {
+        let tip = self.tip(app, place)?;
+        tip.entry.state.version().map(str::to_owned)
+    }
+
+    fn tip(&self, app: &str, place: &str) -> Option<Tip> {
+        let (app, environment) = (name(app), environment(place));
+        let log = Log {
+            store: self.store.as_ref(),
+            app: &app,
+            environment: &environment,
+        };
+        block_on(log.tip()).unwrap()
+    }
+
+    fn file(&self, root: &str, path: &str) -> Option<String> {
+        let bytes = self.roots.at(root).bytes(&key(path))?;
+        Some(String::from_utf8(bytes).unwrap())
+    }
+}
+
+fn request() -> Request {
+    Request {
+        apps: Apps::Default,
+        environment: environment("prod"),
+        to: None,
+        from: None,
+        reason: None,
+        actor: "ada".to_owned(),
+        by: By::Person,
+        force: false,
+        dry_run: false,
+        now: "2026-01-02T00:00:00Z".to_owned(),
+        operation: unique(),
+        run: None,
+        environments: ["stable", "sit", "pre", "prod"].map(environment).into(),
+        static_root: StaticSetting::Unset,
+        cdn: None,
+        concurrency: 4,
+        ancestry: None,
+    }
+}
+
+fn unique() -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed).to_string()
+}
+
+fn to(version: &str) -> Request {
+    Request {
+        to: Some(version.to_owned()),
+        ..request()
+    }
+}
+
+fn code(result: Result<Points, Failure>) -> (u8, &'static str) {
+    let failure = result.unwrap_err();
+    (failure.exit().code(), failure.code())
+}
+
+#[test]
+fn promote_then_roll_back_then_promote_again() {
+    let world = World::new().with(&["1.0.0", "1.1.0", "1.2.0"]);
+    let remotes = world.remotes();
+    for version in ["1.0.0", "1.1.0", "1.2.0"] {
+        world.promote(version).unwrap();
+    }
+    let points = block_on(rollback(&request(), &remotes)).unwrap();
+    let point = &points.apps[0];
+    assert_eq!(point.from.as_deref(), Some("1.2.0"));
+    assert_eq!(point.to.as_deref(), Some("1.1.0"));
+    assert!(point.held);
+    block_on(rollback(&request(), &remotes)).unwrap();
+    assert_eq!(world.live("web", "prod").as_deref(), Some("1.0.0"));
+    assert_eq!(
+        code(block_on(rollback(&request(), &remotes))),
+        (3, "environment::nothing_to_roll_back_to")
+    );
+    assert_eq!(code(world.promote("1.2.0")), (3, "environment::held"));
+    let forced = Request {
+        force: true,
+        ..to("1.2.0")
+    };
+    block_on(promote(&forced, &remotes)).unwrap();
+    let tip = world.tip("web", "prod").unwrap();
+    assert_eq!(tip.entry.state.bad, ["1.1.0"]);
+    assert!(tip.entry.state.hold.is_none());
+}
+
+#[test]
+fn automation_stops_at_a_hold_and_unhold_says_what_waits() {
+    let world = World::new().with(&["1.0.0", "1.1.0", "1.2.0"]);
+    let remotes = world.remotes();
+    world.promote("1.0.0").unwrap();
+    block_on(hold(&request(), &remotes)).unwrap();
+    let automatic = |version: &str| Request {
+        by: By::Automation,
+        ..to(version)
+    };
+    let points = block_on(promote(&automatic("1.1.0"), &remotes)).unwrap();
+    assert_eq!(points.apps[0].outcome, PointOutcome::Held);
+    assert!(points.apps[0].held);
+    assert_eq!(world.live("web", "prod").as_deref(), Some("1.0.0"));
+    let points = block_on(unhold(&request(), &remotes)).unwrap();
+    assert_eq!(points.apps[0].waiting.as_deref(), Some("1.2.0"));
+    assert!(!points.apps[0].held);
+    assert_eq!(world.live("web", "prod").as_deref(), Some("1.0.0"));
+    block_on(promote(&automatic("1.1.0"), &remotes)).unwrap();
+    let points = block_on(promote(&automatic("1.0.0"), &remotes)).unwrap();
+    assert_eq!(points.apps[0].outcome, PointOutcome::NotDescendant);
+}
+
+#[test]
+fn a_later_attempt_of_the_same_request_does_nothing() {
+    let world = World::new().with(&["1.0.0", "1.1.0"]);
+    let remotes = world.remotes();
+    world.promote("1.0.0").unwrap();
+    world.promote("1.1.0").unwrap();
+    let request = request();
+    block_on(rollback(&request, &remotes)).unwrap();
+    let points = block_on(rollback(&request, &remotes)).unwrap();
+    assert_eq!(points.apps[0].outcome, PointOutcome::AlreadyDone);
+    assert_eq!(points.apps[0].from.as_deref(), Some("1.1.0"));
+    assert_eq!(points.apps[0].to.as_deref(), Some("1.0.0"));
+    assert_eq!(world.tip("web", "prod").unwrap().entry.seq, 3);
+}
+
+#[test]
+fn targets() {
+    let world = World::new().with(&["1.0.0", "1.1.0"]);
+    let remotes = world.remotes();
+    let release = world.release("web", "1.2.0", "any", None, "complete");
+    world.release("web", "1.3.0", "any", None, "none");
+    let given_up = world.release("web", "1.4.0", "any", None, "abandoned");
+    world.release("web", "1.5.0", "sit", None, "complete");
+    world.promote("1.0.0").unwrap();
+    world.promote("1.1.0").unwrap();
+    world.promote(release.as_str()).unwrap();
+    assert_eq!(world.live("web", "prod").as_deref(), Some("1.2.0"));
+    world.promote("1").unwrap();
+    assert_eq!(world.live("web", "prod").as_deref(), Some("1.0.0"));
+    for (target, expected) in [
+        ("1.3.0", (3, "environment::incomplete")),
+        ("1.4.0", (3, "environment::abandoned")),
+        (given_up.as_str(), (3, "environment::abandoned")),
+        ("20260101-000000000000", (3, "environment::unknown_release")),
+        ("1.5.0", (3, "environment::no_build")),
+        ("9.9.9", (3, "environment::no_build")),
+        ("0", (3, "environment::unknown_seq")),
+        ("latest", (2, "environment::target")),
+    ] {
+        assert_eq!(code(world.promote(target)), expected, "{target}");
+    }
+    assert_eq!(
+        code(block_on(promote(&request(), &remotes))),
+        (2, "environment::no_target")
+    );
+    let sit = Request {
+        environment: environment("sit"),
+        ..to("1.5.0")
+    };
+    block_on(promote(&sit, &remotes)).unwrap();
+    let from = |place: &str| Request {
+        from: Some(environment(place)),
+        ..request()
+    };
+    assert_eq!(
+        code(block_on(promote(&from("sit"), &remotes))),
+        (3, "environment::no_build")
+    );
+    assert_eq!(
+        code(block_on(promote(&from("sti"), &remotes))),
+        (2, "environment::unknown")
+    );
+}
+
+#[test]
+fn the_build_made_for_an_environment_comes_first() {
+    let world = World::new().with(&["1.0.0"]);
+    world.release("web", "1.0.0", "prod", None, "complete");
+    world.promote("1.0.0").unwrap();
+    let state = world.tip("web", "prod").unwrap().entry.state;
+    assert_eq!(state.current.unwrap().variant, "prod");
+}
+
+#[test]
+fn several_apps_must_be_named() {
+    let world = World::new().with(&["1.0.0", "1.1.0"]);
+    world.release("@org/api", "1.0.0", "any", None, "complete");
+    world.release("@org/api", "1.1.0", "any", None, "complete");
+    world.release("other", "3.0.0", "any", None, "complete");
+    let remotes = world.remotes();
+    let failure = world.promote("1.0.0").unwrap_err();
+    assert_eq!(failure.code(), "environment::which_app");
+    assert!(failure.what().contains("@org/api, other, web"));
+    let all = |version: &str| Request {
+        apps: Apps::All,
+        ..to(version)
+    };
+    let points = block_on(promote(&all("1.0.0"), &remotes)).unwrap();
+    assert_eq!(points.apps.len(), 2);
+    let release = ReleaseId::of(&commit_of("1.1.0"), "20260101");
+    let points = block_on(promote(&to(release.as_str()), &remotes)).unwrap();
+    assert_eq!(points.apps.len(), 2);
+    let everything = Request {
+        apps: Apps::All,
+        ..request()
+    };
+    let points = block_on(rollback(&everything, &remotes)).unwrap();
+    assert_eq!(points.apps.len(), 2);
+    assert_eq!(world.live("@org/api", "prod").as_deref(), Some("1.0.0"));
+    let typo = Request {
+        apps: Apps::Named(vec![name("wbe")]),
+        ..to("1.0.0")
+    };
+    let failure = block_on(promote(&typo, &remotes)).unwrap_err();
+    assert_eq!(failure.code(), "environment::unknown_app");
+    assert_eq!(failure.advice(), Some("did you mean web?"));
+}
+
+#[test]
+fn one_refused_app_stops_all_before_anything_is_written() {
+    let world = World::new().with(&["1.0.0", "1.1.0"]);
+    world.release("api", "1.0.0", "any", None, "complete");
+    world.release("api", "1.1.0", "any", None, "complete");
+    let remotes = world.remotes();
+    let all = |version: &str| Request {
+        apps: Apps::All,
+        ..to(version)
+    };
+    block_on(promote(&all("1.0.0"), &remotes)).unwrap();
+    let held = Request {
+        apps: Apps::Named(vec![name("web")]),
+        ..request()
+    };
+    block_on(hold(&held, &remotes)).unwrap();
+    assert_eq!(
+        code(block_on(promote(&all("1.1.0"), &remotes))),
+        (3, "environment::held")
+    );
+    assert_eq!(world.live("api", "prod").as_deref(), Some("1.0.0"));
+}
+
+#[test]
+fn unknown_environments_are_answered_with_the_nearest_name() {
+    let world = World::new().with(&["1.0.0"]);
+    let typo = Request {
+        environment: environment("prdo"),
+        environments: vec![environment("pre"), environment("prod")],
+        ..to("1.0.0")
+    };
+    let failure = block_on(promote(&typo, &world.remotes())).unwrap_err();
+    assert_eq!(failure.code(), "environment::unknown");
+    assert_eq!(failure.exit(), Exit::Usage);
+    assert_eq!(failure.advice(), Some("did you mean prod?"));
+}
+
+#[test]
+fn versions_are_judged_and_kept() {
+    let world = World::new().with(&["1.0.0", "1.1.0", "1.2.0"]);
+    let remotes = world.remotes();
+    for version in ["1.0.0", "1.1.0", "1.2.0"] {
+        world.promote(version).unwrap();
+    }
+    block_on(mark_bad(&to("1.1.0"), &remotes)).unwrap();
+    block_on(pin(&to("1.0.0"), &remotes)).unwrap();
+    assert_eq!(
+        code(block_on(pin(&to("7.0.0"), &remotes))),
+        (3, "environment::unknown_version")
+    );
+    let status = block_on(status(&StatusRequest::default(), &remotes)).unwrap();
+    let prod = &status.apps[0].environments[0];
+    assert_eq!(prod.rollback_to.as_deref(), Some("1.0.0"));
+    assert_eq!(prod.current.as_deref(), Some("1.2.0"));
+    assert_eq!(prod.by.as_deref(), Some("ada"));
+    assert_eq!(prod.op, Some("promote"));
+    assert_eq!(prod.bad, ["1.1.0"]);
+    assert_eq!(prod.pinned, ["1.0.0"]);
+    assert_eq!(prod.seq, 5);
+    block_on(unpin(&to("1.0.0"), &remotes)).unwrap();
+    assert!(
+        world
+            .tip("web", "prod")
+            .unwrap()
+            .entry
+            .state
+            .pinned
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_reason_that_plays_with_the_terminal_is_refused() {
+    let world = World::new().with(&["1.0.0"]);
+    for reason in ["\u{1b}[2J", "a\nb", "\u{202e}x", &"x".repeat(501)] {
+        let request = Request {
+            reason: Some(reason.to_owned()),
+            ..to("1.0.0")
+        };
+        assert_eq!(
+            code(block_on(promote(&request, &world.remotes()))),
+            (2, "environment::text")
+        );
+    }
+}
+
+#[test]
+fn a_changed_or_missing_manifest_is_an_integrity_failure() {
+    let world = World::new();
+    let files: &[(&str, &str)] = &[("a.js", "1")];
+    world.release("web", "1.0.0", "any", Some((SHARED, files)), "complete");
+    world.promote("1.0.0").unwrap();
+    let at = layout::app(&name("web"), &Version::new(1, 0, 0), &Variant::Any);
+    let mut bytes = world.store.bytes(&at).unwrap();
+    bytes.push(b' ');
+    world.store.put(&at, &bytes);
+    // The same request again finds its entry, and lays out what that entry names.
+    let app = name("web");
+    let place = environment("prod");
+    let remotes = world.remotes();
+    let ground = Ground {
+        log: Log {
+            store: remotes.store.as_ref(),
+            app: &app,
+            environment: &place,
+        },
+        roots: remotes.static_roots.as_ref(),
+        cdn: None,
+        concurrency: 1,
+        now: "",
+    };
+    let failure = block_on(ground.settle(None)).unwrap_err();
+    assert_eq!(failure.code(), "environment::manifest_changed");
+    world.store.remove(&at);
+    let failure = block_on(ground.settle(None)).unwrap_err();
+    assert_eq!(failure.code(), "environment::manifest_gone");
+}
+
+const ONE: &[(&str, &str)] = &[
+    ("a-hash1.js", "one"),
+    ("app.css", "same"),
+    ("index.html", "one"),
+    ("sw.js", "one"),
+];
+const TWO: &[(&str, &str)] = &[
+    ("a-hash2.js", "two"),
+    ("app.css", "same"),
+    ("index.html", "two"),
+    ("sw.js", "two"),
+];
+
+fn static_world(root: &str) -> World {
+    let world = World::new();
+    world.release("web", "1.0.0", "any", Some((root, ONE)), "complete");
+    world.release("web", "1.1.0", "any", Some((root, TWO)), "complete");
+    world
+}
+
+fn laid(points: &Points) -> (u64, u64) {
+    let counts = points.apps[0].static_files;
+    (counts.changed, counts.unchanged)
+}
+
+#[test]
+fn static_files_follow_promote_and_rollback_in_order() {
+    let world = static_world(APART);
+    let root = "s3://cdn/web/prod";
+    assert_eq!(laid(&world.promote("1.0.0").unwrap()), (4, 0));
+    assert_eq!(
+        world.roots.at(root).take_writes(),
+        ["a-hash1.js", "app.css", "index.html", "sw.js"]
+    );
+    let dry = Request {
+        dry_run: true,
+        ..to("1.1.0")
+    };
+    let points = block_on(promote(&dry, &world.remotes())).unwrap();
+    assert_eq!(laid(&points), (3, 1));
+    assert!(points.apps[0].dry_run);
+    assert!(world.roots.at(root).take_writes().is_empty());
+    assert_eq!(world.live("web", "prod").as_deref(), Some("1.0.0"));
+    assert_eq!(laid(&world.promote("1.1.0").unwrap()), (3, 1));
+    assert_eq!(world.file(root, "index.html").as_deref(), Some("two"));
+    assert_eq!(
+        world.file(root, "a-hash1.js").as_deref(),
+        Some("one"),
+        "open pages keep their chunks"
+    );
+    let points = block_on(rollback(&request(), &world.remotes())).unwrap();
+    assert_eq!(laid(&points), (2, 2));
+    assert_eq!(world.file(root, "index.html").as_deref(), Some("one"));
+    let applied = world
+        .store
+        .bytes(&layout::static_state(&name("web"), &environment("prod")))
+        .unwrap();
+    let applied: serde_json::Value = serde_json::from_slice(&applied).unwrap();
+    assert_eq!(applied["seq"], 3);
+    assert_eq!(applied["version"], "1.0.0");
+    assert_eq!(applied["root"], root);
+    assert_eq!(applied["schema"], "pkgs.static/1");
+}
+
+#[test]
+fn the_cdn_hears_of_exactly_the_changed_paths() {
+    let world = static_world(APART);
+    let with_cdn = |version: &str| Request {
+        cdn: Some("E1".to_owned()),
+        ..to(version)
+    };
+    block_on(promote(&with_cdn("1.0.0"), &world.remotes())).unwrap();
+    block_on(promote(&with_cdn("1.1.0"), &world.remotes())).unwrap();
+    // The distribution is remembered by the entries.
+    block_on(rollback(&request(), &world.remotes())).unwrap();
+    let told = world.cdn.0.lock().unwrap().clone();
+    assert_eq!(
+        told,
+        [
+            vec!["/app.css", "/index.html", "/sw.js"],
+            vec!["/index.html", "/sw.js"],
+            vec!["/index.html", "/sw.js"]
+        ]
+    );
+}
+
+#[test]
+fn a_root_without_environment_serves_one_environment() {
+    let world = static_world(SHARED);
+    world.promote("1.0.0").unwrap();
+    let pre = Request {
+        environment: environment("pre"),
+        ..to("1.1.0")
+    };
+    assert_eq!(
+        code(block_on(promote(&pre, &world.remotes()))),
+        (3, "static::shared_root")
+    );
+    assert!(world.tip("web", "pre").is_none());
+    let meant = Request {
+        static_root: StaticSetting::None,
+        ..pre
+    };
+    let points = block_on(promote(&meant, &world.remotes())).unwrap();
+    assert_eq!(laid(&points), (0, 0));
+    assert_eq!(world.file("s3://cdn/web", "sw.js").as_deref(), Some("one"));
+}
+
+#[test]
+fn a_root_that_differs_changes_nothing() {
+    let world = static_world(APART);
+    let other = Request {
+        static_root: StaticSetting::Root("s3://elsewhere".to_owned()),
+        ..to("1.0.0")
+    };
+    assert_eq!(
+        code(block_on(promote(&other, &world.remotes()))),
+        (2, "static::root_differs")
+    );
+    assert!(world.tip("web", "prod").is_none());
+}
+
+fn owned_by(app: &str, place: &str) -> Headers {
+    Headers {
+        metadata: BTreeMap::from([
+            ("app".to_owned(), app.to_owned()),
+            ("environment".to_owned(), place.to_owned()),
+        ]),
+        ..Headers::default()
+    }
+}
+
+#[test]
+fn files_of_others_are_not_overwritten() {
+    for (app, place) in [("api", "prod"), ("web", "pre")] {
+        let world = static_world(SHARED);
+        let root = world.roots.at("s3://cdn/web");
+        root.put_with(&key("sw.js"), b"theirs", owned_by(app, place));
+        assert_eq!(code(world.promote("1.0.0")), (3, "static::owned"));
+        assert!(world.tip("web", "prod").is_none());
+        assert!(root.take_writes().is_empty());
+    }
+}
+
+#[test]
+fn files_without_an_owner_are_adopted() {
+    let world = static_world(SHARED);
+    let root = world.roots.at("s3://cdn/web");
+    root.put(&key("sw.js"), b"older");
+    root.put(&key("a-hash1.js"), b"one");
+    assert_eq!(laid(&world.promote("1.0.0").unwrap()), (4, 0));
+    assert_eq!(world.file("s3://cdn/web", "sw.js").as_deref(), Some("one"));
+}
+
+#[test]
+fn an_immutable_file_with_other_bytes_stops_everything() {
+    let world = static_world(SHARED);
+    world
+        .roots
+        .at("s3://cdn/web")
+        .put(&key("a-hash1.js"), b"eno");
+    assert_eq!(
+        code(world.promote("1.0.0")),
+        (6, "static::immutable_changed")
+    );
+    assert!(world.tip("web", "prod").is_none());
+}
+
+/// A run that dies anywhere, in the store or in the static root, is finished by the same request run again.
+#[test]
+fn a_crash_anywhere_is_finished_by_the_next_attempt() {
+    for at_root in [false, true] {
+        for effect_first in [false, true] {
+            for call in 0.. {
+                let world = static_world(APART);
+                let root = world.roots.at("s3://cdn/web/prod");
+                world.promote("1.0.0").unwrap();
+                let request = to("1.1.0");
+                let store = if at_root { &root } else { &world.store };
+                store.fail_at(call, Fault::Crash { effect_first });
+                let _ = block_on(promote(&request, &world.remotes()));
+                let reached = store.fault_was_met();
+                store.heal();
+                block_on(promote(&request, &world.remotes())).unwrap();
+                let tip = world.tip("web", "prod").unwrap();
+                assert_eq!(tip.entry.seq, 2, "call {call}");
+                assert_eq!(
+                    world.file("s3://cdn/web/prod", "sw.js").as_deref(),
+                    Some("two")
+                );
+                let status = block_on(status(&StatusRequest::default(), &world.remotes())).unwrap();
+                assert_eq!(status.apps[0].environments[0].static_applied, Some(true));
+                if !reached {
+                    assert!(call > 5);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Promotes and a rollback race, one request at a time in an order that the seed decides, and some die on the way. Afterwards the
+/// log is a chain in which each deed occurs at most once, and the static files are those of the version that is live.
+#[test]
+fn racing_runs_leave_one_truth() {
+    for seed in 0..400 {
+        let world = World::new();
+        for (version, text) in [
+            ("1.0.0", "1"),
+            ("1.1.0", "2"),
+            ("1.2.0", "3"),
+            ("1.3.0", "4"),
+        ] {
+            let files = [("a.js", text), ("index.html", text)];
+            world.release("web", version, "any", Some((APART, &files)), "complete");
+        }
+        world.promote("1.0.0").unwrap();
+        world.promote("1.1.0").unwrap();
+        let root = world.roots.at("s3://cdn/web/prod");
+        world.store.start_pausing();
+        root.start_pausing();
+        let mut dice = Dice::new(seed);
+        let promotes = [to("1.2.0"), to("1.3.0")];
+        let mut runs: Vec<Run> = Vec::new();
+        for request in promotes.clone() {
+            let remotes = world.remotes();
+            runs.push(Box::pin(async move {
+                promote(&request, &remotes).await.map(|_| ())
+            }));
+        }
+        let remotes = world.remotes();
+        let back = request();
+        runs.push(Box::pin(async move {
+            rollback(&back, &remotes).await.map(|_| ())
+        }));
+        if dice.below(3) == 0 {
+            let victim = dice.below(runs.len());
+            let steps = dice.below(30);
+            let run = runs.remove(victim);
+            runs.push(crate::apply::trial::dying(run, steps));
+        }
+        let outcomes = interleave(runs, seed + 1000);
+        world.store.stop_pausing();
+        root.stop_pausing();
+        for outcome in &outcomes {
+            if let Err(failure) = outcome {
+                assert!(
+                    matches!(
+                        failure.code(),
+                        "environment::held" | "environment::overtaken" | "trial::died"
+                    ),
+                    "seed {seed}: {failure:?}"
+                );
+            }
+        }
+        check_log(&world, seed);
+        let app = name("web");
+        let place = environment("prod");
+        let remotes = world.remotes();
+        let ground = Ground {
+            log: Log {
+                store: remotes.store.as_ref(),
+                app: &app,
+                environment: &place,
+            },
+            roots: remotes.static_roots.as_ref(),
+            cdn: None,
+            concurrency: 1,
+            now: "",
+        };
+        let died = outcomes
+            .iter()
+            .any(|outcome| matches!(outcome, Err(failure) if failure.code() == "trial::died"));
+        if died {
+            block_on(ground.settle(None)).unwrap();
+        }
+        let live = world.live("web", "prod").unwrap();
+        let minor = Version::parse(&live).unwrap().minor() + 1;
+        for path in ["a.js", "index.html"] {
+            assert_eq!(
+                world.file("s3://cdn/web/prod", path),
+                Some(minor.to_string()),
+                "seed {seed}: {live} is live"
+            );
+        }
+    }
+}
+
+fn check_log(world: &World, seed: u64) {
+    let app = name("web");
+    let place = environment("prod");
+    let log = Log {
+        store: world.store.as_ref(),
+        app: &app,
+        environment: &place,
+    };
+    let last = block_on(log.tip()).unwrap().unwrap().entry.seq;
+    let mut before: Option<Tip> = None;
+    let mut operations = std::collections::BTreeSet::new();
+    for seq in 1..=last {
+        let tip = block_on(log.entry(seq)).unwrap().unwrap();
+        assert!(
+            operations.insert(tip.entry.operation.clone()),
+            "seed {seed}"
+        );
+        if let Some(before) = &before {
+            tip.entry
+                .check_chain(&before.entry, &before.digest)
+                .unwrap();
+            let leaves = before.entry.state.version();
+            assert_eq!(tip.entry.leaves.as_deref(), leaves, "seed {seed}");
+            assert!(
+                before.entry.state.hold.is_none(),
+                "seed {seed}: nobody was to pass a hold"
+            );
+        }
+        before = Some(tip);
+    }
+}
