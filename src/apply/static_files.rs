@@ -200,12 +200,12 @@ impl Ground<'_> {
 
     /// Lays out the static files of what is live, until what is live did not change meanwhile, and moves `static.json`.
     ///
-    /// `first` is a survey made before the pointer moved; it spares the second look where it speaks of what is live.
-    /// Doing it again changes nothing.
+    /// It looks again at everything, because a look from before the pointer moved proves nothing: a run that was live then may have
+    /// written since, and have seen itself live after its last write. Doing it again changes nothing.
     ///
     /// # Errors
     /// Those of [`Ground::survey`]; `static::blob` (exit 6) where bytes are missing or others; those of the stores and the CDN.
-    pub async fn settle(&self, mut first: Option<Survey>) -> Result<Option<Laid>, Failure> {
+    pub async fn settle(&self) -> Result<Option<Laid>, Failure> {
         let mut written = BTreeSet::new();
         for _ in 0..ROUNDS {
             let Some(tip) = self.log.tip().await? else {
@@ -218,15 +218,8 @@ impl Ground<'_> {
             ) else {
                 return Ok(None);
             };
-            let survey = match first
-                .take()
-                .filter(|survey| survey.build == *build && survey.place == *place)
-            {
-                Some(survey) => survey,
-                None => match self.survey_live(build, place).await? {
-                    Some(survey) => survey,
-                    None => return Ok(None),
-                },
+            let Some(survey) = self.survey_live(build, place).await? else {
+                return Ok(None);
             };
             let now_written = self.write(&survey, since).await?;
             let wrote_nothing = now_written.is_empty();

@@ -309,19 +309,40 @@ impl Dice {
     }
 }
 
-/// Runs several futures, one request at a time, in an order that `seed` decides.
+/// Runs several futures in an order that `seed` decides: one request at a time, or several in a row, because some races only
+/// happen where one run stands still while another does a lot.
 pub(crate) fn interleave(runs: Vec<Run>, seed: u64) -> Vec<Result<(), Failure>> {
     let mut dice = Dice::new(seed);
+    let longest = [1, 4, 16, 40][dice.below(4)];
     let mut context = Context::from_waker(Waker::noop());
     let mut open: Vec<(usize, Run)> = runs.into_iter().enumerate().collect();
     let mut done = Vec::new();
     while !open.is_empty() {
         let next = dice.below(open.len());
-        if let Poll::Ready(outcome) = open[next].1.as_mut().poll(&mut context) {
-            let (number, _) = open.remove(next);
-            done.push((number, outcome));
+        for _ in 0..=dice.below(longest) {
+            if let Poll::Ready(outcome) = open[next].1.as_mut().poll(&mut context) {
+                let (number, _) = open.remove(next);
+                done.push((number, outcome));
+                break;
+            }
         }
     }
     done.sort_by_key(|(number, _)| *number);
     done.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// Runs one for `first` requests, the other for `second`, then the one to its end, then the other.
+pub(crate) fn in_turns(mut one: Run, mut other: Run, first: usize, second: usize) {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut advance = |run: &mut Run, requests: usize| {
+        (0..requests).any(|_| run.as_mut().poll(&mut context).is_ready())
+    };
+    let one_ended = advance(&mut one, first);
+    let other_ended = advance(&mut other, second);
+    if !one_ended {
+        advance(&mut one, usize::MAX);
+    }
+    if !other_ended {
+        advance(&mut other, usize::MAX);
+    }
 }

@@ -641,9 +641,7 @@ impl Story<'_> {
             return Ok(point);
         }
         if is_settled(deed, point.outcome) {
-            point.static_files = self
-                .settle(&ground, pointed.tip(), judging.survey.take(), &point)
-                .await?;
+            point.static_files = self.settle(&ground, pointed.tip(), &point).await?;
         }
         if let Deed::Environment(Mark::Unhold) = deed {
             point.waiting = self.waiting(ground.log).await?;
@@ -656,7 +654,6 @@ impl Story<'_> {
         &self,
         ground: &Ground<'_>,
         tip: Option<&Tip>,
-        survey: Option<Survey>,
         point: &Point,
     ) -> Result<StaticCounts, Failure> {
         if let Some(tip) = tip
@@ -667,7 +664,7 @@ impl Story<'_> {
         if !matches!(point.op, "promote" | "rollback") {
             return Ok(StaticCounts::default());
         }
-        let laid = ground.settle(survey).await.map_err(|failure| {
+        let laid = ground.settle().await.map_err(|failure| {
             failure.because(format!(
                 "{} of {} points at {} already; its static files are not finished, run the same command again",
                 point.environment,
