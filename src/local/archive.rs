@@ -172,7 +172,10 @@ fn pack_with(
     let (sizes, tar_size) = measure(&entries, moment)?;
 
     let mut temporary = files::temporary_beside(to)?;
-    let sink = Summed::new(io::BufWriter::with_capacity(files::CHUNK, temporary.as_file_mut()));
+    let sink = Summed::new(io::BufWriter::with_capacity(
+        files::CHUNK,
+        temporary.as_file_mut(),
+    ));
     let mut tar = Tar {
         out: Summed::new(compressor(sink, tar_size, workers).map_err(fail)?),
         style: Style::Plain,
@@ -188,7 +191,8 @@ fn pack_with(
     let (mut buffer, digest, size) = encoder.finish().map_err(fail)?.finish();
     buffer.flush().map_err(fail)?;
     drop(buffer);
-    policy::check_sizes(size, tar_size).map_err(|problem| refused(&to.display().to_string(), problem))?;
+    policy::check_sizes(size, tar_size)
+        .map_err(|problem| refused(&to.display().to_string(), problem))?;
     files::persist(temporary, to, 0o644)?;
     Ok(PackedArchive {
         path: to.to_owned(),
@@ -422,9 +426,9 @@ pub fn npm_tarball(files: &[(String, EntrySource, bool)]) -> Result<NpmTarball, 
         listed.push((path.clone(), size, mode));
     }
     let (gzip, tar_digest, _) = tar.end()?;
-    let bytes = gzip
-        .finish()
-        .map_err(|error| files::failed("files::write", "compress", Path::new("the tarball"), &error))?;
+    let bytes = gzip.finish().map_err(|error| {
+        files::failed("files::write", "compress", Path::new("the tarball"), &error)
+    })?;
     Ok(NpmTarball {
         integrity: Integrity::of(&bytes),
         shasum: files::shasum(&bytes),
@@ -500,7 +504,10 @@ mod tests {
             file("service/index.js", b"listen()"),
             run,
             link("node_modules/.bin/run", "../../service/run.sh"),
-            file(&format!("long/{}/{}", "p".repeat(120), "n".repeat(98)), b"long"),
+            file(
+                &format!("long/{}/{}", "p".repeat(120), "n".repeat(98)),
+                b"long",
+            ),
             file(&format!("long/{}.js", "n".repeat(200)), b"longer"),
             file("é/ü.js", "ü".as_bytes()),
             link("l", &"t/".repeat(80)),
@@ -543,7 +550,10 @@ mod tests {
         };
         let one = compressed(1);
         assert!(one == compressed(2) && one == compressed(4));
-        assert!(one != compressed(0), "without workers the bytes are others, so there is always one");
+        assert!(
+            one != compressed(0),
+            "without workers the bytes are others, so there is always one"
+        );
     }
 
     #[test]
@@ -554,12 +564,22 @@ mod tests {
         let tar = directory.path().join("a.tar");
         std::fs::write(&tar, zstd::decode_all(&bytes[..]).unwrap()).unwrap();
         let output = Command::new("tar")
-            .args(["--list", "--verbose", "--numeric-owner", "--utc", "--quoting-style=literal", "--file"])
+            .args([
+                "--list",
+                "--verbose",
+                "--numeric-owner",
+                "--utc",
+                "--quoting-style=literal",
+                "--file",
+            ])
             .arg(&tar)
             .env("LC_ALL", "C.UTF-8")
             .output()
             .unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{output:?}"
+        );
         let listing = String::from_utf8(output.stdout).unwrap();
         let paths: Vec<_> = listing
             .lines()

@@ -221,7 +221,11 @@ pub(crate) fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile, F
 }
 
 /// Flushes a temporary file and renames it to `path`.
-pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path, mode: u32) -> Result<(), Failure> {
+pub(crate) fn persist(
+    file: tempfile::NamedTempFile,
+    path: &Path,
+    mode: u32,
+) -> Result<(), Failure> {
     let fail = |error: &io::Error| failed("files::write", "write", path, error);
     file.as_file()
         .set_permissions(fs::Permissions::from_mode(mode))
@@ -258,7 +262,10 @@ fn relative_text(path: &Path, root: &Path) -> Result<String, Failure> {
         Failure::new(
             Exit::Refused,
             "files::name",
-            format!("the name of {} is not Unicode", quoted(&path.display().to_string())),
+            format!(
+                "the name of {} is not Unicode",
+                quoted(&path.display().to_string())
+            ),
         )
         .hint("rename it, or leave it out")
     })
@@ -295,7 +302,9 @@ pub fn copy_tree(
             to.join(&relative)
         };
         if is_directory {
-            let metadata = entry.metadata().map_err(|error| walk_failed(from, &error))?;
+            let metadata = entry
+                .metadata()
+                .map_err(|error| walk_failed(from, &error))?;
             fs::create_dir(&target)
                 .map_err(|error| failed("files::write", "create", &target, &error))?;
             directories.push((target, metadata.permissions()));
@@ -545,7 +554,10 @@ mod tests {
         let path = directory.path().join("a");
         fs::write(&path, "12345").unwrap();
         assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
-        assert_eq!(read_bounded(&path, 4).unwrap_err().code(), "files::too_long");
+        assert_eq!(
+            read_bounded(&path, 4).unwrap_err().code(),
+            "files::too_long"
+        );
     }
 
     #[test]
@@ -600,7 +612,11 @@ mod tests {
         fs::write(root.path().join("packages/.npmignore"), "*.tmp").unwrap();
         fs::write(root.path().join("packages/.gitignore"), "no").unwrap();
         fs::write(package.join("lib/.npmignore"), "x").unwrap();
-        fs::set_permissions(package.join("lib/run.js"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(
+            package.join("lib/run.js"),
+            fs::Permissions::from_mode(0o755),
+        )
+        .unwrap();
         std::os::unix::fs::symlink("package.json", package.join("link")).unwrap();
 
         let tree = read_package(

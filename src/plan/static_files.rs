@@ -93,7 +93,10 @@ fn compile(setting: &str, globs: &[String]) -> Result<GlobSet, Failure> {
         Failure::new(
             Exit::Usage,
             "static_files::glob",
-            format!("the setting {setting} has a glob that cannot be read: {}", quoted(glob)),
+            format!(
+                "the setting {setting} has a glob that cannot be read: {}",
+                quoted(glob)
+            ),
         )
         .because(error)
     };
@@ -105,7 +108,8 @@ fn compile(setting: &str, globs: &[String]) -> Result<GlobSet, Failure> {
             .map_err(|error| refused(glob, error))?;
         set.add(compiled);
     }
-    set.build().map_err(|error| refused(&globs.join(" "), error))
+    set.build()
+        .map_err(|error| refused(&globs.join(" "), error))
 }
 
 /// The class of one file; [`Classes`] for many.
@@ -243,7 +247,10 @@ fn content_type(path: &str) -> String {
     let is_text = known.starts_with("text/")
         || known.ends_with("+json")
         || known.ends_with("+xml")
-        || matches!(known, "application/json" | "application/json5" | "application/xml");
+        || matches!(
+            known,
+            "application/json" | "application/json5" | "application/xml"
+        );
     if is_text {
         format!("{known}; charset=utf-8")
     } else {
@@ -381,7 +388,12 @@ mod tests {
 
     #[test]
     fn globs_decide_between_mutable_and_immutable_only() {
-        let globs = |globs: &[&str]| globs.iter().map(|glob| (*glob).to_owned()).collect::<Vec<_>>();
+        let globs = |globs: &[&str]| {
+            globs
+                .iter()
+                .map(|glob| (*glob).to_owned())
+                .collect::<Vec<_>>()
+        };
         let check = |path: &str, immutable: &[&str], mutable: &[&str], class: Class| {
             let found = classify(path, &globs(immutable), &globs(mutable)).unwrap();
             assert_eq!(found, class, "{path}");

@@ -252,9 +252,7 @@ fn root_level(
     rules.extend(patterns(STRICT)?);
     let always = named_by_manifest(manifest, root);
     rules.extend(patterns(always.iter().map(String::as_str))?);
-    rules.extend(patterns(
-        patch_files(manifest).iter().map(String::as_str),
-    )?);
+    rules.extend(patterns(patch_files(manifest).iter().map(String::as_str))?);
     Ok(Level {
         name: String::new(),
         rules,
@@ -277,8 +275,11 @@ fn files_rules(
     budget: &Budget,
 ) -> Result<Option<Vec<String>>, Failure> {
     let not_a_list = || {
-        refused("pack_list::files", "\"files\" in package.json is not a list of strings")
-            .hint("write it as \"files\": [\"lib\"]")
+        refused(
+            "pack_list::files",
+            "\"files\" in package.json is not a list of strings",
+        )
+        .hint("write it as \"files\": [\"lib\"]")
     };
     let entries = match manifest.get("files") {
         None | Some(Value::Null | Value::Bool(false)) => return Ok(None),
@@ -334,7 +335,8 @@ fn named_by_manifest(manifest: &Value, root: &Folder<'_>) -> Vec<String> {
 
 /// The files that `bin` or `directories.bin` name, as npm normalises them.
 fn bins(manifest: &Value, root: &Folder<'_>) -> Vec<String> {
-    let is_given = |value: &&Value| !matches!(value, Value::Null | Value::Bool(false)) && **value != "";
+    let is_given =
+        |value: &&Value| !matches!(value, Value::Null | Value::Bool(false)) && **value != "";
     let texts = |values: &mut dyn Iterator<Item = &Value>| -> Vec<String> {
         values
             .filter_map(Value::as_str)
@@ -356,7 +358,8 @@ fn bins(manifest: &Value, root: &Folder<'_>) -> Vec<String> {
                 let inside = if directory.is_empty() {
                     Some(path)
                 } else {
-                    path.strip_prefix(&directory).and_then(|rest| rest.strip_prefix('/'))
+                    path.strip_prefix(&directory)
+                        .and_then(|rest| rest.strip_prefix('/'))
                 };
                 let is_hidden = |inside: &str| inside.split('/').any(|part| part.starts_with('.'));
                 if !is_folder && inside.is_some_and(|inside| !is_hidden(inside)) {
@@ -466,7 +469,13 @@ fn admits(
     let mut included = true;
     if !outer.is_empty() {
         let longer = format!("{}/{entry}", level.name);
-        included = admits(outer, &longer, as_folder, Some(base.unwrap_or(entry)), budget);
+        included = admits(
+            outer,
+            &longer,
+            as_folder,
+            Some(base.unwrap_or(entry)),
+            budget,
+        );
         if !included && !level.exact {
             return false;
         }
@@ -569,7 +578,9 @@ fn locale_order(one: &str, other: &str) -> Ordering {
         .then_with(|| {
             // Small letters come before capitals, once all else is equal.
             let is_capital = |character: char| character.is_ascii_uppercase();
-            one.chars().map(is_capital).cmp(other.chars().map(is_capital))
+            one.chars()
+                .map(is_capital)
+                .cmp(other.chars().map(is_capital))
         })
 }
 

@@ -229,7 +229,7 @@ fn npm_installs_from_a_served_directory() {
         }
     });
     let server = StaticServer::start(root.path());
-    let address = format!("http://127.0.0.1:{}", server.port);
+    let address = server.url();
     let home = tempfile::tempdir().expect("a directory");
     let project = home.path();
     std::fs::write(

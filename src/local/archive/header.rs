@@ -42,8 +42,7 @@ impl Header<'_> {
     /// The header's blocks, those of an extension header first where one is needed.
     pub(super) fn encode(&self, style: Style) -> Vec<u8> {
         let name = split(self.path, style);
-        let beyond_ascii =
-            style == Style::Npm && !(self.path.is_ascii() && self.target.is_ascii());
+        let beyond_ascii = style == Style::Npm && !(self.path.is_ascii() && self.target.is_ascii());
         let mut blocks = Vec::with_capacity(BLOCK);
         if name.is_cut || self.target.len() > NAME || beyond_ascii {
             blocks.extend(self.extension(style));
@@ -225,12 +224,7 @@ mod tests {
         check("a/b", "a/b", "", false);
         check(&hundred, &hundred, "", false);
         check(&format!("{long}/{hundred}"), &hundred, &long, false);
-        check(
-            &format!("{long}/{hundred}n"),
-            &hundred[..99],
-            &long,
-            true,
-        );
+        check(&format!("{long}/{hundred}n"), &hundred[..99], &long, true);
         check(&"n".repeat(101), &hundred[..99], "", true);
     }
 

@@ -81,7 +81,10 @@ impl Seen {
                 }
                 Some(Kind::Directory { .. }) => {}
                 Some(Kind::File) => {
-                    return problem("archive::collision", "a file is in the place of its directory");
+                    return problem(
+                        "archive::collision",
+                        "a file is in the place of its directory",
+                    );
                 }
                 Some(Kind::Link(_)) => {
                     return problem("archive::through_link", "it lies below a symbolic link");
@@ -156,7 +159,10 @@ fn escape<T>() -> Result<T, Problem> {
 
 fn check_path(path: &str) -> Result<(), Problem> {
     if path.len() > LONGEST_PATH {
-        return problem("archive::path_length", "its path is longer than 1,024 bytes");
+        return problem(
+            "archive::path_length",
+            "its path is longer than 1,024 bytes",
+        );
     }
     if path.starts_with('/') {
         return problem("archive::absolute", "its path is absolute");
@@ -172,24 +178,40 @@ fn check_path(path: &str) -> Result<(), Problem> {
         return problem("archive::name", "its path has an empty part or a '.'");
     }
     if path.chars().any(char::is_control) || path.contains('\\') {
-        return problem("archive::name", "its path has a control character or a backslash");
+        return problem(
+            "archive::name",
+            "its path has a control character or a backslash",
+        );
     }
     if parts().any(|part| part.ends_with(['.', ' '])) {
-        return problem("archive::name", "a part of its path ends with a dot or a space");
+        return problem(
+            "archive::name",
+            "a part of its path ends with a dot or a space",
+        );
     }
     let mut start = path.chars();
-    if start.next().is_some_and(|first| first.is_ascii_alphabetic()) && start.next() == Some(':') {
+    if start
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic())
+        && start.next() == Some(':')
+    {
         return problem("archive::name", "its path starts like a drive");
     }
     if parts().next().is_some_and(|top| RESERVED.contains(&top)) {
-        return problem("archive::reserved", "this name is kept for the bookkeeping of hosts");
+        return problem(
+            "archive::reserved",
+            "this name is kept for the bookkeeping of hosts",
+        );
     }
     Ok(())
 }
 
 fn check_target(path: &str, target: &str) -> Result<(), Problem> {
     if target.is_empty() || target.len() > LONGEST_PATH || target.chars().any(char::is_control) {
-        return problem("archive::link", "the target of the link is empty, too long or unprintable");
+        return problem(
+            "archive::link",
+            "the target of the link is empty, too long or unprintable",
+        );
     }
     if target.starts_with('/') {
         return escape();
@@ -216,7 +238,10 @@ pub(super) fn check_sizes(size: u64, tar_size: u64) -> Result<(), Problem> {
         return problem("archive::size", "its tar is longer than 16 GiB");
     }
     if tar_size > RATIO_FROM && tar_size / HIGHEST_RATIO > size {
-        return problem("archive::ratio", "its tar is more than 200 times as long as itself");
+        return problem(
+            "archive::ratio",
+            "its tar is more than 200 times as long as itself",
+        );
     }
     Ok(())
 }

@@ -63,12 +63,7 @@ pub fn unpack(archive: &Path, into: &Path, expect: &Expect) -> Result<(), Failur
     result
 }
 
-fn unpack_into(
-    archive: &Path,
-    into: &Path,
-    root: OwnedFd,
-    expect: &Expect,
-) -> Result<(), Failure> {
+fn unpack_into(archive: &Path, into: &Path, root: OwnedFd, expect: &Expect) -> Result<(), Failure> {
     let place = Archive { path: archive };
     let file = place.open_checked(expect)?;
     let mut source = BufReader::with_capacity(files::CHUNK, file);
@@ -125,7 +120,10 @@ impl Archive<'_> {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             return self.broken("archive::truncated", "it ends in the middle");
         }
-        self.broken("archive::zstd", format!("its compression is broken: {error}"))
+        self.broken(
+            "archive::zstd",
+            format!("its compression is broken: {error}"),
+        )
     }
 
     /// The archive opened, after its length and digest were found to be right.
@@ -168,7 +166,9 @@ impl Archive<'_> {
 
     /// Checks the frame's header, which follows RFC 8878, section 3.1.1.1.
     fn check_frame(&self, source: &mut BufReader<File>, expect: &Expect) -> Result<(), Failure> {
-        let start = source.fill_buf().map_err(|error| self.read_failed(&error))?;
+        let start = source
+            .fill_buf()
+            .map_err(|error| self.read_failed(&error))?;
         let broken = |why: &str| self.broken("archive::zstd", why);
         match start.get(..4) {
             Some([0x28, 0xb5, 0x2f, 0xfd]) => {}
@@ -485,7 +485,11 @@ impl<'a> Writer<'a> {
         loop {
             let block = reader.block()?;
             let head = read_head(&block).map_err(|problem| {
-                let name: Vec<u8> = block[..100].iter().copied().take_while(|byte| *byte != 0).collect();
+                let name: Vec<u8> = block[..100]
+                    .iter()
+                    .copied()
+                    .take_while(|byte| *byte != 0)
+                    .collect();
                 place.entry_broken(&String::from_utf8_lossy(&name), problem)
             })?;
             let Some(mut head) = head else {
@@ -574,9 +578,11 @@ impl<'a> Writer<'a> {
         let fail = |error: io::Error| files::failed("files::write", "write", &full, &error);
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let mode = if executable { 0o755 } else { 0o644 };
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let created = rustix::fs::openat(self.enter(folder)?, name, flags, Mode::from_raw_mode(mode))
-            .map_err(|error| fail(error.into()))?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let created =
+            rustix::fs::openat(self.enter(folder)?, name, flags, Mode::from_raw_mode(mode))
+                .map_err(|error| fail(error.into()))?;
         let mut file = File::from(created);
         let mut sum = Sha256::new();
         reader.contents(size, |chunk| {
@@ -614,10 +620,17 @@ impl<'a> Writer<'a> {
     fn finish(mut self, place: &Archive<'_>, expect: &Expect) -> Result<(), Failure> {
         let entries = self.seen.entries();
         if entries != expect.entries {
-            let why = format!("it has {entries} entries, the manifest says {}", expect.entries);
+            let why = format!(
+                "it has {entries} entries, the manifest says {}",
+                expect.entries
+            );
             return Err(place.broken("archive::entries", why));
         }
-        if self.listed.as_ref().is_some_and(|listed| listed.len() as u64 != self.seen.leaves()) {
+        if self
+            .listed
+            .as_ref()
+            .is_some_and(|listed| listed.len() as u64 != self.seen.leaves())
+        {
             let why = "files are missing that the list of files names";
             return Err(place.broken("archive::files", why));
         }
@@ -628,7 +641,12 @@ impl<'a> Writer<'a> {
         for (path, target) in seen.links() {
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
             rustix::fs::symlinkat(target, self.enter(folder)?, name).map_err(|error| {
-                files::failed("files::write", "create", &self.into.join(path), &error.into())
+                files::failed(
+                    "files::write",
+                    "create",
+                    &self.into.join(path),
+                    &error.into(),
+                )
             })?;
         }
         self.flush()
@@ -643,7 +661,8 @@ impl<'a> Writer<'a> {
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn flush(self) -> Result<(), Failure> {
-        let fail = |path: &Path, error: &io::Error| files::failed("files::sync", "flush", path, error);
+        let fail =
+            |path: &Path, error: &io::Error| files::failed("files::sync", "flush", path, error);
         for entry in walkdir::WalkDir::new(self.into).contents_first(true) {
             let entry = entry.map_err(|error| fail(self.into, &error.into()))?;
             if !entry.file_type().is_symlink() {
@@ -691,7 +710,10 @@ fn check_head(head: &Head) -> Result<(), Problem> {
         return Err(("archive::size", "only a file has contents".to_owned()));
     }
     if head.kind != b'5' && head.path.ends_with('/') || head.path.ends_with("//") {
-        return Err(("archive::name", "only a directory ends with a slash".to_owned()));
+        return Err((
+            "archive::name",
+            "only a directory ends with a slash".to_owned(),
+        ));
     }
     if head.kind != b'2' && !head.target.is_empty() {
         return Err(("archive::header", "only a link has a target".to_owned()));

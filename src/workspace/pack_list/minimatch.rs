@@ -80,9 +80,15 @@ enum Node {
     /// `*`
     Star,
     /// `[…]`
-    Class { negated: bool, items: Vec<Item> },
+    Class {
+        negated: bool,
+        items: Vec<Item>,
+    },
     /// `@(…)` and the like; the character says which.
-    Group { kind: char, choices: Vec<Vec<Node>> },
+    Group {
+        kind: char,
+        choices: Vec<Vec<Node>>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -682,11 +688,16 @@ fn sequence(text: &[char]) -> Option<Vec<Vec<char>>> {
         [low, high, step] => (low, high, step),
         _ => return None,
     };
-    let step = usize::try_from(step.parse::<i64>().ok()?.unsigned_abs()).ok()?.max(1);
+    let step = usize::try_from(step.parse::<i64>().ok()?.unsigned_abs())
+        .ok()?
+        .max(1);
     let single = |text: &str| {
         let mut characters = text.chars();
         let first = characters.next().filter(char::is_ascii_alphabetic)?;
-        characters.next().is_none().then_some(i64::from(u32::from(first)))
+        characters
+            .next()
+            .is_none()
+            .then_some(i64::from(u32::from(first)))
     };
     let (from, to, is_letter) = match (low.parse::<i64>(), high.parse::<i64>()) {
         (Ok(from), Ok(to)) => (from, to, false),
@@ -703,7 +714,11 @@ fn sequence(text: &[char]) -> Option<Vec<Vec<char>>> {
     };
     let spell = |value: i64| -> Vec<char> {
         if is_letter {
-            u32::try_from(value).ok().and_then(char::from_u32).into_iter().collect()
+            u32::try_from(value)
+                .ok()
+                .and_then(char::from_u32)
+                .into_iter()
+                .collect()
         } else {
             format!("{value:0width$}").chars().collect()
         }

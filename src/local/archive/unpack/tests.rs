@@ -34,7 +34,10 @@ impl Raw {
 
     fn to(self, target: &str) -> Raw {
         let target = target.to_owned();
-        Raw { target, ..self.kind(b'2') }
+        Raw {
+            target,
+            ..self.kind(b'2')
+        }
     }
 
     fn body(self, body: impl Into<Vec<u8>>) -> Raw {
@@ -47,7 +50,11 @@ impl Raw {
         let mut block = [0; BLOCK];
         block[..self.name.len()].copy_from_slice(&self.name);
         block[100..107].copy_from_slice(self.mode.as_bytes());
-        let size = if self.size.is_empty() { "00000000000" } else { &self.size };
+        let size = if self.size.is_empty() {
+            "00000000000"
+        } else {
+            &self.size
+        };
         block[124..135].copy_from_slice(size.as_bytes());
         block[136..147].copy_from_slice(b"00000000000");
         block[156] = self.kind;
@@ -84,7 +91,9 @@ fn tar(entries: &[Raw]) -> Vec<u8> {
 fn compress(tar: &[u8]) -> Vec<u8> {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
     encoder.include_checksum(true).unwrap();
-    encoder.set_pledged_src_size(Some(tar.len() as u64)).unwrap();
+    encoder
+        .set_pledged_src_size(Some(tar.len() as u64))
+        .unwrap();
     encoder.write_all(tar).unwrap();
     encoder.finish().unwrap()
 }
@@ -97,7 +106,10 @@ struct Place {
 
 fn place(archive: &[u8]) -> Place {
     let directory = tempfile::tempdir().unwrap();
-    let (path, into) = (directory.path().join("a.tar.zst"), directory.path().join("into"));
+    let (path, into) = (
+        directory.path().join("a.tar.zst"),
+        directory.path().join("into"),
+    );
     fs::write(&path, archive).unwrap();
     fs::create_dir(&into).unwrap();
     Place {
@@ -144,7 +156,12 @@ fn accept(entries: &[Raw]) -> Place {
     let archive = compress(&tar);
     let place = place(&archive);
     let count = entries.iter().filter(|entry| entry.kind != b'x').count();
-    unpack(&place.archive, &place.into, &expect(&archive, &tar, count as u64)).unwrap();
+    unpack(
+        &place.archive,
+        &place.into,
+        &expect(&archive, &tar, count as u64),
+    )
+    .unwrap();
     place
 }
 
@@ -177,14 +194,20 @@ fn what_was_packed_comes_out_again() {
     unpack(&packed.path, &into, &expect).unwrap();
 
     assert_eq!(fs::read(into.join(&long)).unwrap(), vec![b'x'; 300_000]);
-    assert_eq!(fs::read(into.join("node_modules/.bin/chain")).unwrap(), b"#!/bin/sh\n");
+    assert_eq!(
+        fs::read(into.join("node_modules/.bin/chain")).unwrap(),
+        b"#!/bin/sh\n"
+    );
     let mode = |path: &str| fs::metadata(into.join(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!(
         (mode("bin"), mode("bin/run"), mode("package.json")),
         (0o755, 0o755, 0o644)
     );
     let again = unpack(&packed.path, &into, &expect).unwrap_err();
-    assert_eq!((again.code(), again.exit()), ("archive::not_empty", Exit::Refused));
+    assert_eq!(
+        (again.code(), again.exit()),
+        ("archive::not_empty", Exit::Refused)
+    );
     assert!(into.join("package.json").exists());
 
     let mut check = |change: &dyn Fn(&mut Expect), code: &str| {
@@ -199,7 +222,10 @@ fn what_was_packed_comes_out_again() {
     };
     check(&|expect| expect.digest = Digest::of(b""), "archive::digest");
     check(&|expect| expect.size += 1, "archive::digest");
-    check(&|expect| expect.tar_digest = Digest::of(b""), "archive::tar_digest");
+    check(
+        &|expect| expect.tar_digest = Digest::of(b""),
+        "archive::tar_digest",
+    );
     check(&|expect| expect.tar_size += 512, "archive::size");
     check(&|expect| expect.entries += 1, "archive::entries");
     check(&|expect| expect.most_bytes = 1024, "archive::size");
@@ -240,8 +266,21 @@ fn paths_stay_inside() {
         "archive::dotdot",
     );
     for name in [
-        "", ".", "./", "./a", "a//b", "a/./b", "a\nb", "\u{1b}[2J", "..\\x", "C:\\x", "c:x", "a.",
-        "a /b", "a\u{7f}", "file/",
+        "",
+        ".",
+        "./",
+        "./a",
+        "a//b",
+        "a/./b",
+        "a\nb",
+        "\u{1b}[2J",
+        "..\\x",
+        "C:\\x",
+        "c:x",
+        "a.",
+        "a /b",
+        "a\u{7f}",
+        "file/",
     ] {
         refuse("T17, T18", &[raw(name)], "archive::name");
     }
@@ -270,14 +309,22 @@ fn paths_stay_inside() {
 #[test]
 fn links_stay_inside() {
     let links = |links: &[(&str, &str)]| -> Vec<Raw> {
-        links.iter().map(|(path, target)| raw(*path).to(target)).collect()
+        links
+            .iter()
+            .map(|(path, target)| raw(*path).to(target))
+            .collect()
     };
     refuse(
         "T4",
         &[raw("l").to("d"), raw("l/x")],
         "archive::through_link",
     );
-    for (path, target) in [("l", "/etc"), ("l", ".."), ("a/l", "../.."), ("l", "a/../../x")] {
+    for (path, target) in [
+        ("l", "/etc"),
+        ("l", ".."),
+        ("a/l", "../.."),
+        ("l", "a/../../x"),
+    ] {
         refuse("T5", &links(&[(path, target)]), "archive::link_escape");
     }
     refuse(
@@ -285,13 +332,45 @@ fn links_stay_inside() {
         &links(&[("a/b/c/l", "../../../top"), ("m", "a/b/c/l/../../x")]),
         "archive::link_escape",
     );
-    refuse("a circle", &links(&[("a", "b"), ("b", "a")]), "archive::link");
+    refuse(
+        "a circle",
+        &links(&[("a", "b"), ("b", "a")]),
+        "archive::link",
+    );
     refuse("no target", &links(&[("a", "")]), "archive::link");
-    refuse("T4 turned", &[raw("l/x"), raw("l").to("d")], "archive::collision");
-    refuse("T7", &[raw("a"), Raw { kind: b'1', ..raw("h").to("a") }], "archive::kind");
-    refuse("a file's target", &[Raw { kind: b'0', ..raw("h").to("a") }], "archive::header");
-    let place = accept(&links(&[("a/l", "../b"), ("a/root", ".."), ("dangling", "no")]));
-    assert_eq!(fs::read_link(place.into.join("a/l")).unwrap(), Path::new("../b"));
+    refuse(
+        "T4 turned",
+        &[raw("l/x"), raw("l").to("d")],
+        "archive::collision",
+    );
+    refuse(
+        "T7",
+        &[
+            raw("a"),
+            Raw {
+                kind: b'1',
+                ..raw("h").to("a")
+            },
+        ],
+        "archive::kind",
+    );
+    refuse(
+        "a file's target",
+        &[Raw {
+            kind: b'0',
+            ..raw("h").to("a")
+        }],
+        "archive::header",
+    );
+    let place = accept(&links(&[
+        ("a/l", "../b"),
+        ("a/root", ".."),
+        ("dangling", "no"),
+    ]));
+    assert_eq!(
+        fs::read_link(place.into.join("a/l")).unwrap(),
+        Path::new("../b")
+    );
 }
 
 #[test]
@@ -320,24 +399,43 @@ fn names_that_a_file_system_takes_for_one_are_left_to_it() {
 
 #[test]
 fn only_files_directories_and_links() {
-    for kind in [b'3', b'4', b'6', b'7', b'Z', b'g', b'L', b'K', b'S', b'V', 0] {
-        refuse("T12, T13, T28, T29", &[raw("x").kind(kind)], "archive::kind");
+    for kind in [
+        b'3', b'4', b'6', b'7', b'Z', b'g', b'L', b'K', b'S', b'V', 0,
+    ] {
+        refuse(
+            "T12, T13, T28, T29",
+            &[raw("x").kind(kind)],
+            "archive::kind",
+        );
     }
     let entry = |mode| Raw { mode, ..raw("x") };
     for mode in ["0004755", "0002755", "0001777"] {
         refuse("T14", &[entry(mode)], "archive::mode");
     }
-    let folder = Raw { mode: "0000000", ..raw("d").kind(b'5') };
+    let folder = Raw {
+        mode: "0000000",
+        ..raw("d").kind(b'5')
+    };
     let place = accept(&[
-        Raw { name: b"open".to_vec(), ..entry("0000666") },
-        Raw { name: b"run".to_vec(), ..entry("0000777") },
+        Raw {
+            name: b"open".to_vec(),
+            ..entry("0000666")
+        },
+        Raw {
+            name: b"run".to_vec(),
+            ..entry("0000777")
+        },
         folder,
     ]);
     let mode = |path| {
         let metadata = fs::metadata(place.into.join(path)).unwrap();
         metadata.permissions().mode() & 0o7777
     };
-    assert_eq!((mode("open"), mode("run"), mode("d")), (0o644, 0o755, 0o755), "T15, T16");
+    assert_eq!(
+        (mode("open"), mode("run"), mode("d")),
+        (0o644, 0o755, 0o755),
+        "T15, T16"
+    );
 }
 
 #[test]
@@ -348,9 +446,24 @@ fn a_tar_ends_where_it_should() {
     refuse_tar("one end block", &whole[..1536], 1, "archive::truncated");
     let large = tar(&[raw("a").body(vec![1; 2000])]);
     refuse_tar("T22", &large[..1536], 1, "archive::truncated");
-    refuse_tar("T23", &[&whole[..], b"more"].concat(), 1, "archive::trailing");
-    refuse_tar("T23", &[&whole[..], &whole[..]].concat(), 1, "archive::trailing");
-    refuse_tar("zeros behind", &[&whole[..], &[0; 512]].concat(), 1, "archive::trailing");
+    refuse_tar(
+        "T23",
+        &[&whole[..], b"more"].concat(),
+        1,
+        "archive::trailing",
+    );
+    refuse_tar(
+        "T23",
+        &[&whole[..], &whole[..]].concat(),
+        1,
+        "archive::trailing",
+    );
+    refuse_tar(
+        "zeros behind",
+        &[&whole[..], &[0; 512]].concat(),
+        1,
+        "archive::trailing",
+    );
     let single = [&raw("a").blocks()[..], &[0; BLOCK], &tar(&[raw("b")])].concat();
     refuse_tar("a single block of zeros", &single, 2, "archive::header");
     let mut hidden = whole.clone();
@@ -361,15 +474,49 @@ fn a_tar_ends_where_it_should() {
 #[test]
 fn headers_are_exact() {
     let patched = |patch| Raw { patch, ..raw("x") };
-    refuse("T24", &[patched(|block| block[148..156].copy_from_slice(b"000000\0 "))], "archive::header");
-    refuse("T24", &[patched(|block| block[124] = 0x80)], "archive::header");
-    refuse("T24", &[patched(|block| block[124..136].fill(0xff))], "archive::header");
-    refuse("T24", &[patched(|block| block[124] = b'-')], "archive::header");
-    refuse("GNU magic", &[patched(|block| block[257..265].copy_from_slice(b"ustar  \0"))], "archive::header");
-    refuse("behind a NUL", &[patched(|block| block[50] = b'y')], "archive::header");
-    let claim = Raw { size: "77777777777".to_owned(), ..raw("x") };
+    refuse(
+        "T24",
+        &[patched(|block| {
+            block[148..156].copy_from_slice(b"000000\0 ")
+        })],
+        "archive::header",
+    );
+    refuse(
+        "T24",
+        &[patched(|block| block[124] = 0x80)],
+        "archive::header",
+    );
+    refuse(
+        "T24",
+        &[patched(|block| block[124..136].fill(0xff))],
+        "archive::header",
+    );
+    refuse(
+        "T24",
+        &[patched(|block| block[124] = b'-')],
+        "archive::header",
+    );
+    refuse(
+        "GNU magic",
+        &[patched(|block| {
+            block[257..265].copy_from_slice(b"ustar  \0")
+        })],
+        "archive::header",
+    );
+    refuse(
+        "behind a NUL",
+        &[patched(|block| block[50] = b'y')],
+        "archive::header",
+    );
+    let claim = Raw {
+        size: "77777777777".to_owned(),
+        ..raw("x")
+    };
     refuse("T24", &[claim], "archive::truncated");
-    let folder = Raw { kind: b'5', ..raw("d").body("hidden") };
+    let folder = Raw {
+        kind: b'5',
+        ..raw("d").body("hidden")
+    };
     refuse("a directory's contents", &[folder], "archive::size");
 }
 
@@ -379,19 +526,51 @@ fn extension_headers_are_exact() {
     for size in ["size=4", "size=6"] {
         refuse("T25", &with(&record(size)), "archive::extension");
     }
-    for records in ["9 path=a", "99 path=a\n", "7 path=a\n", "0 path=a\n", "6 path\n", " path=a\n", "-9 path=a\n"] {
+    for records in [
+        "9 path=a",
+        "99 path=a\n",
+        "7 path=a\n",
+        "0 path=a\n",
+        "6 path\n",
+        " path=a\n",
+        "-9 path=a\n",
+    ] {
         refuse("T26", &with(records), "archive::extension");
     }
     let path = record("path=a");
-    refuse("T27", &[extension(&path), extension(&path), raw("x")], "archive::extension");
-    refuse("T27", &with(&[&path[..], &path[..]].concat()), "archive::extension");
-    refuse("T27", &[extension(&path), raw("x").kind(b'L')], "archive::kind");
-    for key in ["SCHILY.xattr.user.x=1", "LIBARCHIVE.x=1", "GNU.sparse.major=1", "uid=0", "comment=1"] {
+    refuse(
+        "T27",
+        &[extension(&path), extension(&path), raw("x")],
+        "archive::extension",
+    );
+    refuse(
+        "T27",
+        &with(&[&path[..], &path[..]].concat()),
+        "archive::extension",
+    );
+    refuse(
+        "T27",
+        &[extension(&path), raw("x").kind(b'L')],
+        "archive::kind",
+    );
+    for key in [
+        "SCHILY.xattr.user.x=1",
+        "LIBARCHIVE.x=1",
+        "GNU.sparse.major=1",
+        "uid=0",
+        "comment=1",
+    ] {
         refuse("T28", &with(&record(key)), "archive::extension");
     }
-    refuse("a file's target", &with(&record("linkpath=a")), "archive::extension");
+    refuse(
+        "a file's target",
+        &with(&record("linkpath=a")),
+        "archive::extension",
+    );
     refuse("for nothing", &[extension(&path)], "archive::extension");
-    let place = accept(&with(&[record("path=long"), record("size=5"), record("mtime=1.5")].concat()));
+    let place = accept(&with(
+        &[record("path=long"), record("size=5"), record("mtime=1.5")].concat(),
+    ));
     assert_eq!(fs::read(place.into.join("long")).unwrap(), b"12345");
 }
 
@@ -402,9 +581,18 @@ fn entries_are_counted() {
     for number in 0..policy::MOST_ENTRIES {
         seen.add(&number.to_string(), Kind::File).unwrap();
     }
-    assert_eq!(seen.add("more", Kind::File).unwrap_err().0, "archive::entries", "T30");
+    assert_eq!(
+        seen.add("more", Kind::File).unwrap_err().0,
+        "archive::entries",
+        "T30"
+    );
     let tar = [&one[..], &[0; 2 * BLOCK]].concat();
-    refuse_tar("another number than the manifest's", &tar, 2, "archive::entries");
+    refuse_tar(
+        "another number than the manifest's",
+        &tar,
+        2,
+        "archive::entries",
+    );
 }
 
 #[test]
@@ -418,7 +606,12 @@ fn compression_is_exact() {
     let bomb = vec![0; 64 << 20];
     let small = compress(&bomb);
     refuse_archive("Z1", &small, &expect(&small, &bomb, 0), "archive::ratio");
-    refuse_archive("Z1, undeclared", &small, &expect(&small, &whole, 1), "archive::size");
+    refuse_archive(
+        "Z1, undeclared",
+        &small,
+        &expect(&small, &whole, 1),
+        "archive::size",
+    );
 
     let mut wide = zstd::Encoder::new(Vec::new(), 1).unwrap();
     wide.include_checksum(true).unwrap();
@@ -427,8 +620,16 @@ fn compression_is_exact() {
     check("Z2", &wide.finish().unwrap(), "archive::window");
 
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 0];
-    check("Z3", &[&skippable[..], &archive].concat(), "archive::frames");
-    check("Z3", &[&archive[..], &skippable].concat(), "archive::frames");
+    check(
+        "Z3",
+        &[&skippable[..], &archive].concat(),
+        "archive::frames",
+    );
+    check(
+        "Z3",
+        &[&archive[..], &skippable].concat(),
+        "archive::frames",
+    );
     check("Z3", &[&archive[..], &archive].concat(), "archive::frames");
     check("Z4", &[&archive[..], b"x"].concat(), "archive::trailing");
     check("Z4", &archive[..archive.len() - 1], "archive::truncated");
@@ -440,7 +641,12 @@ fn compression_is_exact() {
     check("Z5", &plain.finish().unwrap(), "archive::zstd");
     let mut flipped = archive.clone();
     flipped[20] ^= 1;
-    refuse_archive("Z5", &flipped, &expect(&archive, &whole, 1), "archive::digest");
+    refuse_archive(
+        "Z5",
+        &flipped,
+        &expect(&archive, &whole, 1),
+        "archive::digest",
+    );
 
     let page = b"\n<!doctype html><title>502</title>";
     let failure = refuse_archive("Z7", page, &expect(&archive, &whole, 1), "archive::digest");
