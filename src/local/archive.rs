@@ -537,7 +537,7 @@ mod tests {
     fn the_number_of_cores_does_not_change_the_bytes() {
         // Longer than what one worker takes at a time.
         let mut state: u32 = 1;
-        let noise: Vec<u8> = (0..(40 << 20))
+        let noise: Vec<u8> = (0..(20 << 20))
             .map(|_| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 (state >> 24).to_le_bytes()[0] & 0x87
@@ -640,6 +640,56 @@ mod tests {
         );
         assert_eq!(tarball.unpacked_size, 3);
         assert_eq!(tarball.integrity, Integrity::of(&tarball.bytes));
+    }
+
+    #[test]
+    fn the_tar_of_an_npm_tarball_is_npms() {
+        let folder = "d".repeat(60);
+        let files = [
+            (
+                "package.json".to_owned(),
+                "{\"name\":\"p\",\"version\":\"1.0.0\",\"bin\":\"cli.js\"}\n".to_owned(),
+                false,
+            ),
+            ("cli.js".to_owned(), "hi\n".to_owned(), true),
+            ("lib/a.js".to_owned(), "a\n".to_owned(), false),
+            (
+                format!("lib/{folder}/{}.js", "n".repeat(90)),
+                "b\n".to_owned(),
+                false,
+            ),
+            (
+                format!("lib/{folder}/{folder}/{}.js", "n".repeat(90)),
+                "c\n".to_owned(),
+                false,
+            ),
+            (
+                format!("lib/{}.js", "m".repeat(120)),
+                "d\n".to_owned(),
+                false,
+            ),
+            ("lib/é/x.js".to_owned(), "e\n".to_owned(), false),
+            ("@s/q.js".to_owned(), "f\n".to_owned(), false),
+            ("empty".to_owned(), String::new(), false),
+            (
+                format!("lib/{folder}/{}.js", "k".repeat(130)),
+                "g\n".to_owned(),
+                false,
+            ),
+            ("z.bin".to_owned(), "\0".repeat(5000), false),
+            ("h".repeat(91), "h\n".to_owned(), false),
+            ("i".repeat(92), "h\n".to_owned(), false),
+            ("j".repeat(93), "h\n".to_owned(), false),
+        ];
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text, executable)| (path.as_str(), text.as_str(), *executable))
+            .collect();
+        // What `npm pack` of npm 12.2.0 makes of the same files.
+        assert_eq!(
+            npm(&files).tar_digest.hex(),
+            "d0d1ce9c6b33d68e797571c74fc4623e24262194cc88bba95682b3e5ac9e8d31"
+        );
     }
 
     #[test]

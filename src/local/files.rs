@@ -14,7 +14,7 @@ use walkdir::WalkDir;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::Digest;
-use crate::workspace::pack_list::{PackageTree, TreeFile};
+use crate::workspace::pack_list::{IgnoreFiles, PackageTree, TreeFile};
 
 /// How many bytes are read at a time.
 pub(crate) const CHUNK: usize = 128 << 10;
@@ -441,7 +441,7 @@ fn is_never_entered(relative: &str, members: &[String]) -> bool {
 }
 
 /// The contents of a directory's `.npmignore` and `.gitignore`, where there is either.
-fn ignore_files(directory: &Path) -> Result<Option<(Option<String>, Option<String>)>, Failure> {
+fn ignore_files(directory: &Path) -> Result<Option<IgnoreFiles>, Failure> {
     let read = |name: &str| -> Result<Option<String>, Failure> {
         let path = directory.join(name);
         if fs::symlink_metadata(&path).is_err() {

@@ -19,12 +19,15 @@ pub struct PackageTree {
     /// Every regular file, without `node_modules` at the top and without any `.git`.
     pub files: Vec<TreeFile>,
     /// The contents of `.npmignore` and `.gitignore` by directory, relative to the package; the package itself is empty.
-    pub ignore_files: BTreeMap<String, (Option<String>, Option<String>)>,
+    pub ignore_files: BTreeMap<String, IgnoreFiles>,
     /// The contents of the ignore file of each folder above the package, from the workspace's root down.
     pub outer_ignores: Vec<String>,
     /// The folders of workspace members inside this package, relative to it; npm does not pack them with it.
     pub members: Vec<String>,
 }
+
+/// The contents of a directory's `.npmignore` and `.gitignore`.
+pub type IgnoreFiles = (Option<String>, Option<String>);
 
 /// A regular file of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -57,6 +57,7 @@ impl Header<'_> {
             records.extend(record("linkpath", self.target));
         }
         if style == Style::Npm {
+            records.extend(record("mtime", &self.moment.to_string()));
             records.extend(record("size", &self.size.to_string()));
         }
         let base = self.path.rsplit('/').next().unwrap_or(self.path);
@@ -70,7 +71,7 @@ impl Header<'_> {
             target: "",
         };
         let name = Name {
-            name: header.path,
+            end: header.path,
             prefix: "",
             is_cut: false,
         };
@@ -82,16 +83,14 @@ impl Header<'_> {
 
     fn block(&self, style: Style, name: &Name<'_>) -> [u8; BLOCK] {
         let mut block = [0; BLOCK];
-        text(&mut block[..100], name.name);
+        text(&mut block[..100], name.end);
         number(&mut block[100..108], u64::from(self.mode));
         if style == Style::Plain {
             number(&mut block[108..116], 0);
             number(&mut block[116..124], 0);
         }
         number(&mut block[124..136], self.size);
-        if !(style == Style::Npm && self.kind == b'x') {
-            number(&mut block[136..148], self.moment);
-        }
+        number(&mut block[136..148], self.moment);
         block[156] = self.kind;
         text(&mut block[157..257], self.target);
         block[257..265].copy_from_slice(b"ustar\x0000");
@@ -111,8 +110,9 @@ pub(super) fn checksum(block: &[u8; BLOCK]) -> u64 {
     all - field + 8 * u64::from(b' ')
 }
 
+/// A path as the two fields hold it: `prefix`, a slash, `end`.
 struct Name<'a> {
-    name: &'a str,
+    end: &'a str,
     prefix: &'a str,
     is_cut: bool,
 }
@@ -123,7 +123,7 @@ fn split(path: &str, style: Style) -> Name<'_> {
     let whole = if style == Style::Npm { NAME - 1 } else { NAME };
     if path.len() <= whole {
         return Name {
-            name: path,
+            end: path,
             prefix: "",
             is_cut: false,
         };
@@ -135,20 +135,20 @@ fn split(path: &str, style: Style) -> Name<'_> {
         }
         return if name.len() <= NAME {
             Name {
-                name,
+                end: name,
                 prefix,
                 is_cut: false,
             }
         } else {
             Name {
-                name: first_units(name, NAME - 1),
+                end: first_units(name, NAME - 1),
                 prefix,
                 is_cut: true,
             }
         };
     }
     Name {
-        name: first_units(path, NAME - 1),
+        end: first_units(path, NAME - 1),
         prefix: "",
         is_cut: true,
     }
@@ -216,7 +216,7 @@ mod tests {
         let check = |path: &str, name: &str, prefix: &str, is_cut: bool| {
             let found = split(path, Style::Plain);
             assert_eq!(
-                (found.name, found.prefix, found.is_cut),
+                (found.end, found.prefix, found.is_cut),
                 (name, prefix, is_cut)
             );
         };

@@ -493,7 +493,7 @@ impl<'a> Writer<'a> {
                 place.entry_broken(&String::from_utf8_lossy(&name), problem)
             })?;
             let Some(mut head) = head else {
-                return self.read_end(reader, extension.is_some());
+                return read_end(reader, extension.is_some());
             };
             if head.kind == b'x' {
                 if extension.is_some() || head.size > LONGEST_EXTENSION {
@@ -515,17 +515,6 @@ impl<'a> Writer<'a> {
                 .map_err(|problem| place.entry_broken(&head.path, problem))?;
             self.add(reader, head)?;
         }
-    }
-
-    fn read_end(&mut self, reader: &mut Reader<'_>, has_extension: bool) -> Result<(), Failure> {
-        let place = reader.place;
-        if has_extension {
-            return Err(place.broken("archive::extension", "an extension header has no entry"));
-        }
-        if reader.block()?.iter().any(|byte| *byte != 0) {
-            return Err(place.broken("archive::header", "a block of zeros lies between entries"));
-        }
-        Ok(())
     }
 
     fn add(&mut self, reader: &mut Reader<'_>, head: Head) -> Result<(), Failure> {
@@ -673,6 +662,18 @@ impl<'a> Writer<'a> {
         }
         Ok(())
     }
+}
+
+/// Checks the second end block, after the first was read.
+fn read_end(reader: &mut Reader<'_>, has_extension: bool) -> Result<(), Failure> {
+    let place = reader.place;
+    if has_extension {
+        return Err(place.broken("archive::extension", "an extension header has no entry"));
+    }
+    if reader.block()?.iter().any(|byte| *byte != 0) {
+        return Err(place.broken("archive::header", "a block of zeros lies between entries"));
+    }
+    Ok(())
 }
 
 /// Puts what an extension header says in the place of the short fields.

@@ -32,6 +32,12 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// Fewer steps than [`MOST_STEPS`], to see what happens at their end.
+    #[cfg(test)]
+    pub(super) fn of(steps: u64) -> Budget {
+        Budget(Cell::new(steps))
+    }
+
     fn spend(&self, steps: u64) -> bool {
         self.0.set(self.0.get().saturating_sub(steps));
         !self.is_spent()
@@ -465,7 +471,8 @@ impl Matcher<'_> {
                 }
             }
             Part::Shape(nodes) => {
-                if matches!(name, "" | "." | "..") {
+                let is_stars = || nodes.iter().all(|node| *node == Node::Star);
+                if matches!(name, "." | "..") || name.is_empty() && is_stars() {
                     return false;
                 }
                 let text: Vec<char> = name
@@ -492,7 +499,7 @@ impl Matcher<'_> {
                     let rest = &nodes[number + 1..];
                     self.ends_unless(choices, rest, text, &here)
                 }
-                Node::Group { kind, choices } => self.ends_of_group(*kind, choices, text, here),
+                Node::Group { kind, choices } => self.ends_of_group(*kind, choices, text, &here),
                 single => {
                     let mut next = vec![false; here.len()];
                     for at in 0..text.len() {
@@ -520,7 +527,7 @@ impl Matcher<'_> {
         kind: char,
         choices: &[Vec<Node>],
         text: &[char],
-        starts: Vec<bool>,
+        starts: &[bool],
     ) -> Vec<bool> {
         let once = |starts: &[bool]| {
             let mut ends = vec![false; starts.len()];
@@ -529,7 +536,7 @@ impl Matcher<'_> {
             }
             ends
         };
-        let mut ends = once(&starts);
+        let mut ends = once(starts);
         if matches!(kind, '*' | '+') {
             loop {
                 let more = once(&ends);
@@ -539,7 +546,7 @@ impl Matcher<'_> {
             }
         }
         if matches!(kind, '?' | '*') {
-            unite(&mut ends, &starts);
+            unite(&mut ends, starts);
         }
         ends
     }
@@ -615,16 +622,12 @@ fn unfold_braces(text: &[char], depth: usize) -> Result<Vec<Vec<char>>, Refusal>
                 at += 2;
                 vec![vec!['$', '{']]
             }
-            '{' => match brace_choices(&text[at..], depth)? {
-                Some((choices, length)) => {
-                    at += length;
-                    choices
-                }
-                None => {
-                    at += 1;
-                    vec![vec!['{']]
-                }
-            },
+            '{' => {
+                let literal = || (vec![vec!['{']], 1);
+                let (choices, length) = brace_choices(&text[at..], depth)?.unwrap_or_else(literal);
+                at += length;
+                choices
+            }
             character => {
                 at += 1;
                 vec![vec![character]]
@@ -634,7 +637,9 @@ fn unfold_braces(text: &[char], depth: usize) -> Result<Vec<Vec<char>>, Refusal>
             return Err(Refusal("its braces unfold to more than 2,000 patterns"));
         }
         if let [choice] = &choices[..] {
-            done.iter_mut().for_each(|text| text.extend(choice));
+            for text in &mut done {
+                text.extend(choice);
+            }
         } else {
             done = done
                 .iter()

@@ -43,7 +43,7 @@ impl Raw {
     fn body(self, body: impl Into<Vec<u8>>) -> Raw {
         let body = body.into();
         let size = format!("{:011o}", body.len());
-        Raw { body, size, ..self }
+        Raw { size, body, ..self }
     }
 
     fn blocks(&self) -> Vec<u8> {
@@ -477,7 +477,7 @@ fn headers_are_exact() {
     refuse(
         "T24",
         &[patched(|block| {
-            block[148..156].copy_from_slice(b"000000\0 ")
+            block[148..156].copy_from_slice(b"000000\0 ");
         })],
         "archive::header",
     );
@@ -499,7 +499,7 @@ fn headers_are_exact() {
     refuse(
         "GNU magic",
         &[patched(|block| {
-            block[257..265].copy_from_slice(b"ustar  \0")
+            block[257..265].copy_from_slice(b"ustar  \0");
         })],
         "archive::header",
     );
