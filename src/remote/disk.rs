@@ -158,10 +158,10 @@ impl Root {
         Ok(file.metadata()?.is_file().then_some(file))
     }
 
-    /// A temporary file that `fill` writes and that is durable after it.
+    /// A temporary file that `write` writes and that is durable after it.
     pub(super) fn temporary(
         &self,
-        fill: impl FnOnce(&mut File) -> io::Result<()>,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<Temporary, DiskError> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let directory = self.make(&[TEMPORARY])?;
@@ -176,7 +176,7 @@ impl Root {
             Mode::from_raw_mode(0o666),
         )?);
         let temporary = Temporary { directory, name };
-        fill(&mut file)?;
+        write(&mut file)?;
         file.sync_all()?;
         Ok(temporary)
     }

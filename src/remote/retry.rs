@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 pub const TRIES: u32 = 6;
 
 /// The longest wait that a server's `Retry-After` is granted.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(120);
+pub const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// What all tries of one read may take together, waits included; the last try may run past it.
-pub const BUDGET: Duration = Duration::from_secs(600);
+pub const BUDGET: Duration = Duration::from_mins(10);
 
 const FIRST_CEILING: Duration = Duration::from_millis(250);
 const HIGHEST_CEILING: Duration = Duration::from_secs(20);

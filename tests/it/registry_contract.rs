@@ -69,8 +69,7 @@ fn publication(package: &str, number: &str, dist_tag: &str) -> Publication {
         .expect("packed");
     let shasum = sha1::Sha1::digest(&tarball)
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     Publication {
         name: name(package),
         version: version(number),

@@ -11,7 +11,7 @@ use crate::name::TagName;
 use crate::remote::retry::{self, Tried};
 use crate::secret::Secret;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How often a release that may or may not have been made is looked for and made again.
 const WRITES: u32 = 3;
 
@@ -66,19 +66,21 @@ impl GitHub {
             )
             .hint("write owner/name"));
         }
+        let unusable = |error: octocrab::Error| {
+            Failure::new(
+                Exit::Usage,
+                "github::url",
+                "cannot set up requests to the GitHub API",
+            )
+            .because(error)
+            .hint("check the address of the API and this machine's certificates")
+        };
         let client = Octocrab::builder()
             .personal_token(token.reveal())
             .base_uri(api_url.as_str())
-            .and_then(|builder| builder.build())
-            .map_err(|error| {
-                Failure::new(
-                    Exit::Usage,
-                    "github::url",
-                    "cannot set up requests to the GitHub API",
-                )
-                .because(error)
-                .hint("check the address of the API and this machine's certificates")
-            })?;
+            .map_err(unusable)?
+            .build()
+            .map_err(unusable)?;
         Ok(GitHub {
             client,
             repository: repository.to_owned(),

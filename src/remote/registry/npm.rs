@@ -17,7 +17,7 @@ use crate::secret::BoundSecret;
 use crate::version::Version;
 
 const CONNECT: Duration = Duration::from_secs(10);
-const READ: Duration = Duration::from_secs(60);
+const READ: Duration = Duration::from_mins(1);
 /// The slowest upload that is waited for, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
 const LONGEST_ERROR: u64 = 64 << 10;

@@ -247,10 +247,12 @@ fn create(root: &Root, key: &Key, body: &Body, headers: &Headers) -> Result<Crea
         }
         put_headers(root, key, body, headers).map_err(told)?;
     }
-    match root.create(&temporary, path).map_err(told)? {
-        true => Ok(Created::New),
-        false => Ok(Created::Exists),
-    }
+    let created = root.create(&temporary, path).map_err(told)?;
+    Ok(if created {
+        Created::New
+    } else {
+        Created::Exists
+    })
 }
 
 #[async_trait]

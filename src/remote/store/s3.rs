@@ -29,7 +29,7 @@ use crate::name::{Digest, Key};
 use crate::remote::retry::{self, Tried};
 
 const CONNECT: Duration = Duration::from_secs(10);
-const FIRST_BYTE: Duration = Duration::from_secs(60);
+const FIRST_BYTE: Duration = Duration::from_mins(1);
 const STALLED: Duration = Duration::from_secs(30);
 /// The slowest upload that is waited for, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
