@@ -559,11 +559,7 @@ impl Work<'_> {
 
     /// Finishes or undoes an interrupted install; why it went back, if it did.
     async fn recover(&mut self) -> Result<Option<String>, Failure> {
-        let recovery = pull::after_restart(self.state.state);
-        if recovery != Recovery::Nothing {
-            self.know_the_last_group();
-        }
-        match recovery {
+        match pull::after_restart(self.state.state) {
             Recovery::Nothing => Ok(None),
             Recovery::Discard => self.discard().await.map(|()| None),
             Recovery::StartOldAgain => self.go_back(None).await.map(|()| None),
@@ -576,16 +572,6 @@ impl Work<'_> {
                     .map_or_else(|| "interrupted".to_owned(), |failed| failed.why.clone());
                 self.go_back(None).await.map(|()| Some(why))
             }
-        }
-    }
-
-    /// A service may have been started after the state was written last.
-    fn know_the_last_group(&mut self) {
-        let remembered = self.state.group.as_ref().map(|group| group.id);
-        if let Some(last) = self.host.last_group()
-            && Some(last.id) != remembered
-        {
-            self.state.group = Some(last);
         }
     }
 
@@ -757,10 +743,17 @@ impl Work<'_> {
         blocking(move || host.switch_current(&directory)).await
     }
 
+    /// Starts a release; its process group is remembered before its script begins.
     async fn start(&mut self, release: &Installed) -> Result<Started, Failure> {
         let service = self.service(release)?;
-        let host = self.host.clone();
-        let started = blocking(move || host.start(&service)).await?;
+        let (host, mut state) = (self.host.clone(), self.state.clone());
+        let started = blocking(move || {
+            host.start(&service, |group| {
+                state.group = Some(group.clone());
+                host.remember(&state)
+            })
+        })
+        .await?;
         self.state.group = Some(started.group().clone());
         Ok(started)
     }
@@ -1277,9 +1270,6 @@ mod tests {
                 seq: coming.1.seq,
                 since: coming.1.since,
             });
-            if phase >= Phase::Switched {
-                state.group = None;
-            }
             self.host.remember(&state).expect("remembered");
         }
 
@@ -1310,15 +1300,21 @@ mod tests {
             }
         }
 
+        /// Starts a service as an install does, and forgets it.
+        fn start(&self, of: &(AppManifest, Tip)) {
+            let mut state = self.state();
+            let started = self.host.start(&self.service(of), |group| {
+                state.group = Some(group.clone());
+                self.host.remember(&state)
+            });
+            drop(started.expect("started"));
+        }
+
         fn stop_everything(&self) {
-            let groups = [
-                self.host.state().ok().and_then(|state| state.group),
-                self.host.last_group(),
-            ];
-            for group in groups.into_iter().flatten() {
-                if self.host.is_alive(&group) {
-                    kill_group(group.id, Signal::KILL);
-                }
+            if let Some(group) = self.host.state().ok().and_then(|state| state.group)
+                && self.host.is_alive(&group)
+            {
+                kill_group(group.id, Signal::KILL);
             }
             for listener in who_listens(self.port).unwrap_or_default() {
                 if let Some(process) = listener.process
@@ -1672,7 +1668,7 @@ mod tests {
         site.stop_everything();
         assert!(eventually(|| site.pid().is_none()));
         site.host.switch_current("1.1.0").expect("switched");
-        drop(site.host.start(&site.service(&next)).expect("started"));
+        site.start(&next);
         assert!(eventually(|| site.pid().is_some()));
         let pid = site.pid();
         site.crashed_in(Phase::Starting, &next);
@@ -1695,8 +1691,7 @@ mod tests {
             assert!(eventually(|| site.pid().is_none()));
             if phase > Phase::Switched {
                 site.host.switch_current("1.1.0").expect("switched");
-                // A crash came before its process group was remembered.
-                drop(site.host.start(&site.service(&next)).expect("started"));
+                site.start(&next);
             }
             site.crashed_in(phase, &next);
             let outcome = site.install(&next).await;
@@ -1717,8 +1712,8 @@ mod tests {
         site.lay_out(&next, CRASHES);
         site.stop_everything();
         assert!(eventually(|| site.pid().is_none()));
-        // The old one was started again already, and nobody remembers.
-        drop(site.host.start(&site.service(&first)).expect("started"));
+        // The old one was started again already.
+        site.start(&first);
         assert!(eventually(|| site.pid().is_some()));
         site.crashed_in(Phase::GoingBack, &next);
         let went = recover(&site.host, &site.settings).await;

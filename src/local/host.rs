@@ -16,7 +16,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -44,7 +44,14 @@ pub struct Host {
 /// While it lives, no other process changes the app's directory. The kernel frees it when the process dies.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child that another thread is just starting holds the file until it executes.
+        let _ = self.file.unlock();
+    }
 }
 
 /// How long a service may take to stop.
@@ -180,7 +187,7 @@ impl Host {
             .open(&path)
             .map_err(|error| trouble(&path, &error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => Ok(Lock { file }),
             Err(TryLockError::WouldBlock) => Err(Failure::new(
                 Exit::Temporary,
                 "host::busy",
@@ -356,9 +363,19 @@ impl Host {
     /// Starts a service: its start script through the shell, in its physical directory, in a process group of its own, with its
     /// output added to [`Host::log_file`].
     ///
+    /// The process group is given to `remember` before the script begins; when that fails, or this process dies in between, the
+    /// script never begins. So no service runs that nobody knows of.
+    ///
     /// # Errors
-    /// `host::start`, exit 1, when the shell cannot be run. Whether the service comes up is another question.
-    pub fn start(&self, service: &Service) -> Result<Started, Failure> {
+    /// `host::start`, exit 1, when the shell cannot be run; what `remember` fails with. Whether the service comes up is another
+    /// question.
+    pub fn start(
+        &self,
+        service: &Service,
+        remember: impl FnOnce(&Group) -> Result<(), Failure>,
+    ) -> Result<Started, Failure> {
+        // The shell waits for a line, and ends without one.
+        const WAITING: &str = "read -r _ && exec /bin/sh -c \"$0\" </dev/null";
         let path = self.log_file();
         let log = OpenOptions::new()
             .create(true)
@@ -367,54 +384,45 @@ impl Host {
             .map_err(|error| trouble(&path, &error))?;
         let errors = log.try_clone().map_err(|error| trouble(&path, &error))?;
         let log_start = log.metadata().map_or(0, |metadata| metadata.len());
-        let group_file = self.group_file();
-        remove(&group_file)?;
-        // The shell itself writes its number down before it becomes the start script: a crash of ours right after the start
-        // leaves no service that nobody knows.
-        let child = Command::new("/bin/sh")
-            .args(["-c", "echo $$ >\"$0\" && exec /bin/sh -c \"$1\""])
-            .arg(&group_file)
+        let refused = |error: std::io::Error| {
+            Failure::new(
+                Exit::CommandFailed,
+                "host::start",
+                format!(
+                    "{} could not be run in {}",
+                    quoted(&service.scripts.start),
+                    quoted(&service.directory.to_string_lossy())
+                ),
+            )
+            .because(error)
+        };
+        let (waits_for, mut go) = std::io::pipe().map_err(refused)?;
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", WAITING])
             .arg(&service.scripts.start)
             .current_dir(&service.directory)
             .env_clear()
             .envs(service.environment())
-            .stdin(Stdio::null())
+            .stdin(waits_for)
             .stdout(log)
             .stderr(errors)
             .process_group(0)
             .spawn()
-            .map_err(|error| {
-                Failure::new(
-                    Exit::CommandFailed,
-                    "host::start",
-                    format!(
-                        "{} could not be run in {}",
-                        quoted(&service.scripts.start),
-                        quoted(&service.directory.to_string_lossy())
-                    ),
-                )
-                .because(error)
-            })?;
+            .map_err(refused)?;
+        let group = group(child.id());
+        let begun = remember(&group).and_then(|()| go.write_all(b"\n").map_err(refused));
+        drop(go);
+        if let Err(failure) = begun {
+            // Without its line it ends by itself; the kill is for a process that was told nothing at all.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(failure);
+        }
         Ok(Started {
-            group: group(child.id()),
             child,
+            group,
             log: path,
             log_start,
-        })
-    }
-
-    fn group_file(&self) -> PathBuf {
-        self.directory.join(".pkgs/group")
-    }
-
-    /// The process group that was started last, also when a crash came before it could be remembered.
-    #[must_use]
-    pub fn last_group(&self) -> Option<Group> {
-        let text = fs::read_to_string(self.group_file()).ok()?;
-        Some(Group {
-            id: text.trim().parse().ok()?,
-            started: None,
-            boot: None,
         })
     }
 
@@ -973,6 +981,49 @@ mod tests {
                 health: None,
             },
         }
+    }
+
+    #[test]
+    fn no_service_begins_before_it_is_remembered() {
+        let (_root, host) = host();
+        fs::create_dir_all(host.release("1.0.0")).expect("made");
+        let service = Service {
+            directory: host.release("1.0.0"),
+            version: "1.0.0".to_owned(),
+            environment: "prod".to_owned(),
+            scripts: Scripts {
+                start: "echo $RELEASE_ID $SERVER_ENV > ran".to_owned(),
+                ..mark("1.0.0", 1).scripts
+            },
+            variables: [("PATH".to_owned(), env!("PATH").to_owned())].into(),
+        };
+        let ran = service.directory.join("ran");
+        let refused = host.start(&service, |_| {
+            Err(Failure::new(
+                Exit::CommandFailed,
+                "host::disk_error",
+                "full",
+            ))
+        });
+        assert_eq!(refused.expect_err("refused").code(), "host::disk_error");
+        assert!(!ran.exists());
+        let mut known = None;
+        let mut started = host
+            .start(&service, |group| {
+                assert!(!ran.exists());
+                assert!(host.is_alive(group));
+                known = Some(group.clone());
+                Ok(())
+            })
+            .expect("started");
+        assert!(started.child.wait().expect("it ends").success());
+        assert_eq!(started.look(), Life::LeftBackground);
+        assert_eq!(known.as_ref(), Some(started.group()));
+        assert!(!host.is_alive(started.group()));
+        assert_eq!(
+            fs::read_to_string(ran).ok().as_deref(),
+            Some("1.0.0 prod\n")
+        );
     }
 
     #[test]
