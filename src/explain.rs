@@ -222,3 +222,21 @@ pub fn quoted(text: &str) -> String {
         format!("\"{shown}\"")
     }
 }
+
+/// One line of untrusted text made safe for a log: control characters escaped, and nothing that a workflow runner takes for a command
+/// (`##[` anywhere, `::` at the start).
+///
+/// ```
+/// use pkgs_action::explain::safe_line;
+/// assert_eq!(safe_line("fix: ##[error]x\r::warning::y"), r"fix: # #[error]x\r::warning::y");
+/// assert_eq!(safe_line("::add-mask::e"), ": :add-mask::e");
+/// ```
+#[must_use]
+pub fn safe_line(text: &str) -> String {
+    let escaped: String = text.chars().flat_map(|character| if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { character.escape_default().collect::<Vec<_>>() } else { vec![character] }).collect();
+    let escaped = escaped.replace("##[", "# #[");
+    match escaped.trim_start().strip_prefix("::") {
+        Some(rest) => format!(": :{rest}"),
+        None => escaped,
+    }
+}

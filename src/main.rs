@@ -1,1 +1,277 @@
-fn main() {}
+//! The door: environment and clock in, exit code out. Nothing else in the house reads either.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment and the clock"
+)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the one place that prints"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pkgs_action::commands;
+use pkgs_action::explain::{Exit, Failure};
+use pkgs_action::local::process::Children;
+use pkgs_action::local::stop::Stop;
+use pkgs_action::report;
+use pkgs_action::settings::inputs::{self, Asked, Collected};
+use pkgs_action::settings::runner::Runner;
+use pkgs_action::settings::{Settings, World, config};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let in_actions = environment
+        .get("GITHUB_ACTIONS")
+        .is_some_and(|value| value == "true");
+    let ended = match prepare(&arguments, environment) {
+        Ok(Prepared::Print(text)) => {
+            print(&text);
+            return ExitCode::SUCCESS;
+        }
+        Ok(Prepared::Run(settings)) => run(*settings),
+        Err(failure) => Err(failure),
+    };
+    match ended {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            eprint!("{}", report::failure::text(&failure));
+            if in_actions {
+                print(&report::failure::annotations(&failure));
+            }
+            ExitCode::from(failure.exit().code())
+        }
+    }
+}
+
+enum Prepared {
+    Run(Box<Settings>),
+    Print(String),
+}
+
+/// Writes to stdout; a reader that went away is no reason to stop.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes());
+    let _ = stdout.flush();
+}
+
+fn prepare(
+    arguments: &[String],
+    environment: BTreeMap<String, String>,
+) -> Result<Prepared, Failure> {
+    let collected = match inputs::collect(arguments, &environment)? {
+        Asked::Print(text) => return Ok(Prepared::Print(text)),
+        Asked::Run(collected) => collected,
+    };
+    start_log(&collected, &environment);
+    let directory = directory(&collected)?;
+    let files = config_files(&collected, &directory)?;
+    let event = environment
+        .get("GITHUB_EVENT_PATH")
+        .and_then(|path| std::fs::read_to_string(path).ok());
+    let clock = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    let world = World {
+        directory,
+        runner: Runner::read(&environment, event.as_deref()),
+        now: i64::try_from(clock.as_secs()).unwrap_or(i64::MAX),
+        nonce: clock.as_nanos() ^ (u128::from(std::process::id()) << 96),
+        host_name: std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .ok()
+            .map(|name| name.trim().to_owned()),
+        environment,
+    };
+    let files: Vec<(String, String, Option<&str>)> = files
+        .iter()
+        .map(|(name, text, is_field)| (name.clone(), text.clone(), is_field.then_some("pkgs")))
+        .collect();
+    Settings::resolve(*collected, &files, world).map(|settings| Prepared::Run(Box::new(settings)))
+}
+
+fn start_log(collected: &Collected, environment: &BTreeMap<String, String>) {
+    let asked = collected
+        .inputs
+        .get("log-level")
+        .map(|given| given.value.as_str());
+    let level = match asked {
+        Some("error") => tracing::Level::ERROR,
+        Some("warn") => tracing::Level::WARN,
+        Some("debug") => tracing::Level::DEBUG,
+        None if environment
+            .get("RUNNER_DEBUG")
+            .is_some_and(|value| value == "1") =>
+        {
+            tracing::Level::DEBUG
+        }
+        _ => tracing::Level::INFO,
+    };
+    let filter = tracing_subscriber::filter::filter_fn(move |metadata| {
+        metadata.target().starts_with("pkgs_action") && *metadata.level() <= level
+    });
+    use tracing_subscriber::layer::SubscriberExt as _;
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .with_ansi(std::io::stderr().is_terminal());
+    let _ = tracing::subscriber::set_global_default(
+        tracing_subscriber::registry().with(filter).with(layer),
+    );
+}
+
+fn directory(collected: &Collected) -> Result<PathBuf, Failure> {
+    let here = std::env::current_dir().map_err(|error| {
+        Failure::new(
+            Exit::Usage,
+            "settings::working_directory",
+            "the current directory cannot be read",
+        )
+        .because(error)
+    })?;
+    match collected.inputs.get("working-directory") {
+        None => Ok(here),
+        Some(given) => {
+            let directory = here.join(&given.value);
+            if directory.is_dir() {
+                Ok(directory)
+            } else {
+                Err(Failure::new(
+                    Exit::Usage,
+                    "settings::working_directory",
+                    format!("{} is not a directory", given.name("working-directory")),
+                ))
+            }
+        }
+    }
+}
+
+/// The configuration: the file that was named or `pkgs.json`, else the `pkgs` field of the root `package.json`.
+fn config_files(
+    collected: &Collected,
+    directory: &Path,
+) -> Result<Vec<(String, String, bool)>, Failure> {
+    let named = collected
+        .inputs
+        .get("config")
+        .map(|given| given.value.as_str());
+    let own = directory.join(named.unwrap_or("pkgs.json"));
+    if let Some(text) = read_text(&own)? {
+        return Ok(vec![(named.unwrap_or("pkgs.json").to_owned(), text, false)]);
+    }
+    if let Some(named) = named {
+        return Err(Failure::new(
+            Exit::Usage,
+            "settings::config",
+            format!("the configuration file {named} does not exist"),
+        ));
+    }
+    let manifest = read_text(&directory.join("package.json"))?;
+    let has_field = |text: &str| {
+        serde_json::from_str::<serde_json::Value>(text.trim_start_matches('\u{feff}'))
+            .is_ok_and(|manifest| manifest.get("pkgs").is_some())
+    };
+    Ok(manifest
+        .filter(|text| has_field(text))
+        .map(|text| ("package.json".to_owned(), text, true))
+        .into_iter()
+        .collect())
+}
+
+fn read_text(path: &Path) -> Result<Option<String>, Failure> {
+    let refuse = |why: String| {
+        Failure::new(
+            Exit::Usage,
+            "settings::config",
+            format!("{} cannot be read", path.display()),
+        )
+        .because(why)
+    };
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(refuse(error.to_string())),
+        Ok(metadata) if metadata.len() > config::LONGEST.max(2 << 20) => {
+            Err(refuse("it is longer than 2 MiB".to_owned()))
+        }
+        Ok(_) => std::fs::read_to_string(path)
+            .map(Some)
+            .map_err(|error| refuse(error.to_string())),
+    }
+}
+
+fn run(settings: Settings) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::new(
+                Exit::Temporary,
+                "run::runtime",
+                "the process could not start its threads",
+            )
+            .because(error)
+        })?;
+    let stop = Stop::default();
+    let children = Children::default();
+    runtime.spawn(watch_signals(stop.clone(), children.clone()));
+    let ended = runtime.block_on(commands::run(settings, &stop, &children));
+    let told = ended.map(|told| {
+        print(&told.stdout);
+        for (file, text) in &told.appended {
+            append(file, text);
+        }
+        told
+    });
+    runtime.shutdown_background();
+    let told = told?;
+    told.failure.map_or(Ok(Exit::Done), Err)
+}
+
+/// As PID 1 a process gets no default handling of signals: without these it could not be stopped at all. The write in flight ends, none starts.
+async fn watch_signals(stop: Stop, children: Children) {
+    use tokio::signal::unix::{SignalKind, signal};
+    const LAST_WRITE: Duration = Duration::from_secs(4);
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return;
+    };
+    let number = tokio::select! { _ = interrupt.recv() => 2, _ = terminate.recv() => 15 };
+    stop.request(number);
+    let exit = if number == 2 {
+        Exit::Interrupted
+    } else {
+        Exit::Terminated
+    };
+    children.cancel(exit);
+    tokio::time::sleep(LAST_WRITE).await;
+    children.kill();
+    eprintln!("interrupted: run the same command again, it continues where this run stopped");
+    std::process::exit(i32::from(exit.code()));
+}
+
+/// Appends to a file that the runner named. That it cannot be written is said and fails nothing: what was done stays done.
+fn append(file: &Path, text: &str) {
+    let written = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(file)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    if let Err(error) = written {
+        eprintln!("warning: {} could not be written: {error}", file.display());
+    }
+}

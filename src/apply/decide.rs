@@ -1,1 +1,167 @@
-//! To be filled.
+//! DECIDE: the release commit and all its tags in one atomic push. This is the first commit point: before it nothing is taken, after it the release only goes forward.
+
+use std::collections::BTreeMap;
+
+use crate::explain::{Exit, Failure};
+use crate::local::git::{FileEdit, Repo};
+use crate::local::push::{PushError, RefUpdate, Remote, Seen};
+use crate::local::stop::Stop;
+use crate::name::{CommitId, Digest, Integrity, PackageName, RepoPath, TagName};
+use crate::plan::next::{SealName, tag_message};
+use crate::plan::release::Plan;
+use crate::release::seal::Seal;
+
+/// A release as it is about to be decided.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The release commit.
+    pub commit: CommitId,
+    /// The commit it was planned on.
+    pub base: CommitId,
+    /// Tag names and the objects made for them.
+    pub tags: Vec<(TagName, String)>,
+}
+
+/// How a push ended, after its refs were read back.
+#[derive(Debug)]
+pub enum Decided {
+    /// All refs are where they should be.
+    Ours,
+    /// Something else is there: judge again.
+    Moved(Failure),
+}
+
+/// Makes the release commit and its tags as objects; no ref moves. Two runs with the same seal (or the same tarballs) make the same objects.
+pub fn draft(
+    repo: &Repo,
+    plan: &Plan,
+    edits: &[FileEdit],
+    message: &str,
+    seal: Option<&SealName>,
+    libraries: &BTreeMap<PackageName, Integrity>,
+) -> Result<Draft, Failure> {
+    let commit = if edits.is_empty() {
+        plan.head.clone()
+    } else {
+        repo.make_commit(&plan.head, edits, message)?
+    };
+    let mut tags = Vec::new();
+    for tag in &plan.tags {
+        let marked: Vec<&crate::plan::release::PlannedPackage> = plan
+            .packages
+            .iter()
+            .filter(|package| package.tag == *tag)
+            .collect();
+        let marked_libraries: Vec<(&PackageName, &Integrity)> = marked
+            .iter()
+            .filter_map(|package| {
+                libraries
+                    .get(&package.name)
+                    .map(|integrity| (&package.name, integrity))
+            })
+            .collect();
+        let object = repo.make_tag(
+            tag,
+            &commit,
+            &tag_message(tag, seal, &marked_libraries, marked.len() > 1),
+        )?;
+        tags.push((tag.clone(), object));
+    }
+    Ok(Draft {
+        commit,
+        base: plan.head.clone(),
+        tags,
+    })
+}
+
+/// The edits of a sealed release: its own bytes from the store, so that whoever adopts a seal makes the commit that was sealed.
+pub async fn sealed_edits(
+    store: &dyn crate::remote::store::Store,
+    seal: &Seal,
+) -> Result<Vec<FileEdit>, Failure> {
+    let mut edits = Vec::new();
+    for edit in &seal.commit.edits {
+        let path = RepoPath::parse(&edit.path)?;
+        let bytes = match &edit.digest {
+            Some(digest) => {
+                Some(crate::apply::seal::blob(store, &Digest::parse(digest)?, 64 << 20).await?)
+            }
+            None => None,
+        };
+        edits.push((path, bytes));
+    }
+    Ok(edits)
+}
+
+/// Pushes a draft: the branch from its base, every tag from nothing. A push whose answer is lost is judged by the refs.
+///
+/// # Errors
+/// Exit 5 when the remote refuses; exit 75 when it does not answer.
+pub fn decide(
+    remote: &Remote<'_>,
+    branch: &str,
+    draft: &Draft,
+    stop: &Stop,
+) -> Result<Decided, Failure> {
+    const TRIES: usize = 3;
+    let mut updates: Vec<RefUpdate> = draft
+        .tags
+        .iter()
+        .map(|(name, object)| RefUpdate {
+            name: name.as_ref_name(),
+            expected: None,
+            new: object.clone(),
+        })
+        .collect();
+    if draft.commit != draft.base {
+        updates.insert(
+            0,
+            RefUpdate {
+                name: format!("refs/heads/{branch}"),
+                expected: Some(draft.base.to_string()),
+                new: draft.commit.to_string(),
+            },
+        );
+    }
+    let mut last = None;
+    for _ in 0..TRIES {
+        stop.check()?;
+        match remote.push(&updates, false) {
+            Ok(()) => return Ok(Decided::Ours),
+            Err(PushError::Refused(failure)) => return Err(failure),
+            Err(PushError::Moved(failure) | PushError::Uncertain(failure)) => {
+                let seen = remote.look(branch)?;
+                if holds(&seen, draft) {
+                    return Ok(Decided::Ours);
+                }
+                if moved(&seen, draft) {
+                    return Ok(Decided::Moved(failure));
+                }
+                last = Some(failure);
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| {
+        Failure::new(
+            Exit::Temporary,
+            "git::push_unanswered",
+            "the push was not answered",
+        )
+    }))
+}
+
+fn holds(seen: &Seen, draft: &Draft) -> bool {
+    draft.tags.iter().all(|(name, object)| {
+        seen.tags
+            .iter()
+            .any(|tag| tag.name == *name && tag.object == *object)
+    })
+}
+
+fn moved(seen: &Seen, draft: &Draft) -> bool {
+    seen.tip.as_ref() != Some(&draft.base)
+        || draft
+            .tags
+            .iter()
+            .any(|(name, _)| seen.tags.iter().any(|tag| tag.name == *name))
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::{Host as UrlHost, Url};
 
 use crate::explain::{Exit, Failure, quoted};
+use crate::local::archive::{Expect, unpack};
 use crate::local::host::{self, Host, Life, Patience, Service, Started, who_listens};
 use crate::local::process::{Children, Variables};
 use crate::name::Digest;
@@ -972,30 +973,37 @@ async fn fetch(
     Ok(())
 }
 
-/// Unpacks the verified archive `file` into the new directory `into`.
+/// Unpacks the verified archive `file` into the new directory `into`. The digest of the tar inside fixes every entry, so the list of files need not be fetched.
 fn extract(file: &Path, into: &Path, archive: &Archive) -> Result<(), Failure> {
-    use std::io::Read as _;
-    let refuse = |why: String| {
-        Failure::new(
+    const MOST_BYTES: u64 = 16 << 30;
+    if archive.encoding != "tar+zstd" {
+        return Err(Failure::new(
             Exit::Integrity,
-            "install::archive",
-            format!("the archive {} cannot be unpacked", archive.digest),
+            "install::encoding",
+            format!(
+                "archives of encoding {} are not unpacked here",
+                quoted(&archive.encoding)
+            ),
+        ));
+    }
+    let expect = Expect {
+        digest: Digest::parse(&archive.digest)?,
+        size: archive.size,
+        tar_digest: Digest::parse(&archive.tar_digest)?,
+        tar_size: archive.tar_size,
+        entries: archive.entries,
+        files: None,
+        most_bytes: MOST_BYTES,
+    };
+    std::fs::create_dir(into).map_err(|error| {
+        Failure::new(
+            Exit::Temporary,
+            "install::disk",
+            format!("{} could not be made", into.display()),
         )
-        .because(why)
-    };
-    let unpack = || -> std::io::Result<()> {
-        let file = std::fs::File::open(file)?;
-        std::fs::create_dir(into)?;
-        let plain: Box<dyn std::io::Read> = match archive.encoding.as_str() {
-            "tar+zstd" => Box::new(zstd::Decoder::new(file)?),
-            "tar+gzip" => Box::new(flate2::read::GzDecoder::new(file)),
-            other => return Err(std::io::Error::other(format!("encoding {}", quoted(other)))),
-        };
-        let mut tar = tar::Archive::new(plain.take(archive.tar_size));
-        tar.set_preserve_permissions(false);
-        tar.unpack(into)
-    };
-    unpack().map_err(|error| refuse(error.to_string()))
+        .because(error)
+    })?;
+    unpack(file, into, &expect)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -1,5 +1,6 @@
-//! Doing it.
+//! Doing it: the only interpreter of what was decided. Every write is looked at first, and read back when its answer is lost.
 
+pub mod build;
 pub mod builds;
 pub mod decide;
 pub mod install;
@@ -11,3 +12,20 @@ pub mod seal;
 pub mod static_files;
 #[cfg(test)]
 pub(crate) mod trial;
+
+use std::sync::Arc;
+
+use crate::remote::forge::github::GitHub;
+use crate::remote::registry::Registry;
+use crate::remote::store::Store;
+
+/// Everything outside that a release speaks to, but for git.
+#[derive(Clone)]
+pub struct Remotes {
+    /// Archives, manifests, pointers; `None`: releases versions only.
+    pub store: Option<Arc<dyn Store>>,
+    /// npm.
+    pub registry: Arc<dyn Registry>,
+    /// The forge.
+    pub forge: Option<Arc<GitHub>>,
+}

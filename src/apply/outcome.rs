@@ -1,1 +1,111 @@
-//! To be filled.
+//! How each deed ended. When work stops half-way, the list says what is done and what is not.
+
+use crate::explain::Failure;
+
+/// How a deed ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done now.
+    Done,
+    /// It was there already, and it is what it should be.
+    AlreadyDone,
+    /// It failed.
+    Failed(Failure),
+    /// Something before it failed.
+    NotStarted,
+    /// A dry run left it out.
+    Planned,
+}
+
+impl Outcome {
+    /// As a word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Outcome::Done => "done",
+            Outcome::AlreadyDone => "already there",
+            Outcome::Failed(_) => "failed",
+            Outcome::NotStarted => "not started",
+            Outcome::Planned => "planned",
+        }
+    }
+}
+
+/// One deed: the stage it belongs to, what it is about, how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// The stage, as protocol and log name it.
+    pub stage: Stage,
+    /// What it is about: a package, an app, a key.
+    pub about: String,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// The stages of a release, in the order in which they happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Bytes and seal into the store.
+    Seal,
+    /// Commit and tags in one push.
+    Decide,
+    /// Packages to the registry.
+    Publish,
+    /// Until everyone can see them.
+    Verify,
+    /// Manifests.
+    Record,
+    /// Environments.
+    Point,
+    /// The forge.
+    Tell,
+}
+
+impl Stage {
+    /// As a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Seal => "seal",
+            Stage::Decide => "decide",
+            Stage::Publish => "publish",
+            Stage::Verify => "verify",
+            Stage::Record => "record",
+            Stage::Point => "point",
+            Stage::Tell => "tell",
+        }
+    }
+}
+
+/// All deeds of a run, in the order in which they ended.
+#[derive(Debug, Clone, Default)]
+pub struct Deeds(Vec<Deed>);
+
+impl Deeds {
+    /// Notes a deed.
+    pub fn note(&mut self, stage: Stage, about: impl Into<String>, outcome: Outcome) {
+        let deed = Deed {
+            stage,
+            about: about.into(),
+            outcome,
+        };
+        tracing::info!(
+            "{} {}: {}",
+            deed.stage.as_str(),
+            deed.about,
+            deed.outcome.as_str()
+        );
+        self.0.push(deed);
+    }
+
+    /// The deeds.
+    pub fn iter(&self) -> impl Iterator<Item = &Deed> {
+        self.0.iter()
+    }
+
+    /// The first failure.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.0.iter().find_map(|deed| match &deed.outcome {
+            Outcome::Failed(failure) => Some(failure),
+            _ => None,
+        })
+    }
+}

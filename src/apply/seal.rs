@@ -1,1 +1,312 @@
-//! To be filled.
+//! SEAL: bytes by digest into the store, then the seal, create-once. Whoever reads a seal can read everything it names.
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
+use crate::apply::build::Packed;
+use crate::explain::{Exit, Failure, quoted};
+use crate::local::files;
+use crate::local::stop::Stop;
+use crate::name::{CommitId, Digest, Key};
+use crate::plan::next::SealName;
+use crate::plan::release::Plan;
+use crate::plan::render::PlanDocument;
+use crate::release::seal::{SCHEMA, Seal, SealedCommit, SealedEdit, SealedPackage};
+use crate::release::{LONGEST_DOCUMENT, from_bytes, layout, to_bytes};
+use crate::remote::store::{Body, Headers, Once, Store, create_once, put_blob};
+
+/// A seal with the name that tags give it.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// What it says.
+    pub seal: Seal,
+    /// Its key and digest.
+    pub name: SealName,
+}
+
+/// The seal of a plan, if there is one: it is adopted before anything is built.
+pub async fn adopt(
+    store: &dyn Store,
+    base: &CommitId,
+    plan: &Digest,
+) -> Result<Option<Named>, Failure> {
+    let key = layout::seal(base, plan);
+    let Some(bytes) = store.get(&key, LONGEST_DOCUMENT).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Named {
+        seal: from_bytes(SCHEMA, key.as_str(), &bytes)?,
+        name: SealName {
+            key: key.to_string(),
+            digest: Digest::of(&bytes),
+        },
+    }))
+}
+
+/// Reads the seal that a tag names.
+///
+/// # Errors
+/// `seal::missing` and `seal::changed`, exit 6: a decided release must find its seal.
+pub async fn read(store: &dyn Store, name: &SealName) -> Result<Named, Failure> {
+    let key = Key::parse(&name.key)?;
+    let Some(bytes) = store.get(&key, LONGEST_DOCUMENT).await? else {
+        return Err(Failure::new(Exit::Integrity, "seal::missing", format!("the seal {key} is not in {}", store.describe())).because("a tag of the release names it").hint("check that `store` is the store the release was made with; if it is lost, the release cannot be finished"));
+    };
+    if Digest::of(&bytes) != name.digest {
+        return Err(Failure::new(
+            Exit::Integrity,
+            "seal::changed",
+            format!("the seal {key} has other bytes than the tags say"),
+        )
+        .hint("somebody wrote into the store: find out who before anything is released"));
+    }
+    Ok(Named {
+        seal: from_bytes(SCHEMA, key.as_str(), &bytes)?,
+        name: name.clone(),
+    })
+}
+
+/// What a release consists of, as a seal.
+pub fn describe(plan: &Plan, document: &PlanDocument, tree: String, packed: &Packed) -> Seal {
+    let dist_tags = |name: &crate::name::PackageName| {
+        plan.packages
+            .iter()
+            .find(|package| package.name == *name)
+            .and_then(|package| package.dist_tag.clone())
+            .unwrap_or_else(|| "latest".to_owned())
+    };
+    Seal {
+        schema: SCHEMA.to_owned(),
+        base: plan.head.to_string(),
+        plan: serde_json::to_value(document).unwrap_or_default(),
+        plan_digest: document.digest.clone(),
+        commit: SealedCommit {
+            tree,
+            message: plan.message.clone(),
+            edits: plan
+                .edits
+                .iter()
+                .map(|(path, text)| SealedEdit {
+                    path: path.to_string(),
+                    digest: Some(Digest::of(text.as_bytes()).to_string()),
+                })
+                .collect(),
+        },
+        tags: plan.tags.iter().map(ToString::to_string).collect(),
+        packages: packed
+            .packages
+            .iter()
+            .map(|package| SealedPackage {
+                name: package.name.to_string(),
+                version: package.version.to_string(),
+                dist_tag: dist_tags(&package.name),
+                integrity: package.integrity.to_string(),
+                digest: package.digest.to_string(),
+                size: package.size,
+            })
+            .collect(),
+        apps: packed.apps.clone(),
+    }
+}
+
+/// Uploads everything that `seal` names, then the seal. Where another run was first, its seal is what counts. Tells whether ours was written.
+pub async fn seal(
+    store: &dyn Store,
+    seal: &Seal,
+    plan: &Plan,
+    packed: &Packed,
+    concurrency: usize,
+    stop: &Stop,
+) -> Result<(Named, bool), Failure> {
+    let edits = plan.edits.iter().map(|(_, text)| {
+        (
+            Digest::of(text.as_bytes()),
+            Source::Bytes(text.as_bytes().to_vec()),
+        )
+    });
+    let files = packed
+        .blobs
+        .iter()
+        .map(|(digest, path)| (digest.clone(), Source::File(path.clone())));
+    futures_util::stream::iter(edits.chain(files).map(Ok::<_, Failure>))
+        .try_for_each_concurrent(concurrency, |(digest, source)| async move {
+            stop.check()?;
+            let body = source.body(&digest)?;
+            put_blob(store, &digest, &body).await.map(drop)
+        })
+        .await?;
+    for app in &seal.apps {
+        stop.check()?;
+        name_archive(store, app, packed).await?;
+    }
+    stop.check()?;
+    let key = layout::seal(&plan.head, &Digest::parse(&seal.plan_digest)?);
+    let bytes = to_bytes(seal);
+    match create_once(store, &key, &bytes, &json()).await? {
+        Once::Created | Once::Same => Ok((
+            Named {
+                seal: seal.clone(),
+                name: SealName {
+                    key: key.to_string(),
+                    digest: Digest::of(&bytes),
+                },
+            },
+            true,
+        )),
+        Once::Other(theirs) => {
+            tracing::info!("another run sealed this plan first; its bytes are released");
+            Ok((
+                Named {
+                    seal: from_bytes(SCHEMA, key.as_str(), &theirs)?,
+                    name: SealName {
+                        key: key.to_string(),
+                        digest: Digest::of(&theirs),
+                    },
+                },
+                false,
+            ))
+        }
+    }
+}
+
+/// Headers of our JSON documents.
+pub fn json() -> Headers {
+    Headers {
+        content_type: Some("application/json".to_owned()),
+        ..Headers::default()
+    }
+}
+
+/// Copies an archive to the name under which a person looks for it. It is a copy for people: the blob is what counts.
+async fn name_archive(
+    store: &dyn Store,
+    app: &crate::release::seal::SealedApp,
+    packed: &Packed,
+) -> Result<(), Failure> {
+    let Some(archive) = &app.archive else {
+        return Ok(());
+    };
+    let digest = Digest::parse(&archive.digest)?;
+    let name = crate::name::PackageName::parse(&app.name)?;
+    let key = layout::archive(
+        &name,
+        &crate::version::Version::parse(&app.version)?,
+        &crate::name::Variant::parse(&app.variant)?,
+    );
+    if let Some(path) = packed.blobs.get(&digest)
+        && store.head(&key).await?.is_none()
+    {
+        let body = Source::File(path.clone()).body(&digest)?;
+        match store
+            .create(
+                &key,
+                &body,
+                &Headers {
+                    content_type: Some("application/zstd".to_owned()),
+                    ..Headers::default()
+                },
+            )
+            .await
+        {
+            Ok(_) | Err(crate::remote::store::StoreError::Uncertain(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+enum Source {
+    Bytes(Vec<u8>),
+    File(std::path::PathBuf),
+}
+
+impl Source {
+    fn body(self, digest: &Digest) -> Result<Body, Failure> {
+        match self {
+            Source::Bytes(bytes) => Ok(Body::Bytes(bytes)),
+            Source::File(path) => {
+                let size = std::fs::metadata(&path)
+                    .map_err(|error| {
+                        Failure::new(
+                            Exit::Temporary,
+                            "seal::read",
+                            format!("{} could not be read", quoted(&path.display().to_string())),
+                        )
+                        .because(error)
+                    })?
+                    .len();
+                Ok(Body::File {
+                    path,
+                    size,
+                    digest: digest.clone(),
+                })
+            }
+        }
+    }
+}
+
+/// The bytes of a blob, checked against its digest.
+///
+/// # Errors
+/// `seal::blob`, exit 6, when it is missing or has other bytes.
+pub async fn blob(store: &dyn Store, digest: &Digest, limit: u64) -> Result<Vec<u8>, Failure> {
+    let key = layout::blob(digest);
+    let lost = |why: &str| {
+        Failure::new(Exit::Integrity, "seal::blob", format!("{key} in {} {why}", store.describe())).hint("the release cannot be finished without it: restore it from a backup, or abandon the release")
+    };
+    let bytes = store
+        .get(&key, limit)
+        .await?
+        .ok_or_else(|| lost("is missing"))?;
+    if Digest::of(&bytes) != *digest {
+        return Err(lost("has other bytes than its name says"));
+    }
+    Ok(bytes)
+}
+
+/// Makes sure that the store belongs to this repository: the first release writes whose it is.
+pub async fn claim(store: &dyn Store, repository: &str, write: bool) -> Result<(), Failure> {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Owner {
+        schema: String,
+        repository: String,
+    }
+    let bytes = to_bytes(&Owner {
+        schema: "pkgs.repository/1".to_owned(),
+        repository: repository.to_owned(),
+    });
+    let theirs = match store.get(&layout::repository(), LONGEST_DOCUMENT).await? {
+        Some(theirs) => theirs,
+        None if !write => return Ok(()),
+        None => match create_once(store, &layout::repository(), &bytes, &json()).await? {
+            Once::Created | Once::Same => return Ok(()),
+            Once::Other(theirs) => theirs,
+        },
+    };
+    let owner: Owner = from_bytes("pkgs.repository/1", layout::repository().as_str(), &theirs)?;
+    if owner.repository == repository {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        "store::other_repository",
+        format!(
+            "{} belongs to {}, not to {repository}",
+            store.describe(),
+            quoted(&owner.repository)
+        ),
+    )
+    .because("two repositories on one prefix would mix their releases")
+    .hint("give each repository a prefix of its own: s3://bucket/<repository>"))
+}
+
+/// Reads a blob into a file, for an upload that streams it.
+pub fn local_bytes(
+    packed: &Packed,
+    digest: &Digest,
+    limit: u64,
+) -> Option<Result<Vec<u8>, Failure>> {
+    packed
+        .blobs
+        .get(digest)
+        .map(|path| files::read_bounded(path, limit))
+}

@@ -1,1 +1,98 @@
-//! To be filled.
+//! `plan`: what a release would do, and why. Reads git and files; runs no project code, writes nothing, needs no credential.
+
+use crate::commands::{Session, release};
+use crate::explain::Failure;
+use crate::local::push::Remote;
+use crate::plan::release::Plan;
+use crate::plan::render::{self, Missing, PlanDocument};
+use crate::settings::{Choice, RegistryAddress};
+use crate::workspace::package::Kind;
+
+/// A plan with its document and what a release would still need.
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// As `pkgs.plan/1`.
+    pub document: PlanDocument,
+    /// What is missing.
+    pub missing: Vec<Missing>,
+}
+
+/// Plans a release of the commit checked out. A shallow clone is deepened where the remote answers; it is never taken for a repository in which everything changed.
+pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
+    if session.repo.is_shallow() {
+        deepen(session)?;
+    }
+    let head = session.repo.head()?;
+    let (_, plan) = release::plan_at(session, &head, false).await?;
+    let missing = missing(session, &plan);
+    let document = render::document(&plan, session.settings, missing.clone());
+    Ok(Planned {
+        plan,
+        document,
+        missing,
+    })
+}
+
+fn deepen(session: &Session<'_>) -> Result<(), Failure> {
+    let cut = |failure: Failure| {
+        Failure::new(
+            crate::explain::Exit::Usage,
+            "git::cut_history",
+            "the history here is cut: what changed since the last release cannot be told",
+        )
+        .because(failure)
+        .hint("fetch it all: actions/checkout with fetch-depth: 0, or `git fetch --unshallow`")
+    };
+    let remote = Remote::open(session.repo, session.address()?)?;
+    let branch = session
+        .settings
+        .runner
+        .branch()
+        .map(str::to_owned)
+        .or_else(|| session.repo.current_branch())
+        .map_or_else(|| session.release_branch(Some(&remote)), Ok)
+        .map_err(cut)?;
+    remote.deepen(&branch)?;
+    let seen = remote.look(&branch).map_err(cut)?;
+    remote.fetch(&branch, &seen).map_err(cut)?;
+    let tip = seen.tip.clone().map_or_else(|| session.repo.head(), Ok)?;
+    session
+        .repo
+        .note_remote(&session.settings.remote, &branch, &tip, &seen.tags)
+}
+
+/// What a release of this plan would still need.
+fn missing(session: &Session<'_>, plan: &Plan) -> Vec<Missing> {
+    let settings = session.settings;
+    let mut missing = Vec::new();
+    let publishes = plan
+        .packages
+        .iter()
+        .any(|package| package.kind == Kind::Library);
+    if publishes
+        && settings.npm_token.is_none()
+        && matches!(settings.registry, RegistryAddress::Npm(_))
+    {
+        missing.push(Missing {
+            what: "npm-token".to_owned(),
+            hint: "set the input npm-token, NODE_AUTH_TOKEN or NPM_TOKEN".to_owned(),
+        });
+    }
+    if !plan.apps.is_empty() && settings.store == Choice::Unset {
+        missing.push(Missing {
+            what: "store".to_owned(),
+            hint: "set store to s3://bucket/prefix or file:///dir; `none` releases versions only"
+                .to_owned(),
+        });
+    }
+    let is_static = |app: &crate::plan::release::PlannedApp| {
+        plan.packages
+            .iter()
+            .any(|package| package.name == app.name && package.kind == Kind::Static)
+    };
+    if plan.apps.iter().any(is_static) && settings.static_root == Choice::Unset {
+        missing.push(Missing { what: "static".to_owned(), hint: "set static to where files are served from; `none` says that something else serves them".to_owned() });
+    }
+    missing
+}

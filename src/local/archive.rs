@@ -377,6 +377,68 @@ fn changed(path: &Path) -> Failure {
     .hint("let whatever writes there come to its end, then run again")
 }
 
+/// What an npm tarball says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NpmContents {
+    /// Its `package.json`.
+    pub manifest: serde_json::Map<String, serde_json::Value>,
+    /// The text of its README, where it has one.
+    pub readme: Option<String>,
+}
+
+/// Reads `package.json` and README out of an npm tarball.
+///
+/// # Errors
+/// `archive::npm`, exit 6, when it is none, or longer than 512 MiB unpacked.
+pub fn read_npm_tarball(bytes: &[u8]) -> Result<NpmContents, Failure> {
+    let refuse = |why: &dyn std::fmt::Display| {
+        Failure::new(
+            Exit::Integrity,
+            "archive::npm",
+            "the bytes are no npm tarball",
+        )
+        .because(why)
+    };
+    let unpacked = flate2::read::GzDecoder::new(bytes).take(MOST_NPM_BYTES + (64 << 20));
+    let mut archive = tar::Archive::new(unpacked);
+    let mut manifest = None;
+    let mut readme = None;
+    for entry in archive.entries().map_err(|error| refuse(&error))? {
+        let mut entry = entry.map_err(|error| refuse(&error))?;
+        let path = entry
+            .path()
+            .map_err(|error| refuse(&error))?
+            .to_string_lossy()
+            .into_owned();
+        let Some(name) = path.strip_prefix("package/") else {
+            continue;
+        };
+        let is_readme = name.eq_ignore_ascii_case("readme.md")
+            || (readme.is_none() && name.eq_ignore_ascii_case("readme"));
+        if name == "package.json" || is_readme {
+            let mut text = Vec::new();
+            entry
+                .by_ref()
+                .take(4 << 20)
+                .read_to_end(&mut text)
+                .map_err(|error| refuse(&error))?;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            if is_readme {
+                readme = Some(text);
+            } else {
+                manifest = Some(
+                    serde_json::from_str(text.trim_start_matches('\u{feff}'))
+                        .map_err(|error| refuse(&error))?,
+                );
+            }
+        }
+    }
+    Ok(NpmContents {
+        manifest: manifest.ok_or_else(|| refuse(&"it holds no package.json"))?,
+        readme,
+    })
+}
+
 /// An npm tarball in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NpmTarball {

@@ -364,6 +364,70 @@ fn walk_failed(root: &Path, error: &walkdir::Error) -> Failure {
     }
 }
 
+/// Writes `bytes` to a file that exists, in one step, and leaves its mode and owner as they are.
+///
+/// # Errors
+/// `files::read`, `files::write`, exit 75.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt as _;
+    let look = || fs::metadata(path).map_err(|error| failed("files::read", "read", path, &error));
+    let metadata = look()?;
+    write_atomically(path, bytes)?;
+    let written = look()?;
+    if (written.uid(), written.gid()) == (metadata.uid(), metadata.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, Some(metadata.uid()), Some(metadata.gid()))
+        .map_err(|error| failed("files::write", "write", path, &error))
+}
+
+/// Every regular file below `directory`, as paths relative to it with `/`, in order of path; links are followed by nobody.
+///
+/// # Errors
+/// `files::read`, `files::name`; `files::too_many`, exit 3, above 200,000 files and directories.
+pub fn walk_files(directory: &Path) -> Result<Vec<String>, Failure> {
+    Ok(walk_with_modes(directory, false)?
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect())
+}
+
+/// Every regular file of an installed package with whether it may be run, without the `node_modules` below it.
+///
+/// # Errors
+/// As [`walk_files`].
+pub fn walk_package(directory: &Path) -> Result<Vec<(String, bool)>, Failure> {
+    walk_with_modes(directory, true)
+}
+
+fn walk_with_modes(directory: &Path, is_package: bool) -> Result<Vec<(String, bool)>, Failure> {
+    let mut files = Vec::new();
+    let mut walk = WalkDir::new(directory)
+        .sort_by_file_name()
+        .max_depth(DEEPEST + 1)
+        .into_iter();
+    let mut seen = 0;
+    while let Some(entry) = walk.next() {
+        let entry = entry.map_err(|error| walk_failed(directory, &error))?;
+        seen += 1;
+        if seen > MOST_FILES || entry.depth() > DEEPEST {
+            return Err(too_many(directory));
+        }
+        if entry.file_type().is_dir() {
+            if is_package && entry.depth() == 1 && entry.file_name() == "node_modules" {
+                walk.skip_current_dir();
+            }
+        } else if entry.file_type().is_file() {
+            let metadata = entry
+                .metadata()
+                .map_err(|error| walk_failed(directory, &error))?;
+            let executable = metadata.permissions().mode() & 0o100 != 0;
+            files.push((relative_text(entry.path(), directory)?, executable));
+        }
+    }
+    Ok(files)
+}
+
 /// Where a package lies among others, as far as it decides what is packed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Surroundings<'a> {

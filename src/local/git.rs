@@ -1,1 +1,897 @@
-//! To be filled.
+//! Reading the repository, and making commits and tags as objects. Nothing here runs a child process or writes a ref of the person's own.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
+
+use crate::changes::commit::Commit;
+use crate::explain::{Exit, Failure, quoted};
+use crate::name::{CommitId, RepoPath, TagName};
+
+/// The longest manifest or lockfile that is read from history, in bytes.
+const LONGEST_FILE: usize = 64 << 20;
+/// The most text of a commit message that is read, in bytes.
+const LONGEST_MESSAGE: usize = 64 << 10;
+
+/// Our identity in release commits and tags: fixed, so that the same release has the same id on every machine.
+pub const IDENTITY: (&str, &str) = ("pkgs-action", "pkgs-action@users.noreply.github.com");
+
+/// A repository on disk.
+pub struct Repo {
+    git: Repository,
+    root: PathBuf,
+}
+
+/// A tag with the commit it names in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// Its name.
+    pub name: TagName,
+    /// The id of the object that its ref holds, 40 digits.
+    pub object: String,
+}
+
+/// An annotated tag as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagMessage {
+    /// The commit it names.
+    pub commit: CommitId,
+    /// Its message; empty for a lightweight tag.
+    pub message: String,
+}
+
+/// A file of a release commit that differs from its parent: path and new bytes; `None` removes it.
+pub type FileEdit = (RepoPath, Option<Vec<u8>>);
+
+/// The commits that can be reached from one commit, walked once.
+pub struct History {
+    /// Commit ids, children before parents.
+    order: Vec<Oid>,
+    index: HashMap<Oid, usize>,
+    parents: Vec<Vec<usize>>,
+}
+
+impl History {
+    /// Whether a commit is part of this history.
+    pub fn contains(&self, commit: &CommitId) -> bool {
+        Oid::from_str(commit.as_str()).is_ok_and(|oid| self.index.contains_key(&oid))
+    }
+
+    /// How far a commit lies back in the walk: 0 is the newest; `None` when it is not part of this history.
+    pub fn age(&self, commit: &CommitId) -> Option<usize> {
+        Oid::from_str(commit.as_str())
+            .ok()
+            .and_then(|oid| self.index.get(&oid).copied())
+    }
+
+    /// For each commit, children first: which of `bases` (by their place in the slice) can reach it.
+    fn inside(&self, bases: &[CommitId]) -> Vec<Bits> {
+        let mut inside = vec![Bits::new(bases.len()); self.order.len()];
+        for (bit, base) in bases.iter().enumerate() {
+            if let Some(index) = Oid::from_str(base.as_str())
+                .ok()
+                .and_then(|oid| self.index.get(&oid))
+            {
+                inside[*index].set(bit);
+            }
+        }
+        for child in 0..self.order.len() {
+            for &parent in &self.parents[child] {
+                let (before, after) = inside.split_at_mut(parent);
+                if let (Some(from), Some(to)) = (before.get(child), after.first_mut()) {
+                    to.merge(from);
+                }
+            }
+        }
+        inside
+    }
+}
+
+/// A set of small numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(length: usize) -> Bits {
+        Bits(vec![0; length.div_ceil(64)])
+    }
+
+    fn set(&mut self, bit: usize) {
+        self.0[bit / 64] |= 1 << (bit % 64);
+    }
+
+    fn merge(&mut self, other: &Bits) {
+        for (own, other) in self.0.iter_mut().zip(&other.0) {
+            *own |= other;
+        }
+    }
+
+    /// Whether the number is in the set.
+    pub fn has(&self, bit: usize) -> bool {
+        self.0
+            .get(bit / 64)
+            .is_some_and(|word| word & (1 << (bit % 64)) != 0)
+    }
+
+    fn is_full(&self, length: usize) -> bool {
+        (0..length).all(|bit| self.has(bit))
+    }
+}
+
+/// A commit with the set of bases (by their place in the request) that already contain it.
+#[derive(Debug, Clone)]
+pub struct WalkedCommit {
+    /// The commit, with the paths it touches.
+    pub commit: Commit,
+    /// Which bases contain it.
+    pub inside: Bits,
+}
+
+fn broken(what: impl Into<String>, error: &git2::Error) -> Failure {
+    Failure::new(Exit::Refused, "git::read", what)
+        .because(error.message())
+        .hint("`git fsck` tells whether the repository is damaged")
+}
+
+fn commit_id(oid: Oid) -> CommitId {
+    CommitId::parse(&oid.to_string())
+        .unwrap_or_else(|failure| unreachable!("object ids are commit ids: {failure}"))
+}
+
+impl Repo {
+    /// Opens the repository that contains `directory`.
+    pub fn open(directory: &Path) -> Result<Repo, Failure> {
+        let git = Repository::discover(directory).map_err(|error| {
+            Failure::new(
+                Exit::Usage,
+                "git::no_repository",
+                format!("{} is not inside a git repository", directory.display()),
+            )
+            .because(error.message())
+            .hint("run in a checkout, or name one with --working-directory")
+        })?;
+        let root = git.workdir().map(Path::to_path_buf).ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                "git::bare",
+                format!("{} is a bare repository", git.path().display()),
+            )
+            .hint("run in a checkout")
+        })?;
+        Ok(Repo { git, root })
+    }
+
+    /// The work tree's root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The repository's own directory, `.git`.
+    pub fn git_directory(&self) -> &Path {
+        self.git.path()
+    }
+
+    /// The directory shared by all work trees of the repository, where objects and refs live.
+    pub fn common_directory(&self) -> &Path {
+        self.git.commondir()
+    }
+
+    /// The commit checked out.
+    pub fn head(&self) -> Result<CommitId, Failure> {
+        let head = self
+            .git
+            .head()
+            .and_then(|head| head.peel_to_commit())
+            .map_err(|error| {
+                Failure::new(
+                    Exit::Usage,
+                    "git::no_commit",
+                    "the repository has no commit yet",
+                )
+                .because(error.message())
+                .hint("commit something first")
+            })?;
+        Ok(commit_id(head.id()))
+    }
+
+    /// The branch checked out; `None` on a detached head.
+    pub fn current_branch(&self) -> Option<String> {
+        let head = self.git.head().ok()?;
+        if head.is_branch() {
+            head.shorthand().ok().map(str::to_owned)
+        } else {
+            None
+        }
+    }
+
+    /// The branch that a remote calls its default, as the last clone or fetch noted it.
+    pub fn default_branch(&self, remote: &str) -> Option<String> {
+        let reference = self
+            .git
+            .find_reference(&format!("refs/remotes/{remote}/HEAD"))
+            .ok()?;
+        reference
+            .symbolic_target()
+            .ok()
+            .flatten()?
+            .strip_prefix(&format!("refs/remotes/{remote}/"))
+            .map(str::to_owned)
+    }
+
+    /// Whether history is cut.
+    pub fn is_shallow(&self) -> bool {
+        self.git.is_shallow()
+    }
+
+    /// The address of a remote, as it is configured.
+    pub fn remote_address(&self, remote: &str) -> Option<String> {
+        self.git
+            .find_remote(remote)
+            .ok()?
+            .url()
+            .ok()
+            .map(str::to_owned)
+    }
+
+    /// Git's `user.email`, for the record of who did something.
+    pub fn user_email(&self) -> Option<String> {
+        self.git.config().ok()?.get_string("user.email").ok()
+    }
+
+    /// The commit that a ref, tag or id names.
+    pub fn resolve(&self, name: &str) -> Result<CommitId, Failure> {
+        let object = self
+            .git
+            .revparse_single(name)
+            .and_then(|object| object.peel_to_commit())
+            .map_err(|error| {
+                Failure::new(
+                    Exit::Usage,
+                    "git::unknown_ref",
+                    format!("{} names no commit here", quoted(name)),
+                )
+                .because(error.message())
+                .hint("fetch it first (actions/checkout: fetch-depth: 0)")
+            })?;
+        Ok(commit_id(object.id()))
+    }
+
+    /// The ids that local refs hold, for telling a remote what is here already.
+    pub fn tips(&self) -> Vec<String> {
+        let Ok(references) = self.git.references() else {
+            return Vec::new();
+        };
+        let mut tips: Vec<String> = references
+            .filter_map(|reference| reference.ok()?.target().map(|oid| oid.to_string()))
+            .collect();
+        tips.extend(
+            self.git
+                .head()
+                .ok()
+                .and_then(|head| head.target())
+                .map(|oid| oid.to_string()),
+        );
+        tips.sort();
+        tips.dedup();
+        tips
+    }
+
+    /// Whether an object is in the object store.
+    pub fn has_object(&self, object: &str) -> bool {
+        Oid::from_str(object).is_ok_and(|oid| self.git.odb().is_ok_and(|odb| odb.exists(oid)))
+    }
+
+    /// Whether the commit is in the object store.
+    pub fn has_commit(&self, commit: &CommitId) -> bool {
+        self.find(commit).is_ok()
+    }
+
+    fn find(&self, commit: &CommitId) -> Result<git2::Commit<'_>, Failure> {
+        Oid::from_str(commit.as_str())
+            .and_then(|oid| self.git.find_commit(oid))
+            .map_err(|error| broken(format!("commit {commit} cannot be read"), &error))
+    }
+
+    fn tree(&self, commit: &CommitId) -> Result<Tree<'_>, Failure> {
+        self.find(commit)?
+            .tree()
+            .map_err(|error| broken(format!("the tree of {commit} cannot be read"), &error))
+    }
+
+    /// All tags, in order of name. A name that git allows and we do not is left out.
+    pub fn tags(&self) -> Result<Vec<Tag>, Failure> {
+        let mut tags = Vec::new();
+        let references = self
+            .git
+            .references_glob("refs/tags/*")
+            .map_err(|error| broken("the tags cannot be read", &error))?;
+        for reference in references {
+            let reference = reference.map_err(|error| broken("a tag cannot be read", &error))?;
+            let name = reference
+                .name()
+                .ok()
+                .and_then(|name| name.strip_prefix("refs/tags/"))
+                .and_then(|name| TagName::parse(name).ok());
+            if let (Some(name), Some(object)) = (name, reference.target()) {
+                tags.push(Tag {
+                    name,
+                    object: object.to_string(),
+                });
+            }
+        }
+        Ok(tags)
+    }
+
+    /// The commit that a tag's object names in the end; `None` when it names something else, or is not here.
+    pub fn peel(&self, object: &str) -> Option<CommitId> {
+        let object = self
+            .git
+            .find_object(Oid::from_str(object).ok()?, None)
+            .ok()?;
+        object
+            .peel_to_commit()
+            .ok()
+            .map(|commit| commit_id(commit.id()))
+    }
+
+    /// The object that a tag's ref holds here.
+    pub fn resolve_tag(&self, name: &TagName) -> Option<String> {
+        self.git
+            .find_reference(&name.as_ref_name())
+            .ok()?
+            .target()
+            .map(|oid| oid.to_string())
+    }
+
+    /// What a tag's object says; `None` when it names no commit, or is not here.
+    pub fn tag_message(&self, object: &str) -> Option<TagMessage> {
+        let commit = self.peel(object)?;
+        let tag = Oid::from_str(object)
+            .ok()
+            .and_then(|oid| self.git.find_tag(oid).ok());
+        let message = tag
+            .and_then(|tag| {
+                tag.message()
+                    .ok()
+                    .flatten()
+                    .map(|message| message.chars().take(LONGEST_MESSAGE).collect())
+            })
+            .unwrap_or_default();
+        Some(TagMessage { commit, message })
+    }
+
+    /// Walks everything that can be reached from `head`, once.
+    pub fn history(&self, head: &CommitId) -> Result<History, Failure> {
+        let unreadable = |error: git2::Error| {
+            Failure::new(
+                Exit::Usage,
+                "git::cut_history",
+                "the history is not complete here",
+            )
+            .because(error.message())
+            .hint("fetch it all: actions/checkout with fetch-depth: 0, or `git fetch --unshallow`")
+        };
+        let mut walk = self.git.revwalk().map_err(unreadable)?;
+        walk.set_sorting(git2::Sort::TOPOLOGICAL)
+            .map_err(unreadable)?;
+        let head = Oid::from_str(head.as_str()).map_err(unreadable)?;
+        walk.push(head).map_err(unreadable)?;
+        let order = walk.collect::<Result<Vec<Oid>, _>>().map_err(unreadable)?;
+        let index: HashMap<Oid, usize> = order
+            .iter()
+            .enumerate()
+            .map(|(index, oid)| (*oid, index))
+            .collect();
+        let mut parents = Vec::with_capacity(order.len());
+        for oid in &order {
+            let commit = self.git.find_commit(*oid).map_err(unreadable)?;
+            parents.push(
+                commit
+                    .parent_ids()
+                    .filter_map(|parent| index.get(&parent).copied())
+                    .collect(),
+            );
+        }
+        Ok(History {
+            order,
+            index,
+            parents,
+        })
+    }
+
+    /// The commits of `history` that at least one of `bases` does not contain, newest first, with the paths they touch.
+    pub fn commits_since(
+        &self,
+        history: &History,
+        bases: &[CommitId],
+    ) -> Result<Vec<WalkedCommit>, Failure> {
+        let inside = history.inside(bases);
+        let mut commits = Vec::new();
+        for (oid, inside) in history.order.iter().zip(inside) {
+            if !bases.is_empty() && inside.is_full(bases.len()) {
+                continue;
+            }
+            commits.push(WalkedCommit {
+                commit: self.read_commit(*oid)?,
+                inside,
+            });
+        }
+        Ok(commits)
+    }
+
+    fn read_commit(&self, oid: Oid) -> Result<Commit, Failure> {
+        let unreadable =
+            |error: git2::Error| broken(format!("commit {oid} cannot be read"), &error);
+        let commit = self.git.find_commit(oid).map_err(unreadable)?;
+        let message: String = String::from_utf8_lossy(
+            &commit.message_bytes()[..commit.message_bytes().len().min(LONGEST_MESSAGE)],
+        )
+        .into_owned();
+        let (subject, body) = message.split_once('\n').unwrap_or((&message, ""));
+        let parents = commit.parent_count();
+        let mut paths = Vec::new();
+        if parents < 2 {
+            let new = commit.tree().map_err(unreadable)?;
+            let old = commit
+                .parent(0)
+                .ok()
+                .map(|parent| parent.tree())
+                .transpose()
+                .map_err(unreadable)?;
+            self.changed_paths(old.as_ref(), Some(&new), &mut paths)
+                .map_err(unreadable)?;
+        }
+        Ok(Commit {
+            id: commit_id(oid),
+            subject: subject.trim_end().to_owned(),
+            body: body.to_owned(),
+            parents,
+            paths,
+        })
+    }
+
+    fn changed_paths(
+        &self,
+        old: Option<&Tree<'_>>,
+        new: Option<&Tree<'_>>,
+        paths: &mut Vec<RepoPath>,
+    ) -> Result<(), git2::Error> {
+        let mut options = git2::DiffOptions::new();
+        options.skip_binary_check(true).include_typechange(true);
+        let diff = self.git.diff_tree_to_tree(old, new, Some(&mut options))?;
+        for delta in diff.deltas() {
+            let mut take = |file: git2::DiffFile<'_>| {
+                if let Some(path) = file
+                    .path()
+                    .and_then(Path::to_str)
+                    .and_then(|path| RepoPath::parse(path).ok())
+                    && paths.last() != Some(&path)
+                {
+                    paths.push(path);
+                }
+            };
+            take(delta.old_file());
+            take(delta.new_file());
+        }
+        Ok(())
+    }
+
+    /// The content of a file at a commit; `None` when there is no such file. A link or a directory is no file.
+    pub fn file(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, Failure> {
+        let tree = self.tree(commit)?;
+        let Ok(entry) = tree.get_path(Path::new(path.as_str())) else {
+            return Ok(None);
+        };
+        if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == 0o120_000 {
+            return Ok(None);
+        }
+        let blob = self
+            .git
+            .find_blob(entry.id())
+            .map_err(|error| broken(format!("{path} at {commit} cannot be read"), &error))?;
+        if blob.size() > LONGEST_FILE {
+            return Err(Failure::new(
+                Exit::Refused,
+                "git::large_file",
+                format!("{path} is longer than 64 MiB"),
+            ));
+        }
+        Ok(Some(blob.content().to_vec()))
+    }
+
+    /// The text of a file at a commit; refuses what is not UTF-8.
+    pub fn text(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<String>, Failure> {
+        self.file(commit, path)?
+            .map(|bytes| {
+                String::from_utf8(bytes).map_err(|_| {
+                    Failure::new(
+                        Exit::Refused,
+                        "git::encoding",
+                        format!("{path} is not UTF-8 text"),
+                    )
+                })
+            })
+            .transpose()
+    }
+
+    /// The id of what lies at `path` at a commit: the same id means the same content.
+    pub fn object_at(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<String>, Failure> {
+        let tree = self.tree(commit)?;
+        if path.is_root() {
+            return Ok(Some(tree.id().to_string()));
+        }
+        Ok(tree
+            .get_path(Path::new(path.as_str()))
+            .ok()
+            .map(|entry| entry.id().to_string()))
+    }
+
+    /// The same for many paths of one commit, reading each tree once.
+    pub fn objects_at(
+        &self,
+        commit: &CommitId,
+        paths: &[&RepoPath],
+    ) -> Result<Vec<Option<String>>, Failure> {
+        let tree = self.tree(commit)?;
+        Ok(paths
+            .iter()
+            .map(|path| {
+                if path.is_root() {
+                    Some(tree.id().to_string())
+                } else {
+                    tree.get_path(Path::new(path.as_str()))
+                        .ok()
+                        .map(|entry| entry.id().to_string())
+                }
+            })
+            .collect())
+    }
+
+    /// Every `package.json` of a commit, by its directory, that `wanted` asks for; directories that `may_contain` denies are not entered.
+    pub fn package_files(
+        &self,
+        commit: &CommitId,
+        wanted: impl Fn(&RepoPath) -> bool,
+        may_contain: impl Fn(&RepoPath) -> bool,
+    ) -> Result<BTreeMap<RepoPath, String>, Failure> {
+        let tree = self.tree(commit)?;
+        let mut found = Vec::new();
+        tree.walk(TreeWalkMode::PreOrder, |parent, entry| {
+            let Ok(name) = entry.name() else {
+                return TreeWalkResult::Ok;
+            };
+            let path = format!("{parent}{name}");
+            match entry.kind() {
+                Some(ObjectType::Tree) if name == "node_modules" => TreeWalkResult::Skip,
+                Some(ObjectType::Tree) => match RepoPath::parse(&path) {
+                    Ok(directory) if may_contain(&directory) || wanted(&directory) => {
+                        TreeWalkResult::Ok
+                    }
+                    _ => TreeWalkResult::Skip,
+                },
+                Some(ObjectType::Blob)
+                    if name == "package.json" && entry.filemode() != 0o120_000 =>
+                {
+                    if let Ok(directory) = RepoPath::parse(parent.trim_end_matches('/'))
+                        && wanted(&directory)
+                    {
+                        found.push((directory, entry.id()));
+                    }
+                    TreeWalkResult::Ok
+                }
+                _ => TreeWalkResult::Ok,
+            }
+        })
+        .map_err(|error| broken(format!("the tree of {commit} cannot be read"), &error))?;
+        found
+            .into_iter()
+            .map(|(directory, oid)| {
+                let file = if directory.is_root() {
+                    "package.json".to_owned()
+                } else {
+                    format!("{directory}/package.json")
+                };
+                let blob = self
+                    .git
+                    .find_blob(oid)
+                    .map_err(|error| broken(format!("{file} cannot be read"), &error))?;
+                let text = std::str::from_utf8(blob.content()).map_err(|_| {
+                    Failure::new(
+                        Exit::Refused,
+                        "git::encoding",
+                        format!("{file} is not UTF-8 text"),
+                    )
+                })?;
+                Ok((directory, text.to_owned()))
+            })
+            .collect()
+    }
+
+    /// Whether git ignores a path of the work tree.
+    pub fn is_ignored(&self, path: &RepoPath) -> bool {
+        self.git.is_path_ignored(path.as_str()).unwrap_or(false)
+    }
+
+    /// Tracked files whose content in the work tree or the index differs from `HEAD`, in order.
+    pub fn dirty(&self) -> Result<Vec<RepoPath>, Failure> {
+        let mut options = git2::StatusOptions::new();
+        options
+            .include_untracked(false)
+            .include_ignored(false)
+            .include_unreadable(true);
+        let statuses = self
+            .git
+            .statuses(Some(&mut options))
+            .map_err(|error| broken("the state of the work tree cannot be read", &error))?;
+        let paths: HashSet<RepoPath> = statuses
+            .iter()
+            .filter(|entry| entry.status() != git2::Status::CURRENT)
+            .filter_map(|entry| {
+                entry
+                    .path()
+                    .ok()
+                    .and_then(|path| RepoPath::parse(path).ok())
+            })
+            .collect();
+        let mut paths: Vec<RepoPath> = paths.into_iter().collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Seconds since 1970 at which a commit was committed.
+    pub fn committed_at(&self, commit: &CommitId) -> Result<i64, Failure> {
+        Ok(self.find(commit)?.time().seconds())
+    }
+
+    /// The first parent of a commit.
+    pub fn parent(&self, commit: &CommitId) -> Result<Option<CommitId>, Failure> {
+        Ok(self.find(commit)?.parent_id(0).ok().map(commit_id))
+    }
+
+    /// The id of a commit's tree.
+    pub fn tree_id(&self, commit: &CommitId) -> Result<String, Failure> {
+        Ok(self.tree(commit)?.id().to_string())
+    }
+
+    /// Whether `ancestor` is `commit` or can be reached from it.
+    pub fn is_ancestor(&self, ancestor: &CommitId, commit: &CommitId) -> Result<bool, Failure> {
+        let id = |commit: &CommitId| {
+            Oid::from_str(commit.as_str()).map_err(|error| broken("an id cannot be read", &error))
+        };
+        Ok(ancestor == commit
+            || self
+                .git
+                .graph_descendant_of(id(commit)?, id(ancestor)?)
+                .map_err(|error| {
+                    broken(format!("the history of {commit} cannot be read"), &error)
+                })?)
+    }
+
+    /// Commits that `tip` reaches and `base` does not, oldest first; at most `limit`, `None` when there are more.
+    pub fn between(
+        &self,
+        base: &CommitId,
+        tip: &CommitId,
+        limit: usize,
+    ) -> Result<Option<Vec<CommitId>>, Failure> {
+        let unreadable = |error: git2::Error| {
+            broken(
+                format!("the commits from {base} to {tip} cannot be read"),
+                &error,
+            )
+        };
+        let mut walk = self.git.revwalk().map_err(unreadable)?;
+        walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::REVERSE)
+            .map_err(unreadable)?;
+        walk.push(Oid::from_str(tip.as_str()).map_err(unreadable)?)
+            .map_err(unreadable)?;
+        walk.hide(Oid::from_str(base.as_str()).map_err(unreadable)?)
+            .map_err(unreadable)?;
+        let commits = walk
+            .take(limit + 1)
+            .map(|oid| oid.map(commit_id))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(unreadable)?;
+        Ok((commits.len() <= limit).then_some(commits))
+    }
+
+    /// Makes a release commit as an object: `parent`'s tree with `edits`, our identity, both dates those of `parent`. The same input gives the same id on every machine; no ref moves.
+    pub fn make_commit(
+        &self,
+        parent: &CommitId,
+        edits: &[FileEdit],
+        message: &str,
+    ) -> Result<CommitId, Failure> {
+        let failed = |error: git2::Error| {
+            Failure::new(
+                Exit::Temporary,
+                "git::write",
+                "the release commit could not be made",
+            )
+            .because(error.message())
+            .hint("check the disk and run again")
+        };
+        let parent = self.find(parent)?;
+        let mut builder = git2::build::TreeUpdateBuilder::new();
+        let tree = parent.tree().map_err(failed)?;
+        for (path, content) in edits {
+            match content {
+                Some(bytes) => {
+                    let mode = match tree
+                        .get_path(Path::new(path.as_str()))
+                        .map(|entry| entry.filemode())
+                    {
+                        Ok(0o100_755) => git2::FileMode::BlobExecutable,
+                        _ => git2::FileMode::Blob,
+                    };
+                    builder.upsert(path.as_str(), self.git.blob(bytes).map_err(failed)?, mode);
+                }
+                None => {
+                    builder.remove(path.as_str());
+                }
+            }
+        }
+        let tree = builder.create_updated(&self.git, &tree).map_err(failed)?;
+        let tree = self.git.find_tree(tree).map_err(failed)?;
+        let identity = git2::Signature::new(
+            IDENTITY.0,
+            IDENTITY.1,
+            &git2::Time::new(parent.time().seconds(), 0),
+        )
+        .map_err(failed)?;
+        let commit = self
+            .git
+            .commit(None, &identity, &identity, message, &tree, &[&parent])
+            .map_err(failed)?;
+        Ok(commit_id(commit))
+    }
+
+    /// Makes an annotated tag as an object, with our identity and the date of `commit`; no ref moves. Gives the object's id.
+    pub fn make_tag(
+        &self,
+        name: &TagName,
+        commit: &CommitId,
+        message: &str,
+    ) -> Result<String, Failure> {
+        let failed = |error: git2::Error| {
+            Failure::new(
+                Exit::Temporary,
+                "git::write",
+                format!("tag {name} could not be made"),
+            )
+            .because(error.message())
+            .hint("check the disk and run again")
+        };
+        let target = self.find(commit)?;
+        let identity = git2::Signature::new(
+            IDENTITY.0,
+            IDENTITY.1,
+            &git2::Time::new(target.time().seconds(), 0),
+        )
+        .map_err(failed)?;
+        let tag = self
+            .git
+            .tag_annotation_create(name.as_str(), target.as_object(), &identity, message)
+            .map_err(failed)?;
+        Ok(tag.to_string())
+    }
+
+    /// Moves the work tree and `HEAD` from a commit to its descendant. Refuses to touch a file that differs from `HEAD`.
+    pub fn fast_forward(&self, to: &CommitId) -> Result<(), Failure> {
+        let failed = |error: git2::Error| {
+            Failure::new(
+                Exit::Refused,
+                "git::checkout",
+                format!("the work tree could not move to {}", to.short()),
+            )
+            .because(error.message())
+            .hint("commit or stash your changes and run again")
+        };
+        let target = self.find(to)?;
+        let mut checkout = git2::build::CheckoutBuilder::new();
+        checkout.safe();
+        self.git
+            .checkout_tree(target.as_object(), Some(&mut checkout))
+            .map_err(failed)?;
+        match self.git.head().map_err(failed)? {
+            mut head if head.is_branch() => {
+                head.set_target(target.id(), "pkgs-action: fast-forward to the release")
+                    .map_err(failed)?;
+            }
+            _ => self.git.set_head_detached(target.id()).map_err(failed)?,
+        }
+        Ok(())
+    }
+
+    /// Clones the repository into a new directory, at a commit, sharing its objects.
+    pub fn clone_at(&self, commit: &CommitId, into: &Path) -> Result<Repo, Failure> {
+        let failed = |error: git2::Error| {
+            Failure::new(
+                Exit::Temporary,
+                "git::clone",
+                "the repository could not be cloned",
+            )
+            .because(error.message())
+            .hint("check the disk and run again")
+        };
+        let clone = Repository::init(into).map_err(failed)?;
+        clone
+            .odb()
+            .and_then(|odb| {
+                odb.add_disk_alternate(&self.common_directory().join("objects").to_string_lossy())
+            })
+            .map_err(failed)?;
+        std::fs::write(
+            into.join(".git/objects/info/alternates"),
+            format!("{}\n", self.common_directory().join("objects").display()),
+        )
+        .map_err(|error| {
+            Failure::new(
+                Exit::Temporary,
+                "git::clone",
+                "the repository could not be cloned",
+            )
+            .because(error)
+        })?;
+        let clone = Repository::open(into).map_err(failed)?;
+        clone
+            .set_head_detached(Oid::from_str(commit.as_str()).map_err(failed)?)
+            .map_err(failed)?;
+        clone
+            .checkout_head(Some(git2::build::CheckoutBuilder::new().force()))
+            .map_err(failed)?;
+        Ok(Repo {
+            git: clone,
+            root: into.to_path_buf(),
+        })
+    }
+
+    /// Notes locally what a remote was seen to hold: tags that are not here yet, and where its branch is.
+    pub fn note_remote(
+        &self,
+        remote: &str,
+        branch: &str,
+        tip: &CommitId,
+        tags: &[Tag],
+    ) -> Result<(), Failure> {
+        let failed = |error: git2::Error| {
+            Failure::new(
+                Exit::Temporary,
+                "git::write",
+                "what the remote holds could not be noted",
+            )
+            .because(error.message())
+            .hint("run again")
+        };
+        for tag in tags {
+            let oid = Oid::from_str(&tag.object).map_err(failed)?;
+            match self.git.reference(
+                &tag.name.as_ref_name(),
+                oid,
+                false,
+                "pkgs-action: seen on the remote",
+            ) {
+                Err(error) if error.code() != git2::ErrorCode::Exists => return Err(failed(error)),
+                _ => {}
+            }
+        }
+        let oid = Oid::from_str(tip.as_str()).map_err(failed)?;
+        self.git
+            .reference(
+                &format!("refs/remotes/{remote}/{branch}"),
+                oid,
+                true,
+                "pkgs-action: seen on the remote",
+            )
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// The id that `bytes` would have as a file.
+    pub fn blob_id(bytes: &[u8]) -> Option<String> {
+        Oid::hash_object(ObjectType::Blob, bytes)
+            .ok()
+            .map(|oid| oid.to_string())
+    }
+}

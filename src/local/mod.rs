@@ -7,3 +7,5 @@ pub mod host;
 pub mod process;
 pub mod push;
 pub mod runner;
+pub mod stop;
+pub mod worktree;

@@ -478,7 +478,9 @@ pub enum Ran {
     NoSuchScript,
 }
 
-fn search_path(directory: &Path, root: &Path, inherited: &str) -> String {
+/// `PATH` with the `node_modules/.bin` of `directory` and of every directory up to `root` before `inherited`.
+#[must_use]
+pub fn search_path(directory: &Path, root: &Path, inherited: &str) -> String {
     let mut places: Vec<PathBuf> = directory
         .ancestors()
         .take_while(|ancestor| ancestor.starts_with(root))

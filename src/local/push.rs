@@ -1,1 +1,552 @@
-//! To be filled.
+//! Talking to a git remote, through git itself: what it holds, fetching what is missing, and the one atomic push.
+//!
+//! libgit2 is not used here: its push can report success for refused refs, moves existing tags and knows no atomic push.
+//! Every call runs in a git directory of its own that borrows the repository's objects, so no hook of the repository runs, and in a
+//! workflow nothing in `.git/config` can redirect a push or see the token.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::explain::{Exit, Failure, quoted};
+use crate::local::git::{Repo, Tag};
+use crate::name::{CommitId, TagName};
+use crate::secret::Secret;
+
+/// How to reach the remote that decides.
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// On a person's machine: a remote as git is configured, with the credentials git is configured with.
+    Configured {
+        /// Its name.
+        remote: String,
+        /// The person's environment without our own variables and secrets.
+        environment: BTreeMap<String, String>,
+    },
+    /// In a workflow: an address and a token, and no configuration but ours.
+    Isolated {
+        /// The repository's address.
+        url: String,
+        /// The forge's token.
+        token: Option<Secret>,
+        /// `PATH` and what TLS and proxies need.
+        environment: BTreeMap<String, String>,
+    },
+}
+
+/// What a remote holds.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The tip of the branch; `None` when there is no such branch.
+    pub tip: Option<CommitId>,
+    /// Its tags, in order of name.
+    pub tags: Vec<Tag>,
+}
+
+/// One ref to move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefUpdate {
+    /// Its full name.
+    pub name: String,
+    /// What it must hold now; `None`: it must not exist.
+    pub expected: Option<String>,
+    /// What it shall hold.
+    pub new: String,
+}
+
+/// Why a push did not happen, by what the caller can do.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// A ref does not hold what was expected: judge again.
+    #[error("{0}")]
+    Moved(Failure),
+    /// The remote refuses; trying again will not help.
+    #[error("{0}")]
+    Refused(Failure),
+    /// It may have happened; read the refs.
+    #[error("{0}")]
+    Uncertain(Failure),
+}
+
+/// A connection to the remote that decides.
+pub struct Remote<'a> {
+    repo: &'a Repo,
+    address: Address,
+    directory: tempfile::TempDir,
+}
+
+struct Ran {
+    success: bool,
+    stdout: String,
+    stderr: String,
+}
+
+impl<'a> Remote<'a> {
+    /// Prepares a connection; nothing is sent yet.
+    pub fn open(repo: &'a Repo, address: Address) -> Result<Remote<'a>, Failure> {
+        let directory = tempfile::Builder::new()
+            .prefix("pkgs-action-git")
+            .tempdir()
+            .map_err(|error| io("a temporary directory could not be made", &error))?;
+        let remote = Remote {
+            repo,
+            address,
+            directory,
+        };
+        remote
+            .prepare()
+            .map_err(|error| io("a temporary git directory could not be made", &error))?;
+        Ok(remote)
+    }
+
+    fn prepare(&self) -> std::io::Result<()> {
+        use std::fmt::Write as _;
+        let directory = self.directory.path();
+        for sub in ["refs", "objects/info", "hooks"] {
+            std::fs::create_dir_all(directory.join(sub))?;
+        }
+        std::fs::write(directory.join("HEAD"), "ref: refs/heads/none\n")?;
+        let own = match self.address {
+            Address::Configured { .. } => format!(
+                "[include]\n\tpath = {}\n",
+                serde_json::Value::from(
+                    self.repo
+                        .common_directory()
+                        .join("config")
+                        .to_string_lossy()
+                        .as_ref()
+                )
+            ),
+            Address::Isolated { .. } => String::new(),
+        };
+        std::fs::write(
+            directory.join("config"),
+            format!("{own}[core]\n\trepositoryformatversion = 0\n\tbare = true\n"),
+        )?;
+        std::fs::write(
+            directory.join("objects/info/alternates"),
+            format!("{}\n", self.objects().display()),
+        )?;
+        let shallow = self.repo.common_directory().join("shallow");
+        if shallow.exists() {
+            std::fs::copy(shallow, directory.join("shallow"))?;
+        }
+        let mut packed = String::from("# pack-refs with: \n");
+        for (index, object) in self.repo.tips().into_iter().enumerate() {
+            let _ = writeln!(packed, "{object} refs/have/{index:06}");
+        }
+        std::fs::write(directory.join("packed-refs"), packed)
+    }
+
+    fn objects(&self) -> PathBuf {
+        self.repo.common_directory().join("objects")
+    }
+
+    fn target(&self) -> &str {
+        match &self.address {
+            Address::Configured { remote, .. } => remote,
+            Address::Isolated { url, .. } => url,
+        }
+    }
+
+    fn run(
+        &self,
+        arguments: &[OsString],
+        input: &str,
+        into_repository: bool,
+    ) -> Result<Ran, Failure> {
+        let mut command = Command::new("git");
+        command
+            .env_clear()
+            .env("GIT_DIR", self.directory.path())
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("LC_ALL", "C")
+            .env("GIT_NO_REPLACE_OBJECTS", "1");
+        if into_repository {
+            command.env("GIT_OBJECT_DIRECTORY", self.objects());
+        }
+        let mut settings: Vec<(String, String)> = vec![
+            ("core.hooksPath".into(), "/dev/null".into()),
+            ("gc.auto".into(), "0".into()),
+            ("maintenance.auto".into(), "false".into()),
+            ("http.lowSpeedLimit".into(), "1000".into()),
+            ("http.lowSpeedTime".into(), "60".into()),
+        ];
+        match &self.address {
+            Address::Configured { environment, .. } => {
+                command.envs(environment);
+            }
+            Address::Isolated {
+                token,
+                environment,
+                url,
+            } => {
+                command
+                    .envs(environment)
+                    .env("GIT_CONFIG_NOSYSTEM", "1")
+                    .env("GIT_CONFIG_GLOBAL", "/dev/null");
+                settings.push(("http.followRedirects".into(), "false".into()));
+                settings.push(("credential.helper".into(), String::new()));
+                if let Some(token) = token {
+                    use base64::Engine as _;
+                    let basic = base64::engine::general_purpose::STANDARD
+                        .encode(format!("x-access-token:{}", token.reveal()));
+                    settings.push((
+                        format!("http.{url}.extraheader"),
+                        format!("Authorization: Basic {basic}"),
+                    ));
+                }
+            }
+        }
+        settings.push(("safe.directory".into(), "*".into()));
+        command.env("GIT_CONFIG_COUNT", settings.len().to_string());
+        for (index, (key, value)) in settings.iter().enumerate() {
+            command
+                .env(format!("GIT_CONFIG_KEY_{index}"), key)
+                .env(format!("GIT_CONFIG_VALUE_{index}"), value);
+        }
+        command
+            .args(arguments)
+            .current_dir(self.repo.root())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut child = command.spawn().map_err(|error| {
+            Failure::new(Exit::Usage, "git::missing", "git could not be started")
+                .because(error)
+                .hint("install git, or use the container image")
+        })?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let input = input.to_owned();
+            std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+        }
+        let output = child
+            .wait_with_output()
+            .map_err(|error| io("git did not answer", &error))?;
+        Ok(Ran {
+            success: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: self.redacted(&String::from_utf8_lossy(&output.stderr)),
+        })
+    }
+
+    /// What git said, without the token in any form we sent.
+    fn redacted(&self, text: &str) -> String {
+        match &self.address {
+            Address::Isolated {
+                token: Some(token), ..
+            } => text.replace(token.reveal(), "***"),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// What the remote holds now: the branch's tip and all tags. Writes nothing.
+    pub fn look(&self, branch: &str) -> Result<Seen, Failure> {
+        let ran = self.run(
+            &words(&[
+                "ls-remote",
+                "--",
+                self.target(),
+                &format!("refs/heads/{branch}"),
+                "refs/tags/*",
+            ]),
+            "",
+            false,
+        )?;
+        if !ran.success {
+            return Err(self.unreachable("the remote could not be read", &ran.stderr));
+        }
+        let mut seen = Seen::default();
+        for line in ran.stdout.lines() {
+            let Some((object, name)) = line.split_once('\t') else {
+                continue;
+            };
+            if name == format!("refs/heads/{branch}") {
+                seen.tip = Some(CommitId::parse(object)?);
+            } else if let Some(tag) = name
+                .strip_prefix("refs/tags/")
+                .filter(|tag| !tag.ends_with("^{}"))
+                && let Ok(name) = TagName::parse(tag)
+            {
+                seen.tags.push(Tag {
+                    name,
+                    object: CommitId::parse(object)?.to_string(),
+                });
+            }
+        }
+        seen.tags.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(seen)
+    }
+
+    /// The branch that the remote calls its default.
+    pub fn default_branch(&self) -> Result<Option<String>, Failure> {
+        let ran = self.run(
+            &words(&["ls-remote", "--symref", "--", self.target(), "HEAD"]),
+            "",
+            false,
+        )?;
+        if !ran.success {
+            return Err(self.unreachable("the remote could not be read", &ran.stderr));
+        }
+        Ok(ran.stdout.lines().find_map(|line| {
+            line.strip_prefix("ref: refs/heads/")?
+                .split('\t')
+                .next()
+                .map(str::to_owned)
+        }))
+    }
+
+    /// Brings the objects of what was seen into the repository; no ref of the person's own moves.
+    pub fn fetch(&self, branch: &str, seen: &Seen) -> Result<(), Failure> {
+        let mut wanted: Vec<String> = seen
+            .tags
+            .iter()
+            .filter(|tag| !self.repo.has_object(&tag.object))
+            .map(|tag| tag.name.as_ref_name())
+            .collect();
+        if seen
+            .tip
+            .as_ref()
+            .is_some_and(|tip| !self.repo.has_commit(tip))
+        {
+            wanted.push(format!("refs/heads/{branch}"));
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let ran = self.run(
+            &words(&[
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--stdin",
+                "--",
+                self.target(),
+            ]),
+            &(wanted.join("\n") + "\n"),
+            true,
+        )?;
+        if ran.success {
+            Ok(())
+        } else {
+            Err(self.unreachable("the remote's commits could not be fetched", &ran.stderr))
+        }
+    }
+
+    /// Brings the whole history of the branch into a shallow repository.
+    pub fn deepen(&self, branch: &str) -> Result<(), Failure> {
+        let cut = |why: &str| {
+            Failure::new(
+                Exit::Usage,
+                "git::cut_history",
+                "the history here is cut, and the rest could not be fetched",
+            )
+            .because(why)
+            .hint("fetch it all: actions/checkout with fetch-depth: 0, or `git fetch --unshallow`")
+        };
+        let reference = format!("refs/heads/{branch}");
+        let ran = self.run(
+            &words(&[
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--unshallow",
+                "--",
+                self.target(),
+                &reference,
+            ]),
+            "",
+            true,
+        )?;
+        if !ran.success {
+            return Err(cut(last_line(&ran.stderr)));
+        }
+        let theirs = self.directory.path().join("shallow");
+        let ours = self.repo.common_directory().join("shallow");
+        let copied = if theirs.exists() {
+            std::fs::copy(&theirs, &ours).map(|_| ())
+        } else {
+            std::fs::remove_file(&ours).or_else(|error| {
+                if error.kind() == std::io::ErrorKind::NotFound {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })
+        };
+        copied.map_err(|error| cut(&error.to_string()))
+    }
+
+    /// Moves all refs or none, each only from what is expected. With `dry_run` only asks whether we may.
+    pub fn push(&self, updates: &[RefUpdate], dry_run: bool) -> Result<(), PushError> {
+        let mut arguments = words(&[
+            "push",
+            "--porcelain",
+            "--atomic",
+            "--no-verify",
+            "--no-follow-tags",
+        ]);
+        if dry_run {
+            arguments.push("--dry-run".into());
+        }
+        for update in updates {
+            arguments.push(
+                format!(
+                    "--force-with-lease={}:{}",
+                    update.name,
+                    update.expected.as_deref().unwrap_or_default()
+                )
+                .into(),
+            );
+        }
+        arguments.extend(words(&["--", self.target()]));
+        arguments.extend(
+            updates
+                .iter()
+                .map(|update| format!("{}:{}", update.new, update.name).into()),
+        );
+        let ran = self
+            .run(&arguments, "", false)
+            .map_err(PushError::Refused)?;
+        if ran.success {
+            return Ok(());
+        }
+        Err(self.classify(&ran))
+    }
+
+    fn classify(&self, ran: &Ran) -> PushError {
+        let lines: Vec<&str> = ran
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with('!'))
+            .collect();
+        let said = if lines.is_empty() {
+            last_line(&ran.stderr).to_owned()
+        } else {
+            lines.join("; ").replace('\t', " ")
+        };
+        let failure = |exit, code, what: &str| {
+            Failure::new(exit, code, what)
+                .because(quoted(&said))
+                .because(quoted(remote_words(&ran.stderr).as_str()))
+        };
+        let refused = lines.iter().any(|line| {
+            line.contains("[remote rejected]")
+                && !line.contains("failed to update ref")
+                && !line.contains("cannot lock ref")
+                && !line.contains("reference already exists")
+                && !line.contains("atomic")
+                && !line.contains("incorrect old value")
+        });
+        if refused {
+            return PushError::Refused(failure(Exit::RemoteRefused, "git::push_refused", "the remote refuses the release commit or its tags").hint("let the workflow's token write to the branch and its tags: `permissions: contents: write`, and an exception in the branch or tag protection"));
+        }
+        if !lines.is_empty() {
+            return PushError::Moved(failure(
+                Exit::Temporary,
+                "git::moved",
+                "the remote's branch or a tag moved meanwhile",
+            ));
+        }
+        let denied = [
+            "403",
+            "401",
+            "Authentication failed",
+            "Permission denied",
+            "could not read Username",
+            "not permitted",
+        ]
+        .iter()
+        .any(|sign| ran.stderr.contains(sign));
+        if denied {
+            return PushError::Refused(
+                failure(
+                    Exit::RemoteRefused,
+                    "git::push_denied",
+                    "the remote does not let us push",
+                )
+                .hint("give the token `contents: write`"),
+            );
+        }
+        if ran.stderr.contains("does not support --atomic") || ran.stderr.contains("atomic push") {
+            return PushError::Refused(
+                failure(
+                    Exit::RemoteRefused,
+                    "git::no_atomic",
+                    "the remote cannot move several refs at once",
+                )
+                .hint("use a git server with atomic pushes; there is no other way that is safe"),
+            );
+        }
+        PushError::Uncertain(
+            failure(
+                Exit::Temporary,
+                "git::push_unanswered",
+                "the push was not answered",
+            )
+            .hint("run again: it continues where this run stopped"),
+        )
+    }
+
+    fn unreachable(&self, what: &str, stderr: &str) -> Failure {
+        let denied = [
+            "403",
+            "401",
+            "Authentication failed",
+            "Permission denied",
+            "could not read Username",
+        ]
+        .iter()
+        .any(|sign| stderr.contains(sign));
+        let unknown = stderr.contains("does not appear to be a git repository")
+            || stderr.contains("No such remote")
+            || stderr.contains("not found");
+        let failure = if denied {
+            Failure::new(Exit::RemoteRefused, "git::denied", what)
+                .hint("check the token and its permissions")
+        } else if unknown {
+            Failure::new(Exit::Usage, "git::no_remote", what).hint(format!(
+                "check that the remote {} exists: `git remote -v`",
+                quoted(self.target())
+            ))
+        } else {
+            Failure::new(Exit::Temporary, "git::unreachable", what).hint("run again")
+        };
+        failure.because(quoted(last_line(stderr)))
+    }
+}
+
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+fn io(what: &str, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Temporary, "git::disk", what)
+        .because(error)
+        .hint("check the disk and run again")
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("git gave no reason")
+}
+
+/// What the server itself said, joined.
+fn remote_words(stderr: &str) -> String {
+    stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("remote:"))
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}

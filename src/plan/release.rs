@@ -1,1 +1,863 @@
-//! To be filled.
+//! Which packages a release takes, to which versions, and why. Pure: the same facts give the same plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::changes::{Reason, Touched, tag};
+use crate::explain::{Exit, Failure};
+use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
+use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
+use crate::version::{Bump, Version};
+use crate::workspace::package::{Kind, Package};
+use crate::workspace::package_json::DependencyField;
+use crate::workspace::{Edge, Spec, Workspace};
+
+/// What a package's changes are measured from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// It was never released.
+    First,
+    /// Its last reachable release tag.
+    Tag {
+        /// The tag.
+        name: TagName,
+        /// The commit it names.
+        commit: CommitId,
+        /// The version it marks.
+        version: Version,
+    },
+    /// The commit that the registry says its last version was built from.
+    Published {
+        /// The commit.
+        commit: CommitId,
+        /// That version.
+        version: Version,
+    },
+    /// A commit that a person named.
+    Asked(CommitId),
+}
+
+impl Base {
+    /// The commit, where there is one.
+    pub fn commit(&self) -> Option<&CommitId> {
+        match self {
+            Base::First => None,
+            Base::Tag { commit, .. } | Base::Published { commit, .. } | Base::Asked(commit) => {
+                Some(commit)
+            }
+        }
+    }
+
+    /// The version that was released there, where one is known.
+    pub fn version(&self) -> Option<&Version> {
+        match self {
+            Base::Tag { version, .. } | Base::Published { version, .. } => Some(version),
+            Base::First | Base::Asked(_) => None,
+        }
+    }
+}
+
+/// What is known of one package.
+#[derive(Debug, Clone)]
+pub struct PackageFacts {
+    /// What its changes are measured from.
+    pub base: Base,
+    /// The commits that count for it since then.
+    pub touched: Touched,
+    /// Whether its production dependencies in the lockfile changed since then; only apps have this.
+    pub lockfile_changed: bool,
+}
+
+/// Everything a plan is made from.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// The packages.
+    pub workspace: &'a Workspace,
+    /// How they depend on each other.
+    pub edges: &'a [Edge],
+    /// One version for all, or each its own.
+    pub mode: Mode,
+    /// Why that mode.
+    pub mode_reason: String,
+    /// The commit that is planned on.
+    pub head: CommitId,
+    /// What is known of each package, in the workspace's order.
+    pub packages: Vec<PackageFacts>,
+    /// Every tag there is, reachable or not.
+    pub tags: &'a BTreeSet<TagName>,
+    /// The commit before everything that is in the release, for people.
+    pub base: Option<CommitId>,
+}
+
+/// What shall be released.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// One version for all, or each its own.
+    pub mode: Mode,
+    /// Why that mode.
+    pub mode_reason: String,
+    /// The commit before everything that is in the release.
+    pub base: Option<CommitId>,
+    /// The commit that is planned on.
+    pub head: CommitId,
+    /// What is released, in the workspace's order.
+    pub packages: Vec<PlannedPackage>,
+    /// What is not.
+    pub unchanged: Vec<PackageName>,
+    /// In which order packages are published.
+    pub waves: Vec<Vec<PackageName>>,
+    /// The apps that are built.
+    pub apps: Vec<PlannedApp>,
+    /// The tags, in order of name.
+    pub tags: Vec<TagName>,
+    /// The one version, in sync mode or of a single package.
+    pub version: Option<Version>,
+    /// New texts of manifests and lockfile.
+    pub edits: Vec<(RepoPath, String)>,
+    /// Message of the release commit.
+    pub message: String,
+    /// What a person should know.
+    pub warnings: Vec<Notice>,
+}
+
+/// Something a person should know, with a stable code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// `room::name`.
+    pub code: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
+/// A package that is released.
+#[derive(Debug, Clone)]
+pub struct PlannedPackage {
+    /// Its place in the workspace; `None`: the root.
+    pub index: Option<usize>,
+    /// Its name.
+    pub name: PackageName,
+    /// Its directory.
+    pub directory: RepoPath,
+    /// What it becomes.
+    pub kind: Kind,
+    /// Whether it is private.
+    pub private: bool,
+    /// The version it grows from.
+    pub from: Version,
+    /// The version it gets.
+    pub to: Version,
+    /// How far it grows; `None`: the version in its manifest is released as it stands.
+    pub bump: Option<Bump>,
+    /// The tag that marks it.
+    pub tag: TagName,
+    /// The npm dist-tag; only libraries have one.
+    pub dist_tag: Option<String>,
+    /// Who may see it; `None`: what the name already has.
+    pub access: Option<Access>,
+    /// Why, most important first.
+    pub reasons: Vec<Reason>,
+}
+
+/// An app that is built.
+#[derive(Debug, Clone)]
+pub struct PlannedApp {
+    /// Its place in the workspace.
+    pub index: usize,
+    /// Its name.
+    pub name: PackageName,
+    /// The version it grows from.
+    pub from: Version,
+    /// The version it gets.
+    pub to: Version,
+    /// Its builds.
+    pub variants: Vec<Variant>,
+}
+
+/// A package on its way into the plan.
+#[derive(Debug, Clone)]
+struct Growing {
+    from: Version,
+    /// Set where the version is given, not grown.
+    fixed: Option<Version>,
+    bump: Option<Bump>,
+    reasons: Vec<Reason>,
+}
+
+impl Growing {
+    fn to(&self, settings: &Settings) -> Version {
+        match (&self.fixed, self.bump) {
+            (Some(fixed), _) => fixed.clone(),
+            (None, Some(bump)) => self.from.next(bump, settings.zero_major),
+            (None, None) => self.from.clone(),
+        }
+    }
+}
+
+/// Plans a release.
+///
+/// # Errors
+/// `plan::version_taken` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
+pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
+    let growing = match facts.mode {
+        Mode::Diff => grow_each(facts, settings)?,
+        Mode::Sync => grow_together(facts, settings)?,
+    };
+    assemble(facts, settings, growing)
+}
+
+/// The version a package grows from: the higher of its manifest's and its last release's.
+fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Version> {
+    let manifest = package.version.clone()?;
+    Some(
+        facts
+            .base
+            .version()
+            .cloned()
+            .map_or(manifest.clone(), |released| released.max(manifest)),
+    )
+}
+
+/// Whether a filter lets a package in: names or directory globs, `!` excludes.
+fn selected(package: &Package, filter: &[String]) -> bool {
+    let matches = |pattern: &str| {
+        let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
+        package.name.as_str() == pattern
+            || globset::GlobBuilder::new(pattern)
+                .literal_separator(true)
+                .build()
+                .is_ok_and(|glob| {
+                    let matcher = glob.compile_matcher();
+                    matcher.is_match(package.directory.as_str())
+                        || matcher.is_match(package.name.as_str())
+                })
+    };
+    let (excluding, including): (Vec<&String>, Vec<&String>) =
+        filter.iter().partition(|pattern| pattern.starts_with('!'));
+    (including.is_empty() || including.iter().any(|pattern| matches(pattern)))
+        && !excluding.iter().any(|pattern| matches(&pattern[1..]))
+}
+
+fn grow_each(facts: &Facts<'_>, settings: &Settings) -> Result<BTreeMap<usize, Growing>, Failure> {
+    let mut growing = BTreeMap::new();
+    for (index, (package, known)) in facts
+        .workspace
+        .packages
+        .iter()
+        .zip(&facts.packages)
+        .enumerate()
+    {
+        let Some(from) = grown_from(package, known) else {
+            continue;
+        };
+        if !selected(package, &settings.filter) {
+            continue;
+        }
+        if let Some(started) = start(package, known, from, settings)? {
+            growing.insert(index, started);
+        }
+    }
+    follow(facts, settings, &mut growing);
+    Ok(growing)
+}
+
+/// Why a package would be released by itself.
+fn start(
+    package: &Package,
+    known: &PackageFacts,
+    from: Version,
+    settings: &Settings,
+) -> Result<Option<Growing>, Failure> {
+    let manifest = package.version.clone();
+    if known.base == Base::First {
+        return Ok(Some(Growing {
+            from: from.clone(),
+            fixed: manifest,
+            bump: None,
+            reasons: vec![Reason::First],
+        }));
+    }
+    let written_by_hand = known
+        .base
+        .version()
+        .zip(manifest.as_ref())
+        .is_some_and(|(released, manifest)| manifest > released);
+    if written_by_hand {
+        let reasons = std::iter::once(Reason::Asked)
+            .chain(known.touched.reasons.iter().cloned())
+            .collect();
+        return Ok(Some(Growing {
+            from: known.base.version().cloned().unwrap_or(from),
+            fixed: manifest,
+            bump: None,
+            reasons,
+        }));
+    }
+    let changed = known
+        .touched
+        .bump
+        .or(known.lockfile_changed.then_some(Bump::Patch));
+    let Some(changed) = changed else {
+        return Ok(None);
+    };
+    let mut reasons = known.touched.reasons.clone();
+    if known.lockfile_changed {
+        reasons.push(Reason::Lockfile);
+    }
+    let (bump, fixed) = match &settings.bump {
+        BumpRequest::Auto => (Some(changed), known.touched.release_as.clone()),
+        BumpRequest::By(bump) => (Some(*bump), None),
+        BumpRequest::To(version) => (None, Some(version.clone())),
+    };
+    if settings.bump != BumpRequest::Auto {
+        reasons.insert(0, Reason::Asked);
+    }
+    if let Some(version) = fixed.as_ref().filter(|version| **version <= from) {
+        return Err(not_above(&package.name, version, &from));
+    }
+    Ok(Some(Growing {
+        from,
+        fixed,
+        bump,
+        reasons,
+    }))
+}
+
+fn not_above(name: &PackageName, version: &Version, from: &Version) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "plan::bump",
+        format!("{name} cannot become {version}: it is at {from} already"),
+    )
+    .hint("ask for a higher version")
+}
+
+/// Adds everything that must follow, until nothing more does. The result does not depend on the order of packages: versions only grow,
+/// and each round judges every edge.
+fn follow(facts: &Facts<'_>, settings: &Settings, growing: &mut BTreeMap<usize, Growing>) {
+    let packages = &facts.workspace.packages;
+    let uses = app_uses(facts, settings);
+    loop {
+        let mut grown = false;
+        for edge in facts.edges {
+            let Some(from) = edge.from else { continue };
+            let Some(dependency) = growing.get(&edge.to) else {
+                continue;
+            };
+            if packages[from].kind.is_app() {
+                continue;
+            }
+            let to = dependency.to(settings);
+            if edge.spec.accepts(&dependency.from, &to) {
+                continue;
+            }
+            let bump = match edge.field {
+                DependencyField::DevDependencies => continue,
+                DependencyField::PeerDependencies => match settings.peer {
+                    PeerPolicy::Never => continue,
+                    PeerPolicy::Bump(bump) => bump,
+                },
+                _ => Bump::Patch,
+            };
+            let reason = Reason::Dependency {
+                on: packages[edge.to].name.to_string(),
+                range: edge.spec.effective(&dependency.from),
+            };
+            grown |= join(facts, settings, growing, from, bump, reason);
+        }
+        for (app, used) in &uses {
+            for index in used {
+                let Some(dependency) = growing.get(index) else {
+                    continue;
+                };
+                let reason = Reason::Dependency {
+                    on: packages[*index].name.to_string(),
+                    range: dependency.to(settings).to_string(),
+                };
+                if !growing.get(app).is_some_and(|app| app.reasons.iter().any(|known| matches!(known, Reason::Dependency { on, .. } if *on == packages[*index].name.as_str()))) {
+                    grown |= join(facts, settings, growing, *app, Bump::Patch, reason);
+                }
+            }
+        }
+        if !grown {
+            return;
+        }
+    }
+}
+
+/// Adds a package, or one more reason and a higher bump to one that is there. Tells whether anything grew.
+fn join(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    growing: &mut BTreeMap<usize, Growing>,
+    index: usize,
+    bump: Bump,
+    reason: Reason,
+) -> bool {
+    let package = &facts.workspace.packages[index];
+    if let Some(present) = growing.get_mut(&index) {
+        let known = present.reasons.contains(&reason);
+        let higher = present.fixed.is_none() && present.bump.is_some_and(|present| present < bump);
+        if !known {
+            present.reasons.retain(|other| !matches!((other, &reason), (Reason::Dependency { on: known, .. }, Reason::Dependency { on, .. }) if known == on));
+            present.reasons.push(reason);
+        }
+        if higher {
+            present.bump = Some(bump);
+        }
+        return higher;
+    }
+    let Some(from) =
+        grown_from(package, &facts.packages[index]).filter(|_| selected(package, &settings.filter))
+    else {
+        return false;
+    };
+    growing.insert(
+        index,
+        Growing {
+            from,
+            fixed: None,
+            bump: Some(bump),
+            reasons: vec![reason],
+        },
+    );
+    true
+}
+
+/// For each app, every workspace package it uses, near or far; devDependencies count where the app has a build.
+fn app_uses(facts: &Facts<'_>, settings: &Settings) -> Vec<(usize, BTreeSet<usize>)> {
+    let packages = &facts.workspace.packages;
+    let mut outgoing: Vec<Vec<&Edge>> = vec![Vec::new(); packages.len()];
+    for edge in facts.edges {
+        if let Some(from) = edge.from {
+            outgoing[from].push(edge);
+        }
+    }
+    let apps = packages
+        .iter()
+        .enumerate()
+        .filter(|(_, package)| package.kind.is_app() && package.version.is_some());
+    apps.map(|(app, package)| {
+        let builds =
+            settings.build.is_some() || settings.app_settings(&package.name).build.is_some();
+        let mut used = BTreeSet::new();
+        let mut open: Vec<usize> = outgoing[app]
+            .iter()
+            .filter(|edge| builds || edge.field != DependencyField::DevDependencies)
+            .map(|edge| edge.to)
+            .collect();
+        while let Some(index) = open.pop() {
+            if index != app && used.insert(index) {
+                open.extend(
+                    outgoing[index]
+                        .iter()
+                        .filter(|edge| edge.field != DependencyField::DevDependencies)
+                        .map(|edge| edge.to),
+                );
+            }
+        }
+        (app, used)
+    })
+    .collect()
+}
+
+fn grow_together(
+    facts: &Facts<'_>,
+    settings: &Settings,
+) -> Result<BTreeMap<usize, Growing>, Failure> {
+    let versioned: Vec<(usize, &Package, &PackageFacts)> = facts
+        .workspace
+        .packages
+        .iter()
+        .zip(&facts.packages)
+        .enumerate()
+        .filter(|(_, (package, _))| package.version.is_some())
+        .map(|(index, (package, known))| (index, package, known))
+        .collect();
+    let released = versioned
+        .iter()
+        .filter_map(|(_, _, known)| known.base.version())
+        .max();
+    let manifests = versioned
+        .iter()
+        .filter_map(|(_, package, _)| package.version.as_ref())
+        .chain(
+            facts
+                .workspace
+                .root
+                .iter()
+                .filter_map(|root| root.version.as_ref()),
+        )
+        .max();
+    let Some(highest) = manifests.cloned() else {
+        return Ok(BTreeMap::new());
+    };
+    let changed: Option<Bump> = versioned
+        .iter()
+        .filter_map(|(_, _, known)| {
+            known
+                .touched
+                .bump
+                .or(known.lockfile_changed.then_some(Bump::Patch))
+        })
+        .max();
+    let is_first = versioned
+        .iter()
+        .all(|(_, _, known)| known.base == Base::First);
+    let written_by_hand = released.is_some_and(|released| highest > *released);
+    let from = released
+        .cloned()
+        .map_or(highest.clone(), |released| released.max(highest.clone()));
+    let (to, bump) = if is_first || written_by_hand {
+        (highest, None)
+    } else {
+        let Some(changed) = changed else {
+            return Ok(BTreeMap::new());
+        };
+        let release_as = versioned
+            .iter()
+            .filter_map(|(_, _, known)| known.touched.release_as.clone())
+            .max();
+        match (&settings.bump, release_as) {
+            (BumpRequest::Auto, Some(version)) => (version, None),
+            (BumpRequest::Auto, None) => (from.next(changed, settings.zero_major), Some(changed)),
+            (BumpRequest::By(bump), _) => (from.next(*bump, settings.zero_major), Some(*bump)),
+            (BumpRequest::To(version), _) => (version.clone(), None),
+        }
+    };
+    if !is_first && !written_by_hand && to <= from {
+        return Err(versioned.first().map_or_else(
+            || {
+                Failure::new(
+                    Exit::Refused,
+                    "plan::bump",
+                    "the asked version is not above what is there",
+                )
+            },
+            |(_, package, _)| not_above(&package.name, &to, &from),
+        ));
+    }
+    let uses: BTreeMap<usize, BTreeSet<usize>> = app_uses(facts, settings).into_iter().collect();
+    Ok(versioned
+        .iter()
+        .map(|(index, package, known)| {
+            let mut reasons = known.touched.reasons.clone();
+            if settings.bump != BumpRequest::Auto || (written_by_hand && !is_first) {
+                reasons.insert(0, Reason::Asked);
+            }
+            if known.base == Base::First {
+                reasons = vec![Reason::First];
+            }
+            if known.lockfile_changed {
+                reasons.push(Reason::Lockfile);
+            }
+            let used = uses
+                .get(index)
+                .into_iter()
+                .flatten()
+                .filter(|used| is_changed(&facts.packages[**used]));
+            reasons.extend(used.map(|used| Reason::Dependency {
+                on: facts.workspace.packages[*used].name.to_string(),
+                range: to.to_string(),
+            }));
+            if reasons.is_empty() {
+                reasons.push(Reason::Group);
+            }
+            let own = package.version.clone().unwrap_or_else(|| from.clone());
+            (
+                *index,
+                Growing {
+                    from: own,
+                    fixed: Some(to.clone()),
+                    bump,
+                    reasons,
+                },
+            )
+        })
+        .collect())
+}
+
+fn is_changed(known: &PackageFacts) -> bool {
+    known.base == Base::First || known.touched.bump.is_some() || known.lockfile_changed
+}
+
+fn assemble(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    growing: BTreeMap<usize, Growing>,
+) -> Result<Plan, Failure> {
+    let packages = &facts.workspace.packages;
+    let shared_version = growing
+        .values()
+        .next()
+        .map(|first| first.to(settings))
+        .filter(|version| {
+            growing
+                .values()
+                .all(|package| package.to(settings) == *version)
+        });
+    let tag_format = settings.tag_format.as_deref().unwrap_or(match facts.mode {
+        Mode::Sync => "v{version}",
+        Mode::Diff => "{name}@{version}",
+    });
+    let mut planned = Vec::new();
+    for (index, package) in &growing {
+        let of = &packages[*index];
+        let to = package.to(settings);
+        let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
+        planned.push(PlannedPackage {
+            index: Some(*index),
+            name: of.name.clone(),
+            directory: of.directory.clone(),
+            kind: of.kind,
+            private: of.manifest.private,
+            from: package.from.clone(),
+            dist_tag: (of.kind == Kind::Library).then(|| dist_tag(&to, of, settings)),
+            access: (of.kind == Kind::Library)
+                .then(|| access(of, settings))
+                .flatten(),
+            bump: package.bump,
+            reasons: package.reasons.clone(),
+            tag,
+            to,
+        });
+    }
+    if let (Mode::Sync, Some(root), Some(version)) =
+        (facts.mode, &facts.workspace.root, &shared_version)
+        && let Some(from) = &root.version
+    {
+        let tag = TagName::parse(&tag::format(tag_format, root.name.as_str(), version))?;
+        let bump = planned.first().and_then(|first| first.bump);
+        planned.push(PlannedPackage {
+            index: None,
+            name: root.name.clone(),
+            directory: root.directory.clone(),
+            kind: Kind::Private,
+            private: true,
+            from: from.clone(),
+            to: version.clone(),
+            bump,
+            tag,
+            dist_tag: None,
+            access: None,
+            reasons: vec![Reason::Group],
+        });
+    }
+    let tags: BTreeSet<TagName> = planned.iter().map(|package| package.tag.clone()).collect();
+    let taken: Vec<&TagName> = tags
+        .iter()
+        .filter(|tag| facts.tags.contains(*tag))
+        .collect();
+    if let Some(tag) = taken.first() {
+        return Err(Failure::new(
+            Exit::Refused,
+            "plan::tag_exists",
+            format!("tag {tag} exists already, and not on a commit that leads here"),
+        )
+        .because("a release never moves a tag")
+        .hint(
+            "raise the version in package.json above it, or delete the tag if it was a mistake",
+        ));
+    }
+    if facts.mode == Mode::Diff && tags.len() < planned.len() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "plan::tag_format",
+            "two packages of the release would get the same tag",
+        )
+        .hint("put {name} into tag-format"));
+    }
+    let unchanged = packages
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !growing.contains_key(index))
+        .map(|(_, package)| package.name.clone())
+        .collect();
+    let mut plan = Plan {
+        mode: facts.mode,
+        mode_reason: facts.mode_reason.clone(),
+        base: facts.base.clone(),
+        head: facts.head.clone(),
+        waves: waves(facts, &growing),
+        apps: apps(facts, settings, &planned)?,
+        unchanged,
+        tags: tags.into_iter().collect(),
+        version: shared_version.filter(|_| facts.mode == Mode::Sync || growing.len() == 1),
+        edits: Vec::new(),
+        message: String::new(),
+        warnings: left_behind(facts, settings, &growing),
+        packages: planned,
+    };
+    plan.message = message(&plan, settings);
+    plan.edits = crate::plan::edits::edits(facts.workspace, facts.edges, &plan)?;
+    Ok(plan)
+}
+
+/// The dist-tag: what was asked for, else what the manifest says, else the prerelease's identifier, else `latest`.
+pub fn dist_tag(version: &Version, package: &Package, settings: &Settings) -> String {
+    if let Some(asked) = &settings.npm_tag {
+        return asked.clone();
+    }
+    if let Some(declared) = &package.manifest.publish_config.tag {
+        return declared.clone();
+    }
+    if !version.is_prerelease() {
+        return "latest".to_owned();
+    }
+    let identifier = version.prerelease().split('.').next().unwrap_or_default();
+    if identifier.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        identifier.to_owned()
+    } else {
+        "next".to_owned()
+    }
+}
+
+fn access(package: &Package, settings: &Settings) -> Option<Access> {
+    settings.access.or(package.manifest.publish_config.access)
+}
+
+/// Packages in the order in which they are published; only libraries are.
+fn waves(facts: &Facts<'_>, growing: &BTreeMap<usize, Growing>) -> Vec<Vec<PackageName>> {
+    let packages = &facts.workspace.packages;
+    let members: Vec<usize> = growing
+        .keys()
+        .copied()
+        .filter(|index| packages[*index].kind == Kind::Library)
+        .collect();
+    let place: BTreeMap<usize, usize> = members
+        .iter()
+        .enumerate()
+        .map(|(place, index)| (*index, place))
+        .collect();
+    let dependencies: Vec<(usize, usize)> = facts
+        .edges
+        .iter()
+        .filter(|edge| edge.field != DependencyField::DevDependencies)
+        .filter_map(|edge| Some((*place.get(&edge.from?)?, *place.get(&edge.to)?)))
+        .collect();
+    crate::workspace::graph::waves(members.len(), &dependencies)
+        .into_iter()
+        .map(|wave| {
+            wave.into_iter()
+                .map(|place| packages[members[place]].name.clone())
+                .collect()
+        })
+        .filter(|wave: &Vec<PackageName>| !wave.is_empty())
+        .collect()
+}
+
+fn apps(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    planned: &[PlannedPackage],
+) -> Result<Vec<PlannedApp>, Failure> {
+    let mut apps = Vec::new();
+    for package in planned.iter().filter(|package| package.kind.is_app()) {
+        let Some(index) = package.index else { continue };
+        let is_new = package
+            .reasons
+            .iter()
+            .any(|reason| *reason != Reason::Group);
+        if facts.mode == Mode::Sync && !is_new {
+            continue;
+        }
+        let own = settings.app_settings(&package.name);
+        let by_environment = own
+            .build
+            .as_deref()
+            .or(settings.build.as_deref())
+            .is_some_and(|build| build.contains("{environment}"));
+        let variants = if by_environment {
+            own.build_for
+                .iter()
+                .cloned()
+                .map(Variant::Environment)
+                .collect()
+        } else {
+            vec![Variant::Any]
+        };
+        apps.push(PlannedApp {
+            index,
+            name: package.name.clone(),
+            from: package.from.clone(),
+            to: package.to.clone(),
+            variants,
+        });
+    }
+    let first = apps.first().map(|app| app.name.clone());
+    match (first, &settings.store) {
+        (Some(name), crate::settings::Choice::Unset) if settings.command == crate::settings::Command::Release => Err(Failure::new(Exit::Usage, "plan::no_store", format!("{name} is an app, but no store is set"))
+            .because("an app's archive and manifest live in a store")
+            .hint("set store to s3://bucket/prefix or file:///dir; `store: none` releases versions only")),
+        _ => Ok(apps),
+    }
+}
+
+/// Packages whose declared range is left, but which a filter keeps out of the release.
+fn left_behind(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    growing: &BTreeMap<usize, Growing>,
+) -> Vec<Notice> {
+    let packages = &facts.workspace.packages;
+    let mut notices = BTreeMap::new();
+    for edge in facts.edges {
+        let (Some(from), Some(dependency)) = (edge.from, growing.get(&edge.to)) else {
+            continue;
+        };
+        let leaves = !edge
+            .spec
+            .accepts(&dependency.from, &dependency.to(settings))
+            && edge.field != DependencyField::DevDependencies;
+        if leaves
+            && !growing.contains_key(&from)
+            && packages[from].version.is_some()
+            && !selected(&packages[from], &settings.filter)
+        {
+            let message = format!(
+                "{} is kept out by filter, though its range of {} no longer holds",
+                packages[from].name, packages[edge.to].name
+            );
+            notices.insert(
+                message.clone(),
+                Notice {
+                    code: "plan::filtered",
+                    message,
+                },
+            );
+        }
+    }
+    notices.into_values().collect()
+}
+
+fn message(plan: &Plan, settings: &Settings) -> String {
+    let tags: Vec<&str> = plan.tags.iter().map(TagName::as_str).collect();
+    let version = plan.version.as_ref().map_or_else(
+        || match tags.as_slice() {
+            [first, second, rest @ ..] if !rest.is_empty() => {
+                format!("{first}, {second} and {} more", rest.len())
+            }
+            few => few.join(", "),
+        },
+        ToString::to_string,
+    );
+    let subject = settings
+        .commit_message
+        .replace("{version}", &version)
+        .replace("%s", &version)
+        .replace("{tags}", &tags.join(", "))
+        .replace("{count}", &plan.packages.len().to_string());
+    let body: String = plan
+        .packages
+        .iter()
+        .map(|package| format!("{} {} -> {}\n", package.name, package.from, package.to))
+        .collect();
+    format!("{subject}\n\n{body}")
+}
+
+/// The text a range must get because its package leaves it, if it must change.
+pub fn new_spec(spec: &Spec, from: &Version, to: &Version) -> Option<String> {
+    if spec.accepts(from, to) {
+        None
+    } else {
+        spec.rewritten(to)
+    }
+}

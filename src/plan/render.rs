@@ -1,1 +1,326 @@
-//! To be filled.
+//! A plan as text for people and as `pkgs.plan/1` for programs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::changes::Reason;
+use crate::name::Digest;
+use crate::plan::release::{Notice, Plan, PlannedPackage};
+use crate::settings::Settings;
+
+/// The schema of [`PlanDocument`].
+pub const SCHEMA: &str = "pkgs.plan/1";
+
+/// Something that a release will need and does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The setting or credential.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// The plan on the wire.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanDocument {
+    schema: &'static str,
+    /// The digest of everything else but `warnings` and `missing`, and of every setting that decides bytes.
+    pub digest: String,
+    mode: &'static str,
+    mode_reason: String,
+    base: Option<String>,
+    head: String,
+    packages: Vec<PackageDocument>,
+    unchanged: Vec<String>,
+    waves: Vec<Vec<String>>,
+    edits: Vec<EditDocument>,
+    apps: Vec<AppDocument>,
+    warnings: Vec<NoticeDocument>,
+    missing: Vec<Missing>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PackageDocument {
+    name: String,
+    dir: String,
+    kind: &'static str,
+    private: bool,
+    from: String,
+    to: String,
+    bump: Option<&'static str>,
+    tag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dist_tag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<&'static str>,
+    reasons: Vec<ReasonDocument>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum ReasonDocument {
+    Commit {
+        commit: String,
+        subject: String,
+        bump: &'static str,
+    },
+    Dependency {
+        on: String,
+        range: String,
+    },
+    Lockfile,
+    Group,
+    First,
+    Asked,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct EditDocument {
+    path: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct AppDocument {
+    name: String,
+    from: String,
+    to: String,
+    variants: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct NoticeDocument {
+    code: &'static str,
+    message: String,
+}
+
+impl From<&Reason> for ReasonDocument {
+    fn from(reason: &Reason) -> ReasonDocument {
+        match reason {
+            Reason::Commit { id, subject, bump } => ReasonDocument::Commit {
+                commit: id.to_string(),
+                subject: subject.clone(),
+                bump: bump.as_str(),
+            },
+            Reason::Dependency { on, range } => ReasonDocument::Dependency {
+                on: on.clone(),
+                range: range.clone(),
+            },
+            Reason::Lockfile => ReasonDocument::Lockfile,
+            Reason::Group => ReasonDocument::Group,
+            Reason::First => ReasonDocument::First,
+            Reason::Asked => ReasonDocument::Asked,
+        }
+    }
+}
+
+/// The plan as a document, with its digest.
+pub fn document(plan: &Plan, settings: &Settings, missing: Vec<Missing>) -> PlanDocument {
+    let mut document = PlanDocument {
+        schema: SCHEMA,
+        digest: String::new(),
+        mode: plan.mode.as_str(),
+        mode_reason: plan.mode_reason.clone(),
+        base: plan.base.as_ref().map(ToString::to_string),
+        head: plan.head.to_string(),
+        packages: plan.packages.iter().map(package_document).collect(),
+        unchanged: plan.unchanged.iter().map(ToString::to_string).collect(),
+        waves: plan
+            .waves
+            .iter()
+            .map(|wave| wave.iter().map(ToString::to_string).collect())
+            .collect(),
+        edits: plan
+            .edits
+            .iter()
+            .map(|(path, _)| EditDocument {
+                path: path.to_string(),
+            })
+            .collect(),
+        apps: plan
+            .apps
+            .iter()
+            .map(|app| AppDocument {
+                name: app.name.to_string(),
+                from: app.from.to_string(),
+                to: app.to.to_string(),
+                variants: app.variants.iter().map(ToString::to_string).collect(),
+            })
+            .collect(),
+        warnings: Vec::new(),
+        missing: Vec::new(),
+    };
+    let canonical = serde_json::to_vec(&(&document, deciding(settings)))
+        .unwrap_or_else(|error| unreachable!("wire types always serialize: {error}"));
+    document.digest = Digest::of(&canonical).to_string();
+    document.warnings = plan
+        .warnings
+        .iter()
+        .map(|Notice { code, message }| NoticeDocument {
+            code,
+            message: message.clone(),
+        })
+        .collect();
+    document.missing = missing;
+    document
+}
+
+/// Every setting that decides bytes of a release besides the commit itself.
+fn deciding(settings: &Settings) -> serde_json::Value {
+    let apps: serde_json::Map<String, serde_json::Value> = settings
+        .apps
+        .iter()
+        .map(|(name, app)| (name.to_string(), format!("{app:?}").into()))
+        .collect();
+    serde_json::json!({
+        "install": format!("{:?}", settings.install),
+        "build": settings.build,
+        "scripts": settings.scripts,
+        "message": settings.commit_message,
+        "apps": apps,
+        "appDefaults": format!("{:?}", settings.app_defaults),
+        "static": settings.static_root.value(),
+        "store": settings.store.value().is_some(),
+    })
+}
+
+fn package_document(package: &PlannedPackage) -> PackageDocument {
+    PackageDocument {
+        name: package.name.to_string(),
+        dir: package.directory.to_string(),
+        kind: package.kind.as_str(),
+        private: package.private,
+        from: package.from.to_string(),
+        to: package.to.to_string(),
+        bump: package.bump.map(crate::version::Bump::as_str),
+        tag: package.tag.to_string(),
+        dist_tag: package.dist_tag.clone(),
+        access: package.access.map(crate::settings::Access::as_str),
+        reasons: package.reasons.iter().map(ReasonDocument::from).collect(),
+    }
+}
+
+/// A reason as a phrase.
+pub fn phrase(reason: &Reason) -> String {
+    match reason {
+        Reason::Commit { id, subject, bump } => format!(
+            "{} {} ({bump})",
+            id.short(),
+            crate::explain::safe_line(subject)
+        ),
+        Reason::Dependency { on, range } => format!("depends on {on} {range}"),
+        Reason::Lockfile => "production dependencies changed in the lockfile".to_owned(),
+        Reason::Group => "all packages share one version".to_owned(),
+        Reason::First => "first release".to_owned(),
+        Reason::Asked => "asked for".to_owned(),
+    }
+}
+
+/// The plan as text, for a person.
+pub fn text(plan: &Plan, missing: &[Missing]) -> String {
+    const REASONS_SHOWN: usize = 5;
+    let mut text = format!("mode {} ({})\n", plan.mode.as_str(), plan.mode_reason);
+    if plan.packages.is_empty() {
+        text.push_str("nothing to release: no package changed since its last release\n");
+    }
+    let widest = plan
+        .packages
+        .iter()
+        .map(|package| package.name.as_str().len())
+        .max()
+        .unwrap_or(0);
+    for package in &plan.packages {
+        let grows = if package.from == package.to {
+            package.to.to_string()
+        } else {
+            format!("{} → {}", package.from, package.to)
+        };
+        let kind = if package.kind == crate::workspace::package::Kind::Library {
+            format!("npm, {}", package.dist_tag.as_deref().unwrap_or("latest"))
+        } else {
+            package.kind.as_str().to_owned()
+        };
+        let _ = writeln!(
+            text,
+            "  {:widest$}  {grows}  [{kind}]",
+            package.name.as_str()
+        );
+        for reason in package.reasons.iter().take(REASONS_SHOWN) {
+            let _ = writeln!(text, "  {:widest$}    {}", "", phrase(reason));
+        }
+        if package.reasons.len() > REASONS_SHOWN {
+            let _ = writeln!(
+                text,
+                "  {:widest$}    and {} more",
+                "",
+                package.reasons.len() - REASONS_SHOWN
+            );
+        }
+    }
+    let line = |text: &mut String, title: &str, entries: Vec<String>| {
+        if !entries.is_empty() {
+            let _ = writeln!(text, "{title}: {}", entries.join(", "));
+        }
+    };
+    if !plan.packages.is_empty() {
+        line(
+            &mut text,
+            "tags",
+            plan.tags.iter().map(ToString::to_string).collect(),
+        );
+        line(
+            &mut text,
+            "edits",
+            plan.edits
+                .iter()
+                .map(|(path, _)| path.to_string())
+                .collect(),
+        );
+        line(
+            &mut text,
+            "publish order",
+            plan.waves
+                .iter()
+                .map(|wave| {
+                    wave.iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(" + ")
+                })
+                .collect(),
+        );
+        line(
+            &mut text,
+            "builds",
+            plan.apps
+                .iter()
+                .map(|app| {
+                    format!(
+                        "{} {} ({})",
+                        app.name,
+                        app.to,
+                        app.variants
+                            .iter()
+                            .map(ToString::to_string)
+                            .collect::<Vec<_>>()
+                            .join(", ")
+                    )
+                })
+                .collect(),
+        );
+    }
+    line(
+        &mut text,
+        "unchanged",
+        plan.unchanged.iter().map(ToString::to_string).collect(),
+    );
+    for warning in &plan.warnings {
+        let _ = writeln!(text, "warning[{}]: {}", warning.code, warning.message);
+    }
+    for Missing { what, hint } in missing {
+        let _ = writeln!(text, "missing {what}: {hint}");
+    }
+    text
+}

@@ -59,7 +59,7 @@ impl Classes {
     /// Reads the globs.
     ///
     /// # Errors
-    /// `static_files::glob`, exit 2.
+    /// `static::glob`, exit 2.
     pub fn new(immutable: &[String], mutable: &[String]) -> Result<Classes, Failure> {
         Ok(Classes {
             immutable: compile("immutable", immutable)?,
@@ -88,11 +88,19 @@ impl Classes {
     }
 }
 
+/// Globs of files below `dist`, compiled once.
+///
+/// # Errors
+/// `static::glob`, exit 2.
+pub fn globs(globs: &[String]) -> Result<GlobSet, Failure> {
+    compile("dist-in-archive", globs)
+}
+
 fn compile(setting: &str, globs: &[String]) -> Result<GlobSet, Failure> {
     let refused = |glob: &str, error: globset::Error| {
         Failure::new(
             Exit::Usage,
-            "static_files::glob",
+            "static::glob",
             format!(
                 "the setting {setting} has a glob that cannot be read: {}",
                 quoted(glob)
@@ -115,7 +123,7 @@ fn compile(setting: &str, globs: &[String]) -> Result<GlobSet, Failure> {
 /// The class of one file; [`Classes`] for many.
 ///
 /// # Errors
-/// `static_files::glob`, exit 2.
+/// `static::glob`, exit 2.
 ///
 /// ```
 /// use pkgs_action::plan::static_files::classify;
@@ -261,7 +269,7 @@ fn content_type(path: &str) -> String {
 /// The static set of a build from its files: path below `dist`, digest, length in bytes. Sorted by path.
 ///
 /// # Errors
-/// `static_files::glob`, exit 2; `static_files::path`, exit 3, for a path that cannot be a key; `static_files::duplicate`, exit 3.
+/// `static::glob`, exit 2; `static::path`, exit 3, for a path that cannot be a key; `static::duplicate`, exit 3.
 pub fn static_set(
     mut files: Vec<(String, Digest, u64)>,
     immutable: &[String],
@@ -272,7 +280,7 @@ pub fn static_set(
     if let Some(twice) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(Failure::new(
             Exit::Refused,
-            "static_files::duplicate",
+            "static::duplicate",
             format!("the static file {} occurs twice", quoted(&twice[0].0)),
         ));
     }
@@ -295,7 +303,7 @@ fn static_file(
     Key::parse(&path).map_err(|failure| {
         Failure::new(
             Exit::Refused,
-            "static_files::path",
+            "static::path",
             format!("the static file {} cannot be uploaded", quoted(&path)),
         )
         .because(failure)
@@ -407,7 +415,7 @@ mod tests {
         let failure = classify("a", &globs(&["a{"]), &[]).unwrap_err();
         assert_eq!(
             (failure.code(), failure.exit()),
-            ("static_files::glob", Exit::Usage)
+            ("static::glob", Exit::Usage)
         );
     }
 
@@ -442,9 +450,9 @@ mod tests {
         assert_eq!(paths, ["a.js", "a/é.css", "sw.js"]);
         assert_eq!(set.files[2].cache_control, "no-store");
         let check = |files, code| assert_eq!(static_set(files, &[], &[]).unwrap_err().code(), code);
-        check(vec![file("../a")], "static_files::path");
-        check(vec![file("/a")], "static_files::path");
-        check(vec![file("a\n")], "static_files::path");
-        check(vec![file("a"), file("a")], "static_files::duplicate");
+        check(vec![file("../a")], "static::path");
+        check(vec![file("/a")], "static::path");
+        check(vec![file("a\n")], "static::path");
+        check(vec![file("a"), file("a")], "static::duplicate");
     }
 }

@@ -1,6 +1,5 @@
 //! What is stored: keys, seals, manifests. Every type here is a wire type with its own `schema`; unknown fields are ignored, fields are only ever added.
 
-pub mod address;
 pub mod app;
 pub mod host;
 pub mod layout;

@@ -1,1 +1,115 @@
-//! To be filled.
+//! The step summary and forge release bodies, in Markdown.
+
+use std::fmt::Write as _;
+
+use crate::plan::render::phrase;
+use crate::report::release::{ReleaseReport, Released, ReleasedPackage};
+
+/// GitHub drops a summary above 1 MiB whole.
+const LONGEST: usize = 900 << 10;
+
+/// The summary of a release.
+pub fn of_release(report: &ReleaseReport) -> String {
+    let mut text = format!("## {}\n\n", title(report));
+    if let Some((plan, _)) = report
+        .plan
+        .as_ref()
+        .filter(|(plan, _)| !plan.packages.is_empty())
+    {
+        text.push_str("| package | from | to | why |\n|---|---|---|---|\n");
+        for package in &plan.packages {
+            let why: Vec<String> = package
+                .reasons
+                .iter()
+                .take(3)
+                .map(|reason| code(&phrase(reason)))
+                .collect();
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} |",
+                code(package.name.as_str()),
+                package.from,
+                package.to,
+                why.join("<br>")
+            );
+        }
+        text.push('\n');
+    }
+    if report.deeds.iter().next().is_some() {
+        text.push_str("| stage | what | outcome |\n|---|---|---|\n");
+        for deed in report.deeds.iter() {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} |",
+                deed.stage.as_str(),
+                code(&deed.about),
+                deed.outcome.as_str()
+            );
+        }
+        text.push('\n');
+    }
+    if report
+        .release
+        .as_ref()
+        .is_some_and(|release| !release.apps.is_empty())
+    {
+        text.push_str("To roll back: run the rollback workflow, or `pkgs-action rollback --environment <environment>`.\n");
+    }
+    if text.len() > LONGEST {
+        let cut = text
+            .char_indices()
+            .map(|(at, _)| at)
+            .take_while(|at| *at <= LONGEST)
+            .last()
+            .unwrap_or(0);
+        text.truncate(cut);
+        text.push_str("\n\n… cut; the log has it all.\n");
+    }
+    text
+}
+
+fn title(report: &ReleaseReport) -> String {
+    match (&report.release, report.ended.as_str()) {
+        (Some(release), _) => format!("Released {}", release.id),
+        (None, "superseded") => "Superseded by a newer commit".to_owned(),
+        (None, "planned") => "Release plan (dry run)".to_owned(),
+        (None, _) => "Nothing to release".to_owned(),
+    }
+}
+
+/// Untrusted text as a code span that cannot end early, break a table or mention anybody.
+fn code(text: &str) -> String {
+    let text = crate::explain::safe_line(text).replace('|', "\\|");
+    let longest = text
+        .split(|character| character != '`')
+        .map(str::len)
+        .max()
+        .unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    if longest == 0 {
+        format!("{fence}{text}{fence}")
+    } else {
+        format!("{fence} {text} {fence}")
+    }
+}
+
+/// The body of a forge release for one tag.
+pub fn forge_body(released: &Released, packages: &[&ReleasedPackage]) -> String {
+    let mut text = String::new();
+    for package in packages {
+        let _ = writeln!(
+            text,
+            "- {} {} → {}",
+            code(package.name.as_str()),
+            package.from,
+            package.to
+        );
+    }
+    let _ = writeln!(
+        text,
+        "\nRelease {} of {}",
+        code(released.id.as_str()),
+        code(released.commit.as_str())
+    );
+    text
+}

@@ -1,1 +1,267 @@
-//! To be filled.
+//! The configuration file: `pkgs.json`, else the `pkgs` field of the root `package.json`; keys in camelCase.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::explain::{Exit, Failure, Place, quoted};
+use crate::name::PackageName;
+use crate::settings::inputs::{Given, Inputs, Source, nearest, unknown};
+use crate::settings::table::{self, Kind, Reach, SETTINGS, camel_case};
+
+/// What the file says beyond plain settings.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Whether the repository has opted in to releases by having a configuration.
+    pub opted_in: bool,
+    /// `apps`: package name → the app's own settings by kebab-case name, and `type`.
+    pub apps: BTreeMap<PackageName, BTreeMap<&'static str, Given>>,
+}
+
+/// The longest configuration file, in bytes.
+pub const LONGEST: u64 = 1 << 20;
+
+/// Reads `text`, the content of `file` (or of its `pkgs` field, when `field` is set), into `inputs` and the rest into a [`Config`].
+pub fn read(
+    file: &str,
+    text: &str,
+    field: Option<&str>,
+    inputs: &mut Inputs,
+    problems: &mut Vec<Failure>,
+) -> Config {
+    let value: Value = match serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+        Ok(value) => value,
+        Err(error) => {
+            problems.push(
+                Failure::new(
+                    Exit::Usage,
+                    "settings::json",
+                    format!("{file} is not valid JSON"),
+                )
+                .because(
+                    error
+                        .to_string()
+                        .split(" at line")
+                        .next()
+                        .unwrap_or_default(),
+                )
+                .place(Place::at(file, error.line(), error.column())),
+            );
+            return Config {
+                opted_in: true,
+                ..Config::default()
+            };
+        }
+    };
+    let shown = field.map_or_else(
+        || file.to_owned(),
+        |field| format!("the {field} field of {file}"),
+    );
+    let value = match field {
+        Some(field) => match value.get(field) {
+            Some(value) => value,
+            None => return Config::default(),
+        },
+        None => &value,
+    };
+    let Value::Object(object) = value else {
+        problems.push(Failure::new(
+            Exit::Usage,
+            "settings::config",
+            format!("{shown} is not a JSON object"),
+        ));
+        return Config {
+            opted_in: true,
+            ..Config::default()
+        };
+    };
+    let mut config = Config {
+        opted_in: true,
+        ..Config::default()
+    };
+    for (key, value) in object {
+        match key.as_str() {
+            "$schema" => {}
+            "apps" => read_apps(&shown, value, &mut config, problems),
+            key => match SETTINGS
+                .iter()
+                .find(|setting| camel_case(setting.name) == key)
+            {
+                Some(setting) if setting.reach == Reach::Outside => problems.push(
+                    Failure::new(
+                        Exit::Usage,
+                        "settings::not_in_file",
+                        format!("{key} in {shown} cannot be set by a file of the repository"),
+                    )
+                    .because("it speaks of one run, or decides where a credential is sent")
+                    .hint(format!(
+                        "set the input {0}, the variable PKGS_{1} or the flag --{0}",
+                        setting.name,
+                        setting.name.to_uppercase().replace('-', "_")
+                    )),
+                ),
+                Some(setting) => {
+                    if let Some(value) = text_of(value, setting.kind, key, &shown, problems) {
+                        inputs.offer(
+                            setting,
+                            Given {
+                                value,
+                                source: Source::File {
+                                    file: shown.clone(),
+                                    key: key.to_owned(),
+                                },
+                            },
+                        );
+                    }
+                }
+                None => problems.push(unknown(
+                    "settings::unknown_key",
+                    &format!("{key} in {shown}"),
+                    &kebab_case(key),
+                    camel_case,
+                )),
+            },
+        }
+    }
+    config
+}
+
+fn read_apps(shown: &str, value: &Value, config: &mut Config, problems: &mut Vec<Failure>) {
+    let Value::Object(apps) = value else {
+        problems.push(
+            Failure::new(
+                Exit::Usage,
+                "settings::config",
+                format!("apps in {shown} is not an object"),
+            )
+            .hint("write apps: { \"<package name>\": { … } }"),
+        );
+        return;
+    };
+    for (name, value) in apps {
+        let package = match PackageName::parse(name) {
+            Ok(package) => package,
+            Err(failure) => {
+                problems.push(
+                    Failure::new(
+                        Exit::Usage,
+                        "settings::app",
+                        format!("apps.{} in {shown} names no package", quoted(name)),
+                    )
+                    .because(failure),
+                );
+                continue;
+            }
+        };
+        let Value::Object(object) = value else {
+            problems.push(Failure::new(
+                Exit::Usage,
+                "settings::config",
+                format!("apps.{name} in {shown} is not an object"),
+            ));
+            continue;
+        };
+        let mut settings = BTreeMap::new();
+        for (key, value) in object {
+            let spelled = format!("apps.{name}.{key}");
+            let known = if key == "type" {
+                Some(("type", Kind::Text))
+            } else if key == "build" {
+                Some(("build", Kind::Text))
+            } else {
+                SETTINGS
+                    .iter()
+                    .find(|setting| setting.reach == Reach::App && camel_case(setting.name) == *key)
+                    .map(|setting| (setting.name, setting.kind))
+            };
+            match known {
+                Some((setting, kind)) => {
+                    if let Some(value) = text_of(value, kind, &spelled, shown, problems) {
+                        settings.insert(
+                            setting,
+                            Given {
+                                value,
+                                source: Source::File {
+                                    file: shown.to_owned(),
+                                    key: spelled,
+                                },
+                            },
+                        );
+                    }
+                }
+                None => {
+                    let names = SETTINGS
+                        .iter()
+                        .filter(|setting| setting.reach == Reach::App)
+                        .map(|setting| setting.name)
+                        .chain(["type", "build"]);
+                    let failure = Failure::new(
+                        Exit::Usage,
+                        "settings::unknown_key",
+                        format!("{spelled} in {shown} is not a setting of an app"),
+                    );
+                    problems.push(match nearest(&kebab_case(key), names) {
+                        Some(near) => failure.hint(format!("did you mean {}?", camel_case(near))),
+                        None => failure,
+                    });
+                }
+            }
+        }
+        config.apps.insert(package, settings);
+    }
+}
+
+/// A value of the file as the text that a flag would have carried; `null` is unset.
+fn text_of(
+    value: &Value,
+    kind: Kind,
+    key: &str,
+    shown: &str,
+    problems: &mut Vec<Failure>,
+) -> Option<String> {
+    let refuse = |problems: &mut Vec<Failure>, wanted: &str| {
+        problems.push(Failure::new(
+            Exit::Usage,
+            "settings::type",
+            format!("{key} in {shown} is not {wanted}"),
+        ));
+        None
+    };
+    match (kind, value) {
+        (_, Value::Null) => None,
+        (Kind::Boolean, Value::Bool(value)) => Some(value.to_string()),
+        (Kind::Boolean, _) => refuse(problems, "true or false"),
+        (Kind::List, Value::Array(entries)) => {
+            let texts: Option<Vec<&str>> = entries.iter().map(Value::as_str).collect();
+            match texts {
+                Some(texts) if texts.is_empty() => Some("none".to_owned()),
+                Some(texts) => Some(texts.join("\n") + "\n"),
+                None => refuse(problems, "a list of strings"),
+            }
+        }
+        (_, Value::String(text)) => Some(text.clone()).filter(|text| !text.is_empty()),
+        (Kind::Text, Value::Number(number)) => Some(number.to_string()),
+        (Kind::List, _) => refuse(problems, "a list of strings"),
+        _ => refuse(problems, "a string"),
+    }
+}
+
+fn kebab_case(key: &str) -> String {
+    table::SETTINGS
+        .iter()
+        .find(|setting| camel_case(setting.name) == key)
+        .map_or_else(
+            || {
+                key.chars()
+                    .flat_map(|letter| {
+                        if letter.is_ascii_uppercase() {
+                            vec!['-', letter.to_ascii_lowercase()]
+                        } else {
+                            vec![letter]
+                        }
+                    })
+                    .collect()
+            },
+            |setting| setting.name.to_owned(),
+        )
+}

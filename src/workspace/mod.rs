@@ -1,4 +1,4 @@
-//! What is there.
+//! What is there: the packages of the workspace and how they depend on each other.
 
 pub mod graph;
 pub mod json;
@@ -8,3 +8,411 @@ pub mod pack_list;
 pub mod package;
 pub mod package_json;
 pub mod production;
+pub mod publishable;
+
+use std::collections::BTreeMap;
+
+use crate::explain::{Exit, Failure, Place, quoted};
+use crate::name::{PackageName, RepoPath};
+use crate::settings::{AppKind, AppSettings};
+use crate::version::Version;
+use crate::version::range::Range;
+use crate::workspace::package::{Kind, Package};
+use crate::workspace::package_json::{DependencyField, PackageJson};
+
+/// The longest `package.json`, in bytes.
+pub const LONGEST_MANIFEST: usize = 2 << 20;
+/// The most packages of a workspace.
+pub const MOST_PACKAGES: usize = 5_000;
+
+/// The text of everything that describes a workspace.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The workspace's directory in the repository.
+    pub root: RepoPath,
+    /// `package.json` of the root.
+    pub root_manifest: String,
+    /// `package.json` of each member, by its directory.
+    pub members: BTreeMap<RepoPath, String>,
+    /// Whether members were declared at all; without, the root is the only package.
+    pub has_members: bool,
+    /// The npm lockfile's path and text.
+    pub lockfile: Option<(RepoPath, String)>,
+}
+
+/// The packages of a repository.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    /// The members, in order of directory; a repository without workspaces has one.
+    pub packages: Vec<Package>,
+    /// The root of a workspace with members, where it has a name.
+    pub root: Option<Package>,
+    /// The workspace's directory in the repository.
+    pub directory: RepoPath,
+    /// The npm lockfile's path and text.
+    pub lockfile: Option<(RepoPath, String)>,
+    by_name: BTreeMap<PackageName, usize>,
+}
+
+/// A dependency of one workspace package on another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// The package that declares it, by its place in [`Workspace::packages`]; `None`: the root.
+    pub from: Option<usize>,
+    /// The package it is on, by its place.
+    pub to: usize,
+    /// Where it is declared.
+    pub field: DependencyField,
+    /// The key under which it is declared; an alias differs from the package's name.
+    pub key: String,
+    /// What is declared.
+    pub spec: Spec,
+}
+
+/// What a dependency on a workspace package declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spec {
+    /// `workspace:*`: exactly the version beside it.
+    WorkspaceExact,
+    /// `workspace:^`.
+    WorkspaceCaret,
+    /// `workspace:~`.
+    WorkspaceTilde,
+    /// `workspace:<range>`: the range is checked and published as it stands.
+    WorkspaceRange(Range, String),
+    /// `<range>`, or `npm:<name>@<range>`: the text before the range and the range's own text.
+    Range(Range, String, String),
+}
+
+impl Spec {
+    /// The range that a published package declares, while the dependency is at `version`.
+    pub fn effective(&self, version: &Version) -> String {
+        match self {
+            Spec::WorkspaceExact => version.to_string(),
+            Spec::WorkspaceCaret => format!("^{version}"),
+            Spec::WorkspaceTilde => format!("~{version}"),
+            Spec::WorkspaceRange(_, text) | Spec::Range(_, _, text) => text.clone(),
+        }
+    }
+
+    /// Whether a package that was published while the dependency was at `from` accepts `to`.
+    pub fn accepts(&self, from: &Version, to: &Version) -> bool {
+        match self {
+            Spec::WorkspaceRange(range, _) | Spec::Range(range, _, _) => range.contains(to),
+            _ => Range::parse(&self.effective(from)).is_ok_and(|range| range.contains(to)),
+        }
+    }
+
+    /// The text to write where `to` has left the range; `None` where the text follows by itself.
+    pub fn rewritten(&self, to: &Version) -> Option<String> {
+        match self {
+            Spec::WorkspaceRange(_, text) => Some(format!(
+                "workspace:{}",
+                crate::version::range::rewrite(text, to)
+            )),
+            Spec::Range(_, prefix, text) => Some(format!(
+                "{prefix}{}",
+                crate::version::range::rewrite(text, to)
+            )),
+            _ => None,
+        }
+    }
+}
+
+impl Workspace {
+    /// Reads a workspace. `apps` are the packages that the configuration declares to be apps; `has_service` tells whether a directory holds `service/`.
+    /// Problems of all manifests are reported together.
+    pub fn parse(
+        sources: Sources,
+        apps: &BTreeMap<PackageName, AppSettings>,
+        has_service: impl Fn(&RepoPath) -> bool,
+    ) -> Result<Workspace, Failure> {
+        let directory = sources.root;
+        let mut problems = Vec::new();
+        let mut packages = Vec::new();
+        let root = read_package(
+            &directory,
+            &sources.root_manifest,
+            apps,
+            &has_service,
+            sources.has_members,
+            &mut problems,
+        );
+        let root = if sources.has_members {
+            root
+        } else {
+            packages.extend(root);
+            None
+        };
+        if sources.members.len() > MOST_PACKAGES {
+            return Err(Failure::new(
+                Exit::Refused,
+                "workspace::too_many",
+                format!(
+                    "the workspace has {} packages, more than {MOST_PACKAGES}",
+                    sources.members.len()
+                ),
+            ));
+        }
+        for (member, text) in &sources.members {
+            packages.extend(read_package(
+                member,
+                text,
+                apps,
+                &has_service,
+                false,
+                &mut problems,
+            ));
+        }
+        let mut by_name: BTreeMap<PackageName, usize> = BTreeMap::new();
+        for (index, package) in packages.iter().enumerate() {
+            if let Some(other) = by_name.insert(package.name.clone(), index) {
+                problems.push(
+                    Failure::new(
+                        Exit::Refused,
+                        "workspace::duplicate_name",
+                        format!("two packages are called {}", package.name),
+                    )
+                    .because(format!(
+                        "{} and {}",
+                        packages[other].directory.display(),
+                        package.directory.display()
+                    ))
+                    .place(Place::file(package.file().as_str()))
+                    .hint("rename one of them"),
+                );
+            }
+        }
+        for app in apps.keys().filter(|app| {
+            !by_name.contains_key(app) && root.as_ref().is_none_or(|root| root.name != **app)
+        }) {
+            let near = crate::settings::inputs::nearest(
+                app.as_str(),
+                by_name.keys().map(PackageName::as_str),
+            )
+            .map(str::to_owned);
+            let failure = Failure::new(
+                Exit::Usage,
+                "workspace::unknown_app",
+                format!("apps.{app} names no package of the workspace"),
+            );
+            problems.push(match near {
+                Some(near) => failure.hint(format!("did you mean {near}?")),
+                None => failure,
+            });
+        }
+        if let Some(failure) = Failure::all(problems) {
+            return Err(failure);
+        }
+        if packages.is_empty() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "workspace::empty",
+                "the workspace has no packages",
+            )
+            .hint("check `workspaces` in package.json, or `packages` in pnpm-workspace.yaml"));
+        }
+        Ok(Workspace {
+            packages,
+            root,
+            directory,
+            lockfile: sources.lockfile,
+            by_name,
+        })
+    }
+
+    /// The place of the package called `name`.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        PackageName::parse(name)
+            .ok()
+            .and_then(|name| self.by_name.get(&name).copied())
+    }
+
+    /// The package called `name`.
+    pub fn package(&self, name: &PackageName) -> Option<&Package> {
+        self.by_name.get(name).map(|index| &self.packages[*index])
+    }
+
+    /// Every dependency of a workspace package (or the root) on another, where the dependency's version is inside the declared range: npm links
+    /// exactly these, the others come from the registry.
+    pub fn edges(&self) -> Result<Vec<Edge>, Failure> {
+        let mut edges = Vec::new();
+        let mut problems = Vec::new();
+        let declaring = self
+            .packages
+            .iter()
+            .enumerate()
+            .map(|(index, package)| (Some(index), package))
+            .chain(self.root.iter().map(|root| (None, root)));
+        for (from, package) in declaring {
+            for dependency in &package.manifest.dependencies {
+                match self.edge(
+                    from,
+                    package,
+                    &dependency.name,
+                    &dependency.spec,
+                    dependency.field,
+                ) {
+                    Ok(edge) => edges.extend(edge),
+                    Err(failure) => problems.push(failure),
+                }
+            }
+        }
+        match Failure::all(problems) {
+            Some(failure) => Err(failure),
+            None => Ok(edges),
+        }
+    }
+
+    fn edge(
+        &self,
+        from: Option<usize>,
+        package: &Package,
+        key: &str,
+        spec: &str,
+        field: DependencyField,
+    ) -> Result<Option<Edge>, Failure> {
+        let (name, prefix, text) = match spec.strip_prefix("npm:") {
+            Some(aliased) => match aliased.rfind('@').filter(|at| *at > 0) {
+                Some(at) => (
+                    &aliased[..at],
+                    format!("npm:{}@", &aliased[..at]),
+                    &aliased[at + 1..],
+                ),
+                None => return Ok(None),
+            },
+            None => (key, String::new(), spec),
+        };
+        let Some(to) = self.position(name).filter(|to| Some(*to) != from) else {
+            return Ok(match spec.strip_prefix("workspace:") {
+                Some(_) => return Err(self.not_here(package, key, spec)),
+                None => None,
+            });
+        };
+        let Some(version) = &self.packages[to].version else {
+            return Ok(None);
+        };
+        let refuse = || {
+            Failure::new(
+                Exit::Refused,
+                "workspace::range",
+                format!("{} is not a range of {name}", quoted(spec)),
+            )
+            .because(format!(
+                "{} of {} declares it",
+                field.as_str(),
+                package.name
+            ))
+            .place(Place::file(package.file().as_str()))
+            .hint(format!("write for example ^{version}"))
+        };
+        let spec = match text.strip_prefix("workspace:") {
+            Some("*" | "") => Spec::WorkspaceExact,
+            Some("^") => Spec::WorkspaceCaret,
+            Some("~") => Spec::WorkspaceTilde,
+            Some(range) => {
+                Spec::WorkspaceRange(Range::parse(range).map_err(|_| refuse())?, range.to_owned())
+            }
+            None => match Range::parse(text) {
+                Ok(range) if range.contains(version) => Spec::Range(range, prefix, text.to_owned()),
+                Ok(_) => return Ok(None),
+                Err(_) if comes_from_elsewhere(text) => return Ok(None),
+                Err(_) => return Err(refuse()),
+            },
+        };
+        Ok(Some(Edge {
+            from,
+            to,
+            field,
+            key: key.to_owned(),
+            spec,
+        }))
+    }
+
+    fn not_here(&self, package: &Package, key: &str, spec: &str) -> Failure {
+        let failure = Failure::new(
+            Exit::Refused,
+            "workspace::not_here",
+            format!(
+                "{} depends on {} as {}, but the workspace has no such package",
+                package.name,
+                quoted(key),
+                quoted(spec)
+            ),
+        )
+        .place(Place::file(package.file().as_str()));
+        match crate::settings::inputs::nearest(key, self.by_name.keys().map(PackageName::as_str)) {
+            Some(near) => failure.hint(format!("did you mean {near}?")),
+            None => failure,
+        }
+    }
+}
+
+/// Whether a dependency's text names a place or a dist-tag instead of a range.
+fn comes_from_elsewhere(text: &str) -> bool {
+    let protocol = text.contains(':') || text.contains('/');
+    let tag = text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || "._-".contains(character));
+    protocol || tag
+}
+
+fn read_package(
+    directory: &RepoPath,
+    text: &str,
+    apps: &BTreeMap<PackageName, AppSettings>,
+    has_service: &impl Fn(&RepoPath) -> bool,
+    may_be_nameless: bool,
+    problems: &mut Vec<Failure>,
+) -> Option<Package> {
+    let file = directory
+        .join("package.json")
+        .map(|path| path.to_string())
+        .unwrap_or_default();
+    if text.len() > LONGEST_MANIFEST {
+        problems.push(Failure::new(
+            Exit::Refused,
+            "workspace::large_manifest",
+            format!("{file} is longer than 2 MiB"),
+        ));
+        return None;
+    }
+    let manifest = match PackageJson::parse(&file, text) {
+        Ok(manifest) => manifest,
+        Err(failure) => {
+            problems.extend(failure.each().cloned());
+            return None;
+        }
+    };
+    let Some(name) = manifest.name.clone() else {
+        if !may_be_nameless {
+            problems.push(
+                Failure::new(
+                    Exit::Refused,
+                    "workspace::nameless",
+                    format!("{file} has no name"),
+                )
+                .place(Place::file(file))
+                .hint("add \"name\""),
+            );
+        }
+        return None;
+    };
+    let declared = apps.get(&name);
+    let kind = match declared.and_then(|app| app.kind) {
+        Some(AppKind::Static) => Kind::Static,
+        Some(AppKind::Service) => Kind::Service,
+        None if !manifest.private => Kind::Library,
+        None if declared.is_some() || has_service(directory) => Kind::Service,
+        None => Kind::Private,
+    };
+    Some(Package {
+        name,
+        directory: directory.clone(),
+        version: manifest.version.clone(),
+        kind,
+        manifest,
+        text: text.to_owned(),
+    })
+}

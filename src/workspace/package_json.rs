@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::json::{Document, Kind, Node, path};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
+use crate::settings::Access;
 use crate::version::Version;
 
 /// The largest `package.json`, in bytes.
@@ -77,26 +78,6 @@ pub struct PublishConfig {
     pub directory: Option<String>,
     /// Everything else, as it is.
     pub other: BTreeMap<String, Value>,
-}
-
-/// Who may install a package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Everyone.
-    Public,
-    /// Whom the registry lets.
-    Restricted,
-}
-
-impl Access {
-    /// As npm spells it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Access::Public => "public",
-            Access::Restricted => "restricted",
-        }
-    }
 }
 
 /// The fields that name dependencies.

@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use pkgs_action::explain::Failure;
 use pkgs_action::name::{CommitId, Integrity, PackageName};
 use pkgs_action::remote::registry::directory::DirectoryRegistry;
-use pkgs_action::remote::registry::{Access, Publication, Registry, RegistryError};
+use pkgs_action::remote::registry::{Publication, Registry, RegistryError};
+use pkgs_action::settings::Access;
 use pkgs_action::version::Version;
 use serde_json::json;
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use pkgs_action::name::{Digest, Key};
-use pkgs_action::release::address::StoreAddress;
 use pkgs_action::remote::store::directory::DirectoryStore;
 use pkgs_action::remote::store::memory::MemoryStore;
 use pkgs_action::remote::store::s3::{S3Settings, S3Store};
@@ -15,6 +14,7 @@ use pkgs_action::remote::store::{
     Body, Created, Headers, Once, S3Options, Store, StoreError, create_once, open,
     prove_conditions, put_blob,
 };
+use pkgs_action::settings::address::StoreAddress;
 
 use url::Url;
 

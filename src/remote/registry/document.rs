@@ -101,7 +101,7 @@ pub(super) fn publish(publication: &Publication, registry: &Url) -> Value {
         "name": publication.name.as_str(),
         "dist-tags": { publication.dist_tag.as_str(): number.as_str() },
         "versions": {},
-        "access": publication.access.map(super::Access::as_str),
+        "access": publication.access.map(crate::settings::Access::as_str),
         "_attachments": {
             file: {
                 "content_type": "application/octet-stream",

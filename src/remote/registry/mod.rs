@@ -13,6 +13,7 @@ use async_trait::async_trait;
 
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName};
+use crate::settings::Access;
 use crate::version::Version;
 
 /// A registry. Reads are retried inside; writes are sent once, and the caller owns what follows.
@@ -31,6 +32,14 @@ pub trait Registry: Send + Sync {
         dist_tag: &str,
         version: &Version,
     ) -> Result<(), RegistryError>;
+
+    /// Asks whether the credential is one that the registry knows, before anything depends on it. A registry that does not say passes.
+    ///
+    /// # Errors
+    /// `npm::unauthorized`, exit 5, when it is refused.
+    async fn check_credential(&self) -> Result<(), RegistryError> {
+        Ok(())
+    }
 
     /// The registry as a person wrote it, without credentials.
     fn describe(&self) -> String;
@@ -56,26 +65,6 @@ pub struct PublishedVersion {
     pub git_head: Option<String>,
     /// Whether it was marked as deprecated.
     pub deprecated: bool,
-}
-
-/// Who may read a scoped package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Everyone.
-    Public,
-    /// Members of the scope.
-    Restricted,
-}
-
-impl Access {
-    /// As npm spells it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Access::Public => "public",
-            Access::Restricted => "restricted",
-        }
-    }
 }
 
 /// One version to be published.

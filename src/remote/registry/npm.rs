@@ -415,6 +415,48 @@ fn chain(error: &reqwest::Error) -> String {
 
 #[async_trait]
 impl Registry for NpmRegistry {
+    async fn check_credential(&self) -> Result<(), RegistryError> {
+        let url = self.url.join("-/whoami").map_err(|error| {
+            RegistryError::Failed(
+                Failure::new(
+                    Exit::Usage,
+                    "npm::url",
+                    format!("{} is no base address", self.url),
+                )
+                .because(error),
+            )
+        })?;
+        let request = self
+            .reader
+            .get(url.clone())
+            .header(ACCEPT, "application/json");
+        let answer = match self.authorized(request, &url).send().await {
+            Ok(response) => Answer::of(response, self.token.as_ref(), &url).await,
+            Err(error) => {
+                let failure = Failure::new(
+                    Exit::Temporary,
+                    "npm::unreachable",
+                    format!("cannot ask {} who we are", self.url),
+                )
+                .because(chain(&error.without_url()))
+                .hint("run again; if it stays so, look at the registry and the network");
+                return Err(RegistryError::Uncertain(failure));
+            }
+        };
+        if !matches!(answer.status, 401 | 403) {
+            return Ok(());
+        }
+        Err(RegistryError::Failed(
+            Failure::new(
+                Exit::RemoteRefused,
+                "npm::unauthorized",
+                format!("{} does not accept the npm token", self.url),
+            )
+            .because(answer.text())
+            .hint("check that it has not expired and belongs to this registry; a refused credential costs no version"),
+        ))
+    }
+
     async fn package(&self, name: &PackageName) -> Result<Option<PublishedPackage>, RegistryError> {
         let mut url = self.address("", name, "").map_err(RegistryError::Failed)?;
         // What npm itself asks with before it writes: answered by the origin, not by a cache.
@@ -472,7 +514,7 @@ mod tests {
             name: PackageName::parse("@x/a").expect("a name"),
             version: Version::parse("1.0.0").expect("a version"),
             dist_tag: "latest".to_owned(),
-            access: Some(crate::remote::registry::Access::Public),
+            access: Some(crate::settings::Access::Public),
             integrity: crate::name::Integrity::of(&tarball),
             shasum: "0".repeat(40),
             tarball,

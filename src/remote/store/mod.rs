@@ -15,9 +15,9 @@ use url::Url;
 
 use crate::explain::{Exit, Failure};
 use crate::name::{Digest, Key};
-use crate::release::address::StoreAddress;
 use crate::release::{LONGEST_DOCUMENT, layout};
 use crate::remote::retry::backoff;
+use crate::settings::address::StoreAddress;
 
 /// What travels with an object besides its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ const LONGEST_PREFIX: usize = 120;
 /// The address of a store: `s3://bucket/prefix` or `file:///dir`. It holds no credentials.
 ///
 /// ```
-/// use pkgs_action::release::address::StoreAddress;
+/// use pkgs_action::settings::address::StoreAddress;
 /// let text = |address: &str| StoreAddress::parse(address).map(|address| address.to_string());
 /// assert_eq!(text("s3://releases/team/a/").unwrap(), "s3://releases/team/a");
 /// assert_eq!(text("s3://releases").unwrap(), "s3://releases");

@@ -1,0 +1,87 @@
+//! Reading decisions from tags: which commits of the branch are releases of ours.
+
+use std::collections::BTreeMap;
+
+use crate::changes::tag;
+use crate::explain::Failure;
+use crate::local::git::Repo;
+use crate::local::push::Seen;
+use crate::name::{CommitId, Integrity, PackageName, TagName};
+use crate::plan::next::{SealName, tag_lines};
+
+/// What the tags of a release commit say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Its tags of ours, in order of name.
+    pub tags: Vec<TagName>,
+    /// The seal that they name; `None`: released without a store.
+    pub seal: Option<SealName>,
+    /// Its libraries and the integrity of their tarballs.
+    pub integrities: BTreeMap<PackageName, Integrity>,
+}
+
+/// Every commit that tags of ours name, with what they say. A tag without our lines is not ours.
+pub fn read(repo: &Repo, seen: &Seen) -> BTreeMap<CommitId, Decision> {
+    let mut decisions: BTreeMap<CommitId, Decision> = BTreeMap::new();
+    for seen in &seen.tags {
+        let Some(message) = repo.tag_message(&seen.object) else {
+            continue;
+        };
+        let Some(lines) = tag_lines(&message.message) else {
+            continue;
+        };
+        let decision = decisions.entry(message.commit).or_insert_with(|| Decision {
+            tags: Vec::new(),
+            seal: lines.seal.clone(),
+            integrities: BTreeMap::new(),
+        });
+        decision.tags.push(seen.name.clone());
+        let own = tag::read(&seen.name).and_then(|(name, _)| PackageName::parse(name?).ok());
+        for (name, integrity) in lines.integrities {
+            if let Some(name) = name.or_else(|| own.clone()) {
+                decision.integrities.insert(name, integrity);
+            }
+        }
+    }
+    decisions
+}
+
+/// The newest decision that the branch's tip leads back to.
+pub fn newest(
+    repo: &Repo,
+    tip: &CommitId,
+    decisions: &BTreeMap<CommitId, Decision>,
+) -> Result<Option<CommitId>, Failure> {
+    if decisions.is_empty() {
+        return Ok(None);
+    }
+    let history = repo.history(tip)?;
+    Ok(decisions
+        .keys()
+        .filter_map(|commit| Some((history.age(commit)?, commit)))
+        .min()
+        .map(|(_, commit)| commit.clone()))
+}
+
+/// The release before the one at `commit`, on the way back from it.
+pub fn before(repo: &Repo, commit: &CommitId) -> Result<Option<CommitId>, Failure> {
+    let seen = Seen {
+        tip: None,
+        tags: repo.tags()?,
+    };
+    let mut decisions = read(repo, &seen);
+    decisions.remove(commit);
+    newest(repo, commit, &decisions)
+}
+
+/// The tags of ours at a commit, in order of name.
+pub fn tags_at(repo: &Repo, commit: &CommitId) -> Result<Vec<TagName>, Failure> {
+    let seen = Seen {
+        tip: None,
+        tags: repo.tags()?,
+    };
+    Ok(read(repo, &seen)
+        .remove(commit)
+        .map(|decision| decision.tags)
+        .unwrap_or_default())
+}

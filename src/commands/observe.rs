@@ -1,0 +1,541 @@
+//! Reading the repository into facts: the workspace at a commit, each package's base, and what touched it since. Writes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::changes::commit::Commit;
+use crate::changes::owner::Ignored;
+use crate::changes::{Sorter, Touched, commit, tag};
+use crate::explain::{Exit, Failure, quoted};
+use crate::local::git::{History, Repo, Tag};
+use crate::name::{CommitId, PackageName, RepoPath, TagName};
+use crate::plan::next::tag_lines;
+use crate::plan::release::{Base, Facts, PackageFacts};
+use crate::settings::{Mode, Settings};
+use crate::version::Version;
+use crate::workspace::lockfile::npm::Lock;
+use crate::workspace::members::{Manager, Patterns, pnpm_workspace_packages};
+use crate::workspace::package::{Kind, Package};
+use crate::workspace::package_json::PackageJson;
+use crate::workspace::{Edge, Sources, Workspace, production};
+
+/// Everything about a commit that a plan is made from, but for what only the registry knows.
+pub struct Observed {
+    /// The packages.
+    pub workspace: Workspace,
+    /// How they depend on each other.
+    pub edges: Vec<Edge>,
+    /// One version for all, or each its own.
+    pub mode: Mode,
+    /// Why that mode.
+    pub mode_reason: String,
+    /// What each package's changes are measured from, in the workspace's order.
+    pub bases: Vec<Base>,
+    /// Every tag's name.
+    pub tags: BTreeSet<TagName>,
+    history: History,
+    head: CommitId,
+}
+
+/// The workspace's directory in the repository.
+pub fn workspace_directory(repo: &Repo, settings: &Settings) -> Result<RepoPath, Failure> {
+    let outside = || {
+        Failure::new(
+            Exit::Usage,
+            "settings::working_directory",
+            format!(
+                "{} is not inside the repository {}",
+                settings.directory.display(),
+                repo.root().display()
+            ),
+        )
+    };
+    let root = repo
+        .root()
+        .canonicalize()
+        .map_err(|error| outside().because(error))?;
+    let directory = settings
+        .directory
+        .canonicalize()
+        .map_err(|error| outside().because(error))?;
+    let relative = directory.strip_prefix(root).map_err(|_| outside())?;
+    RepoPath::parse(relative.to_str().ok_or_else(outside)?)
+}
+
+/// The workspace as it stands at a commit.
+pub fn workspace_at(
+    repo: &Repo,
+    commit: &CommitId,
+    settings: &Settings,
+) -> Result<Workspace, Failure> {
+    let mut root = workspace_directory(repo, settings)?;
+    if !root.is_root() && repo.file(commit, &root.join("package.json")?)?.is_none() {
+        root = RepoPath::root();
+    }
+    let manifest_path = root.join("package.json")?;
+    let Some(root_manifest) = repo.text(commit, &manifest_path)? else {
+        return Err(Failure::new(
+            Exit::Usage,
+            "workspace::no_manifest",
+            format!("there is no {manifest_path} at {}", commit.short()),
+        )
+        .hint("run in the root of a Node repository, or name it with --working-directory"));
+    };
+    let patterns = match repo.text(commit, &root.join("pnpm-workspace.yaml")?)? {
+        Some(text) => Some(Patterns::parse(
+            Manager::Pnpm,
+            &pnpm_workspace_packages("pnpm-workspace.yaml", &text)?.packages,
+        )?),
+        None => PackageJson::parse(manifest_path.as_str(), &root_manifest)?
+            .workspaces
+            .map(|list| Patterns::parse(Manager::Npm, &list))
+            .transpose()?,
+    };
+    let members = match &patterns {
+        Some(patterns) => repo.package_files(
+            commit,
+            |directory| below(&root, directory).is_some_and(|path| patterns.matches(&path)),
+            |directory| {
+                root.is_below(directory)
+                    || below(&root, directory).is_some_and(|path| patterns.may_contain(&path))
+            },
+        )?,
+        None => BTreeMap::new(),
+    };
+    let mut lockfile = None;
+    for name in ["npm-shrinkwrap.json", "package-lock.json"] {
+        let path = root.join(name)?;
+        if let Some(text) = repo.text(commit, &path)? {
+            lockfile = Some((path, text));
+            break;
+        }
+    }
+    let has_service = |directory: &RepoPath| {
+        directory.join("service").is_ok_and(|path| {
+            repo.object_at(commit, &path)
+                .is_ok_and(|found| found.is_some())
+        })
+    };
+    Workspace::parse(
+        Sources {
+            root,
+            root_manifest,
+            members,
+            has_members: patterns.is_some(),
+            lockfile,
+        },
+        &settings.apps,
+        has_service,
+    )
+}
+
+/// A repository path as one below the workspace's directory.
+fn below(root: &RepoPath, path: &RepoPath) -> Option<RepoPath> {
+    if root.is_root() {
+        return (!path.is_root()).then(|| path.clone());
+    }
+    RepoPath::parse(
+        path.as_str()
+            .strip_prefix(root.as_str())?
+            .strip_prefix('/')?,
+    )
+    .ok()
+}
+
+/// Reads everything about `head`.
+pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Observed, Failure> {
+    let workspace = workspace_at(repo, head, settings)?;
+    let edges = workspace.edges()?;
+    let tags = repo.tags()?;
+    let history = repo.history(head)?;
+    let (mode, mode_reason) = mode(&workspace, settings);
+    let bases = match &settings.base {
+        Some(base) => {
+            let commit = repo.resolve(base)?;
+            if !history.contains(&commit) {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "git::base",
+                    format!(
+                        "{} is not part of the history of {}",
+                        quoted(base),
+                        head.short()
+                    ),
+                )
+                .hint("name a commit that leads here"));
+            }
+            vec![Base::Asked(commit); workspace.packages.len()]
+        }
+        None => bases(repo, &workspace, mode, &tags, &history, settings),
+    };
+    Ok(Observed {
+        workspace,
+        edges,
+        mode,
+        mode_reason,
+        bases,
+        tags: tags.into_iter().map(|tag| tag.name).collect(),
+        history,
+        head: head.clone(),
+    })
+}
+
+fn mode(workspace: &Workspace, settings: &Settings) -> (Mode, String) {
+    if let Some(mode) = settings.mode {
+        return (mode, "as it is set".to_owned());
+    }
+    let versions: BTreeSet<&Version> = workspace
+        .packages
+        .iter()
+        .filter_map(|package| package.version.as_ref())
+        .collect();
+    match versions.len() {
+        0 | 1 => (Mode::Sync, "all packages hold one version".to_owned()),
+        count => (
+            Mode::Diff,
+            format!("the packages hold {count} different versions"),
+        ),
+    }
+}
+
+/// For each package, its last reachable release tag: its own, or one of the whole repository at which it was there already; of both the newer.
+fn bases(
+    repo: &Repo,
+    workspace: &Workspace,
+    mode: Mode,
+    tags: &[Tag],
+    history: &History,
+    settings: &Settings,
+) -> Vec<Base> {
+    let mut own: BTreeMap<&str, Vec<(Version, &Tag)>> = BTreeMap::new();
+    let mut shared: Vec<(Version, &Tag)> = Vec::new();
+    for tag in tags {
+        match tag::read_with(&tag.name, settings.tag_format.as_deref()) {
+            Some((Some(name), version)) => own.entry(name).or_default().push((version, tag)),
+            Some((None, version)) => shared.push((version, tag)),
+            None => {}
+        }
+    }
+    let newest_reachable = |candidates: &mut Vec<(Version, &Tag)>| {
+        candidates.sort_by(|left, right| right.0.cmp(&left.0));
+        candidates.iter().find_map(|(version, tag)| {
+            let commit = repo.peel(&tag.object)?;
+            history.contains(&commit).then(|| Base::Tag {
+                name: tag.name.clone(),
+                commit,
+                version: version.clone(),
+            })
+        })
+    };
+    let shared = newest_reachable(&mut shared);
+    let packages = &workspace.packages;
+    packages
+        .iter()
+        .map(|package| {
+            let own = own
+                .get_mut(package.name.as_str())
+                .and_then(newest_reachable);
+            let shared = shared.clone().filter(|base| {
+                mode == Mode::Sync || packages.len() == 1 || was_there(repo, base, package)
+            });
+            let age = |base: &Base| {
+                base.commit()
+                    .and_then(|commit| history.age(commit))
+                    .unwrap_or(usize::MAX)
+            };
+            match (own, shared) {
+                (Some(own), Some(shared)) => {
+                    if age(&shared) < age(&own) {
+                        shared
+                    } else {
+                        own
+                    }
+                }
+                (Some(base), None) | (None, Some(base)) => base,
+                (None, None) => Base::First,
+            }
+        })
+        .collect()
+}
+
+fn was_there(repo: &Repo, base: &Base, package: &Package) -> bool {
+    base.commit().is_some_and(|commit| {
+        repo.object_at(commit, &package.file())
+            .is_ok_and(|found| found.is_some())
+    })
+}
+
+impl Observed {
+    /// The libraries that have no tag of their own: what the registry must be asked about.
+    pub fn untagged(&self) -> Vec<(usize, &PackageName)> {
+        let packages = self.workspace.packages.iter().zip(&self.bases).enumerate();
+        packages
+            .filter(|(_, (package, base))| {
+                **base == Base::First && package.kind == Kind::Library && package.version.is_some()
+            })
+            .map(|(index, (package, _))| (index, &package.name))
+            .collect()
+    }
+
+    /// Takes what the registry says of a library without a tag: its highest version and the commit that was built from.
+    pub fn was_published(
+        &mut self,
+        index: usize,
+        version: Version,
+        git_head: Option<&str>,
+    ) -> Result<(), Failure> {
+        let name = &self.workspace.packages[index].name;
+        let commit = git_head
+            .and_then(|id| CommitId::parse(id).ok())
+            .filter(|commit| self.history.contains(commit));
+        let Some(commit) = commit else {
+            return Err(Failure::new(Exit::Refused, "plan::no_base", format!("{name} {version} is on the registry, but no tag or commit here marks it"))
+                .because("without a base every file would count as changed")
+                .hint(format!("tag the commit it was built from: git tag {name}@{version} <commit>, then push the tag")));
+        };
+        self.bases[index] = Base::Published { commit, version };
+        Ok(())
+    }
+
+    /// The facts of a plan.
+    pub fn facts<'a>(&'a self, repo: &Repo, settings: &Settings) -> Result<Facts<'a>, Failure> {
+        let ignored = Ignored::parse(&settings.ignore)?;
+        let packages = self.packages(repo, &ignored, settings)?;
+        let base = self
+            .bases
+            .iter()
+            .filter_map(Base::commit)
+            .max_by_key(|commit| self.history.age(commit))
+            .cloned();
+        Ok(Facts {
+            workspace: &self.workspace,
+            edges: &self.edges,
+            mode: self.mode,
+            mode_reason: self.mode_reason.clone(),
+            head: self.head.clone(),
+            packages,
+            tags: &self.tags,
+            base,
+        })
+    }
+
+    fn packages(
+        &self,
+        repo: &Repo,
+        ignored: &Ignored,
+        settings: &Settings,
+    ) -> Result<Vec<PackageFacts>, Failure> {
+        let members = &self.workspace.packages;
+        let distinct: BTreeSet<&CommitId> = self.bases.iter().filter_map(Base::commit).collect();
+        let differing = self.differing(repo, &distinct)?;
+        let since: Vec<CommitId> = distinct
+            .into_iter()
+            .filter(|base| {
+                members
+                    .iter()
+                    .zip(&self.bases)
+                    .zip(&differing)
+                    .any(|((_, own), differs)| *differs && own.commit() == Some(base))
+            })
+            .cloned()
+            .collect();
+        let walked = if since.is_empty() {
+            Vec::new()
+        } else {
+            repo.commits_since(&self.history, &since)?
+        };
+        let commits: Vec<Commit> = walked.iter().map(|walked| walked.commit.clone()).collect();
+        let own_releases = commits
+            .iter()
+            .filter(|commit| self.is_own_release(repo, commit, settings))
+            .map(|commit| commit.id.clone())
+            .collect();
+        let sorter = Sorter::new(
+            members.iter().map(|package| package.directory.clone()),
+            ignored,
+            &commits,
+            &own_releases,
+        );
+        let also = self.unversioned_uses();
+        let by_directory: BTreeMap<&RepoPath, usize> = members
+            .iter()
+            .enumerate()
+            .map(|(index, package)| (&package.directory, index))
+            .collect();
+        let mut touched = vec![Touched::default(); members.len()];
+        for walked in &walked {
+            let mut counted = BTreeSet::new();
+            for directory in sorter.touched(&walked.commit) {
+                if let Some(index) = by_directory.get(directory) {
+                    counted.insert(*index);
+                    counted.extend(also[*index].iter().copied());
+                }
+            }
+            for index in counted {
+                let since_base = self.bases[index]
+                    .commit()
+                    .and_then(|base| since.iter().position(|since| since == base))
+                    .is_some_and(|bit| !walked.inside.has(bit));
+                if since_base {
+                    touched[index].count(&walked.commit);
+                    if let Some(Ok(version)) = commit::release_as(&walked.commit.body) {
+                        touched[index].release_as =
+                            touched[index].release_as.take().max(Some(version));
+                    }
+                }
+            }
+        }
+        let lockfiles = self.lockfile_changes(repo)?;
+        Ok(self
+            .bases
+            .iter()
+            .zip(touched)
+            .zip(lockfiles)
+            .map(|((base, touched), lockfile_changed)| PackageFacts {
+                base: base.clone(),
+                touched,
+                lockfile_changed,
+            })
+            .collect())
+    }
+
+    /// Which packages' directories differ between base and head; equal objects mean that nothing can have changed.
+    fn differing(&self, repo: &Repo, bases: &BTreeSet<&CommitId>) -> Result<Vec<bool>, Failure> {
+        let members = &self.workspace.packages;
+        let directories: Vec<&RepoPath> =
+            members.iter().map(|package| &package.directory).collect();
+        let now = repo.objects_at(&self.head, &directories)?;
+        let mut differing = vec![false; members.len()];
+        for base in bases {
+            let measured: Vec<usize> = (0..members.len())
+                .filter(|index| self.bases[*index].commit() == Some(base))
+                .collect();
+            let directories: Vec<&RepoPath> = measured
+                .iter()
+                .map(|index| &members[*index].directory)
+                .collect();
+            for (index, then) in measured
+                .into_iter()
+                .zip(repo.objects_at(base, &directories)?)
+            {
+                differing[index] = then != now[index];
+            }
+        }
+        // An app that uses packages without a version of their own is released by their changes.
+        for (index, uses) in self.unversioned_uses().iter().enumerate() {
+            for app in uses {
+                if let (Some(base), true) = (self.bases[*app].commit(), index < members.len()) {
+                    let path = [&members[index].directory];
+                    differing[*app] |= repo.objects_at(base, &path)?.first() != Some(&now[index]);
+                }
+            }
+        }
+        Ok(differing)
+    }
+
+    /// For each package without a version, the apps that use it.
+    fn unversioned_uses(&self) -> Vec<Vec<usize>> {
+        let members = &self.workspace.packages;
+        let mut users = vec![Vec::new(); members.len()];
+        if members.iter().all(|package| package.version.is_some()) {
+            return users;
+        }
+        for (index, package) in members
+            .iter()
+            .enumerate()
+            .filter(|(_, package)| package.version.is_none())
+        {
+            users[index] = members
+                .iter()
+                .enumerate()
+                .filter(|(_, app)| {
+                    app.kind.is_app()
+                        && app
+                            .manifest
+                            .dependencies
+                            .iter()
+                            .any(|dependency| dependency.name == package.name.as_str())
+                })
+                .map(|(app, _)| app)
+                .collect();
+        }
+        users
+    }
+
+    /// Whether a commit is a release commit of ours: its message lists packages, and a tag of ours for one of them names it.
+    fn is_own_release(&self, repo: &Repo, commit: &Commit, settings: &Settings) -> bool {
+        commit
+            .body
+            .lines()
+            .filter_map(listed_package)
+            .any(|(name, version)| {
+                let formats = [
+                    settings.tag_format.as_deref().unwrap_or("{name}@{version}"),
+                    "{name}@{version}",
+                    "v{version}",
+                ];
+                formats
+                    .iter()
+                    .filter_map(|format| TagName::parse(&tag::format(format, name, &version)).ok())
+                    .any(|tag| {
+                        self.tags.contains(&tag)
+                            && repo
+                                .resolve_tag(&tag)
+                                .and_then(|object| repo.tag_message(&object))
+                                .is_some_and(|message| {
+                                    message.commit == commit.id
+                                        && tag_lines(&message.message).is_some()
+                                })
+                    })
+            })
+    }
+
+    /// For each package whether its production dependencies in the lockfile changed since its base; only apps are judged.
+    fn lockfile_changes(&self, repo: &Repo) -> Result<Vec<bool>, Failure> {
+        let members = &self.workspace.packages;
+        let mut changed = vec![false; members.len()];
+        let Some((path, text)) = &self.workspace.lockfile else {
+            return Ok(changed);
+        };
+        let mut locks: BTreeMap<&CommitId, Option<Lock>> = BTreeMap::new();
+        let mut now = None;
+        for (index, package) in members
+            .iter()
+            .enumerate()
+            .filter(|(_, package)| package.kind.is_app())
+        {
+            let Some(base) = self.bases[index].commit() else {
+                continue;
+            };
+            if repo.object_at(base, path)? == repo.object_at(&self.head, path)? {
+                continue;
+            }
+            if now.is_none() {
+                now = Some(Lock::parse(path.as_str(), text)?);
+            }
+            if !locks.contains_key(base) {
+                let then = repo
+                    .text(base, path)?
+                    .and_then(|text| Lock::parse(path.as_str(), &text).ok());
+                locks.insert(base, then);
+            }
+            let directory =
+                below(&self.workspace.directory, &package.directory).unwrap_or_else(RepoPath::root);
+            let then = locks
+                .get(base)
+                .and_then(Option::as_ref)
+                .map(|lock| production::fingerprint(lock, &directory).ok());
+            let now = now
+                .as_ref()
+                .map(|lock| production::fingerprint(lock, &directory).ok());
+            changed[index] = then != now;
+        }
+        Ok(changed)
+    }
+}
+
+/// Reads a line `name 1.0.0 -> 1.1.0` of a release commit's message.
+fn listed_package(line: &str) -> Option<(&str, Version)> {
+    let mut words = line.split(' ');
+    let (name, _, arrow, to) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    (arrow == "->").then(|| Version::parse(to).ok().map(|to| (name, to)))?
+}

@@ -1,0 +1,234 @@
+//! From settings to requests about environments, and the environments that a release activates by itself.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::apply::outcome::{Deeds, Outcome, Stage};
+use crate::apply::static_files::OpenRoot;
+use crate::commands::environments::{self, Apps, Remotes, Request};
+use crate::commands::{Session, open_store};
+use crate::explain::{Exit, Failure};
+use crate::local::git::Repo;
+use crate::name::{CommitId, EnvironmentName, PackageName};
+use crate::plan::promote::By;
+use crate::plan::static_root::StaticSetting;
+use crate::release::app::AppManifest;
+use crate::remote::store::Store;
+use crate::report::environments::PointOutcome;
+use crate::settings::address::StoreAddress;
+use crate::settings::{Choice, Settings, StoreSettings};
+
+/// Opens static roots with the endpoint and region of the store.
+pub struct Roots {
+    store: Option<StoreSettings>,
+}
+
+impl Roots {
+    /// Roots beside the store that `settings` name.
+    pub fn new(settings: &Settings) -> Roots {
+        Roots {
+            store: settings.store.value().cloned(),
+        }
+    }
+}
+
+#[async_trait]
+impl OpenRoot for Roots {
+    async fn open(&self, root: &str) -> Result<Arc<dyn Store>, Failure> {
+        let (endpoint, region) = self.store.as_ref().map_or((None, None), |store| {
+            (store.endpoint.clone(), store.region.clone())
+        });
+        open_store(&StoreSettings {
+            address: StoreAddress::parse(root)?,
+            endpoint,
+            region,
+        })
+        .await
+    }
+}
+
+/// What the commands about environments speak to.
+pub fn remotes(settings: &Settings, store: Arc<dyn Store>) -> Remotes {
+    Remotes {
+        store,
+        static_roots: Arc::new(Roots::new(settings)),
+        cdn: None,
+    }
+}
+
+/// The request that the settings describe, as a person asks it.
+///
+/// # Errors
+/// `settings::missing`, exit 2, without an environment; `settings::app`, exit 2, for a name that is none.
+pub fn request(settings: &Settings, actor: String) -> Result<Request, Failure> {
+    let Some(environment) = settings.environment.clone() else {
+        return Err(Failure::new(
+            Exit::Usage,
+            "settings::missing",
+            "this command needs an environment",
+        )
+        .hint("name it with --environment, PKGS_ENVIRONMENT or the input environment"));
+    };
+    Ok(Request {
+        apps: apps(settings)?,
+        environment,
+        to: settings.to.clone(),
+        from: settings.from.clone(),
+        reason: settings.reason.clone(),
+        actor,
+        by: By::Person,
+        force: settings.force,
+        dry_run: settings.dry_run,
+        now: crate::report::moment(settings.now),
+        operation: settings
+            .runner
+            .run_key()
+            .unwrap_or_else(|| format!("{:032x}", settings.nonce)),
+        run: settings.runner.run_id.clone(),
+        environments: environments_of(settings),
+        static_root: static_setting(settings),
+        cdn: None,
+        concurrency: settings.max_concurrency,
+        ancestry: None,
+    })
+}
+
+/// The apps that the settings name.
+pub fn apps(settings: &Settings) -> Result<Apps, Failure> {
+    match settings.app.as_slice() {
+        [] => Ok(Apps::Default),
+        [all] if all == "all" => Ok(Apps::All),
+        names => names
+            .iter()
+            .map(|name| {
+                PackageName::parse(name)
+                    .map_err(|failure| Failure::new(Exit::Usage, "settings::app", failure.what()))
+            })
+            .collect::<Result<_, _>>()
+            .map(Apps::Named),
+    }
+}
+
+fn environments_of(settings: &Settings) -> Vec<EnvironmentName> {
+    let mut all: Vec<EnvironmentName> = settings
+        .apps
+        .values()
+        .chain([&settings.app_defaults])
+        .flat_map(|app| app.environments.clone())
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn static_setting(settings: &Settings) -> StaticSetting {
+    match &settings.static_root {
+        Choice::Unset => StaticSetting::Unset,
+        Choice::Off => StaticSetting::None,
+        Choice::On(root) => StaticSetting::Root(root.clone()),
+    }
+}
+
+/// POINT: moves every environment that an app activates by itself. What is held or goes back stays as it is, which is no failure.
+pub async fn automatic(
+    session: &Session<'_>,
+    commit: &CommitId,
+    manifests: &[AppManifest],
+    deeds: &mut Deeds,
+) -> Result<Vec<serde_json::Value>, Failure> {
+    let Some(store) = session.remotes.store.clone() else {
+        return Ok(Vec::new());
+    };
+    let remotes = remotes(session.settings, store);
+    let release = session.release_id(commit)?;
+    let mut moved = Vec::new();
+    let mut apps: Vec<(PackageName, &str)> = manifests
+        .iter()
+        .map(|manifest| {
+            Ok((
+                PackageName::parse(&manifest.app)?,
+                manifest.version.as_str(),
+            ))
+        })
+        .collect::<Result<_, Failure>>()?;
+    apps.dedup();
+    for (app, version) in apps {
+        for environment in session.settings.app_settings(&app).auto.clone() {
+            session.stop.check()?;
+            let request = automatic_request(
+                session,
+                &app,
+                version,
+                environment.clone(),
+                release.as_str(),
+            );
+            let points = environments::promote(&request, &remotes).await?;
+            if let Some(failure) = points.failure {
+                return Err(failure);
+            }
+            for point in &points.apps {
+                let outcome = if point.outcome == PointOutcome::Done {
+                    Outcome::Done
+                } else {
+                    Outcome::AlreadyDone
+                };
+                let what = match point.outcome {
+                    PointOutcome::Held => {
+                        format!("{app} in {environment}: held, {version} is not activated")
+                    }
+                    PointOutcome::Bad => format!(
+                        "{app} in {environment}: {version} is marked bad, it is not activated"
+                    ),
+                    PointOutcome::NotDescendant => format!(
+                        "{app} in {environment}: something newer is live, {version} is not activated"
+                    ),
+                    _ => format!("{app} {version} in {environment}"),
+                };
+                deeds.note(Stage::Point, what, outcome);
+                moved.push(serde_json::to_value(point).unwrap_or_default());
+            }
+        }
+    }
+    Ok(moved)
+}
+
+fn automatic_request(
+    session: &Session<'_>,
+    app: &PackageName,
+    version: &str,
+    environment: EnvironmentName,
+    release: &str,
+) -> Request {
+    let settings = session.settings;
+    let root = session.repo.root().to_path_buf();
+    Request {
+        apps: Apps::Named(vec![app.clone()]),
+        environment,
+        to: Some(version.to_owned()),
+        from: None,
+        reason: None,
+        actor: settings
+            .actor
+            .clone()
+            .unwrap_or_else(|| "pkgs-action".to_owned()),
+        by: By::Automation,
+        force: false,
+        dry_run: false,
+        now: crate::report::moment(settings.now),
+        operation: format!("release {release}"),
+        run: settings.runner.run_id.clone(),
+        environments: settings.app_settings(app).environments.clone(),
+        static_root: static_setting(settings),
+        cdn: None,
+        concurrency: settings.max_concurrency,
+        ancestry: Some(Arc::new(move |ancestor: &str, commit: &str| {
+            let repo = Repo::open(&root).ok()?;
+            repo.is_ancestor(
+                &CommitId::parse(ancestor).ok()?,
+                &CommitId::parse(commit).ok()?,
+            )
+            .ok()
+        })),
+    }
+}

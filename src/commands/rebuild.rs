@@ -1,0 +1,110 @@
+//! Building a decided release again, where no store kept its bytes: in this checkout when it stands at the release or its base, else in a clean clone.
+
+use crate::apply::build::{Packed, build};
+use crate::commands::{Session, observe};
+use crate::explain::{Exit, Failure};
+use crate::local::git::Repo;
+use crate::name::CommitId;
+use crate::plan::release::{Plan, PlannedPackage, dist_tag};
+use crate::settings::Mode;
+use crate::workspace::Workspace;
+use crate::workspace::package::Kind;
+
+/// Packs every library of the release at `commit`.
+pub fn rebuild(session: &Session<'_>, commit: &CommitId) -> Result<Packed, Failure> {
+    let workspace = observe::workspace_at(session.repo, commit, session.settings)?;
+    let plan = as_it_stands(session, commit, &workspace)?;
+    if session.repo.head()? == *commit {
+        tracing::info!("building {} again in this checkout", commit.short());
+        return build(
+            session.repo,
+            &plan,
+            &workspace,
+            session.settings,
+            session.children.clone(),
+        );
+    }
+    tracing::info!("building {} again in a clean clone", commit.short());
+    let directory = tempfile::Builder::new()
+        .prefix("pkgs-action-clone")
+        .tempdir()
+        .map_err(|error| {
+            Failure::new(
+                Exit::Temporary,
+                "build::disk",
+                "a temporary directory could not be made",
+            )
+            .because(error)
+        })?;
+    let clone = session
+        .repo
+        .clone_at(commit, &directory.path().join("clone"))?;
+    build_in(&clone, &plan, &workspace, session)
+}
+
+fn build_in(
+    clone: &Repo,
+    plan: &Plan,
+    workspace: &Workspace,
+    session: &Session<'_>,
+) -> Result<Packed, Failure> {
+    build(clone, plan, workspace, session.settings, session.children.clone()).map_err(|failure| failure.hint("if files are made by an earlier step of the job, re-run the job of the release's base commit"))
+}
+
+/// The release at a commit as a plan: every library of it at the version it holds, nothing to edit.
+fn as_it_stands(
+    session: &Session<'_>,
+    commit: &CommitId,
+    workspace: &Workspace,
+) -> Result<Plan, Failure> {
+    let tags = crate::commands::decisions::tags_at(session.repo, commit)?;
+    let mut packages = Vec::new();
+    for (index, package) in workspace
+        .packages
+        .iter()
+        .enumerate()
+        .filter(|(_, package)| package.kind == Kind::Library)
+    {
+        let Some(version) = package.version.clone() else {
+            continue;
+        };
+        let Some(tag) = tags.iter().find(|tag| {
+            crate::changes::tag::read_with(tag, session.settings.tag_format.as_deref()).is_some_and(
+                |(name, marked)| {
+                    name.is_none_or(|name| name == package.name.as_str()) && marked == version
+                },
+            )
+        }) else {
+            continue;
+        };
+        packages.push(PlannedPackage {
+            index: Some(index),
+            name: package.name.clone(),
+            directory: package.directory.clone(),
+            kind: package.kind,
+            private: false,
+            from: version.clone(),
+            dist_tag: Some(dist_tag(&version, package, session.settings)),
+            access: None,
+            bump: None,
+            reasons: Vec::new(),
+            tag: tag.clone(),
+            to: version,
+        });
+    }
+    Ok(Plan {
+        mode: Mode::Diff,
+        mode_reason: String::new(),
+        base: None,
+        head: commit.clone(),
+        packages,
+        unchanged: Vec::new(),
+        waves: Vec::new(),
+        apps: Vec::new(),
+        tags,
+        version: None,
+        edits: Vec::new(),
+        message: String::new(),
+        warnings: Vec::new(),
+    })
+}

@@ -1,0 +1,35 @@
+//! The wish to stop, as SIGINT and SIGTERM express it: looked at before every write, so that none starts after it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::explain::{Exit, Failure};
+
+/// Shared by everything that writes.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicU8>);
+
+impl Stop {
+    /// Notes that `signal` (2 or 15) arrived.
+    pub fn request(&self, signal: u8) {
+        self.0.store(signal, Ordering::SeqCst);
+    }
+
+    /// How the process shall end, if it shall.
+    pub fn requested(&self) -> Option<Exit> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => None,
+            2 => Some(Exit::Interrupted),
+            _ => Some(Exit::Terminated),
+        }
+    }
+
+    /// Refuses to go on once a signal arrived.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.requested() {
+            None => Ok(()),
+            Some(exit) => Err(Failure::new(exit, "run::interrupted", "interrupted")
+                .hint("run the same command again: it continues where this run stopped")),
+        }
+    }
+}

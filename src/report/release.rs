@@ -1,0 +1,222 @@
+//! What a release did, as text, as `pkgs.released/1`, as outputs and as a summary.
+
+use std::fmt::Write as _;
+
+use crate::apply::outcome::{Deeds, Outcome};
+use crate::name::{CommitId, PackageName, ReleaseId, RepoPath, TagName, Variant};
+use crate::plan::release::Plan;
+use crate::plan::render::{self, PlanDocument};
+use crate::version::{Bump, Version};
+use crate::workspace::package::Kind;
+
+/// How a run of `release` ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Result {
+    /// A release stands at this commit, made now or by an earlier attempt.
+    Released,
+    /// A dry run: this would be done.
+    Planned,
+    /// No package changed.
+    Nothing,
+    /// Others have pushed since; a later run releases.
+    Superseded {
+        /// The branch's tip.
+        tip: CommitId,
+    },
+}
+
+impl Result {
+    /// As the output `outcome` says it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Result::Released => "released",
+            Result::Planned => "planned",
+            Result::Nothing => "nothing",
+            Result::Superseded { .. } => "superseded",
+        }
+    }
+}
+
+/// The whole story of a run.
+#[derive(Debug)]
+pub struct ReleaseReport {
+    /// How it ended.
+    pub ended: Result,
+    /// What was planned, if it came to that.
+    pub plan: Option<(Plan, PlanDocument)>,
+    /// What is released at this commit.
+    pub release: Option<Released>,
+    /// Every deed.
+    pub deeds: Deeds,
+}
+
+/// A release that stands.
+#[derive(Debug, Clone)]
+pub struct Released {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Its commit.
+    pub commit: CommitId,
+    /// The commit it was planned on.
+    pub base: CommitId,
+    /// Its tags.
+    pub tags: Vec<TagName>,
+    /// Its one version, if it has one.
+    pub version: Option<Version>,
+    /// Its packages.
+    pub packages: Vec<ReleasedPackage>,
+    /// Its builds.
+    pub apps: Vec<ReleasedApp>,
+    /// The key of its manifest.
+    pub manifest: Option<String>,
+    /// Environments that it moved.
+    pub pointers: Vec<serde_json::Value>,
+}
+
+/// A package of a release.
+#[derive(Debug, Clone)]
+pub struct ReleasedPackage {
+    /// Its name.
+    pub name: PackageName,
+    /// Its directory.
+    pub directory: RepoPath,
+    /// What it became.
+    pub kind: Kind,
+    /// Its version before.
+    pub from: Version,
+    /// Its version.
+    pub to: Version,
+    /// How far it grew.
+    pub bump: Option<Bump>,
+    /// Its tag.
+    pub tag: TagName,
+    /// Its dist-tag, on npm.
+    pub dist_tag: Option<String>,
+    /// Whether it is on npm.
+    pub published: bool,
+    /// Its integrity, on npm.
+    pub integrity: Option<String>,
+}
+
+/// A build of an app.
+#[derive(Debug, Clone)]
+pub struct ReleasedApp {
+    /// Its name.
+    pub name: PackageName,
+    /// Its version.
+    pub version: Version,
+    /// Its variant.
+    pub variant: Variant,
+    /// The archive's key and digest.
+    pub archive: Option<(String, String)>,
+    /// The key of its manifest.
+    pub manifest: String,
+}
+
+impl ReleaseReport {
+    /// The report for a person.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if let Some((plan, _)) = self
+            .plan
+            .as_ref()
+            .filter(|(plan, _)| !plan.packages.is_empty() || self.release.is_none())
+        {
+            text.push_str(&render::text(plan, &[]));
+        }
+        let widest = self
+            .deeds
+            .iter()
+            .map(|deed| deed.about.len())
+            .max()
+            .unwrap_or(0)
+            .min(72);
+        for deed in self.deeds.iter() {
+            let _ = writeln!(
+                text,
+                "  {:8} {:widest$}  {}",
+                deed.stage.as_str(),
+                deed.about,
+                deed.outcome.as_str()
+            );
+            if let Outcome::Failed(failure) = &deed.outcome {
+                let _ = writeln!(text, "           {failure}");
+            }
+        }
+        match (&self.ended, &self.release) {
+            (Result::Superseded { tip }, _) => {
+                let _ = writeln!(
+                    text,
+                    "superseded: others pushed meanwhile, the branch is at {}; the run for that commit releases everything",
+                    tip.short()
+                );
+            }
+            (Result::Nothing, _) if self.plan.is_none() => text.push_str("nothing to release\n"),
+            (Result::Planned, _) => text.push_str("dry run: nothing was written\n"),
+            (Result::Released, Some(release)) => {
+                let _ = writeln!(
+                    text,
+                    "released {} at {}",
+                    release.id,
+                    release.commit.short()
+                );
+                for package in &release.packages {
+                    let _ = writeln!(
+                        text,
+                        "  {} {}{}",
+                        package.name,
+                        package.to,
+                        if package.published { " on npm" } else { "" }
+                    );
+                }
+            }
+            _ => {}
+        }
+        text
+    }
+
+    /// The report as `pkgs.released/1`.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "schema": "pkgs.released/1",
+            "outcome": self.ended.as_str(),
+            "release": self.release.as_ref().map(Released::json),
+            "plan": self.plan.as_ref().map(|(_, document)| document),
+            "deeds": self.deeds.iter().map(|deed| serde_json::json!({"stage": deed.stage.as_str(), "about": deed.about, "outcome": deed.outcome.as_str()})).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Released {
+    /// The release as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.id.as_str(),
+            "commit": self.commit.as_str(),
+            "base": self.base.as_str(),
+            "version": self.version.as_ref().map(ToString::to_string),
+            "tags": self.tags.iter().map(TagName::as_str).collect::<Vec<_>>(),
+            "packages": self.packages_json(),
+            "apps": self.apps_json(),
+            "manifest": self.manifest,
+            "pointers": self.pointers,
+        })
+    }
+
+    /// Its packages, as the output `packages` lists them.
+    pub fn packages_json(&self) -> serde_json::Value {
+        self.packages.iter().map(|package| serde_json::json!({
+            "name": package.name.as_str(), "dir": package.directory.as_str(), "kind": package.kind.as_str(),
+            "from": package.from.to_string(), "to": package.to.to_string(), "bump": package.bump.map(Bump::as_str),
+            "tag": package.tag.as_str(), "distTag": package.dist_tag, "published": package.published, "integrity": package.integrity,
+        })).collect()
+    }
+
+    /// Its apps, as the output `apps` lists them.
+    pub fn apps_json(&self) -> serde_json::Value {
+        self.apps.iter().map(|app| serde_json::json!({
+            "name": app.name.as_str(), "version": app.version.to_string(), "variant": app.variant.as_str(),
+            "archive": app.archive.as_ref().map(|(key, _)| key), "digest": app.archive.as_ref().map(|(_, digest)| digest), "manifest": app.manifest,
+        })).collect()
+    }
+}

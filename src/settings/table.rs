@@ -1,0 +1,630 @@
+//! Every setting: its one name, what it means, who may set it. README, `--help`, `action.yml` and the parser all follow this table.
+
+/// What a setting speaks about; `--help` groups by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Every command.
+    General,
+    /// What is in the release.
+    Release,
+    /// Git.
+    Git,
+    /// The npm registry.
+    Npm,
+    /// Where archives, manifests and static files live.
+    Store,
+    /// How apps are built and run.
+    App,
+    /// Which environment, which app, where to.
+    Environment,
+    /// The machine that pulls.
+    Host,
+}
+
+impl Group {
+    /// The heading in `--help` and README.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::General => "General",
+            Group::Release => "What is in the release",
+            Group::Git => "Git",
+            Group::Npm => "npm",
+            Group::Store => "Store and static files",
+            Group::App => "Apps",
+            Group::Environment => "Environments",
+            Group::Host => "Hosts",
+        }
+    }
+}
+
+/// What form a value has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// `true` or `false`; as a flag it needs no value.
+    Boolean,
+    /// One entry per line.
+    List,
+    /// A credential; it has no flag.
+    Secret,
+}
+
+/// Which sources may set it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Flags, environment and the configuration file.
+    Anywhere,
+    /// Flags and environment only: it decides where a credential is sent, or speaks of one run.
+    Outside,
+    /// As `Anywhere`, and under `apps.<package name>` too.
+    App,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name, in kebab-case.
+    pub name: &'static str,
+    /// What it speaks about.
+    pub group: Group,
+    /// What form its value has.
+    pub kind: Kind,
+    /// Which sources may set it.
+    pub reach: Reach,
+    /// Whether `action.yml` declares it.
+    pub in_action: bool,
+    /// What it means, as a phrase.
+    pub help: &'static str,
+    /// What holds when it is unset, for people.
+    pub default: &'static str,
+}
+
+const fn setting(
+    name: &'static str,
+    group: Group,
+    kind: Kind,
+    reach: Reach,
+    in_action: bool,
+    help: &'static str,
+    default: &'static str,
+) -> Setting {
+    Setting {
+        name,
+        group,
+        kind,
+        reach,
+        in_action,
+        help,
+        default,
+    }
+}
+
+use Group::{App, Environment, General, Git, Host, Npm, Release, Store};
+use Kind::{Boolean, List, Secret, Text};
+use Reach::{Anywhere, Outside};
+
+/// All settings, in the order in which people read them.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "command",
+        General,
+        Text,
+        Outside,
+        true,
+        "the command, with its arguments",
+        "`release` where a release is due, else `plan`",
+    ),
+    setting(
+        "working-directory",
+        General,
+        Text,
+        Outside,
+        true,
+        "the directory of the workspace",
+        "the repository's root",
+    ),
+    setting(
+        "config",
+        General,
+        Text,
+        Outside,
+        true,
+        "the configuration file",
+        "`pkgs.json`, else the `pkgs` field of package.json",
+    ),
+    setting(
+        "dry-run",
+        General,
+        Boolean,
+        Outside,
+        true,
+        "do everything but the writes",
+        "false",
+    ),
+    setting(
+        "format",
+        General,
+        Text,
+        Outside,
+        true,
+        "`text` or `json`",
+        "text",
+    ),
+    setting(
+        "token",
+        General,
+        Secret,
+        Outside,
+        true,
+        "the forge's token",
+        "`GITHUB_TOKEN` or `GH_TOKEN`",
+    ),
+    setting(
+        "max-concurrency",
+        General,
+        Text,
+        Anywhere,
+        false,
+        "how many requests run at once",
+        "16",
+    ),
+    setting(
+        "log-level",
+        General,
+        Text,
+        Outside,
+        true,
+        "`error`, `warn`, `info` or `debug`",
+        "info; debug when the runner debugs",
+    ),
+    setting(
+        "install",
+        Release,
+        Text,
+        Anywhere,
+        true,
+        "`auto`, `none` or a command that installs dependencies before the build",
+        "auto: the lockfile-exact command where node_modules is missing",
+    ),
+    setting(
+        "build",
+        Release,
+        Text,
+        Anywhere,
+        true,
+        "a command that builds the whole repository before packing",
+        "none",
+    ),
+    setting(
+        "mode",
+        Release,
+        Text,
+        Anywhere,
+        true,
+        "`sync` (one version for all) or `diff` (each its own)",
+        "`sync` where all packages hold one version, else `diff`",
+    ),
+    setting(
+        "filter",
+        Release,
+        List,
+        Anywhere,
+        true,
+        "names or directory globs of packages to release; `!` excludes",
+        "all",
+    ),
+    setting(
+        "base",
+        Release,
+        Text,
+        Outside,
+        true,
+        "the ref to compare with",
+        "each package's own last release tag",
+    ),
+    setting(
+        "ignore",
+        Release,
+        List,
+        Anywhere,
+        false,
+        "globs of files that do not count as a change",
+        "none",
+    ),
+    setting(
+        "bump",
+        Release,
+        Text,
+        Outside,
+        true,
+        "`auto`, `patch`, `minor`, `major` or a version",
+        "auto: from the commits",
+    ),
+    setting(
+        "zero-major",
+        Release,
+        Text,
+        Anywhere,
+        false,
+        "below 1.0.0: `shift` (breaking is minor) or `strict`",
+        "shift",
+    ),
+    setting(
+        "peer",
+        Release,
+        Text,
+        Anywhere,
+        false,
+        "bump of a package whose peer range is left: `patch`, `minor`, `major` or `never`",
+        "patch",
+    ),
+    setting(
+        "branch",
+        Git,
+        List,
+        Anywhere,
+        true,
+        "the release branches",
+        "the repository's default branch",
+    ),
+    setting(
+        "remote",
+        Git,
+        Text,
+        Outside,
+        true,
+        "the git remote that decides",
+        "origin",
+    ),
+    setting(
+        "commit-message",
+        Git,
+        Text,
+        Anywhere,
+        false,
+        "message of the release commit; {version}, {tags}, {count}",
+        "chore: version {version}",
+    ),
+    setting(
+        "tag-format",
+        Git,
+        Text,
+        Anywhere,
+        false,
+        "form of the tags; {name}, {version}",
+        "{name}@{version}; in sync mode v{version}",
+    ),
+    setting(
+        "forge-release",
+        Git,
+        Boolean,
+        Anywhere,
+        true,
+        "make a release on the forge for every tag",
+        "true",
+    ),
+    setting(
+        "registry",
+        Npm,
+        Text,
+        Outside,
+        true,
+        "the npm registry, or file:///dir for a directory that a static server can serve",
+        "the public registry",
+    ),
+    setting(
+        "registry-url",
+        Npm,
+        Text,
+        Outside,
+        false,
+        "where a directory registry will be served",
+        "the public registry's address, which npm replaces by its own",
+    ),
+    setting(
+        "npm-token",
+        Npm,
+        Secret,
+        Outside,
+        true,
+        "the npm token",
+        "`NODE_AUTH_TOKEN` or `NPM_TOKEN`",
+    ),
+    setting(
+        "npm-tag",
+        Npm,
+        Text,
+        Outside,
+        true,
+        "the dist-tag",
+        "the prerelease identifier, else latest",
+    ),
+    setting(
+        "access",
+        Npm,
+        Text,
+        Anywhere,
+        true,
+        "`public` or `restricted`",
+        "publishConfig.access, else what the name already has",
+    ),
+    setting(
+        "scripts",
+        Npm,
+        Text,
+        Anywhere,
+        true,
+        "lifecycle scripts while packing: `run` or `skip`",
+        "run",
+    ),
+    setting(
+        "store",
+        Store,
+        Text,
+        Outside,
+        true,
+        "s3://bucket/prefix, file:///dir, or none",
+        "not set",
+    ),
+    setting(
+        "store-endpoint",
+        Store,
+        Text,
+        Outside,
+        true,
+        "the address of an S3-compatible server",
+        "AWS",
+    ),
+    setting(
+        "store-region",
+        Store,
+        Text,
+        Outside,
+        true,
+        "the store's region",
+        "`AWS_REGION`",
+    ),
+    setting(
+        "static",
+        Store,
+        Text,
+        Outside,
+        true,
+        "where static files are served from; {app}, {environment}; none",
+        "not set",
+    ),
+    setting(
+        "build-for",
+        App,
+        List,
+        Reach::App,
+        false,
+        "environments to build for, where the app's build names {environment}",
+        "all environments",
+    ),
+    setting(
+        "include",
+        App,
+        List,
+        Reach::App,
+        false,
+        "paths of the app that go into the archive",
+        "package.json, the lockfile, service/, production node_modules",
+    ),
+    setting(
+        "dist",
+        App,
+        Text,
+        Reach::App,
+        false,
+        "the directory of static files",
+        "dist, if it exists",
+    ),
+    setting(
+        "dist-in-archive",
+        App,
+        List,
+        Reach::App,
+        false,
+        "globs of files of dist that the server itself reads",
+        "none",
+    ),
+    setting(
+        "start",
+        App,
+        Text,
+        Reach::App,
+        false,
+        "the command that starts the app",
+        "npm run start",
+    ),
+    setting(
+        "stop",
+        App,
+        Text,
+        Reach::App,
+        false,
+        "the command that stops the app",
+        "npm run stop --if-present",
+    ),
+    setting(
+        "environment-variable",
+        App,
+        Text,
+        Reach::App,
+        false,
+        "the variable that tells the app its environment",
+        "SERVER_ENV",
+    ),
+    setting(
+        "environments",
+        App,
+        List,
+        Reach::App,
+        false,
+        "the environments",
+        "stable, sit, pre, prod",
+    ),
+    setting(
+        "auto",
+        App,
+        List,
+        Reach::App,
+        true,
+        "environments that a release activates by itself",
+        "none",
+    ),
+    setting(
+        "health",
+        App,
+        Text,
+        Reach::App,
+        false,
+        "the address on the host that answers when the app is healthy",
+        "the process lives",
+    ),
+    setting(
+        "immutable",
+        App,
+        List,
+        Reach::App,
+        false,
+        "globs of static files that never change",
+        "names that carry a hash",
+    ),
+    setting(
+        "mutable",
+        App,
+        List,
+        Reach::App,
+        false,
+        "globs of static files that may change",
+        "all others",
+    ),
+    setting(
+        "environment",
+        Environment,
+        Text,
+        Outside,
+        true,
+        "the environment",
+        "not set",
+    ),
+    setting(
+        "app",
+        Environment,
+        List,
+        Outside,
+        true,
+        "the apps, or all",
+        "the only app",
+    ),
+    setting(
+        "to",
+        Environment,
+        Text,
+        Outside,
+        true,
+        "a version, release id, sequence number or previous",
+        "not set",
+    ),
+    setting(
+        "from",
+        Environment,
+        Text,
+        Outside,
+        true,
+        "another environment whose version is taken",
+        "not set",
+    ),
+    setting(
+        "reason",
+        Environment,
+        Text,
+        Outside,
+        true,
+        "why, for the record",
+        "not set",
+    ),
+    setting(
+        "actor",
+        Environment,
+        Text,
+        Outside,
+        true,
+        "who, for the record",
+        "`GITHUB_ACTOR`, else git's user.email",
+    ),
+    setting(
+        "force",
+        Environment,
+        Boolean,
+        Outside,
+        true,
+        "override held, bad and not a descendant",
+        "false",
+    ),
+    setting(
+        "host-directory",
+        Host,
+        Text,
+        Outside,
+        false,
+        "the directory that holds the apps",
+        "/home/app",
+    ),
+    setting(
+        "log-directory",
+        Host,
+        Text,
+        Outside,
+        false,
+        "the directory that holds the apps' logs",
+        "/home/logs",
+    ),
+    setting(
+        "host-name",
+        Host,
+        Text,
+        Outside,
+        false,
+        "the name under which the host reports",
+        "the machine's host name",
+    ),
+    setting(
+        "keep-releases",
+        Host,
+        Text,
+        Reach::App,
+        false,
+        "how many releases a host keeps",
+        "10",
+    ),
+];
+
+/// The setting called `name` (kebab-case).
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// Whether a setting is also a flag: secrets are not, and the command is an argument of its own.
+pub fn has_flag(setting: &Setting) -> bool {
+    setting.kind != Kind::Secret && setting.name != "command"
+}
+
+/// The name of a setting in the configuration file.
+///
+/// ```
+/// assert_eq!(pkgs_action::settings::table::camel_case("tag-format"), "tagFormat");
+/// ```
+pub fn camel_case(name: &str) -> String {
+    let mut words = name.split('-');
+    let mut text = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        text.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        text.push_str(letters.as_str());
+    }
+    text
+}
