@@ -143,7 +143,7 @@ async fn publish_one(
 }
 
 /// The longest wait that a registry may ask for within a run.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 fn pause(attempt: u32) -> Duration {
     Duration::from_millis(250 * u64::from(attempt) * u64::from(attempt))

@@ -1,6 +1,6 @@
 //! SEAL: bytes by digest into the store, then the seal, create-once. Whoever reads a seal can read everything it names.
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 
 use crate::apply::build::Packed;
 use crate::explain::{Exit, Failure, quoted};

@@ -9,8 +9,10 @@ pub mod pull;
 pub mod rebuild;
 pub mod rehearse;
 pub mod release;
+pub mod sample;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::apply::Remotes;
@@ -411,7 +413,7 @@ async fn on_repository(
         let planned = plan::plan(&session).await?;
         let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
         if let Some(reason) = &settings.command_reason {
-            text.push_str(&format!("this was a plan: {reason}\n"));
+            let _ = writeln!(text, "this was a plan: {reason}");
         }
         return Ok(told(settings, text, &planned.document));
     }

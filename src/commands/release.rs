@@ -141,12 +141,7 @@ async fn attempt(
     else {
         return Ok(None);
     };
-    let Decision::Made {
-        commit,
-        seal,
-        packed,
-    } = decided
-    else {
+    let Decision::Made(made) = decided else {
         return Ok(Some(ReleaseReport {
             ended: Ended::Planned,
             plan: Some((plan, document)),
@@ -154,6 +149,11 @@ async fn attempt(
             deeds,
         }));
     };
+    let Made {
+        commit,
+        seal,
+        packed,
+    } = *made;
     let release = match seal {
         Some(named) => finish_sealed(session, &branch, &commit, &named, packed, &mut deeds).await?,
         None => {
@@ -366,14 +366,17 @@ enum Decision {
     /// A dry run: built, nothing written.
     Rehearsed,
     /// It is decided.
-    Made {
-        /// The release commit.
-        commit: CommitId,
-        /// Its seal; without a store there is none.
-        seal: Option<Named>,
-        /// The bytes on this machine, where they were built here.
-        packed: Option<Arc<Packed>>,
-    },
+    Made(Box<Made>),
+}
+
+/// A release that was just decided.
+struct Made {
+    /// The release commit.
+    commit: CommitId,
+    /// Its seal; without a store there is none.
+    seal: Option<Named>,
+    /// The bytes on this machine, where they were built here.
+    packed: Option<Arc<Packed>>,
 }
 
 /// BUILD, SEAL, DECIDE. `None` when a ref moved before the decision.
@@ -539,11 +542,11 @@ async fn build_and_decide(
             session
                 .repo
                 .note_remote(&session.settings.remote, branch, &draft.commit, &tags)?;
-            Ok(Some(Decision::Made {
+            Ok(Some(Decision::Made(Box::new(Made {
                 commit: draft.commit,
                 seal: named,
                 packed,
-            }))
+            }))))
         }
     }
 }
