@@ -5,6 +5,7 @@ use futures_util::TryStreamExt as _;
 use crate::apply::build::Packed;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::files;
+use crate::local::progress::Progress;
 use crate::local::stop::Stop;
 use crate::name::{CommitId, Digest, Key};
 use crate::plan::next::SealName;
@@ -127,13 +128,21 @@ pub async fn seal(
         .blobs
         .iter()
         .map(|(digest, path)| (digest.clone(), Source::File(path.clone())));
-    futures_util::stream::iter(edits.chain(files).map(Ok::<_, Failure>))
-        .try_for_each_concurrent(concurrency, |(digest, source)| async move {
-            stop.check()?;
-            let body = source.body(&digest)?;
-            put_blob(store, &digest, &body).await.map(drop)
+    let progress = Progress::start("sealing", plan.edits.len() + packed.blobs.len());
+    let uploaded = futures_util::stream::iter(edits.chain(files).map(Ok::<_, Failure>))
+        .try_for_each_concurrent(concurrency, |(digest, source)| {
+            let progress = &progress;
+            async move {
+                stop.check()?;
+                let body = source.body(&digest)?;
+                put_blob(store, &digest, &body).await?;
+                progress.step();
+                Ok(())
+            }
         })
-        .await?;
+        .await;
+    progress.end();
+    uploaded?;
     for app in &seal.apps {
         stop.check()?;
         name_archive(store, app, packed).await?;

@@ -10,6 +10,7 @@ pub mod rebuild;
 pub mod rehearse;
 pub mod release;
 pub mod sample;
+pub mod status;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -450,7 +451,7 @@ async fn on_environments(settings: &Settings, command: Command) -> Result<Told, 
         let request = environments::StatusRequest {
             apps: point::apps(settings)?,
             environment: settings.environment.clone(),
-            packages: Vec::new(),
+            packages: status::packages(settings)?,
         };
         let status = environments::status(&request, &remotes).await?;
         return Ok(told(
