@@ -2,14 +2,17 @@
 
 pub mod decisions;
 pub mod environments;
+pub mod finish;
 pub mod observe;
 pub mod plan;
 pub mod point;
+pub mod preflight;
 pub mod pull;
 pub mod rebuild;
 pub mod rehearse;
 pub mod release;
 pub mod sample;
+pub mod scene;
 pub mod status;
 
 use std::collections::BTreeMap;
@@ -36,6 +39,7 @@ use crate::settings::{Command, Format, RegistryAddress, Settings, StoreSettings}
 use crate::version::Version;
 
 /// What a command on a repository works with.
+#[derive(Clone, Copy)]
 pub struct Session<'a> {
     /// What was asked.
     pub settings: &'a Settings,
@@ -350,7 +354,7 @@ pub async fn run(
             choose(&mut settings, &repo)?;
             on_repository(&settings, &repo, stop, children).await
         }
-        Command::Rehearse => rehearse::rehearse(&settings, stop, children).await,
+        Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
         Command::Pull => {
             let pulled = pull::pull(&settings, children).await?;
             Ok(told(&settings, pulled.text(), &pulled))
@@ -429,6 +433,9 @@ async fn on_repository(
     };
     let report = release::release(&session).await?;
     let mut told = told(settings, report.text(), &report.json());
+    if let crate::report::release::Ended::Failed(failure) = &report.ended {
+        told.failure = Some(failure.clone());
+    }
     if let Some(file) = &settings.runner.output_file {
         told.appended.push((
             file.clone(),

@@ -17,7 +17,7 @@ use crate::name::{EnvironmentName, PackageName, RepoPath};
 use crate::plan::promote::By;
 use crate::plan::render::Missing;
 use crate::plan::static_root::StaticSetting;
-use crate::report::release::{ReleaseReport, Released};
+use crate::report::release::{Ended, ReleaseReport, Released};
 use crate::settings::address::StoreAddress;
 use crate::settings::inputs::{Collected, Inputs};
 use crate::settings::runner::Runner;
@@ -112,7 +112,15 @@ pub async fn rehearse(
         ..Rehearsal::default()
     };
     rehearsal.missing = missing(settings, &stage, &source, stop, children).await?;
-    let ended = play(settings, &stage, &source, stop, children, &mut rehearsal).await;
+    let ended = Box::pin(play(
+        settings,
+        &stage,
+        &source,
+        stop,
+        children,
+        &mut rehearsal,
+    ))
+    .await;
     check_untouched(&source, &before)?;
     let mut told = told(settings, rehearsal.text(), &rehearsal);
     told.failure = ended.err();
@@ -339,14 +347,18 @@ async fn run_release(
 ) -> Result<ReleaseReport, Failure> {
     let _alone = worktree::alone(work)?;
     let remotes = connect(settings).await?;
-    release::release(&Session {
+    let session = Session {
         settings,
         repo: work,
         remotes: &remotes,
         stop,
         children,
-    })
-    .await
+    };
+    let report = Box::pin(release::release(&session)).await?;
+    match report.ended {
+        Ended::Failed(failure) => Err(failure),
+        _ => Ok(report),
+    }
 }
 
 fn told_release(report: &ReleaseReport) -> Vec<String> {
