@@ -47,6 +47,17 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// The same work on another repository, or on the same one opened again.
+    pub fn on<'b>(&'b self, repo: &'b Repo) -> Session<'b> {
+        Session {
+            settings: self.settings,
+            repo,
+            remotes: self.remotes,
+            stop: self.stop,
+            children: self.children,
+        }
+    }
+
     /// How to reach the remote that decides.
     pub fn address(&self) -> Result<Address, Failure> {
         let runner = &self.settings.runner;
@@ -408,7 +419,12 @@ async fn on_repository(
             stop,
             children,
         };
-        let planned = plan::plan(&session).await?;
+        let planned = if repo.is_shallow() {
+            let whole = plan::whole(&session)?;
+            plan::plan(&session.on(&whole)).await?
+        } else {
+            plan::plan(&session).await?
+        };
         let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
         if let Some(reason) = &settings.command_reason {
             text.push_str(&format!("this was a plan: {reason}\n"));
@@ -424,7 +440,12 @@ async fn on_repository(
         stop,
         children,
     };
-    let report = release::release(&session).await?;
+    let report = if repo.is_shallow() {
+        let whole = plan::whole(&session)?;
+        release::release(&session.on(&whole)).await?
+    } else {
+        release::release(&session).await?
+    };
     let mut told = told(settings, report.text(), &report.json());
     if let Some(file) = &settings.runner.output_file {
         told.appended.push((
