@@ -6,7 +6,7 @@ use crate::local::git::Repo;
 use crate::local::push::Remote;
 use crate::plan::release::Plan;
 use crate::plan::render::{self, Missing, PlanDocument};
-use crate::settings::{Choice, RegistryAddress};
+use crate::settings::{Choice, RegistryAddress, Settings};
 use crate::workspace::package::Kind;
 
 /// A plan with its document and what a release would still need.
@@ -23,7 +23,7 @@ pub struct Planned {
 pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
     let head = session.repo.head()?;
     let (_, plan) = release::plan_at(session, &head, false).await?;
-    let missing = missing(session, &plan);
+    let missing = missing(session.settings, &plan);
     let document = render::document(&plan, session.settings, missing.clone());
     Ok(Planned {
         plan,
@@ -65,8 +65,7 @@ pub fn whole(session: &Session<'_>) -> Result<Repo, Failure> {
 }
 
 /// What a release of this plan would still need.
-fn missing(session: &Session<'_>, plan: &Plan) -> Vec<Missing> {
-    let settings = session.settings;
+pub fn missing(settings: &Settings, plan: &Plan) -> Vec<Missing> {
     let mut missing = Vec::new();
     let publishes = plan
         .packages

@@ -1,9 +1,10 @@
 //! Which packages a release takes, to which versions, and why. Pure: the same facts give the same plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use crate::changes::{Reason, Touched, tag};
-use crate::explain::{Exit, Failure};
+use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
 use crate::version::{Bump, Version};
@@ -197,11 +198,12 @@ impl Growing {
 /// # Errors
 /// `plan::version_taken` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
+    check_filter(facts.workspace, &settings.filter)?;
     let growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,
     };
-    assemble(facts, settings, growing)
+    assemble(facts, settings, &growing)
 }
 
 /// The version a package grows from: the higher of its manifest's and its last release's.
@@ -216,24 +218,53 @@ fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Version> {
     )
 }
 
+/// Refuses a filter that is no glob or takes no package in: a typo would release nothing and look like success.
+fn check_filter(workspace: &Workspace, filter: &[String]) -> Result<(), Failure> {
+    for pattern in filter {
+        let refuse = |what: String| Failure::new(Exit::Usage, "plan::filter", what);
+        if let Err(error) = globset::Glob::new(pattern.trim_start_matches('!')) {
+            return Err(refuse(format!("filter {} is not a glob", quoted(pattern))).because(error));
+        }
+        let including = !pattern.starts_with('!');
+        let packages = &workspace.packages;
+        if including && !packages.iter().any(|package| matches(package, pattern)) {
+            let names = packages.iter().map(|package| package.name.as_str());
+            let near = crate::settings::inputs::nearest(pattern, names);
+            return Err(
+                refuse(format!("filter {} names no package", quoted(pattern))).hint(
+                    near.map_or_else(
+                        || "name packages, or directories by a glob such as packages/*".to_owned(),
+                        |near| format!("did you mean {near}?"),
+                    ),
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether one pattern of a filter, without its `!`, means a package.
+fn matches(package: &Package, pattern: &str) -> bool {
+    let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
+    package.name.as_str() == pattern
+        || globset::GlobBuilder::new(pattern)
+            .literal_separator(true)
+            .build()
+            .is_ok_and(|glob| {
+                let matcher = glob.compile_matcher();
+                matcher.is_match(package.directory.as_str())
+                    || matcher.is_match(package.name.as_str())
+            })
+}
+
 /// Whether a filter lets a package in: names or directory globs, `!` excludes.
 fn selected(package: &Package, filter: &[String]) -> bool {
-    let matches = |pattern: &str| {
-        let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
-        package.name.as_str() == pattern
-            || globset::GlobBuilder::new(pattern)
-                .literal_separator(true)
-                .build()
-                .is_ok_and(|glob| {
-                    let matcher = glob.compile_matcher();
-                    matcher.is_match(package.directory.as_str())
-                        || matcher.is_match(package.name.as_str())
-                })
-    };
     let (excluding, including): (Vec<&String>, Vec<&String>) =
         filter.iter().partition(|pattern| pattern.starts_with('!'));
-    (including.is_empty() || including.iter().any(|pattern| matches(pattern)))
-        && !excluding.iter().any(|pattern| matches(&pattern[1..]))
+    (including.is_empty() || including.iter().any(|pattern| matches(package, pattern)))
+        && !excluding
+            .iter()
+            .any(|pattern| matches(package, &pattern[1..]))
 }
 
 fn grow_each(facts: &Facts<'_>, settings: &Settings) -> Result<BTreeMap<usize, Growing>, Failure> {
@@ -549,12 +580,12 @@ fn grow_together(
             if known.lockfile_changed {
                 reasons.push(Reason::Lockfile);
             }
-            let used = uses
+            let changed_uses = uses
                 .get(index)
                 .into_iter()
                 .flatten()
                 .filter(|used| is_changed(&facts.packages[**used]));
-            reasons.extend(used.map(|used| Reason::Dependency {
+            reasons.extend(changed_uses.map(|used| Reason::Dependency {
                 on: facts.workspace.packages[*used].name.to_string(),
                 range: to.to_string(),
             }));
@@ -582,7 +613,7 @@ fn is_changed(known: &PackageFacts) -> bool {
 fn assemble(
     facts: &Facts<'_>,
     settings: &Settings,
-    growing: BTreeMap<usize, Growing>,
+    growing: &BTreeMap<usize, Growing>,
 ) -> Result<Plan, Failure> {
     let packages = &facts.workspace.packages;
     let shared_version = growing
@@ -599,7 +630,7 @@ fn assemble(
         Mode::Diff => "{name}@{version}",
     });
     let mut planned = Vec::new();
-    for (index, package) in &growing {
+    for (index, package) in growing {
         let of = &packages[*index];
         let to = package.to(settings);
         let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
@@ -676,14 +707,14 @@ fn assemble(
         mode_reason: facts.mode_reason.clone(),
         base: facts.base.clone(),
         head: facts.head.clone(),
-        waves: waves(facts, &growing),
+        waves: waves(facts, growing),
         apps: apps(facts, settings, &planned)?,
         unchanged,
         tags: tags.into_iter().collect(),
         version: shared_version.filter(|_| facts.mode == Mode::Sync || growing.len() == 1),
         edits: Vec::new(),
         message: String::new(),
-        warnings: left_behind(facts, settings, &growing),
+        warnings: left_behind(facts, settings, growing),
         packages: planned,
     };
     plan.message = message(&plan, settings);
@@ -848,8 +879,10 @@ fn message(plan: &Plan, settings: &Settings) -> String {
     let body: String = plan
         .packages
         .iter()
-        .map(|package| format!("{} {} -> {}\n", package.name, package.from, package.to))
-        .collect();
+        .fold(String::new(), |mut body, package| {
+            let _ = writeln!(body, "{} {} -> {}", package.name, package.from, package.to);
+            body
+        });
     format!("{subject}\n\n{body}")
 }
 

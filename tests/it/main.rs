@@ -1,10 +1,13 @@
 //! The stories: the real binary on real temporary repositories against real servers.
 
 mod crash;
+mod environments;
 mod house;
 mod oracle;
+mod pull;
 mod race;
 mod registry_contract;
+mod release;
 mod store_contract;
 #[allow(dead_code, reason = "every story uses another part of it")]
 mod support;
