@@ -154,13 +154,14 @@ pub async fn sealed(
             &Sealed {
                 store,
                 digests,
-                packed,
+                packed: packed.clone(),
             },
             deeds,
         )
         .await?;
         publish::verify(&delivering, deeds).await?;
         let manifest = release_manifest(session, branch, commit, named, &packages)?;
+        seal::name_archives(store, &named.seal, packed.as_deref(), session.stop).await?;
         record::record(store, &manifests, &manifest, session.stop, deeds).await?;
     }
     let mut released = session.released(commit, &named.seal.base, &packages, &named.seal.apps)?;

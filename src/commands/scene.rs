@@ -115,10 +115,6 @@ fn fetch(
         )
         .hint("push it first, or name the release branch with `branch`"));
     };
-    if repo.is_shallow() {
-        tracing::info!("the history here is cut: fetching the rest");
-        remote.deepen(branch)?;
-    }
     remote.fetch(branch, &seen)?;
     let here: BTreeMap<TagName, String> = repo
         .tags()?

@@ -1,8 +1,11 @@
 //! The stories: the real binary on real temporary repositories against real servers.
 
+mod crash;
 mod environments;
 mod house;
+mod oracle;
 mod pull;
+mod race;
 mod registry_contract;
 mod release;
 mod store_contract;
