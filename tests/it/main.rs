@@ -1,7 +1,9 @@
 //! The stories: the real binary on real temporary repositories against real servers.
 
+mod documents;
 mod environments;
 mod house;
+mod image;
 mod pull;
 mod registry_contract;
 mod release;
