@@ -431,7 +431,11 @@ async fn on_repository(
         stop,
         children,
     };
-    let report = release::release(&session).await?;
+    let report = release::release(&session).await;
+    if let Err(failure) = crate::local::files::leave_to_owner(repo.root()) {
+        tracing::warn!("{failure}");
+    }
+    let report = report?;
     let mut told = told(settings, report.text(), &report.json());
     if let crate::report::release::Ended::Failed(failure) = &report.ended {
         told.failure = Some(failure.clone());

@@ -381,6 +381,35 @@ pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         .map_err(|error| failed("files::write", "write", path, &error))
 }
 
+/// Gives what root made below `directory` to the owner of `directory`. A container works as root in a workspace of somebody else, who must be able to
+/// change and delete what is left there. Does nothing for anybody but root; links are given away themselves and not followed.
+///
+/// # Errors
+/// `files::write`, exit 75, for the first that could not be given; the others are.
+pub fn leave_to_owner(directory: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt as _;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(directory)
+        .map_err(|error| failed("files::read", "read", directory, &error))?;
+    if owner.uid() == 0 {
+        return Ok(());
+    }
+    let mut result = Ok(());
+    for entry in walkdir::WalkDir::new(directory).into_iter().flatten() {
+        let is_roots = entry.metadata().is_ok_and(|metadata| metadata.uid() == 0);
+        if !is_roots {
+            continue;
+        }
+        let given = std::os::unix::fs::lchown(entry.path(), Some(owner.uid()), Some(owner.gid()));
+        if let (Err(error), true) = (given, result.is_ok()) {
+            result = Err(failed("files::write", "give away", entry.path(), &error));
+        }
+    }
+    result
+}
+
 /// Every regular file below `directory`, as paths relative to it with `/`, in order of path; links are followed by nobody.
 ///
 /// # Errors
@@ -540,6 +569,33 @@ mod tests {
 
     fn directory() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn what_root_made_goes_to_the_owner_of_the_directory() {
+        use std::os::unix::fs::{MetadataExt as _, lchown};
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let directory = directory();
+        let at = |path: &str| directory.path().join(path);
+        fs::create_dir(at("made")).unwrap();
+        fs::write(at("made/file"), "").unwrap();
+        fs::write(at("others"), "").unwrap();
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::symlink(outside.path(), at("link")).unwrap();
+        lchown(directory.path(), Some(1001), Some(1002)).unwrap();
+        lchown(at("others"), Some(1003), Some(1003)).unwrap();
+        leave_to_owner(directory.path()).unwrap();
+        let owner = |path: &Path| {
+            let metadata = fs::symlink_metadata(path).unwrap();
+            (metadata.uid(), metadata.gid())
+        };
+        for path in ["made", "made/file", "link"] {
+            assert_eq!(owner(&at(path)), (1001, 1002), "{path}");
+        }
+        assert_eq!(owner(&at("others")), (1003, 1003));
+        assert_eq!(owner(outside.path()), (0, 0));
     }
 
     #[test]
