@@ -1,8 +1,10 @@
 //! The stories: the real binary on real temporary repositories against real servers.
 
 mod crash;
+mod documents;
 mod environments;
 mod house;
+mod image;
 mod oracle;
 mod pull;
 mod race;
