@@ -25,17 +25,15 @@ use pkgs_action::settings::runner::Runner;
 use pkgs_action::settings::{Settings, World, config};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|argument| argument.to_string_lossy().into_owned())
-        .collect();
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let in_actions = environment
         .get("GITHUB_ACTIONS")
         .is_some_and(|value| value == "true");
-    let ended = match prepare(&arguments, environment) {
+    let secrets = inputs::secret_values(&environment);
+    let prepared = arguments().and_then(|arguments| prepare(&arguments, environment));
+    let ended = match prepared {
         Ok(Prepared::Print(text)) => {
             print(&text);
             return ExitCode::SUCCESS;
@@ -46,13 +44,35 @@ fn main() -> ExitCode {
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
-            eprint!("{}", report::failure::text(&failure));
+            let safe = |text: &str| report::failure::redacted(text, &secrets);
+            eprint!("{}", safe(&report::failure::text(&failure)));
             if in_actions {
-                print(&report::failure::annotations(&failure));
+                print(&safe(&report::failure::annotations(&failure)));
             }
             ExitCode::from(failure.exit().code())
         }
     }
+}
+
+/// The arguments, if they and our own variables are text: a value that cannot be read must not count as unset.
+fn arguments() -> Result<Vec<String>, Failure> {
+    let refuse = |what: String| {
+        Failure::new(Exit::Usage, "settings::encoding", what).hint("write it in UTF-8")
+    };
+    for (name, value) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if (name.starts_with("INPUT_") || name.starts_with("PKGS_")) && value.to_str().is_none() {
+            return Err(refuse(format!("{name} is not UTF-8")));
+        }
+    }
+    std::env::args_os()
+        .skip(1)
+        .map(|argument| {
+            argument.into_string().map_err(|argument| {
+                refuse(format!("the argument {} is not UTF-8", argument.display()))
+            })
+        })
+        .collect()
 }
 
 enum Prepared {
