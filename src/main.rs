@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tracing_subscriber::layer::SubscriberExt as _;
+
 use pkgs_action::commands;
 use pkgs_action::explain::{Exit, Failure};
 use pkgs_action::local::process::Children;
@@ -141,7 +143,6 @@ fn start_log(collected: &Collected, environment: &BTreeMap<String, String>) {
     let filter = tracing_subscriber::filter::filter_fn(move |metadata| {
         metadata.target().starts_with("pkgs_action") && *metadata.level() <= level
     });
-    use tracing_subscriber::layer::SubscriberExt as _;
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
@@ -248,15 +249,12 @@ fn run(settings: Settings) -> Result<Exit, Failure> {
     let children = Children::default();
     runtime.spawn(watch_signals(stop.clone(), children.clone()));
     let ended = runtime.block_on(commands::run(settings, &stop, &children));
-    let told = ended.map(|told| {
-        print(&told.stdout);
-        for (file, text) in &told.appended {
-            append(file, text);
-        }
-        told
-    });
     runtime.shutdown_background();
-    let told = told?;
+    let told = ended?;
+    print(&told.stdout);
+    for (file, text) in &told.appended {
+        append(file, text);
+    }
     told.failure.map_or(Ok(Exit::Done), Err)
 }
 

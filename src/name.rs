@@ -167,7 +167,7 @@ impl TagName {
             || text.contains("@{")
             || text
                 .split('/')
-                .any(|part| part.starts_with('.') || part.ends_with(".lock"))
+                .any(|part| part.starts_with('.') || part.strip_suffix(".lock").is_some())
         {
             return refuse(
                 "git does not allow '..', '//', '@{', a part that starts with '.' or ends with '.lock'",

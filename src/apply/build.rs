@@ -612,7 +612,11 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        let is_native = entries.iter().any(|entry| entry.path.ends_with(".node"));
+        let is_native = entries.iter().any(|entry| {
+            Path::new(&entry.path)
+                .extension()
+                .is_some_and(|extension| extension == "node")
+        });
         let runtime = self.runtime(is_native);
         let to = self
             .directory

@@ -2,15 +2,21 @@
 
 pub mod decisions;
 pub mod environments;
+pub mod finish;
 pub mod observe;
 pub mod plan;
 pub mod point;
+pub mod preflight;
 pub mod pull;
 pub mod rebuild;
 pub mod rehearse;
 pub mod release;
+pub mod sample;
+pub mod scene;
+pub mod status;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::apply::Remotes;
@@ -33,6 +39,7 @@ use crate::settings::{Command, Format, RegistryAddress, Settings, StoreSettings}
 use crate::version::Version;
 
 /// What a command on a repository works with.
+#[derive(Clone, Copy)]
 pub struct Session<'a> {
     /// What was asked.
     pub settings: &'a Settings,
@@ -347,7 +354,7 @@ pub async fn run(
             choose(&mut settings, &repo)?;
             on_repository(&settings, &repo, stop, children).await
         }
-        Command::Rehearse => rehearse::rehearse(&settings, stop, children).await,
+        Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
         Command::Pull => {
             let pulled = pull::pull(&settings, children).await?;
             Ok(told(&settings, pulled.text(), &pulled))
@@ -408,10 +415,15 @@ async fn on_repository(
             stop,
             children,
         };
-        let planned = plan::plan(&session).await?;
+        let planned = if repo.is_shallow() {
+            let whole = plan::whole(&session)?;
+            plan::plan(&Session { repo: &whole, ..session }).await?
+        } else {
+            plan::plan(&session).await?
+        };
         let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
         if let Some(reason) = &settings.command_reason {
-            text.push_str(&format!("this was a plan: {reason}\n"));
+            let _ = writeln!(text, "this was a plan: {reason}");
         }
         return Ok(told(settings, text, &planned.document));
     }
@@ -424,8 +436,16 @@ async fn on_repository(
         stop,
         children,
     };
-    let report = release::release(&session).await?;
+    let report = if repo.is_shallow() {
+        let whole = plan::whole(&session)?;
+        release::release(&Session { repo: &whole, ..session }).await?
+    } else {
+        release::release(&session).await?
+    };
     let mut told = told(settings, report.text(), &report.json());
+    if let crate::report::release::Ended::Failed(failure) = &report.ended {
+        told.failure = Some(failure.clone());
+    }
     if let Some(file) = &settings.runner.output_file {
         told.appended.push((
             file.clone(),
@@ -448,7 +468,7 @@ async fn on_environments(settings: &Settings, command: Command) -> Result<Told, 
         let request = environments::StatusRequest {
             apps: point::apps(settings)?,
             environment: settings.environment.clone(),
-            packages: Vec::new(),
+            packages: status::packages(settings)?,
         };
         let status = environments::status(&request, &remotes).await?;
         return Ok(told(

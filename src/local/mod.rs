@@ -5,7 +5,7 @@ pub mod files;
 pub mod git;
 pub mod host;
 pub mod process;
+pub mod progress;
 pub mod push;
-pub mod runner;
 pub mod stop;
 pub mod worktree;

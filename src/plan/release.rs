@@ -1,6 +1,7 @@
 //! Which packages a release takes, to which versions, and why. Pure: the same facts give the same plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use crate::changes::{Reason, Touched, tag};
 use crate::explain::{Exit, Failure, quoted};
@@ -202,7 +203,7 @@ pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,
     };
-    assemble(facts, settings, growing)
+    assemble(facts, settings, &growing)
 }
 
 /// The version a package grows from: the higher of its manifest's and its last release's.
@@ -579,12 +580,12 @@ fn grow_together(
             if known.lockfile_changed {
                 reasons.push(Reason::Lockfile);
             }
-            let used = uses
+            let changed_uses = uses
                 .get(index)
                 .into_iter()
                 .flatten()
                 .filter(|used| is_changed(&facts.packages[**used]));
-            reasons.extend(used.map(|used| Reason::Dependency {
+            reasons.extend(changed_uses.map(|used| Reason::Dependency {
                 on: facts.workspace.packages[*used].name.to_string(),
                 range: to.to_string(),
             }));
@@ -612,7 +613,7 @@ fn is_changed(known: &PackageFacts) -> bool {
 fn assemble(
     facts: &Facts<'_>,
     settings: &Settings,
-    growing: BTreeMap<usize, Growing>,
+    growing: &BTreeMap<usize, Growing>,
 ) -> Result<Plan, Failure> {
     let packages = &facts.workspace.packages;
     let shared_version = growing
@@ -629,7 +630,7 @@ fn assemble(
         Mode::Diff => "{name}@{version}",
     });
     let mut planned = Vec::new();
-    for (index, package) in &growing {
+    for (index, package) in growing {
         let of = &packages[*index];
         let to = package.to(settings);
         let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
@@ -706,14 +707,14 @@ fn assemble(
         mode_reason: facts.mode_reason.clone(),
         base: facts.base.clone(),
         head: facts.head.clone(),
-        waves: waves(facts, &growing),
+        waves: waves(facts, growing),
         apps: apps(facts, settings, &planned)?,
         unchanged,
         tags: tags.into_iter().collect(),
         version: shared_version.filter(|_| facts.mode == Mode::Sync || growing.len() == 1),
         edits: Vec::new(),
         message: String::new(),
-        warnings: left_behind(facts, settings, &growing),
+        warnings: left_behind(facts, settings, growing),
         packages: planned,
     };
     plan.message = message(&plan, settings);
@@ -878,8 +879,10 @@ fn message(plan: &Plan, settings: &Settings) -> String {
     let body: String = plan
         .packages
         .iter()
-        .map(|package| format!("{} {} -> {}\n", package.name, package.from, package.to))
-        .collect();
+        .fold(String::new(), |mut body, package| {
+            let _ = writeln!(body, "{} {} -> {}", package.name, package.from, package.to);
+            body
+        });
     format!("{subject}\n\n{body}")
 }
 

@@ -246,6 +246,10 @@ impl<T> Choice<T> {
 
 /// Everything we were asked, resolved and checked.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own"
+)]
 pub struct Settings {
     /// The command.
     pub command: Command,
