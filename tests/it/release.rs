@@ -419,7 +419,7 @@ fn five_packages_three_releases_a_rollback_and_a_roll_forward() {
     assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
     let mut forced = promote.to_vec();
     forced.push("--force");
-    world.operate(&forced).expect(0);
+    let _ = world.operate(&forced).expect(0);
     host_pull();
     assert_eq!(get(port, "/health"), "2.0.2");
     let settled = host_pull();

@@ -44,6 +44,9 @@ impl World {
     /// Directories for store, static root and registry; the origin by `file://`.
     pub fn local(monorepo: Monorepo) -> World {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        for name in ["store", "static/sit", "static/prod", "npm"] {
+            fs::create_dir_all(directory.path().join(name)).expect("a directory");
+        }
         let monorepo = monorepo.origin();
         count_pushes(monorepo.origin_directory());
         World {
