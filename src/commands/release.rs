@@ -64,7 +64,10 @@ async fn attempt(
     };
     let position = match (repo.is_ancestor(&head, &tip)?, &between) {
         (true, None) => Position::Superseded,
-        (_, between) => position(between.as_deref(), |commit| decisions.contains_key(commit)),
+        // A commit of others that was released as it was is still a commit that this run was not started for.
+        (_, between) => position(between.as_deref(), |commit| {
+            decisions.contains_key(commit) && repo.is_made_by_us(commit)
+        }),
     };
     if position == Position::Elsewhere {
         return Err(Failure::new(
@@ -99,8 +102,10 @@ async fn attempt(
         ),
         _ => None,
     };
+    // Outputs speak of the release at the commit that this run was started for, not of a newer one.
     let own = finished.filter(|release| {
-        release.commit == tip || release.commit == *started || release.base == *started
+        let at_tip = position != Position::Superseded && release.commit == tip;
+        at_tip || release.commit == *started || release.base == *started
     });
     if position == Position::Superseded {
         let ended = if own.is_some() {
@@ -977,11 +982,12 @@ async fn deliver_unsealed(
     };
     publish::publish(&delivering, tarballs, deeds).await?;
     publish::verify(&delivering, deeds).await?;
-    let base = session
+    let parent = session
         .repo
         .parent(commit)?
-        .map_or_else(|| commit.to_string(), |parent| parent.to_string());
-    let released = session.released(commit, &base, &listed, &[])?;
+        .filter(|_| session.repo.is_made_by_us(commit));
+    let base = parent.as_ref().unwrap_or(commit).as_str();
+    let released = session.released(commit, base, &listed, &[])?;
     tell(session, &released, deeds).await;
     Ok(released)
 }
