@@ -884,3 +884,77 @@ fn a_dry_run_tells_sizes_and_digests_and_writes_nothing() {
     let told = format!("{size} bytes, {}", digest.as_str().expect("a digest"));
     assert!(dry.stdout.contains(&told), "{told}\n{}", dry.stdout);
 }
+
+#[test]
+fn a_run_for_an_older_commit_is_superseded_and_releases_nothing() {
+    for store in ["none", "set"] {
+        let monorepo = Monorepo::new()
+            .package("core", "1.0.0")
+            .commit("feat: begin", &[])
+            .commit("feat(core): more", &[("packages/core/a.js", "")]);
+        let world = World::local(monorepo);
+        let release = |world: &World| {
+            let outputs = world.outside.path().join("outputs");
+            let run = world.binary(&["release"]).env("GITHUB_OUTPUT", outputs);
+            if store == "none" {
+                run.env("PKGS_STORE", "none").run().expect(0)
+            } else {
+                run.run().expect(0)
+            }
+        };
+        // The tip holds versions that were never released, so it is released as it is.
+        let tip = world.monorepo.head();
+        let run = release(&world);
+        assert_eq!(run.outputs["commit"], tip);
+        assert_eq!(run.outputs["outcome"], "released");
+        // An older run starts late: this release is not of its commit.
+        fs::remove_file(world.outside.path().join("outputs")).expect("it goes");
+        world
+            .monorepo
+            .git(&["checkout", "--quiet", "-B", "main", "HEAD~1"]);
+        let older = world.monorepo.head();
+        let run = release(&world);
+        assert_eq!(
+            run.outputs["outcome"], "superseded",
+            "store {store}: {}",
+            run.stdout
+        );
+        assert_eq!(run.outputs["released"], "false");
+        assert!(run.stdout.contains(&tip[..7]), "{}", run.stdout);
+        assert_eq!(world.monorepo.head(), older);
+
+        // The same where a release commit of a newer one is the tip.
+        let world = world
+            .develop("fix(core): two", &[("packages/core/two.js", "")])
+            .develop("fix(core): three", &[("packages/core/three.js", "")]);
+        let head = world.monorepo.head();
+        let newest = release(&world);
+        assert_eq!(newest.outputs["outcome"], "released");
+        fs::remove_file(world.outside.path().join("outputs")).expect("it goes");
+        world
+            .monorepo
+            .git(&["checkout", "--quiet", "-B", "main", "HEAD~1"]);
+        let run = release(&world);
+        assert_eq!(run.outputs["outcome"], "superseded", "store {store}");
+        assert_eq!(run.outputs["released"], "false");
+        assert_eq!(run.output("tags"), json!([]));
+
+        // The run of its own commit, repeated on a checkout without tags, tells all that the first attempt told.
+        fs::remove_file(world.outside.path().join("outputs")).expect("it goes");
+        let clone = world.monorepo.clone_fresh(None);
+        clone.git(&["checkout", "--quiet", "-B", "main", &head]);
+        for tag in clone.tags() {
+            clone.git(&["tag", "--delete", &tag]);
+        }
+        let outputs = world.outside.path().join("outputs");
+        let run = world
+            .binary_in(&clone, &["release"])
+            .env("GITHUB_OUTPUT", outputs);
+        let run = if store == "none" {
+            run.env("PKGS_STORE", "none").run().expect(0)
+        } else {
+            run.run().expect(0)
+        };
+        assert_eq!(run.outputs, newest.outputs, "store {store}");
+    }
+}
