@@ -481,6 +481,36 @@ fn five_packages_three_releases_a_rollback_and_a_roll_forward() {
     assert_eq!(now.len(), two.len());
     check_headers(&now);
 
+    // A workflow that promotes tells the next step what is live; with two apps it must say which it means.
+    let promote = |more: &[&str]| {
+        let arguments = ["promote", "--environment", "prod", "--from", "sit"];
+        world.run(&[&arguments[..], more].concat())
+    };
+    let which = promote(&[]).expect(2);
+    assert!(
+        which.stderr.contains("site") && which.stderr.contains("web"),
+        "{}",
+        which.stderr
+    );
+    assert!(which.stdout.contains("::error"), "{}", which.stdout);
+    let promoted = promote(&["--app", "web"]).expect(0);
+    assert_eq!(promoted.outputs["environment"], "prod");
+    assert_eq!(promoted.outputs["current"], "2.0.2");
+    assert_eq!(promoted.outputs["previous"], "");
+    assert_eq!(promoted.outputs["seq"], "1");
+    assert_eq!(promoted.outputs["held"], "false");
+    assert_eq!(promoted.output("pointers")[0]["outcome"], "done");
+    // The same step of a re-run of the same job: it happened already.
+    let repeated = promote(&["--app", "web"]).expect(0);
+    assert_eq!(repeated.outputs["seq"], "1");
+    assert_eq!(repeated.output("pointers")[0]["outcome"], "already-done");
+    let served = host.pull(outside, "site", "sit", port).run().expect(3);
+    assert!(
+        served.stderr.contains("error[pull::static_app]"),
+        "{}",
+        served.stderr
+    );
+
     // No secret went anywhere.
     let secrets = [GIT_TOKEN, outside.registry().token.as_str()];
     for run in [&first, &second, &third] {
@@ -957,4 +987,74 @@ fn a_run_for_an_older_commit_is_superseded_and_releases_nothing() {
         };
         assert_eq!(run.outputs, newest.outputs, "store {store}");
     }
+}
+
+#[test]
+fn an_archive_holds_what_production_needs_and_nothing_else() {
+    let registry = Verdaccio::shared();
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.npmrc(), registry.npmrc()).expect("a file");
+    for (name, version, dependencies) in [
+        ("archive-inner", "1.0.0", json!({})),
+        ("archive-inner", "2.0.0", json!({})),
+        ("archive-outer", "1.0.0", json!({"archive-inner": "^1.0.0"})),
+        ("archive-tool", "1.0.0", json!({"archive-inner": "^2.0.0"})),
+    ] {
+        let directory = sandbox.path().join(format!("{name}-{version}"));
+        fs::create_dir(&directory).expect("a directory");
+        let manifest = json!({"name": name, "version": version, "dependencies": dependencies});
+        fs::write(directory.join("package.json"), manifest.to_string()).expect("a file");
+        fs::write(
+            directory.join("index.js"),
+            format!("module.exports = '{name} {version}';"),
+        )
+        .expect("a file");
+        world::output(sandbox.command("npm", &directory).args([
+            "publish",
+            "--tag",
+            "latest",
+            "--registry",
+            &registry.url,
+        ]));
+    }
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .package("unused", "1.0.0")
+        .service("web", "1.0.0")
+        .depends("web", "core", "^1.0.0")
+        .depends("web", "archive-outer", "^1.0.0")
+        .depends("web", "archive-inner", "^2.0.0")
+        .depends_in("devDependencies", "web", "archive-tool", "^1.0.0")
+        .depends_in("devDependencies", "web", "unused", "^1.0.0")
+        .file("packages/web/service/print.js", "console.log([require('core').name, require('archive-outer'), require('archive-inner')].join());\n");
+    monorepo.npm(&[
+        "install",
+        "--package-lock-only",
+        "--registry",
+        &registry.url,
+    ]);
+    let world = World::local(monorepo.commit("feat: begin", &[]));
+    let _ = world.run(&["release"]).expect(0);
+    let archive = world
+        .outside
+        .path()
+        .join("store/v1/apps/web/1.0.0/web-1.0.0.tar.zst");
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let web = scratch.path().join("web");
+    unpack(&fs::read(archive).expect("an archive"), &web);
+    let packages: Vec<String> = world::files(&web)
+        .into_keys()
+        .filter(|path| path.ends_with("package.json"))
+        .collect();
+    let expected = [
+        "node_modules/archive-inner/package.json",
+        "node_modules/archive-outer/node_modules/archive-inner/package.json",
+        "node_modules/archive-outer/package.json",
+        "node_modules/core/package.json",
+        "package.json",
+    ];
+    assert_eq!(packages, expected);
+    let mut node = sandbox.command("node", &web);
+    let printed = world::output(node.arg("service/print.js"));
+    assert_eq!(printed, "core,archive-outer 1.0.0,archive-inner 2.0.0\n");
 }
