@@ -417,7 +417,11 @@ async fn on_repository(
         };
         let planned = if repo.is_shallow() {
             let whole = plan::whole(&session)?;
-            plan::plan(&Session { repo: &whole, ..session }).await?
+            plan::plan(&Session {
+                repo: &whole,
+                ..session
+            })
+            .await?
         } else {
             plan::plan(&session).await?
         };
@@ -438,7 +442,11 @@ async fn on_repository(
     };
     let report = if repo.is_shallow() {
         let whole = plan::whole(&session)?;
-        release::release(&Session { repo: &whole, ..session }).await?
+        release::release(&Session {
+            repo: &whole,
+            ..session
+        })
+        .await?
     } else {
         release::release(&session).await?
     };
