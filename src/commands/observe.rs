@@ -432,31 +432,35 @@ impl Observed {
         Ok(differing)
     }
 
-    /// For each package without a version, the apps that use it.
+    /// For each package without a version, the apps that use it, directly or through others without one.
     fn unversioned_uses(&self) -> Vec<Vec<usize>> {
         let members = &self.workspace.packages;
         let mut users = vec![Vec::new(); members.len()];
         if members.iter().all(|package| package.version.is_some()) {
             return users;
         }
-        for (index, package) in members
+        let plain: BTreeMap<&str, usize> = members
             .iter()
             .enumerate()
             .filter(|(_, package)| package.version.is_none())
-        {
-            users[index] = members
-                .iter()
-                .enumerate()
-                .filter(|(_, app)| {
-                    app.kind.is_app()
-                        && app
-                            .manifest
-                            .dependencies
-                            .iter()
-                            .any(|dependency| dependency.name == package.name.as_str())
-                })
-                .map(|(app, _)| app)
-                .collect();
+            .map(|(index, package)| (package.name.as_str(), index))
+            .collect();
+        let apps = members
+            .iter()
+            .enumerate()
+            .filter(|(_, package)| package.kind.is_app());
+        for (app, _) in apps {
+            let mut used = BTreeSet::new();
+            let mut open = vec![app];
+            while let Some(index) = open.pop() {
+                let dependencies = members[index].manifest.dependencies.iter();
+                let further =
+                    dependencies.filter_map(|dependency| plain.get(dependency.name.as_str()));
+                open.extend(further.copied().filter(|further| used.insert(*further)));
+            }
+            for index in used.into_iter().filter(|index| *index != app) {
+                users[index].push(app);
+            }
         }
         users
     }

@@ -223,7 +223,9 @@ fn check_filter(workspace: &Workspace, filter: &[String]) -> Result<(), Failure>
     for pattern in filter {
         let refuse = |what: String| Failure::new(Exit::Usage, "plan::filter", what);
         if let Err(error) = globset::Glob::new(pattern.trim_start_matches('!')) {
-            return Err(refuse(format!("filter {} is not a glob", quoted(pattern))).because(error));
+            return Err(refuse(format!("filter {} is not a glob", quoted(pattern)))
+                .because(error)
+                .hint("name packages, or directories by a glob such as packages/*"));
         }
         let including = !pattern.starts_with('!');
         let packages = &workspace.packages;
@@ -629,6 +631,18 @@ fn assemble(
         Mode::Sync => "v{version}",
         Mode::Diff => "{name}@{version}",
     });
+    let versioned = packages.iter().filter(|package| package.version.is_some());
+    if facts.mode == Mode::Diff && versioned.count() > 1 && !tag_format.contains("{name}") {
+        return Err(Failure::new(
+            Exit::Usage,
+            "plan::tag_format",
+            format!("tag-format {} names no package", quoted(tag_format)),
+        )
+        .because(
+            "in mode diff each package has a version of its own, so its tag must say whose it is",
+        )
+        .hint("put {name} into tag-format"));
+    }
     let mut planned = Vec::new();
     for (index, package) in growing {
         let of = &packages[*index];
@@ -687,14 +701,6 @@ fn assemble(
         .hint(
             "raise the version in package.json above it, or delete the tag if it was a mistake",
         ));
-    }
-    if facts.mode == Mode::Diff && tags.len() < planned.len() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "plan::tag_format",
-            "two packages of the release would get the same tag",
-        )
-        .hint("put {name} into tag-format"));
     }
     let unchanged = packages
         .iter()
