@@ -189,7 +189,7 @@ fn deciding(settings: &Settings) -> serde_json::Value {
 fn package_document(package: &PlannedPackage) -> PackageDocument {
     PackageDocument {
         name: package.name.to_string(),
-        dir: package.directory.to_string(),
+        dir: package.directory.display().to_string(),
         kind: package.kind.as_str(),
         private: package.private,
         from: package.from.to_string(),

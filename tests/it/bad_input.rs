@@ -359,7 +359,7 @@ fn settings_that_cannot_be_right() {
             "one tag for two packages",
             &["release", "--tag-format", "v{version}"],
             &[],
-            (3, "plan::tag_format"),
+            (2, "plan::tag_format"),
             &["{name}"],
         ),
         (
