@@ -390,10 +390,10 @@ impl Observed {
             .iter()
             .zip(touched)
             .zip(lockfiles)
-            .map(|((base, touched), lockfile_changed)| PackageFacts {
+            .map(|((base, touched), lockfile)| PackageFacts {
                 base: base.clone(),
                 touched,
-                lockfile_changed,
+                lockfile,
             })
             .collect())
     }
@@ -493,10 +493,10 @@ impl Observed {
             })
     }
 
-    /// For each package whether its production dependencies in the lockfile changed since its base; only apps are judged.
-    fn lockfile_changes(&self, repo: &Repo) -> Result<Vec<bool>, Failure> {
+    /// For each package what changed of its production closure in the lockfile since its base; only apps are judged.
+    fn lockfile_changes(&self, repo: &Repo) -> Result<Vec<BTreeSet<String>>, Failure> {
         let members = &self.workspace.packages;
-        let mut changed = vec![false; members.len()];
+        let mut changed = vec![BTreeSet::new(); members.len()];
         let Some((path, text)) = &self.workspace.lockfile else {
             return Ok(changed);
         };
@@ -524,14 +524,20 @@ impl Observed {
             }
             let directory =
                 below(&self.workspace.directory, &package.directory).unwrap_or_else(RepoPath::root);
-            let then = locks
-                .get(base)
-                .and_then(Option::as_ref)
-                .map(|lock| production::fingerprint(lock, &directory).ok());
-            let now = now
-                .as_ref()
-                .map(|lock| production::fingerprint(lock, &directory).ok());
-            changed[index] = then != now;
+            let then = locks.get(base).and_then(Option::as_ref);
+            let known = match (then, &now) {
+                (Some(then), Some(now)) => production::changed(then, now, &directory).ok(),
+                _ => None,
+            };
+            let readable = |lock: Option<&Lock>| {
+                lock.map(|lock| production::fingerprint(lock, &directory).is_ok())
+            };
+            changed[index] = match known {
+                Some(known) => known,
+                // Where neither side can be read, nothing tells that it changed.
+                None if readable(then) == readable(now.as_ref()) => BTreeSet::new(),
+                None => BTreeSet::from([path.to_string()]),
+            };
         }
         Ok(changed)
     }

@@ -64,8 +64,8 @@ pub struct PackageFacts {
     pub base: Base,
     /// The commits that count for it since then.
     pub touched: Touched,
-    /// Whether its production dependencies in the lockfile changed since then; only apps have this.
-    pub lockfile_changed: bool,
+    /// What changed since then of its production closure in the lockfile; only apps have this.
+    pub lockfile: BTreeSet<String>,
 }
 
 /// Everything a plan is made from.
@@ -327,14 +327,12 @@ fn start(
     let changed = known
         .touched
         .bump
-        .or(known.lockfile_changed.then_some(Bump::Patch));
+        .or((!known.lockfile.is_empty()).then_some(Bump::Patch));
     let Some(changed) = changed else {
         return Ok(None);
     };
     let mut reasons = known.touched.reasons.clone();
-    if known.lockfile_changed {
-        reasons.push(Reason::Lockfile);
-    }
+    reasons.extend(lockfile_reasons(known));
     let (bump, fixed) = match &settings.bump {
         BumpRequest::Auto => (Some(changed), known.touched.release_as.clone()),
         BumpRequest::By(bump) => (Some(*bump), None),
@@ -529,7 +527,7 @@ fn grow_together(
             known
                 .touched
                 .bump
-                .or(known.lockfile_changed.then_some(Bump::Patch))
+                .or((!known.lockfile.is_empty()).then_some(Bump::Patch))
         })
         .max();
     let is_first = versioned
@@ -579,9 +577,7 @@ fn grow_together(
             if known.base == Base::First {
                 reasons = vec![Reason::First];
             }
-            if known.lockfile_changed {
-                reasons.push(Reason::Lockfile);
-            }
+            reasons.extend(lockfile_reasons(known));
             let changed_uses = uses
                 .get(index)
                 .into_iter()
@@ -608,8 +604,13 @@ fn grow_together(
         .collect())
 }
 
+fn lockfile_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
+    let changed = known.lockfile.iter().cloned();
+    changed.map(|on| Reason::Lockfile { on })
+}
+
 fn is_changed(known: &PackageFacts) -> bool {
-    known.base == Base::First || known.touched.bump.is_some() || known.lockfile_changed
+    known.base == Base::First || known.touched.bump.is_some() || !known.lockfile.is_empty()
 }
 
 fn assemble(

@@ -166,7 +166,7 @@ fn manifests_and_configuration_that_cannot_be_right() {
     let versioned = |version: &str| format!("{{\"name\":\"core\",\"version\":{version}}}\n");
     let cases: Vec<(&str, &str, String, i32, &str, &[&str])> = vec![
         ("broken JSON", core, "{\n  \"name\": \"core\",\n  \"version\" \"1.0.0\"\n}\n".into(), 3, "workspace::json_syntax", &["packages/core/package.json:3:"]),
-        ("a trailing comma", core, "{\n  \"name\": \"core\",\n}\n".into(), 3, "workspace::json_syntax", &["packages/core/package.json:3:"]),
+        ("a trailing comma", core, "{\n  \"name\": \"core\",\n}\n".into(), 3, "workspace::json_syntax", &["packages/core/package.json:2:"]),
         ("a key twice", core, "{\n  \"name\": \"core\",\n  \"name\": \"core\"\n}\n".into(), 3, "workspace::json_duplicate", &["packages/core/package.json:3:"]),
         ("too deep", core, format!("{{\"x\": {}{} }}", "[".repeat(200), "]".repeat(200)), 3, "workspace::json_depth", &["packages/core/package.json"]),
         ("a list", core, "[]\n".into(), 3, "workspace::field", &["packages/core/package.json"]),

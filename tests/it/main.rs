@@ -6,6 +6,7 @@ mod environments;
 mod house;
 mod oracle;
 mod plan;
+mod plan_laws;
 mod pull;
 mod race;
 mod registry_contract;
