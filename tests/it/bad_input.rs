@@ -203,8 +203,15 @@ fn manifests_and_configuration_that_cannot_be_right() {
         ("a bad environment of an app", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"web\":{\"environments\":[\"Prod\"]}}}\n".into(), 2, "name::environment", &["apps.web.environments in pkgs.json"]),
         ("a glob that is none", "pkgs.json", "{\"mode\":\"diff\",\"ignore\":[\"[a\"]}\n".into(), 2, "settings::glob", &["[a"]),
     ];
+    let monorepo = repository();
+    let begin = monorepo.head();
     each(cases, |(title, path, text, exit, code, says)| {
-        let monorepo = with(repository(), &[(path, &text)]);
+        monorepo.git(&["reset", "--quiet", "--hard", &begin]);
+        monorepo.git(&["clean", "--quiet", "--force", "-d"]);
+        monorepo.write(path, &text);
+        monorepo.git(&["add", "--all"]);
+        monorepo.git(&["commit", "--quiet", "--message", "fix: more"]);
+        monorepo.git(&["push", "--quiet", "--force", "origin", "HEAD"]);
         refused(title, &monorepo, &["release"], &[], (exit, code), says);
     });
 }

@@ -718,9 +718,9 @@ fn an_app_follows_its_production_closure_in_the_lockfile() {
             "": {"name": "monorepo", "workspaces": ["packages/*"]},
             "node_modules/web": {"resolved": "packages/web", "link": true},
             "packages/web": {"version": "1.0.0", "dependencies": {"koa": "^2.0.0"}, "devDependencies": {"jest": "^29.0.0"}},
-            "node_modules/koa": {"version": koa, "resolved": "https://registry.npmjs.org/koa.tgz", "integrity": format!("sha512-{koa}"), "dependencies": {"ms": "^2.0.0"}},
-            "node_modules/ms": {"version": "2.0.0", "resolved": "https://registry.npmjs.org/ms.tgz", "integrity": "sha512-ms"},
-            "node_modules/jest": {"version": jest, "resolved": "https://registry.npmjs.org/jest.tgz", "integrity": format!("sha512-{jest}"), "dev": true},
+            "node_modules/koa": {"version": koa, "resolved": "https://registry.example/koa.tgz", "integrity": format!("sha512-{koa}"), "dependencies": {"ms": "^2.0.0"}},
+            "node_modules/ms": {"version": "2.0.0", "resolved": "https://registry.example/ms.tgz", "integrity": "sha512-ms"},
+            "node_modules/jest": {"version": jest, "resolved": "https://registry.example/jest.tgz", "integrity": format!("sha512-{jest}"), "dev": true},
         }})
         .to_string()
     };

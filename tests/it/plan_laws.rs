@@ -271,7 +271,8 @@ proptest! {
     fn every_range_holds_after_the_edits(generated in generated()) {
         let (versions, manifests) = planned(&generated);
         for (name, manifest) in &manifests {
-            prop_assert_eq!(manifest["version"].as_str(), Some(text(versions[name]).as_str()));
+            let expected = text(versions[name]);
+            prop_assert_eq!(manifest["version"].as_str(), Some(expected.as_str()));
             let declared = FIELDS.iter().filter_map(|field| manifest[*field].as_object()).flatten();
             for (on, range) in declared {
                 let range = range.as_str().expect("text");
