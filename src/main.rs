@@ -181,8 +181,13 @@ fn directory(collected: &Collected) -> Result<PathBuf, Failure> {
                 Err(Failure::new(
                     Exit::Usage,
                     "settings::working_directory",
-                    format!("{} is not a directory", given.name("working-directory")),
-                ))
+                    format!(
+                        "{} is {}, which is not a directory",
+                        given.name("working-directory"),
+                        pkgs_action::explain::quoted(&given.value)
+                    ),
+                )
+                .hint("name the directory of the workspace"))
             }
         }
     }
@@ -206,7 +211,8 @@ fn config_files(
             Exit::Usage,
             "settings::config",
             format!("the configuration file {named} does not exist"),
-        ));
+        )
+        .hint("name a file of the workspace, or leave config out: pkgs.json is the default"));
     }
     let manifest = read_text(&directory.join("package.json"))?;
     let has_field = |text: &str| {

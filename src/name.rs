@@ -63,7 +63,10 @@ impl PackageName {
     /// Checks a name.
     pub fn parse(text: &str) -> Result<PackageName, Failure> {
         const LONGEST: usize = 214;
-        let refuse = |rule: &str| Err(refused("name::package", "package name", text, rule));
+        let refuse = |rule: &str| {
+            Err(refused("name::package", "package name", text, rule)
+                .hint("rename it, for example my-package or @scope/my-package"))
+        };
         if text.len() > LONGEST {
             return refuse("it is longer than 214 characters");
         }

@@ -102,15 +102,13 @@ impl Session<'_> {
     /// `release::wrong_branch`, exit 3, outside the release branches.
     pub fn release_branch(&self, remote: Option<&Remote<'_>>) -> Result<String, Failure> {
         let branches = self.release_branches(remote)?;
-        let current = self
-            .settings
-            .runner
-            .branch()
-            .map(str::to_owned)
-            .or_else(|| self.repo.current_branch());
+        let current = current_branch(self.settings, self.repo);
+        let is_elsewhere = current.is_none() && self.settings.runner.reference.is_some();
         match (current, branches.as_slice()) {
             (Some(current), branches) if branches.contains(&current) => Ok(current),
-            (None, [only]) if !self.settings.branches.is_empty() => Ok(only.clone()),
+            (None, [only]) if !self.settings.branches.is_empty() && !is_elsewhere => {
+                Ok(only.clone())
+            }
             (current, branches) => Err(Failure::new(
                 Exit::Refused,
                 "release::wrong_branch",
@@ -363,13 +361,18 @@ pub async fn run(
     }
 }
 
+/// The branch that a run is for: the event's, where a runner names its ref (which may be a tag or a pull request), else the one checked out.
+fn current_branch(settings: &Settings, repo: &Repo) -> Option<String> {
+    let runner = &settings.runner;
+    match runner.reference {
+        Some(_) => runner.branch().map(str::to_owned),
+        None => repo.current_branch(),
+    }
+}
+
 fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
     if !settings.command_named {
-        let current = settings
-            .runner
-            .branch()
-            .map(str::to_owned)
-            .or_else(|| repo.current_branch());
+        let current = current_branch(settings, repo);
         let default = settings
             .runner
             .default_branch

@@ -64,8 +64,8 @@ pub struct PackageFacts {
     pub base: Base,
     /// The commits that count for it since then.
     pub touched: Touched,
-    /// Whether its production dependencies in the lockfile changed since then; only apps have this.
-    pub lockfile_changed: bool,
+    /// What changed since then of its production closure in the lockfile; only apps have this.
+    pub lockfile: BTreeSet<String>,
 }
 
 /// Everything a plan is made from.
@@ -223,7 +223,9 @@ fn check_filter(workspace: &Workspace, filter: &[String]) -> Result<(), Failure>
     for pattern in filter {
         let refuse = |what: String| Failure::new(Exit::Usage, "plan::filter", what);
         if let Err(error) = globset::Glob::new(pattern.trim_start_matches('!')) {
-            return Err(refuse(format!("filter {} is not a glob", quoted(pattern))).because(error));
+            return Err(refuse(format!("filter {} is not a glob", quoted(pattern)))
+                .because(error)
+                .hint("name packages, or directories by a glob such as packages/*"));
         }
         let including = !pattern.starts_with('!');
         let packages = &workspace.packages;
@@ -325,14 +327,12 @@ fn start(
     let changed = known
         .touched
         .bump
-        .or(known.lockfile_changed.then_some(Bump::Patch));
+        .or((!known.lockfile.is_empty()).then_some(Bump::Patch));
     let Some(changed) = changed else {
         return Ok(None);
     };
     let mut reasons = known.touched.reasons.clone();
-    if known.lockfile_changed {
-        reasons.push(Reason::Lockfile);
-    }
+    reasons.extend(lockfile_reasons(known));
     let (bump, fixed) = match &settings.bump {
         BumpRequest::Auto => (Some(changed), known.touched.release_as.clone()),
         BumpRequest::By(bump) => (Some(*bump), None),
@@ -527,7 +527,7 @@ fn grow_together(
             known
                 .touched
                 .bump
-                .or(known.lockfile_changed.then_some(Bump::Patch))
+                .or((!known.lockfile.is_empty()).then_some(Bump::Patch))
         })
         .max();
     let is_first = versioned
@@ -577,9 +577,7 @@ fn grow_together(
             if known.base == Base::First {
                 reasons = vec![Reason::First];
             }
-            if known.lockfile_changed {
-                reasons.push(Reason::Lockfile);
-            }
+            reasons.extend(lockfile_reasons(known));
             let changed_uses = uses
                 .get(index)
                 .into_iter()
@@ -606,8 +604,13 @@ fn grow_together(
         .collect())
 }
 
+fn lockfile_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
+    let changed = known.lockfile.iter().cloned();
+    changed.map(|on| Reason::Lockfile { on })
+}
+
 fn is_changed(known: &PackageFacts) -> bool {
-    known.base == Base::First || known.touched.bump.is_some() || known.lockfile_changed
+    known.base == Base::First || known.touched.bump.is_some() || !known.lockfile.is_empty()
 }
 
 fn assemble(
@@ -629,6 +632,18 @@ fn assemble(
         Mode::Sync => "v{version}",
         Mode::Diff => "{name}@{version}",
     });
+    let versioned = packages.iter().filter(|package| package.version.is_some());
+    if facts.mode == Mode::Diff && versioned.count() > 1 && !tag_format.contains("{name}") {
+        return Err(Failure::new(
+            Exit::Usage,
+            "plan::tag_format",
+            format!("tag-format {} names no package", quoted(tag_format)),
+        )
+        .because(
+            "in mode diff each package has a version of its own, so its tag must say whose it is",
+        )
+        .hint("put {name} into tag-format"));
+    }
     let mut planned = Vec::new();
     for (index, package) in growing {
         let of = &packages[*index];
@@ -687,14 +702,6 @@ fn assemble(
         .hint(
             "raise the version in package.json above it, or delete the tag if it was a mistake",
         ));
-    }
-    if facts.mode == Mode::Diff && tags.len() < planned.len() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "plan::tag_format",
-            "two packages of the release would get the same tag",
-        )
-        .hint("put {name} into tag-format"));
     }
     let unchanged = packages
         .iter()

@@ -215,7 +215,7 @@ impl Released {
     /// Its packages, as the output `packages` lists them.
     pub fn packages_json(&self) -> serde_json::Value {
         self.packages.iter().map(|package| serde_json::json!({
-            "name": package.name.as_str(), "dir": package.directory.as_str(), "kind": package.kind.as_str(),
+            "name": package.name.as_str(), "dir": package.directory.display(), "kind": package.kind.as_str(),
             "from": package.from.to_string(), "to": package.to.to_string(), "bump": package.bump.map(Bump::as_str),
             "tag": package.tag.as_str(), "distTag": package.dist_tag, "published": package.published, "integrity": package.integrity,
         })).collect()

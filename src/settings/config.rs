@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
 use crate::settings::inputs::{Given, Inputs, Source, nearest, unknown};
-use crate::settings::table::{self, Kind, Reach, SETTINGS, camel_case};
+use crate::settings::table::{self, Kind, Reach, SETTINGS, Setting, camel_case};
 
 /// What the file says beyond plain settings.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +48,12 @@ pub fn read(
                             .next()
                             .unwrap_or_default(),
                     )
-                    .place(Place::at(file, error.line(), error.column())),
+                    .place(Place::at(file, error.line(), error.column()))
+                    .hint(if error.is_data() {
+                        "keep one of them"
+                    } else {
+                        "correct it there: it must be strict JSON, without comments"
+                    }),
             );
             return Config {
                 opted_in: true,
@@ -97,11 +102,7 @@ pub fn read(
                         format!("{key} in {shown} cannot be set by a file of the repository"),
                     )
                     .because("it speaks of one run, or decides where a credential is sent")
-                    .hint(format!(
-                        "set the input {0}, the variable PKGS_{1} or the flag --{0}",
-                        setting.name,
-                        setting.name.to_uppercase().replace('-', "_")
-                    )),
+                    .hint(outside(setting)),
                 ),
                 Some(setting) => {
                     if let Some(value) = text_of(value, setting.kind, key, &shown, problems) {
@@ -127,6 +128,20 @@ pub fn read(
         }
     }
     config
+}
+
+/// How a setting is given from outside the repository.
+fn outside(setting: &Setting) -> String {
+    let variable = setting.name.to_uppercase().replace('-', "_");
+    let flag = if table::has_flag(setting) {
+        format!(" or the flag --{}", setting.name)
+    } else {
+        String::new()
+    };
+    format!(
+        "set the input {} or the variable PKGS_{variable}{flag}",
+        setting.name
+    )
 }
 
 /// A JSON value whose objects hold each key once: of two, Node takes the last and other tools the first.
@@ -214,7 +229,8 @@ fn read_apps(shown: &str, value: &Value, config: &mut Config, problems: &mut Vec
                         "settings::app",
                         format!("apps.{} in {shown} names no package", quoted(name)),
                     )
-                    .because(failure),
+                    .because(failure)
+                    .hint("write the name of the package as its package.json has it"),
                 );
                 continue;
             }
@@ -286,11 +302,14 @@ fn text_of(
     problems: &mut Vec<Failure>,
 ) -> Option<String> {
     let refuse = |problems: &mut Vec<Failure>, wanted: &str| {
-        problems.push(Failure::new(
-            Exit::Usage,
-            "settings::type",
-            format!("{key} in {shown} is not {wanted}"),
-        ));
+        problems.push(
+            Failure::new(
+                Exit::Usage,
+                "settings::type",
+                format!("{key} in {shown} is not {wanted}"),
+            )
+            .hint(format!("write {wanted}")),
+        );
         None
     };
     match (kind, value) {

@@ -887,6 +887,7 @@ fn parse_bump(given: &Given) -> Result<BumpRequest, Failure> {
                     quoted(text)
                 ),
             )
+            .hint("write for example minor or 1.4.2")
         }),
     }
 }

@@ -8,6 +8,7 @@ mod house;
 mod image;
 mod oracle;
 mod plan;
+mod plan_laws;
 mod pull;
 mod race;
 mod registry_contract;

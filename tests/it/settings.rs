@@ -200,7 +200,7 @@ fn every_problem_is_reported_at_once_by_the_name_it_was_set_with() {
     monorepo.write(
         "pkgs.json",
         r#"{"mode":"dif","tagFromat":"x","store":"s3://bucket","npmToken":"Canary0042","registry":"https://evil.example/","environment":"prod",
-            "ignore":"*.md","forgeRelease":"yes","apps":{"core":{"healht":"x","type":"servce"},"../x":{}}}"#,
+            "ignore":7,"forgeRelease":"yes","apps":{"core":{"healht":"x","type":"servce"},"../x":{}}}"#,
     );
     let run = monorepo
         .binary(&["plan", "--max-concurrency=0", "--format=yaml"])
