@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use pkgs_action::settings::flags::COMMANDS;
 use pkgs_action::settings::table::{self, Kind, Reach, SETTINGS, Setting};
@@ -94,11 +95,33 @@ fn first_cells(markdown: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The files that are compiled for tests only: `#[cfg(test)] mod <name>;` stands in their parent.
+fn test_files(sources: &[Source]) -> BTreeSet<PathBuf> {
+    let declared =
+        Regex::new(r"#\[cfg\(test\)\]\s*(?:pub(?:\([a-z]+\))?\s+)?mod (\w+);").expect("a pattern");
+    let mut files = BTreeSet::new();
+    for source in sources {
+        let parent = match source.path.file_stem() {
+            Some(stem) if stem == "mod" || stem == "lib" => source.path.with_file_name(""),
+            _ => source.path.with_extension(""),
+        };
+        for found in declared.captures_iter(&source.code) {
+            files.insert(parent.join(format!("{}.rs", &found[1])));
+        }
+    }
+    files
+}
+
 /// Every error code with the place where the code first stands.
 fn codes_in_source() -> BTreeMap<String, String> {
     let code = Regex::new(r"^[a-z]+::[a-z_]+$").expect("a pattern");
     let mut codes = BTreeMap::new();
-    for source in Source::all(repository(), "src") {
+    let sources = Source::all(repository(), "src");
+    let only_tests = test_files(&sources);
+    for source in sources
+        .iter()
+        .filter(|source| !only_tests.contains(&source.path))
+    {
         for (position, text) in source.strings() {
             // Codes also travel through helpers, so every string of their form counts.
             if code.is_match(text) && !source.in_tests(position) {
@@ -306,8 +329,9 @@ fn steps_of(workflow: &Value) -> Vec<Value> {
 
 #[test]
 fn every_command_and_flag_in_the_readme_exists() {
-    let call = Regex::new(r"(?:^|[\s`])(?:pkgs-action|-- |pkgs-action:1) ?([a-z][a-z-]*)((?: [^`\n|]*)?)")
-        .expect("a pattern");
+    let call =
+        Regex::new(r"(?:^|[\s`])(?:pkgs-action|-- |pkgs-action:1) ?([a-z][a-z-]*)((?: [^`\n|]*)?)")
+            .expect("a pattern");
     let flag = Regex::new(r"(?:^|\s)--([a-z][a-z-]*)").expect("a pattern");
     let known: BTreeSet<&str> = COMMANDS.iter().map(|(_, name, _)| *name).collect();
     let mut wrong = Vec::new();
@@ -401,9 +425,7 @@ fn the_example_in_the_readme_works_word_for_word() {
         .inspect(|(language, _)| assert_eq!(language, "console"))
         .flat_map(|(_, block)| transcript(block))
         .collect();
-    let mut script = format!(
-        "set -eu\n{CURL}\nend() {{\n{last}}}\ntrap end EXIT\n{setup}"
-    );
+    let mut script = format!("set -eu\n{CURL}\nend() {{\n{last}}}\ntrap end EXIT\n{setup}");
     for (command, _) in &expected {
         write!(script, "printf '{NEXT}'\n{command}\n").expect("text");
     }

@@ -63,7 +63,10 @@ fn the_image_is_what_a_runner_needs() {
     assert!(!moved, "the runner says where it works");
     let smoke = at(&|(name, rest)| {
         let tools = ["pkgs-action", "node", "npm", "git"];
-        name == "RUN" && tools.iter().all(|tool| rest.contains(&format!("{tool} --version")))
+        name == "RUN"
+            && tools
+                .iter()
+                .all(|tool| rest.contains(&format!("{tool} --version")))
     });
     let copied = at(&|(name, rest)| name == "COPY" && rest.starts_with("--from=build "));
     assert!(runtime < copied && copied < smoke);
@@ -87,7 +90,10 @@ fn what_the_build_copies_is_what_the_build_sees() {
     let ignored = read(".dockerignore");
     for path in &copied {
         assert!(Path::new(repository()).join(path).exists(), "{path}");
-        assert!(ignored.lines().any(|line| line == format!("!{path}")), "{path}");
+        assert!(
+            ignored.lines().any(|line| line == format!("!{path}")),
+            "{path}"
+        );
     }
     let seen = ignored.lines().filter(|line| line.starts_with('!')).count();
     assert_eq!(seen, copied.len());
@@ -140,7 +146,10 @@ fn a_first_process_ends_at_once_when_it_is_told_to_and_puts_the_work_tree_back()
         let monorepo = Monorepo::new()
             .package("core", "1.0.0")
             .released()
-            .commit("fix(core): x", &[("packages/core/src/index.js", "exports.x = 1;\n")])
+            .commit(
+                "fix(core): x",
+                &[("packages/core/src/index.js", "exports.x = 1;\n")],
+            )
             .origin()
             .pushed();
         let marker = monorepo.sandbox().path().join("building");
@@ -159,8 +168,14 @@ fn a_first_process_ends_at_once_when_it_is_told_to_and_puts_the_work_tree_back()
             );
             std::thread::sleep(Duration::from_millis(20));
         }
-        assert!(monorepo.git(&["status", "--porcelain"]).contains("package.json"));
-        let first = child_of(unshare.id()).and_then(Pid::from_raw).expect("the first process");
+        assert!(
+            monorepo
+                .git(&["status", "--porcelain"])
+                .contains("package.json")
+        );
+        let first = child_of(unshare.id())
+            .and_then(Pid::from_raw)
+            .expect("the first process");
         let told = Instant::now();
         kill_process(first, signal).expect("a signal");
         let status = unshare.wait().expect("an end");
