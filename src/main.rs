@@ -19,6 +19,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use pkgs_action::commands;
 use pkgs_action::explain::{Exit, Failure};
+use pkgs_action::local::owner::become_owner;
 use pkgs_action::local::process::Children;
 use pkgs_action::local::stop::Stop;
 use pkgs_action::report;
@@ -91,7 +92,7 @@ fn print(text: &str) {
 
 fn prepare(
     arguments: &[String],
-    environment: BTreeMap<String, String>,
+    mut environment: BTreeMap<String, String>,
 ) -> Result<Prepared, Failure> {
     let collected = match inputs::collect(arguments, &environment)? {
         Asked::Print(text) => return Ok(Prepared::Print(text)),
@@ -99,6 +100,9 @@ fn prepare(
     };
     start_log(&collected, &environment);
     let directory = directory(&collected)?;
+    if works_in_checkout(collected.command.as_deref()) {
+        become_owner(&directory, &mut environment)?;
+    }
     let files = config_files(&collected, &directory)?;
     let event = environment
         .get("GITHUB_EVENT_PATH")
@@ -121,6 +125,11 @@ fn prepare(
         .map(|(name, text, is_field)| (name.clone(), text.clone(), is_field.then_some("pkgs")))
         .collect();
     Settings::resolve(*collected, &files, world).map(|settings| Prepared::Run(Box::new(settings)))
+}
+
+/// Whether a command reads and builds a checkout; those about environments and hosts do not.
+fn works_in_checkout(command: Option<&str>) -> bool {
+    matches!(command, None | Some("plan" | "release" | "rehearse"))
 }
 
 fn start_log(collected: &Collected, environment: &BTreeMap<String, String>) {

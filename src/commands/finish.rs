@@ -154,13 +154,14 @@ pub async fn sealed(
             &Sealed {
                 store,
                 digests,
-                packed,
+                packed: packed.clone(),
             },
             deeds,
         )
         .await?;
         publish::verify(&delivering, deeds).await?;
         let manifest = release_manifest(session, branch, commit, named, &packages)?;
+        seal::name_archives(store, &named.seal, packed.as_deref(), session.stop).await?;
         record::record(store, &manifests, &manifest, session.stop, deeds).await?;
     }
     let mut released = session.released(commit, &named.seal.base, &packages, &named.seal.apps)?;
@@ -458,11 +459,12 @@ async fn deliver_unsealed(
     };
     publish::publish(&delivering, tarballs, deeds).await?;
     publish::verify(&delivering, deeds).await?;
-    let base = session
+    let parent = session
         .repo
         .parent(commit)?
-        .map_or_else(|| commit.to_string(), |parent| parent.to_string());
-    let released = session.released(commit, &base, &listed, &[])?;
+        .filter(|_| session.repo.is_made_by_us(commit));
+    let base = parent.as_ref().unwrap_or(commit).as_str();
+    let released = session.released(commit, base, &listed, &[])?;
     tell(session, &released, deeds).await;
     Ok(released)
 }

@@ -415,7 +415,16 @@ async fn on_repository(
             stop,
             children,
         };
-        let planned = plan::plan(&session).await?;
+        let planned = if repo.is_shallow() {
+            let whole = plan::whole(&session)?;
+            plan::plan(&Session {
+                repo: &whole,
+                ..session
+            })
+            .await?
+        } else {
+            plan::plan(&session).await?
+        };
         let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
         if let Some(reason) = &settings.command_reason {
             let _ = writeln!(text, "this was a plan: {reason}");
@@ -431,7 +440,16 @@ async fn on_repository(
         stop,
         children,
     };
-    let report = release::release(&session).await?;
+    let report = if repo.is_shallow() {
+        let whole = plan::whole(&session)?;
+        release::release(&Session {
+            repo: &whole,
+            ..session
+        })
+        .await?
+    } else {
+        release::release(&session).await?
+    };
     let mut told = told(settings, report.text(), &report.json());
     if let crate::report::release::Ended::Failed(failure) = &report.ended {
         told.failure = Some(failure.clone());

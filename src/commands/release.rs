@@ -89,7 +89,11 @@ async fn attempt(
 ) -> Result<Option<Story>, Failure> {
     let scene = Scene::read(session)?;
     let earlier = finish::earlier(session, &scene, deeds).await?;
-    let own = earlier.filter(|release| release.stands_at(&scene.tip, started));
+    // Outputs speak of the release at the commit that this run was started for, not of a newer one.
+    let own = earlier.filter(|release| {
+        let at_tip = scene.position != Position::Superseded && release.commit == scene.tip;
+        at_tip || release.stands_at(started)
+    });
     let or = |ended| {
         if own.is_some() {
             Ended::Released

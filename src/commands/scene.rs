@@ -43,7 +43,10 @@ impl<'a> Scene<'a> {
         let head = repo.head()?;
         let position = if repo.is_ancestor(&head, &tip)? {
             match repo.between(&head, &tip, MOST_BETWEEN)? {
-                Some(between) => position(Some(&between), |commit| decisions.contains_key(commit)),
+                // A commit of others that was released as it was is still a commit that this run was not started for.
+                Some(between) => position(Some(&between), |commit| {
+                    decisions.contains_key(commit) && repo.is_made_by_us(commit)
+                }),
                 None => Position::Superseded,
             }
         } else {
@@ -115,10 +118,6 @@ fn fetch(
         )
         .hint("push it first, or name the release branch with `branch`"));
     };
-    if repo.is_shallow() {
-        tracing::info!("the history here is cut: fetching the rest");
-        remote.deepen(branch)?;
-    }
     remote.fetch(branch, &seen)?;
     let here: BTreeMap<TagName, String> = repo
         .tags()?

@@ -658,6 +658,14 @@ impl Repo {
         Ok(self.find(commit)?.parent_id(0).ok().map(commit_id))
     }
 
+    /// Whether a commit was made by [`Repo::make_commit`], as its identity says. That proves nothing without a tag of ours.
+    pub fn is_made_by_us(&self, commit: &CommitId) -> bool {
+        self.find(commit).is_ok_and(|commit| {
+            let committer = commit.committer();
+            committer.name() == Ok(IDENTITY.0) && committer.email() == Ok(IDENTITY.1)
+        })
+    }
+
     /// The id of a commit's tree.
     pub fn tree_id(&self, commit: &CommitId) -> Result<String, Failure> {
         Ok(self.tree(commit)?.id().to_string())

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod files;
 pub mod git;
 pub mod host;
+pub mod owner;
 pub mod process;
 pub mod progress;
 pub mod push;

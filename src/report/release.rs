@@ -192,9 +192,9 @@ impl ReleaseReport {
 }
 
 impl Released {
-    /// Whether this is the release of the commit a run was started for, or of the branch's tip.
-    pub fn stands_at(&self, tip: &CommitId, started: &CommitId) -> bool {
-        self.commit == *tip || self.commit == *started || self.base == *started
+    /// Whether this is the release of `commit`: made of it, or on it.
+    pub fn stands_at(&self, commit: &CommitId) -> bool {
+        self.commit == *commit || self.base == *commit
     }
 
     /// The release as JSON.

@@ -427,7 +427,7 @@ impl Resolver<'_> {
                     );
                     match inputs::nearest(&given.value, names.iter().copied()) {
                         Some(near) => failure.hint(format!("did you mean {near}?")),
-                        None => failure,
+                        None => failure.hint(format!("write {}", names.join(" or "))),
                     }
                 })
         })

@@ -148,6 +148,34 @@ fn check_store(objects: &BTreeMap<String, s3::Object>) {
     }
 }
 
+/// What is cached for ever has a hash in its name; everything says what it is.
+fn check_headers(objects: &BTreeMap<String, s3::Object>) {
+    for (path, object) in objects {
+        let (content_type, cache) = match path.strip_prefix("sit/").expect("below the root") {
+            "index.html" => ("text/html; charset=utf-8", "no-cache"),
+            "robots.txt" => (
+                "text/plain; charset=utf-8",
+                "public, max-age=0, must-revalidate",
+            ),
+            "version.json" => ("application/json; charset=utf-8", "no-store"),
+            css if css.starts_with("css/site.") => (
+                "text/css; charset=utf-8",
+                "public, max-age=31536000, immutable",
+            ),
+            js if js.starts_with("js/site.") => (
+                "text/javascript; charset=utf-8",
+                "public, max-age=31536000, immutable",
+            ),
+            other => panic!("{other} is not of the site"),
+        };
+        let found = (
+            object.content_type.as_deref(),
+            object.cache_control.as_deref(),
+        );
+        assert_eq!(found, (Some(content_type), Some(cache)), "{path}");
+    }
+}
+
 /// What GNU tar makes of an archive: the directory it was unpacked into, and its listing.
 fn unpack(archive: &[u8], into: &Path) -> String {
     fs::create_dir_all(into).expect("a directory");
@@ -271,6 +299,10 @@ fn five_packages_three_releases_a_rollback_and_a_roll_forward() {
     assert_eq!(outside.bucket(), objects);
     assert_eq!(world.monorepo.git(&["status", "--porcelain"]), "");
 
+    // What browsers get.
+    let one = outside.static_bucket();
+    check_headers(&one);
+
     // The host runs what `sit` names.
     let host = Machine::new();
     let pull = || host.pull(outside, "web", "sit", port).run().expect(0);
@@ -307,6 +339,15 @@ fn five_packages_three_releases_a_rollback_and_a_roll_forward() {
         tags(&second),
         set(&["core@1.1.0", "site@1.0.1", "web@2.0.1"])
     );
+    let two = outside.static_bucket();
+    check_headers(&two);
+    for (path, object) in &one {
+        let is_hashed = path.contains("/css/") || path.contains("/js/");
+        let same = two[path].digest == object.digest;
+        // The page names the new script; the style did not change.
+        assert_eq!(same, is_hashed, "{path}");
+    }
+    assert_eq!(two.len(), one.len() + 1);
     let commit = &second.outputs["commit"];
     assert_eq!(world.origin_git(&["rev-parse", "main"]), *commit);
     assert_eq!(world.origin_git(&["rev-parse", "main^"]), head);
@@ -430,6 +471,46 @@ fn five_packages_three_releases_a_rollback_and_a_roll_forward() {
     );
     check_store(&outside.bucket());
 
+    // The site too, with the old bytes of all that has no hash in its name.
+    let back = world.operate(&["rollback", "--environment", "sit", "--app", "site"]);
+    let _ = back.expect(0);
+    let now = outside.static_bucket();
+    for (path, object) in &one {
+        assert_eq!(now[path].digest, object.digest, "{path}");
+    }
+    assert_eq!(now.len(), two.len());
+    check_headers(&now);
+
+    // A workflow that promotes tells the next step what is live; with two apps it must say which it means.
+    let promote = |more: &[&str]| {
+        let arguments = ["promote", "--environment", "prod", "--from", "sit"];
+        world.run(&[&arguments[..], more].concat())
+    };
+    let which = promote(&[]).expect(2);
+    assert!(
+        which.stderr.contains("site") && which.stderr.contains("web"),
+        "{}",
+        which.stderr
+    );
+    assert!(which.stdout.contains("::error"), "{}", which.stdout);
+    let promoted = promote(&["--app", "web"]).expect(0);
+    assert_eq!(promoted.outputs["environment"], "prod");
+    assert_eq!(promoted.outputs["current"], "2.0.2");
+    assert_eq!(promoted.outputs["previous"], "");
+    assert_eq!(promoted.outputs["seq"], "1");
+    assert_eq!(promoted.outputs["held"], "false");
+    assert_eq!(promoted.output("pointers")[0]["outcome"], "done");
+    // The same step of a re-run of the same job: it happened already.
+    let repeated = promote(&["--app", "web"]).expect(0);
+    assert_eq!(repeated.outputs["seq"], "1");
+    assert_eq!(repeated.output("pointers")[0]["outcome"], "already-done");
+    let served = host.pull(outside, "site", "sit", port).run().expect(3);
+    assert!(
+        served.stderr.contains("error[pull::static_app]"),
+        "{}",
+        served.stderr
+    );
+
     // No secret went anywhere.
     let secrets = [GIT_TOKEN, outside.registry().token.as_str()];
     for run in [&first, &second, &third] {
@@ -439,4 +520,541 @@ fn five_packages_three_releases_a_rollback_and_a_roll_forward() {
             .sandbox()
             .keeps_secret(&secrets, run, &[origin], &[]);
     }
+}
+
+/// The work tree as it is: every file but git's and installed ones, and what git's index holds.
+fn snapshot(monorepo: &Monorepo) -> (BTreeMap<String, Vec<u8>>, String) {
+    let mut files = world::files(monorepo.path());
+    files.retain(|path, _| !path.starts_with(".git/") && !path.contains("node_modules/"));
+    (files, monorepo.git(&["ls-files", "--stage", "--debug"]))
+}
+
+/// The message of an annotated tag in the origin.
+fn message(world: &World, tag: &str) -> String {
+    world.origin_git(&["tag", "--list", "--format=%(contents)", tag])
+}
+
+/// `package.json` of the version `version` of `name` in a directory registry, as npm would read it: in the packument and in the tarball.
+fn published(world: &World, name: &str, version: &str) -> Value {
+    let directory = world.outside.path().join("npm");
+    let packument = fs::read(directory.join(name)).expect("a packument");
+    let packument: Value = serde_json::from_slice(&packument).expect("JSON");
+    let manifest = packument["versions"][version].clone();
+    let tarball = manifest["dist"]["tarball"].as_str().expect("an address");
+    let file = tarball.rsplit('/').next().expect("a file name");
+    let sandbox = Sandbox::new();
+    let mut tar = sandbox.command("tar", sandbox.path());
+    let tarball = directory.join("-/tarballs").join(name).join(file);
+    tar.args(["-xzO", "package/package.json", "-f"])
+        .arg(tarball);
+    let inside: Value = serde_json::from_str(&world::output(&mut tar)).expect("JSON");
+    for field in ["dependencies", "peerDependencies", "optionalDependencies"] {
+        assert_eq!(inside[field], manifest[field], "{field} of {name}");
+    }
+    inside
+}
+
+#[test]
+fn libraries_without_a_store_are_decided_by_their_tags() {
+    let script = "node -e \"require('fs').writeFileSync('seen.json', JSON.stringify(process.env)); console.log('::warning::injected'); console.log('::set-output name=released::injected'); console.error('::error::injected')\"";
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .package("@acme/text", "1.1.0")
+        .depends("@acme/text", "core", "^1.0.0")
+        .file(".gitignore", "node_modules/\nseen.json\n");
+    let mut manifest = monorepo.json("packages/core/package.json");
+    manifest["scripts"] = json!({"prepack": script});
+    let monorepo = monorepo
+        .file("packages/core/package.json", &format!("{manifest:#}\n"))
+        .commit("feat: begin", &[]);
+    let world = World::served(monorepo, "no-store");
+    world.close();
+    let canary = "canaryOfAllSecrets0123456789";
+    let release = || {
+        world
+            .binary(&["release"])
+            .env("PKGS_STORE", "none")
+            .env("PKGS_STATIC", "none")
+            .env("GITHUB_TOKEN", canary)
+            .env("NODE_AUTH_TOKEN", canary)
+            .env("AWS_SESSION_TOKEN", canary)
+            .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", canary)
+            .env("ACTIONS_RUNTIME_TOKEN", canary)
+            .run()
+    };
+    let before = snapshot(&world.monorepo);
+    let run = release().expect(0);
+    let seen = world.monorepo.read("packages/core/seen.json");
+    fs::remove_file(world.monorepo.path().join("packages/core/seen.json")).expect("it goes");
+    assert_eq!(snapshot(&world.monorepo), before);
+
+    // The script saw no secret and none of the files that steer a workflow.
+    for secret in [canary, GIT_TOKEN, &world.outside.registry().token] {
+        assert!(!seen.contains(secret), "{seen}");
+    }
+    let seen: BTreeMap<String, String> = serde_json::from_str(&seen).expect("JSON");
+    for name in [
+        "GITHUB_OUTPUT",
+        "GITHUB_ENV",
+        "GITHUB_PATH",
+        "GITHUB_STEP_SUMMARY",
+        "PKGS_TOKEN",
+    ] {
+        assert!(!seen.contains_key(name), "{name} in {:?}", seen.keys());
+    }
+    assert_eq!(seen["npm_package_name"], "core");
+    assert_eq!(seen["npm_lifecycle_event"], "prepack");
+
+    // What it printed is no command to the runner: commands were stopped by a word that it cannot know.
+    for text in [&run.stdout, &run.stderr] {
+        let mut stopped: Option<String> = None;
+        for line in text.lines() {
+            if let Some(word) = line.strip_prefix("::stop-commands::") {
+                stopped = Some(format!("::{word}::"));
+            } else if stopped.as_deref() == Some(line) {
+                stopped = None;
+            } else if line.contains("injected") {
+                let word = stopped.as_deref().expect("commands are stopped");
+                assert!(
+                    !seen
+                        .values()
+                        .any(|value| value.contains(word.trim_matches(':')))
+                );
+            }
+        }
+        assert_eq!(stopped, None, "commands are never taken again:\n{text}");
+    }
+    assert!(format!("{}{}", run.stdout, run.stderr).contains("::warning::injected"));
+    assert_eq!(run.outputs["released"], "true");
+
+    // The tags hold the decision; what npm has is what they say.
+    for (name, version) in [("core", "1.0.0"), ("@acme/text", "1.1.0")] {
+        let message = message(&world, &format!("{name}@{version}"));
+        let packument = world.outside.registry().packument(name).expect("published");
+        let manifest = &packument["versions"][version];
+        let integrity = manifest["dist"]["integrity"].as_str().expect("sha512");
+        assert!(message.contains("Pkgs-Seal: none\n"), "{message}");
+        assert!(
+            message.contains(&format!("Pkgs-Integrity: {integrity}")),
+            "{message}"
+        );
+        assert_eq!(manifest["gitHead"], world.monorepo.head());
+    }
+    check_git(&world);
+
+    // Outputs and summary, as a workflow and its reader get them.
+    let packages = run.output("packages");
+    let names: Vec<&str> = packages
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|package| package["name"].as_str())
+        .collect();
+    assert_eq!(names, ["core", "@acme/text"]);
+    assert_eq!(packages[0]["published"], true);
+    assert_eq!(packages[0]["dir"], "packages/core");
+    assert_eq!(packages[0]["kind"], "library");
+    assert_eq!(packages[0]["distTag"], "latest");
+    assert_eq!(run.output("matrix"), json!({"include": packages}));
+    for name in ["apps", "pointers", "pending"] {
+        assert_eq!(run.output(name), json!([]), "{name}");
+    }
+    assert_eq!(run.output("app-matrix"), json!({"include": []}));
+    assert!(run.summary.starts_with("## Released "), "{}", run.summary);
+    assert!(run.summary.contains("| `core` | "), "{}", run.summary);
+    assert!(
+        run.summary.contains("| publish | `@acme/text@1.1.0` | "),
+        "{}",
+        run.summary
+    );
+
+    // Once more: the same outputs, nothing published, nothing pushed.
+    let npm = |world: &World| {
+        let packument = |name| world.outside.registry().packument(name);
+        ["core", "@acme/text"].map(packument)
+    };
+    let (there, pushes) = (npm(&world), world.pushes());
+    let again = release().expect(0);
+    assert_eq!(again.outputs["released"], "true");
+    for name in ["tags", "packages", "release-id", "commit"] {
+        assert_eq!(again.output(name), run.output(name), "{name}");
+    }
+    assert_eq!((npm(&world), world.pushes()), (there, pushes));
+    assert!(!run.summary.contains(GIT_TOKEN) && !run.stderr.contains(GIT_TOKEN));
+    let origin = world.monorepo.origin_directory();
+    let secrets = [canary, GIT_TOKEN, &world.outside.registry().token];
+    let sandbox = world.monorepo.sandbox();
+    sandbox.keeps_secret(&secrets, &run, &[origin], &[]);
+}
+
+#[test]
+fn ranges_of_a_pnpm_workspace_never_leave_it() {
+    let monorepo = Monorepo::empty()
+        .file(".gitignore", "node_modules/\n")
+        .file(
+            "package.json",
+            "{\n  \"name\": \"root\",\n  \"private\": true\n}\n",
+        )
+        .file("pnpm-workspace.yaml", "packages:\n  - \"packages/*\"\n")
+        .config(&json!({"mode": "diff"}))
+        .package("core", "1.0.0")
+        .package("tools", "1.0.0")
+        .package("text", "1.0.0")
+        .depends("text", "core", "workspace:^")
+        .depends("text", "tools", "workspace:*")
+        .depends_in("peerDependencies", "tools", "core", "workspace:~")
+        .depends_in("devDependencies", "core", "tools", "workspace:^1.0.0")
+        .commit("feat: begin", &[]);
+    let world = World::local(monorepo);
+    let release = |world: &World| world.binary(&["release"]).env("PKGS_STORE", "none").run();
+    let _ = release(&world).expect(0);
+    assert_eq!(
+        published(&world, "text", "1.0.0")["dependencies"],
+        json!({"core": "^1.0.0", "tools": "1.0.0"})
+    );
+    let world = world.develop(
+        "feat(core): more",
+        &[("packages/core/src/index.js", "exports.more = 1;\n")],
+    );
+    let _ = release(&world).expect(0);
+    let core = published(&world, "core", "1.1.0");
+    assert!(!core.to_string().contains("workspace:"), "{core}");
+    // `~1.0.0` and the exact version do not hold any more, so these follow; the repository keeps its own words.
+    let tools = published(&world, "tools", "1.0.1");
+    assert_eq!(tools["peerDependencies"], json!({"core": "~1.1.0"}));
+    let text = published(&world, "text", "1.0.1");
+    assert_eq!(
+        text["dependencies"],
+        json!({"core": "^1.1.0", "tools": "1.0.1"})
+    );
+    let kept: Value =
+        serde_json::from_str(&world.at("main", "packages/text/package.json")).expect("JSON");
+    assert_eq!(
+        kept["dependencies"],
+        json!({"core": "workspace:^", "tools": "workspace:*"})
+    );
+    assert_eq!(
+        world.at("main", "pnpm-workspace.yaml"),
+        world.at("main~1", "pnpm-workspace.yaml")
+    );
+}
+
+#[test]
+fn in_sync_mode_everything_has_one_version_and_one_tag() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .package("@acme/text", "1.0.0")
+        .service("web", "1.0.0")
+        .depends("@acme/text", "core", "^1.0.0")
+        .config(&json!({"mode": "sync"}));
+    let mut root = monorepo.json("package.json");
+    root["version"] = json!("1.0.0");
+    let monorepo = monorepo
+        .file("package.json", &format!("{root:#}\n"))
+        .commit("feat: begin", &[]);
+    let world = World::local(monorepo);
+    let _ = world.run(&["release"]).expect(0);
+    assert_eq!(world.origin_git(&["tag", "--list"]), "v1.0.0");
+    let world = world.develop(
+        "feat(core): more",
+        &[("packages/core/src/index.js", "exports.more = 1;\n")],
+    );
+    let outputs = world.outside.path().join("outputs");
+    let run = world
+        .binary(&["release"])
+        .env("GITHUB_OUTPUT", outputs)
+        .run()
+        .expect(0);
+    assert_eq!(run.outputs["version"], "1.1.0");
+    assert_eq!(run.output("tags"), json!(["v1.1.0"]));
+    assert_eq!(world.origin_git(&["tag", "--list"]), "v1.0.0\nv1.1.0");
+    let read =
+        |path: &str| -> Value { serde_json::from_str(&world.at("v1.1.0", path)).expect("JSON") };
+    for path in ["", "packages/core/", "packages/text/", "packages/web/"] {
+        assert_eq!(
+            read(&format!("{path}package.json"))["version"],
+            "1.1.0",
+            "{path}"
+        );
+    }
+    let lockfile = read("package-lock.json");
+    assert_eq!(lockfile["version"], "1.1.0");
+    for path in ["", "packages/core", "packages/text", "packages/web"] {
+        assert_eq!(lockfile["packages"][path]["version"], "1.1.0", "{path}");
+    }
+    assert_eq!(published(&world, "@acme/text", "1.1.0")["version"], "1.1.0");
+    world.origin_git(&["fsck", "--strict", "--full"]);
+    // What is in the tag is what npm makes of it.
+    world.follow();
+    let ours = world.monorepo.read("package-lock.json");
+    world.monorepo.npm(&[
+        "install",
+        "--package-lock-only",
+        "--offline",
+        "--ignore-scripts",
+    ]);
+    assert_eq!(world.monorepo.read("package-lock.json"), ours);
+}
+
+#[test]
+fn a_single_package_keeps_every_other_byte_of_its_manifest() {
+    let manifest = "{ \"name\" : \"odd\",\r\n\t\"version\":\"1.0.0\" ,\r\n  \"keywords\":[\"\\u00e9\", \"é\"], \"engines\": {\"node\":\">=1.0.0\"},\r\n\"main\": \"index.js\", \"license\":\"MIT\"}";
+    let lockfile = "{\n    \"name\": \"odd\",\n    \"version\": \"1.0.0\",\n    \"lockfileVersion\": 3,\n    \"requires\": true,\n    \"packages\": {\n        \"\": {\n            \"name\": \"odd\",\n            \"version\": \"1.0.0\",\n            \"license\": \"MIT\",\n            \"engines\": {\"node\": \">=1.0.0\"}\n        }\n    }\n}";
+    let monorepo = Monorepo::empty()
+        .file("package.json", manifest)
+        .file("package-lock.json", lockfile)
+        .file("pkgs.json", "{}\n")
+        .commit("feat: begin", &[("index.js", "")]);
+    let world = World::local(monorepo);
+    let release = |world: &World| world.binary(&["release"]).env("PKGS_STORE", "none").run();
+    let _ = release(&world).expect(0);
+    let world = world.develop("fix: it", &[("index.js", "exports.it = 1;\n")]);
+    let before = snapshot(&world.monorepo);
+    let _ = release(&world).expect(0);
+    assert_eq!(snapshot(&world.monorepo), before);
+    assert_eq!(world.origin_git(&["tag", "--list"]), "v1.0.0\nv1.0.1");
+    let raised = |text: &str, count| text.replacen("\"1.0.0\"", "\"1.0.1\"", count);
+    assert_eq!(world.at("v1.0.1", "package.json"), raised(manifest, 1));
+    assert_eq!(world.at("v1.0.1", "package-lock.json"), raised(lockfile, 2));
+    assert_eq!(published(&world, "odd", "1.0.1")["version"], "1.0.1");
+    let changed = world.origin_git(&["diff", "--name-only", "v1.0.1~1", "v1.0.1"]);
+    assert_eq!(changed, "package-lock.json\npackage.json");
+}
+
+#[test]
+fn a_build_that_fails_decides_nothing_and_leaves_everything_as_it_was() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .static_site("site", "1.0.0")
+        .released()
+        .commit(
+            "fix(site): it does not build",
+            &[
+                (
+                    "packages/site/build.js",
+                    "require('fs').writeFileSync('../core/package.json', '{}'); process.exit(7);\n",
+                ),
+                ("packages/core/src/index.js", "exports.one = 1;\n"),
+            ],
+        );
+    let world = World::local(monorepo);
+    let (before, refs) = (
+        snapshot(&world.monorepo),
+        world.origin_git(&["for-each-ref"]),
+    );
+    let run = world.run(&["release"]).expect(1);
+    assert!(run.stderr.contains("error["), "{}", run.stderr);
+    assert_eq!(snapshot(&world.monorepo), before);
+    assert_eq!(world.monorepo.git(&["status", "--porcelain"]), "");
+    assert_eq!(world.origin_git(&["for-each-ref"]), refs);
+    assert_eq!(world.pushes(), Vec::<Vec<String>>::new());
+    assert_eq!(
+        world::files(&world.outside.path().join("npm")),
+        BTreeMap::new()
+    );
+    let kept = world::files(&world.outside.path().join("store"));
+    let written: Vec<&String> = kept
+        .keys()
+        .filter(|path| path.contains("seals") || path.contains("releases") || path.contains("apps"))
+        .collect();
+    assert_eq!(written, Vec::<&String>::new());
+
+    // Mended, it is released.
+    let world = world.develop("fix(site): it builds", &[("packages/site/build.js", "require('fs').mkdirSync('dist', {recursive: true}); require('fs').writeFileSync('dist/index.html', '');\n")]);
+    let _ = world.run(&["release"]).expect(0);
+    let listed = world.origin_git(&["tag", "--list"]);
+    assert_eq!(listed, "core@1.0.0\ncore@1.0.1\nsite@1.0.0\nsite@1.0.1");
+}
+
+#[test]
+fn a_dry_run_tells_sizes_and_digests_and_writes_nothing() {
+    let world = World::local(
+        Monorepo::new()
+            .package("core", "1.0.0")
+            .service("web", "1.0.0")
+            .commit("feat: begin", &[]),
+    );
+    let (before, refs) = (
+        snapshot(&world.monorepo),
+        world.origin_git(&["for-each-ref"]),
+    );
+    let local = world.monorepo.git(&["for-each-ref"]);
+    let dry = world.run(&["release", "--dry-run"]).expect(0);
+    assert!(
+        dry.stdout.contains("dry run: nothing was written"),
+        "{}",
+        dry.stdout
+    );
+    assert_eq!(snapshot(&world.monorepo), before);
+    assert_eq!(world.origin_git(&["for-each-ref"]), refs);
+    assert_eq!(world.monorepo.git(&["for-each-ref"]), local);
+    for name in ["store", "npm", "static"] {
+        assert_eq!(
+            world::files(&world.outside.path().join(name)),
+            BTreeMap::new(),
+            "{name}"
+        );
+    }
+    // What it told is what the release makes.
+    let _ = world.run(&["release"]).expect(0);
+    let integrity = message(&world, "core@1.0.0");
+    let integrity = integrity
+        .lines()
+        .find_map(|line| line.strip_prefix("Pkgs-Integrity: "))
+        .expect("an integrity");
+    assert!(
+        dry.stdout.contains(integrity),
+        "{integrity}\n{}",
+        dry.stdout
+    );
+    let store = world.outside.path().join("store/v1/apps/web/1.0.0");
+    let manifest = fs::read(store.join("any.json")).expect("a manifest");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    let (digest, size) = (&manifest["archive"]["digest"], &manifest["archive"]["size"]);
+    let told = format!("{size} bytes, {}", digest.as_str().expect("a digest"));
+    assert!(dry.stdout.contains(&told), "{told}\n{}", dry.stdout);
+}
+
+#[test]
+fn a_run_for_an_older_commit_is_superseded_and_releases_nothing() {
+    for store in ["none", "set"] {
+        let monorepo = Monorepo::new()
+            .package("core", "1.0.0")
+            .commit("feat: begin", &[])
+            .commit("feat(core): more", &[("packages/core/a.js", "")]);
+        let world = World::local(monorepo);
+        let release = |world: &World| {
+            let outputs = world.outside.path().join("outputs");
+            let run = world.binary(&["release"]).env("GITHUB_OUTPUT", outputs);
+            if store == "none" {
+                run.env("PKGS_STORE", "none").run().expect(0)
+            } else {
+                run.run().expect(0)
+            }
+        };
+        // The tip holds versions that were never released, so it is released as it is.
+        let tip = world.monorepo.head();
+        let run = release(&world);
+        assert_eq!(run.outputs["commit"], tip);
+        assert_eq!(run.outputs["outcome"], "released");
+        // An older run starts late: this release is not of its commit.
+        fs::remove_file(world.outside.path().join("outputs")).expect("it goes");
+        world
+            .monorepo
+            .git(&["checkout", "--quiet", "-B", "main", "HEAD~1"]);
+        let older = world.monorepo.head();
+        let run = release(&world);
+        assert_eq!(
+            run.outputs["outcome"], "superseded",
+            "store {store}: {}",
+            run.stdout
+        );
+        assert_eq!(run.outputs["released"], "false");
+        assert!(run.stdout.contains(&tip[..7]), "{}", run.stdout);
+        assert_eq!(world.monorepo.head(), older);
+
+        // The same where a release commit of a newer one is the tip.
+        let world = world
+            .develop("fix(core): two", &[("packages/core/two.js", "")])
+            .develop("fix(core): three", &[("packages/core/three.js", "")]);
+        let head = world.monorepo.head();
+        let newest = release(&world);
+        assert_eq!(newest.outputs["outcome"], "released");
+        fs::remove_file(world.outside.path().join("outputs")).expect("it goes");
+        world
+            .monorepo
+            .git(&["checkout", "--quiet", "-B", "main", "HEAD~1"]);
+        let run = release(&world);
+        assert_eq!(run.outputs["outcome"], "superseded", "store {store}");
+        assert_eq!(run.outputs["released"], "false");
+        assert_eq!(run.output("tags"), json!([]));
+
+        // The run of its own commit, repeated on a checkout without tags, tells all that the first attempt told.
+        fs::remove_file(world.outside.path().join("outputs")).expect("it goes");
+        let clone = world.monorepo.clone_fresh(None);
+        clone.git(&["checkout", "--quiet", "-B", "main", &head]);
+        for tag in clone.tags() {
+            clone.git(&["tag", "--delete", &tag]);
+        }
+        let outputs = world.outside.path().join("outputs");
+        let run = world
+            .binary_in(&clone, &["release"])
+            .env("GITHUB_OUTPUT", outputs);
+        let run = if store == "none" {
+            run.env("PKGS_STORE", "none").run().expect(0)
+        } else {
+            run.run().expect(0)
+        };
+        assert_eq!(run.outputs, newest.outputs, "store {store}");
+    }
+}
+
+#[test]
+fn an_archive_holds_what_production_needs_and_nothing_else() {
+    let registry = Verdaccio::shared();
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.npmrc(), registry.npmrc()).expect("a file");
+    for (name, version, dependencies) in [
+        ("archive-inner", "1.0.0", json!({})),
+        ("archive-inner", "2.0.0", json!({})),
+        ("archive-outer", "1.0.0", json!({"archive-inner": "^1.0.0"})),
+        ("archive-tool", "1.0.0", json!({"archive-inner": "^2.0.0"})),
+    ] {
+        let directory = sandbox.path().join(format!("{name}-{version}"));
+        fs::create_dir(&directory).expect("a directory");
+        let manifest = json!({"name": name, "version": version, "dependencies": dependencies});
+        fs::write(directory.join("package.json"), manifest.to_string()).expect("a file");
+        fs::write(
+            directory.join("index.js"),
+            format!("module.exports = '{name} {version}';"),
+        )
+        .expect("a file");
+        world::output(sandbox.command("npm", &directory).args([
+            "publish",
+            "--tag",
+            "latest",
+            "--registry",
+            &registry.url,
+        ]));
+    }
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .package("unused", "1.0.0")
+        .service("web", "1.0.0")
+        .depends("web", "core", "^1.0.0")
+        .depends("web", "archive-outer", "^1.0.0")
+        .depends("web", "archive-inner", "^2.0.0")
+        .depends_in("devDependencies", "web", "archive-tool", "^1.0.0")
+        .depends_in("devDependencies", "web", "unused", "^1.0.0")
+        .file("packages/web/service/print.js", "console.log([require('core').name, require('archive-outer'), require('archive-inner')].join());\n");
+    monorepo.npm(&[
+        "install",
+        "--package-lock-only",
+        "--registry",
+        &registry.url,
+    ]);
+    let world = World::local(monorepo.commit("feat: begin", &[]));
+    let _ = world.run(&["release"]).expect(0);
+    let archive = world
+        .outside
+        .path()
+        .join("store/v1/apps/web/1.0.0/web-1.0.0.tar.zst");
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let web = scratch.path().join("web");
+    unpack(&fs::read(archive).expect("an archive"), &web);
+    let packages: Vec<String> = world::files(&web)
+        .into_keys()
+        .filter(|path| path.ends_with("package.json"))
+        .collect();
+    let expected = [
+        "node_modules/archive-inner/package.json",
+        "node_modules/archive-outer/node_modules/archive-inner/package.json",
+        "node_modules/archive-outer/package.json",
+        "node_modules/core/package.json",
+        "package.json",
+    ];
+    assert_eq!(packages, expected);
+    let mut node = sandbox.command("node", &web);
+    let printed = world::output(node.arg("service/print.js"));
+    assert_eq!(printed, "core,archive-outer 1.0.0,archive-inner 2.0.0\n");
 }
