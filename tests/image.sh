@@ -42,6 +42,9 @@ fi
 
 mkdir -p "$work"/{npm,store,static/sit,static/prod}
 : >"$work/output"
+# The owner changes below, and git's helpers hear of trust only from a file.
+export GIT_CONFIG_GLOBAL=$work/gitconfig
+git config --global safe.directory '*'
 git init --quiet --bare --initial-branch=main "$work/origin.git"
 cp -r tests/sample "$work/mono"
 git=(git -C "$work/mono" -c user.name=Test -c user.email=test@acme.example)
@@ -50,7 +53,7 @@ git=(git -C "$work/mono" -c user.name=Test -c user.email=test@acme.example)
 "${git[@]}" commit --quiet --message 'feat: begin'
 "${git[@]}" remote add origin ../origin.git
 "${git[@]}" push --quiet --set-upstream origin main
-git=(git -c "safe.directory=*" -C "$work/mono")
+git=(git -C "$work/mono")
 owner=$(id -u)
 if ((owner == 0)); then
     owner=1001

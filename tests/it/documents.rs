@@ -371,6 +371,7 @@ fn steady(text: &str) -> String {
         (r"\b\d{8}-[0-9a-f]{12}\b", "<release id>"),
         (r"\b[0-9a-f]{64}\b", "<digest>"),
         (r"\b[0-9a-f]{40}\b", "<commit>"),
+        (r"\b[0-9a-f]{12}\b", "<seal>"),
         (r"\b[0-9a-f]{7}\b", "<short>"),
     ] {
         text = Regex::new(pattern)
@@ -429,7 +430,7 @@ fn the_example_in_the_readme_works_word_for_word() {
     for (command, _) in &expected {
         write!(script, "printf '{NEXT}'\n{command}\n").expect("text");
     }
-    script.push_str(&format!("printf '{NEXT}'\n"));
+    writeln!(script, "printf '{NEXT}'").expect("text");
     let sandbox = Sandbox::new();
     let output = sandbox
         .command("bash", repository())
