@@ -486,7 +486,7 @@ const MOMENTS: &[Moment] = &[
     },
     Moment {
         what: "the first app manifest",
-        is: |seen| seen.writes() && seen.target.ends_with("/any.json"),
+        is: |seen| seen.writes() && seen.target.contains("/any.json"),
     },
 ];
 
