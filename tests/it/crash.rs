@@ -380,6 +380,7 @@ fn kill_everywhere(make: fn() -> Stage) {
                                 Err(why) => {
                                     failed += 1;
                                     let what = format!("{fault:?} {number}, {checkout:?}: {why}");
+                                    tell(&what);
                                     failures.lock().expect("no holder panics").push(what);
                                 }
                             }
@@ -445,6 +446,23 @@ fn killed_at(
         .heals(checkout)
         .map(|()| true)
         .map_err(|why| format!("{why}\nthe killed run:\n{}{before}", said(&[&first])))
+}
+
+#[test]
+fn an_undisturbed_release_leaves_nothing_to_write() {
+    for stage in [Stage::with_store(), Stage::without_store()] {
+        stage.restore();
+        let run = stage
+            .binary(&stage.checkout(Checkout::Same))
+            .run()
+            .expect(0);
+        let log = stage.proxy.log();
+        let writes = log.iter().filter(|seen| seen.writes()).count();
+        tell(&format!("{} requests, {writes} of them writes", log.len()));
+        if let Err(why) = stage.heals(Checkout::Same) {
+            panic!("{}{why}", said(&[&run]));
+        }
+    }
 }
 
 #[test]
