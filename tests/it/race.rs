@@ -90,6 +90,7 @@ fn superseded(stage: &Stage, moment: &str, is: fn(&super::support::fault_proxy::
     let released = oracle::git(&bare, &["tag", "--list"]).unwrap_or_default();
     let before = tags.unwrap_or_default().lines().count();
     assert_eq!(released.lines().count(), 2 * before, "{moment}: {released}");
+    stage.object(2, moment, &[&run, &next]);
 }
 
 #[test]
