@@ -426,7 +426,18 @@ async fn on_repository(
         stop,
         children,
     };
-    let report = release::release(&session).await?;
+    let report = match release::release(&session).await {
+        Ok(report) => report,
+        Err(failure) => {
+            let outputs = crate::report::outputs::lines(&crate::report::outputs::of_failure());
+            let file = settings.runner.output_file.clone();
+            return Ok(Told {
+                appended: file.map(|file| (file, outputs)).into_iter().collect(),
+                failure: Some(failure),
+                ..Told::default()
+            });
+        }
+    };
     let mut told = told(settings, report.text(), &report.json());
     if let Some(file) = &settings.runner.output_file {
         told.appended.push((
