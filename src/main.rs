@@ -19,6 +19,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use pkgs_action::commands;
 use pkgs_action::explain::{Exit, Failure};
+use pkgs_action::local::owner::become_owner;
 use pkgs_action::local::process::Children;
 use pkgs_action::local::stop::Stop;
 use pkgs_action::report;
@@ -27,17 +28,15 @@ use pkgs_action::settings::runner::Runner;
 use pkgs_action::settings::{Settings, World, config};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|argument| argument.to_string_lossy().into_owned())
-        .collect();
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let in_actions = environment
         .get("GITHUB_ACTIONS")
         .is_some_and(|value| value == "true");
-    let ended = match prepare(&arguments, environment) {
+    let secrets = inputs::secret_values(&environment);
+    let prepared = arguments().and_then(|arguments| prepare(&arguments, environment));
+    let ended = match prepared {
         Ok(Prepared::Print(text)) => {
             print(&text);
             return ExitCode::SUCCESS;
@@ -48,13 +47,35 @@ fn main() -> ExitCode {
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
-            eprint!("{}", report::failure::text(&failure));
+            let safe = |text: &str| report::failure::redacted(text, &secrets);
+            eprint!("{}", safe(&report::failure::text(&failure)));
             if in_actions {
-                print(&report::failure::annotations(&failure));
+                print(&safe(&report::failure::annotations(&failure)));
             }
             ExitCode::from(failure.exit().code())
         }
     }
+}
+
+/// The arguments, if they and our own variables are text: a value that cannot be read must not count as unset.
+fn arguments() -> Result<Vec<String>, Failure> {
+    let refuse = |what: String| {
+        Failure::new(Exit::Usage, "settings::encoding", what).hint("write it in UTF-8")
+    };
+    for (name, value) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if (name.starts_with("INPUT_") || name.starts_with("PKGS_")) && value.to_str().is_none() {
+            return Err(refuse(format!("{name} is not UTF-8")));
+        }
+    }
+    std::env::args_os()
+        .skip(1)
+        .map(|argument| {
+            argument.into_string().map_err(|argument| {
+                refuse(format!("the argument {} is not UTF-8", argument.display()))
+            })
+        })
+        .collect()
 }
 
 enum Prepared {
@@ -71,7 +92,7 @@ fn print(text: &str) {
 
 fn prepare(
     arguments: &[String],
-    environment: BTreeMap<String, String>,
+    mut environment: BTreeMap<String, String>,
 ) -> Result<Prepared, Failure> {
     let collected = match inputs::collect(arguments, &environment)? {
         Asked::Print(text) => return Ok(Prepared::Print(text)),
@@ -79,6 +100,9 @@ fn prepare(
     };
     start_log(&collected, &environment);
     let directory = directory(&collected)?;
+    if works_in_checkout(collected.command.as_deref()) {
+        become_owner(&directory, &mut environment)?;
+    }
     let files = config_files(&collected, &directory)?;
     let event = environment
         .get("GITHUB_EVENT_PATH")
@@ -101,6 +125,11 @@ fn prepare(
         .map(|(name, text, is_field)| (name.clone(), text.clone(), is_field.then_some("pkgs")))
         .collect();
     Settings::resolve(*collected, &files, world).map(|settings| Prepared::Run(Box::new(settings)))
+}
+
+/// Whether a command reads and builds a checkout; those about environments and hosts do not.
+fn works_in_checkout(command: Option<&str>) -> bool {
+    matches!(command, None | Some("plan" | "release" | "rehearse"))
 }
 
 fn start_log(collected: &Collected, environment: &BTreeMap<String, String>) {

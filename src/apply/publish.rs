@@ -9,7 +9,7 @@ use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::explain::{Exit, Failure};
 use crate::local::archive;
 use crate::local::stop::Stop;
-use crate::name::{CommitId, PackageName};
+use crate::name::{CommitId, Integrity, PackageName};
 use crate::plan::next::{DecidedPackage, Delivery, delivery};
 use crate::remote::registry::{Publication, PublishedPackage, Registry, RegistryError};
 use crate::settings::{Access, Settings};
@@ -200,7 +200,12 @@ async fn publication(
         version: package.version.clone(),
         dist_tag: package.dist_tag.clone(),
         access,
-        integrity: package.integrity.clone(),
+        integrity: if delivering.sealed {
+            package.integrity.clone()
+        } else {
+            // Built again after an interruption, the bytes may differ from those that the tag was made for.
+            Integrity::of(&tarball)
+        },
         shasum: crate::local::files::shasum(&tarball),
         manifest: contents.manifest,
         readme: contents.readme,

@@ -2,14 +2,18 @@
 
 pub mod decisions;
 pub mod environments;
+pub mod finish;
 pub mod observe;
 pub mod plan;
 pub mod point;
+pub mod preflight;
 pub mod pull;
 pub mod rebuild;
 pub mod rehearse;
 pub mod release;
 pub mod sample;
+pub mod scene;
+pub mod status;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,6 +39,7 @@ use crate::settings::{Command, Format, RegistryAddress, Settings, StoreSettings}
 use crate::version::Version;
 
 /// What a command on a repository works with.
+#[derive(Clone, Copy)]
 pub struct Session<'a> {
     /// What was asked.
     pub settings: &'a Settings,
@@ -349,7 +354,7 @@ pub async fn run(
             choose(&mut settings, &repo)?;
             on_repository(&settings, &repo, stop, children).await
         }
-        Command::Rehearse => rehearse::rehearse(&settings, stop, children).await,
+        Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
         Command::Pull => {
             let pulled = pull::pull(&settings, children).await?;
             Ok(told(&settings, pulled.text(), &pulled))
@@ -410,7 +415,16 @@ async fn on_repository(
             stop,
             children,
         };
-        let planned = plan::plan(&session).await?;
+        let planned = if repo.is_shallow() {
+            let whole = plan::whole(&session)?;
+            plan::plan(&Session {
+                repo: &whole,
+                ..session
+            })
+            .await?
+        } else {
+            plan::plan(&session).await?
+        };
         let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
         if let Some(reason) = &settings.command_reason {
             let _ = writeln!(text, "this was a plan: {reason}");
@@ -426,7 +440,17 @@ async fn on_repository(
         stop,
         children,
     };
-    let report = match release::release(&session).await {
+    let released = if repo.is_shallow() {
+        let whole = plan::whole(&session)?;
+        release::release(&Session {
+            repo: &whole,
+            ..session
+        })
+        .await
+    } else {
+        release::release(&session).await
+    };
+    let report = match released {
         Ok(report) => report,
         Err(failure) => {
             let outputs = crate::report::outputs::lines(&crate::report::outputs::of_failure());
@@ -439,6 +463,9 @@ async fn on_repository(
         }
     };
     let mut told = told(settings, report.text(), &report.json());
+    if let crate::report::release::Ended::Failed(failure) = &report.ended {
+        told.failure = Some(failure.clone());
+    }
     if let Some(file) = &settings.runner.output_file {
         told.appended.push((
             file.clone(),
@@ -461,7 +488,7 @@ async fn on_environments(settings: &Settings, command: Command) -> Result<Told, 
         let request = environments::StatusRequest {
             apps: point::apps(settings)?,
             environment: settings.environment.clone(),
-            packages: Vec::new(),
+            packages: status::packages(settings)?,
         };
         let status = environments::status(&request, &remotes).await?;
         return Ok(told(

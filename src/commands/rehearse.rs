@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::commands::environments::{self, Apps, Request};
-use crate::commands::{Session, Told, connect, plan, point, release, sample, told};
+use crate::commands::{Session, Told, connect, observe, plan, point, release, sample, told};
 use crate::explain::{Exit, Failure};
 use crate::local::git::{Repo, Snapshot};
 use crate::local::process::Children;
@@ -17,12 +17,13 @@ use crate::name::{EnvironmentName, PackageName, RepoPath};
 use crate::plan::promote::By;
 use crate::plan::render::Missing;
 use crate::plan::static_root::StaticSetting;
-use crate::report::release::{ReleaseReport, Released};
+use crate::report::release::{Ended, ReleaseReport, Released};
 use crate::settings::address::StoreAddress;
 use crate::settings::inputs::{Collected, Inputs};
 use crate::settings::runner::Runner;
 use crate::settings::{Choice, Command, RegistryAddress, Settings, StoreSettings, World};
 use crate::version::Version;
+use crate::workspace::package::Kind;
 
 /// The places of a rehearsal, below one temporary directory that stays, so that a person can look.
 struct Stage {
@@ -111,11 +112,19 @@ pub async fn rehearse(
         ..Rehearsal::default()
     };
     rehearsal.missing = missing(settings, &stage, &source, stop, children).await?;
-    let ended = play(settings, &stage, &source, stop, children, &mut rehearsal).await;
+    let ended = Box::pin(play(
+        settings,
+        &stage,
+        &source,
+        stop,
+        children,
+        &mut rehearsal,
+    ))
+    .await;
     check_untouched(&source, &before)?;
-    ended?;
-    let text = rehearsal.text();
-    Ok(told(settings, text, &rehearsal))
+    let mut told = told(settings, rehearsal.text(), &rehearsal);
+    told.failure = ended.err();
+    Ok(told)
 }
 
 /// The repository to rehearse: the one that contains the directory if it holds a `package.json`, else the sample.
@@ -259,7 +268,7 @@ async fn play(
     stage.make_static_roots(&local, &work)?;
     let first = run_release(&local, &work, stop, children).await?;
     rehearsal.step("released what changed", told_release(&first));
-    let Some(touched) = first_app_or_package(&local, &work, &first)? else {
+    let Some(touched) = touched_by_rehearsal(&local, &work)? else {
         rehearsal.step(
             "nothing to touch",
             vec!["the workspace has no versioned package".to_owned()],
@@ -338,14 +347,18 @@ async fn run_release(
 ) -> Result<ReleaseReport, Failure> {
     let _alone = worktree::alone(work)?;
     let remotes = connect(settings).await?;
-    release::release(&Session {
+    let session = Session {
         settings,
         repo: work,
         remotes: &remotes,
         stop,
         children,
-    })
-    .await
+    };
+    let report = Box::pin(release::release(&session)).await?;
+    match report.ended {
+        Ended::Failed(failure) => Err(failure),
+        _ => Ok(report),
+    }
 }
 
 fn told_release(report: &ReleaseReport) -> Vec<String> {
@@ -362,29 +375,24 @@ fn apps_of(release: Option<&Released>) -> Vec<(PackageName, Version)> {
     apps
 }
 
-/// The directory that the rehearsal's own change goes into: an app's, so that there is something to roll back, else the first package's.
-fn first_app_or_package(
-    settings: &Settings,
-    work: &Repo,
-    report: &ReleaseReport,
-) -> Result<Option<RepoPath>, Failure> {
-    let workspace = crate::commands::observe::workspace_at(work, &work.head()?, settings)?;
-    let app = report
-        .release
-        .as_ref()
-        .and_then(|release| release.apps.first())
-        .and_then(|app| workspace.package(&app.name));
-    let any_app = workspace
-        .packages
+/// The directory that the rehearsal's own change goes into: a library that an app uses, so that the change runs through everything; else an app's, else the first package's.
+fn touched_by_rehearsal(settings: &Settings, work: &Repo) -> Result<Option<RepoPath>, Failure> {
+    let workspace = observe::workspace_at(work, &work.head()?, settings)?;
+    let packages = &workspace.packages;
+    let edges = workspace.edges()?;
+    let used_by_app = edges
         .iter()
-        .find(|package| package.kind.is_app() && package.version.is_some());
-    let any = workspace
-        .packages
-        .iter()
-        .find(|package| package.version.is_some());
-    Ok(app
-        .or(any_app)
-        .or(any)
+        .filter(|edge| {
+            edge.from
+                .is_some_and(|from| packages[from].kind == Kind::Service)
+        })
+        .map(|edge| &packages[edge.to])
+        .find(|package| package.kind == Kind::Library);
+    let versioned = || packages.iter().filter(|package| package.version.is_some());
+    let app = versioned().find(|package| package.kind.is_app());
+    Ok(used_by_app
+        .or(app)
+        .or_else(|| versioned().next())
         .map(|package| package.directory.clone()))
 }
 
@@ -541,7 +549,7 @@ impl Stage {
 
     /// Makes the directories that static files are served from, one for each app and environment.
     fn make_static_roots(&self, settings: &Settings, work: &Repo) -> Result<(), Failure> {
-        let workspace = crate::commands::observe::workspace_at(work, &work.head()?, settings)?;
+        let workspace = observe::workspace_at(work, &work.head()?, settings)?;
         let apps = workspace
             .packages
             .iter()

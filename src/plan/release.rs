@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::changes::{Reason, Touched, tag};
-use crate::explain::{Exit, Failure};
+use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
 use crate::version::{Bump, Version};
@@ -198,6 +198,7 @@ impl Growing {
 /// # Errors
 /// `plan::version_taken` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
+    check_filter(facts.workspace, &settings.filter)?;
     let growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,
@@ -217,24 +218,53 @@ fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Version> {
     )
 }
 
+/// Refuses a filter that is no glob or takes no package in: a typo would release nothing and look like success.
+fn check_filter(workspace: &Workspace, filter: &[String]) -> Result<(), Failure> {
+    for pattern in filter {
+        let refuse = |what: String| Failure::new(Exit::Usage, "plan::filter", what);
+        if let Err(error) = globset::Glob::new(pattern.trim_start_matches('!')) {
+            return Err(refuse(format!("filter {} is not a glob", quoted(pattern))).because(error));
+        }
+        let including = !pattern.starts_with('!');
+        let packages = &workspace.packages;
+        if including && !packages.iter().any(|package| matches(package, pattern)) {
+            let names = packages.iter().map(|package| package.name.as_str());
+            let near = crate::settings::inputs::nearest(pattern, names);
+            return Err(
+                refuse(format!("filter {} names no package", quoted(pattern))).hint(
+                    near.map_or_else(
+                        || "name packages, or directories by a glob such as packages/*".to_owned(),
+                        |near| format!("did you mean {near}?"),
+                    ),
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether one pattern of a filter, without its `!`, means a package.
+fn matches(package: &Package, pattern: &str) -> bool {
+    let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
+    package.name.as_str() == pattern
+        || globset::GlobBuilder::new(pattern)
+            .literal_separator(true)
+            .build()
+            .is_ok_and(|glob| {
+                let matcher = glob.compile_matcher();
+                matcher.is_match(package.directory.as_str())
+                    || matcher.is_match(package.name.as_str())
+            })
+}
+
 /// Whether a filter lets a package in: names or directory globs, `!` excludes.
 fn selected(package: &Package, filter: &[String]) -> bool {
-    let matches = |pattern: &str| {
-        let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
-        package.name.as_str() == pattern
-            || globset::GlobBuilder::new(pattern)
-                .literal_separator(true)
-                .build()
-                .is_ok_and(|glob| {
-                    let matcher = glob.compile_matcher();
-                    matcher.is_match(package.directory.as_str())
-                        || matcher.is_match(package.name.as_str())
-                })
-    };
     let (excluding, including): (Vec<&String>, Vec<&String>) =
         filter.iter().partition(|pattern| pattern.starts_with('!'));
-    (including.is_empty() || including.iter().any(|pattern| matches(pattern)))
-        && !excluding.iter().any(|pattern| matches(&pattern[1..]))
+    (including.is_empty() || including.iter().any(|pattern| matches(package, pattern)))
+        && !excluding
+            .iter()
+            .any(|pattern| matches(package, &pattern[1..]))
 }
 
 fn grow_each(facts: &Facts<'_>, settings: &Settings) -> Result<BTreeMap<usize, Growing>, Failure> {

@@ -1,7 +1,9 @@
 //! The configuration file: `pkgs.json`, else the `pkgs` field of the root `package.json`; keys in camelCase.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::explain::{Exit, Failure, Place, quoted};
@@ -29,23 +31,24 @@ pub fn read(
     inputs: &mut Inputs,
     problems: &mut Vec<Failure>,
 ) -> Config {
-    let value: Value = match serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)) {
-        Ok(value) => value,
+    let value = match serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+        Ok(Unambiguous(value)) => value,
         Err(error) => {
+            let (code, what) = if error.is_data() {
+                ("settings::json_duplicate", "holds a key twice")
+            } else {
+                ("settings::json", "is not valid JSON")
+            };
             problems.push(
-                Failure::new(
-                    Exit::Usage,
-                    "settings::json",
-                    format!("{file} is not valid JSON"),
-                )
-                .because(
-                    error
-                        .to_string()
-                        .split(" at line")
-                        .next()
-                        .unwrap_or_default(),
-                )
-                .place(Place::at(file, error.line(), error.column())),
+                Failure::new(Exit::Usage, code, format!("{file} {what}"))
+                    .because(
+                        error
+                            .to_string()
+                            .split(" at line")
+                            .next()
+                            .unwrap_or_default(),
+                    )
+                    .place(Place::at(file, error.line(), error.column())),
             );
             return Config {
                 opted_in: true,
@@ -124,6 +127,69 @@ pub fn read(
         }
     }
     config
+}
+
+/// A JSON value whose objects hold each key once: of two, Node takes the last and other tools the first.
+struct Unambiguous(Value);
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unambiguous, D::Error> {
+        deserializer.deserialize_any(UnambiguousVisitor)
+    }
+}
+
+struct UnambiguousVisitor;
+
+impl<'de> Visitor<'de> for UnambiguousVisitor {
+    type Value = Unambiguous;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Unambiguous, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Unambiguous(value)) = entries.next_element()? {
+            list.push(value);
+        }
+        Ok(Unambiguous(list.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unambiguous, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if object.contains_key(&key) {
+                return Err(serde::de::Error::custom(quoted(&key)));
+            }
+            let Unambiguous(value) = entries.next_value()?;
+            object.insert(key, value);
+        }
+        Ok(Unambiguous(object.into()))
+    }
 }
 
 fn read_apps(shown: &str, value: &Value, config: &mut Config, problems: &mut Vec<Failure>) {
