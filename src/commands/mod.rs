@@ -443,15 +443,27 @@ async fn on_repository(
         stop,
         children,
     };
-    let report = if repo.is_shallow() {
+    let released = if repo.is_shallow() {
         let whole = plan::whole(&session)?;
         release::release(&Session {
             repo: &whole,
             ..session
         })
-        .await?
+        .await
     } else {
-        release::release(&session).await?
+        release::release(&session).await
+    };
+    let report = match released {
+        Ok(report) => report,
+        Err(failure) => {
+            let outputs = crate::report::outputs::lines(&crate::report::outputs::of_failure());
+            let file = settings.runner.output_file.clone();
+            return Ok(Told {
+                appended: file.map(|file| (file, outputs)).into_iter().collect(),
+                failure: Some(failure),
+                ..Told::default()
+            });
+        }
     };
     let mut told = told(settings, report.text(), &report.json());
     if let crate::report::release::Ended::Failed(failure) = &report.ended {

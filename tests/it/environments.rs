@@ -380,7 +380,7 @@ fn a_rollback_that_was_overtaken_changes_nothing() {
     let world = World::local(service());
     let store = |invocation: crate::support::sandbox::Invocation, endpoint: &str| {
         invocation
-            .envs(&moto.environment())
+            .envs(moto.environment())
             .env("PKGS_STORE", "s3://overtaken/team")
             .env("PKGS_STORE_ENDPOINT", endpoint)
             .env("PKGS_ACTOR", "ada")
