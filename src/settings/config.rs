@@ -256,37 +256,34 @@ fn read_apps(shown: &str, value: &Value, config: &mut Config, problems: &mut Vec
                     .find(|setting| setting.reach == Reach::App && camel_case(setting.name) == *key)
                     .map(|setting| (setting.name, setting.kind))
             };
-            match known {
-                Some((setting, kind)) => {
-                    if let Some(value) = text_of(value, kind, &spelled, shown, problems) {
-                        settings.insert(
-                            setting,
-                            Given {
-                                value,
-                                source: Source::File {
-                                    file: shown.to_owned(),
-                                    key: spelled,
-                                },
+            if let Some((setting, kind)) = known {
+                if let Some(value) = text_of(value, kind, &spelled, shown, problems) {
+                    settings.insert(
+                        setting,
+                        Given {
+                            value,
+                            source: Source::File {
+                                file: shown.to_owned(),
+                                key: spelled,
                             },
-                        );
-                    }
-                }
-                None => {
-                    let names = SETTINGS
-                        .iter()
-                        .filter(|setting| setting.reach == Reach::App)
-                        .map(|setting| setting.name)
-                        .chain(["type", "build"]);
-                    let failure = Failure::new(
-                        Exit::Usage,
-                        "settings::unknown_key",
-                        format!("{spelled} in {shown} is not a setting of an app"),
+                        },
                     );
-                    problems.push(match nearest(&kebab_case(key), names) {
-                        Some(near) => failure.hint(format!("did you mean {}?", camel_case(near))),
-                        None => failure,
-                    });
                 }
+            } else {
+                let names = SETTINGS
+                    .iter()
+                    .filter(|setting| setting.reach == Reach::App)
+                    .map(|setting| setting.name)
+                    .chain(["type", "build"]);
+                let failure = Failure::new(
+                    Exit::Usage,
+                    "settings::unknown_key",
+                    format!("{spelled} in {shown} is not a setting of an app"),
+                );
+                problems.push(match nearest(&kebab_case(key), names) {
+                    Some(near) => failure.hint(format!("did you mean {}?", camel_case(near))),
+                    None => failure,
+                });
             }
         }
         config.apps.insert(package, settings);

@@ -103,7 +103,7 @@ fn refused(
     let before = everything(monorepo);
     let run = monorepo
         .binary(arguments)
-        .envs(&places(monorepo).map(|(name, value)| (name.to_owned(), value)))
+        .envs(places(monorepo).map(|(name, value)| (name.to_owned(), value)))
         .envs(environment)
         .run();
     let shown = format!(
@@ -149,7 +149,7 @@ fn what_is_refused_below_would_be_released_otherwise() {
     let monorepo = repository();
     let run = monorepo
         .binary(&["release", "--install=none"])
-        .envs(&places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
+        .envs(places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
         .run()
         .expect(0);
     assert!(
@@ -528,7 +528,7 @@ fn a_credential_that_is_missing_or_refused_costs_no_version() {
     let before = git_server::refs(&server.directory("acme/monorepo"));
     let run = monorepo
         .binary(&["release"])
-        .envs(&places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
+        .envs(places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
         .in_actions("push", "refs/heads/main")
         .envs(&github)
         .run()
@@ -669,7 +669,7 @@ fn a_state_of_git_that_cannot_be_released() {
     );
     let _ = monorepo
         .binary(&["plan"])
-        .envs(&places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
+        .envs(places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
         .run()
         .expect(0);
 
@@ -761,7 +761,7 @@ fn a_protected_branch_or_tag_releases_nothing_until_it_is_opened() {
         let release = || {
             monorepo
                 .binary(&["release", "--install=none"])
-                .envs(&places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
+                .envs(places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
                 .run()
         };
         let before = git_server::refs(monorepo.origin_directory());

@@ -1,5 +1,10 @@
 //! The stories: the real binary on real temporary repositories against real servers.
 
+#![allow(
+    clippy::type_complexity,
+    reason = "tables of cases say what each column is"
+)]
+
 mod bad_input;
 mod crash;
 mod documents;

@@ -392,12 +392,15 @@ impl Oracle {
             let archive = &app["archive"];
             if !archive.is_null() {
                 self.blob(&archive["digest"], objects, &key);
-                let named = format!("{directory}/{name}-{version}.tar.zst");
-                let copy = objects.get(&named).map(|bytes| digest(bytes));
+                let archive_key = format!("{directory}/{name}-{version}.tar.zst");
+                let copy = objects.get(&archive_key).map(|bytes| digest(bytes));
                 self.that(copy.as_deref() == archive["digest"].as_str(), || {
-                    format!("I3: {named} is {copy:?}, sealed is {}", archive["digest"])
+                    format!(
+                        "I3: {archive_key} is {copy:?}, sealed is {}",
+                        archive["digest"]
+                    )
                 });
-                builds.insert(named);
+                builds.insert(archive_key);
                 self.blob(&app["files"]["digest"], objects, &key);
             }
             if !app["static"].is_null() {

@@ -1,6 +1,6 @@
 //! Releases that meet: two at once on one commit, and a developer who pushes in the middle.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::crash::{Checkout, Stage, copy, said};
@@ -38,7 +38,7 @@ fn two_runs_on_one_commit_make_one_release_without_a_store() {
 }
 
 /// A developer's commit, pushed into the bare repository past the proxy.
-fn push_past(stage: &Stage, developer: &PathBuf, bare: &PathBuf) {
+fn push_past(stage: &Stage, developer: &Path, bare: &Path) {
     copy(&stage.checkout(Checkout::Same), developer);
     let path = developer.join("packages/core/src/index.js");
     let text = std::fs::read_to_string(&path).expect("a file");

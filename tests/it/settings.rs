@@ -155,7 +155,7 @@ fn truth_values_and_the_hyphen_of_the_runner() {
             ];
             let run = monorepo
                 .binary(&["release", "--install=none"])
-                .envs(&environment)
+                .envs(environment)
                 .run()
                 .expect(0);
             assert_eq!(monorepo.tags(), tags, "{name}={value}: {}", run.stdout);
@@ -174,7 +174,7 @@ fn truth_values_and_the_hyphen_of_the_runner() {
         ];
         let _ = monorepo
             .binary(&arguments)
-            .envs(&environment)
+            .envs(environment)
             .run()
             .expect(0);
         assert_eq!(monorepo.tags(), tags, "{arguments:?}");
@@ -358,7 +358,7 @@ fn a_command_setting_carries_its_arguments() {
     let registry = place(&monorepo, "npm");
     let run = |command: &str| {
         let environment = [("INPUT_COMMAND", command), ("PKGS_REGISTRY", &registry)];
-        monorepo.binary(&[]).envs(&environment).run()
+        monorepo.binary(&[]).envs(environment).run()
     };
     assert_eq!(
         run("plan --format json").expect(0).json()["schema"],
