@@ -34,6 +34,7 @@ use crate::remote::registry::Registry;
 use crate::remote::registry::directory::DirectoryRegistry;
 use crate::remote::registry::npm::NpmRegistry;
 use crate::remote::store::{S3Options, Store};
+use crate::report::environments::{STATUS_SCHEMA, Status};
 use crate::report::release::{Released, ReleasedApp, ReleasedPackage};
 use crate::settings::{Command, Format, RegistryAddress, Settings, StoreSettings};
 use crate::version::Version;
@@ -174,6 +175,7 @@ impl Session<'_> {
                 })
                 .cloned()
         };
+        let registry = self.remotes.registry.describe();
         let mut packages = Vec::new();
         for package in &workspace.packages {
             let Some(to) = package.version.clone() else {
@@ -198,6 +200,8 @@ impl Session<'_> {
                 tag,
                 dist_tag: library.map(|library| library.dist_tag.clone()),
                 published: library.is_some(),
+                url: library
+                    .map(|_| format!("{}/{}", registry.trim_end_matches('/'), package.name)),
                 integrity: library.map(|library| library.integrity.to_string()),
                 to,
             });
@@ -483,6 +487,15 @@ async fn on_repository(
 }
 
 async fn on_environments(settings: &Settings, command: Command) -> Result<Told, Failure> {
+    if command == Command::Status && settings.store.value().is_none() {
+        let status = Status {
+            schema: STATUS_SCHEMA,
+            packages: status::packages(settings)?,
+            apps: Vec::new(),
+        };
+        let text = crate::report::environments::status(&status);
+        return Ok(told(settings, text, &status));
+    }
     let Some(store) = settings.store.value() else {
         return Err(Failure::new(Exit::Usage, "settings::missing", "this command needs a store").hint("name it with --store, PKGS_STORE or the input store: s3://bucket/prefix or file:///dir"));
     };

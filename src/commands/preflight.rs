@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::apply::seal;
-use crate::commands::Session;
 use crate::commands::scene::Scene;
+use crate::commands::{Session, point};
 use crate::explain::{Exit, Failure};
 use crate::local::push::{PushError, RefUpdate};
+use crate::name::PackageName;
 use crate::plan::release::{Notice, Plan, PlannedPackage};
 use crate::settings::{Choice, RegistryAddress};
 use crate::version::Version;
@@ -21,6 +22,8 @@ pub async fn preflight(
     credential(session, &plan).await?;
     versions(session, &mut plan).await?;
     static_root(session, &plan)?;
+    let apps: Vec<PackageName> = plan.apps.iter().map(|app| app.name.clone()).collect();
+    point::check_roots(session, &apps).await?;
     store(session).await?;
     permission_to_push(scene, &plan)?;
     Ok(plan)

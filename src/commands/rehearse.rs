@@ -265,7 +265,6 @@ async fn play(
         },
     );
     let local = stage.settings(settings, branch);
-    stage.make_static_roots(&local, &work)?;
     let first = run_release(&local, &work, stop, children).await?;
     rehearsal.step("released what changed", told_release(&first));
     let Some(touched) = touched_by_rehearsal(&local, &work)? else {
@@ -545,32 +544,6 @@ impl Stage {
             std::fs::create_dir_all(directory).map_err(failed)?;
         }
         Ok(stage)
-    }
-
-    /// Makes the directories that static files are served from, one for each app and environment.
-    fn make_static_roots(&self, settings: &Settings, work: &Repo) -> Result<(), Failure> {
-        let workspace = observe::workspace_at(work, &work.head()?, settings)?;
-        let apps = workspace
-            .packages
-            .iter()
-            .filter(|package| package.kind.is_app());
-        for app in apps {
-            for environment in &settings.app_settings(&app.name).environments {
-                let directory = self
-                    .static_root
-                    .join(environment.as_str())
-                    .join(app.name.as_str());
-                std::fs::create_dir_all(&directory).map_err(|error| {
-                    Failure::new(
-                        Exit::Temporary,
-                        "rehearse::disk",
-                        format!("{} could not be made", directory.display()),
-                    )
-                    .because(error)
-                })?;
-            }
-        }
-        Ok(())
     }
 
     /// The settings of the repository, with everything outside replaced by a directory.

@@ -198,7 +198,7 @@ impl Growing {
 /// # Errors
 /// `plan::version_taken` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
-    check_filter(facts.workspace, &settings.filter)?;
+    check_filter(facts.workspace, facts.mode, &settings.filter)?;
     let growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,
@@ -219,7 +219,16 @@ fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Version> {
 }
 
 /// Refuses a filter that is no glob or takes no package in: a typo would release nothing and look like success.
-fn check_filter(workspace: &Workspace, filter: &[String]) -> Result<(), Failure> {
+fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<(), Failure> {
+    if mode == Mode::Sync && !filter.is_empty() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "plan::filter",
+            "filter cannot leave packages out in sync mode",
+        )
+        .because("all packages share one version")
+        .hint("leave filter away, or set mode to diff"));
+    }
     for pattern in filter {
         let refuse = |what: String| Failure::new(Exit::Usage, "plan::filter", what);
         if let Err(error) = globset::Glob::new(pattern.trim_start_matches('!')) {

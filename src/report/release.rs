@@ -98,6 +98,8 @@ pub struct ReleasedPackage {
     pub dist_tag: Option<String>,
     /// Whether it is on npm.
     pub published: bool,
+    /// Its address on the registry.
+    pub url: Option<String>,
     /// Its integrity, on npm.
     pub integrity: Option<String>,
 }
@@ -217,7 +219,7 @@ impl Released {
         self.packages.iter().map(|package| serde_json::json!({
             "name": package.name.as_str(), "dir": package.directory.display(), "kind": package.kind.as_str(),
             "from": package.from.to_string(), "to": package.to.to_string(), "bump": package.bump.map(Bump::as_str),
-            "tag": package.tag.as_str(), "distTag": package.dist_tag, "published": package.published, "integrity": package.integrity,
+            "tag": package.tag.as_str(), "distTag": package.dist_tag, "published": package.published, "url": package.url, "integrity": package.integrity,
         })).collect()
     }
 
