@@ -19,7 +19,7 @@
 //! | [`environment`] | the pointer log and where a rollback goes | the same |
 //! | [`plan`] | what we shall do: the heart | the same |
 //! | [`local`] | the disk, git and child processes | decide |
-//! | [`remote`] | stores, registries, the forge | decide; retry a write |
+//! | [`remote`] | stores, registries, the forge | decide; send a write again without looking |
 //! | [`apply`] | doing it: look, write, read back | guess what a lost answer meant |
 //! | [`report`] | what we tell | print |
 //! | [`commands`] | one story a page | |

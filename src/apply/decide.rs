@@ -60,11 +60,7 @@ pub fn draft(
                     .map(|integrity| (&package.name, integrity))
             })
             .collect();
-        let object = repo.make_tag(
-            tag,
-            &commit,
-            &tag_message(tag, seal, &marked_libraries, marked.len() > 1),
-        )?;
+        let object = repo.make_tag(tag, &commit, &tag_message(tag, seal, &marked_libraries))?;
         tags.push((tag.clone(), object));
     }
     Ok(Draft {

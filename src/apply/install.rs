@@ -41,6 +41,8 @@ pub struct InstallSettings {
     pub stop: Patience,
     /// How long it may take to become healthy.
     pub probe: ProbePatience,
+    /// Try an entry again that failed here before.
+    pub retry: bool,
 }
 
 /// How often and how long a service is asked for its health.
@@ -88,6 +90,8 @@ pub enum InstallOutcome {
     Installed,
     /// It ran already; nothing was touched.
     UpToDate,
+    /// It was installed, but had ended; it runs again.
+    StartedAgain,
     /// This entry failed here before; nothing was touched.
     AlreadyFailedHere,
     /// It did not become healthy; the old one runs again, if there was one.
@@ -123,9 +127,12 @@ pub async fn install(
     {
         return Ok(InstallOutcome::WentBack { why });
     }
+    if settings.retry {
+        work.state.failed.retain(|failed| failed.since != tip.since);
+    }
     match pull::decide(tip, &work.state)? {
-        Pull::UpToDate => Ok(InstallOutcome::UpToDate),
-        Pull::AlreadyFailedHere => Ok(InstallOutcome::AlreadyFailedHere),
+        Pull::UpToDate => work.keep_running(InstallOutcome::UpToDate).await,
+        Pull::AlreadyFailedHere => work.keep_running(InstallOutcome::AlreadyFailedHere).await,
         Pull::Remember => {
             work.state.seen = tip.seq;
             if let Some(installed) = &mut work.state.installed {
@@ -133,7 +140,7 @@ pub async fn install(
                 installed.since = tip.since;
             }
             work.remember().await?;
-            Ok(InstallOutcome::UpToDate)
+            work.keep_running(InstallOutcome::UpToDate).await
         }
         // Recovery leaves nothing to recover.
         Pull::Install | Pull::Recover(_) => {
@@ -165,7 +172,9 @@ pub fn report(
     at: &str,
 ) -> HostReport {
     let (word, error) = match outcome {
-        Ok(InstallOutcome::Installed | InstallOutcome::UpToDate) => ("installed", None),
+        Ok(InstallOutcome::Installed | InstallOutcome::UpToDate | InstallOutcome::StartedAgain) => {
+            ("installed", None)
+        }
         Ok(InstallOutcome::AlreadyFailedHere) => (
             "failed-before",
             state
@@ -512,6 +521,7 @@ impl Work<'_> {
             self.state.previous = Some(old);
         }
         self.state.seen = self.state.seen.max(seq);
+        self.state.foreground = self.group_lives();
         self.enter(Phase::Committed).await?;
         self.prune(&coming.directory).await;
         Ok(())
@@ -650,6 +660,34 @@ impl Work<'_> {
         .hint("a person must look at the service now; its log is in the log directory"))
     }
 
+    fn group_lives(&self) -> bool {
+        let group = self.state.group.as_ref();
+        group.is_some_and(|group| self.host.is_alive(group))
+    }
+
+    /// Starts what is installed again if it has ended. A service that went into the background is left to whoever supervises it there.
+    async fn keep_running(&mut self, outcome: InstallOutcome) -> Result<InstallOutcome, Failure> {
+        let Some(installed) = self.state.installed.clone() else {
+            return Ok(outcome);
+        };
+        if !self.state.foreground || self.group_lives() {
+            return Ok(outcome);
+        }
+        tracing::warn!(
+            "{} {} had ended: starting it again",
+            self.host.app(),
+            installed.version
+        );
+        let mut started = self.start(&installed).await?;
+        self.remember().await?;
+        self.probe(&installed, Some(&mut started), self.settings.probe)
+            .await?;
+        Ok(match outcome {
+            InstallOutcome::UpToDate => InstallOutcome::StartedAgain,
+            other => other,
+        })
+    }
+
     fn coming_port(&self) -> Option<u16> {
         let coming = self.state.coming.as_ref()?;
         port(&self.scripts_of(&coming.directory).ok()?)
@@ -772,15 +810,9 @@ impl Work<'_> {
             release_directory: service.directory,
             version: release.version.clone(),
         };
-        let group_lives = || {
-            self.state
-                .group
-                .as_ref()
-                .is_some_and(|group| self.host.is_alive(group))
-        };
         let life = || match &mut started {
             Some(started) => started.look(),
-            None if group_lives() => Life::Running,
+            None if self.group_lives() => Life::Running,
             // What a service does that has gone into the background, its health alone can tell.
             None if check.health.is_some() => Life::LeftBackground,
             None => Life::Ended("none of its processes running".to_owned()),
@@ -1129,6 +1161,7 @@ mod tests {
                     timeout: Duration::from_secs(10),
                     looks: 3,
                 },
+                retry: false,
             };
             Site {
                 root,

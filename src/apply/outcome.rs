@@ -15,6 +15,8 @@ pub enum Outcome {
     NotStarted,
     /// A dry run left it out.
     Planned,
+    /// It was left as it is, for the reason that stands beside it.
+    Skipped,
 }
 
 impl Outcome {
@@ -26,6 +28,7 @@ impl Outcome {
             Outcome::Failed(_) => "failed",
             Outcome::NotStarted => "not started",
             Outcome::Planned => "planned",
+            Outcome::Skipped => "skipped",
         }
     }
 }

@@ -256,7 +256,11 @@ impl Log<'_> {
         let body = Body::Bytes(entry.to_bytes());
         let mut last = None;
         for _ in 0..SENDS {
-            match self.store.create(&key, &body, &json_headers()).await {
+            match self
+                .store
+                .create(&key, &body, &Headers::changing_json())
+                .await
+            {
                 Ok(Created::New) => return Ok(Sent::Won),
                 Ok(Created::Exists) => {}
                 Err(StoreError::Uncertain(failure)) => last = Some(failure),
@@ -297,7 +301,9 @@ impl Log<'_> {
         }
         let key = layout::current(self.app, self.environment);
         let body = Body::Bytes(tip.entry.to_bytes());
-        self.store.replace(&key, &body, &json_headers()).await?;
+        self.store
+            .replace(&key, &body, &Headers::changing_json())
+            .await?;
         Ok(())
     }
 
@@ -412,15 +418,6 @@ fn check_progress(before: Option<&Tip>, now: Option<&Tip>, log: &Log<'_>) -> Res
         }
         Some(now) if now.entry.seq == before.entry.seq && now.digest == before.digest => Ok(()),
         _ => Err(log.gone(before.entry.seq)),
-    }
-}
-
-/// What travels with our JSON documents: they change, so no cache may keep them.
-pub(super) fn json_headers() -> Headers {
-    Headers {
-        content_type: Some("application/json".to_owned()),
-        cache_control: Some("no-cache".to_owned()),
-        ..Headers::default()
     }
 }
 

@@ -38,7 +38,6 @@ pub trait Tarballs {
 }
 
 /// Publishes what is not there. Packages of one wave go side by side; a failure lets the wave end and starts no later one.
-/// `Ok(true)` when something was written.
 pub async fn publish(
     delivering: &Delivering<'_>,
     tarballs: &dyn Tarballs,

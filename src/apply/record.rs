@@ -1,14 +1,13 @@
 //! RECORD: app manifests, then the release manifest, each written once. The release manifest is the second commit point: whoever can read it can read everything it names.
 
 use crate::apply::outcome::{Deeds, Outcome, Stage};
-use crate::apply::seal::json;
 use crate::explain::{Exit, Failure};
 use crate::local::stop::Stop;
 use crate::name::{PackageName, ReleaseId, Variant};
 use crate::release::app::AppManifest;
 use crate::release::manifest::{ReleaseManifest, SCHEMA};
 use crate::release::{LONGEST_DOCUMENT, app, from_bytes, layout, to_bytes};
-use crate::remote::store::{Once, Store, create_once};
+use crate::remote::store::{Headers, Once, Store, create_once};
 use crate::version::Version;
 
 /// The record of a release, if there is one.
@@ -38,7 +37,7 @@ pub async fn record(
             &Version::parse(&app.version)?,
             &Variant::parse(&app.variant)?,
         );
-        let outcome = match create_once(store, &key, &to_bytes(app), &json()).await? {
+        let outcome = match create_once(store, &key, &to_bytes(app), &Headers::json()).await? {
             Once::Created => Outcome::Done,
             Once::Same => Outcome::AlreadyDone,
             Once::Other(bytes) => {
@@ -60,7 +59,7 @@ pub async fn record(
     }
     stop.check()?;
     let key = layout::release(&ReleaseId::parse(&manifest.id)?);
-    let outcome = match create_once(store, &key, &to_bytes(manifest), &json()).await? {
+    let outcome = match create_once(store, &key, &to_bytes(manifest), &Headers::json()).await? {
         Once::Created => Outcome::Done,
         Once::Same => Outcome::AlreadyDone,
         Once::Other(bytes) => {

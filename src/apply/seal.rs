@@ -146,7 +146,7 @@ pub async fn seal(
     stop.check()?;
     let key = layout::seal(&plan.head, &Digest::parse(&seal.plan_digest)?);
     let bytes = to_bytes(seal);
-    match create_once(store, &key, &bytes, &json()).await? {
+    match create_once(store, &key, &bytes, &Headers::json()).await? {
         Once::Created | Once::Same => Ok((
             Named {
                 seal: seal.clone(),
@@ -170,14 +170,6 @@ pub async fn seal(
                 false,
             ))
         }
-    }
-}
-
-/// Headers of our JSON documents.
-pub fn json() -> Headers {
-    Headers {
-        content_type: Some("application/json".to_owned()),
-        ..Headers::default()
     }
 }
 
@@ -321,7 +313,7 @@ pub async fn claim(store: &dyn Store, repository: &str, write: bool) -> Result<(
     let theirs = match store.get(&layout::repository(), LONGEST_DOCUMENT).await? {
         Some(theirs) => theirs,
         None if !write => return Ok(()),
-        None => match create_once(store, &layout::repository(), &bytes, &json()).await? {
+        None => match create_once(store, &layout::repository(), &bytes, &Headers::json()).await? {
             Once::Created | Once::Same => return Ok(()),
             Once::Other(theirs) => theirs,
         },
@@ -343,7 +335,7 @@ pub async fn claim(store: &dyn Store, repository: &str, write: bool) -> Result<(
     .hint("give each repository a prefix of its own: s3://bucket/<repository>"))
 }
 
-/// Reads a blob into a file, for an upload that streams it.
+/// The bytes of a blob that was built on this machine; `None` when it was not.
 pub fn local_bytes(
     packed: &Packed,
     digest: &Digest,

@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::builds;
-use super::point::{Log, Tip, json_headers};
+use super::point::{Log, Tip};
 use crate::environment::entry::{Build, StaticPlace};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, EnvironmentName, Key, PackageName};
@@ -556,7 +556,10 @@ impl Ground<'_> {
             at: self.now.to_owned(),
         };
         let body = Body::Bytes(release::to_bytes(&applied));
-        self.log.store.replace(&key, &body, &json_headers()).await?;
+        self.log
+            .store
+            .replace(&key, &body, &Headers::changing_json())
+            .await?;
         Ok(())
     }
 

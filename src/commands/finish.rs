@@ -28,7 +28,8 @@ pub async fn earlier(
     deeds: &mut Deeds,
 ) -> Result<Option<Released>, Failure> {
     let newest = decisions::newest(session.repo, &scene.tip, &scene.decisions)?;
-    let Some(commit) = newest.filter(|_| !session.settings.dry_run) else {
+    let is_open = |commit: &CommitId| !session.settings.dry_run && session.settled != Some(commit);
+    let Some(commit) = newest.filter(is_open) else {
         return Ok(None);
     };
     let decision = &scene.decisions[&commit];
@@ -432,6 +433,19 @@ async fn finish_earlier_unsealed(
             },
         );
     }
+    let marked = rebuild::libraries_of(session, commit, &workspace)?;
+    if let Some(unknown) = marked.iter().find(|name| !packages.contains_key(*name)) {
+        return Err(Failure::new(
+            Exit::Integrity,
+            "release::no_integrity",
+            format!(
+                "the tags of {} mark {unknown}, but hold no integrity of its tarball",
+                commit.short()
+            ),
+        )
+        .because("without it nobody can tell whether the registry holds what was decided")
+        .hint("find out who pushed these tags"));
+    }
     let tarballs = Rebuilt {
         session,
         commit,
@@ -484,6 +498,8 @@ async fn tell(session: &Session<'_>, released: &Released, deeds: &mut Deeds) {
         .iter()
         .map(|package| &package.tag)
         .collect();
+    // Of several tags none is the repository's newest release.
+    let is_only = tags.len() == 1;
     for tag in tags {
         let packages: Vec<&ReleasedPackage> = released
             .packages
@@ -493,7 +509,7 @@ async fn tell(session: &Session<'_>, released: &Released, deeds: &mut Deeds) {
         let is_prerelease = packages.iter().any(|package| package.to.is_prerelease());
         let body = crate::report::summary::forge_body(released, &packages);
         let outcome = match forge
-            .ensure_release(tag, tag.as_str(), &body, is_prerelease, false)
+            .ensure_release(tag, tag.as_str(), &body, is_prerelease, is_only)
             .await
         {
             Ok(Told::Done(_)) => Outcome::Done,

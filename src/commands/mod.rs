@@ -52,6 +52,8 @@ pub struct Session<'a> {
     pub stop: &'a Stop,
     /// The project's own commands that run now.
     pub children: &'a Children,
+    /// A release that counts as finished although its store is not here: a rehearsal starts after it.
+    pub settled: Option<&'a CommitId>,
 }
 
 impl Session<'_> {
@@ -421,6 +423,7 @@ async fn on_repository(
             remotes: &remotes,
             stop,
             children,
+            settled: None,
         };
         let planned = if repo.is_shallow() {
             let whole = plan::whole(&session)?;
@@ -446,6 +449,7 @@ async fn on_repository(
         remotes: &remotes,
         stop,
         children,
+        settled: None,
     };
     let released = if repo.is_shallow() {
         let whole = plan::whole(&session)?;

@@ -375,7 +375,7 @@ impl Observed {
                     .commit()
                     .and_then(|base| since.iter().position(|since| since == base))
                     .is_some_and(|bit| !walked.inside.has(bit));
-                if since_base {
+                if since_base && differing[index] {
                     touched[index].count(&walked.commit);
                     if let Some(Ok(version)) = commit::release_as(&walked.commit.body) {
                         touched[index].release_as =

@@ -219,10 +219,12 @@ pub async fn automatic(
                 return Err(failure);
             }
             for point in &points.apps {
-                let outcome = if point.outcome == PointOutcome::Done {
-                    Outcome::Done
-                } else {
-                    Outcome::AlreadyDone
+                let outcome = match point.outcome {
+                    PointOutcome::Done => Outcome::Done,
+                    PointOutcome::Held | PointOutcome::Bad | PointOutcome::NotDescendant => {
+                        Outcome::Skipped
+                    }
+                    _ => Outcome::AlreadyDone,
                 };
                 let what = match point.outcome {
                     PointOutcome::Held => {

@@ -1,17 +1,16 @@
 //! `pull`: on a host, run what the pointer names. Fetches, verifies and unpacks before anything is touched; goes back by itself when the new release does not become healthy.
 
-use crate::apply::install::{InstallOutcome, InstallSettings, ProbePatience, install};
+use crate::apply::install::{self, InstallOutcome, InstallSettings, ProbePatience, install};
 use crate::apply::point::Log;
-use crate::apply::seal::json;
 use crate::commands::{environments::Apps, open_store, point};
 use crate::explain::{Exit, Failure};
 use crate::local::host::{Host, Patience};
 use crate::local::process::Children;
 use crate::name::{Digest, PackageName};
-use crate::plan::pull::Tip;
-use crate::release::host::{HostReport, REPORT_SCHEMA};
+use crate::plan::pull::{Pull, Tip, decide};
+use crate::release::host::HostState;
 use crate::release::{layout, to_bytes};
-use crate::remote::store::{Body, Store};
+use crate::remote::store::{Body, Headers, Store};
 use crate::settings::Settings;
 use crate::version::Version;
 
@@ -29,10 +28,24 @@ pub struct Pulled {
     pub version: String,
     /// The number of the entry that made it live.
     pub seq: u64,
-    /// `installed`, `up-to-date`, `failed-before` or `went-back`.
-    pub outcome: &'static str,
-    /// Why it went back.
-    pub why: Option<String>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// How a pull that is no failure ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The release runs now.
+    Installed,
+    /// It ran already.
+    UpToDate,
+    /// It was installed, but had ended; it runs again.
+    StartedAgain,
+    /// A dry run: it would be installed.
+    WouldInstall,
+    /// It failed here before and is not tried again; the old one runs.
+    FailedBefore,
 }
 
 impl Pulled {
@@ -45,14 +58,16 @@ impl Pulled {
             ..
         } = self;
         match self.outcome {
-            "installed" => format!("{app} {version} runs ({environment})\n"),
-            "up-to-date" => format!("{app} {version} runs already ({environment})\n"),
-            "failed-before" => format!(
+            Outcome::Installed => format!("{app} {version} runs ({environment})\n"),
+            Outcome::StartedAgain => {
+                format!("{app} {version} had ended and runs again ({environment})\n")
+            }
+            Outcome::WouldInstall => {
+                format!("dry run: {app} {version} would be installed ({environment})\n")
+            }
+            Outcome::UpToDate => format!("{app} {version} runs already ({environment})\n"),
+            Outcome::FailedBefore => format!(
                 "{app} {version} failed here before and is not tried again; the old release runs ({environment})\n"
-            ),
-            _ => format!(
-                "{app} {version} did not become healthy; the old release runs again ({environment}): {}\n",
-                self.why.as_deref().unwrap_or("no reason")
             ),
         }
     }
@@ -79,6 +94,9 @@ pub async fn pull(settings: &Settings, children: &Children) -> Result<Pulled, Fa
         )
         .hint("name them with --store and --environment"));
     };
+    if !settings.dry_run {
+        finish_interrupted(settings, children).await?;
+    }
     let store = open_store(store).await?;
     let app = only_app(settings, store.as_ref()).await?;
     let log = Log {
@@ -115,39 +133,109 @@ pub async fn pull(settings: &Settings, children: &Children) -> Result<Pulled, Fa
         since: live.entry.state.since.unwrap_or(live.entry.seq),
         archive: Digest::parse(&archive.digest)?,
     };
+    if settings.dry_run {
+        return would(settings, &tip);
+    }
     let host = Host::open(&settings.host_directory, &settings.log_directory, &app)?;
-    let install_settings = InstallSettings {
-        variables: settings.person_environment.clone(),
-        keep: settings.keep_releases,
-        at: crate::report::moment(settings.now),
-        children: children.clone(),
-        stop: Patience::default(),
-        probe: ProbePatience::default(),
-    };
+    let install_settings = install_settings(settings, children);
     let outcome = install(store.as_ref(), &host, &manifest, &tip, &install_settings).await;
-    let pulled = |outcome, why| Pulled {
+    report(store.as_ref(), settings, &host, &tip, &outcome).await;
+    let pulled = |outcome| Pulled {
         schema: "pkgs.pull/1",
         app: app.to_string(),
         environment: environment.to_string(),
         version: manifest.version.clone(),
         seq: tip.since,
         outcome,
-        why,
     };
-    let (pulled, failed) = match outcome {
-        Ok(InstallOutcome::Installed) => (pulled("installed", None), None),
-        Ok(InstallOutcome::UpToDate) => (pulled("up-to-date", None), None),
-        Ok(InstallOutcome::AlreadyFailedHere) => (pulled("failed-before", None), None),
-        Ok(InstallOutcome::WentBack { why }) => {
-            let failure = Failure::new(Exit::CommandFailed, "pull::went_back", format!("{app} {} did not become healthy; what ran before runs again", manifest.version)).because(&why).hint("this entry is not tried again on this host: promote or roll back to another version");
-            (pulled("went-back", Some(why)), Some(failure))
+    match outcome? {
+        InstallOutcome::Installed => Ok(pulled(Outcome::Installed)),
+        InstallOutcome::UpToDate => Ok(pulled(Outcome::UpToDate)),
+        InstallOutcome::StartedAgain => Ok(pulled(Outcome::StartedAgain)),
+        InstallOutcome::AlreadyFailedHere if host.state()?.installed.is_some() => {
+            Ok(pulled(Outcome::FailedBefore))
         }
-        Err(failure) => (pulled("failed", Some(failure.to_string())), Some(failure)),
+        InstallOutcome::AlreadyFailedHere => Err(Failure::new(
+            Exit::CommandFailed,
+            "pull::nothing_runs",
+            format!(
+                "{app} {} failed here before, and nothing runs in its place",
+                manifest.version
+            ),
+        )
+        .hint(
+            "find out why in its log, then try it again with --force, or promote another version",
+        )),
+        InstallOutcome::WentBack { why } => {
+            let now = if host.state()?.installed.is_some() {
+                "what ran before runs again"
+            } else {
+                "nothing ran before, so nothing runs"
+            };
+            Err(Failure::new(
+                Exit::CommandFailed,
+                "pull::went_back",
+                format!("{app} {} did not become healthy; {now}", manifest.version),
+            )
+            .because(why)
+            .hint(format!(
+                "its log is {}; this entry is not tried again by itself: promote or roll back, or say --force",
+                host.log_file().display()
+            )))
+        }
+    }
+}
+
+/// What a pull would do, from what the host remembers; nothing is made or changed.
+fn would(settings: &Settings, tip: &Tip) -> Result<Pulled, Failure> {
+    let directory = settings.host_directory.join(tip.app.as_str());
+    let state = if directory.join(".pkgs/state.json").exists() {
+        Host::open(&settings.host_directory, &settings.log_directory, &tip.app)?.state()?
+    } else {
+        HostState::default()
     };
-    report(store.as_ref(), settings, &app, &host, &pulled).await;
-    match failed {
-        Some(failure) => Err(failure),
-        None => Ok(pulled),
+    let outcome = match decide(tip, &state)? {
+        Pull::UpToDate | Pull::Remember => Outcome::UpToDate,
+        Pull::AlreadyFailedHere if !settings.force => Outcome::FailedBefore,
+        _ => Outcome::WouldInstall,
+    };
+    Ok(Pulled {
+        schema: "pkgs.pull/1",
+        app: tip.app.to_string(),
+        environment: tip.environment.to_string(),
+        version: tip.version.to_string(),
+        seq: tip.since,
+        outcome,
+    })
+}
+
+/// Finishes or undoes what an interrupted pull began, before the store is asked: the service must come back even while the store is away.
+async fn finish_interrupted(settings: &Settings, children: &Children) -> Result<(), Failure> {
+    let Apps::Named(names) = point::apps(settings)? else {
+        return Ok(());
+    };
+    for app in names {
+        let directory = settings.host_directory.join(app.as_str());
+        if !directory.join(".pkgs/state.json").exists() {
+            continue;
+        }
+        let host = Host::open(&settings.host_directory, &settings.log_directory, &app)?;
+        if let Some(why) = install::recover(&host, &install_settings(settings, children)).await? {
+            tracing::warn!("an interrupted install of {app} was taken back: {why}");
+        }
+    }
+    Ok(())
+}
+
+fn install_settings(settings: &Settings, children: &Children) -> InstallSettings {
+    InstallSettings {
+        variables: settings.person_environment.clone(),
+        keep: settings.keep_releases,
+        at: crate::report::moment(settings.now),
+        children: children.clone(),
+        stop: Patience::default(),
+        probe: ProbePatience::default(),
+        retry: settings.force,
     }
 }
 
@@ -190,35 +278,25 @@ async fn only_app(settings: &Settings, store: &dyn Store) -> Result<PackageName,
 async fn report(
     store: &dyn Store,
     settings: &Settings,
-    app: &PackageName,
     host: &Host,
-    pulled: &Pulled,
+    tip: &Tip,
+    outcome: &Result<InstallOutcome, Failure>,
 ) {
     let Some(name) = &settings.host_name else {
         return;
     };
-    let Some(environment) = &settings.environment else {
-        return;
+    let written = async {
+        let state = host.state()?;
+        let at = crate::report::moment(settings.now);
+        let report = install::report(name, tip, &state, outcome, &at);
+        let key = layout::host(&tip.app, &tip.environment, name)?;
+        let body = Body::Bytes(to_bytes(&report));
+        store
+            .replace(&key, &body, &Headers::changing_json())
+            .await?;
+        Ok::<(), Failure>(())
     };
-    let Ok(key) = layout::host(app, environment, name) else {
-        return;
-    };
-    let installed = host.state().ok().and_then(|state| state.installed);
-    let report = HostReport {
-        schema: REPORT_SCHEMA.to_owned(),
-        host: name.clone(),
-        app: app.to_string(),
-        environment: environment.to_string(),
-        seq: pulled.seq,
-        version: installed.map(|installed| installed.version),
-        state: pulled.outcome.to_owned(),
-        error: pulled.why.clone(),
-        at: crate::report::moment(settings.now),
-    };
-    if let Err(error) = store
-        .replace(&key, &Body::Bytes(to_bytes(&report)), &json())
-        .await
-    {
-        tracing::warn!("the report of this host could not be written: {error}");
+    if let Err(failure) = written.await {
+        tracing::warn!("the report of this host could not be written: {failure}");
     }
 }

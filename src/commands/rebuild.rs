@@ -4,7 +4,7 @@ use crate::apply::build::{Packed, build};
 use crate::commands::{Session, observe};
 use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
-use crate::name::CommitId;
+use crate::name::{CommitId, PackageName};
 use crate::plan::release::{Plan, PlannedPackage, dist_tag};
 use crate::settings::Mode;
 use crate::workspace::Workspace;
@@ -49,6 +49,20 @@ fn build_in(
     session: &Session<'_>,
 ) -> Result<Packed, Failure> {
     build(clone, plan, workspace, session.settings, session.children.clone()).map_err(|failure| failure.hint("if files are made by an earlier step of the job, re-run the job of the release's base commit"))
+}
+
+/// The libraries that the tags at a release commit mark.
+pub fn libraries_of(
+    session: &Session<'_>,
+    commit: &CommitId,
+    workspace: &Workspace,
+) -> Result<Vec<PackageName>, Failure> {
+    let plan = as_it_stands(session, commit, workspace)?;
+    Ok(plan
+        .packages
+        .into_iter()
+        .map(|package| package.name)
+        .collect())
 }
 
 /// The release at a commit as a plan: every library of it at the version it holds, nothing to edit.

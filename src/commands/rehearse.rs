@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::commands::environments::{self, Apps, Request};
-use crate::commands::{Session, Told, connect, observe, plan, point, release, sample, told};
+use crate::commands::{
+    Session, Told, connect, decisions, observe, plan, point, release, sample, told,
+};
 use crate::explain::{Exit, Failure};
 use crate::local::git::{Repo, Snapshot};
 use crate::local::process::Children;
-use crate::local::push::{Address, PushError, RefUpdate, Remote};
+use crate::local::push::{Address, PushError, RefUpdate, Remote, Seen};
 use crate::local::stop::Stop;
 use crate::local::{files, worktree};
-use crate::name::{EnvironmentName, PackageName, RepoPath};
+use crate::name::{CommitId, EnvironmentName, PackageName, RepoPath};
 use crate::plan::promote::By;
 use crate::plan::render::Missing;
 use crate::plan::static_root::StaticSetting;
@@ -67,14 +69,15 @@ impl Rehearsal {
                 let _ = writeln!(text, "   {line}");
             }
         }
-        let _ = writeln!(text, "\nlook around in {}", self.directory);
+        let _ = writeln!(
+            text,
+            "\nlook around in {} (delete it when you are done)",
+            self.directory
+        );
         for (name, what) in [
             ("work", "the clone that was released"),
             ("origin.git", "the remote: commits and tags"),
-            (
-                "npm",
-                "the registry: serve it with any static server, npm installs from it",
-            ),
+            ("npm", "the registry, as files: what would be published"),
             ("store", "archives, manifests and pointer logs"),
             ("static", "static files as they would be served"),
         ] {
@@ -221,6 +224,7 @@ async fn missing(
         remotes: &remotes,
         stop,
         children,
+        settled: None,
     };
     let planned = plan::plan(&session).await?;
     let mut missing = plan::missing(settings, &planned.plan);
@@ -265,7 +269,14 @@ async fn play(
         },
     );
     let local = stage.settings(settings, branch);
-    let first = run_release(&local, &work, stop, children).await?;
+    // Earlier releases are finished elsewhere, with a store that is not here.
+    let tags = Seen {
+        tip: None,
+        tags: work.tags()?,
+    };
+    let settled = decisions::newest(&work, &work.head()?, &decisions::read(&work, &tags))?;
+    let settled = settled.as_ref();
+    let first = run_release(&local, &work, settled, stop, children).await?;
     rehearsal.step("released what changed", told_release(&first));
     let Some(touched) = touched_by_rehearsal(&local, &work)? else {
         rehearsal.step(
@@ -286,7 +297,7 @@ async fn play(
         local.now + 60,
     )?;
     push(&local, &work)?;
-    let second = run_release(&local, &work, stop, children).await?;
+    let second = run_release(&local, &work, settled, stop, children).await?;
     rehearsal.step(
         format!("changed {} and released again", change.as_str()),
         told_release(&second),
@@ -341,6 +352,7 @@ fn push(settings: &Settings, work: &Repo) -> Result<(), Failure> {
 async fn run_release(
     settings: &Settings,
     work: &Repo,
+    settled: Option<&CommitId>,
     stop: &Stop,
     children: &Children,
 ) -> Result<ReleaseReport, Failure> {
@@ -352,6 +364,7 @@ async fn run_release(
         remotes: &remotes,
         stop,
         children,
+        settled,
     };
     let report = Box::pin(release::release(&session)).await?;
     match report.ended {

@@ -36,12 +36,13 @@ pub async fn release(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
             Err(failure) => return Ok(Story::new(Ended::Failed(failure)).told(deeds)),
         }
     }
-    Err(Failure::new(
+    let contended = Failure::new(
         Exit::Temporary,
         "release::contended",
         "the remote kept moving while this run tried to decide",
     )
-    .hint("run again"))
+    .hint("run again");
+    Ok(Story::new(Ended::Failed(contended)).told(deeds))
 }
 
 /// How a round ended.

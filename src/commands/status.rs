@@ -28,7 +28,10 @@ pub fn packages(settings: &Settings) -> Result<Vec<PackageStatus>, Failure> {
         command: Command::Plan,
         ..settings.clone()
     };
-    let planned = plan(&facts, &planning)?;
+    // What is not released is worth telling even where nothing could be released now.
+    let planned = plan(&facts, &planning)
+        .map(|plan| plan.packages)
+        .unwrap_or_default();
     let packages = facts.workspace.packages.iter().zip(&facts.packages);
     Ok(packages
         .map(|(package, known)| PackageStatus {
@@ -42,7 +45,6 @@ pub fn packages(settings: &Settings) -> Result<Vec<PackageStatus>, Failure> {
             published: None,
             unreleased: known.touched.reasons.len() as u64,
             next: planned
-                .packages
                 .iter()
                 .find(|planned| planned.name == package.name)
                 .map(|planned| planned.to.to_string()),

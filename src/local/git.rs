@@ -1,4 +1,5 @@
-//! Reading the repository, and making commits and tags as objects. Nothing here runs a child process or writes a ref of the person's own.
+//! Reading the repository, and making commits and tags as objects. Nothing here runs a child process; refs move only in `fast_forward` and
+//! `note_remote`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ pub struct Repo {
     root: PathBuf,
 }
 
-/// A tag with the commit it names in the end.
+/// A tag with the object that its ref holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tag {
     /// Its name.

@@ -663,12 +663,10 @@ fn failed(command: &ShellCommand<'_>, finished: &Finished) -> Failure {
     if finished.last_lines.is_empty() {
         return failure;
     }
-    let lines: Vec<String> = finished
-        .last_lines
-        .iter()
-        .map(|line| quoted(line))
-        .collect();
-    failure.because(format!("its last lines were\n{}", lines.join("\n")))
+    failure.because(format!(
+        "its last lines were\n{}",
+        finished.last_lines.join("\n")
+    ))
 }
 
 fn not_started(line: &str, directory: &Path, error: &std::io::Error) -> Failure {

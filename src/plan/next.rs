@@ -63,7 +63,7 @@ impl SealName {
     /// The seal for a person: the start of its plan's digest.
     pub fn short(&self) -> String {
         let name = self.key.rsplit('/').next().unwrap_or(&self.key);
-        format!("seal {}", name.chars().take(12).collect::<String>())
+        name.chars().take(12).collect()
     }
 }
 
@@ -103,12 +103,23 @@ pub fn tag_lines(message: &str) -> Option<TagLines> {
     Some(TagLines { seal, integrities })
 }
 
-/// The message of a tag. `libraries` are the libraries that the tag marks, with their tarballs; `shared` is set where one tag marks several packages.
+/// The message of a tag. `libraries` are the libraries that the tag marks, with their tarballs; a library's name stands beside its integrity
+/// wherever the tag's own name does not say it.
+///
+/// ```
+/// use pkgs_action::name::{Integrity, PackageName, TagName};
+/// use pkgs_action::plan::next::{tag_lines, tag_message};
+/// let name = PackageName::parse("a").unwrap();
+/// let sum = Integrity::of(b"");
+/// let named = |tag: &str| tag_lines(&tag_message(&TagName::parse(tag).unwrap(), None, &[(&name, &sum)])).unwrap().integrities[0].0.is_some();
+/// assert!(!named("a@1.0.0"));
+/// assert!(named("v1.0.0"));
+/// assert!(named("a/v1.0.0"));
+/// ```
 pub fn tag_message(
     tag: &TagName,
     seal: Option<&SealName>,
     libraries: &[(&PackageName, &Integrity)],
-    shared: bool,
 ) -> String {
     use std::fmt::Write as _;
     let seal = seal.map_or_else(
@@ -117,10 +128,12 @@ pub fn tag_message(
     );
     let mut message = format!("{tag}\n\n{SEAL_LINE} {seal}\n");
     for (name, integrity) in libraries {
-        let _ = if shared {
-            writeln!(message, "{INTEGRITY_LINE} {name} {integrity}")
-        } else {
+        let says_it =
+            crate::changes::tag::read(tag).is_some_and(|(marked, _)| marked == Some(name.as_str()));
+        let _ = if says_it {
             writeln!(message, "{INTEGRITY_LINE} {integrity}")
+        } else {
+            writeln!(message, "{INTEGRITY_LINE} {name} {integrity}")
         };
     }
     message

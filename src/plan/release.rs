@@ -196,7 +196,7 @@ impl Growing {
 /// Plans a release.
 ///
 /// # Errors
-/// `plan::version_taken` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
+/// `plan::tag_exists` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     check_filter(facts.workspace, facts.mode, &settings.filter)?;
     let growing = match facts.mode {
@@ -709,7 +709,7 @@ fn assemble(
         )
         .because("a release never moves a tag")
         .hint(
-            "raise the version in package.json above it, or delete the tag if it was a mistake",
+            "if it was released meanwhile, pull first; else raise the version in package.json above it",
         ));
     }
     let unchanged = packages

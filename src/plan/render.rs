@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::changes::Reason;
 use crate::name::Digest;
 use crate::plan::release::{Notice, Plan, PlannedPackage};
-use crate::settings::Settings;
+use crate::settings::{AppSettings, Install, Settings};
 
 /// The schema of [`PlanDocument`].
 pub const SCHEMA: &str = "pkgs.plan/1";
@@ -174,17 +174,37 @@ fn deciding(settings: &Settings) -> serde_json::Value {
     let apps: serde_json::Map<String, serde_json::Value> = settings
         .apps
         .iter()
-        .map(|(name, app)| (name.to_string(), format!("{app:?}").into()))
+        .map(|(name, app)| (name.to_string(), deciding_of_app(app)))
         .collect();
+    let install = match &settings.install {
+        Install::Auto => "auto",
+        Install::None => "none",
+        Install::Command(command) => command,
+    };
     serde_json::json!({
-        "install": format!("{:?}", settings.install),
+        "install": install,
         "build": settings.build,
         "scripts": settings.scripts,
         "message": settings.commit_message,
         "apps": apps,
-        "appDefaults": format!("{:?}", settings.app_defaults),
+        "appDefaults": deciding_of_app(&settings.app_defaults),
         "static": settings.static_root.value(),
         "store": settings.store.value().is_some(),
+    })
+}
+
+fn deciding_of_app(app: &AppSettings) -> serde_json::Value {
+    serde_json::json!({
+        "build": app.build,
+        "include": app.include,
+        "dist": app.dist,
+        "distInArchive": app.dist_in_archive,
+        "start": app.start,
+        "stop": app.stop,
+        "environmentVariable": app.environment_variable,
+        "health": app.health,
+        "immutable": app.immutable,
+        "mutable": app.mutable,
     })
 }
 

@@ -86,6 +86,9 @@ pub struct HostState {
     /// The process group started last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
+    /// Whether the processes of [`HostState::group`] were the service itself when it was committed, and had not gone into the background.
+    #[serde(default)]
+    pub foreground: bool,
     /// Log entries that failed here, oldest first; none is tried again.
     #[serde(default)]
     pub failed: Vec<FailedEntry>,

@@ -25,7 +25,15 @@ pub fn text(failure: &Failure) -> String {
             let _ = writeln!(text, "  at {}", safe_line(&place.to_string()));
         }
         for cause in failure.causes() {
-            let _ = writeln!(text, "  because {}", safe_line(cause));
+            let mut lines = cause.lines();
+            let _ = writeln!(
+                text,
+                "  because {}",
+                safe_line(lines.next().unwrap_or_default())
+            );
+            for line in lines {
+                let _ = writeln!(text, "    | {}", safe_line(line));
+            }
         }
         if let Some(hint) = failure.advice() {
             let _ = writeln!(text, "hint: {}", safe_line(hint));

@@ -136,7 +136,7 @@ impl ReleaseReport {
             .map(|deed| deed.about.len())
             .max()
             .unwrap_or(0)
-            .min(72);
+            .min(48);
         for deed in self.deeds.iter() {
             let _ = writeln!(
                 text,
@@ -160,9 +160,15 @@ impl ReleaseReport {
             (Ended::Nothing, _) if self.plan.is_none() => text.push_str("nothing to release\n"),
             (Ended::Planned, _) => text.push_str("dry run: nothing was written\n"),
             (Ended::Released, Some(release)) => {
+                let is_new = self.deeds.iter().any(|deed| deed.outcome == Outcome::Done);
+                let released = if is_new {
+                    "released"
+                } else {
+                    "already released:"
+                };
                 let _ = writeln!(
                     text,
-                    "released {} at {}",
+                    "{released} {} at {}",
                     release.id,
                     release.commit.short()
                 );
@@ -172,7 +178,11 @@ impl ReleaseReport {
                         "  {} {}{}",
                         package.name,
                         package.to,
-                        if package.published { " on npm" } else { "" }
+                        if package.published {
+                            " on the registry"
+                        } else {
+                            ""
+                        }
                     );
                 }
             }
@@ -226,7 +236,7 @@ impl Released {
     /// Its apps, as the output `apps` lists them.
     pub fn apps_json(&self) -> serde_json::Value {
         self.apps.iter().map(|app| serde_json::json!({
-            "name": app.name.as_str(), "version": app.version.to_string(), "variant": app.variant.as_str(),
+            "name": app.name.as_str(), "version": app.version.to_string(), "variants": [app.variant.as_str()],
             "archive": app.archive.as_ref().map(|(key, _)| key), "digest": app.archive.as_ref().map(|(_, digest)| digest), "manifest": app.manifest,
         })).collect()
     }

@@ -33,6 +33,24 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// Those of a JSON document that is written once.
+    #[must_use]
+    pub fn json() -> Headers {
+        Headers {
+            content_type: Some("application/json".to_owned()),
+            ..Headers::default()
+        }
+    }
+
+    /// Those of a JSON document that is written over: no cache may keep it.
+    #[must_use]
+    pub fn changing_json() -> Headers {
+        Headers {
+            cache_control: Some("no-cache".to_owned()),
+            ..Headers::json()
+        }
+    }
+
     /// Whether nothing travels with the object.
     #[must_use]
     pub fn is_empty(&self) -> bool {
