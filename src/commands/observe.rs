@@ -325,19 +325,14 @@ impl Observed {
         settings: &Settings,
     ) -> Result<Vec<PackageFacts>, Failure> {
         let members = &self.workspace.packages;
-        let distinct: BTreeSet<&CommitId> = self.bases.iter().filter_map(Base::commit).collect();
-        let differing = self.differing(repo, &distinct)?;
-        let since: Vec<CommitId> = distinct
-            .into_iter()
-            .filter(|base| {
-                members
-                    .iter()
-                    .zip(&self.bases)
-                    .zip(&differing)
-                    .any(|((_, own), differs)| *differs && own.commit() == Some(base))
-            })
-            .cloned()
+        let differing = self.differing(repo)?;
+        let since: BTreeSet<&CommitId> = self
+            .bases
+            .iter()
+            .zip(differing)
+            .filter_map(|(base, differs)| base.commit().filter(|_| differs))
             .collect();
+        let since: Vec<CommitId> = since.into_iter().cloned().collect();
         let walked = if since.is_empty() {
             Vec::new()
         } else {
@@ -399,34 +394,30 @@ impl Observed {
     }
 
     /// Which packages' directories differ between base and head; equal objects mean that nothing can have changed.
-    fn differing(&self, repo: &Repo, bases: &BTreeSet<&CommitId>) -> Result<Vec<bool>, Failure> {
+    fn differing(&self, repo: &Repo) -> Result<Vec<bool>, Failure> {
         let members = &self.workspace.packages;
-        let directories: Vec<&RepoPath> =
-            members.iter().map(|package| &package.directory).collect();
-        let now = repo.objects_at(&self.head, &directories)?;
-        let mut differing = vec![false; members.len()];
-        for base in bases {
-            let measured: Vec<usize> = (0..members.len())
-                .filter(|index| self.bases[*index].commit() == Some(base))
-                .collect();
-            let directories: Vec<&RepoPath> = measured
-                .iter()
-                .map(|index| &members[*index].directory)
-                .collect();
-            for (index, then) in measured
-                .into_iter()
-                .zip(repo.objects_at(base, &directories)?)
-            {
-                differing[index] = then != now[index];
+        let mut measured: BTreeMap<&CommitId, Vec<(usize, &RepoPath)>> = BTreeMap::new();
+        let mut measure = |index: usize, directory| {
+            if let Some(base) = self.bases[index].commit() {
+                measured.entry(base).or_default().push((index, directory));
             }
+        };
+        for (index, package) in members.iter().enumerate() {
+            measure(index, &package.directory);
         }
         // An app that uses packages without a version of their own is released by their changes.
-        for (index, uses) in self.unversioned_uses().iter().enumerate() {
-            for app in uses {
-                if let (Some(base), true) = (self.bases[*app].commit(), index < members.len()) {
-                    let path = [&members[index].directory];
-                    differing[*app] |= repo.objects_at(base, &path)?.first() != Some(&now[index]);
-                }
+        for (package, apps) in members.iter().zip(self.unversioned_uses()) {
+            for app in apps {
+                measure(app, &package.directory);
+            }
+        }
+        let mut differing = vec![false; members.len()];
+        for (base, measured) in measured {
+            let directories: Vec<&RepoPath> =
+                measured.iter().map(|(_, directory)| *directory).collect();
+            let changed = repo.differing(base, &self.head, &directories)?;
+            for (index, directory) in measured {
+                differing[index] |= changed.contains(directory);
             }
         }
         Ok(differing)

@@ -1,13 +1,16 @@
 //! Reading the repository, and making commits and tags as objects. Nothing here runs a child process or writes a ref of the person's own.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod trees;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
+use git2::{ObjectType, Odb, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
 
 use crate::changes::commit::Commit;
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, RepoPath, TagName};
+use trees::Trees;
 
 /// The longest manifest or lockfile that is read from history, in bytes.
 const LONGEST_FILE: usize = 64 << 20;
@@ -21,6 +24,7 @@ pub const IDENTITY: (&str, &str) = ("pkgs-action", "pkgs-action@users.noreply.gi
 pub struct Repo {
     git: Repository,
     root: PathBuf,
+    trees: Trees,
 }
 
 /// A tag with the commit it names in the end.
@@ -159,7 +163,11 @@ impl Repo {
             )
             .hint("run in a checkout")
         })?;
-        Ok(Repo { git, root })
+        Ok(Repo {
+            git,
+            root,
+            trees: Trees::default(),
+        })
     }
 
     /// The work tree's root.
@@ -407,20 +415,21 @@ impl Repo {
         bases: &[CommitId],
     ) -> Result<Vec<WalkedCommit>, Failure> {
         let inside = history.inside(bases);
+        let odb = self.objects()?;
         let mut commits = Vec::new();
         for (oid, inside) in history.order.iter().zip(inside) {
             if !bases.is_empty() && inside.is_full(bases.len()) {
                 continue;
             }
             commits.push(WalkedCommit {
-                commit: self.read_commit(*oid)?,
+                commit: self.read_commit(&odb, *oid)?,
                 inside,
             });
         }
         Ok(commits)
     }
 
-    fn read_commit(&self, oid: Oid) -> Result<Commit, Failure> {
+    fn read_commit(&self, odb: &Odb<'_>, oid: Oid) -> Result<Commit, Failure> {
         let unreadable =
             |error: git2::Error| broken(format!("commit {oid} cannot be read"), &error);
         let commit = self.git.find_commit(oid).map_err(unreadable)?;
@@ -432,14 +441,14 @@ impl Repo {
         let parents = commit.parent_count();
         let mut paths = Vec::new();
         if parents < 2 {
-            let new = commit.tree().map_err(unreadable)?;
-            let old = commit
-                .parent(0)
-                .ok()
-                .map(|parent| parent.tree())
-                .transpose()
-                .map_err(unreadable)?;
-            self.changed_paths(old.as_ref(), Some(&new), &mut paths)
+            let old = commit.parent(0).ok().map(|parent| parent.tree_id());
+            self.trees
+                .compare(odb, old, Some(commit.tree_id()), |difference| {
+                    if !difference.is_directory {
+                        paths.extend(RepoPath::parse(difference.path));
+                    }
+                    true
+                })
                 .map_err(unreadable)?;
         }
         Ok(Commit {
@@ -449,32 +458,6 @@ impl Repo {
             parents,
             paths,
         })
-    }
-
-    fn changed_paths(
-        &self,
-        old: Option<&Tree<'_>>,
-        new: Option<&Tree<'_>>,
-        paths: &mut Vec<RepoPath>,
-    ) -> Result<(), git2::Error> {
-        let mut options = git2::DiffOptions::new();
-        options.skip_binary_check(true).include_typechange(true);
-        let diff = self.git.diff_tree_to_tree(old, new, Some(&mut options))?;
-        for delta in diff.deltas() {
-            let mut take = |file: git2::DiffFile<'_>| {
-                if let Some(path) = file
-                    .path()
-                    .and_then(Path::to_str)
-                    .and_then(|path| RepoPath::parse(path).ok())
-                    && paths.last() != Some(&path)
-                {
-                    paths.push(path);
-                }
-            };
-            take(delta.old_file());
-            take(delta.new_file());
-        }
-        Ok(())
     }
 
     /// The content of a file at a commit; `None` when there is no such file. A link or a directory is no file.
@@ -527,25 +510,46 @@ impl Repo {
             .map(|entry| entry.id().to_string()))
     }
 
-    /// The same for many paths of one commit, reading each tree once.
-    pub fn objects_at(
+    /// Which of `directories` hold something else at one commit than at another, or are at one of them only.
+    pub fn differing<'d>(
         &self,
-        commit: &CommitId,
-        paths: &[&RepoPath],
-    ) -> Result<Vec<Option<String>>, Failure> {
-        let tree = self.tree(commit)?;
-        Ok(paths
-            .iter()
-            .map(|path| {
-                if path.is_root() {
-                    Some(tree.id().to_string())
-                } else {
-                    tree.get_path(Path::new(path.as_str()))
-                        .ok()
-                        .map(|entry| entry.id().to_string())
-                }
-            })
-            .collect())
+        old: &CommitId,
+        new: &CommitId,
+        directories: &[&'d RepoPath],
+    ) -> Result<BTreeSet<&'d RepoPath>, Failure> {
+        let (old_tree, new_tree) = (self.tree(old)?.id(), self.tree(new)?.id());
+        let mut differing = BTreeSet::new();
+        if old_tree == new_tree {
+            return Ok(differing);
+        }
+        let mut asked = HashMap::with_capacity(directories.len());
+        let mut above = HashSet::new();
+        for directory in directories {
+            if directory.is_root() {
+                differing.insert(*directory);
+            }
+            asked.insert(directory.as_str(), *directory);
+            let parents = directory.as_str().match_indices('/');
+            above.extend(parents.map(|(end, _)| &directory.as_str()[..end]));
+        }
+        self.trees
+            .compare(
+                &self.objects()?,
+                Some(old_tree),
+                Some(new_tree),
+                |difference| {
+                    differing.extend(asked.get(difference.path));
+                    above.contains(difference.path)
+                },
+            )
+            .map_err(|error| broken(format!("{old} and {new} cannot be compared"), &error))?;
+        Ok(differing)
+    }
+
+    fn objects(&self) -> Result<Odb<'_>, Failure> {
+        self.git
+            .odb()
+            .map_err(|error| broken("the object store cannot be opened", &error))
     }
 
     /// Every `package.json` of a commit, by its directory, that `wanted` asks for; directories that `may_contain` denies are not entered.
@@ -844,6 +848,7 @@ impl Repo {
         Ok(Repo {
             git: clone,
             root: into.to_path_buf(),
+            trees: Trees::default(),
         })
     }
 
