@@ -8,7 +8,7 @@ use std::sync::Arc;
 use git2::{ErrorClass, ErrorCode, ObjectType, Odb, Oid};
 
 /// How many bytes of trees are kept for the next question. A tree of a thousand packages has 40 KB, and a walk asks for each twice in a row.
-const MOST_KEPT: usize = 8 << 20;
+const MOST_KEPT: usize = 2 << 20;
 
 /// The trees that were read last.
 #[derive(Default)]
@@ -26,11 +26,26 @@ struct Entry<'t> {
 
 /// A path that differs between two trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Difference<'p> {
-    /// The path, where it is UTF-8.
-    pub path: &'p str,
-    /// Whether it is a directory, on the side or sides where it is.
-    pub is_directory: bool,
+pub(super) struct Difference<'t> {
+    /// The path. What is not UTF-8 is never told.
+    pub path: &'t str,
+    old: Option<Entry<'t>>,
+    new: Option<Entry<'t>>,
+}
+
+impl Difference<'_> {
+    /// Whether it is a directory, on the side or sides where it is: what was a file and became a directory is told twice.
+    pub fn is_directory(&self) -> bool {
+        self.new
+            .or(self.old)
+            .is_some_and(|entry| entry.is_directory())
+    }
+
+    /// The content that is there now, where that is a file and no link.
+    pub fn file(&self) -> Option<Oid> {
+        let entry = self.new.filter(|entry| entry.mode.starts_with(b"100"))?;
+        entry.object().ok()
+    }
 }
 
 impl<'t> Entry<'t> {
@@ -112,25 +127,25 @@ impl Trees {
         mut each: impl FnMut(Difference<'_>) -> bool,
     ) -> Result<(), git2::Error> {
         let mut open = vec![(String::new(), old, new)];
-        while let Some((below, old, new)) = open.pop() {
+        while let Some((mut path, old, new)) = open.pop() {
             let (old, new) = (self.read(odb, old)?, self.read(odb, new)?);
-            each_difference(&old, &new, |before, after| {
-                let Some(entry) = before.or(after) else {
-                    return Ok(());
-                };
-                let Ok(name) = std::str::from_utf8(entry.name) else {
-                    return Ok(());
-                };
-                let path = format!("{below}{name}");
-                let is_directory = entry.is_directory();
-                let enter = each(Difference {
+            let below = path.len();
+            each_difference(&old, &new, |old, new| {
+                let name = old
+                    .or(new)
+                    .and_then(|entry| std::str::from_utf8(entry.name).ok());
+                let Some(name) = name else { return Ok(()) };
+                path.truncate(below);
+                path.push_str(name);
+                let difference = Difference {
                     path: &path,
-                    is_directory,
-                });
-                if is_directory && enter {
-                    let object =
+                    old,
+                    new,
+                };
+                if each(difference) && difference.is_directory() {
+                    let id =
                         |entry: Option<Entry<'_>>| entry.map(|entry| entry.object()).transpose();
-                    open.push((path + "/", object(before)?, object(after)?));
+                    open.push((format!("{path}/"), id(old)?, id(new)?));
                 }
                 Ok(())
             })?;
@@ -215,7 +230,7 @@ mod tests {
         let mut files = BTreeSet::new();
         Trees::default()
             .compare(&git.odb().unwrap(), old, new, |difference| {
-                if !difference.is_directory {
+                if !difference.is_directory() {
                     files.insert(difference.path.to_owned());
                 }
                 true
