@@ -15,8 +15,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tracing_subscriber::layer::SubscriberExt as _;
+
 use pkgs_action::commands;
 use pkgs_action::explain::{Exit, Failure};
+use pkgs_action::local::owner::become_owner;
 use pkgs_action::local::process::Children;
 use pkgs_action::local::stop::Stop;
 use pkgs_action::report;
@@ -25,17 +28,15 @@ use pkgs_action::settings::runner::Runner;
 use pkgs_action::settings::{Settings, World, config};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|argument| argument.to_string_lossy().into_owned())
-        .collect();
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let in_actions = environment
         .get("GITHUB_ACTIONS")
         .is_some_and(|value| value == "true");
-    let ended = match prepare(&arguments, environment) {
+    let secrets = inputs::secret_values(&environment);
+    let prepared = arguments().and_then(|arguments| prepare(&arguments, environment));
+    let ended = match prepared {
         Ok(Prepared::Print(text)) => {
             print(&text);
             return ExitCode::SUCCESS;
@@ -46,13 +47,35 @@ fn main() -> ExitCode {
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
-            eprint!("{}", report::failure::text(&failure));
+            let safe = |text: &str| report::failure::redacted(text, &secrets);
+            eprint!("{}", safe(&report::failure::text(&failure)));
             if in_actions {
-                print(&report::failure::annotations(&failure));
+                print(&safe(&report::failure::annotations(&failure)));
             }
             ExitCode::from(failure.exit().code())
         }
     }
+}
+
+/// The arguments, if they and our own variables are text: a value that cannot be read must not count as unset.
+fn arguments() -> Result<Vec<String>, Failure> {
+    let refuse = |what: String| {
+        Failure::new(Exit::Usage, "settings::encoding", what).hint("write it in UTF-8")
+    };
+    for (name, value) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if (name.starts_with("INPUT_") || name.starts_with("PKGS_")) && value.to_str().is_none() {
+            return Err(refuse(format!("{name} is not UTF-8")));
+        }
+    }
+    std::env::args_os()
+        .skip(1)
+        .map(|argument| {
+            argument.into_string().map_err(|argument| {
+                refuse(format!("the argument {} is not UTF-8", argument.display()))
+            })
+        })
+        .collect()
 }
 
 enum Prepared {
@@ -69,7 +92,7 @@ fn print(text: &str) {
 
 fn prepare(
     arguments: &[String],
-    environment: BTreeMap<String, String>,
+    mut environment: BTreeMap<String, String>,
 ) -> Result<Prepared, Failure> {
     let collected = match inputs::collect(arguments, &environment)? {
         Asked::Print(text) => return Ok(Prepared::Print(text)),
@@ -77,6 +100,9 @@ fn prepare(
     };
     start_log(&collected, &environment);
     let directory = directory(&collected)?;
+    if works_in_checkout(collected.command.as_deref()) {
+        become_owner(&directory, &mut environment)?;
+    }
     let files = config_files(&collected, &directory)?;
     let event = environment
         .get("GITHUB_EVENT_PATH")
@@ -101,6 +127,11 @@ fn prepare(
     Settings::resolve(*collected, &files, world).map(|settings| Prepared::Run(Box::new(settings)))
 }
 
+/// Whether a command reads and builds a checkout; those about environments and hosts do not.
+fn works_in_checkout(command: Option<&str>) -> bool {
+    matches!(command, None | Some("plan" | "release" | "rehearse"))
+}
+
 fn start_log(collected: &Collected, environment: &BTreeMap<String, String>) {
     let asked = collected
         .inputs
@@ -121,7 +152,6 @@ fn start_log(collected: &Collected, environment: &BTreeMap<String, String>) {
     let filter = tracing_subscriber::filter::filter_fn(move |metadata| {
         metadata.target().starts_with("pkgs_action") && *metadata.level() <= level
     });
-    use tracing_subscriber::layer::SubscriberExt as _;
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
@@ -151,8 +181,13 @@ fn directory(collected: &Collected) -> Result<PathBuf, Failure> {
                 Err(Failure::new(
                     Exit::Usage,
                     "settings::working_directory",
-                    format!("{} is not a directory", given.name("working-directory")),
-                ))
+                    format!(
+                        "{} is {}, which is not a directory",
+                        given.name("working-directory"),
+                        pkgs_action::explain::quoted(&given.value)
+                    ),
+                )
+                .hint("name the directory of the workspace"))
             }
         }
     }
@@ -176,7 +211,8 @@ fn config_files(
             Exit::Usage,
             "settings::config",
             format!("the configuration file {named} does not exist"),
-        ));
+        )
+        .hint("name a file of the workspace, or leave config out: pkgs.json is the default"));
     }
     let manifest = read_text(&directory.join("package.json"))?;
     let has_field = |text: &str| {
@@ -228,15 +264,12 @@ fn run(settings: Settings) -> Result<Exit, Failure> {
     let children = Children::default();
     runtime.spawn(watch_signals(stop.clone(), children.clone()));
     let ended = runtime.block_on(commands::run(settings, &stop, &children));
-    let told = ended.map(|told| {
-        print(&told.stdout);
-        for (file, text) in &told.appended {
-            append(file, text);
-        }
-        told
-    });
     runtime.shutdown_background();
-    let told = told?;
+    let told = ended?;
+    print(&told.stdout);
+    for (file, text) in &told.appended {
+        append(file, text);
+    }
     told.failure.map_or(Ok(Exit::Done), Err)
 }
 

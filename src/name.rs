@@ -63,7 +63,10 @@ impl PackageName {
     /// Checks a name.
     pub fn parse(text: &str) -> Result<PackageName, Failure> {
         const LONGEST: usize = 214;
-        let refuse = |rule: &str| Err(refused("name::package", "package name", text, rule));
+        let refuse = |rule: &str| {
+            Err(refused("name::package", "package name", text, rule)
+                .hint("rename it, for example my-package or @scope/my-package"))
+        };
         if text.len() > LONGEST {
             return refuse("it is longer than 214 characters");
         }
@@ -167,7 +170,7 @@ impl TagName {
             || text.contains("@{")
             || text
                 .split('/')
-                .any(|part| part.starts_with('.') || part.ends_with(".lock"))
+                .any(|part| part.starts_with('.') || part.strip_suffix(".lock").is_some())
         {
             return refuse(
                 "git does not allow '..', '//', '@{', a part that starts with '.' or ends with '.lock'",

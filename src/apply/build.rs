@@ -148,6 +148,7 @@ impl<'a> Builder<'a> {
                 packages.push(self.library(&self.workspace.packages[index], &planned.to)?);
             }
         }
+        self.refuse_other_changes()?;
         let Builder {
             blobs, directory, ..
         } = self;
@@ -157,6 +158,34 @@ impl<'a> Builder<'a> {
             blobs,
             _directory: directory,
         })
+    }
+
+    /// What was packed must be what the release commit holds: a tracked file that the build changed would be in the tarball and not in the commit.
+    fn refuse_other_changes(&self) -> Result<(), Failure> {
+        const SHOWN: usize = 10;
+        let as_edited = |path: &RepoPath| {
+            let edited = self.plan.edits.iter().find(|(edited, _)| edited == path);
+            edited.is_some_and(|(_, text)| {
+                std::fs::read(self.repo.root().join(path.as_str()))
+                    .is_ok_and(|bytes| bytes == text.as_bytes())
+            })
+        };
+        let mut changed = self.repo.dirty()?;
+        changed.retain(|path| !as_edited(path));
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let shown: Vec<&str> = changed.iter().take(SHOWN).map(RepoPath::as_str).collect();
+        Err(Failure::new(
+            Exit::Refused,
+            "build::changed_sources",
+            format!(
+                "install, build or a script changed files that git tracks: {}",
+                shown.join(", ")
+            ),
+        )
+        .because("what is packed must be what the release commit holds")
+        .hint("commit what the build makes, or let git ignore it; `git checkout -- <file>` puts a file back"))
     }
 
     fn command(&self, line: &str, directory: &Path) -> Result<(), Failure> {
@@ -612,7 +641,11 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        let is_native = entries.iter().any(|entry| entry.path.ends_with(".node"));
+        let is_native = entries.iter().any(|entry| {
+            Path::new(&entry.path)
+                .extension()
+                .is_some_and(|extension| extension == "node")
+        });
         let runtime = self.runtime(is_native);
         let to = self
             .directory

@@ -1032,6 +1032,7 @@ mod tests {
     use rustix::process::Signal;
 
     use super::*;
+    use crate::local::archive;
     use crate::local::process::kill_group;
     use crate::name::{EnvironmentName, Key, PackageName};
     use crate::release::app::{Build, Git, Runtime};
@@ -1142,25 +1143,28 @@ mod tests {
         /// Puts a build with this server onto the shelf, and a tip that names it.
         fn release(&mut self, version: &str, server: &str) -> (AppManifest, Tip) {
             self.seq += 1;
-            let mut tar = tar::Builder::new(Vec::new());
             let manifest = r#"{"name":"@org/web","scripts":{"start":"node service/server.js"}}"#;
-            for (path, bytes) in [("package.json", manifest), ("service/server.js", server)] {
-                let mut header = tar::Header::new_ustar();
-                header.set_size(bytes.len() as u64);
-                header.set_mode(0o644);
-                tar.append_data(&mut header, path, bytes.as_bytes())
-                    .expect("appended");
-            }
-            let tar = tar.into_inner().expect("a tar");
-            let bytes = zstd::encode_all(tar.as_slice(), 1).expect("packed");
-            let digest = Digest::of(&bytes);
+            let entries = [("package.json", manifest), ("service/server.js", server)]
+                .map(|(path, text)| archive::Entry {
+                    path: path.to_owned(),
+                    source: archive::EntrySource::Bytes(text.as_bytes().to_vec()),
+                    executable: false,
+                })
+                .to_vec();
+            let to = self
+                .root
+                .path()
+                .join(format!("{version}-{}.tar.zst", self.seq));
+            let packed = archive::pack(entries, 0, &to).expect("packed");
+            let bytes = std::fs::read(&packed.path).expect("read");
+            let digest = packed.digest;
             let archive = Archive {
                 digest: digest.to_string(),
-                size: bytes.len() as u64,
+                size: packed.size,
                 encoding: "tar+zstd".to_owned(),
-                tar_digest: Digest::of(&tar).to_string(),
-                tar_size: tar.len() as u64,
-                entries: 2,
+                tar_digest: packed.tar_digest.to_string(),
+                tar_size: packed.tar_size,
+                entries: packed.entries,
             };
             self.shelf
                 .0

@@ -101,6 +101,11 @@ impl Deeds {
         self.0.iter()
     }
 
+    /// Whether nothing was done yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The first failure.
     pub fn failure(&self) -> Option<&Failure> {
         self.0.iter().find_map(|deed| match &deed.outcome {

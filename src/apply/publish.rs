@@ -9,7 +9,7 @@ use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::explain::{Exit, Failure};
 use crate::local::archive;
 use crate::local::stop::Stop;
-use crate::name::{CommitId, PackageName};
+use crate::name::{CommitId, Integrity, PackageName};
 use crate::plan::next::{DecidedPackage, Delivery, delivery};
 use crate::remote::registry::{Publication, PublishedPackage, Registry, RegistryError};
 use crate::settings::{Access, Settings};
@@ -143,7 +143,7 @@ async fn publish_one(
 }
 
 /// The longest wait that a registry may ask for within a run.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 fn pause(attempt: u32) -> Duration {
     Duration::from_millis(250 * u64::from(attempt) * u64::from(attempt))
@@ -200,7 +200,12 @@ async fn publication(
         version: package.version.clone(),
         dist_tag: package.dist_tag.clone(),
         access,
-        integrity: package.integrity.clone(),
+        integrity: if delivering.sealed {
+            package.integrity.clone()
+        } else {
+            // Built again after an interruption, the bytes may differ from those that the tag was made for.
+            Integrity::of(&tarball)
+        },
         shasum: crate::local::files::shasum(&tarball),
         manifest: contents.manifest,
         readme: contents.readme,

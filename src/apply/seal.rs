@@ -1,10 +1,11 @@
 //! SEAL: bytes by digest into the store, then the seal, create-once. Whoever reads a seal can read everything it names.
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 
 use crate::apply::build::Packed;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::files;
+use crate::local::progress::Progress;
 use crate::local::stop::Stop;
 use crate::name::{CommitId, Digest, Key};
 use crate::plan::next::SealName;
@@ -127,17 +128,21 @@ pub async fn seal(
         .blobs
         .iter()
         .map(|(digest, path)| (digest.clone(), Source::File(path.clone())));
-    futures_util::stream::iter(edits.chain(files).map(Ok::<_, Failure>))
-        .try_for_each_concurrent(concurrency, |(digest, source)| async move {
-            stop.check()?;
-            let body = source.body(&digest)?;
-            put_blob(store, &digest, &body).await.map(drop)
+    let progress = Progress::start("sealing", plan.edits.len() + packed.blobs.len());
+    let uploaded = futures_util::stream::iter(edits.chain(files).map(Ok::<_, Failure>))
+        .try_for_each_concurrent(concurrency, |(digest, source)| {
+            let progress = &progress;
+            async move {
+                stop.check()?;
+                let body = source.body(&digest)?;
+                put_blob(store, &digest, &body).await?;
+                progress.step();
+                Ok(())
+            }
         })
-        .await?;
-    for app in &seal.apps {
-        stop.check()?;
-        name_archive(store, app, packed).await?;
-    }
+        .await;
+    progress.end();
+    uploaded?;
     stop.check()?;
     let key = layout::seal(&plan.head, &Digest::parse(&seal.plan_digest)?);
     let bytes = to_bytes(seal);
@@ -176,42 +181,84 @@ pub fn json() -> Headers {
     }
 }
 
-/// Copies an archive to the name under which a person looks for it. It is a copy for people: the blob is what counts.
-async fn name_archive(
+/// Copies the archives of a decided release to the names under which people look for them. They are copies for people: the blobs are what counts.
+/// Before the decision it could not be known whose bytes a version will name.
+pub async fn name_archives(
     store: &dyn Store,
-    app: &crate::release::seal::SealedApp,
-    packed: &Packed,
+    seal: &Seal,
+    packed: Option<&Packed>,
+    stop: &Stop,
 ) -> Result<(), Failure> {
-    let Some(archive) = &app.archive else {
-        return Ok(());
-    };
-    let digest = Digest::parse(&archive.digest)?;
-    let name = crate::name::PackageName::parse(&app.name)?;
-    let key = layout::archive(
-        &name,
-        &crate::version::Version::parse(&app.version)?,
-        &crate::name::Variant::parse(&app.variant)?,
-    );
-    if let Some(path) = packed.blobs.get(&digest)
-        && store.head(&key).await?.is_none()
-    {
-        let body = Source::File(path.clone()).body(&digest)?;
-        match store
-            .create(
-                &key,
-                &body,
-                &Headers {
-                    content_type: Some("application/zstd".to_owned()),
-                    ..Headers::default()
-                },
-            )
-            .await
-        {
-            Ok(_) | Err(crate::remote::store::StoreError::Uncertain(_)) => {}
-            Err(error) => return Err(error.into()),
+    for app in &seal.apps {
+        if let Some(archive) = &app.archive {
+            stop.check()?;
+            let key = layout::archive(
+                &crate::name::PackageName::parse(&app.name)?,
+                &crate::version::Version::parse(&app.version)?,
+                &crate::name::Variant::parse(&app.variant)?,
+            );
+            if store.head(&key).await?.is_none() {
+                name_archive(store, &key, archive, packed).await?;
+            }
         }
     }
     Ok(())
+}
+
+async fn name_archive(
+    store: &dyn Store,
+    key: &Key,
+    archive: &crate::release::app::Archive,
+    packed: Option<&Packed>,
+) -> Result<(), Failure> {
+    let digest = Digest::parse(&archive.digest)?;
+    let local = packed.and_then(|packed| packed.blobs.get(&digest));
+    let directory = tempfile::tempdir().map_err(|error| {
+        Failure::new(
+            Exit::Temporary,
+            "seal::disk",
+            "a temporary directory could not be made",
+        )
+        .because(error)
+    })?;
+    let path = match local {
+        Some(path) => path.clone(),
+        None => fetched(store, &digest, archive.size, directory.path()).await?,
+    };
+    let headers = Headers {
+        content_type: Some("application/zstd".to_owned()),
+        ..Headers::default()
+    };
+    let body = Source::File(path).body(&digest)?;
+    match store.create(key, &body, &headers).await {
+        Ok(_) | Err(crate::remote::store::StoreError::Uncertain(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A blob as a file in `directory`, checked against its digest.
+async fn fetched(
+    store: &dyn Store,
+    digest: &Digest,
+    size: u64,
+    directory: &std::path::Path,
+) -> Result<std::path::PathBuf, Failure> {
+    let key = layout::blob(digest);
+    let path = directory.join("archive");
+    match store.fetch(&key, &path, size).await? {
+        Some(found) if found == *digest => Ok(path),
+        Some(_) => Err(lost(store, &key, "has other bytes than its name says")),
+        None => Err(lost(store, &key, "is missing")),
+    }
+}
+
+fn lost(store: &dyn Store, key: &Key, why: &str) -> Failure {
+    Failure::new(
+        Exit::Integrity,
+        "seal::blob",
+        format!("{key} in {} {why}", store.describe()),
+    )
+    .hint("the release cannot be finished without it: restore it from a backup, or abandon the release")
 }
 
 enum Source {
@@ -250,15 +297,12 @@ impl Source {
 /// `seal::blob`, exit 6, when it is missing or has other bytes.
 pub async fn blob(store: &dyn Store, digest: &Digest, limit: u64) -> Result<Vec<u8>, Failure> {
     let key = layout::blob(digest);
-    let lost = |why: &str| {
-        Failure::new(Exit::Integrity, "seal::blob", format!("{key} in {} {why}", store.describe())).hint("the release cannot be finished without it: restore it from a backup, or abandon the release")
-    };
     let bytes = store
         .get(&key, limit)
         .await?
-        .ok_or_else(|| lost("is missing"))?;
+        .ok_or_else(|| lost(store, &key, "is missing"))?;
     if Digest::of(&bytes) != *digest {
-        return Err(lost("has other bytes than its name says"));
+        return Err(lost(store, &key, "has other bytes than its name says"));
     }
     Ok(bytes)
 }

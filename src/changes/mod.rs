@@ -30,8 +30,11 @@ pub enum Reason {
         /// The range that was declared.
         range: String,
     },
-    /// Its production dependencies changed in the lockfile.
-    Lockfile,
+    /// A package of its production closure changed in the lockfile.
+    Lockfile {
+        /// That package; the lockfile itself where its older state cannot be read.
+        on: String,
+    },
     /// All packages share one version.
     Group,
     /// It was never released.

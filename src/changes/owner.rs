@@ -142,6 +142,7 @@ fn compiled(text: &str) -> Result<Glob, Failure> {
             "settings::glob",
             format!("{} is not a glob for ignore", quoted(text)),
         )
+        .hint("write for example *.md or docs/**")
     };
     if text.chars().nth(LONGEST_GLOB).is_some() {
         return Err(refused().because("it is longer than 1024 characters"));

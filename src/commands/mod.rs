@@ -2,15 +2,21 @@
 
 pub mod decisions;
 pub mod environments;
+pub mod finish;
 pub mod observe;
 pub mod plan;
 pub mod point;
+pub mod preflight;
 pub mod pull;
 pub mod rebuild;
 pub mod rehearse;
 pub mod release;
+pub mod sample;
+pub mod scene;
+pub mod status;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::apply::Remotes;
@@ -28,11 +34,13 @@ use crate::remote::registry::Registry;
 use crate::remote::registry::directory::DirectoryRegistry;
 use crate::remote::registry::npm::NpmRegistry;
 use crate::remote::store::{S3Options, Store};
+use crate::report::environments::{STATUS_SCHEMA, Status};
 use crate::report::release::{Released, ReleasedApp, ReleasedPackage};
 use crate::settings::{Command, Format, RegistryAddress, Settings, StoreSettings};
 use crate::version::Version;
 
 /// What a command on a repository works with.
+#[derive(Clone, Copy)]
 pub struct Session<'a> {
     /// What was asked.
     pub settings: &'a Settings,
@@ -95,15 +103,13 @@ impl Session<'_> {
     /// `release::wrong_branch`, exit 3, outside the release branches.
     pub fn release_branch(&self, remote: Option<&Remote<'_>>) -> Result<String, Failure> {
         let branches = self.release_branches(remote)?;
-        let current = self
-            .settings
-            .runner
-            .branch()
-            .map(str::to_owned)
-            .or_else(|| self.repo.current_branch());
+        let current = current_branch(self.settings, self.repo);
+        let is_elsewhere = current.is_none() && self.settings.runner.reference.is_some();
         match (current, branches.as_slice()) {
             (Some(current), branches) if branches.contains(&current) => Ok(current),
-            (None, [only]) if !self.settings.branches.is_empty() => Ok(only.clone()),
+            (None, [only]) if !self.settings.branches.is_empty() && !is_elsewhere => {
+                Ok(only.clone())
+            }
             (current, branches) => Err(Failure::new(
                 Exit::Refused,
                 "release::wrong_branch",
@@ -169,6 +175,7 @@ impl Session<'_> {
                 })
                 .cloned()
         };
+        let registry = self.remotes.registry.describe();
         let mut packages = Vec::new();
         for package in &workspace.packages {
             let Some(to) = package.version.clone() else {
@@ -193,6 +200,8 @@ impl Session<'_> {
                 tag,
                 dist_tag: library.map(|library| library.dist_tag.clone()),
                 published: library.is_some(),
+                url: library
+                    .map(|_| format!("{}/{}", registry.trim_end_matches('/'), package.name)),
                 integrity: library.map(|library| library.integrity.to_string()),
                 to,
             });
@@ -347,7 +356,7 @@ pub async fn run(
             choose(&mut settings, &repo)?;
             on_repository(&settings, &repo, stop, children).await
         }
-        Command::Rehearse => rehearse::rehearse(&settings, stop, children).await,
+        Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
         Command::Pull => {
             let pulled = pull::pull(&settings, children).await?;
             Ok(told(&settings, pulled.text(), &pulled))
@@ -356,13 +365,18 @@ pub async fn run(
     }
 }
 
+/// The branch that a run is for: the event's, where a runner names its ref (which may be a tag or a pull request), else the one checked out.
+fn current_branch(settings: &Settings, repo: &Repo) -> Option<String> {
+    let runner = &settings.runner;
+    match runner.reference {
+        Some(_) => runner.branch().map(str::to_owned),
+        None => repo.current_branch(),
+    }
+}
+
 fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
     if !settings.command_named {
-        let current = settings
-            .runner
-            .branch()
-            .map(str::to_owned)
-            .or_else(|| repo.current_branch());
+        let current = current_branch(settings, repo);
         let default = settings
             .runner
             .default_branch
@@ -408,10 +422,19 @@ async fn on_repository(
             stop,
             children,
         };
-        let planned = plan::plan(&session).await?;
+        let planned = if repo.is_shallow() {
+            let whole = plan::whole(&session)?;
+            plan::plan(&Session {
+                repo: &whole,
+                ..session
+            })
+            .await?
+        } else {
+            plan::plan(&session).await?
+        };
         let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
         if let Some(reason) = &settings.command_reason {
-            text.push_str(&format!("this was a plan: {reason}\n"));
+            let _ = writeln!(text, "this was a plan: {reason}");
         }
         return Ok(told(settings, text, &planned.document));
     }
@@ -424,8 +447,32 @@ async fn on_repository(
         stop,
         children,
     };
-    let report = release::release(&session).await?;
+    let released = if repo.is_shallow() {
+        let whole = plan::whole(&session)?;
+        release::release(&Session {
+            repo: &whole,
+            ..session
+        })
+        .await
+    } else {
+        release::release(&session).await
+    };
+    let report = match released {
+        Ok(report) => report,
+        Err(failure) => {
+            let outputs = crate::report::outputs::lines(&crate::report::outputs::of_failure());
+            let file = settings.runner.output_file.clone();
+            return Ok(Told {
+                appended: file.map(|file| (file, outputs)).into_iter().collect(),
+                failure: Some(failure),
+                ..Told::default()
+            });
+        }
+    };
     let mut told = told(settings, report.text(), &report.json());
+    if let crate::report::release::Ended::Failed(failure) = &report.ended {
+        told.failure = Some(failure.clone());
+    }
     if let Some(file) = &settings.runner.output_file {
         told.appended.push((
             file.clone(),
@@ -440,6 +487,15 @@ async fn on_repository(
 }
 
 async fn on_environments(settings: &Settings, command: Command) -> Result<Told, Failure> {
+    if command == Command::Status && settings.store.value().is_none() {
+        let status = Status {
+            schema: STATUS_SCHEMA,
+            packages: status::packages(settings)?,
+            apps: Vec::new(),
+        };
+        let text = crate::report::environments::status(&status);
+        return Ok(told(settings, text, &status));
+    }
     let Some(store) = settings.store.value() else {
         return Err(Failure::new(Exit::Usage, "settings::missing", "this command needs a store").hint("name it with --store, PKGS_STORE or the input store: s3://bucket/prefix or file:///dir"));
     };
@@ -448,7 +504,7 @@ async fn on_environments(settings: &Settings, command: Command) -> Result<Told, 
         let request = environments::StatusRequest {
             apps: point::apps(settings)?,
             environment: settings.environment.clone(),
-            packages: Vec::new(),
+            packages: status::packages(settings)?,
         };
         let status = environments::status(&request, &remotes).await?;
         return Ok(told(

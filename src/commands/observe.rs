@@ -403,10 +403,10 @@ impl Observed {
             .iter()
             .zip(touched)
             .zip(lockfiles)
-            .map(|((base, touched), lockfile_changed)| PackageFacts {
+            .map(|((base, touched), lockfile)| PackageFacts {
                 base: base.clone(),
                 touched,
-                lockfile_changed,
+                lockfile,
             })
             .collect())
     }
@@ -438,31 +438,35 @@ impl Observed {
         Ok(differing)
     }
 
-    /// For each package without a version, the apps that use it and are released by its changes.
+    /// For each package without a version, the apps that use it, directly or through others without one: its changes release them.
     fn unversioned_uses(&self) -> Vec<Vec<usize>> {
         let members = &self.workspace.packages;
         let mut users = vec![Vec::new(); members.len()];
         if members.iter().all(|package| package.version.is_some()) {
             return users;
         }
-        for (index, package) in members
+        let plain: BTreeMap<&str, usize> = members
             .iter()
             .enumerate()
             .filter(|(_, package)| package.version.is_none())
-        {
-            users[index] = members
-                .iter()
-                .enumerate()
-                .filter(|(_, app)| {
-                    app.kind.is_app()
-                        && app
-                            .manifest
-                            .dependencies
-                            .iter()
-                            .any(|dependency| dependency.name == package.name.as_str())
-                })
-                .map(|(app, _)| app)
-                .collect();
+            .map(|(index, package)| (package.name.as_str(), index))
+            .collect();
+        let apps = members
+            .iter()
+            .enumerate()
+            .filter(|(_, package)| package.kind.is_app());
+        for (app, _) in apps {
+            let mut used = BTreeSet::new();
+            let mut open = vec![app];
+            while let Some(index) = open.pop() {
+                let dependencies = members[index].manifest.dependencies.iter();
+                let further =
+                    dependencies.filter_map(|dependency| plain.get(dependency.name.as_str()));
+                open.extend(further.copied().filter(|further| used.insert(*further)));
+            }
+            for index in used.into_iter().filter(|index| *index != app) {
+                users[index].push(app);
+            }
         }
         users
     }
@@ -495,10 +499,10 @@ impl Observed {
             })
     }
 
-    /// For each package whether its production dependencies in the lockfile changed since its base; only apps are judged.
-    fn lockfile_changes(&self, repo: &Repo) -> Result<Vec<bool>, Failure> {
+    /// For each package what changed of its production closure in the lockfile since its base; only apps are judged.
+    fn lockfile_changes(&self, repo: &Repo) -> Result<Vec<BTreeSet<String>>, Failure> {
         let members = &self.workspace.packages;
-        let mut changed = vec![false; members.len()];
+        let mut changed = vec![BTreeSet::new(); members.len()];
         let Some((path, text)) = &self.workspace.lockfile else {
             return Ok(changed);
         };
@@ -526,14 +530,20 @@ impl Observed {
             }
             let directory =
                 below(&self.workspace.directory, &package.directory).unwrap_or_else(RepoPath::root);
-            let then = locks
-                .get(base)
-                .and_then(Option::as_ref)
-                .map(|lock| production::fingerprint(lock, &directory).ok());
-            let now = now
-                .as_ref()
-                .map(|lock| production::fingerprint(lock, &directory).ok());
-            changed[index] = then != now;
+            let then = locks.get(base).and_then(Option::as_ref);
+            let known = match (then, &now) {
+                (Some(then), Some(now)) => production::changed(then, now, &directory).ok(),
+                _ => None,
+            };
+            let readable = |lock: Option<&Lock>| {
+                lock.map(|lock| production::fingerprint(lock, &directory).is_ok())
+            };
+            changed[index] = match known {
+                Some(known) => known,
+                // Where neither side can be read, nothing tells that it changed.
+                None if readable(then) == readable(now.as_ref()) => BTreeSet::new(),
+                None => BTreeSet::from([path.to_string()]),
+            };
         }
         Ok(changed)
     }

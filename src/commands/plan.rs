@@ -2,10 +2,11 @@
 
 use crate::commands::{Session, release};
 use crate::explain::Failure;
+use crate::local::git::Repo;
 use crate::local::push::Remote;
 use crate::plan::release::Plan;
 use crate::plan::render::{self, Missing, PlanDocument};
-use crate::settings::{Choice, RegistryAddress};
+use crate::settings::{Choice, RegistryAddress, Settings};
 use crate::workspace::package::Kind;
 
 /// A plan with its document and what a release would still need.
@@ -18,14 +19,11 @@ pub struct Planned {
     pub missing: Vec<Missing>,
 }
 
-/// Plans a release of the commit checked out. A shallow clone is deepened where the remote answers; it is never taken for a repository in which everything changed.
+/// Plans a release of the commit checked out.
 pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
-    if session.repo.is_shallow() {
-        deepen(session)?;
-    }
     let head = session.repo.head()?;
     let (_, plan) = release::plan_at(session, &head, false).await?;
-    let missing = missing(session, &plan);
+    let missing = missing(session.settings, &plan);
     let document = render::document(&plan, session.settings, missing.clone());
     Ok(Planned {
         plan,
@@ -34,7 +32,10 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
     })
 }
 
-fn deepen(session: &Session<'_>) -> Result<(), Failure> {
+/// Fetches the rest of a history that is cut: a shallow clone is never taken for a repository in which everything changed. Gives the repository
+/// opened again, because one that is open remembers where it was cut.
+pub fn whole(session: &Session<'_>) -> Result<Repo, Failure> {
+    tracing::info!("the history here is cut: fetching the rest");
     let cut = |failure: Failure| {
         Failure::new(
             crate::explain::Exit::Usage,
@@ -59,12 +60,12 @@ fn deepen(session: &Session<'_>) -> Result<(), Failure> {
     let tip = seen.tip.clone().map_or_else(|| session.repo.head(), Ok)?;
     session
         .repo
-        .note_remote(&session.settings.remote, &branch, &tip, &seen.tags)
+        .note_remote(&session.settings.remote, &branch, &tip, &seen.tags)?;
+    Repo::open(session.repo.root())
 }
 
 /// What a release of this plan would still need.
-fn missing(session: &Session<'_>, plan: &Plan) -> Vec<Missing> {
-    let settings = session.settings;
+pub fn missing(settings: &Settings, plan: &Plan) -> Vec<Missing> {
     let mut missing = Vec::new();
     let publishes = plan
         .packages

@@ -1,5 +1,6 @@
 //! From settings to requests about environments, and the environments that a release activates by itself.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,9 +20,11 @@ use crate::report::environments::PointOutcome;
 use crate::settings::address::StoreAddress;
 use crate::settings::{Choice, Settings, StoreSettings};
 
-/// Opens static roots with the endpoint and region of the store.
+/// Opens static roots with the endpoint and region of the store. Below a directory that was named and exists, the directories of apps and
+/// environments are made; the directory itself never is: it may be a disk that is not mounted.
 pub struct Roots {
     store: Option<StoreSettings>,
+    template: Option<String>,
 }
 
 impl Roots {
@@ -29,6 +32,7 @@ impl Roots {
     pub fn new(settings: &Settings) -> Roots {
         Roots {
             store: settings.store.value().cloned(),
+            template: settings.static_root.value().cloned(),
         }
     }
 }
@@ -39,13 +43,60 @@ impl OpenRoot for Roots {
         let (endpoint, region) = self.store.as_ref().map_or((None, None), |store| {
             (store.endpoint.clone(), store.region.clone())
         });
+        let address = StoreAddress::parse(root)?;
+        if let (StoreAddress::Directory(directory), Some(template)) = (&address, &self.template) {
+            make_below(directory, template)?;
+        }
         open_store(&StoreSettings {
-            address: StoreAddress::parse(root)?,
+            address,
             endpoint,
             region,
         })
         .await
     }
+}
+
+/// Makes `directory`, if it lies below the part of `template` before its first placeholder and that part is there.
+fn make_below(directory: &Path, template: &str) -> Result<(), Failure> {
+    let Some((named, _)) = template.split_once('{') else {
+        return Ok(());
+    };
+    let named = Path::new(named.strip_prefix("file://").unwrap_or(named));
+    let named = if named.is_dir() {
+        named
+    } else {
+        named.parent().unwrap_or(named)
+    };
+    if !named.is_dir() || !directory.starts_with(named) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(directory).map_err(|error| {
+        Failure::new(
+            Exit::Usage,
+            "static::directory",
+            format!("{} could not be made", directory.display()),
+        )
+        .because(error)
+        .hint("let this user write there, or make it")
+    })
+}
+
+/// Opens the static root of every environment that a release would activate by itself, so that one that is missing is known before anything is decided.
+///
+/// # Errors
+/// As the store at that root tells it.
+pub async fn check_roots(session: &Session<'_>, apps: &[PackageName]) -> Result<(), Failure> {
+    let Some(template) = session.settings.static_root.value() else {
+        return Ok(());
+    };
+    let roots = Roots::new(session.settings);
+    for app in apps {
+        for environment in &session.settings.app_settings(app).auto {
+            let root = crate::plan::static_root::resolve(template, app, environment)?;
+            roots.open(&root).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What the commands about environments speak to.

@@ -48,6 +48,15 @@ pub struct TagMessage {
 /// A file of a release commit that differs from its parent: path and new bytes; `None` removes it.
 pub type FileEdit = (RepoPath, Option<Vec<u8>>);
 
+/// What a repository looks like from outside: equal snapshots mean that nobody would notice a difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    head: CommitId,
+    branch: Option<String>,
+    refs: Vec<(String, Option<String>)>,
+    status: Vec<(String, u32)>,
+}
+
 /// The commits that can be reached from one commit, walked once.
 pub struct History {
     /// Commit ids, children before parents.
@@ -746,6 +755,14 @@ impl Repo {
         Ok(self.find(commit)?.parent_id(0).ok().map(commit_id))
     }
 
+    /// Whether a commit was made by [`Repo::make_commit`], as its identity says. That proves nothing without a tag of ours.
+    pub fn is_made_by_us(&self, commit: &CommitId) -> bool {
+        self.find(commit).is_ok_and(|commit| {
+            let committer = commit.committer();
+            committer.name() == Ok(IDENTITY.0) && committer.email() == Ok(IDENTITY.1)
+        })
+    }
+
     /// The id of a commit's tree.
     pub fn tree_id(&self, commit: &CommitId) -> Result<String, Failure> {
         Ok(self.tree(commit)?.id().to_string())
@@ -943,6 +960,224 @@ impl Repo {
             root: into.to_path_buf(),
             trees: Trees::default(),
         })
+    }
+
+    /// What must stay as it is during a rehearsal: `HEAD`, every ref, and `git status` with untracked files.
+    pub fn snapshot(&self) -> Result<Snapshot, Failure> {
+        let failed =
+            |error: git2::Error| broken("the state of the repository cannot be read", &error);
+        let mut refs = Vec::new();
+        for reference in self.git.references().map_err(failed)? {
+            let reference = reference.map_err(failed)?;
+            let target = reference.target().map(|oid| oid.to_string()).or_else(|| {
+                reference
+                    .symbolic_target()
+                    .ok()
+                    .flatten()
+                    .map(str::to_owned)
+            });
+            refs.push((
+                String::from_utf8_lossy(reference.name_bytes()).into_owned(),
+                target,
+            ));
+        }
+        refs.sort();
+        let mut options = git2::StatusOptions::new();
+        options.include_untracked(true).recurse_untracked_dirs(true);
+        let status = self.git.statuses(Some(&mut options)).map_err(failed)?;
+        let status = status
+            .iter()
+            .map(|entry| {
+                (
+                    String::from_utf8_lossy(entry.path_bytes()).into_owned(),
+                    entry.status().bits(),
+                )
+            })
+            .collect();
+        let head = self.git.find_reference("HEAD").map_err(failed)?;
+        let branch = head.symbolic_target().ok().flatten().map(str::to_owned);
+        Ok(Snapshot {
+            head: self.head()?,
+            branch,
+            refs,
+            status,
+        })
+    }
+
+    /// Files and directories of the work tree that git ignores, each directory once, in order.
+    pub fn ignored(&self) -> Result<Vec<RepoPath>, Failure> {
+        let mut options = git2::StatusOptions::new();
+        options
+            .include_untracked(true)
+            .recurse_untracked_dirs(true)
+            .include_ignored(true)
+            .recurse_ignored_dirs(false);
+        let statuses = self
+            .git
+            .statuses(Some(&mut options))
+            .map_err(|error| broken("the state of the work tree cannot be read", &error))?;
+        let mut paths: Vec<RepoPath> = statuses
+            .iter()
+            .filter(|entry| entry.status().contains(git2::Status::IGNORED))
+            .filter_map(|entry| RepoPath::parse(entry.path().ok()?.trim_end_matches('/')).ok())
+            .collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Makes a repository of the files in `directory`: one commit on `branch`, made at `moment` (seconds since 1970).
+    pub fn create(directory: &Path, branch: &str, moment: i64) -> Result<Repo, Failure> {
+        let failed = |error: git2::Error| {
+            Failure::new(
+                Exit::Temporary,
+                "git::create",
+                "a repository could not be made",
+            )
+            .because(error.message())
+        };
+        let git = Repository::init_opts(
+            directory,
+            git2::RepositoryInitOptions::new().initial_head(branch),
+        )
+        .map_err(failed)?;
+        let mut index = git.index().map_err(failed)?;
+        index
+            .add_all(["*"], git2::IndexAddOption::DEFAULT, None)
+            .map_err(failed)?;
+        index.write().map_err(failed)?;
+        let tree = index.write_tree().map_err(failed)?;
+        let identity = git2::Signature::new(IDENTITY.0, IDENTITY.1, &git2::Time::new(moment, 0))
+            .map_err(failed)?;
+        git.commit(
+            Some("HEAD"),
+            &identity,
+            &identity,
+            "feat: the sample",
+            &git.find_tree(tree).map_err(failed)?,
+            &[],
+        )
+        .map_err(failed)?;
+        drop(index);
+        Repo::open(directory)
+    }
+
+    /// Clones `branch` at the commit checked out, with all tags, into a new bare repository `origin` and a new checkout `work` of it. Both borrow
+    /// this repository's objects; nothing is written here.
+    pub fn clone_for_rehearsal(
+        &self,
+        origin: &Path,
+        work: &Path,
+        branch: &str,
+    ) -> Result<Repo, Failure> {
+        let failed = |error: git2::Error| {
+            Failure::new(
+                Exit::Temporary,
+                "git::clone",
+                "the repository could not be cloned",
+            )
+            .because(error.message())
+            .hint("check the disk and run again")
+        };
+        let disk = |error: std::io::Error| {
+            Failure::new(
+                Exit::Temporary,
+                "git::clone",
+                "the repository could not be cloned",
+            )
+            .because(error)
+            .hint("check the disk and run again")
+        };
+        let head = self.head()?;
+        let oid = Oid::from_str(head.as_str()).map_err(failed)?;
+        let objects = self
+            .common_directory()
+            .join("objects")
+            .canonicalize()
+            .map_err(disk)?;
+        let borrow = |git_directory: &Path| {
+            std::fs::write(
+                git_directory.join("objects/info/alternates"),
+                format!("{}\n", objects.display()),
+            )
+            .map_err(disk)
+        };
+        Repository::init_opts(
+            origin,
+            git2::RepositoryInitOptions::new()
+                .bare(true)
+                .initial_head(branch),
+        )
+        .map_err(failed)?;
+        borrow(origin)?;
+        let bare = Repository::open_bare(origin).map_err(failed)?;
+        bare.reference(&format!("refs/heads/{branch}"), oid, true, "rehearsal")
+            .map_err(failed)?;
+        let clone = Repository::init_opts(
+            work,
+            git2::RepositoryInitOptions::new().initial_head(branch),
+        )
+        .map_err(failed)?;
+        borrow(clone.path())?;
+        let clone = Repository::open(work).map_err(failed)?;
+        for tag in self.tags()? {
+            let object = Oid::from_str(&tag.object).map_err(failed)?;
+            bare.reference(&tag.name.as_ref_name(), object, true, "rehearsal")
+                .map_err(failed)?;
+            clone
+                .reference(&tag.name.as_ref_name(), object, true, "rehearsal")
+                .map_err(failed)?;
+        }
+        clone
+            .remote("origin", &origin.to_string_lossy())
+            .map_err(failed)?;
+        clone
+            .reference(&format!("refs/heads/{branch}"), oid, true, "rehearsal")
+            .map_err(failed)?;
+        clone
+            .checkout_head(Some(git2::build::CheckoutBuilder::new().force()))
+            .map_err(failed)?;
+        drop(clone);
+        Repo::open(work)
+    }
+
+    /// Commits one new file on the branch checked out, as our own identity, at `moment` (seconds since 1970).
+    pub fn commit_file(
+        &self,
+        path: &RepoPath,
+        bytes: &[u8],
+        message: &str,
+        moment: i64,
+    ) -> Result<CommitId, Failure> {
+        let failed = |error: git2::Error| {
+            Failure::new(Exit::Temporary, "git::write", "a commit could not be made")
+                .because(error.message())
+        };
+        let parent = self.find(&self.head()?)?;
+        let mut builder = git2::build::TreeUpdateBuilder::new();
+        builder.upsert(
+            path.as_str(),
+            self.git.blob(bytes).map_err(failed)?,
+            git2::FileMode::Blob,
+        );
+        let tree = builder
+            .create_updated(&self.git, &parent.tree().map_err(failed)?)
+            .map_err(failed)?;
+        let identity = git2::Signature::new(IDENTITY.0, IDENTITY.1, &git2::Time::new(moment, 0))
+            .map_err(failed)?;
+        let commit = self
+            .git
+            .commit(
+                None,
+                &identity,
+                &identity,
+                message,
+                &self.git.find_tree(tree).map_err(failed)?,
+                &[&parent],
+            )
+            .map_err(failed)?;
+        let commit = commit_id(commit);
+        self.fast_forward(&commit)?;
+        Ok(commit)
     }
 
     /// Notes locally what a remote was seen to hold: tags that are not here yet, and where its branch is.

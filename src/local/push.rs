@@ -417,10 +417,10 @@ impl<'a> Remote<'a> {
         if ran.success {
             return Ok(());
         }
-        Err(self.classify(&ran))
+        Err(Self::classify(&ran))
     }
 
-    fn classify(&self, ran: &Ran) -> PushError {
+    fn classify(ran: &Ran) -> PushError {
         let lines: Vec<&str> = ran
             .stdout
             .lines()

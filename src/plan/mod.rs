@@ -8,6 +8,5 @@ pub mod pull;
 pub mod release;
 pub mod render;
 pub mod rollback;
-pub mod stages;
 pub mod static_files;
 pub mod static_root;

@@ -59,6 +59,14 @@ pub struct SealName {
     pub digest: Digest,
 }
 
+impl SealName {
+    /// The seal for a person: the start of its plan's digest.
+    pub fn short(&self) -> String {
+        let name = self.key.rsplit('/').next().unwrap_or(&self.key);
+        format!("seal {}", name.chars().take(12).collect::<String>())
+    }
+}
+
 /// Reads the lines that make a tag one of ours. `None`: it is not ours.
 ///
 /// ```

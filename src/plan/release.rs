@@ -1,9 +1,10 @@
 //! Which packages a release takes, to which versions, and why. Pure: the same facts give the same plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use crate::changes::{Reason, Touched, tag};
-use crate::explain::{Exit, Failure};
+use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
 use crate::version::{Bump, Version};
@@ -63,8 +64,8 @@ pub struct PackageFacts {
     pub base: Base,
     /// The commits that count for it since then.
     pub touched: Touched,
-    /// Whether its production dependencies in the lockfile changed since then; only apps have this.
-    pub lockfile_changed: bool,
+    /// What changed since then of its production closure in the lockfile; only apps have this.
+    pub lockfile: BTreeSet<String>,
 }
 
 /// Everything a plan is made from.
@@ -197,11 +198,12 @@ impl Growing {
 /// # Errors
 /// `plan::version_taken` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
+    check_filter(facts.workspace, facts.mode, &settings.filter)?;
     let growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,
     };
-    assemble(facts, settings, growing)
+    assemble(facts, settings, &growing)
 }
 
 /// The version a package grows from: the higher of its manifest's and its last release's.
@@ -216,24 +218,64 @@ fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Version> {
     )
 }
 
+/// Refuses a filter that is no glob or takes no package in: a typo would release nothing and look like success.
+fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<(), Failure> {
+    if mode == Mode::Sync && !filter.is_empty() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "plan::filter",
+            "filter cannot leave packages out in sync mode",
+        )
+        .because("all packages share one version")
+        .hint("leave filter away, or set mode to diff"));
+    }
+    for pattern in filter {
+        let refuse = |what: String| Failure::new(Exit::Usage, "plan::filter", what);
+        if let Err(error) = globset::Glob::new(pattern.trim_start_matches('!')) {
+            return Err(refuse(format!("filter {} is not a glob", quoted(pattern)))
+                .because(error)
+                .hint("name packages, or directories by a glob such as packages/*"));
+        }
+        let including = !pattern.starts_with('!');
+        let packages = &workspace.packages;
+        if including && !packages.iter().any(|package| matches(package, pattern)) {
+            let names = packages.iter().map(|package| package.name.as_str());
+            let near = crate::settings::inputs::nearest(pattern, names);
+            return Err(
+                refuse(format!("filter {} names no package", quoted(pattern))).hint(
+                    near.map_or_else(
+                        || "name packages, or directories by a glob such as packages/*".to_owned(),
+                        |near| format!("did you mean {near}?"),
+                    ),
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether one pattern of a filter, without its `!`, means a package.
+fn matches(package: &Package, pattern: &str) -> bool {
+    let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
+    package.name.as_str() == pattern
+        || globset::GlobBuilder::new(pattern)
+            .literal_separator(true)
+            .build()
+            .is_ok_and(|glob| {
+                let matcher = glob.compile_matcher();
+                matcher.is_match(package.directory.as_str())
+                    || matcher.is_match(package.name.as_str())
+            })
+}
+
 /// Whether a filter lets a package in: names or directory globs, `!` excludes.
 fn selected(package: &Package, filter: &[String]) -> bool {
-    let matches = |pattern: &str| {
-        let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
-        package.name.as_str() == pattern
-            || globset::GlobBuilder::new(pattern)
-                .literal_separator(true)
-                .build()
-                .is_ok_and(|glob| {
-                    let matcher = glob.compile_matcher();
-                    matcher.is_match(package.directory.as_str())
-                        || matcher.is_match(package.name.as_str())
-                })
-    };
     let (excluding, including): (Vec<&String>, Vec<&String>) =
         filter.iter().partition(|pattern| pattern.starts_with('!'));
-    (including.is_empty() || including.iter().any(|pattern| matches(pattern)))
-        && !excluding.iter().any(|pattern| matches(&pattern[1..]))
+    (including.is_empty() || including.iter().any(|pattern| matches(package, pattern)))
+        && !excluding
+            .iter()
+            .any(|pattern| matches(package, &pattern[1..]))
 }
 
 fn grow_each(facts: &Facts<'_>, settings: &Settings) -> Result<BTreeMap<usize, Growing>, Failure> {
@@ -294,14 +336,12 @@ fn start(
     let changed = known
         .touched
         .bump
-        .or(known.lockfile_changed.then_some(Bump::Patch));
+        .or((!known.lockfile.is_empty()).then_some(Bump::Patch));
     let Some(changed) = changed else {
         return Ok(None);
     };
     let mut reasons = known.touched.reasons.clone();
-    if known.lockfile_changed {
-        reasons.push(Reason::Lockfile);
-    }
+    reasons.extend(lockfile_reasons(known));
     let (bump, fixed) = match &settings.bump {
         BumpRequest::Auto => (Some(changed), known.touched.release_as.clone()),
         BumpRequest::By(bump) => (Some(*bump), None),
@@ -496,7 +536,7 @@ fn grow_together(
             known
                 .touched
                 .bump
-                .or(known.lockfile_changed.then_some(Bump::Patch))
+                .or((!known.lockfile.is_empty()).then_some(Bump::Patch))
         })
         .max();
     let is_first = versioned
@@ -546,15 +586,13 @@ fn grow_together(
             if known.base == Base::First {
                 reasons = vec![Reason::First];
             }
-            if known.lockfile_changed {
-                reasons.push(Reason::Lockfile);
-            }
-            let used = uses
+            reasons.extend(lockfile_reasons(known));
+            let changed_uses = uses
                 .get(index)
                 .into_iter()
                 .flatten()
                 .filter(|used| is_changed(&facts.packages[**used]));
-            reasons.extend(used.map(|used| Reason::Dependency {
+            reasons.extend(changed_uses.map(|used| Reason::Dependency {
                 on: facts.workspace.packages[*used].name.to_string(),
                 range: to.to_string(),
             }));
@@ -575,14 +613,19 @@ fn grow_together(
         .collect())
 }
 
+fn lockfile_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
+    let changed = known.lockfile.iter().cloned();
+    changed.map(|on| Reason::Lockfile { on })
+}
+
 fn is_changed(known: &PackageFacts) -> bool {
-    known.base == Base::First || known.touched.bump.is_some() || known.lockfile_changed
+    known.base == Base::First || known.touched.bump.is_some() || !known.lockfile.is_empty()
 }
 
 fn assemble(
     facts: &Facts<'_>,
     settings: &Settings,
-    growing: BTreeMap<usize, Growing>,
+    growing: &BTreeMap<usize, Growing>,
 ) -> Result<Plan, Failure> {
     let packages = &facts.workspace.packages;
     let shared_version = growing
@@ -598,8 +641,20 @@ fn assemble(
         Mode::Sync => "v{version}",
         Mode::Diff => "{name}@{version}",
     });
+    let versioned = packages.iter().filter(|package| package.version.is_some());
+    if facts.mode == Mode::Diff && versioned.count() > 1 && !tag_format.contains("{name}") {
+        return Err(Failure::new(
+            Exit::Usage,
+            "plan::tag_format",
+            format!("tag-format {} names no package", quoted(tag_format)),
+        )
+        .because(
+            "in mode diff each package has a version of its own, so its tag must say whose it is",
+        )
+        .hint("put {name} into tag-format"));
+    }
     let mut planned = Vec::new();
-    for (index, package) in &growing {
+    for (index, package) in growing {
         let of = &packages[*index];
         let to = package.to(settings);
         let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
@@ -657,14 +712,6 @@ fn assemble(
             "raise the version in package.json above it, or delete the tag if it was a mistake",
         ));
     }
-    if facts.mode == Mode::Diff && tags.len() < planned.len() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "plan::tag_format",
-            "two packages of the release would get the same tag",
-        )
-        .hint("put {name} into tag-format"));
-    }
     let unchanged = packages
         .iter()
         .enumerate()
@@ -676,14 +723,14 @@ fn assemble(
         mode_reason: facts.mode_reason.clone(),
         base: facts.base.clone(),
         head: facts.head.clone(),
-        waves: waves(facts, &growing),
+        waves: waves(facts, growing),
         apps: apps(facts, settings, &planned)?,
         unchanged,
         tags: tags.into_iter().collect(),
         version: shared_version.filter(|_| facts.mode == Mode::Sync || growing.len() == 1),
         edits: Vec::new(),
         message: String::new(),
-        warnings: left_behind(facts, settings, &growing),
+        warnings: left_behind(facts, settings, growing),
         packages: planned,
     };
     plan.message = message(&plan, settings);
@@ -848,8 +895,10 @@ fn message(plan: &Plan, settings: &Settings) -> String {
     let body: String = plan
         .packages
         .iter()
-        .map(|package| format!("{} {} -> {}\n", package.name, package.from, package.to))
-        .collect();
+        .fold(String::new(), |mut body, package| {
+            let _ = writeln!(body, "{} {} -> {}", package.name, package.from, package.to);
+            body
+        });
     format!("{subject}\n\n{body}")
 }
 

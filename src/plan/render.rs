@@ -71,7 +71,9 @@ enum ReasonDocument {
         on: String,
         range: String,
     },
-    Lockfile,
+    Lockfile {
+        on: String,
+    },
     Group,
     First,
     Asked,
@@ -108,7 +110,7 @@ impl From<&Reason> for ReasonDocument {
                 on: on.clone(),
                 range: range.clone(),
             },
-            Reason::Lockfile => ReasonDocument::Lockfile,
+            Reason::Lockfile { on } => ReasonDocument::Lockfile { on: on.clone() },
             Reason::Group => ReasonDocument::Group,
             Reason::First => ReasonDocument::First,
             Reason::Asked => ReasonDocument::Asked,
@@ -189,7 +191,7 @@ fn deciding(settings: &Settings) -> serde_json::Value {
 fn package_document(package: &PlannedPackage) -> PackageDocument {
     PackageDocument {
         name: package.name.to_string(),
-        dir: package.directory.to_string(),
+        dir: package.directory.display().to_string(),
         kind: package.kind.as_str(),
         private: package.private,
         from: package.from.to_string(),
@@ -211,7 +213,7 @@ pub fn phrase(reason: &Reason) -> String {
             crate::explain::safe_line(subject)
         ),
         Reason::Dependency { on, range } => format!("depends on {on} {range}"),
-        Reason::Lockfile => "production dependencies changed in the lockfile".to_owned(),
+        Reason::Lockfile { on } => format!("{on} changed in the lockfile"),
         Reason::Group => "all packages share one version".to_owned(),
         Reason::First => "first release".to_owned(),
         Reason::Asked => "asked for".to_owned(),

@@ -11,34 +11,34 @@
 use crate::name::{CommitId, Digest, EnvironmentName, Key, PackageName, ReleaseId, Variant};
 use crate::version::Version;
 
-fn key(text: String) -> Key {
-    Key::parse(&text)
+fn key(text: &str) -> Key {
+    Key::parse(text)
         .unwrap_or_else(|failure| unreachable!("checked names make checked keys: {failure}"))
 }
 
 /// Which repository owns this prefix; written once.
 #[must_use]
 pub fn repository() -> Key {
-    key("v1/repository.json".to_owned())
+    key("v1/repository.json")
 }
 
 /// Bytes by their digest.
 #[must_use]
 pub fn blob(digest: &Digest) -> Key {
     let hex = digest.hex();
-    key(format!("v1/blobs/sha256/{}/{hex}", &hex[..2]))
+    key(&format!("v1/blobs/sha256/{}/{hex}", &hex[..2]))
 }
 
 /// What bytes a release consists of; `plan` is the plan's digest.
 #[must_use]
 pub fn seal(base: &CommitId, plan: &Digest) -> Key {
-    key(format!("v1/seals/{base}/{}.json", plan.hex()))
+    key(&format!("v1/seals/{base}/{}.json", plan.hex()))
 }
 
 /// The record of a release, complete or abandoned.
 #[must_use]
 pub fn release(id: &ReleaseId) -> Key {
-    key(format!("v1/releases/{id}.json"))
+    key(&format!("v1/releases/{id}.json"))
 }
 
 /// The prefix of all release manifests, for listing.
@@ -50,13 +50,13 @@ pub const APPS: &str = "v1/apps/";
 /// The app manifest of one build.
 #[must_use]
 pub fn app(app: &PackageName, version: &Version, variant: &Variant) -> Key {
-    key(format!("v1/apps/{app}/{version}/{variant}.json"))
+    key(&format!("v1/apps/{app}/{version}/{variant}.json"))
 }
 
 /// The archive of one build under the name a person looks for: a copy of the blob.
 #[must_use]
 pub fn archive(app: &PackageName, version: &Version, variant: &Variant) -> Key {
-    key(format!(
+    key(&format!(
         "v1/apps/{app}/{version}/{}",
         archive_file_name(app, version, variant)
     ))
@@ -122,7 +122,7 @@ pub fn build_of(key: &Key) -> Option<(PackageName, Version, Variant)> {
 /// One entry of the pointer log. Numbers have 12 digits so that byte order is number order.
 #[must_use]
 pub fn log_entry(app: &PackageName, environment: &EnvironmentName, seq: u64) -> Key {
-    key(format!(
+    key(&format!(
         "{}/log/{seq:012}.json",
         environment_prefix(app, environment)
     ))
@@ -146,7 +146,7 @@ pub fn log_entry_seq(key: &Key) -> Option<u64> {
 /// A hint at the newest log entry; may lag, may be lost.
 #[must_use]
 pub fn current(app: &PackageName, environment: &EnvironmentName) -> Key {
-    key(format!(
+    key(&format!(
         "{}/current.json",
         environment_prefix(app, environment)
     ))
@@ -155,7 +155,7 @@ pub fn current(app: &PackageName, environment: &EnvironmentName) -> Key {
 /// Which static set is fully applied.
 #[must_use]
 pub fn static_state(app: &PackageName, environment: &EnvironmentName) -> Key {
-    key(format!(
+    key(&format!(
         "{}/static.json",
         environment_prefix(app, environment)
     ))
@@ -198,5 +198,5 @@ pub fn environment_of(key: &Key) -> Option<(PackageName, EnvironmentName)> {
 /// A key that writers race on before a store is trusted.
 #[must_use]
 pub fn probe(nonce: &str) -> Key {
-    key(format!("v1/probe/{nonce}"))
+    key(&format!("v1/probe/{nonce}"))
 }

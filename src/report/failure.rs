@@ -73,6 +73,29 @@ pub fn annotations(failure: &Failure) -> String {
     text
 }
 
+/// The text without these secrets, and without what looks like a token of npm or a forge: a secret that was put into a wrong setting
+/// arrives in an error about that setting.
+///
+/// ```
+/// use pkgs_action::report::failure::redacted;
+/// let token = format!("npm_{}", "x".repeat(36));
+/// assert_eq!(redacted(&format!("mode is {token}, hunter2"), &["hunter2".to_owned()]), "mode is ***, ***");
+/// ```
+pub fn redacted(text: &str, secrets: &[String]) -> String {
+    // Shorter ones occur in words by chance.
+    const SHORTEST: usize = 6;
+    let mut text = text.to_owned();
+    for line in secrets.iter().flat_map(|secret| secret.lines()) {
+        if line.len() >= SHORTEST {
+            text = text.replace(line, "***");
+        }
+    }
+    match regex::Regex::new(r"(npm_|gh[pousr]_|github_pat_|glpat-)[A-Za-z0-9_-]{20,}") {
+        Ok(tokens) => tokens.replace_all(&text, "***").into_owned(),
+        Err(error) => unreachable!("the form of tokens is a regular expression: {error}"),
+    }
+}
+
 /// Escapes the message of a workflow command, as actions/toolkit does.
 pub fn data(text: &str) -> String {
     text.replace('%', "%25")

@@ -65,6 +65,20 @@ pub fn of_release(report: &ReleaseReport) -> Vec<(&'static str, String)> {
     outputs
 }
 
+/// The outputs of a release that failed, for the steps that run nevertheless.
+pub fn of_failure() -> Vec<(&'static str, String)> {
+    let mut outputs = vec![
+        ("released", "false".to_owned()),
+        ("outcome", "failed".to_owned()),
+        ("matrix", matrix(None)),
+        ("app-matrix", matrix(None)),
+        ("held", "false".to_owned()),
+    ];
+    let lists = ["tags", "packages", "apps", "pointers", "pending"];
+    outputs.extend(lists.map(|name| (name, "[]".to_owned())));
+    outputs
+}
+
 /// The outputs of a command about environments; with one app also the details of its pointer.
 pub fn of_points(points: &Points) -> Vec<(&'static str, String)> {
     let mut outputs = vec![

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::apply::outcome::{Deeds, Outcome};
+use crate::explain::Failure;
 use crate::name::{CommitId, PackageName, ReleaseId, RepoPath, TagName, Variant};
 use crate::plan::release::Plan;
 use crate::plan::render::{self, PlanDocument};
@@ -11,7 +12,7 @@ use crate::workspace::package::Kind;
 
 /// How a run of `release` ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Result {
+pub enum Ended {
     /// A release stands at this commit, made now or by an earlier attempt.
     Released,
     /// A dry run: this would be done.
@@ -23,16 +24,19 @@ pub enum Result {
         /// The branch's tip.
         tip: CommitId,
     },
+    /// It stopped half-way; the deeds say where.
+    Failed(Failure),
 }
 
-impl Result {
+impl Ended {
     /// As the output `outcome` says it.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Result::Released => "released",
-            Result::Planned => "planned",
-            Result::Nothing => "nothing",
-            Result::Superseded { .. } => "superseded",
+            Ended::Released => "released",
+            Ended::Planned => "planned",
+            Ended::Nothing => "nothing",
+            Ended::Superseded { .. } => "superseded",
+            Ended::Failed(_) => "failed",
         }
     }
 }
@@ -41,7 +45,7 @@ impl Result {
 #[derive(Debug)]
 pub struct ReleaseReport {
     /// How it ended.
-    pub ended: Result,
+    pub ended: Ended,
     /// What was planned, if it came to that.
     pub plan: Option<(Plan, PlanDocument)>,
     /// What is released at this commit.
@@ -94,6 +98,8 @@ pub struct ReleasedPackage {
     pub dist_tag: Option<String>,
     /// Whether it is on npm.
     pub published: bool,
+    /// Its address on the registry.
+    pub url: Option<String>,
     /// Its integrity, on npm.
     pub integrity: Option<String>,
 }
@@ -144,16 +150,16 @@ impl ReleaseReport {
             }
         }
         match (&self.ended, &self.release) {
-            (Result::Superseded { tip }, _) => {
+            (Ended::Superseded { tip }, _) => {
                 let _ = writeln!(
                     text,
                     "superseded: others pushed meanwhile, the branch is at {}; the run for that commit releases everything",
                     tip.short()
                 );
             }
-            (Result::Nothing, _) if self.plan.is_none() => text.push_str("nothing to release\n"),
-            (Result::Planned, _) => text.push_str("dry run: nothing was written\n"),
-            (Result::Released, Some(release)) => {
+            (Ended::Nothing, _) if self.plan.is_none() => text.push_str("nothing to release\n"),
+            (Ended::Planned, _) => text.push_str("dry run: nothing was written\n"),
+            (Ended::Released, Some(release)) => {
                 let _ = writeln!(
                     text,
                     "released {} at {}",
@@ -188,6 +194,11 @@ impl ReleaseReport {
 }
 
 impl Released {
+    /// Whether this is the release of `commit`: made of it, or on it.
+    pub fn stands_at(&self, commit: &CommitId) -> bool {
+        self.commit == *commit || self.base == *commit
+    }
+
     /// The release as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({
@@ -206,9 +217,9 @@ impl Released {
     /// Its packages, as the output `packages` lists them.
     pub fn packages_json(&self) -> serde_json::Value {
         self.packages.iter().map(|package| serde_json::json!({
-            "name": package.name.as_str(), "dir": package.directory.as_str(), "kind": package.kind.as_str(),
+            "name": package.name.as_str(), "dir": package.directory.display(), "kind": package.kind.as_str(),
             "from": package.from.to_string(), "to": package.to.to_string(), "bump": package.bump.map(Bump::as_str),
-            "tag": package.tag.as_str(), "distTag": package.dist_tag, "published": package.published, "integrity": package.integrity,
+            "tag": package.tag.as_str(), "distTag": package.dist_tag, "published": package.published, "url": package.url, "integrity": package.integrity,
         })).collect()
     }
 

@@ -1,13 +1,15 @@
 //! The configuration file: `pkgs.json`, else the `pkgs` field of the root `package.json`; keys in camelCase.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
 use crate::settings::inputs::{Given, Inputs, Source, nearest, unknown};
-use crate::settings::table::{self, Kind, Reach, SETTINGS, camel_case};
+use crate::settings::table::{self, Kind, Reach, SETTINGS, Setting, camel_case};
 
 /// What the file says beyond plain settings.
 #[derive(Debug, Clone, Default)]
@@ -29,23 +31,29 @@ pub fn read(
     inputs: &mut Inputs,
     problems: &mut Vec<Failure>,
 ) -> Config {
-    let value: Value = match serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)) {
-        Ok(value) => value,
+    let value = match serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)) {
+        Ok(Unambiguous(value)) => value,
         Err(error) => {
+            let (code, what) = if error.is_data() {
+                ("settings::json_duplicate", "holds a key twice")
+            } else {
+                ("settings::json", "is not valid JSON")
+            };
             problems.push(
-                Failure::new(
-                    Exit::Usage,
-                    "settings::json",
-                    format!("{file} is not valid JSON"),
-                )
-                .because(
-                    error
-                        .to_string()
-                        .split(" at line")
-                        .next()
-                        .unwrap_or_default(),
-                )
-                .place(Place::at(file, error.line(), error.column())),
+                Failure::new(Exit::Usage, code, format!("{file} {what}"))
+                    .because(
+                        error
+                            .to_string()
+                            .split(" at line")
+                            .next()
+                            .unwrap_or_default(),
+                    )
+                    .place(Place::at(file, error.line(), error.column()))
+                    .hint(if error.is_data() {
+                        "keep one of them"
+                    } else {
+                        "correct it there: it must be strict JSON, without comments"
+                    }),
             );
             return Config {
                 opted_in: true,
@@ -94,11 +102,7 @@ pub fn read(
                         format!("{key} in {shown} cannot be set by a file of the repository"),
                     )
                     .because("it speaks of one run, or decides where a credential is sent")
-                    .hint(format!(
-                        "set the input {0}, the variable PKGS_{1} or the flag --{0}",
-                        setting.name,
-                        setting.name.to_uppercase().replace('-', "_")
-                    )),
+                    .hint(outside(setting)),
                 ),
                 Some(setting) => {
                     if let Some(value) = text_of(value, setting.kind, key, &shown, problems) {
@@ -126,6 +130,83 @@ pub fn read(
     config
 }
 
+/// How a setting is given from outside the repository.
+fn outside(setting: &Setting) -> String {
+    let variable = setting.name.to_uppercase().replace('-', "_");
+    let flag = if table::has_flag(setting) {
+        format!(" or the flag --{}", setting.name)
+    } else {
+        String::new()
+    };
+    format!(
+        "set the input {} or the variable PKGS_{variable}{flag}",
+        setting.name
+    )
+}
+
+/// A JSON value whose objects hold each key once: of two, Node takes the last and other tools the first.
+struct Unambiguous(Value);
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unambiguous, D::Error> {
+        deserializer.deserialize_any(UnambiguousVisitor)
+    }
+}
+
+struct UnambiguousVisitor;
+
+impl<'de> Visitor<'de> for UnambiguousVisitor {
+    type Value = Unambiguous;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Unambiguous, E> {
+        Ok(Unambiguous(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Unambiguous, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Unambiguous(value)) = entries.next_element()? {
+            list.push(value);
+        }
+        Ok(Unambiguous(list.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unambiguous, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if object.contains_key(&key) {
+                return Err(serde::de::Error::custom(quoted(&key)));
+            }
+            let Unambiguous(value) = entries.next_value()?;
+            object.insert(key, value);
+        }
+        Ok(Unambiguous(object.into()))
+    }
+}
+
 fn read_apps(shown: &str, value: &Value, config: &mut Config, problems: &mut Vec<Failure>) {
     let Value::Object(apps) = value else {
         problems.push(
@@ -148,7 +229,8 @@ fn read_apps(shown: &str, value: &Value, config: &mut Config, problems: &mut Vec
                         "settings::app",
                         format!("apps.{} in {shown} names no package", quoted(name)),
                     )
-                    .because(failure),
+                    .because(failure)
+                    .hint("write the name of the package as its package.json has it"),
                 );
                 continue;
             }
@@ -174,37 +256,34 @@ fn read_apps(shown: &str, value: &Value, config: &mut Config, problems: &mut Vec
                     .find(|setting| setting.reach == Reach::App && camel_case(setting.name) == *key)
                     .map(|setting| (setting.name, setting.kind))
             };
-            match known {
-                Some((setting, kind)) => {
-                    if let Some(value) = text_of(value, kind, &spelled, shown, problems) {
-                        settings.insert(
-                            setting,
-                            Given {
-                                value,
-                                source: Source::File {
-                                    file: shown.to_owned(),
-                                    key: spelled,
-                                },
+            if let Some((setting, kind)) = known {
+                if let Some(value) = text_of(value, kind, &spelled, shown, problems) {
+                    settings.insert(
+                        setting,
+                        Given {
+                            value,
+                            source: Source::File {
+                                file: shown.to_owned(),
+                                key: spelled,
                             },
-                        );
-                    }
-                }
-                None => {
-                    let names = SETTINGS
-                        .iter()
-                        .filter(|setting| setting.reach == Reach::App)
-                        .map(|setting| setting.name)
-                        .chain(["type", "build"]);
-                    let failure = Failure::new(
-                        Exit::Usage,
-                        "settings::unknown_key",
-                        format!("{spelled} in {shown} is not a setting of an app"),
+                        },
                     );
-                    problems.push(match nearest(&kebab_case(key), names) {
-                        Some(near) => failure.hint(format!("did you mean {}?", camel_case(near))),
-                        None => failure,
-                    });
                 }
+            } else {
+                let names = SETTINGS
+                    .iter()
+                    .filter(|setting| setting.reach == Reach::App)
+                    .map(|setting| setting.name)
+                    .chain(["type", "build"]);
+                let failure = Failure::new(
+                    Exit::Usage,
+                    "settings::unknown_key",
+                    format!("{spelled} in {shown} is not a setting of an app"),
+                );
+                problems.push(match nearest(&kebab_case(key), names) {
+                    Some(near) => failure.hint(format!("did you mean {}?", camel_case(near))),
+                    None => failure,
+                });
             }
         }
         config.apps.insert(package, settings);
@@ -220,11 +299,14 @@ fn text_of(
     problems: &mut Vec<Failure>,
 ) -> Option<String> {
     let refuse = |problems: &mut Vec<Failure>, wanted: &str| {
-        problems.push(Failure::new(
-            Exit::Usage,
-            "settings::type",
-            format!("{key} in {shown} is not {wanted}"),
-        ));
+        problems.push(
+            Failure::new(
+                Exit::Usage,
+                "settings::type",
+                format!("{key} in {shown} is not {wanted}"),
+            )
+            .hint(format!("write {wanted}")),
+        );
         None
     };
     match (kind, value) {

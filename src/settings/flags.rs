@@ -136,11 +136,7 @@ fn after_help() -> String {
     for (of, name, about) in COMMANDS {
         if *of != group {
             group = of;
-            let _ = write!(
-                text,
-                "{}{group}:\n",
-                if text.is_empty() { "" } else { "\n" }
-            );
+            let _ = writeln!(text, "{}{group}:", if text.is_empty() { "" } else { "\n" });
         }
         let _ = writeln!(text, "  {name:<10} {about}");
     }

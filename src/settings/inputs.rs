@@ -59,6 +59,16 @@ impl Inputs {
         self.0.entry(setting.name).or_insert(given);
     }
 
+    /// Forgets texts that say `none`: the word empties what a lower source gives. The settings in which it has a meaning of its own,
+    /// lists and secrets keep it.
+    pub fn empty_nones(&mut self) {
+        const OWN_MEANING: [&str; 5] = ["command", "install", "build", "store", "static"];
+        self.0.retain(|name, given| {
+            let is_text = table::find(name).is_some_and(|setting| setting.kind == Kind::Text);
+            !is_text || given.value != "none" || OWN_MEANING.contains(name)
+        });
+    }
+
     /// Replaces a value, whatever its source.
     pub fn set(&mut self, setting: &'static str, value: &str) {
         self.0.insert(
@@ -135,6 +145,9 @@ pub fn collect(
     let mut once = false;
     let mut command = None;
     if let Some((name, matches)) = matches.subcommand() {
+        if name == "help" {
+            return help(matches.get_many::<String>("topic").into_iter().flatten());
+        }
         if name == "completions" {
             let shell = matches
                 .get_one::<String>("shell")
@@ -184,6 +197,45 @@ pub fn collect(
         once,
         problems,
     })))
+}
+
+/// The help of the whole, or of the command that `topic` names.
+fn help<'a>(topic: impl Iterator<Item = &'a String>) -> Result<Asked, Failure> {
+    let words = std::iter::once("pkgs-action")
+        .chain(topic.map(String::as_str))
+        .chain(["--help"]);
+    match crate::settings::flags::command_line().try_get_matches_from(words) {
+        Err(error) if error.use_stderr() => Err(flag_failure(&error)),
+        Err(error) => Ok(Asked::Print(error.to_string())),
+        Ok(_) => unreachable!("--help always prints"),
+    }
+}
+
+/// The values of all credentials that the environment holds: what nothing that is printed may show.
+pub fn secret_values(environment: &BTreeMap<String, String>) -> Vec<String> {
+    const OTHERS: [&str; 6] = [
+        "NODE_AUTH_TOKEN",
+        "NPM_TOKEN",
+        "GITHUB_TOKEN",
+        "GH_TOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    ];
+    let is_secret = |name: &str| {
+        let own = name
+            .strip_prefix("INPUT_")
+            .or_else(|| name.strip_prefix("PKGS_"))
+            .map(|name| name.to_lowercase().replace('_', "-"));
+        OTHERS.contains(&name)
+            || own
+                .and_then(|own| table::find(&own))
+                .is_some_and(|setting| setting.kind == Kind::Secret)
+    };
+    environment
+        .iter()
+        .filter(|(name, _)| is_secret(name))
+        .map(|(_, value)| value.trim().to_owned())
+        .collect()
 }
 
 /// Takes the variables with `prefix`; `envy` strips the prefix and lowers the case. The runner keeps hyphens (`INPUT_DRY-RUN`),
@@ -266,7 +318,7 @@ pub fn unknown(
     );
     match nearest(kebab, table::SETTINGS.iter().map(|setting| setting.name)) {
         Some(near) => failure.hint(format!("did you mean {}?", spell(near))),
-        None => failure.hint("`pkgs-action help settings` lists all settings"),
+        None => failure.hint("`pkgs-action <command> --help` lists the settings of a command"),
     }
 }
 
@@ -281,6 +333,27 @@ pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&
 }
 
 fn flag_failure(error: &clap::Error) -> Failure {
+    use clap::error::{ContextKind, ContextValue};
+    let flag = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) => flag.strip_prefix("--"),
+        _ => None,
+    };
+    let secret = flag
+        .and_then(|flag| table::find(flag.split('=').next().unwrap_or(flag)))
+        .filter(|setting| setting.kind == Kind::Secret);
+    if let Some(secret) = secret {
+        return Failure::new(
+            Exit::Usage,
+            "settings::secret_flag",
+            format!("{} cannot be given as a flag", secret.name),
+        )
+        .because("everybody on the machine can read the arguments of a process")
+        .hint(format!(
+            "set the variable PKGS_{} or the input {}",
+            secret.name.to_uppercase().replace('-', "_"),
+            secret.name
+        ));
+    }
     let rendered = error.to_string();
     let mut lines = rendered
         .lines()

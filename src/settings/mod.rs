@@ -246,6 +246,10 @@ impl<T> Choice<T> {
 
 /// Everything we were asked, resolved and checked.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own"
+)]
 pub struct Settings {
     /// The command.
     pub command: Command,
@@ -423,7 +427,7 @@ impl Resolver<'_> {
                     );
                     match inputs::nearest(&given.value, names.iter().copied()) {
                         Some(near) => failure.hint(format!("did you mean {near}?")),
-                        None => failure,
+                        None => failure.hint(format!("write {}", names.join(" or "))),
                     }
                 })
         })
@@ -491,7 +495,11 @@ impl Resolver<'_> {
                 (None, own) => own,
             }
         };
-        let text = |setting: &'static str| given(setting).map(|given| given.value.clone());
+        let text = |setting: &'static str| {
+            given(setting)
+                .map(|given| given.value.clone())
+                .filter(|value| value != "none")
+        };
         let lists = |setting: &'static str| given(setting).map(|given| list(&given.value));
         let environments = self
             .environment_names("environments", given("environments"))
@@ -629,6 +637,7 @@ impl Settings {
             config.opted_in |= read.opted_in;
             config.apps.extend(read.apps);
         }
+        inputs.empty_nones();
         let mut resolver = Resolver {
             inputs: &inputs,
             problems,
@@ -715,6 +724,11 @@ impl Settings {
         if needs_environment && store.value().is_none() && resolver.inputs.get("store").is_none() {
             resolver.problems.push(Failure::new(Exit::Usage, "settings::missing", format!("`{}` needs a store", command.as_deref().unwrap_or_default())).hint("name it with --store, PKGS_STORE or the input store: s3://bucket/prefix or file:///dir"));
         }
+        // The log starts before everything is resolved, so it can only be judged here.
+        resolver.one_of(
+            "log-level",
+            &[("error", ()), ("warn", ()), ("info", ()), ("debug", ())],
+        );
         let settings = Settings {
             command: named_command.unwrap_or(Command::Plan),
             command_named: named_command.is_some(),
@@ -873,6 +887,7 @@ fn parse_bump(given: &Given) -> Result<BumpRequest, Failure> {
                     quoted(text)
                 ),
             )
+            .hint("write for example minor or 1.4.2")
         }),
     }
 }
@@ -1023,6 +1038,9 @@ fn secret(
         })
     };
     let (name, value) = own.or_else(other)?;
+    if value == "none" {
+        return None;
+    }
     let secret = Secret::new(&value);
     if secret.is_none() {
         resolver.problems.push(

@@ -596,7 +596,7 @@ pub const SETTINGS: &[Setting] = &[
         "keep-releases",
         Host,
         Text,
-        Reach::App,
+        Reach::Outside,
         false,
         "how many releases a host keeps",
         "10",

@@ -399,12 +399,14 @@ impl Problem {
                 format!("{file} is not JSON"),
             )
             .because(why)
+            .hint("correct it there: npm reads strict JSON, without comments")
             .place(place(at)),
             Problem::Depth(at) => Failure::new(
                 Exit::Refused,
                 "workspace::json_depth",
                 format!("{file} nests arrays and objects more than {DEEPEST} deep"),
             )
+            .hint("no such file is written by hand or by npm: look at what it is")
             .place(place(at)),
             Problem::TooMany(at) => Failure::new(
                 Exit::Refused,

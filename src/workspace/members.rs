@@ -566,6 +566,7 @@ fn yaml_form(file: &str, why: &str) -> Failure {
         format!("{file} cannot be read"),
     )
     .because(why)
+    .hint("write packages: and below it one pattern a line, for example - packages/*")
     .place(Place::file(file))
 }
 

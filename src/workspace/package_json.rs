@@ -260,6 +260,7 @@ impl Reader<'_> {
             format!("{name} in {} is not {wanted}", self.file),
         )
         .because(format!("it is {}", node.kind().as_str()))
+        .hint(format!("write {wanted}"))
         .place(node.place())
     }
 

@@ -105,7 +105,30 @@ pub fn closure(lock: &Lock, app: &RepoPath) -> Result<Vec<Placement>, Failure> {
 /// # Errors
 /// Those of [`closure`].
 pub fn fingerprint(lock: &Lock, app: &RepoPath) -> Result<Digest, Failure> {
-    let mut lines = BTreeSet::new();
+    let lines: Vec<String> = installed(lock, app)?
+        .into_iter()
+        .map(|(_, line)| line)
+        .collect::<BTreeSet<String>>()
+        .into_iter()
+        .collect();
+    Ok(Digest::of(lines.join("\n").as_bytes()))
+}
+
+/// The names of the packages in which two production closures of an app differ, as [`fingerprint`] sees them.
+///
+/// # Errors
+/// Those of [`closure`], of either.
+pub fn changed(then: &Lock, now: &Lock, app: &RepoPath) -> Result<BTreeSet<String>, Failure> {
+    let (then, now) = (installed(then, app)?, installed(now, app)?);
+    Ok(then
+        .symmetric_difference(&now)
+        .map(|(name, _)| name.clone())
+        .collect())
+}
+
+/// Name, and name with version and content, of each package of the closure that comes from elsewhere.
+fn installed(lock: &Lock, app: &RepoPath) -> Result<BTreeSet<(String, String)>, Failure> {
+    let mut found = BTreeSet::new();
     for placement in closure(lock, app)? {
         let Source::Installed { location } = placement.from else {
             continue;
@@ -117,10 +140,11 @@ pub fn fingerprint(lock: &Lock, app: &RepoPath) -> Result<Digest, Failure> {
         // A package from git or a directory has no integrity; then its address tells the same.
         let content = of(|package| &package.integrity).or(of(|package| &package.resolved));
         let version = of(|package| &package.version);
-        lines.insert(serde_json::json!([lock.name_of(&location), version, content]).to_string());
+        let name = lock.name_of(&location);
+        let line = serde_json::json!([name, version, content]).to_string();
+        found.insert((name.to_string(), line));
     }
-    let text: Vec<String> = lines.into_iter().collect();
-    Ok(Digest::of(text.join("\n").as_bytes()))
+    Ok(found)
 }
 
 /// What a package asks for, and the location of what it gets.

@@ -1,7 +1,24 @@
 //! The stories: the real binary on real temporary repositories against real servers.
 
+#![allow(
+    clippy::type_complexity,
+    reason = "tables of cases say what each column is"
+)]
+
+mod bad_input;
+mod crash;
+mod documents;
+mod environments;
 mod house;
+mod image;
+mod oracle;
+mod plan;
+mod plan_laws;
+mod pull;
+mod race;
 mod registry_contract;
+mod release;
+mod settings;
 mod store_contract;
 #[allow(dead_code, reason = "every story uses another part of it")]
 mod support;

@@ -443,7 +443,12 @@ impl Registry for NpmRegistry {
                 return Err(RegistryError::Uncertain(failure));
             }
         };
-        if !matches!(answer.status, 401 | 403) {
+        // Some registries take a token that they do not know for nobody, and answer without a name.
+        let nobody = answer.status == 200
+            && serde_json::from_str::<serde_json::Value>(&answer.message).is_ok_and(|who| {
+                who.is_object() && who["username"].as_str().is_none_or(str::is_empty)
+            });
+        if !matches!(answer.status, 401 | 403) && !nobody {
             return Ok(());
         }
         Err(RegistryError::Failed(

@@ -10,6 +10,7 @@
 //! | [`s3`] | what a bucket holds, read by another client than ours |
 //! | [`git_server`] | bare repositories over smart HTTP, with refusals and credentials |
 //! | [`static_server`] | a directory over HTTP |
+//! | [`world`] | a repository with origin, registry, store, static root and hosts around it |
 //! | [`fault_proxy`] | stands between the binary and any number of servers, counts requests, and fails or kills at the k-th |
 //! | [`http`] | the little HTTP that these servers share |
 //! | [`source`] | Rust source without its comments and strings, for tests that read source |
@@ -28,3 +29,4 @@ pub mod servers;
 pub mod source;
 pub mod static_server;
 pub mod verdaccio;
+pub mod world;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use super::http;
-use super::servers::{Server, installed};
+use super::servers::{Server, installed, repository};
 
 /// A header that makes a request of one's own count as signed.
 pub const SIGNED: (&str, &str) = (
@@ -30,7 +30,7 @@ impl Moto {
         let (server, port) = Server::start_on_free_port(directory.path(), "/", |port| {
             let mut command = Command::new(installed().join("moto/bin/python"));
             command
-                .args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])
+                .arg(repository().join("tests/servers/moto_server.py"))
                 .arg(port.to_string())
                 .env("HOME", directory.path())
                 .env("AWS_EC2_METADATA_DISABLED", "true");

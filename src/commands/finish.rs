@@ -1,0 +1,505 @@
+//! Finishing a decided release: publish, verify, record, point, tell. Every step looks first, so that whoever starts after a crash, or beside another run, finds what is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::apply::build::Packed;
+use crate::apply::outcome::{Deeds, Outcome, Stage};
+use crate::apply::publish::{self, Delivering, Tarballs};
+use crate::apply::record;
+use crate::apply::seal::{self, Named};
+use crate::commands::decisions::{self, Decision};
+use crate::commands::scene::Scene;
+use crate::commands::{Session, observe, point, rebuild};
+use crate::explain::{Exit, Failure};
+use crate::name::{CommitId, Digest, Integrity, PackageName, TagName};
+use crate::plan::next::DecidedPackage;
+use crate::plan::release::{self as planning, Plan};
+use crate::release::app::{AppManifest, Git};
+use crate::release::manifest::{self, RecordedApp, RecordedPackage, ReleaseManifest, Status};
+use crate::release::seal::SealedApp;
+use crate::remote::forge::github::Told;
+use crate::report::release::{Released, ReleasedPackage};
+
+/// RECOVER: finishes the newest decided release of the branch. A dry run leaves it.
+pub async fn earlier(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    deeds: &mut Deeds,
+) -> Result<Option<Released>, Failure> {
+    let newest = decisions::newest(session.repo, &scene.tip, &scene.decisions)?;
+    let Some(commit) = newest.filter(|_| !session.settings.dry_run) else {
+        return Ok(None);
+    };
+    let decision = &scene.decisions[&commit];
+    finish_earlier(session, &scene.branch, &commit, decision, deeds).await
+}
+
+/// Finishes a release that is decided already; every step that is done is found done.
+async fn finish_earlier(
+    session: &Session<'_>,
+    branch: &str,
+    commit: &CommitId,
+    decision: &Decision,
+    deeds: &mut Deeds,
+) -> Result<Option<Released>, Failure> {
+    match (&decision.seal, session.remotes.store.as_deref()) {
+        (Some(name), Some(store)) => {
+            let named = seal::read(store, name).await?;
+            let complete = named
+                .seal
+                .tags
+                .iter()
+                .all(|tag| decision.tags.iter().any(|known| known.as_str() == tag));
+            let parent = session.repo.parent(commit)?;
+            let based = named.seal.base == commit.as_str()
+                || parent.is_some_and(|parent| parent.as_str() == named.seal.base);
+            if !complete || !based {
+                tracing::warn!(
+                    "the tags of {} name a seal that does not fit them, so they decide nothing: a decision needs every tag of its seal on one commit, made on the seal's base",
+                    commit.short()
+                );
+                return Ok(None);
+            }
+            sealed(session, branch, commit, &named, None, deeds)
+                .await
+                .map(Some)
+        }
+        (Some(name), None) => Err(Failure::new(
+            Exit::Usage,
+            "release::store_needed",
+            format!(
+                "the release {} was sealed in a store ({}), and no store is set",
+                commit.short(),
+                name.key
+            ),
+        )
+        .hint("set `store` to the store it was made with")),
+        (None, _) => finish_earlier_unsealed(session, commit, decision, deeds)
+            .await
+            .map(Some),
+    }
+}
+
+struct Sealed<'a> {
+    store: &'a dyn crate::remote::store::Store,
+    digests: BTreeMap<PackageName, (Digest, u64)>,
+    packed: Option<Arc<Packed>>,
+}
+
+#[async_trait::async_trait(?Send)]
+impl Tarballs for Sealed<'_> {
+    async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
+        let Some((digest, size)) = self.digests.get(&package.name) else {
+            return Err(Failure::new(
+                Exit::Integrity,
+                "seal::package",
+                format!("the seal does not hold {}", package.name),
+            ));
+        };
+        if let Some(local) = self
+            .packed
+            .as_deref()
+            .and_then(|packed| seal::local_bytes(packed, digest, *size))
+        {
+            return local;
+        }
+        seal::blob(self.store, digest, *size).await
+    }
+}
+
+/// Finishes a sealed release; `packed` are its bytes on this machine, where they were built here.
+pub async fn sealed(
+    session: &Session<'_>,
+    branch: &str,
+    commit: &CommitId,
+    named: &Named,
+    packed: Option<Arc<Packed>>,
+    deeds: &mut Deeds,
+) -> Result<Released, Failure> {
+    let Some(store) = session.remotes.store.as_deref() else {
+        return Err(Failure::new(
+            Exit::Usage,
+            "release::store_needed",
+            "a sealed release needs its store",
+        ));
+    };
+    let id = session.release_id(commit)?;
+    let recorded = record::read(store, &id).await?;
+    let waves = sealed_waves(session, commit, named)?;
+    let digests = named
+        .seal
+        .packages
+        .iter()
+        .map(|package| {
+            Ok((
+                PackageName::parse(&package.name)?,
+                (Digest::parse(&package.digest)?, package.size),
+            ))
+        })
+        .collect::<Result<_, Failure>>()?;
+    let packages: Vec<DecidedPackage> = waves.iter().flatten().cloned().collect();
+    let manifests = app_manifests(session, commit, named)?;
+    if recorded.is_none() {
+        let delivering = Delivering {
+            registry: session.remotes.registry.as_ref(),
+            commit,
+            sealed: true,
+            waves: &waves,
+            settings: session.settings,
+            stop: session.stop,
+        };
+        publish::publish(
+            &delivering,
+            &Sealed {
+                store,
+                digests,
+                packed: packed.clone(),
+            },
+            deeds,
+        )
+        .await?;
+        publish::verify(&delivering, deeds).await?;
+        let manifest = release_manifest(session, branch, commit, named, &packages)?;
+        seal::name_archives(store, &named.seal, packed.as_deref(), session.stop).await?;
+        record::record(store, &manifests, &manifest, session.stop, deeds).await?;
+    }
+    let mut released = session.released(commit, &named.seal.base, &packages, &named.seal.apps)?;
+    released.manifest = Some(crate::release::layout::release(&id).to_string());
+    if recorded.is_none_or(|recorded| recorded.status == Status::Complete) {
+        released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
+        tell(session, &released, deeds).await;
+    }
+    Ok(released)
+}
+
+/// The packages of a seal in the order in which they are published.
+fn sealed_waves(
+    session: &Session<'_>,
+    commit: &CommitId,
+    named: &Named,
+) -> Result<Vec<Vec<DecidedPackage>>, Failure> {
+    let mut packages: BTreeMap<PackageName, DecidedPackage> = BTreeMap::new();
+    for package in &named.seal.packages {
+        let name = PackageName::parse(&package.name)?;
+        packages.insert(
+            name.clone(),
+            DecidedPackage {
+                name,
+                version: crate::version::Version::parse(&package.version)?,
+                dist_tag: package.dist_tag.clone(),
+                integrity: Integrity::parse(&package.integrity)?,
+            },
+        );
+    }
+    in_waves(session, commit, packages)
+}
+
+fn in_waves(
+    session: &Session<'_>,
+    commit: &CommitId,
+    mut packages: BTreeMap<PackageName, DecidedPackage>,
+) -> Result<Vec<Vec<DecidedPackage>>, Failure> {
+    if packages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let workspace = observe::workspace_at(session.repo, commit, session.settings)?;
+    let names: Vec<PackageName> = packages.keys().cloned().collect();
+    let place = |index: usize| {
+        names
+            .iter()
+            .position(|name| *name == workspace.packages[index].name)
+    };
+    let dependencies: Vec<(usize, usize)> = workspace
+        .edges()?
+        .iter()
+        .filter(|edge| {
+            edge.field != crate::workspace::package_json::DependencyField::DevDependencies
+        })
+        .filter_map(|edge| Some((place(edge.from?)?, place(edge.to)?)))
+        .collect();
+    let waves = crate::workspace::graph::waves(names.len(), &dependencies);
+    Ok(waves
+        .into_iter()
+        .map(|wave| {
+            wave.into_iter()
+                .filter_map(|number| packages.remove(&names[number]))
+                .collect()
+        })
+        .collect())
+}
+
+fn app_manifests(
+    session: &Session<'_>,
+    commit: &CommitId,
+    named: &Named,
+) -> Result<Vec<AppManifest>, Failure> {
+    let id = session.release_id(commit)?;
+    let committed_at = crate::report::moment(session.repo.committed_at(commit)?);
+    Ok(named
+        .seal
+        .apps
+        .iter()
+        .map(|app: &SealedApp| AppManifest {
+            schema: crate::release::app::SCHEMA.to_owned(),
+            app: app.name.clone(),
+            version: app.version.clone(),
+            variant: app.variant.clone(),
+            release: id.to_string(),
+            git: Git {
+                repository: session.repository_name(),
+                commit: commit.to_string(),
+                tag: named
+                    .seal
+                    .tags
+                    .iter()
+                    .find(|tag| tag.starts_with(&format!("{}@", app.name)))
+                    .or_else(|| named.seal.tags.first())
+                    .cloned()
+                    .unwrap_or_default(),
+                committed_at: committed_at.clone(),
+            },
+            build: app.build.clone(),
+            runtime: app.runtime.clone(),
+            archive: app.archive.clone(),
+            alternatives: Vec::new(),
+            files: app.files.clone(),
+            static_files: app.static_files.clone(),
+            scripts: app.scripts.clone(),
+        })
+        .collect())
+}
+
+fn release_manifest(
+    session: &Session<'_>,
+    branch: &str,
+    commit: &CommitId,
+    named: &Named,
+    packages: &[DecidedPackage],
+) -> Result<ReleaseManifest, Failure> {
+    let mut apps: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for app in &named.seal.apps {
+        apps.entry((app.name.clone(), app.version.clone()))
+            .or_default()
+            .push(app.variant.clone());
+    }
+    let registry = session.remotes.registry.describe();
+    Ok(ReleaseManifest {
+        schema: manifest::SCHEMA.to_owned(),
+        id: session.release_id(commit)?.to_string(),
+        status: Status::Complete,
+        base: named.seal.base.clone(),
+        commit: commit.to_string(),
+        branch: branch.to_owned(),
+        tags: named.seal.tags.clone(),
+        seal: named.name.key.clone(),
+        packages: packages
+            .iter()
+            .map(|package| RecordedPackage {
+                name: package.name.to_string(),
+                version: package.version.to_string(),
+                integrity: package.integrity.to_string(),
+                registry: registry.clone(),
+            })
+            .collect(),
+        apps: apps
+            .into_iter()
+            .map(|((name, version), variants)| RecordedApp {
+                name,
+                version,
+                variants,
+            })
+            .collect(),
+        previous: decisions::before(session.repo, commit)?
+            .map(|commit| session.release_id(&commit))
+            .transpose()?
+            .map(|id| id.to_string()),
+        reason: None,
+    })
+}
+
+/// Tarballs that were built on this machine.
+struct Built(Arc<Packed>);
+
+#[async_trait::async_trait(?Send)]
+impl Tarballs for Built {
+    async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
+        let built = self
+            .0
+            .packages
+            .iter()
+            .find(|built| built.name == package.name);
+        match built.and_then(|built| seal::local_bytes(&self.0, &built.digest, built.size)) {
+            Some(bytes) => bytes,
+            None => Err(Failure::new(
+                Exit::Integrity,
+                "build::lost",
+                format!("{} was not built", package.name),
+            )),
+        }
+    }
+}
+
+/// Tarballs of a decided release without a seal, built only when one is missing on the registry.
+struct Rebuilt<'a, 'b> {
+    session: &'a Session<'b>,
+    commit: &'a CommitId,
+    built: tokio::sync::OnceCell<Arc<Packed>>,
+}
+
+#[async_trait::async_trait(?Send)]
+impl Tarballs for Rebuilt<'_, '_> {
+    async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
+        let built = self
+            .built
+            .get_or_try_init(|| async {
+                tokio::task::block_in_place(|| rebuild::rebuild(self.session, self.commit))
+                    .map(Arc::new)
+            })
+            .await?;
+        Built(Arc::clone(built)).bytes(package).await
+    }
+}
+
+/// Finishes a release that this run just decided without a store.
+pub async fn unsealed(
+    session: &Session<'_>,
+    commit: &CommitId,
+    plan: &Plan,
+    packed: Arc<Packed>,
+    deeds: &mut Deeds,
+) -> Result<Released, Failure> {
+    let decided = |package: &crate::apply::build::PackedPackage| {
+        let planned = plan
+            .packages
+            .iter()
+            .find(|planned| planned.name == package.name);
+        DecidedPackage {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            dist_tag: planned
+                .and_then(|planned| planned.dist_tag.clone())
+                .unwrap_or_else(|| "latest".to_owned()),
+            integrity: package.integrity.clone(),
+        }
+    };
+    let packages = packed
+        .packages
+        .iter()
+        .map(|package| (package.name.clone(), decided(package)))
+        .collect();
+    deliver_unsealed(
+        session,
+        commit,
+        packages,
+        &Built(Arc::clone(&packed)),
+        deeds,
+    )
+    .await
+}
+
+async fn finish_earlier_unsealed(
+    session: &Session<'_>,
+    commit: &CommitId,
+    decision: &Decision,
+    deeds: &mut Deeds,
+) -> Result<Released, Failure> {
+    let workspace = observe::workspace_at(session.repo, commit, session.settings)?;
+    let mut packages = BTreeMap::new();
+    for (name, integrity) in &decision.integrities {
+        let Some(package) = workspace.package(name) else {
+            return Err(Failure::new(
+                Exit::Integrity,
+                "release::forged",
+                format!(
+                    "the tags of {} name {name}, which is not in that commit",
+                    commit.short()
+                ),
+            )
+            .hint("find out who pushed these tags"));
+        };
+        let Some(version) = package.version.clone() else {
+            continue;
+        };
+        let dist_tag = planning::dist_tag(&version, package, session.settings);
+        packages.insert(
+            name.clone(),
+            DecidedPackage {
+                name: name.clone(),
+                version,
+                dist_tag,
+                integrity: integrity.clone(),
+            },
+        );
+    }
+    let tarballs = Rebuilt {
+        session,
+        commit,
+        built: tokio::sync::OnceCell::new(),
+    };
+    deliver_unsealed(session, commit, packages, &tarballs, deeds).await
+}
+
+async fn deliver_unsealed(
+    session: &Session<'_>,
+    commit: &CommitId,
+    packages: BTreeMap<PackageName, DecidedPackage>,
+    tarballs: &dyn Tarballs,
+    deeds: &mut Deeds,
+) -> Result<Released, Failure> {
+    let listed: Vec<DecidedPackage> = packages.values().cloned().collect();
+    let waves = in_waves(session, commit, packages)?;
+    let delivering = Delivering {
+        registry: session.remotes.registry.as_ref(),
+        commit,
+        sealed: false,
+        waves: &waves,
+        settings: session.settings,
+        stop: session.stop,
+    };
+    publish::publish(&delivering, tarballs, deeds).await?;
+    publish::verify(&delivering, deeds).await?;
+    let parent = session
+        .repo
+        .parent(commit)?
+        .filter(|_| session.repo.is_made_by_us(commit));
+    let base = parent.as_ref().unwrap_or(commit).as_str();
+    let released = session.released(commit, base, &listed, &[])?;
+    tell(session, &released, deeds).await;
+    Ok(released)
+}
+
+/// TELL: forge releases. Repeatable, never decisive: a failure is noted and the release is still complete.
+async fn tell(session: &Session<'_>, released: &Released, deeds: &mut Deeds) {
+    let Some(forge) = session
+        .remotes
+        .forge
+        .as_deref()
+        .filter(|_| session.settings.forge_release)
+    else {
+        return;
+    };
+    let tags: BTreeSet<&TagName> = released
+        .packages
+        .iter()
+        .map(|package| &package.tag)
+        .collect();
+    for tag in tags {
+        let packages: Vec<&ReleasedPackage> = released
+            .packages
+            .iter()
+            .filter(|package| package.tag == *tag)
+            .collect();
+        let is_prerelease = packages.iter().any(|package| package.to.is_prerelease());
+        let body = crate::report::summary::forge_body(released, &packages);
+        let outcome = match forge
+            .ensure_release(tag, tag.as_str(), &body, is_prerelease, false)
+            .await
+        {
+            Ok(Told::Done(_)) => Outcome::Done,
+            Ok(_) => Outcome::AlreadyDone,
+            Err(failure) => Outcome::Failed(failure),
+        };
+        deeds.note(Stage::Tell, tag.to_string(), outcome);
+    }
+}

@@ -1,0 +1,143 @@
+//! Everything that can be known before the first outside write is known here, so that a missing credential or permission costs no version.
+
+use std::collections::BTreeMap;
+
+use crate::apply::seal;
+use crate::commands::scene::Scene;
+use crate::commands::{Session, point};
+use crate::explain::{Exit, Failure};
+use crate::local::push::{PushError, RefUpdate};
+use crate::name::PackageName;
+use crate::plan::release::{Notice, Plan, PlannedPackage};
+use crate::settings::{Choice, RegistryAddress};
+use crate::version::Version;
+use crate::workspace::package::Kind;
+
+/// Checks credentials, versions that are taken, the store's behaviour and the permission to push; lowers dist-tags that would go backwards.
+pub async fn preflight(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    mut plan: Plan,
+) -> Result<Plan, Failure> {
+    credential(session, &plan).await?;
+    versions(session, &mut plan).await?;
+    static_root(session, &plan)?;
+    let apps: Vec<PackageName> = plan.apps.iter().map(|app| app.name.clone()).collect();
+    point::check_roots(session, &apps).await?;
+    store(session).await?;
+    permission_to_push(scene, &plan)?;
+    Ok(plan)
+}
+
+fn libraries(plan: &Plan) -> impl Iterator<Item = &PlannedPackage> {
+    plan.packages
+        .iter()
+        .filter(|package| package.kind == Kind::Library)
+}
+
+async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
+    let names: Vec<&str> = libraries(plan)
+        .map(|package| package.name.as_str())
+        .collect();
+    if names.is_empty() || !matches!(session.settings.registry, RegistryAddress::Npm(_)) {
+        return Ok(());
+    }
+    if session.settings.npm_token.is_none() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "npm::no_credential",
+            format!("there is no npm credential to publish {}", names.join(", ")),
+        )
+        .hint(
+            "set npm-token (or NODE_AUTH_TOKEN, NPM_TOKEN); a missing credential costs no version",
+        ));
+    }
+    Ok(session.remotes.registry.check_credential().await?)
+}
+
+/// A version that is on the registry although no tag of ours decided it is refused; a dist-tag that names something higher stays there.
+async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure> {
+    let mut kept = BTreeMap::new();
+    for package in libraries(plan) {
+        let Some(published) = session.remotes.registry.package(&package.name).await? else {
+            continue;
+        };
+        if published.versions.contains_key(&package.to.to_string()) {
+            return Err(Failure::new(
+                Exit::Refused,
+                "npm::version_taken",
+                format!(
+                    "{} {} is on the registry already, but no tag of ours decided it",
+                    package.name, package.to
+                ),
+            )
+            .hint(
+                "raise the version in package.json above it, or tag the commit it was built from",
+            ));
+        }
+        let tag = package.dist_tag.as_deref().unwrap_or("latest");
+        let present = published.dist_tags.get(tag);
+        let present = present.and_then(|version| Version::parse(version).ok());
+        if let Some(present) = present.filter(|present| *present > package.to) {
+            let instead = format!("{tag}-{}", package.to.major());
+            let message = format!(
+                "{tag} of {} stays at {present}: {} is published as {instead}",
+                package.name, package.to
+            );
+            kept.insert(package.name.clone(), (instead, message));
+        }
+    }
+    for package in &mut plan.packages {
+        if let Some((instead, message)) = kept.remove(&package.name) {
+            package.dist_tag = Some(instead);
+            plan.warnings.push(Notice {
+                code: "npm::dist_tag_kept",
+                message,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn static_root(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
+    let is_static = |package: &&PlannedPackage| {
+        package.kind == Kind::Static && plan.apps.iter().any(|app| app.name == package.name)
+    };
+    match plan.packages.iter().find(is_static) {
+        Some(app) if session.settings.static_root == Choice::Unset => Err(Failure::new(
+            Exit::Usage,
+            "plan::no_static_root",
+            format!("{} is served as files, but no static root is set", app.name),
+        )
+        .hint(
+            "set static to s3://bucket/prefix or file:///dir; `static: none` says that something else serves them",
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn store(session: &Session<'_>) -> Result<(), Failure> {
+    let Some(store) = session.remotes.store.as_deref() else {
+        return Ok(());
+    };
+    let writes = !session.settings.dry_run;
+    seal::claim(store, &session.repository_name(), writes).await?;
+    if writes {
+        let nonce = format!("{:032x}", session.settings.nonce);
+        crate::remote::store::prove_conditions(store, &nonce).await?;
+    }
+    Ok(())
+}
+
+/// Asks the remote whether we may push at all; what protects branches and tags answers only to the push itself, which changes nothing when it refuses.
+fn permission_to_push(scene: &Scene<'_>, plan: &Plan) -> Result<(), Failure> {
+    let same = RefUpdate {
+        name: format!("refs/heads/{}", scene.branch),
+        expected: Some(plan.head.to_string()),
+        new: plan.head.to_string(),
+    };
+    match scene.remote.push(&[same], true) {
+        Ok(()) | Err(PushError::Moved(_)) => Ok(()),
+        Err(PushError::Refused(failure) | PushError::Uncertain(failure)) => Err(failure),
+    }
+}

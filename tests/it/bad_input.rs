@@ -1,0 +1,824 @@
+//! Bad input: refused with the promised exit code, a stable code and a hint, and nothing written anywhere.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::git_server::{self, GitServer};
+use crate::support::monorepo::Monorepo;
+use crate::support::sandbox::Run;
+use crate::support::verdaccio::Verdaccio;
+
+/// A library with a fix, and a service that uses it; both were released before.
+fn repository() -> Monorepo {
+    Monorepo::new()
+        .package("core", "1.0.0")
+        .service("web", "2.0.0")
+        .depends("web", "core", "^1.0.0")
+        .released()
+        .commit(
+            "fix(core): trim",
+            &[("packages/core/src/index.js", "exports.a = 1;\n")],
+        )
+        .origin()
+}
+
+/// Commits and pushes files as they are: the lockfile does not follow what npm could not read.
+fn with(monorepo: Monorepo, files: &[(&str, &str)]) -> Monorepo {
+    for (path, text) in files {
+        monorepo.write(path, text);
+    }
+    monorepo.git(&["add", "--all"]);
+    monorepo.git(&["commit", "--quiet", "--message", "fix: more"]);
+    monorepo.pushed()
+}
+
+/// Everything that a release could write: refs here and there, the store, the registry, the work tree.
+#[derive(Debug, PartialEq, Eq)]
+struct Everything {
+    refs: Vec<(String, String)>,
+    remote_refs: Vec<(String, String)>,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+fn everything(monorepo: &Monorepo) -> Everything {
+    let mut files = BTreeMap::new();
+    for name in ["monorepo", "store", "npm"] {
+        let root = monorepo.sandbox().path().join(name);
+        let entries = walkdir::WalkDir::new(root)
+            .into_iter()
+            .filter_entry(|entry| entry.file_name() != ".git");
+        for entry in entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_file())
+        {
+            files.insert(
+                entry.path().to_owned(),
+                fs::read(entry.path()).unwrap_or_default(),
+            );
+        }
+    }
+    let here = monorepo.path().join(".git");
+    let there = monorepo.sandbox().path().join("origin.git");
+    let refs = |directory: &Path| {
+        if directory.exists() {
+            git_server::refs(directory)
+        } else {
+            Vec::new()
+        }
+    };
+    Everything {
+        // What the remote holds may be noted here.
+        refs: refs(&here)
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with("refs/remotes/"))
+            .collect(),
+        remote_refs: refs(&there),
+        files,
+    }
+}
+
+/// Where everything goes, in a directory of the sandbox.
+fn places(monorepo: &Monorepo) -> [(&'static str, String); 2] {
+    let place = |name: &str| {
+        let directory = monorepo.sandbox().path().join(name);
+        fs::create_dir_all(&directory).expect("a directory");
+        format!("file://{}", directory.display())
+    };
+    [
+        ("PKGS_STORE", place("store")),
+        ("PKGS_REGISTRY", place("npm")),
+    ]
+}
+
+/// Runs `arguments`, and asserts how it is refused, what is said, and that nothing was written.
+fn refused(
+    title: &str,
+    monorepo: &Monorepo,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    (exit, code): (i32, &str),
+    says: &[&str],
+) -> Run {
+    let before = everything(monorepo);
+    let run = monorepo
+        .binary(arguments)
+        .envs(places(monorepo).map(|(name, value)| (name.to_owned(), value)))
+        .envs(environment)
+        .run();
+    let shown = format!(
+        "{title}\n--- stdout\n{}\n--- stderr\n{}",
+        run.stdout, run.stderr
+    );
+    assert_eq!(run.code, exit, "{shown}");
+    assert!(
+        run.stderr.contains(&format!("error[{code}]: ")),
+        "no {code}: {shown}"
+    );
+    let (_, from) = run
+        .stderr
+        .split_once(&format!("error[{code}]: "))
+        .expect("it was found");
+    let own = from.split("error[").next().unwrap_or(from);
+    assert!(own.contains("\nhint: "), "no hint: {shown}");
+    for text in says {
+        assert!(run.stderr.contains(text), "{text:?} is not said: {shown}");
+    }
+    assert!(!run.stderr.contains("panicked"), "{shown}");
+    assert_eq!(
+        everything(monorepo),
+        before,
+        "something was written: {shown}"
+    );
+    run
+}
+
+/// Runs all cases and fails after the last one, so that one mistake hides no other.
+fn each<T>(cases: impl IntoIterator<Item = T>, check: impl Fn(T)) {
+    let failed = cases
+        .into_iter()
+        .filter_map(|case| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(case))).err()
+        })
+        .count();
+    assert_eq!(failed, 0, "cases that failed");
+}
+
+#[test]
+fn what_is_refused_below_would_be_released_otherwise() {
+    let monorepo = repository();
+    let run = monorepo
+        .binary(&["release", "--install=none"])
+        .envs(places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
+        .run()
+        .expect(0);
+    assert!(
+        monorepo.tags().contains(&"core@1.0.1".to_owned()),
+        "{run:?}"
+    );
+    assert!(monorepo.sandbox().path().join("store/v1").exists());
+}
+
+#[test]
+fn manifests_and_configuration_that_cannot_be_right() {
+    let core = "packages/core/package.json";
+    let named = |name: &str| format!("{{\"name\":{name},\"version\":\"1.0.0\"}}\n");
+    let versioned = |version: &str| format!("{{\"name\":\"core\",\"version\":{version}}}\n");
+    let cases: Vec<(&str, &str, String, i32, &str, &[&str])> = vec![
+        ("broken JSON", core, "{\n  \"name\": \"core\",\n  \"version\" \"1.0.0\"\n}\n".into(), 3, "workspace::json_syntax", &["packages/core/package.json:3:"]),
+        ("a trailing comma", core, "{\n  \"name\": \"core\",\n}\n".into(), 3, "workspace::json_syntax", &["packages/core/package.json:2:"]),
+        ("a key twice", core, "{\n  \"name\": \"core\",\n  \"name\": \"core\"\n}\n".into(), 3, "workspace::json_duplicate", &["packages/core/package.json:3:"]),
+        ("too deep", core, format!("{{\"x\": {}{} }}", "[".repeat(200), "]".repeat(200)), 3, "workspace::json_depth", &["packages/core/package.json"]),
+        ("a list", core, "[]\n".into(), 3, "workspace::field", &["packages/core/package.json"]),
+        ("private as text", core, "{\"name\":\"core\",\"version\":\"1.0.0\",\"private\":\"false\"}\n".into(), 3, "workspace::field", &["private", "true or false"]),
+        ("two packages of one name", core, named("\"web\""), 3, "workspace::duplicate_name", &["packages/core", "packages/web"]),
+        ("no name", core, "{\"version\":\"1.0.0\"}\n".into(), 3, "workspace::nameless", &["packages/core/package.json"]),
+        ("a name with ..", core, named("\"../../etc/passwd\""), 3, "name::package", &["packages/core/package.json"]),
+        ("a scope ..", core, named("\"@../a\""), 3, "name::package", &[]),
+        ("a name git refuses", core, named("\"a..b\""), 3, "name::package", &[]),
+        ("a name like an option", core, named("\"@s/-rf\""), 3, "name::package", &[]),
+        ("a reserved name", core, named("\"node_modules\""), 3, "name::package", &[]),
+        ("capitals", core, named("\"React\""), 3, "name::package", &[]),
+        ("a Cyrillic letter", core, named("\"re\\u0430ct\""), 3, "name::package", &[]),
+        ("a workflow command in a name", core, named("\"a\\n::set-output name=x::1\""), 3, "name::package", &["\\n"]),
+        ("a shell in a name", core, named("\"$(id)\""), 3, "name::package", &[]),
+        ("a long name", core, named(&format!("\"{}\"", "a".repeat(215))), 3, "name::package", &["214"]),
+        ("a name that is a number", core, named("1"), 3, "workspace::field", &["name"]),
+        ("v1.2.3", core, versioned("\"v1.2.3\""), 3, "version::form", &["packages/core/package.json"]),
+        ("1.2", core, versioned("\"1.2\""), 3, "version::form", &[]),
+        ("01.2.3", core, versioned("\"01.2.3\""), 3, "version::form", &[]),
+        ("build metadata", core, versioned("\"1.2.3+a\""), 3, "version::form", &[]),
+        ("a number npm cannot hold", core, versioned("\"9007199254740992.0.0\""), 3, "version::form", &[]),
+        ("a version git refuses", core, versioned("\"1.2.3-a.lock\""), 3, "version::form", &[]),
+        ("a path in a version", core, versioned("\"1.2.3-../../x\""), 3, "version::form", &[]),
+        ("a version that is a number", core, versioned("1"), 3, "workspace::field", &["version"]),
+        ("a range that is none", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":\">=1 <\\u0001\"}}\n".into(), 3, "workspace::range", &["packages/web/package.json", "dependencies of web"]),
+        ("workspace: without such a package", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"cord\":\"workspace:^\"}}\n".into(), 3, "workspace::not_here", &["did you mean core?"]),
+        ("globs that escape", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"../*\"]}\n".into(), 3, "workspace::glob_escape", &["'..'"]),
+        ("no package at all", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"nothing/*\"]}\n".into(), 2, "workspace::empty", &[]),
+        ("a broken pnpm-workspace.yaml", "pnpm-workspace.yaml", "packages: [\n".into(), 3, "workspace::yaml_syntax", &["pnpm-workspace.yaml"]),
+        ("broken configuration", "pkgs.json", "{\n  \"mode\": \"diff\",\n  \"ignore\" []\n}\n".into(), 2, "settings::json", &["pkgs.json:3:"]),
+        ("a key twice in the configuration", "pkgs.json", "{\n  \"mode\": \"diff\",\n  \"mode\": \"sync\"\n}\n".into(), 2, "settings::json_duplicate", &["pkgs.json:3:", "\"mode\""]),
+        ("an app that is no package", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"wep\":{\"type\":\"service\"}}}\n".into(), 2, "workspace::unknown_app", &["did you mean web?"]),
+        ("a bad environment of an app", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"web\":{\"environments\":[\"Prod\"]}}}\n".into(), 2, "name::environment", &["apps.web.environments in pkgs.json"]),
+        ("a glob that is none", "pkgs.json", "{\"mode\":\"diff\",\"ignore\":[\"[a\"]}\n".into(), 2, "settings::glob", &["[a"]),
+    ];
+    let monorepo = repository();
+    let begin = monorepo.head();
+    each(cases, |(title, path, text, exit, code, says)| {
+        monorepo.git(&["reset", "--quiet", "--hard", &begin]);
+        monorepo.git(&["clean", "--quiet", "--force", "-d"]);
+        monorepo.write(path, &text);
+        monorepo.git(&["add", "--all"]);
+        monorepo.git(&["commit", "--quiet", "--message", "fix: more"]);
+        monorepo.git(&["push", "--quiet", "--force", "origin", "HEAD"]);
+        refused(title, &monorepo, &["release"], &[], (exit, code), says);
+    });
+}
+
+#[test]
+fn several_broken_manifests_are_reported_together() {
+    let monorepo = with(
+        repository(),
+        &[
+            ("packages/core/package.json", "{\n"),
+            (
+                "packages/web/package.json",
+                "{\"name\":\"web\",\"version\":\"2\"}\n",
+            ),
+        ],
+    );
+    refused(
+        "two at once",
+        &monorepo,
+        &["plan"],
+        &[],
+        (3, "workspace::json_syntax"),
+        &["error[version::form]", "packages/web/package.json"],
+    );
+}
+
+#[test]
+fn settings_that_cannot_be_right() {
+    let monorepo = repository();
+    let server = "s3://key:Canary0Secret@bucket";
+    let cases: &[(&str, &[&str], &[(&str, &str)], (i32, &str), &[&str])] = &[
+        (
+            "a bad environment",
+            &["promote", "--environment", "Prod", "--to", "1.0.0"],
+            &[],
+            (2, "name::environment"),
+            &["--environment"],
+        ),
+        (
+            "a bad environment in a variable",
+            &["rollback"],
+            &[("PKGS_ENVIRONMENT", "../prod")],
+            (2, "name::environment"),
+            &["PKGS_ENVIRONMENT"],
+        ),
+        (
+            "no environment",
+            &["rollback"],
+            &[],
+            (2, "settings::missing"),
+            &["--environment"],
+        ),
+        (
+            "an unknown input",
+            &["release"],
+            &[("INPUT_DRY-RAN", "true")],
+            (2, "settings::unknown"),
+            &["did you mean INPUT_DRY-RUN?"],
+        ),
+        (
+            "an unknown variable",
+            &["release"],
+            &[("PKGS_STOER", "x")],
+            (2, "settings::unknown"),
+            &["did you mean PKGS_STORE?"],
+        ),
+        (
+            "a variable like no other",
+            &["release"],
+            &[("PKGS_ZZZZ", "x")],
+            (2, "settings::unknown"),
+            &["pkgs-action <command> --help"],
+        ),
+        (
+            "an unknown flag",
+            &["release", "--dry-ran"],
+            &[],
+            (2, "settings::flags"),
+            &["--dry-run"],
+        ),
+        (
+            "an unknown command",
+            &["relaese"],
+            &[],
+            (2, "settings::flags"),
+            &["release"],
+        ),
+        (
+            "yes",
+            &["release"],
+            &[("INPUT_DRY-RUN", "yes")],
+            (2, "settings::boolean"),
+            &["INPUT_DRY-RUN", "true or false"],
+        ),
+        (
+            "no such mode",
+            &["release", "--mode", "dif"],
+            &[],
+            (2, "settings::choice"),
+            &["did you mean diff?"],
+        ),
+        (
+            "no such level",
+            &["release", "--log-level", "trace"],
+            &[],
+            (2, "settings::choice"),
+            &["--log-level"],
+        ),
+        (
+            "a filter for nothing",
+            &["release", "--filter", "cor"],
+            &[],
+            (2, "plan::filter"),
+            &["did you mean core?"],
+        ),
+        (
+            "a filter that is no glob",
+            &["release", "--filter", "[a"],
+            &[],
+            (2, "plan::filter"),
+            &["[a"],
+        ),
+        (
+            "no such ref",
+            &["release", "--base", "nowhere"],
+            &[],
+            (2, "git::unknown_ref"),
+            &["\"nowhere\"", "fetch"],
+        ),
+        (
+            "a version that is not above",
+            &["release", "--bump", "1.0.0"],
+            &[],
+            (3, "plan::bump"),
+            &["core"],
+        ),
+        (
+            "a tag that npm refuses",
+            &["release", "--npm-tag", "1.x"],
+            &[],
+            (2, "settings::dist_tag"),
+            &["1.x"],
+        ),
+        (
+            "a tag format without a version",
+            &["release", "--tag-format", "{name}"],
+            &[],
+            (2, "settings::tag_format"),
+            &["{version}"],
+        ),
+        (
+            "one tag for two packages",
+            &["release", "--tag-format", "v{version}"],
+            &[],
+            (2, "plan::tag_format"),
+            &["{name}"],
+        ),
+        (
+            "an insecure registry",
+            &["release", "--registry", "http://npm.example/"],
+            &[],
+            (2, "settings::url"),
+            &["https://"],
+        ),
+        (
+            "a registry with a user",
+            &["release"],
+            &[("PKGS_REGISTRY", "https://user:Canary0Secret@npm.example/")],
+            (2, "settings::url"),
+            &["PKGS_REGISTRY"],
+        ),
+        (
+            "a store with credentials",
+            &["release"],
+            &[("PKGS_STORE", server)],
+            (2, "settings::store_address"),
+            &["PKGS_STORE"],
+        ),
+        (
+            "a store that is no address",
+            &["release"],
+            &[("PKGS_STORE", "bucket")],
+            (2, "settings::store_address"),
+            &["s3://bucket/prefix"],
+        ),
+        (
+            "a directory that is not there",
+            &["release", "--working-directory", "nowhere"],
+            &[],
+            (2, "settings::working_directory"),
+            &["nowhere"],
+        ),
+        (
+            "a configuration that is not there",
+            &["release", "--config", "nowhere.json"],
+            &[],
+            (2, "settings::config"),
+            &["nowhere.json"],
+        ),
+        (
+            "no branch of that name",
+            &["release", "--branch", "next"],
+            &[],
+            (3, "release::wrong_branch"),
+            &["\"main\"", "next"],
+        ),
+        (
+            "no remote of that name",
+            &["release", "--remote", "upstream"],
+            &[],
+            (2, "git::no_remote"),
+            &["upstream"],
+        ),
+    ];
+    each(cases, |(title, arguments, environment, refusal, says)| {
+        let run = refused(title, &monorepo, arguments, environment, *refusal, says);
+        assert!(
+            !run.stderr.contains("Canary0Secret"),
+            "{title}: {}",
+            run.stderr
+        );
+    });
+}
+
+#[test]
+fn a_secret_in_a_wrong_place_is_not_printed() {
+    let monorepo = repository();
+    let shape = format!("ghp_{}", "Ab1".repeat(12));
+    let secret = "Canary/Secret+0042";
+    let cases: [(&[&str], Vec<(&str, &str)>); 8] = [
+        (
+            &["release"],
+            vec![("PKGS_NPM_TOKEN", secret), ("PKGS_MODE", secret)],
+        ),
+        (
+            &["release"],
+            vec![("NPM_TOKEN", secret), ("PKGS_BUMP", secret)],
+        ),
+        (
+            &["release"],
+            vec![("GITHUB_TOKEN", secret), ("PKGS_STORE", secret)],
+        ),
+        (
+            &["release"],
+            vec![("INPUT_TOKEN", secret), ("INPUT_DRY-RUN", secret)],
+        ),
+        (
+            &["release"],
+            vec![("PKGS_NPM_TOKEN", "Canary/Secret+0042\r\nX: y")],
+        ),
+        (&["release"], vec![("PKGS_MODE", &shape)]),
+        (&["release", &shape], vec![]),
+        (&["release", "--npm-token=Canary/Secret+0042"], vec![]),
+    ];
+    for (arguments, environment) in cases {
+        let run = monorepo
+            .binary(arguments)
+            .envs(&environment)
+            .in_actions("push", "refs/heads/main")
+            .run()
+            .expect(2);
+        monorepo
+            .sandbox()
+            .keeps_secret(&[secret, &shape], &run, &[], &[]);
+        assert!(run.stderr.contains("hint: "), "{}", run.stderr);
+    }
+    let run = monorepo.run(&["release", "--token", secret]).expect(2);
+    assert!(
+        run.stderr
+            .contains("error[settings::secret_flag]: token cannot be given as a flag"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("PKGS_TOKEN"), "{}", run.stderr);
+    assert!(!run.stderr.contains(secret), "{}", run.stderr);
+}
+
+#[test]
+fn a_credential_that_is_missing_or_refused_costs_no_version() {
+    let registry = Verdaccio::shared();
+    let monorepo = repository();
+    let missing = &[("PKGS_REGISTRY", registry.url.as_str())];
+    refused(
+        "no npm credential",
+        &monorepo,
+        &["release"],
+        missing,
+        (2, "npm::no_credential"),
+        &["core", "NPM_TOKEN"],
+    );
+    let wrong = &[
+        ("PKGS_REGISTRY", registry.url.as_str()),
+        ("NPM_TOKEN", "Canary0Wrong0Token"),
+    ];
+    let run = refused(
+        "a wrong npm token",
+        &monorepo,
+        &["release"],
+        wrong,
+        (5, "npm::unauthorized"),
+        &["expired"],
+    );
+    monorepo
+        .sandbox()
+        .keeps_secret(&["Canary0Wrong0Token"], &run, &[], &[]);
+
+    let server = GitServer::start();
+    let monorepo = repository_at(&server);
+    server.require("Right0Token0For0Git");
+    let github = [
+        ("GITHUB_SERVER_URL", server.origin()),
+        ("PKGS_TOKEN", "Canary0Wrong0Token".to_owned()),
+    ];
+    let before = git_server::refs(&server.directory("acme/monorepo"));
+    let run = monorepo
+        .binary(&["release"])
+        .envs(places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
+        .in_actions("push", "refs/heads/main")
+        .envs(&github)
+        .run()
+        .expect(5);
+    assert!(
+        run.stderr.contains("error[git::denied]") && run.stderr.contains("hint: "),
+        "{}",
+        run.stderr
+    );
+    monorepo
+        .sandbox()
+        .keeps_secret(&["Canary0Wrong0Token"], &run, &[], &[]);
+    assert_eq!(git_server::refs(&server.directory("acme/monorepo")), before);
+}
+
+fn repository_at(server: &GitServer) -> Monorepo {
+    Monorepo::new()
+        .package("core", "1.0.0")
+        .released()
+        .commit(
+            "fix(core): trim",
+            &[("packages/core/src/index.js", "exports.a = 1;\n")],
+        )
+        .origin_at(server, "acme/monorepo")
+}
+
+#[test]
+fn a_store_that_is_missing_or_somebody_elses() {
+    let monorepo = repository();
+    let run = refused(
+        "an app without a store",
+        &monorepo,
+        &["release"],
+        &[("PKGS_STORE", "")],
+        (2, "plan::no_store"),
+        &["web", "store: none"],
+    );
+    assert!(run.stdout.is_empty(), "{}", run.stdout);
+    for command in ["promote", "rollback", "status"] {
+        let environment = [("PKGS_STORE", ""), ("PKGS_ENVIRONMENT", "prod")];
+        refused(
+            command,
+            &monorepo,
+            &[command],
+            &environment,
+            (2, "settings::missing"),
+            &["store"],
+        );
+    }
+    let store = monorepo.sandbox().path().join("store/v1/repository.json");
+    fs::create_dir_all(store.parent().expect("a parent")).expect("a directory");
+    let other = "{\"schema\":\"pkgs.repository/1\",\"repository\":\"else/where\"}";
+    fs::write(&store, other).expect("a file");
+    refused(
+        "a store of another repository",
+        &monorepo,
+        &["release"],
+        &[],
+        (3, "store::other_repository"),
+        &["else/where"],
+    );
+}
+
+#[test]
+fn places_that_are_no_repository() {
+    let monorepo = Monorepo::empty();
+    refused(
+        "no commit",
+        &monorepo,
+        &["plan"],
+        &[],
+        (2, "git::no_commit"),
+        &[],
+    );
+    monorepo.write("README.md", "nothing\n");
+    monorepo.git(&["add", "--all"]);
+    monorepo.git(&["commit", "--quiet", "--message", "docs: begin"]);
+    refused(
+        "no package.json",
+        &monorepo,
+        &["plan"],
+        &[],
+        (2, "workspace::no_manifest"),
+        &["package.json"],
+    );
+
+    let outside = monorepo.sandbox().path().join("outside");
+    fs::create_dir(&outside).expect("a directory");
+    let run = monorepo.sandbox().run(&outside, &["plan"], &[]).expect(2);
+    assert!(
+        run.stderr.contains("error[git::no_repository]") && run.stderr.contains("hint: "),
+        "{}",
+        run.stderr
+    );
+
+    let bare = monorepo.sandbox().path().join("bare.git");
+    git_server::bare(&bare);
+    let run = monorepo.sandbox().run(&bare, &["plan"], &[]).expect(2);
+    assert!(
+        run.stderr.contains("error[git::bare]") && run.stderr.contains("hint: "),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_state_of_git_that_cannot_be_released() {
+    let monorepo = repository().file("packages/core/src/index.js", "exports.a = 2;\n");
+    refused(
+        "a dirty tree",
+        &monorepo,
+        &["release"],
+        &[],
+        (3, "worktree::dirty"),
+        &["packages/core/src/index.js", "commit, stash"],
+    );
+
+    let monorepo = repository();
+    monorepo.git(&["switch", "--quiet", "--create", "feature"]);
+    refused(
+        "another branch",
+        &monorepo,
+        &["release"],
+        &[],
+        (3, "release::wrong_branch"),
+        &["\"feature\"", "main"],
+    );
+
+    let monorepo = repository();
+    monorepo.git(&["switch", "--quiet", "--detach"]);
+    refused(
+        "a detached head",
+        &monorepo,
+        &["release"],
+        &[],
+        (3, "release::wrong_branch"),
+        &["a detached head"],
+    );
+    let _ = monorepo
+        .binary(&["plan"])
+        .envs(places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
+        .run()
+        .expect(0);
+
+    let monorepo = repository().commit("fix(core): not pushed", &[("packages/core/b.js", "")]);
+    refused(
+        "a commit that was not pushed",
+        &monorepo,
+        &["release"],
+        &[],
+        (3, "release::not_on_branch"),
+        &["push your commits"],
+    );
+
+    let monorepo = repository();
+    for event in [
+        "pull_request",
+        "pull_request_target",
+        "issue_comment",
+        "workflow_run",
+        "merge_group",
+    ] {
+        let environment = [
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_EVENT_NAME", event),
+            ("GITHUB_REF", "refs/heads/main"),
+        ];
+        refused(
+            event,
+            &monorepo,
+            &["release"],
+            &environment,
+            (3, "release::untrusted_event"),
+            &[event],
+        );
+    }
+    let fork = monorepo.sandbox().path().join("fork.json");
+    fs::write(&fork, r#"{"pull_request":{"head":{"repo":{"full_name":"mallory/monorepo"}}},"repository":{"full_name":"acme/monorepo"}}"#).expect("a file");
+    let fork = fork.display().to_string();
+    let environment = [
+        ("GITHUB_ACTIONS", "true"),
+        ("GITHUB_EVENT_NAME", "push"),
+        ("GITHUB_EVENT_PATH", fork.as_str()),
+        ("GITHUB_REF", "refs/heads/main"),
+    ];
+    refused(
+        "an event of a fork",
+        &monorepo,
+        &["release"],
+        &environment,
+        (3, "release::untrusted_event"),
+        &[],
+    );
+}
+
+#[test]
+fn tags_that_exist_elsewhere() {
+    let monorepo = repository();
+    monorepo.git(&["switch", "--quiet", "--create", "abandoned", "HEAD~1"]);
+    let monorepo = monorepo
+        .commit("fix(core): another way", &[("packages/core/other.js", "")])
+        .tag("core@1.0.1");
+    monorepo.git(&["push", "--quiet", "origin", "core@1.0.1"]);
+    monorepo.git(&["switch", "--quiet", "main"]);
+    refused(
+        "on another branch",
+        &monorepo,
+        &["release"],
+        &[],
+        (3, "plan::tag_exists"),
+        &["core@1.0.1", "never moves a tag"],
+    );
+
+    monorepo.git(&["tag", "--force", "core@1.0.1", "HEAD"]);
+    refused(
+        "another one here",
+        &monorepo,
+        &["release"],
+        &[],
+        (3, "git::tag_differs"),
+        &["core@1.0.1", "git tag -d"],
+    );
+}
+
+#[test]
+fn a_protected_branch_or_tag_releases_nothing_until_it_is_opened() {
+    for pattern in ["refs/heads/*", "refs/tags/*"] {
+        let monorepo = repository();
+        git_server::refuse(monorepo.origin_directory(), &[pattern]);
+        let release = || {
+            monorepo
+                .binary(&["release", "--install=none"])
+                .envs(places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
+                .run()
+        };
+        let before = git_server::refs(monorepo.origin_directory());
+        let run = release().expect(5);
+        assert!(
+            run.stderr.contains("error[git::push_refused]") && run.stderr.contains("hint: "),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.contains("is protected"), "{}", run.stderr);
+        assert_eq!(git_server::refs(monorepo.origin_directory()), before);
+        assert_eq!(monorepo.git(&["status", "--porcelain"]), "");
+        assert!(!monorepo.sandbox().path().join("npm/core").exists());
+        assert!(!monorepo.sandbox().path().join("store/v1/releases").exists());
+
+        git_server::refuse(monorepo.origin_directory(), &[]);
+        let _ = release().expect(0);
+        let tags: Vec<String> = git_server::refs(monorepo.origin_directory())
+            .into_iter()
+            .filter_map(|(name, _)| name.strip_prefix("refs/tags/").map(str::to_owned))
+            .collect();
+        assert_eq!(tags, ["core@1.0.0", "core@1.0.1", "web@2.0.0", "web@2.0.1"]);
+    }
+}
+
+#[test]
+fn a_shallow_clone_is_deepened_or_refused_and_never_everything() {
+    let monorepo = repository();
+    let environment = places(&monorepo).map(|(name, value)| (name.to_owned(), value));
+    let whole = monorepo
+        .binary(&["plan", "--format=json"])
+        .envs(&environment)
+        .run()
+        .expect(0)
+        .json();
+
+    let shallow = monorepo.clone_fresh(Some(1));
+    let run = shallow
+        .binary(&["plan", "--format=json"])
+        .envs(&environment)
+        .run()
+        .expect(0);
+    let plan = run.json();
+    assert_eq!(plan["packages"], whole["packages"]);
+    assert_eq!(plan["digest"], whole["digest"]);
+    assert_eq!(
+        shallow.git(&["rev-parse", "--is-shallow-repository"]),
+        "false"
+    );
+
+    for command in ["plan", "release"] {
+        let cut = monorepo.clone_fresh(Some(1));
+        cut.git(&["remote", "set-url", "origin", "file:///nowhere/at/all.git"]);
+        let before = everything(&cut);
+        let run = cut.binary(&[command]).envs(&environment).run().expect(2);
+        assert!(run.stderr.contains("error[git::"), "{}", run.stderr);
+        assert!(run.stderr.contains("fetch-depth: 0"), "{}", run.stderr);
+        assert_eq!(everything(&cut), before);
+    }
+}

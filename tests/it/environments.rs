@@ -1,0 +1,451 @@
+//! Stories of environments: promote, rollback, hold, unhold, mark-bad, status, and what a release does to them by itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::support::fault_proxy::FaultProxy;
+use crate::support::monorepo::Monorepo;
+use crate::support::moto::Moto;
+use crate::support::sandbox::{Run, Sandbox};
+use crate::support::world::{World, files};
+
+/// A repository with a service alone, which a release activates in `sit`.
+fn service() -> Monorepo {
+    Monorepo::new()
+        .service("web", "1.0.0")
+        .config(&json!({
+            "mode": "diff",
+            "apps": {"web": {"type": "service", "environments": ["sit", "prod"], "auto": ["sit"]}},
+        }))
+        .commit("feat: begin", &[])
+}
+
+/// `service()` after releases of 1.0.0 up to 1.0.`last`; each is live in `sit`.
+fn released(last: usize) -> World {
+    let mut world = World::local(service());
+    let _ = world.run(&["release"]).expect(0);
+    for patch in 1..=last {
+        world = fixed(world, patch);
+        let _ = world.run(&["release"]).expect(0);
+    }
+    world
+}
+
+/// A commit that the next patch version of `web` consists of.
+fn fixed(world: World, patch: usize) -> World {
+    let file = format!("packages/web/service/{patch}.js");
+    world.develop(&format!("fix(web): {patch}"), &[(&file, "")])
+}
+
+/// Runs a command about environments without a checkout and gives the first app of its JSON.
+fn point(world: &World, arguments: &[&str]) -> Value {
+    let run = operate(world, arguments).expect(0);
+    run.json()["apps"][0].clone()
+}
+
+fn operate(world: &World, arguments: &[&str]) -> Run {
+    let mut all = arguments.to_vec();
+    all.extend(["--format", "json"]);
+    world.operate(&all)
+}
+
+/// What `status` says of an environment of the only app.
+fn status(world: &World, environment: &str) -> Value {
+    let status = operate(world, &["status"]).expect(0).json();
+    assert_eq!(status["schema"], "pkgs.status/1");
+    let environments = status["apps"][0]["environments"].as_array().cloned();
+    environments
+        .unwrap_or_default()
+        .into_iter()
+        .find(|found| found["environment"] == environment)
+        .unwrap_or_default()
+}
+
+fn refusal(run: &Run, code: &str) {
+    assert!(
+        run.stderr.contains(&format!("error[{code}]")),
+        "{code}:\n{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("hint:"), "no hint:\n{}", run.stderr);
+}
+
+#[test]
+fn a_person_promotes_goes_back_twice_and_forward_again() {
+    let world = released(2);
+    assert_eq!(status(&world, "sit")["current"], "1.0.2");
+    assert_eq!(status(&world, "prod"), Value::Null);
+
+    // By version, by release id, by another environment's version.
+    let prod = ["promote", "--environment", "prod"];
+    let promote = |more: &[&str]| point(&world, &[&prod, more].concat());
+    let first = promote(&["--to", "1.0.0"]);
+    assert_eq!(
+        (&first["op"], &first["seq"]),
+        (&json!("promote"), &json!(1))
+    );
+    assert_eq!(
+        (&first["from"], &first["to"]),
+        (&Value::Null, &json!("1.0.0"))
+    );
+    let id = release_of(&world, "1.0.1");
+    assert_eq!(promote(&["--to", &id])["to"], "1.0.1");
+    let third = promote(&["--from", "sit"]);
+    assert_eq!((&third["to"], &third["seq"]), (&json!("1.0.2"), &json!(3)));
+    let again = promote(&["--from", "sit"]);
+    assert_eq!(
+        (&again["outcome"], &again["seq"]),
+        (&json!("already-done"), &json!(3))
+    );
+
+    // A dry run of a rollback says where it goes and writes nothing.
+    let store = files(&world.outside.path().join("store"));
+    let back = ["rollback", "--environment", "prod"];
+    let rollback = |more: &[&str]| point(&world, &[&back, more].concat());
+    let dry = rollback(&["--dry-run"]);
+    assert_eq!(
+        (&dry["dryRun"], &dry["from"], &dry["to"]),
+        (&json!(true), &json!("1.0.2"), &json!("1.0.1"))
+    );
+    assert_eq!(files(&world.outside.path().join("store")), store);
+
+    // Twice goes further back, each time marking what it leaves; then there is nowhere to go.
+    let once = rollback(&["--reason", "it is slow"]);
+    assert_eq!(
+        (&once["from"], &once["to"]),
+        (&json!("1.0.2"), &json!("1.0.1"))
+    );
+    assert_eq!(once["held"], true);
+    let twice = rollback(&[]);
+    assert_eq!(
+        (&twice["from"], &twice["to"]),
+        (&json!("1.0.1"), &json!("1.0.0"))
+    );
+    let nowhere = operate(&world, &back).expect(3);
+    refusal(&nowhere, "environment::nothing_to_roll_back_to");
+    let live = status(&world, "prod");
+    assert_eq!(live["current"], "1.0.0");
+    assert_eq!(live["bad"], json!(["1.0.2", "1.0.1"]));
+    assert_eq!(live["by"], "ada");
+    assert_eq!(live["op"], "rollback");
+    assert_eq!(live["seq"], 5);
+    assert_eq!(live["rollbackTo"], Value::Null);
+
+    // A bad version and a held environment: a person is asked to insist, once.
+    let refused = operate(&world, &[&prod[..], &["--to", "1.0.2"]].concat()).expect(3);
+    assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
+    assert_eq!(promote(&["--to", "1.0.2", "--force"])["to"], "1.0.2");
+    let live = status(&world, "prod");
+    assert_eq!(
+        (&live["current"], &live["hold"]),
+        (&json!("1.0.2"), &Value::Null)
+    );
+    assert_eq!(live["bad"], json!(["1.0.1"]));
+    assert_eq!(live["rollbackTo"], "1.0.0");
+
+    // `--to` takes a version and an entry's number too.
+    assert_eq!(rollback(&["--to", "1.0.0"])["to"], "1.0.0");
+
+    // Nothing of all this is known to `sit`.
+    let sit = status(&world, "sit");
+    assert_eq!(
+        (&sit["current"], &sit["hold"]),
+        (&json!("1.0.2"), &Value::Null)
+    );
+    assert_eq!(sit["bad"], json!([]));
+    check_log(&world.outside.path().join("store"), "prod", 7);
+    let text = world.operate(&["status"]).expect(0).stdout;
+    assert!(text.contains("web\n  prod: 1.0.0 since "), "{text}");
+    assert!(text.contains("    held by ada since entry 7\n"), "{text}");
+    assert!(text.contains("    bad: 1.0.1, 1.0.2\n"), "{text}");
+}
+
+/// The log has the entries 1 to `last`, each naming the one before by number and digest.
+fn check_log(store: &Path, environment: &str, last: u64) {
+    let directory = store.join(format!("v1/apps/web/environments/{environment}/log"));
+    let mut before = Value::Null;
+    for number in 1..=last {
+        let file = directory.join(format!("{number:012}.json"));
+        let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("entry {number}: {error}"));
+        let entry: Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(entry["seq"], number);
+        assert_eq!(entry["previous"], before, "entry {number}");
+        let digest = pkgs_action::name::Digest::of(&bytes).to_string();
+        before = json!({"seq": number, "digest": digest});
+    }
+    let next = directory.join(format!("{:012}.json", last + 1));
+    assert!(!next.exists(), "an entry too many");
+}
+
+/// The release id of a version of `web`.
+fn release_of(world: &World, version: &str) -> String {
+    let file = world
+        .outside
+        .path()
+        .join(format!("store/v1/apps/web/{version}/any.json"));
+    let manifest: Value =
+        serde_json::from_slice(&std::fs::read(file).expect("a manifest")).expect("JSON");
+    manifest["release"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn automation_stops_where_a_person_holds_and_never_goes_to_what_is_bad() {
+    let world = released(1);
+    let sit = ["--environment", "sit"];
+    let hold = point(
+        &world,
+        &[&["hold"], &sit[..], &["--reason", "a demonstration"]].concat(),
+    );
+    assert_eq!((&hold["op"], &hold["held"]), (&json!("hold"), &json!(true)));
+
+    // The release is made; the environment stays.
+    let world = fixed(world, 2);
+    let outputs = world.outside.path().join("outputs");
+    let run = world
+        .binary(&["release", "--format", "json"])
+        .env("GITHUB_OUTPUT", &outputs)
+        .run()
+        .expect(0);
+    assert_eq!(run.outputs["outcome"], "released");
+    assert_eq!(run.outputs["held"], "true");
+    assert_eq!(run.output("pointers")[0]["outcome"], "held");
+    assert_eq!(run.json()["release"]["pointers"][0]["held"], true);
+    let live = status(&world, "sit");
+    assert_eq!(live["current"], "1.0.1");
+    assert_eq!(live["hold"]["by"], "ada");
+    assert_eq!(live["hold"]["reason"], "a demonstration");
+
+    // `unhold` activates nothing, and says what waits.
+    let unhold = point(&world, &[&["unhold"], &sit[..]].concat());
+    assert_eq!(unhold["waiting"], "1.0.2");
+    assert_eq!(status(&world, "sit")["current"], "1.0.1");
+    assert_eq!(status(&world, "sit")["hold"], Value::Null);
+
+    // Running the release again lets it catch up.
+    let caught = world.run(&["release"]).expect(0);
+    assert!(
+        caught.stdout.contains("web 1.0.2 in sit"),
+        "{}",
+        caught.stdout
+    );
+    assert_eq!(status(&world, "sit")["current"], "1.0.2");
+
+    // A version judged bad before it is live is not activated by a release.
+    let world = fixed(world, 3);
+    let _ = point(&world, &[&["hold"], &sit[..]].concat());
+    let _ = world.run(&["release"]).expect(0);
+    let bad = point(
+        &world,
+        &[&["mark-bad"], &sit[..], &["--to", "1.0.3"]].concat(),
+    );
+    assert_eq!(bad["op"], "mark-bad");
+    let _ = point(&world, &[&["unhold"], &sit[..]].concat());
+    let _ = world.run(&["release"]).expect(0);
+    let live = status(&world, "sit");
+    assert_eq!(
+        (&live["current"], &live["bad"]),
+        (&json!("1.0.2"), &json!(["1.0.3"]))
+    );
+
+    // The next one is.
+    let world = fixed(world, 4);
+    let _ = world.run(&["release"]).expect(0);
+    assert_eq!(status(&world, "sit")["current"], "1.0.4");
+}
+
+/// The texts that a static root serves; headers lie beside them where the root is a directory.
+fn served(root: &Path) -> BTreeMap<String, String> {
+    files(root)
+        .into_iter()
+        .filter(|(path, _)| !path.starts_with(".pkgs-headers/"))
+        .map(|(path, bytes)| (path, String::from_utf8(bytes).expect("text")))
+        .collect()
+}
+
+#[test]
+fn static_files_follow_the_pointer_forward_and_back() {
+    let monorepo = Monorepo::new()
+        .static_site("site", "1.0.0")
+        .file("packages/site/src/robots.txt", "one\n")
+        .config(&json!({
+            "mode": "diff",
+            "apps": {"site": {
+                "type": "static",
+                "build": "npm run build && cp src/robots.txt dist/",
+                "environments": ["sit", "prod"],
+                "auto": ["sit"],
+            }},
+        }))
+        .commit("feat: begin", &[]);
+    let world = World::local(monorepo);
+    let _ = world.run(&["release"]).expect(0);
+    let world = world.develop(
+        "fix(site): two",
+        &[
+            ("packages/site/src/robots.txt", "two\n"),
+            ("packages/site/src/site.js", "console.log(2);\n"),
+        ],
+    );
+    let root = world.outside.path().join("static");
+    let served = |environment: &str| served(&root.join(environment));
+    let one = served("sit");
+    let _ = world.run(&["release"]).expect(0);
+    let two = served("sit");
+    let hashed = |files: &BTreeMap<String, String>| {
+        let keys = files.keys().filter(|path| path.starts_with("js/"));
+        keys.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(one["robots.txt"], "one\n");
+    assert_eq!(two["robots.txt"], "two\n");
+    assert_eq!((hashed(&one).len(), hashed(&two).len()), (1, 2));
+    assert_ne!(one["index.html"], two["index.html"]);
+
+    // `prod` has a place of its own; `status` knows that all is laid out.
+    assert_eq!(served("prod").len(), 0);
+    let with_static = |arguments: &[&str]| {
+        let sandbox = Sandbox::new();
+        let home = sandbox.home();
+        world
+            .outside
+            .store(sandbox.binary(&home, arguments))
+            .env("PKGS_ACTOR", "ada")
+            .env(
+                "PKGS_STATIC",
+                format!("file://{}/{{environment}}", root.display()),
+            )
+            .run()
+    };
+    let promote = ["promote", "--environment", "prod", "--to", "1.0.1"];
+    let _ = with_static(&promote).expect(0);
+    assert_eq!(served("prod"), two);
+    assert_eq!(status(&world, "prod")["staticApplied"], true);
+
+    // Back: what has no hash has its old bytes, what has one stays; the root is known from the log.
+    let back = point(&world, &["rollback", "--environment", "sit"]);
+    assert_eq!(
+        (&back["from"], &back["to"]),
+        (&json!("1.0.1"), &json!("1.0.0"))
+    );
+    let now = served("sit");
+    assert_eq!(now["robots.txt"], "one\n");
+    assert_eq!(now["index.html"], one["index.html"]);
+    assert_eq!(hashed(&now), hashed(&two));
+    assert_eq!(back["static"]["changed"], 2);
+
+    // Forward again.
+    let forward = with_static(&[
+        "promote",
+        "--environment",
+        "sit",
+        "--to",
+        "1.0.1",
+        "--force",
+    ]);
+    let _ = forward.expect(0);
+    assert_eq!(served("sit"), two);
+
+    // Where the static root is set, as in a workflow, a rollback says the same.
+    let dry = with_static(&["rollback", "--environment", "sit", "--dry-run"]).expect(0);
+    assert!(
+        dry.stdout.contains("would rollback 1.0.1 → 1.0.0"),
+        "{}",
+        dry.stdout
+    );
+    assert_eq!(served("sit"), two);
+
+    // Another root than the recorded one changes nothing.
+    let elsewhere = world.outside.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("a directory");
+    let elsewhere = format!("file://{}", elsewhere.display());
+    for command in [
+        &["promote", "--environment", "prod", "--to", "1.0.0"][..],
+        &["rollback", "--environment", "sit"],
+    ] {
+        let differs = [command, &["--static", &elsewhere]].concat();
+        refusal(&operate(&world, &differs).expect(2), "static::root_differs");
+    }
+    assert_eq!(status(&world, "prod")["current"], "1.0.1");
+    assert_eq!(status(&world, "sit")["current"], "1.0.1");
+    assert_eq!(served("prod"), two);
+}
+
+#[test]
+fn a_rollback_that_was_overtaken_changes_nothing() {
+    let moto = Moto::shared();
+    moto.bucket("overtaken");
+    let world = World::local(service());
+    let store = |invocation: crate::support::sandbox::Invocation, endpoint: &str| {
+        invocation
+            .envs(moto.environment())
+            .env("PKGS_STORE", "s3://overtaken/team")
+            .env("PKGS_STORE_ENDPOINT", endpoint)
+            .env("PKGS_ACTOR", "ada")
+            .run()
+    };
+    let release = |world: &World| {
+        let _ = store(world.binary(&["release"]), &moto.endpoint).expect(0);
+    };
+    release(&world);
+    let world = fixed(world, 1);
+    release(&world);
+    let world = fixed(world, 2);
+    release(&world);
+    let promote = |version: &str| {
+        let sandbox = Sandbox::new();
+        let home = sandbox.home();
+        let arguments = ["promote", "--environment", "prod", "--to", version];
+        store(sandbox.binary(&home, &arguments), &moto.endpoint)
+    };
+    let _ = promote("1.0.0").expect(0);
+    let _ = promote("1.0.1").expect(0);
+
+    // In the moment in which the rollback writes its entry, somebody else promotes.
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("store", &moto.endpoint);
+    let overtaken = Arc::new(AtomicBool::new(false));
+    let arguments = ["rollback", "--environment", "prod"];
+    let sandbox = Sandbox::new();
+    let home = sandbox.home();
+    std::thread::scope(|scope| {
+        let (ask, asked) = std::sync::mpsc::channel::<()>();
+        let (done, finished) = std::sync::mpsc::channel::<()>();
+        let promote = &promote;
+        scope.spawn(move || {
+            if asked.recv().is_ok() {
+                let _ = promote("1.0.2").expect(0);
+                let _ = done.send(());
+            }
+        });
+        let once = Arc::clone(&overtaken);
+        proxy.when(move |seen| {
+            let entry = seen.method == "PUT" && seen.target.contains("/prod/log/");
+            if entry && !once.swap(true, Ordering::SeqCst) {
+                let _ = ask.send(());
+                let _ = finished.recv();
+            }
+            None
+        });
+        let run = store(sandbox.binary(&home, &arguments), &endpoint).expect(4);
+        refusal(&run, "environment::overtaken");
+        proxy.reset();
+    });
+    assert!(overtaken.load(Ordering::SeqCst));
+    let sandbox = Sandbox::new();
+    let home = sandbox.home();
+    let arguments = ["status", "--format", "json"];
+    let status = store(sandbox.binary(&home, &arguments), &moto.endpoint).expect(0);
+    let status = status.json();
+    let environments = status["apps"][0]["environments"].as_array();
+    let prod = environments
+        .into_iter()
+        .flatten()
+        .find(|found| found["environment"] == "prod")
+        .expect("prod");
+    assert_eq!(prod["current"], "1.0.2");
+    assert_eq!(prod["seq"], 3);
+    assert_eq!(prod["hold"], Value::Null);
+}

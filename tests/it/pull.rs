@@ -1,0 +1,202 @@
+//! Stories of `pull --once`: what runs on a host, and what a host does when the new release does not.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::http::send;
+use crate::support::monorepo::Monorepo;
+use crate::support::servers::free_port;
+use crate::support::world::{Machine, World};
+
+/// A service that answers its version at `/health`, and at any other path what `SERVER_ENV` says.
+fn source(extra: &str) -> String {
+    format!(
+        "const {{ createServer }} = require('node:http');
+const {{ appendFileSync }} = require('node:fs');
+const {{ version }} = require('../package.json');
+
+{extra}
+console.log(`started ${{version}} as ${{process.pid}}`);
+createServer((request, response) => response.end(request.url === '/health' ? version : process.env.SERVER_ENV))
+  .listen(Number(process.env.PORT), '127.0.0.1');
+process.on('SIGTERM', () => process.exit(0));
+"
+    )
+}
+
+fn service(port: u16) -> World {
+    let monorepo = Monorepo::new()
+        .service("web", "1.0.0")
+        .file("packages/web/service/index.js", &source(""))
+        .config(&json!({
+            "mode": "diff",
+            "apps": {"web": {
+                "type": "service",
+                "environments": ["sit", "prod"],
+                "auto": ["sit"],
+                "health": format!("http://127.0.0.1:{port}/health"),
+            }},
+        }))
+        .commit("feat: begin", &[]);
+    World::local(monorepo)
+}
+
+fn get(port: u16, path: &str) -> String {
+    let url = format!("http://127.0.0.1:{port}{path}");
+    let answer = send("GET", &url, &[], b"").expect("the service answers");
+    String::from_utf8(answer.body).expect("text")
+}
+
+/// What the store knows of the host.
+fn report(world: &World) -> Value {
+    let file = world
+        .outside
+        .path()
+        .join("store/v1/apps/web/environments/sit/hosts/host-1.json");
+    serde_json::from_slice(&fs::read(file).expect("a report")).expect("JSON")
+}
+
+#[test]
+fn a_release_that_does_not_answer_is_left_by_itself_and_not_tried_again() {
+    let port = free_port();
+    let world = service(port);
+    let host = Machine::new();
+
+    // Nothing is live yet: nothing is touched.
+    let early = host
+        .pull(&world.outside, "web", "sit", port)
+        .run()
+        .expect(3);
+    assert!(
+        early.stderr.contains("error[pull::nothing_live]"),
+        "{}",
+        early.stderr
+    );
+    assert!(!host.app("web").join("current").exists());
+
+    let _ = world.run(&["release"]).expect(0);
+    let first = host
+        .pull(&world.outside, "web", "sit", port)
+        .run()
+        .expect(0);
+    assert_eq!(first.stdout, "web 1.0.0 runs (sit)\n");
+    assert_eq!(
+        (get(port, "/health"), get(port, "/")),
+        ("1.0.0".into(), "sit".into())
+    );
+    let current = fs::read_link(host.app("web").join("current")).expect("a link");
+    assert_eq!(current, std::path::Path::new("releases/1.0.0"));
+    assert_eq!(report(&world)["version"], "1.0.0");
+    assert_eq!(report(&world)["state"], "installed");
+
+    // Again: the same process goes on.
+    let process = host.state("web")["group"].clone();
+    let again = host
+        .pull(&world.outside, "web", "sit", port)
+        .env("PKGS_FORMAT", "json")
+        .run()
+        .expect(0);
+    assert_eq!(again.json()["outcome"], "up-to-date");
+    assert_eq!(again.json()["schema"], "pkgs.pull/1");
+    assert_eq!(host.state("web")["group"], process);
+
+    // A version that ends at once: back by itself, exit 1, and the next pull leaves it alone.
+    let broken = source("throw new Error('broken');");
+    let world = world.develop(
+        "fix(web): break",
+        &[("packages/web/service/index.js", &broken)],
+    );
+    let _ = world.run(&["release"]).expect(0);
+    let failed = host
+        .pull(&world.outside, "web", "sit", port)
+        .run()
+        .expect(1);
+    assert!(
+        failed.stderr.contains("error[pull::went_back]"),
+        "{}",
+        failed.stderr
+    );
+    assert_eq!(get(port, "/health"), "1.0.0");
+    assert_eq!(host.current("web").as_deref(), Some("1.0.0"));
+    let told = report(&world);
+    assert_eq!(
+        (&told["state"], &told["version"]),
+        (&json!("went-back"), &json!("1.0.0"))
+    );
+    assert!(told["error"].is_string(), "{told}");
+    let process = host.state("web")["group"].clone();
+    let left = host
+        .pull(&world.outside, "web", "sit", port)
+        .run()
+        .expect(0);
+    assert!(
+        left.stdout.contains("is not tried again"),
+        "{}",
+        left.stdout
+    );
+    assert_eq!(host.state("web")["group"], process);
+
+    // The next one runs.
+    let world = world.develop(
+        "fix(web): mend",
+        &[("packages/web/service/index.js", &source("// 2"))],
+    );
+    let _ = world.run(&["release"]).expect(0);
+    let _ = host
+        .pull(&world.outside, "web", "sit", port)
+        .run()
+        .expect(0);
+    assert_eq!(get(port, "/health"), "1.0.2");
+    assert_eq!(report(&world)["version"], "1.0.2");
+}
+
+#[test]
+fn bytes_that_are_not_what_the_manifest_says_never_reach_the_service() {
+    let port = free_port();
+    let world = service(port);
+    let host = Machine::new();
+    let _ = world.run(&["release"]).expect(0);
+    let _ = host
+        .pull(&world.outside, "web", "sit", port)
+        .run()
+        .expect(0);
+    let process = host.state("web")["group"].clone();
+    let world = world.develop(
+        "fix(web): more",
+        &[("packages/web/service/index.js", &source("// 1"))],
+    );
+    let _ = world.run(&["release"]).expect(0);
+
+    // Somebody writes into the bucket: the same length, other bytes.
+    let store = world.outside.path().join("store/v1");
+    let manifest: Value = serde_json::from_slice(
+        &fs::read(store.join("apps/web/1.0.1/any.json")).expect("a manifest"),
+    )
+    .expect("JSON");
+    let digest = manifest["archive"]["digest"].as_str().expect("a digest");
+    let hex = digest.trim_start_matches("sha256:");
+    let blob = store.join("blobs/sha256").join(&hex[..2]).join(hex);
+    let bytes = fs::read(&blob).expect("a blob");
+    let mut others = bytes.clone();
+    others[bytes.len() / 2] ^= 1;
+    fs::remove_file(&blob).expect("it goes");
+    fs::write(&blob, &others).expect("a file");
+    let refused = host
+        .pull(&world.outside, "web", "sit", port)
+        .run()
+        .expect(6);
+    assert!(refused.stderr.contains("hint:"), "{}", refused.stderr);
+    assert_eq!(get(port, "/health"), "1.0.0");
+    assert_eq!(host.state("web")["group"], process);
+    assert_eq!(host.current("web").as_deref(), Some("1.0.0"));
+    assert!(!host.app("web").join("releases/1.0.1").exists());
+
+    // When the bytes are right again, so is the host.
+    fs::write(&blob, &bytes).expect("a file");
+    let _ = host
+        .pull(&world.outside, "web", "sit", port)
+        .run()
+        .expect(0);
+    assert_eq!(get(port, "/health"), "1.0.1");
+}

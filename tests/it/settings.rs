@@ -1,0 +1,484 @@
+//! Settings: where a value comes from, which one wins, and what is said about those that cannot be right.
+
+use serde_json::json;
+
+use crate::support::monorepo::Monorepo;
+use crate::support::sandbox::{Run, Sandbox};
+
+/// A library and a service with a fix in the library, without an origin.
+fn repository() -> Monorepo {
+    Monorepo::new()
+        .package("core", "1.0.0")
+        .package("text", "1.0.0")
+        .released()
+        .commit("fix(core): trim", &[("packages/core/a.js", "")])
+}
+
+/// The address of a directory of the sandbox.
+fn place(monorepo: &Monorepo, name: &str) -> String {
+    let directory = monorepo.sandbox().path().join(name);
+    std::fs::create_dir_all(&directory).expect("a directory");
+    format!("file://{}", directory.display())
+}
+
+fn plan(monorepo: &Monorepo, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+    let registry = place(monorepo, "npm");
+    monorepo
+        .binary(&[&["plan", "--format=json"], arguments].concat())
+        .env("PKGS_REGISTRY", registry)
+        .envs(environment)
+        .run()
+}
+
+#[test]
+fn a_flag_wins_over_an_input_over_a_variable_over_the_file_over_the_default() {
+    let monorepo = repository();
+    let tag = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let plan = plan(&monorepo, arguments, environment).expect(0).json();
+        plan["packages"][0]["tag"]
+            .as_str()
+            .expect("a tag")
+            .to_owned()
+    };
+    let of_variable = ("PKGS_TAG_FORMAT", "variable-{name}-{version}");
+    let of_input = ("INPUT_TAG-FORMAT", "input-{name}-{version}");
+    assert_eq!(tag(&[], &[]), "core@1.0.1");
+    monorepo.write(
+        "pkgs.json",
+        "{\"mode\":\"diff\",\"tagFormat\":\"file-{name}-{version}\"}",
+    );
+    assert_eq!(tag(&[], &[]), "file-core-1.0.1");
+    assert_eq!(tag(&[], &[of_variable]), "variable-core-1.0.1");
+    assert_eq!(tag(&[], &[of_variable, of_input]), "input-core-1.0.1");
+    let of_flag = ["--tag-format", "flag-{name}-{version}"];
+    assert_eq!(tag(&of_flag, &[of_variable, of_input]), "flag-core-1.0.1");
+
+    // An empty value is unset; `none` empties what lies below.
+    assert_eq!(
+        tag(&[], &[of_variable, ("INPUT_TAG-FORMAT", "")]),
+        "variable-core-1.0.1"
+    );
+    assert_eq!(
+        tag(&[], &[("PKGS_TAG_FORMAT", ""), ("INPUT_TAG-FORMAT", "")]),
+        "file-core-1.0.1"
+    );
+    assert_eq!(
+        tag(&["--tag-format=none"], &[of_variable, of_input]),
+        "core@1.0.1"
+    );
+
+    // The field of package.json counts where there is no pkgs.json.
+    std::fs::remove_file(monorepo.path().join("pkgs.json")).expect("it was there");
+    monorepo.write(
+        "package.json",
+        &json!({"name": "m", "private": true, "workspaces": ["packages/*"], "pkgs": {"mode": "diff", "tagFormat": "field-{name}-{version}"}}).to_string(),
+    );
+    assert_eq!(tag(&[], &[]), "field-core-1.0.1");
+    monorepo.write(
+        "other.json",
+        "{\"mode\":\"diff\",\"tagFormat\":\"other-{name}-{version}\"}",
+    );
+    assert_eq!(tag(&["--config=other.json"], &[]), "other-core-1.0.1");
+    assert_eq!(
+        tag(&[], &[("PKGS_CONFIG", "other.json")]),
+        "other-core-1.0.1"
+    );
+}
+
+#[test]
+fn the_same_order_holds_for_other_kinds_of_values() {
+    let monorepo = repository();
+    let mode = |arguments: &[&str], environment: &[(&str, &str)]| {
+        plan(&monorepo, arguments, environment).expect(0).json()["mode"].clone()
+    };
+    assert_eq!(mode(&[], &[]), "diff");
+    assert_eq!(mode(&[], &[("PKGS_MODE", "fixed")]), "sync");
+    assert_eq!(
+        mode(
+            &[],
+            &[("PKGS_MODE", "fixed"), ("INPUT_MODE", "independent")]
+        ),
+        "diff"
+    );
+    assert_eq!(mode(&["--mode", "sync"], &[("INPUT_MODE", "diff")]), "sync");
+    assert_eq!(mode(&["--mode", "none"], &[("INPUT_MODE", "diff")]), "sync");
+
+    let names = |arguments: &[&str], environment: &[(&str, &str)]| -> Vec<String> {
+        let plan = plan(&monorepo, arguments, environment).expect(0).json();
+        let packages = plan["packages"].as_array().expect("a list").clone();
+        packages
+            .iter()
+            .map(|package| package["name"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    let nothing: [&str; 0] = [];
+    assert_eq!(names(&[], &[]), ["core"]);
+    monorepo.write("pkgs.json", "{\"mode\":\"diff\",\"ignore\":[\"*.js\"]}");
+    assert_eq!(names(&[], &[]), nothing);
+    assert_eq!(names(&[], &[("PKGS_IGNORE", "none")]), ["core"]);
+    assert_eq!(
+        names(&[], &[("PKGS_IGNORE", "*.md\n*.{js,css}\n")]),
+        nothing
+    );
+    assert_eq!(names(&[], &[("PKGS_IGNORE", "*.md, *.js")]), nothing);
+    assert_eq!(
+        names(
+            &["--ignore=*.md", "--ignore=*.ts"],
+            &[("PKGS_IGNORE", "*.js")]
+        ),
+        ["core"]
+    );
+    assert_eq!(
+        names(&["--filter=text"], &[("INPUT_IGNORE", "none")]),
+        nothing
+    );
+    assert_eq!(
+        names(
+            &["--filter=packages/*", "--filter=!text"],
+            &[("INPUT_IGNORE", "none")]
+        ),
+        ["core"]
+    );
+}
+
+#[test]
+fn truth_values_and_the_hyphen_of_the_runner() {
+    let monorepo = repository().origin();
+    let place = |name: &str| place(&monorepo, name);
+    let tags = monorepo.tags();
+    for value in ["true", "True", "TRUE"] {
+        for name in ["INPUT_DRY-RUN", "INPUT_DRY_RUN", "PKGS_DRY_RUN"] {
+            let environment = [
+                (name, value),
+                ("PKGS_REGISTRY", &place("npm")),
+                ("PKGS_STORE", &place("store")),
+            ];
+            let run = monorepo
+                .binary(&["release", "--install=none"])
+                .envs(environment)
+                .run()
+                .expect(0);
+            assert_eq!(monorepo.tags(), tags, "{name}={value}: {}", run.stdout);
+        }
+    }
+    for (arguments, value) in [
+        (&["--dry-run"][..], "false"),
+        (&["--dry-run=true"], "False"),
+        (&[], "TRUE"),
+    ] {
+        let arguments = [&["release", "--install=none"], arguments].concat();
+        let environment = [
+            ("INPUT_DRY-RUN", value),
+            ("PKGS_REGISTRY", &place("npm")),
+            ("PKGS_STORE", &place("store")),
+        ];
+        let _ = monorepo
+            .binary(&arguments)
+            .envs(environment)
+            .run()
+            .expect(0);
+        assert_eq!(monorepo.tags(), tags, "{arguments:?}");
+    }
+    for value in ["yes", "1", "tRue", "none"] {
+        let run = monorepo
+            .binary(&["release"])
+            .env("INPUT_DRY-RUN", value)
+            .run()
+            .expect(2);
+        assert!(
+            run.stderr
+                .contains("error[settings::boolean]: INPUT_DRY-RUN"),
+            "{value}: {}",
+            run.stderr
+        );
+    }
+}
+
+#[test]
+fn every_problem_is_reported_at_once_by_the_name_it_was_set_with() {
+    let monorepo = repository();
+    monorepo.write(
+        "pkgs.json",
+        r#"{"mode":"dif","tagFromat":"x","store":"s3://bucket","npmToken":"Canary0042","registry":"https://evil.example/","environment":"prod",
+            "ignore":7,"forgeRelease":"yes","apps":{"core":{"healht":"x","type":"servce"},"../x":{}}}"#,
+    );
+    let run = monorepo
+        .binary(&["plan", "--max-concurrency=0", "--format=yaml"])
+        .env("INPUT_DRY-RAN", "true")
+        .env("PKGS_BUMP", "huge")
+        .env("INPUT_ARGS", "left to the runner")
+        .env("INPUT_ENTRYPOINT", "left to the runner")
+        .run()
+        .expect(2);
+    for said in [
+        "INPUT_DRY-RAN",
+        "did you mean INPUT_DRY-RUN?",
+        "PKGS_BUMP is \"huge\"",
+        "--max-concurrency is \"0\"",
+        "--format is \"yaml\"",
+        "mode in pkgs.json is \"dif\"",
+        "did you mean diff?",
+        "tagFromat in pkgs.json",
+        "did you mean tagFormat?",
+        "store in pkgs.json cannot be set by a file",
+        "npmToken in pkgs.json cannot be set by a file",
+        "registry in pkgs.json cannot be set by a file",
+        "environment in pkgs.json cannot be set by a file",
+        "PKGS_REGISTRY",
+        "ignore in pkgs.json is not a list of strings",
+        "forgeRelease in pkgs.json is not true or false",
+        "apps.core.healht in pkgs.json",
+        "did you mean health?",
+        "apps.core.type in pkgs.json is \"servce\"",
+        "\"../x\"",
+    ] {
+        assert!(
+            run.stderr.contains(said),
+            "{said:?} is not said:\n{}",
+            run.stderr
+        );
+    }
+    for unsaid in [
+        "left to the runner",
+        "INPUT_ARGS",
+        "INPUT_ENTRYPOINT",
+        "Canary0042",
+        "evil.example",
+    ] {
+        assert!(
+            !run.stderr.contains(unsaid),
+            "{unsaid:?} is said:\n{}",
+            run.stderr
+        );
+    }
+    let in_actions = monorepo
+        .binary(&["plan", "--max-concurrency=0"])
+        .in_actions("push", "refs/heads/main")
+        .run()
+        .expect(2);
+    let annotations: Vec<&str> = in_actions
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("::error "))
+        .collect();
+    assert_eq!(annotations.len(), 10, "{}", in_actions.stdout);
+    assert!(annotations[9].contains("more errors"), "{}", annotations[9]);
+}
+
+#[test]
+fn a_run_without_a_command_releases_where_it_is_due_and_plans_elsewhere() {
+    let monorepo = repository().origin();
+    monorepo.git(&["switch", "--quiet", "--create", "feature"]);
+    monorepo.git(&["switch", "--quiet", "main"]);
+    let place = |name: &str| place(&monorepo, name);
+    let registry = place("npm");
+    let origin = monorepo
+        .origin_directory()
+        .parent()
+        .expect("a parent")
+        .display()
+        .to_string();
+    // A local directory is the forge: acme/monorepo lies there.
+    let forge = monorepo.sandbox().path().join("acme");
+    std::fs::create_dir(&forge).expect("a directory");
+    std::os::unix::fs::symlink(monorepo.origin_directory(), forge.join("monorepo.git"))
+        .expect("a link");
+    let server = format!("file://{origin}");
+    let run = |event: &str, reference: &str| {
+        monorepo
+            .binary(&[])
+            .in_actions(event, reference)
+            .env("PKGS_REGISTRY", &registry)
+            .env("PKGS_INSTALL", "none")
+            .env("GITHUB_SERVER_URL", &server)
+            .env("PKGS_BRANCH", "main")
+            .run()
+            .expect(0)
+    };
+    for (event, reference, reason) in [
+        (
+            "pull_request",
+            "refs/pull/1/merge",
+            "a pull_request event never releases",
+        ),
+        (
+            "merge_group",
+            "refs/heads/main",
+            "a merge_group event never releases",
+        ),
+        ("pull_request_target", "refs/heads/main", "never releases"),
+        (
+            "push",
+            "refs/heads/feature",
+            "feature is not a release branch (main)",
+        ),
+        ("push", "refs/tags/v1.0.0", "is not a release branch (main)"),
+    ] {
+        let run = run(event, reference);
+        let said = run.stdout.lines().last().unwrap_or_default();
+        assert!(
+            said.starts_with("this was a plan: ") && said.contains(reason),
+            "{event} {reference}: {}",
+            run.stdout
+        );
+    }
+    let by_hand = monorepo
+        .binary(&[])
+        .env("PKGS_REGISTRY", &registry)
+        .run()
+        .expect(0);
+    assert!(
+        by_hand
+            .stdout
+            .contains("this was a plan: outside a workflow"),
+        "{}",
+        by_hand.stdout
+    );
+    let config = monorepo.read("pkgs.json");
+    std::fs::remove_file(monorepo.path().join("pkgs.json")).expect("it was there");
+    let run_without = run("push", "refs/heads/main");
+    assert!(
+        run_without
+            .stdout
+            .contains("this was a plan: the repository has no pkgs.json"),
+        "{}",
+        run_without.stdout
+    );
+    monorepo.write("pkgs.json", &config);
+    assert_eq!(monorepo.tags(), ["core@1.0.0", "text@1.0.0"]);
+
+    let released = run("push", "refs/heads/main");
+    assert_eq!(released.outputs["released"], "true", "{}", released.stdout);
+    assert_eq!(monorepo.tags(), ["core@1.0.0", "core@1.0.1", "text@1.0.0"]);
+}
+
+#[test]
+fn a_command_setting_carries_its_arguments() {
+    let monorepo = repository();
+    let registry = place(&monorepo, "npm");
+    let run = |command: &str| {
+        let environment = [("INPUT_COMMAND", command), ("PKGS_REGISTRY", &registry)];
+        monorepo.binary(&[]).envs(environment).run()
+    };
+    assert_eq!(
+        run("plan --format json").expect(0).json()["schema"],
+        "pkgs.plan/1"
+    );
+    let quoted = run("plan --format=json --tag-format 'x-{name}-{version}'").expect(0);
+    assert_eq!(quoted.json()["packages"][0]["tag"], "x-core-1.0.1");
+    let expanded = run("plan --filter $HOME").expect(2);
+    assert!(expanded.stderr.contains("\"$HOME\""), "{}", expanded.stderr);
+    let open = run("plan 'open").expect(2);
+    assert!(
+        open.stderr
+            .contains("error[settings::command]: INPUT_COMMAND"),
+        "{}",
+        open.stderr
+    );
+    assert!(run("help").expect(0).stdout.contains("Usage: pkgs-action"));
+    let outer = monorepo
+        .binary(&["plan"])
+        .env("INPUT_COMMAND", "rollback")
+        .env("PKGS_REGISTRY", &registry)
+        .run();
+    let _ = outer.expect(0);
+}
+
+#[test]
+fn help_version_and_completions() {
+    let sandbox = Sandbox::new();
+    let run = |arguments: &[&str]| sandbox.run(sandbox.path(), arguments, &[]);
+    let help = run(&["--help"]).expect(0).stdout;
+    let release = help
+        .find("\nRelease:\n")
+        .or_else(|| help.find("Release:\n"))
+        .expect("a group");
+    let environments = help.find("\nEnvironments:\n").expect("a group");
+    for (command, after) in [
+        ("plan", release),
+        ("release", release),
+        ("rehearse", release),
+        ("promote", environments),
+        ("rollback", environments),
+        ("pull", environments),
+    ] {
+        let at = help[after..].find(&format!("\n  {command} "));
+        assert!(at.is_some(), "{command}:\n{help}");
+    }
+    assert_eq!(run(&["help"]).expect(0).stdout, help);
+    assert_eq!(run(&["-h"]).expect(0).stdout, help);
+    let of_plan = run(&["plan", "--help"]).expect(0).stdout;
+    for said in [
+        "General:",
+        "What is in the release:",
+        "npm:",
+        "--tag-format",
+        "[default: ",
+        "PKGS_DRY_RUN",
+    ] {
+        assert!(of_plan.contains(said), "{said}:\n{of_plan}");
+    }
+    for secret in ["--token", "--npm-token"] {
+        assert!(!of_plan.contains(secret), "{secret}:\n{of_plan}");
+    }
+    assert_eq!(run(&["help", "plan"]).expect(0).stdout, of_plan);
+    assert!(run(&["help", "pln"]).expect(2).stderr.contains("hint: "));
+    assert_eq!(
+        run(&["--version"]).expect(0).stdout,
+        format!("pkgs-action {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    for (shell, sign) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef pkgs-action"),
+        ("fish", "complete -c pkgs-action"),
+    ] {
+        let script = run(&["completions", shell]).expect(0).stdout;
+        assert!(
+            script.contains(sign) && script.contains("rollback"),
+            "{shell}"
+        );
+    }
+    assert!(
+        run(&["completions", "tcsh"])
+            .expect(2)
+            .stderr
+            .contains("hint: ")
+    );
+}
+
+#[test]
+fn what_is_no_text_is_refused_without_a_panic() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let monorepo = repository();
+    let broken = OsStr::from_bytes(b"\xff\xfe");
+    let run = monorepo
+        .binary(&["plan"])
+        .env("PKGS_MODE", broken)
+        .run()
+        .expect(2);
+    assert!(
+        run.stderr
+            .contains("error[settings::encoding]: PKGS_MODE is not UTF-8"),
+        "{}",
+        run.stderr
+    );
+    let registry = place(&monorepo, "npm");
+    // What is not ours may be anything.
+    let _ = monorepo
+        .binary(&["plan"])
+        .env("OTHER", broken)
+        .env("PKGS_REGISTRY", registry)
+        .run()
+        .expect(0);
+    let mut command = monorepo
+        .sandbox()
+        .command(env!("CARGO_BIN_EXE_pkgs-action"), monorepo.path());
+    let output = command.arg("plan").arg(broken).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("error[settings::encoding]: the argument"),
+        "{said}"
+    );
+}
