@@ -6,7 +6,7 @@ use crate::changes::commit::Commit;
 use crate::changes::owner::Ignored;
 use crate::changes::{Sorter, Touched, commit, tag};
 use crate::explain::{Exit, Failure, quoted};
-use crate::local::git::{History, Repo, Tag};
+use crate::local::git::{History, Repo, Tag, joined};
 use crate::name::{CommitId, PackageName, RepoPath, TagName};
 use crate::plan::next::tag_lines;
 use crate::plan::release::{Base, Facts, PackageFacts};
@@ -143,10 +143,16 @@ fn below(root: &RepoPath, path: &RepoPath) -> Option<RepoPath> {
 
 /// Reads everything about `head`.
 pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Observed, Failure> {
-    let workspace = workspace_at(repo, head, settings)?;
-    let edges = workspace.edges()?;
-    let tags = repo.tags()?;
-    let history = repo.history(head)?;
+    let root = repo.root();
+    let (workspace, tags, history) = std::thread::scope(|scope| {
+        let workspace = scope.spawn(|| {
+            let workspace = workspace_at(&Repo::open(root)?, head, settings)?;
+            Ok((workspace.edges()?, workspace))
+        });
+        let (tags, history) = (repo.tags(), repo.history(head));
+        (joined(workspace), tags, history)
+    });
+    let ((edges, workspace), tags, history): (_, _, _) = (workspace?, tags?, history?);
     let (mode, mode_reason) = mode(&workspace, settings);
     let bases = match &settings.base {
         Some(base) => {
@@ -325,23 +331,34 @@ impl Observed {
         settings: &Settings,
     ) -> Result<Vec<PackageFacts>, Failure> {
         let members = &self.workspace.packages;
-        let distinct: BTreeSet<&CommitId> = self.bases.iter().filter_map(Base::commit).collect();
-        let differing = self.differing(repo, &distinct)?;
-        let since: Vec<CommitId> = distinct
-            .into_iter()
-            .filter(|base| {
-                members
-                    .iter()
-                    .zip(&self.bases)
-                    .zip(&differing)
-                    .any(|((_, own), differs)| *differs && own.commit() == Some(base))
+        let also = self.unversioned_uses();
+        let differing = self.differing(repo, &also)?;
+        let since: BTreeSet<&CommitId> = self
+            .bases
+            .iter()
+            .zip(differing)
+            .filter_map(|(base, differs)| base.commit().filter(|_| differs))
+            .collect();
+        let since: Vec<CommitId> = since.into_iter().cloned().collect();
+        let places: Vec<Option<usize>> = self
+            .bases
+            .iter()
+            .map(|base| since.binary_search(base.commit()?).ok())
+            .collect();
+        let counting: Vec<&RepoPath> = members
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| {
+                std::iter::once(index)
+                    .chain(&also[*index])
+                    .any(|index| places[*index].is_some())
             })
-            .cloned()
+            .map(|(_, package)| &package.directory)
             .collect();
         let walked = if since.is_empty() {
             Vec::new()
         } else {
-            repo.commits_since(&self.history, &since)?
+            repo.commits_since(&self.history, &since, &counting)?
         };
         let commits: Vec<Commit> = walked.iter().map(|walked| walked.commit.clone()).collect();
         let own_releases = commits
@@ -355,7 +372,6 @@ impl Observed {
             &commits,
             &own_releases,
         );
-        let also = self.unversioned_uses();
         let by_directory: BTreeMap<&RepoPath, usize> = members
             .iter()
             .enumerate()
@@ -371,10 +387,7 @@ impl Observed {
                 }
             }
             for index in counted {
-                let since_base = self.bases[index]
-                    .commit()
-                    .and_then(|base| since.iter().position(|since| since == base))
-                    .is_some_and(|bit| !walked.inside.has(bit));
+                let since_base = places[index].is_some_and(|bit| !walked.inside.has(bit));
                 if since_base && differing[index] {
                     touched[index].count(&walked.commit);
                     if let Some(Ok(version)) = commit::release_as(&walked.commit.body) {
@@ -398,41 +411,34 @@ impl Observed {
             .collect())
     }
 
-    /// Which packages' directories differ between base and head; equal objects mean that nothing can have changed.
-    fn differing(&self, repo: &Repo, bases: &BTreeSet<&CommitId>) -> Result<Vec<bool>, Failure> {
-        let members = &self.workspace.packages;
-        let directories: Vec<&RepoPath> =
-            members.iter().map(|package| &package.directory).collect();
-        let now = repo.objects_at(&self.head, &directories)?;
-        let mut differing = vec![false; members.len()];
-        for base in bases {
-            let measured: Vec<usize> = (0..members.len())
-                .filter(|index| self.bases[*index].commit() == Some(base))
-                .collect();
-            let directories: Vec<&RepoPath> = measured
-                .iter()
-                .map(|index| &members[*index].directory)
-                .collect();
-            for (index, then) in measured
-                .into_iter()
-                .zip(repo.objects_at(base, &directories)?)
-            {
-                differing[index] = then != now[index];
+    /// Which packages' directories differ between base and head, or those of packages `also` released with them; equal objects mean that nothing can have changed.
+    fn differing(&self, repo: &Repo, also: &[Vec<usize>]) -> Result<Vec<bool>, Failure> {
+        // Newest first: git stores an old tree as its difference from a newer one.
+        let mut measured: BTreeMap<_, Vec<(usize, &RepoPath)>> = BTreeMap::new();
+        for (index, package) in self.workspace.packages.iter().enumerate() {
+            for user in std::iter::once(&index).chain(&also[index]) {
+                if let Some(base) = self.bases[*user].commit() {
+                    let directories = measured.entry((self.history.age(base), base)).or_default();
+                    directories.push((*user, &package.directory));
+                }
             }
         }
-        // An app that uses packages without a version of their own is released by their changes.
-        for (index, uses) in self.unversioned_uses().iter().enumerate() {
-            for app in uses {
-                if let (Some(base), true) = (self.bases[*app].commit(), index < members.len()) {
-                    let path = [&members[index].directory];
-                    differing[*app] |= repo.objects_at(base, &path)?.first() != Some(&now[index]);
-                }
+        let mut differing = vec![false; self.bases.len()];
+        let measured: Vec<_> = measured.into_iter().collect();
+        let changed = repo.side_by_side(&measured, |repo, ((_, base), measured)| {
+            let directories: Vec<&RepoPath> =
+                measured.iter().map(|(_, directory)| *directory).collect();
+            repo.differing(base, &self.head, &directories)
+        })?;
+        for ((_, measured), changed) in measured.iter().zip(changed) {
+            for (index, directory) in measured {
+                differing[*index] |= changed.contains(directory);
             }
         }
         Ok(differing)
     }
 
-    /// For each package without a version, the apps that use it, directly or through others without one.
+    /// For each package without a version, the apps that use it, directly or through others without one: its changes release them.
     fn unversioned_uses(&self) -> Vec<Vec<usize>> {
         let members = &self.workspace.packages;
         let mut users = vec![Vec::new(); members.len()];

@@ -1,14 +1,17 @@
 //! Reading the repository, and making commits and tags as objects. Nothing here runs a child process; refs move only in `fast_forward` and
 //! `note_remote`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod trees;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
+use git2::{ObjectType, Odb, Oid, Repository, Tree};
 
-use crate::changes::commit::Commit;
+use crate::changes::commit::{Commit, reverts};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, RepoPath, TagName};
+use trees::Trees;
 
 /// The longest manifest or lockfile that is read from history, in bytes.
 const LONGEST_FILE: usize = 64 << 20;
@@ -22,6 +25,7 @@ pub const IDENTITY: (&str, &str) = ("pkgs-action", "pkgs-action@users.noreply.gi
 pub struct Repo {
     git: Repository,
     root: PathBuf,
+    trees: Trees,
 }
 
 /// A tag with the object that its ref holds.
@@ -138,10 +142,64 @@ pub struct WalkedCommit {
     pub inside: Bits,
 }
 
+/// Directories that a question is about.
+struct Asked<'d> {
+    directories: HashMap<&'d str, &'d RepoPath>,
+    /// Every directory that contains one of them.
+    above: HashSet<&'d str>,
+}
+
+impl<'d> Asked<'d> {
+    fn new(directories: &[&'d RepoPath]) -> Asked<'d> {
+        let texts = directories.iter().map(|directory| directory.as_str());
+        Asked {
+            above: texts.clone().flat_map(parents).collect(),
+            directories: texts.zip(directories.iter().copied()).collect(),
+        }
+    }
+
+    fn get(&self, path: &str) -> Option<&'d RepoPath> {
+        self.directories.get(path).copied()
+    }
+
+    /// Whether a path is one of them or lies in one.
+    fn within(&self, path: &str) -> bool {
+        std::iter::once(path)
+            .chain(parents(path))
+            .any(|directory| self.directories.contains_key(directory))
+    }
+
+    /// Whether one of them lies below a directory.
+    fn leads_to(&self, directory: &str) -> bool {
+        self.above.contains(directory)
+    }
+}
+
+/// The directories that contain a path, the repository's root first.
+fn parents(path: &str) -> impl Iterator<Item = &str> {
+    let inner = path.match_indices('/').map(|(end, _)| &path[..end]);
+    (!path.is_empty()).then_some("").into_iter().chain(inner)
+}
+
+/// What a thread answered; its panic goes on here.
+pub fn joined<R>(thread: std::thread::ScopedJoinHandle<'_, R>) -> R {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 fn broken(what: impl Into<String>, error: &git2::Error) -> Failure {
     Failure::new(Exit::Refused, "git::read", what)
         .because(error.message())
         .hint("`git fsck` tells whether the repository is damaged")
+}
+
+fn not_text(path: &RepoPath) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "git::encoding",
+        format!("{path} is not UTF-8 text"),
+    )
 }
 
 fn commit_id(oid: Oid) -> CommitId {
@@ -152,6 +210,9 @@ fn commit_id(oid: Oid) -> CommitId {
 impl Repo {
     /// Opens the repository that contains `directory`.
     pub fn open(directory: &Path) -> Result<Repo, Failure> {
+        // Like git itself, objects are trusted on reading: what is packed carries a checksum, `git fsck` and every fetch check the
+        // names. Hashing each tree of a walk again would cost more than the walk.
+        git2::opts::strict_hash_verification(false);
         let git = Repository::discover(directory).map_err(|error| {
             Failure::new(
                 Exit::Usage,
@@ -169,7 +230,36 @@ impl Repo {
             )
             .hint("run in a checkout")
         })?;
-        Ok(Repo { git, root })
+        Ok(Repo {
+            git,
+            root,
+            trees: Trees::default(),
+        })
+    }
+
+    /// Asks the repository about each of `items`, for many on a second thread too, which opens the repository for itself. The answers come in their order.
+    pub fn side_by_side<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        each: impl Fn(&Repo, &T) -> Result<R, Failure> + Sync,
+    ) -> Result<Vec<R>, Failure> {
+        const FEW: usize = 32;
+        if items.len() < FEW {
+            return items.iter().map(|item| each(self, item)).collect();
+        }
+        let (here, there) = items.split_at(items.len() / 2);
+        let root = &self.root;
+        std::thread::scope(|scope| {
+            let there = scope.spawn(|| {
+                let repo = Repo::open(root)?;
+                let answers = there.iter().map(|item| each(&repo, item));
+                answers.collect::<Result<Vec<R>, Failure>>()
+            });
+            let here = here.iter().map(|item| each(self, item));
+            let mut answers = here.collect::<Result<Vec<R>, Failure>>()?;
+            answers.extend(joined(there)?);
+            Ok(answers)
+        })
     }
 
     /// The work tree's root.
@@ -335,14 +425,31 @@ impl Repo {
 
     /// The commit that a tag's object names in the end; `None` when it names something else, or is not here.
     pub fn peel(&self, object: &str) -> Option<CommitId> {
-        let object = self
+        let mut object = self
             .git
             .find_object(Oid::from_str(object).ok()?, None)
             .ok()?;
-        object
-            .peel_to_commit()
-            .ok()
-            .map(|commit| commit_id(commit.id()))
+        loop {
+            match object
+                .as_tag()
+                .map(|tag| (tag.target_type(), tag.target_id()))
+            {
+                None => {
+                    return (object.kind() == Some(ObjectType::Commit))
+                        .then(|| commit_id(object.id()));
+                }
+                // Not read, only looked for: a thousand tags may name one commit with a long message.
+                Some((Some(ObjectType::Commit), commit)) => {
+                    return self
+                        .git
+                        .odb()
+                        .ok()?
+                        .exists(commit)
+                        .then(|| commit_id(commit));
+                }
+                Some((kind, id)) => object = self.git.find_object(id, kind).ok()?,
+            }
+        }
     }
 
     /// The object that a tag's ref holds here.
@@ -410,81 +517,85 @@ impl Repo {
         })
     }
 
-    /// The commits of `history` that at least one of `bases` does not contain, newest first, with the paths they touch.
+    /// The commits of `history` that at least one of `bases` does not contain, newest first, with the paths they touch in `directories`;
+    /// a commit that reverts others and those that it names come with all their paths, by which they are compared.
     pub fn commits_since(
         &self,
         history: &History,
         bases: &[CommitId],
+        directories: &[&RepoPath],
     ) -> Result<Vec<WalkedCommit>, Failure> {
-        let inside = history.inside(bases);
         let mut commits = Vec::new();
-        for (oid, inside) in history.order.iter().zip(inside) {
-            if !bases.is_empty() && inside.is_full(bases.len()) {
-                continue;
+        for (oid, inside) in history.order.iter().zip(history.inside(bases)) {
+            if bases.is_empty() || !inside.is_full(bases.len()) {
+                let commit = self.read_message(*oid)?;
+                commits.push(WalkedCommit { commit, inside });
             }
-            commits.push(WalkedCommit {
-                commit: self.read_commit(*oid)?,
-                inside,
-            });
+        }
+        let in_reverts: HashSet<CommitId> = commits
+            .iter()
+            .flat_map(|walked| {
+                let named = reverts(&walked.commit.body);
+                let own = (!named.is_empty()).then(|| walked.commit.id.clone());
+                named.into_iter().chain(own)
+            })
+            .collect();
+        let root = RepoPath::root();
+        let (some, all) = (Asked::new(directories), Asked::new(&[&root]));
+        let paths = self.side_by_side(&commits, |repo, WalkedCommit { commit, .. }| {
+            let asked = if in_reverts.contains(&commit.id) {
+                &all
+            } else {
+                &some
+            };
+            repo.paths(commit, asked)
+                .map_err(|error| broken(format!("commit {} cannot be read", commit.id), &error))
+        })?;
+        for (walked, paths) in commits.iter_mut().zip(paths) {
+            walked.commit.paths = paths;
         }
         Ok(commits)
     }
 
-    fn read_commit(&self, oid: Oid) -> Result<Commit, Failure> {
-        let unreadable =
-            |error: git2::Error| broken(format!("commit {oid} cannot be read"), &error);
-        let commit = self.git.find_commit(oid).map_err(unreadable)?;
-        let message: String = String::from_utf8_lossy(
-            &commit.message_bytes()[..commit.message_bytes().len().min(LONGEST_MESSAGE)],
-        )
-        .into_owned();
+    /// A commit without its paths.
+    fn read_message(&self, oid: Oid) -> Result<Commit, Failure> {
+        let commit = self
+            .git
+            .find_commit(oid)
+            .map_err(|error| broken(format!("commit {oid} cannot be read"), &error))?;
+        let message = commit.message_bytes();
+        let message = String::from_utf8_lossy(&message[..message.len().min(LONGEST_MESSAGE)]);
         let (subject, body) = message.split_once('\n').unwrap_or((&message, ""));
-        let parents = commit.parent_count();
-        let mut paths = Vec::new();
-        if parents < 2 {
-            let new = commit.tree().map_err(unreadable)?;
-            let old = commit
-                .parent(0)
-                .ok()
-                .map(|parent| parent.tree())
-                .transpose()
-                .map_err(unreadable)?;
-            self.changed_paths(old.as_ref(), Some(&new), &mut paths)
-                .map_err(unreadable)?;
-        }
         Ok(Commit {
             id: commit_id(oid),
             subject: subject.trim_end().to_owned(),
             body: body.to_owned(),
-            parents,
-            paths,
+            parents: commit.parent_count(),
+            paths: Vec::new(),
         })
     }
 
-    fn changed_paths(
-        &self,
-        old: Option<&Tree<'_>>,
-        new: Option<&Tree<'_>>,
-        paths: &mut Vec<RepoPath>,
-    ) -> Result<(), git2::Error> {
-        let mut options = git2::DiffOptions::new();
-        options.skip_binary_check(true).include_typechange(true);
-        let diff = self.git.diff_tree_to_tree(old, new, Some(&mut options))?;
-        for delta in diff.deltas() {
-            let mut take = |file: git2::DiffFile<'_>| {
-                if let Some(path) = file
-                    .path()
-                    .and_then(Path::to_str)
-                    .and_then(|path| RepoPath::parse(path).ok())
-                    && paths.last() != Some(&path)
-                {
-                    paths.push(path);
-                }
-            };
-            take(delta.old_file());
-            take(delta.new_file());
+    /// The paths that a commit touches where it is asked; none for a merge.
+    fn paths(&self, commit: &Commit, asked: &Asked<'_>) -> Result<Vec<RepoPath>, git2::Error> {
+        let mut paths = Vec::new();
+        if commit.parents > 1 {
+            return Ok(paths);
         }
-        Ok(())
+        let commit = self.git.find_commit(Oid::from_str(commit.id.as_str())?)?;
+        let old = commit.parent(0).ok().map(|parent| parent.tree_id());
+        self.trees.compare(
+            &self.git.odb()?,
+            old,
+            Some(commit.tree_id()),
+            |difference| {
+                let within = asked.within(difference.path);
+                if within && !difference.is_directory() {
+                    paths.extend(RepoPath::parse(difference.path));
+                }
+                within || asked.leads_to(difference.path)
+            },
+        )?;
+        Ok(paths)
     }
 
     /// The content of a file at a commit; `None` when there is no such file. A link or a directory is no file.
@@ -513,15 +624,7 @@ impl Repo {
     /// The text of a file at a commit; refuses what is not UTF-8.
     pub fn text(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<String>, Failure> {
         self.file(commit, path)?
-            .map(|bytes| {
-                String::from_utf8(bytes).map_err(|_| {
-                    Failure::new(
-                        Exit::Refused,
-                        "git::encoding",
-                        format!("{path} is not UTF-8 text"),
-                    )
-                })
-            })
+            .map(|bytes| String::from_utf8(bytes).map_err(|_| not_text(path)))
             .transpose()
     }
 
@@ -537,25 +640,38 @@ impl Repo {
             .map(|entry| entry.id().to_string()))
     }
 
-    /// The same for many paths of one commit, reading each tree once.
-    pub fn objects_at(
+    /// Which of `directories` hold something else at one commit than at another, or are at one of them only.
+    pub fn differing<'d>(
         &self,
-        commit: &CommitId,
-        paths: &[&RepoPath],
-    ) -> Result<Vec<Option<String>>, Failure> {
-        let tree = self.tree(commit)?;
-        Ok(paths
-            .iter()
-            .map(|path| {
-                if path.is_root() {
-                    Some(tree.id().to_string())
-                } else {
-                    tree.get_path(Path::new(path.as_str()))
-                        .ok()
-                        .map(|entry| entry.id().to_string())
-                }
-            })
-            .collect())
+        old: &CommitId,
+        new: &CommitId,
+        directories: &[&'d RepoPath],
+    ) -> Result<BTreeSet<&'d RepoPath>, Failure> {
+        let (old_tree, new_tree) = (self.tree(old)?.id(), self.tree(new)?.id());
+        let mut differing = BTreeSet::new();
+        if old_tree == new_tree {
+            return Ok(differing);
+        }
+        let asked = Asked::new(directories);
+        differing.extend(asked.get(""));
+        self.trees
+            .compare(
+                &self.objects()?,
+                Some(old_tree),
+                Some(new_tree),
+                |difference| {
+                    differing.extend(asked.get(difference.path));
+                    asked.leads_to(difference.path)
+                },
+            )
+            .map_err(|error| broken(format!("{old} and {new} cannot be compared"), &error))?;
+        Ok(differing)
+    }
+
+    fn objects(&self) -> Result<Odb<'_>, Failure> {
+        self.git
+            .odb()
+            .map_err(|error| broken("the object store cannot be opened", &error))
     }
 
     /// Every `package.json` of a commit, by its directory, that `wanted` asks for; directories that `may_contain` denies are not entered.
@@ -565,57 +681,38 @@ impl Repo {
         wanted: impl Fn(&RepoPath) -> bool,
         may_contain: impl Fn(&RepoPath) -> bool,
     ) -> Result<BTreeMap<RepoPath, String>, Failure> {
-        let tree = self.tree(commit)?;
+        let tree = self.tree(commit)?.id();
         let mut found = Vec::new();
-        tree.walk(TreeWalkMode::PreOrder, |parent, entry| {
-            let Ok(name) = entry.name() else {
-                return TreeWalkResult::Ok;
-            };
-            let path = format!("{parent}{name}");
-            match entry.kind() {
-                Some(ObjectType::Tree) if name == "node_modules" => TreeWalkResult::Skip,
-                Some(ObjectType::Tree) => match RepoPath::parse(&path) {
-                    Ok(directory) if may_contain(&directory) || wanted(&directory) => {
-                        TreeWalkResult::Ok
-                    }
-                    _ => TreeWalkResult::Skip,
-                },
-                Some(ObjectType::Blob)
-                    if name == "package.json" && entry.filemode() != 0o120_000 =>
-                {
-                    if let Ok(directory) = RepoPath::parse(parent.trim_end_matches('/'))
-                        && wanted(&directory)
-                    {
-                        found.push((directory, entry.id()));
-                    }
-                    TreeWalkResult::Ok
+        self.trees
+            .compare(&self.objects()?, None, Some(tree), |entry| {
+                let (parent, name) = entry.path.rsplit_once('/').unwrap_or(("", entry.path));
+                if entry.is_directory() {
+                    return name != "node_modules"
+                        && RepoPath::parse(entry.path)
+                            .is_ok_and(|directory| may_contain(&directory) || wanted(&directory));
                 }
-                _ => TreeWalkResult::Ok,
-            }
-        })
-        .map_err(|error| broken(format!("the tree of {commit} cannot be read"), &error))?;
-        found
-            .into_iter()
-            .map(|(directory, oid)| {
-                let file = if directory.is_root() {
-                    "package.json".to_owned()
-                } else {
-                    format!("{directory}/package.json")
-                };
-                let blob = self
-                    .git
-                    .find_blob(oid)
-                    .map_err(|error| broken(format!("{file} cannot be read"), &error))?;
-                let text = std::str::from_utf8(blob.content()).map_err(|_| {
-                    Failure::new(
-                        Exit::Refused,
-                        "git::encoding",
-                        format!("{file} is not UTF-8 text"),
-                    )
-                })?;
-                Ok((directory, text.to_owned()))
+                if name == "package.json"
+                    && let Some(file) = entry.file()
+                    && let Ok(directory) = RepoPath::parse(parent)
+                    && wanted(&directory)
+                {
+                    found.push((directory, file));
+                }
+                false
             })
-            .collect()
+            .map_err(|error| broken(format!("the tree of {commit} cannot be read"), &error))?;
+        let texts = self.side_by_side(&found, |repo, (directory, file)| {
+            let path = directory.join("package.json")?;
+            let blob = repo
+                .git
+                .find_blob(*file)
+                .map_err(|error| broken(format!("{path} cannot be read"), &error))?;
+            std::str::from_utf8(blob.content())
+                .map(str::to_owned)
+                .map_err(|_| not_text(&path))
+        })?;
+        let directories = found.into_iter().map(|(directory, _)| directory);
+        Ok(directories.zip(texts).collect())
     }
 
     /// Whether git ignores a path of the work tree.
@@ -862,6 +959,7 @@ impl Repo {
         Ok(Repo {
             git: clone,
             root: into.to_path_buf(),
+            trees: Trees::default(),
         })
     }
 
