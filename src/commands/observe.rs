@@ -147,7 +147,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     let (workspace, tags, history) = std::thread::scope(|scope| {
         let workspace = scope.spawn(|| {
             let workspace = workspace_at(&Repo::open(root)?, head, settings)?;
-            Ok((workspace.edges()?, workspace))
+            Ok::<_, Failure>((workspace.edges()?, workspace))
         });
         let (tags, history) = (repo.tags(), repo.history(head));
         (joined(workspace), tags, history)
@@ -336,8 +336,8 @@ impl Observed {
         let since: BTreeSet<&CommitId> = self
             .bases
             .iter()
-            .zip(differing)
-            .filter_map(|(base, differs)| base.commit().filter(|_| differs))
+            .zip(&differing)
+            .filter_map(|(base, differs)| base.commit().filter(|_| *differs))
             .collect();
         let since: Vec<CommitId> = since.into_iter().cloned().collect();
         let places: Vec<Option<usize>> = self
