@@ -425,6 +425,8 @@ impl<'a> Builder<'a> {
             };
             self.command(command, at)?;
         }
+        package.directory.join(&dist)?;
+        self.require_inside(&directory.join(&dist))?;
         let static_files = self.static_files(package, &own, &directory.join(&dist), variant)?;
         let (archive, files, runtime) = if package.kind == Kind::Service {
             self.archive(app, variant, package, &own, &directory, &dist)?
@@ -477,6 +479,24 @@ impl<'a> Builder<'a> {
                 health: own.health,
             },
         })
+    }
+
+    /// A link may not lead what is shipped out of the repository.
+    fn require_inside(&self, path: &Path) -> Result<(), Failure> {
+        let Ok(physical) = path.canonicalize() else {
+            return Ok(());
+        };
+        let root = self.repo.root().canonicalize();
+        if root.is_ok_and(|root| physical.starts_with(root)) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Refused,
+            "build::outside",
+            format!("{} leads out of the repository", path.display()),
+        )
+        .because(format!("it is {}", physical.display()))
+        .hint("ship what lies in the repository: replace the link by a copy"))
     }
 
     fn build_command(&self, own: &AppSettings, variant: &Variant) -> Option<String> {
@@ -626,7 +646,11 @@ impl<'a> Builder<'a> {
                     }
                 }
                 "node_modules" => entries.extend(self.production(package)?),
-                path => entries.extend(included(directory, path, explicit)?),
+                path => {
+                    package.directory.join(path)?;
+                    self.require_inside(&directory.join(path))?;
+                    entries.extend(included(directory, path, explicit)?);
+                }
             }
         }
         if !own.dist_in_archive.is_empty() {
@@ -801,8 +825,8 @@ fn included(directory: &Path, path: &str, explicit: bool) -> Result<Vec<Entry>, 
     if at.is_file() {
         return Ok(vec![Entry {
             path: path.to_owned(),
+            executable: files::is_executable(&at),
             source: EntrySource::File(at),
-            executable: false,
         }]);
     }
     if !at.is_dir() {

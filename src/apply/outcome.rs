@@ -109,11 +109,15 @@ impl Deeds {
         self.0.is_empty()
     }
 
-    /// The first failure.
-    pub fn failure(&self) -> Option<&Failure> {
-        self.0.iter().find_map(|deed| match &deed.outcome {
-            Outcome::Failed(failure) => Some(failure),
-            _ => None,
-        })
+    /// The first environment that could not be moved: the release stands, and is not where it should be. Of a release that a newer one
+    /// of the same run follows, nothing is left to say.
+    pub fn unmoved(&self) -> Option<&Failure> {
+        let newest = self.0.iter().rposition(|deed| deed.stage == Stage::Decide);
+        self.0[newest.unwrap_or(0)..]
+            .iter()
+            .find_map(|deed| match &deed.outcome {
+                Outcome::Failed(failure) if deed.stage == Stage::Point => Some(failure),
+                _ => None,
+            })
     }
 }

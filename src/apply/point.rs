@@ -127,10 +127,7 @@ impl Log<'_> {
             if let Some(tip) = self.entry(hint).await? {
                 return Ok(Some(tip));
             }
-            tracing::warn!(
-                app = %self.app, environment = %self.environment, hint,
-                "current.json names an entry that is not there; the whole log is listed"
-            );
+            return Err(self.gone(hint));
         }
         match self.newest_after(0).await? {
             None => Ok(None),

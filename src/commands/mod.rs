@@ -474,9 +474,10 @@ async fn on_repository(
         }
     };
     let mut told = told(settings, report.text(), &report.json());
-    if let crate::report::release::Ended::Failed(failure) = &report.ended {
-        told.failure = Some(failure.clone());
-    }
+    told.failure = match &report.ended {
+        crate::report::release::Ended::Failed(failure) => Some(failure.clone()),
+        _ => report.deeds.unmoved().cloned(),
+    };
     if let Some(file) = &settings.runner.output_file {
         told.appended.push((
             file.clone(),
@@ -491,7 +492,8 @@ async fn on_repository(
 }
 
 async fn on_environments(settings: &Settings, command: Command) -> Result<Told, Failure> {
-    if command == Command::Status && settings.store.value().is_none() {
+    let only_packages = settings.environment.is_none() && settings.app.is_empty();
+    if command == Command::Status && settings.store.value().is_none() && only_packages {
         let status = Status {
             schema: STATUS_SCHEMA,
             packages: status::packages(settings)?,

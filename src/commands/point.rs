@@ -181,7 +181,8 @@ fn static_setting(settings: &Settings) -> StaticSetting {
     }
 }
 
-/// POINT: moves every environment that an app activates by itself. What is held or goes back stays as it is, which is no failure.
+/// POINT: moves every environment that an app activates by itself. What is held or goes back stays as it is, which is no failure. One that fails is
+/// noted and keeps no other from moving.
 pub async fn automatic(
     session: &Session<'_>,
     commit: &CommitId,
@@ -214,9 +215,18 @@ pub async fn automatic(
                 environment.clone(),
                 release.as_str(),
             );
-            let points = environments::promote(&request, &remotes).await?;
+            let points = match environments::promote(&request, &remotes).await {
+                Ok(points) => points,
+                Err(failure) => {
+                    let about = format!("{app} {version} in {environment}");
+                    deeds.note(Stage::Point, about, Outcome::Failed(failure));
+                    continue;
+                }
+            };
             if let Some(failure) = points.failure {
-                return Err(failure);
+                let about = format!("{app} {version} in {environment}");
+                deeds.note(Stage::Point, about, Outcome::Failed(failure));
+                continue;
             }
             for point in &points.apps {
                 let outcome = match point.outcome {

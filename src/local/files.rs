@@ -196,6 +196,9 @@ pub fn fsync_directory(path: &Path) -> Result<(), Failure> {
         .map_err(|error| failed("files::sync", "flush the directory", path, &error))
 }
 
+/// How the name of a temporary file of ours starts and ends.
+pub(crate) const TEMPORARY: (&str, &str) = (".pkgs-", ".tmp");
+
 /// The directory that holds `path`.
 pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
@@ -207,8 +210,8 @@ pub(crate) fn parent(path: &Path) -> &Path {
 /// A temporary file that becomes `path` by [`persist`], in the same directory, so that the rename stays inside one file system.
 pub(crate) fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile, Failure> {
     tempfile::Builder::new()
-        .prefix(".pkgs-")
-        .suffix(".tmp")
+        .prefix(TEMPORARY.0)
+        .suffix(TEMPORARY.1)
         .tempfile_in(parent(path))
         .map_err(|error| {
             failed(
@@ -379,6 +382,11 @@ pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     }
     std::os::unix::fs::chown(path, Some(metadata.uid()), Some(metadata.gid()))
         .map_err(|error| failed("files::write", "write", path, &error))
+}
+
+/// Whether its owner may run a file.
+pub fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o100 != 0)
 }
 
 /// Every regular file below `directory`, as paths relative to it with `/`, in order of path; links are followed by nobody.

@@ -106,6 +106,18 @@ pub fn require_clean(repo: &Repo, head: &CommitId) -> Result<(), Failure> {
     .hint("commit, stash or undo them"))
 }
 
+/// Removes what a killed run left of a file that it was writing beside `file`.
+fn remove_temporaries(file: &std::path::Path) {
+    let directory = files::parent(file);
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(files::TEMPORARY.0) && name.ends_with(files::TEMPORARY.1) {
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
+}
+
 /// Puts an interrupted run's edits back, if the work tree holds exactly those, and gives the files that are dirty then.
 fn take_back(repo: &Repo, head: &CommitId) -> Result<Vec<RepoPath>, Failure> {
     let dirty = repo.dirty()?;
@@ -115,6 +127,11 @@ fn take_back(repo: &Repo, head: &CommitId) -> Result<Vec<RepoPath>, Failure> {
     let Some(journal) = journal else {
         return Ok(dirty);
     };
+    for (path, _) in &journal.edits {
+        if let Ok(path) = RepoPath::parse(path) {
+            remove_temporaries(&repo.root().join(path.as_str()));
+        }
+    }
     let is_ours = |path: &RepoPath| {
         let noted = journal
             .edits

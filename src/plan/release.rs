@@ -656,7 +656,7 @@ fn assemble(
     let mut planned = Vec::new();
     for (index, package) in growing {
         let of = &packages[*index];
-        let to = package.to(settings);
+        let to = Version::parse(&package.to(settings).to_string())?;
         let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
         planned.push(PlannedPackage {
             index: Some(*index),

@@ -60,12 +60,10 @@ impl From<io::Error> for DiskError {
     }
 }
 
-/// The exit code for an error of the disk: 5 where the disk refuses (full, read-only, not permitted), else 75.
+/// The exit code for an error of the disk: 5 where the disk refuses (read-only, not permitted), else 75: one that is full can be emptied.
 pub(super) fn exit_of(error: &io::Error) -> Exit {
     match error.kind() {
-        io::ErrorKind::StorageFull
-        | io::ErrorKind::QuotaExceeded
-        | io::ErrorKind::ReadOnlyFilesystem
+        io::ErrorKind::ReadOnlyFilesystem
         | io::ErrorKind::PermissionDenied
         | io::ErrorKind::Unsupported => Exit::RemoteRefused,
         _ => Exit::Temporary,

@@ -543,6 +543,37 @@ impl Resolver<'_> {
                 }
             }
         });
+        if let Some(given) =
+            given("environment-variable").filter(|given| !is_variable(&given.value))
+        {
+            self.problems.push(
+                Failure::new(
+                    Exit::Usage,
+                    "settings::variable",
+                    format!(
+                        "{} is {}, which cannot tell an app its environment",
+                        given.name("environment-variable"),
+                        quoted(&given.value)
+                    ),
+                )
+                .hint("use letters, digits and '_', and no name that programs give a meaning of their own: SERVER_ENV"),
+            );
+        }
+        if let Some(given) = given("health").filter(|given| !is_health_address(&given.value)) {
+            self.problems.push(
+                Failure::new(
+                    Exit::Usage,
+                    "settings::health",
+                    format!(
+                        "{} is {}, which is no health address",
+                        given.name("health"),
+                        quoted(&given.value)
+                    ),
+                )
+                .because("a host asks its own service only, by http on a loopback address")
+                .hint("write it like http://127.0.0.1:8080/health"),
+            );
+        }
         AppSettings {
             kind,
             build: entry
@@ -563,6 +594,30 @@ impl Resolver<'_> {
             immutable: lists("immutable").unwrap_or_default(),
             mutable: lists("mutable").unwrap_or_default(),
         }
+    }
+}
+
+/// A name of a variable, and none by which the loader, the shell or Node would behave differently.
+fn is_variable(name: &str) -> bool {
+    const TAKEN: [&str; 5] = ["PATH", "HOME", "NODE_OPTIONS", "RELEASE_ID", "PORT"];
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || character == '_')
+        && !name.starts_with("LD_")
+        && !TAKEN.contains(&name)
+}
+
+fn is_health_address(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.scheme() == "http" && is_loopback(&url))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(domain)) => domain == "localhost",
+        None => false,
     }
 }
 
@@ -604,12 +659,7 @@ fn parse_url(given: &Given, setting: &str) -> Result<Url, Failure> {
         return Err(refuse("it must not carry a user, a password or a query")
             .hint("give credentials through their own settings"));
     }
-    let is_loopback = match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(domain)) => domain == "localhost",
-        None => false,
-    };
+    let is_loopback = is_loopback(&url);
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback => Ok(url),
@@ -780,7 +830,7 @@ impl Settings {
                 .text("remote")
                 .unwrap_or_else(|| "origin".to_owned()),
             commit_message: resolver
-                .text("commit-message")
+                .checked("commit-message", parse_message)
                 .unwrap_or_else(|| "chore: version {version}".to_owned()),
             tag_format: resolver.checked("tag-format", parse_tag_format),
             forge_release: resolver.boolean("forge-release", true),
@@ -890,6 +940,27 @@ fn parse_bump(given: &Given) -> Result<BumpRequest, Failure> {
             .hint("write for example minor or 1.4.2")
         }),
     }
+}
+
+fn parse_message(given: &Given) -> Result<String, Failure> {
+    let text = given.value.trim();
+    if text.is_empty()
+        || text
+            .chars()
+            .any(|character| character.is_control() && character != '\n')
+    {
+        return Err(Failure::new(
+            Exit::Usage,
+            "settings::message",
+            format!(
+                "{} is {}, which is no commit message",
+                given.name("commit-message"),
+                quoted(&given.value)
+            ),
+        )
+        .hint("for example: chore: version {version}"));
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_tag_format(given: &Given) -> Result<String, Failure> {
