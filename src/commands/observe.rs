@@ -147,12 +147,12 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     let (workspace, tags, history) = std::thread::scope(|scope| {
         let workspace = scope.spawn(|| {
             let workspace = workspace_at(&Repo::open(root)?, head, settings)?;
-            Ok((workspace.edges()?, workspace))
+            Ok::<_, Failure>((workspace.edges()?, workspace))
         });
         let (tags, history) = (repo.tags(), repo.history(head));
         (joined(workspace), tags, history)
     });
-    let ((edges, workspace), tags, history): (_, _, _) = (workspace?, tags?, history?);
+    let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
     let (mode, mode_reason) = mode(&workspace, settings);
     let bases = match &settings.base {
         Some(base) => {
