@@ -152,7 +152,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         let (tags, history) = (repo.tags(), repo.history(head));
         (joined(workspace), tags, history)
     });
-    let ((edges, workspace), tags, history): (_, _, _) = (workspace?, tags?, history?);
+    let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
     let (mode, mode_reason) = mode(&workspace, settings);
     let bases = match &settings.base {
         Some(base) => {

@@ -1,5 +1,6 @@
 //! A registry that speaks npm's protocol over HTTP.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,36 +28,17 @@ const MOST_REDIRECTS: usize = 5;
 pub struct NpmRegistry {
     url: Url,
     token: Option<BoundSecret>,
+    clients: OnceLock<Clients>,
+}
+
+/// Made for the first request: reading the machine's certificates takes longer than many a plan, and most plans ask nothing.
+struct Clients {
     reader: Client,
     writer: Client,
 }
 
-impl NpmRegistry {
-    /// A registry at `url`, to which every request goes; redirects are followed for reads only, and only within the origin.
-    ///
-    /// # Errors
-    /// `npm::url`, exit 2, when `url` is not plain http(s) or carries credentials, a query or a fragment; `npm::client`, exit 75, when TLS cannot be set up.
-    pub fn new(mut url: Url, token: Option<BoundSecret>) -> Result<NpmRegistry, Failure> {
-        let good = matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none();
-        if !good {
-            return Err(Failure::new(
-                Exit::Usage,
-                "npm::url",
-                format!(
-                    "the address of the registry on {} is not usable",
-                    quoted(url.host_str().unwrap_or_default())
-                ),
-            )
-            .hint("write https://host/path/ without credentials, '?' and '#'"));
-        }
-        if !url.path().ends_with('/') {
-            url.set_path(&format!("{}/", url.path()));
-        }
+impl Clients {
+    fn new() -> Result<Clients, Failure> {
         let client = || {
             Client::builder()
                 .connect_timeout(CONNECT)
@@ -78,7 +60,7 @@ impl NpmRegistry {
             )
             .because(error.without_url())
         };
-        Ok(NpmRegistry {
+        Ok(Clients {
             reader: client()
                 .redirect(same_origin)
                 .read_timeout(READ)
@@ -88,9 +70,49 @@ impl NpmRegistry {
                 .redirect(reqwest::redirect::Policy::none())
                 .build()
                 .map_err(broken)?,
+        })
+    }
+}
+
+impl NpmRegistry {
+    /// A registry at `url`, to which every request goes; redirects are followed for reads only, and only within the origin.
+    ///
+    /// # Errors
+    /// `npm::url`, exit 2, when `url` is not plain http(s) or carries credentials, a query or a fragment. Each request: `npm::client`, exit 75, when TLS cannot be set up.
+    pub fn new(mut url: Url, token: Option<BoundSecret>) -> Result<NpmRegistry, Failure> {
+        let good = matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !good {
+            return Err(Failure::new(
+                Exit::Usage,
+                "npm::url",
+                format!(
+                    "the address of the registry on {} is not usable",
+                    quoted(url.host_str().unwrap_or_default())
+                ),
+            )
+            .hint("write https://host/path/ without credentials, '?' and '#'"));
+        }
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        Ok(NpmRegistry {
             url,
             token,
+            clients: OnceLock::new(),
         })
+    }
+
+    fn clients(&self) -> Result<&Clients, Failure> {
+        if let Some(clients) = self.clients.get() {
+            return Ok(clients);
+        }
+        let clients = Clients::new()?;
+        Ok(self.clients.get_or_init(|| clients))
     }
 
     /// The address of a package's document: a scoped name is one path segment, its `/` escaped.
@@ -119,6 +141,8 @@ impl NpmRegistry {
         url: &Url,
     ) -> Result<Option<PublishedPackage>, Tried<Failure>> {
         let request = self
+            .clients()
+            .map_err(Tried::Final)?
             .reader
             .get(url.clone())
             .header(ACCEPT, "application/json")
@@ -177,6 +201,8 @@ impl NpmRegistry {
     ) -> Result<(), RegistryError> {
         let time = READ + Duration::from_secs(body.len() as u64 / SLOWEST);
         let request = self
+            .clients()
+            .map_err(RegistryError::Failed)?
             .writer
             .request(Method::PUT, url.clone())
             .header(CONTENT_TYPE, "application/json")
@@ -427,6 +453,8 @@ impl Registry for NpmRegistry {
             )
         })?;
         let request = self
+            .clients()
+            .map_err(RegistryError::Failed)?
             .reader
             .get(url.clone())
             .header(ACCEPT, "application/json");
