@@ -250,7 +250,7 @@ impl<W: Write> Stream<W> {
     fn manifest(&mut self, package: usize) -> io::Result<()> {
         let mut internal = String::new();
         for &dependency in &self.dependencies[package] {
-            let _ = write!(internal, "    \"{}\": \"^1.0.0\",\n", name(dependency));
+            let _ = writeln!(internal, "    \"{}\": \"^1.0.0\",", name(dependency));
         }
         let text = format!(
             r#"{{
@@ -292,10 +292,13 @@ impl<W: Write> Stream<W> {
             );
         }
         for package in 0..PACKAGES {
-            let internal: String = self.dependencies[package]
-                .iter()
-                .map(|dependency| format!("        \"{}\": \"^1.0.0\",\n", name(*dependency)))
-                .collect();
+            let internal: String =
+                self.dependencies[package]
+                    .iter()
+                    .fold(String::new(), |mut text, dependency| {
+                        let _ = writeln!(text, "        \"{}\": \"^1.0.0\",", name(*dependency));
+                        text
+                    });
             let _ = write!(
                 text,
                 ",\n    \"{}\": {{\n      \"name\": \"{}\",\n      \"version\": \"1.0.{}\",\n      \"license\": \"MIT\",\n      \"dependencies\": {{\n{internal}        \"left\": \"^1.3.0\"\n      }},\n      \"devDependencies\": {{\n        \"right\": \"^2.0.0\"\n      }}\n    }}",

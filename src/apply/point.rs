@@ -605,7 +605,6 @@ mod tests {
             b"{\"seq\":0}",
             b"{\"seq\":1}",
             b"{\"seq\":2}",
-            b"{\"seq\":9}",
             b"{\"seq\":99999999999999999999}",
         ] {
             let store = Trial::default();
@@ -619,6 +618,17 @@ mod tests {
                 serde_json::from_slice(&store.bytes(&key).unwrap()).unwrap();
             assert_eq!(repaired["seq"], 3);
         }
+    }
+
+    #[test]
+    fn a_hint_at_an_entry_that_is_not_there_tells_that_the_log_lost_one() {
+        let (app, environment) = names();
+        let store = Trial::default();
+        block_on(promote(&store, "1.0.0")).unwrap();
+        store.put(&layout::current(&app, &environment), b"{\"seq\":2}");
+        let failure = block_on(promote(&store, "1.1.0")).unwrap_err();
+        assert_eq!(failure.code(), "environment::log_gap");
+        assert_eq!(failure.exit(), Exit::Integrity);
     }
 
     #[test]

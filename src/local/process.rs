@@ -731,10 +731,7 @@ mod tests {
             assert!(failure.what().contains(&directory), "{failure}");
             assert_eq!(
                 failure.causes(),
-                [
-                    "it ended with exit code 7",
-                    "its last lines were\n\"one\"\n\"two\""
-                ]
+                ["it ended with exit code 7", "its last lines were\none\ntwo"]
             );
         }
     }

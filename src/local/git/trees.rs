@@ -10,10 +10,13 @@ use git2::{ErrorClass, ErrorCode, ObjectType, Odb, Oid};
 /// How many bytes of trees are kept for the next question. A tree of a thousand packages has 40 KB, and a walk asks for each twice in a row.
 const MOST_KEPT: usize = 2 << 20;
 
+/// Trees by their id, and how many bytes they are together.
+type Kept = (HashMap<Oid, Arc<[u8]>>, usize);
+
 /// The trees that were read last.
 #[derive(Default)]
 pub(super) struct Trees {
-    kept: RefCell<(HashMap<Oid, Arc<[u8]>>, usize)>,
+    kept: RefCell<Kept>,
 }
 
 /// A line of a tree.
