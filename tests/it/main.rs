@@ -18,6 +18,7 @@ mod plan_laws;
 mod pull;
 mod race;
 mod registry_contract;
+mod rehearse;
 mod release;
 mod settings;
 mod store_contract;

@@ -200,3 +200,57 @@ fn bytes_that_are_not_what_the_manifest_says_never_reach_the_service() {
         .expect(0);
     assert_eq!(get(port, "/health"), "1.0.1");
 }
+
+#[test]
+fn a_service_that_ended_is_started_again_and_a_dry_run_touches_nothing() {
+    let port = free_port();
+    let world = service(port);
+    let host = Machine::new();
+    let _ = world.run(&["release"]).expect(0);
+    let pull = || host.pull(&world.outside, "web", "sit", port);
+    let dry = pull().env("PKGS_DRY_RUN", "true").run().expect(0);
+    assert_eq!(dry.stdout, "dry run: web 1.0.0 would be installed (sit)\n");
+    assert!(!host.app("web").exists());
+
+    let _ = pull().run().expect(0);
+    let group = host.state("web")["group"]["id"].to_string();
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", "--", &format!("-{group}")])
+        .status()
+        .expect("kill runs");
+    assert!(killed.success());
+    let again = pull().run().expect(0);
+    assert_eq!(again.stdout, "web 1.0.0 had ended and runs again (sit)\n");
+    assert_eq!(get(port, "/health"), "1.0.0");
+}
+
+#[test]
+fn a_first_release_that_fails_says_that_nothing_runs_and_can_be_tried_again() {
+    let port = free_port();
+    let world = service(port).develop(
+        "fix(web): need a file of the host",
+        &[(
+            "packages/web/service/index.js",
+            &source("require('node:fs').readFileSync(process.env.HOME + '/needed');"),
+        )],
+    );
+    let host = Machine::new();
+    let _ = world.run(&["release"]).expect(0);
+    let home = tempfile::tempdir().expect("a directory");
+    let pull = || {
+        let home = home.path().to_string_lossy().into_owned();
+        host.pull(&world.outside, "web", "sit", port)
+            .env("HOME", &home)
+    };
+    let failed = pull().run().expect(1);
+    assert!(failed.stderr.contains("nothing runs"), "{}", failed.stderr);
+    let again = pull().run().expect(1);
+    assert!(
+        again.stderr.contains("error[pull::nothing_runs]"),
+        "{}",
+        again.stderr
+    );
+    fs::write(home.path().join("needed"), "").expect("a file");
+    let _ = pull().env("PKGS_FORCE", "true").run().expect(0);
+    assert_eq!(get(port, "/health"), "1.0.0");
+}

@@ -1062,3 +1062,67 @@ fn an_archive_holds_what_production_needs_and_nothing_else() {
     let printed = world::output(node.arg("service/print.js"));
     assert_eq!(printed, "core,archive-outer 1.0.0,archive-inner 2.0.0\n");
 }
+
+#[test]
+fn a_single_package_without_a_store_is_published_by_the_next_run_when_the_first_was_killed() {
+    for format in ["v{version}", "{name}/v{version}"] {
+        let monorepo = Monorepo::empty()
+            .file(
+                "package.json",
+                "{\"name\": \"lone\", \"version\": \"1.0.0\"}\n",
+            )
+            .file("pkgs.json", &format!("{{\"tagFormat\": \"{format}\"}}\n"))
+            .commit("feat: begin", &[("index.js", "")]);
+        let world = World::local(monorepo);
+        let release = || world.binary(&["release"]).env("PKGS_STORE", "none").run();
+        let _ = release().expect(0);
+        // What is left when a run is killed right after its push: tags, and nothing on the registry.
+        let registry = world.outside.path().join("npm");
+        fs::remove_dir_all(&registry).expect("removed");
+        fs::create_dir(&registry).expect("made");
+        let _ = release().expect(0);
+        assert_eq!(published(&world, "lone", "1.0.0")["version"], "1.0.0");
+    }
+}
+
+#[test]
+fn a_build_that_changes_tracked_files_is_refused() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .static_site("site", "1.0.0")
+        .commit(
+            "feat: begin",
+            &[(
+                "packages/site/build.js",
+                "const fs = require('fs'); fs.mkdirSync('dist'); fs.writeFileSync('dist/a.txt', ''); fs.appendFileSync('../core/src/index.js', '// more');\n",
+            )],
+        );
+    let world = World::local(monorepo);
+    let run = world.run(&["release"]).expect(3);
+    assert!(
+        run.stderr.contains("error[build::changed_sources]"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("packages/core/src/index.js"));
+    assert_eq!(world.origin_git(&["tag", "--list"]), "");
+}
+
+#[test]
+fn what_lies_outside_the_repository_is_not_shipped() {
+    let monorepo = Monorepo::new().static_site("site", "1.0.0").commit(
+        "feat: begin",
+        &[(
+            "packages/site/build.js",
+            "require('fs').symlinkSync('/etc', 'dist');\n",
+        )],
+    );
+    let world = World::local(monorepo);
+    let run = world.run(&["release"]).expect(3);
+    assert!(
+        run.stderr.contains("error[build::outside]"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(world.origin_git(&["tag", "--list"]), "");
+}
