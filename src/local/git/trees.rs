@@ -243,6 +243,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
         /// What is told agrees with libgit2's own comparison.
         #[test]
         fn differences_are_those_of_git(
