@@ -1,8 +1,9 @@
 //! DECIDE: the release commit and all its tags in one atomic push. This is the first commit point: before it nothing is taken, after it the release only goes forward.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::explain::{Exit, Failure};
+use crate::explain::Failure;
 use crate::local::git::{FileEdit, Repo};
 use crate::local::push::{PushError, RefUpdate, Remote, Seen};
 use crate::local::stop::Stop;
@@ -99,7 +100,7 @@ pub fn decide(
     draft: &Draft,
     stop: &Stop,
 ) -> Result<Decided, Failure> {
-    const TRIES: usize = 3;
+    const TRIES: u32 = 6;
     let mut updates: Vec<RefUpdate> = draft
         .tags
         .iter()
@@ -119,31 +120,32 @@ pub fn decide(
             },
         );
     }
-    let mut last = None;
-    for _ in 0..TRIES {
+    let mut pause = Duration::from_millis(200);
+    for tries in 1.. {
         stop.check()?;
-        match remote.push(&updates, false) {
+        let (failure, is_final) = match remote.push(&updates, false) {
             Ok(()) => return Ok(Decided::Ours),
-            Err(PushError::Refused(failure)) => return Err(failure),
+            Err(PushError::Refused(failure)) => (failure, true),
             Err(PushError::Moved(failure) | PushError::Uncertain(failure)) => {
-                let seen = remote.look(branch)?;
-                if holds(&seen, draft) {
-                    return Ok(Decided::Ours);
-                }
-                if moved(&seen, draft) {
-                    return Ok(Decided::Moved(failure));
-                }
-                last = Some(failure);
+                (failure, tries >= TRIES)
             }
+        };
+        // Beside another push, a server may refuse in any words: the refs decide.
+        let seen = remote.look(branch)?;
+        if holds(&seen, draft) {
+            return Ok(Decided::Ours);
         }
+        if moved(&seen, draft) {
+            return Ok(Decided::Moved(failure));
+        }
+        if is_final {
+            return Err(failure);
+        }
+        // The other push may hold its locks while its hooks run.
+        std::thread::sleep(pause);
+        pause *= 2;
     }
-    Err(last.unwrap_or_else(|| {
-        Failure::new(
-            Exit::Temporary,
-            "git::push_unanswered",
-            "the push was not answered",
-        )
-    }))
+    unreachable!("the last try returns")
 }
 
 fn holds(seen: &Seen, draft: &Draft) -> bool {
