@@ -1,4 +1,4 @@
-//! What changed, and why: tags and commits in, one [`Change`] per package out.
+//! What changed, and why: tags and commits in, what touched each package out.
 
 pub mod commit;
 pub mod owner;

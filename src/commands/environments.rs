@@ -149,7 +149,7 @@ pub async fn promote(request: &Request, remotes: &Remotes) -> Result<Points, Fai
 /// Points environments at the last good version, marks the one left as bad, and holds automation.
 ///
 /// # Errors
-/// As [`promote`]; `environment::overtaken` (4) when another version became live meanwhile.
+/// As [`promote()`]; `environment::overtaken` (4) when another version became live meanwhile.
 pub async fn rollback(request: &Request, remotes: &Remotes) -> Result<Points, Failure> {
     check_texts(request)?;
     if request.from.is_some() {
@@ -174,7 +174,7 @@ pub async fn rollback(request: &Request, remotes: &Remotes) -> Result<Points, Fa
 /// Stops automation.
 ///
 /// # Errors
-/// As [`promote`].
+/// As [`promote()`].
 pub async fn hold(request: &Request, remotes: &Remotes) -> Result<Points, Failure> {
     judge_environment(request, remotes, "hold", Mark::Hold).await
 }
@@ -182,7 +182,7 @@ pub async fn hold(request: &Request, remotes: &Remotes) -> Result<Points, Failur
 /// Allows automation again. Activates nothing, and says what waits.
 ///
 /// # Errors
-/// As [`promote`].
+/// As [`promote()`].
 pub async fn unhold(request: &Request, remotes: &Remotes) -> Result<Points, Failure> {
     judge_environment(request, remotes, "unhold", Mark::Unhold).await
 }
@@ -190,7 +190,7 @@ pub async fn unhold(request: &Request, remotes: &Remotes) -> Result<Points, Fail
 /// Judges a version bad.
 ///
 /// # Errors
-/// As [`promote`].
+/// As [`promote()`].
 pub async fn mark_bad(request: &Request, remotes: &Remotes) -> Result<Points, Failure> {
     judge_version(request, remotes, "mark-bad", Mark::Bad).await
 }
@@ -198,7 +198,7 @@ pub async fn mark_bad(request: &Request, remotes: &Remotes) -> Result<Points, Fa
 /// Keeps a version from being deleted.
 ///
 /// # Errors
-/// As [`promote`].
+/// As [`promote()`].
 pub async fn pin(request: &Request, remotes: &Remotes) -> Result<Points, Failure> {
     judge_version(request, remotes, "pin", Mark::Pin).await
 }
@@ -206,7 +206,7 @@ pub async fn pin(request: &Request, remotes: &Remotes) -> Result<Points, Failure
 /// Stops keeping a version.
 ///
 /// # Errors
-/// As [`promote`].
+/// As [`promote()`].
 pub async fn unpin(request: &Request, remotes: &Remotes) -> Result<Points, Failure> {
     judge_version(request, remotes, "unpin", Mark::Unpin).await
 }
