@@ -1,13 +1,9 @@
 //! The door: environment and clock in, exit code out. Nothing else in the house reads either.
-#![allow(
+#![expect(
     clippy::disallowed_methods,
     reason = "this is the one place that reads the environment and the clock"
 )]
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the one place that prints"
-)]
+#![expect(clippy::print_stderr, reason = "this is the one place that prints")]
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};

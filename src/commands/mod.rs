@@ -411,38 +411,19 @@ async fn on_repository(
     stop: &Stop,
     children: &Children,
 ) -> Result<Told, Failure> {
-    if settings.command == Command::Plan {
-        let remotes = Remotes {
+    let is_plan = settings.command == Command::Plan;
+    let _alone = (!is_plan)
+        .then(|| crate::local::worktree::alone(repo))
+        .transpose()?;
+    let remotes = if is_plan {
+        Remotes {
             store: None,
             registry: registry(settings)?,
             forge: None,
-        };
-        let session = Session {
-            settings,
-            repo,
-            remotes: &remotes,
-            stop,
-            children,
-            settled: None,
-        };
-        let planned = if repo.is_shallow() {
-            let whole = plan::whole(&session)?;
-            plan::plan(&Session {
-                repo: &whole,
-                ..session
-            })
-            .await?
-        } else {
-            plan::plan(&session).await?
-        };
-        let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
-        if let Some(reason) = &settings.command_reason {
-            let _ = writeln!(text, "this was a plan: {reason}");
         }
-        return Ok(told(settings, text, &planned.document));
-    }
-    let _alone = crate::local::worktree::alone(repo)?;
-    let remotes = connect(settings).await?;
+    } else {
+        connect(settings).await?
+    };
     let session = Session {
         settings,
         repo,
@@ -451,16 +432,33 @@ async fn on_repository(
         children,
         settled: None,
     };
-    let released = if repo.is_shallow() {
-        let whole = plan::whole(&session)?;
-        release::release(&Session {
-            repo: &whole,
-            ..session
-        })
-        .await
-    } else {
-        release::release(&session).await
+    let whole = repo
+        .is_shallow()
+        .then(|| plan::whole(&session))
+        .transpose()?;
+    let session = Session {
+        repo: whole.as_ref().unwrap_or(repo),
+        ..session
     };
+    if is_plan {
+        tell_plan(&session).await
+    } else {
+        tell_release(&session).await
+    }
+}
+
+async fn tell_plan(session: &Session<'_>) -> Result<Told, Failure> {
+    let planned = plan::plan(session).await?;
+    let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
+    if let Some(reason) = &session.settings.command_reason {
+        let _ = writeln!(text, "this was a plan: {reason}");
+    }
+    Ok(told(session.settings, text, &planned.document))
+}
+
+async fn tell_release(session: &Session<'_>) -> Result<Told, Failure> {
+    let settings = session.settings;
+    let released = release::release(session).await;
     let report = match released {
         Ok(report) => report,
         Err(failure) => {

@@ -425,13 +425,6 @@ impl State {
     pub fn is_retired(&self, version: &str) -> bool {
         self.retired.iter().any(|retired| retired == version)
     }
-
-    /// The move that made what is live live: when it happened.
-    #[must_use]
-    pub fn live_since(&self) -> Option<&Move> {
-        let since = self.since?;
-        self.history.iter().find(|step| step.seq == since)
-    }
 }
 
 fn add(versions: &mut Vec<String>, version: &str) {
