@@ -1,12 +1,12 @@
 //! Reading the repository into facts: the workspace at a commit, each package's base, and what touched it since. Writes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::changes::commit::Commit;
 use crate::changes::owner::Ignored;
 use crate::changes::{Sorter, Touched, commit, tag};
 use crate::explain::{Exit, Failure, quoted};
-use crate::local::git::{History, Repo, Tag, joined};
+use crate::local::git::{History, Repo, Tags, joined};
 use crate::name::{CommitId, PackageName, RepoPath, TagName};
 use crate::plan::next::tag_lines;
 use crate::plan::release::{Base, Facts, PackageFacts};
@@ -149,8 +149,9 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
             let workspace = workspace_at(&Repo::open(root)?, head, settings)?;
             Ok::<_, Failure>((workspace.edges()?, workspace))
         });
-        let (tags, history) = (repo.tags(), repo.history(head));
-        (joined(workspace), tags, history)
+        let tags = scope.spawn(|| Repo::open(root)?.tag_names());
+        let history = repo.history(head);
+        (joined(workspace), joined(tags), history)
     });
     let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
     let (mode, mode_reason) = mode(&workspace, settings);
@@ -171,7 +172,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
             }
             vec![Base::Asked(commit); workspace.packages.len()]
         }
-        None => bases(repo, &workspace, mode, &tags, &history, settings),
+        None => bases(repo, &workspace, mode, &tags, &history, settings)?,
     };
     Ok(Observed {
         workspace,
@@ -179,7 +180,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         mode,
         mode_reason,
         bases,
-        tags: tags.into_iter().map(|tag| tag.name).collect(),
+        tags: tags.names().cloned().collect(),
         history,
         head: head.clone(),
     })
@@ -208,59 +209,54 @@ fn bases(
     repo: &Repo,
     workspace: &Workspace,
     mode: Mode,
-    tags: &[Tag],
+    tags: &Tags,
     history: &History,
     settings: &Settings,
-) -> Vec<Base> {
-    let mut own: BTreeMap<&str, Vec<(Version, &Tag)>> = BTreeMap::new();
-    let mut shared: Vec<(Version, &Tag)> = Vec::new();
-    for tag in tags {
-        match tag::read_with(&tag.name, settings.tag_format.as_deref()) {
-            Some((Some(name), version)) => own.entry(name).or_default().push((version, tag)),
-            Some((None, version)) => shared.push((version, tag)),
+) -> Result<Vec<Base>, Failure> {
+    let mut own: HashMap<&str, Vec<(Version, &TagName)>> = HashMap::new();
+    let mut shared: Vec<(Version, &TagName)> = Vec::new();
+    for name in tags.names() {
+        match tag::read_with(name, settings.tag_format.as_deref()) {
+            Some((Some(package), version)) => own.entry(package).or_default().push((version, name)),
+            Some((None, version)) => shared.push((version, name)),
             None => {}
         }
     }
-    let newest_reachable = |candidates: &mut Vec<(Version, &Tag)>| {
+    let newest_reachable = |mut candidates: Vec<(Version, &TagName)>| {
         candidates.sort_by(|left, right| right.0.cmp(&left.0));
-        candidates.iter().find_map(|(version, tag)| {
-            let commit = repo.peel(&tag.object)?;
-            history.contains(&commit).then(|| Base::Tag {
-                name: tag.name.clone(),
-                commit,
-                version: version.clone(),
-            })
-        })
-    };
-    let shared = newest_reachable(&mut shared);
-    let packages = &workspace.packages;
-    packages
-        .iter()
-        .map(|package| {
-            let own = own
-                .get_mut(package.name.as_str())
-                .and_then(newest_reachable);
-            let shared = shared.clone().filter(|base| {
-                mode == Mode::Sync || packages.len() == 1 || was_there(repo, base, package)
-            });
-            let age = |base: &Base| {
-                base.commit()
-                    .and_then(|commit| history.age(commit))
-                    .unwrap_or(usize::MAX)
-            };
-            match (own, shared) {
-                (Some(own), Some(shared)) => {
-                    if age(&shared) < age(&own) {
-                        shared
-                    } else {
-                        own
-                    }
-                }
-                (Some(base), None) | (None, Some(base)) => base,
-                (None, None) => Base::First,
+        for (version, name) in candidates {
+            let target = repo.tag_target(tags, name)?;
+            if let Some(commit) = target.filter(|commit| history.contains(commit)) {
+                let name = name.clone();
+                return Ok::<_, Failure>(Some(Base::Tag {
+                    name,
+                    commit,
+                    version,
+                }));
             }
-        })
-        .collect()
+        }
+        Ok(None)
+    };
+    let shared = newest_reachable(shared)?;
+    let age = |base: &Base| {
+        let age = base.commit().and_then(|commit| history.age(commit));
+        age.unwrap_or(usize::MAX)
+    };
+    let packages = &workspace.packages;
+    let mut bases = Vec::with_capacity(packages.len());
+    for package in packages {
+        let own = own.remove(package.name.as_str()).unwrap_or_default();
+        let own = newest_reachable(own)?;
+        let shared = shared.clone().filter(|base| {
+            mode == Mode::Sync || packages.len() == 1 || was_there(repo, base, package)
+        });
+        bases.push(match (own, shared) {
+            (Some(own), Some(shared)) if age(&shared) < age(&own) => shared,
+            (Some(base), _) | (None, Some(base)) => base,
+            (None, None) => Base::First,
+        });
+    }
+    Ok(bases)
 }
 
 fn was_there(repo: &Repo, base: &Base, package: &Package) -> bool {
@@ -413,26 +409,29 @@ impl Observed {
 
     /// Which packages' directories differ between base and head, or those of packages `also` released with them; equal objects mean that nothing can have changed.
     fn differing(&self, repo: &Repo, also: &[Vec<usize>]) -> Result<Vec<bool>, Failure> {
+        let members = &self.workspace.packages;
+        let directories: Vec<&RepoPath> = members.iter().map(|member| &member.directory).collect();
+        let now = repo.directories_at(&self.head, &directories)?;
         // Newest first: git stores an old tree as its difference from a newer one.
-        let mut measured: BTreeMap<_, Vec<(usize, &RepoPath)>> = BTreeMap::new();
-        for (index, package) in self.workspace.packages.iter().enumerate() {
-            for user in std::iter::once(&index).chain(&also[index]) {
+        let mut measured: BTreeMap<_, Vec<(usize, usize)>> = BTreeMap::new();
+        for (index, users) in also.iter().enumerate() {
+            for user in std::iter::once(&index).chain(users) {
                 if let Some(base) = self.bases[*user].commit() {
-                    let directories = measured.entry((self.history.age(base), base)).or_default();
-                    directories.push((*user, &package.directory));
+                    let pairs = measured.entry((self.history.age(base), base)).or_default();
+                    pairs.push((*user, index));
                 }
             }
         }
-        let mut differing = vec![false; self.bases.len()];
         let measured: Vec<_> = measured.into_iter().collect();
-        let changed = repo.side_by_side(&measured, |repo, ((_, base), measured)| {
-            let directories: Vec<&RepoPath> =
-                measured.iter().map(|(_, directory)| *directory).collect();
-            repo.differing(base, &self.head, &directories)
+        let found = repo.side_by_side(&measured, |repo, ((_, base), pairs)| {
+            let asked: Vec<&RepoPath> =
+                pairs.iter().map(|(_, index)| directories[*index]).collect();
+            repo.directories_at(base, &asked)
         })?;
-        for ((_, measured), changed) in measured.iter().zip(changed) {
-            for (index, directory) in measured {
-                differing[*index] |= changed.contains(directory);
+        let mut differing = vec![false; self.bases.len()];
+        for ((_, pairs), found) in measured.iter().zip(found) {
+            for ((user, index), then) in pairs.iter().zip(found) {
+                differing[*user] |= then != now[*index];
             }
         }
         Ok(differing)

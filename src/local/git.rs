@@ -1,16 +1,19 @@
 //! Reading the repository, and making commits and tags as objects. Nothing here runs a child process; refs move only in `fast_forward` and
 //! `note_remote`.
 
+mod history;
+mod tags;
 mod trees;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Odb, Oid, Repository, Tree};
 
-use crate::changes::commit::{Commit, reverts};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, RepoPath, TagName};
+pub use history::{Bits, History, WalkedCommit};
+pub use tags::Tags;
 use trees::Trees;
 
 /// The longest manifest or lockfile that is read from history, in bytes.
@@ -37,6 +40,10 @@ pub struct Tag {
     pub object: String,
 }
 
+/// An object's id, for comparing: the same id means the same content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectId(Oid);
+
 /// An annotated tag as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagMessage {
@@ -56,129 +63,6 @@ pub struct Snapshot {
     branch: Option<String>,
     refs: Vec<(String, Option<String>)>,
     status: Vec<(String, u32)>,
-}
-
-/// The commits that can be reached from one commit, walked once.
-pub struct History {
-    /// Commit ids, children before parents.
-    order: Vec<Oid>,
-    index: HashMap<Oid, usize>,
-    parents: Vec<Vec<usize>>,
-}
-
-impl History {
-    /// Whether a commit is part of this history.
-    pub fn contains(&self, commit: &CommitId) -> bool {
-        Oid::from_str(commit.as_str()).is_ok_and(|oid| self.index.contains_key(&oid))
-    }
-
-    /// How far a commit lies back in the walk: 0 is the newest; `None` when it is not part of this history.
-    pub fn age(&self, commit: &CommitId) -> Option<usize> {
-        Oid::from_str(commit.as_str())
-            .ok()
-            .and_then(|oid| self.index.get(&oid).copied())
-    }
-
-    /// For each commit, children first: which of `bases` (by their place in the slice) can reach it.
-    fn inside(&self, bases: &[CommitId]) -> Vec<Bits> {
-        let mut inside = vec![Bits::new(bases.len()); self.order.len()];
-        for (bit, base) in bases.iter().enumerate() {
-            if let Some(index) = Oid::from_str(base.as_str())
-                .ok()
-                .and_then(|oid| self.index.get(&oid))
-            {
-                inside[*index].set(bit);
-            }
-        }
-        for child in 0..self.order.len() {
-            for &parent in &self.parents[child] {
-                let (before, after) = inside.split_at_mut(parent);
-                if let (Some(from), Some(to)) = (before.get(child), after.first_mut()) {
-                    to.merge(from);
-                }
-            }
-        }
-        inside
-    }
-}
-
-/// A set of small numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bits(Vec<u64>);
-
-impl Bits {
-    fn new(length: usize) -> Bits {
-        Bits(vec![0; length.div_ceil(64)])
-    }
-
-    fn set(&mut self, bit: usize) {
-        self.0[bit / 64] |= 1 << (bit % 64);
-    }
-
-    fn merge(&mut self, other: &Bits) {
-        for (own, other) in self.0.iter_mut().zip(&other.0) {
-            *own |= other;
-        }
-    }
-
-    /// Whether the number is in the set.
-    pub fn has(&self, bit: usize) -> bool {
-        self.0
-            .get(bit / 64)
-            .is_some_and(|word| word & (1 << (bit % 64)) != 0)
-    }
-
-    fn is_full(&self, length: usize) -> bool {
-        (0..length).all(|bit| self.has(bit))
-    }
-}
-
-/// A commit with the set of bases (by their place in the request) that already contain it.
-#[derive(Debug, Clone)]
-pub struct WalkedCommit {
-    /// The commit, with the paths it touches.
-    pub commit: Commit,
-    /// Which bases contain it.
-    pub inside: Bits,
-}
-
-/// Directories that a question is about.
-struct Asked<'d> {
-    directories: HashMap<&'d str, &'d RepoPath>,
-    /// Every directory that contains one of them.
-    above: HashSet<&'d str>,
-}
-
-impl<'d> Asked<'d> {
-    fn new(directories: &[&'d RepoPath]) -> Asked<'d> {
-        let texts = directories.iter().map(|directory| directory.as_str());
-        Asked {
-            above: texts.clone().flat_map(parents).collect(),
-            directories: texts.zip(directories.iter().copied()).collect(),
-        }
-    }
-
-    fn get(&self, path: &str) -> Option<&'d RepoPath> {
-        self.directories.get(path).copied()
-    }
-
-    /// Whether a path is one of them or lies in one.
-    fn within(&self, path: &str) -> bool {
-        std::iter::once(path)
-            .chain(parents(path))
-            .any(|directory| self.directories.contains_key(directory))
-    }
-
-    /// Whether one of them lies below a directory.
-    fn leads_to(&self, directory: &str) -> bool {
-        self.above.contains(directory)
-    }
-}
-
-/// The directories that contain a path, the repository's root first.
-fn parents(path: &str) -> impl Iterator<Item = &str> {
-    let inner = path.match_indices('/').map(|(end, _)| &path[..end]);
-    (!path.is_empty()).then_some("").into_iter().chain(inner)
 }
 
 /// What a thread answered; its panic goes on here.
@@ -237,27 +121,36 @@ impl Repo {
         })
     }
 
-    /// Asks the repository about each of `items`, for many on a second thread too, which opens the repository for itself. The answers come in their order.
+    /// Asks the repository about each of `items`, many of them on several threads, each of which opens the repository for itself. The
+    /// answers come in their order.
     pub fn side_by_side<T: Sync, R: Send>(
         &self,
         items: &[T],
         each: impl Fn(&Repo, &T) -> Result<R, Failure> + Sync,
     ) -> Result<Vec<R>, Failure> {
+        /// What a thread costs more than it saves.
         const FEW: usize = 32;
-        if items.len() < FEW {
-            return items.iter().map(|item| each(self, item)).collect();
-        }
-        let (here, there) = items.split_at(items.len() / 2);
+        const MOST_THREADS: usize = 8;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(items.len() / FEW).clamp(1, MOST_THREADS);
+        let (here, there) = items.split_at(items.len() / threads);
         let root = &self.root;
         std::thread::scope(|scope| {
-            let there = scope.spawn(|| {
-                let repo = Repo::open(root)?;
-                let answers = there.iter().map(|item| each(&repo, item));
-                answers.collect::<Result<Vec<R>, Failure>>()
-            });
+            let there: Vec<_> = there
+                .chunks(items.len().div_ceil(threads).max(1))
+                .map(|part| {
+                    scope.spawn(|| {
+                        let repo = Repo::open(root)?;
+                        let answers = part.iter().map(|item| each(&repo, item));
+                        answers.collect::<Result<Vec<R>, Failure>>()
+                    })
+                })
+                .collect();
             let here = here.iter().map(|item| each(self, item));
             let mut answers = here.collect::<Result<Vec<R>, Failure>>()?;
-            answers.extend(joined(there)?);
+            for part in there {
+                answers.extend(joined(part)?);
+            }
             Ok(answers)
         })
     }
@@ -399,30 +292,6 @@ impl Repo {
             .map_err(|error| broken(format!("the tree of {commit} cannot be read"), &error))
     }
 
-    /// All tags, in order of name. A name that git allows and we do not is left out.
-    pub fn tags(&self) -> Result<Vec<Tag>, Failure> {
-        let mut tags = Vec::new();
-        let references = self
-            .git
-            .references_glob("refs/tags/*")
-            .map_err(|error| broken("the tags cannot be read", &error))?;
-        for reference in references {
-            let reference = reference.map_err(|error| broken("a tag cannot be read", &error))?;
-            let name = reference
-                .name()
-                .ok()
-                .and_then(|name| name.strip_prefix("refs/tags/"))
-                .and_then(|name| TagName::parse(name).ok());
-            if let (Some(name), Some(object)) = (name, reference.target()) {
-                tags.push(Tag {
-                    name,
-                    object: object.to_string(),
-                });
-            }
-        }
-        Ok(tags)
-    }
-
     /// The commit that a tag's object names in the end; `None` when it names something else, or is not here.
     pub fn peel(&self, object: &str) -> Option<CommitId> {
         let mut object = self
@@ -478,126 +347,6 @@ impl Repo {
         Some(TagMessage { commit, message })
     }
 
-    /// Walks everything that can be reached from `head`, once.
-    pub fn history(&self, head: &CommitId) -> Result<History, Failure> {
-        let unreadable = |error: git2::Error| {
-            Failure::new(
-                Exit::Usage,
-                "git::cut_history",
-                "the history is not complete here",
-            )
-            .because(error.message())
-            .hint("fetch it all: actions/checkout with fetch-depth: 0, or `git fetch --unshallow`")
-        };
-        let mut walk = self.git.revwalk().map_err(unreadable)?;
-        walk.set_sorting(git2::Sort::TOPOLOGICAL)
-            .map_err(unreadable)?;
-        let head = Oid::from_str(head.as_str()).map_err(unreadable)?;
-        walk.push(head).map_err(unreadable)?;
-        let order = walk.collect::<Result<Vec<Oid>, _>>().map_err(unreadable)?;
-        let index: HashMap<Oid, usize> = order
-            .iter()
-            .enumerate()
-            .map(|(index, oid)| (*oid, index))
-            .collect();
-        let mut parents = Vec::with_capacity(order.len());
-        for oid in &order {
-            let commit = self.git.find_commit(*oid).map_err(unreadable)?;
-            parents.push(
-                commit
-                    .parent_ids()
-                    .filter_map(|parent| index.get(&parent).copied())
-                    .collect(),
-            );
-        }
-        Ok(History {
-            order,
-            index,
-            parents,
-        })
-    }
-
-    /// The commits of `history` that at least one of `bases` does not contain, newest first, with the paths they touch in `directories`;
-    /// a commit that reverts others and those that it names come with all their paths, by which they are compared.
-    pub fn commits_since(
-        &self,
-        history: &History,
-        bases: &[CommitId],
-        directories: &[&RepoPath],
-    ) -> Result<Vec<WalkedCommit>, Failure> {
-        let mut commits = Vec::new();
-        for (oid, inside) in history.order.iter().zip(history.inside(bases)) {
-            if bases.is_empty() || !inside.is_full(bases.len()) {
-                let commit = self.read_message(*oid)?;
-                commits.push(WalkedCommit { commit, inside });
-            }
-        }
-        let in_reverts: HashSet<CommitId> = commits
-            .iter()
-            .flat_map(|walked| {
-                let named = reverts(&walked.commit.body);
-                let own = (!named.is_empty()).then(|| walked.commit.id.clone());
-                named.into_iter().chain(own)
-            })
-            .collect();
-        let root = RepoPath::root();
-        let (some, all) = (Asked::new(directories), Asked::new(&[&root]));
-        let paths = self.side_by_side(&commits, |repo, WalkedCommit { commit, .. }| {
-            let asked = if in_reverts.contains(&commit.id) {
-                &all
-            } else {
-                &some
-            };
-            repo.paths(commit, asked)
-                .map_err(|error| broken(format!("commit {} cannot be read", commit.id), &error))
-        })?;
-        for (walked, paths) in commits.iter_mut().zip(paths) {
-            walked.commit.paths = paths;
-        }
-        Ok(commits)
-    }
-
-    /// A commit without its paths.
-    fn read_message(&self, oid: Oid) -> Result<Commit, Failure> {
-        let commit = self
-            .git
-            .find_commit(oid)
-            .map_err(|error| broken(format!("commit {oid} cannot be read"), &error))?;
-        let message = commit.message_bytes();
-        let message = String::from_utf8_lossy(&message[..message.len().min(LONGEST_MESSAGE)]);
-        let (subject, body) = message.split_once('\n').unwrap_or((&message, ""));
-        Ok(Commit {
-            id: commit_id(oid),
-            subject: subject.trim_end().to_owned(),
-            body: body.to_owned(),
-            parents: commit.parent_count(),
-            paths: Vec::new(),
-        })
-    }
-
-    /// The paths that a commit touches where it is asked; none for a merge.
-    fn paths(&self, commit: &Commit, asked: &Asked<'_>) -> Result<Vec<RepoPath>, git2::Error> {
-        let mut paths = Vec::new();
-        if commit.parents > 1 {
-            return Ok(paths);
-        }
-        let commit = self.git.find_commit(Oid::from_str(commit.id.as_str())?)?;
-        let old = commit.parent(0).ok().map(|parent| parent.tree_id());
-        self.trees.compare(
-            &self.git.odb()?,
-            old,
-            Some(commit.tree_id()),
-            |difference| {
-                let within = asked.within(difference.path);
-                if within && !difference.is_directory() {
-                    paths.extend(RepoPath::parse(difference.path));
-                }
-                within || asked.leads_to(difference.path)
-            },
-        )?;
-        Ok(paths)
-    }
-
     /// The content of a file at a commit; `None` when there is no such file. A link or a directory is no file.
     pub fn file(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, Failure> {
         let tree = self.tree(commit)?;
@@ -640,32 +389,18 @@ impl Repo {
             .map(|entry| entry.id().to_string()))
     }
 
-    /// Which of `directories` hold something else at one commit than at another, or are at one of them only.
-    pub fn differing<'d>(
+    /// The id of what lies at each of `directories` at a commit: the same id means the same content; `None` where there is no directory.
+    pub fn directories_at(
         &self,
-        old: &CommitId,
-        new: &CommitId,
-        directories: &[&'d RepoPath],
-    ) -> Result<BTreeSet<&'d RepoPath>, Failure> {
-        let (old_tree, new_tree) = (self.tree(old)?.id(), self.tree(new)?.id());
-        let mut differing = BTreeSet::new();
-        if old_tree == new_tree {
-            return Ok(differing);
-        }
-        let asked = Asked::new(directories);
-        differing.extend(asked.get(""));
-        self.trees
-            .compare(
-                &self.objects()?,
-                Some(old_tree),
-                Some(new_tree),
-                |difference| {
-                    differing.extend(asked.get(difference.path));
-                    asked.leads_to(difference.path)
-                },
-            )
-            .map_err(|error| broken(format!("{old} and {new} cannot be compared"), &error))?;
-        Ok(differing)
+        commit: &CommitId,
+        directories: &[&RepoPath],
+    ) -> Result<Vec<Option<ObjectId>>, Failure> {
+        let unreadable = |error| broken(format!("the tree of {commit} cannot be read"), &error);
+        let found = self
+            .trees
+            .find(&self.objects()?, self.tree(commit)?.id(), directories);
+        let found = found.map_err(unreadable)?;
+        Ok(found.into_iter().map(|id| id.map(ObjectId)).collect())
     }
 
     fn objects(&self) -> Result<Odb<'_>, Failure> {
@@ -682,19 +417,28 @@ impl Repo {
         may_contain: impl Fn(&RepoPath) -> bool,
     ) -> Result<BTreeMap<RepoPath, String>, Failure> {
         let tree = self.tree(commit)?.id();
+        let mut members: HashSet<RepoPath> = HashSet::new();
+        members.extend(Some(RepoPath::root()).filter(|root| wanted(root)));
         let mut found = Vec::new();
         self.trees
             .compare(&self.objects()?, None, Some(tree), |entry| {
                 let (parent, name) = entry.path.rsplit_once('/').unwrap_or(("", entry.path));
                 if entry.is_directory() {
-                    return name != "node_modules"
-                        && RepoPath::parse(entry.path)
-                            .is_ok_and(|directory| may_contain(&directory) || wanted(&directory));
+                    let Some(directory) = RepoPath::parse(entry.path)
+                        .ok()
+                        .filter(|_| name != "node_modules")
+                    else {
+                        return false;
+                    };
+                    let is_member = wanted(&directory);
+                    let enter = is_member || may_contain(&directory);
+                    members.extend(is_member.then_some(directory));
+                    return enter;
                 }
                 if name == "package.json"
                     && let Some(file) = entry.file()
-                    && let Ok(directory) = RepoPath::parse(parent)
-                    && wanted(&directory)
+                    && let Some(directory) = RepoPath::parse(parent).ok()
+                    && members.contains(&directory)
                 {
                     found.push((directory, file));
                 }

@@ -10,7 +10,7 @@ pub mod package_json;
 pub mod production;
 pub mod publishable;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::{PackageName, RepoPath};
@@ -18,7 +18,7 @@ use crate::settings::{AppKind, AppSettings};
 use crate::version::Version;
 use crate::version::range::Range;
 use crate::workspace::package::{Kind, Package};
-use crate::workspace::package_json::{DependencyField, PackageJson};
+use crate::workspace::package_json::{Dependency, DependencyField, PackageJson};
 
 /// The longest `package.json`, in bytes.
 pub const LONGEST_MANIFEST: usize = 2 << 20;
@@ -238,6 +238,7 @@ impl Workspace {
     pub fn edges(&self) -> Result<Vec<Edge>, Failure> {
         let mut edges = Vec::new();
         let mut problems = Vec::new();
+        let mut ranges = Ranges::default();
         let declaring = self
             .packages
             .iter()
@@ -246,13 +247,7 @@ impl Workspace {
             .chain(self.root.iter().map(|root| (None, root)));
         for (from, package) in declaring {
             for dependency in &package.manifest.dependencies {
-                match self.edge(
-                    from,
-                    package,
-                    &dependency.name,
-                    &dependency.spec,
-                    dependency.field,
-                ) {
+                match self.edge(from, package, dependency, &mut ranges) {
                     Ok(edge) => edges.extend(edge),
                     Err(failure) => problems.push(failure),
                 }
@@ -264,14 +259,18 @@ impl Workspace {
         }
     }
 
-    fn edge(
+    fn edge<'a>(
         &self,
         from: Option<usize>,
         package: &Package,
-        key: &str,
-        spec: &str,
-        field: DependencyField,
+        dependency: &'a Dependency,
+        ranges: &mut Ranges<'a>,
     ) -> Result<Option<Edge>, Failure> {
+        let Dependency {
+            name: key,
+            spec,
+            field,
+        } = dependency;
         let (name, prefix, text) = match spec.strip_prefix("npm:") {
             Some(aliased) => match aliased.rfind('@').filter(|at| *at > 0) {
                 Some(at) => (
@@ -281,7 +280,7 @@ impl Workspace {
                 ),
                 None => return Ok(None),
             },
-            None => (key, String::new(), spec),
+            None => (key.as_str(), String::new(), spec.as_str()),
         };
         let Some(to) = self.position(name).filter(|to| Some(*to) != from) else {
             return Ok(match spec.strip_prefix("workspace:") {
@@ -311,20 +310,22 @@ impl Workspace {
             Some("^") => Spec::WorkspaceCaret,
             Some("~") => Spec::WorkspaceTilde,
             Some(range) => {
-                Spec::WorkspaceRange(Range::parse(range).map_err(|_| refuse())?, range.to_owned())
+                Spec::WorkspaceRange(ranges.parse(range).ok_or_else(refuse)?, range.to_owned())
             }
-            None => match Range::parse(text) {
-                Ok(range) if range.contains(version) => Spec::Range(range, prefix, text.to_owned()),
-                Ok(_) => return Ok(None),
-                Err(_) if comes_from_elsewhere(text) => return Ok(None),
-                Err(_) => return Err(refuse()),
+            None => match ranges.parse(text) {
+                Some(range) if range.contains(version) => {
+                    Spec::Range(range, prefix, text.to_owned())
+                }
+                Some(_) => return Ok(None),
+                None if comes_from_elsewhere(text) => return Ok(None),
+                None => return Err(refuse()),
             },
         };
         Ok(Some(Edge {
             from,
             to,
-            field,
-            key: key.to_owned(),
+            field: *field,
+            key: key.clone(),
             spec,
         }))
     }
@@ -345,6 +346,20 @@ impl Workspace {
             Some(near) => failure.hint(format!("did you mean {near}?")),
             None => failure,
         }
+    }
+}
+
+/// Ranges by their text: a workspace declares few different ones, many times.
+#[derive(Default)]
+struct Ranges<'a>(HashMap<&'a str, Option<Range>>);
+
+impl<'a> Ranges<'a> {
+    fn parse(&mut self, text: &'a str) -> Option<Range> {
+        let parsed = self
+            .0
+            .entry(text)
+            .or_insert_with(|| Range::parse(text).ok());
+        parsed.clone()
     }
 }
 

@@ -2,13 +2,18 @@
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use git2::{ErrorClass, ErrorCode, ObjectType, Odb, Oid};
 
+use crate::name::RepoPath;
+
 /// How many bytes of trees are kept for the next question. A tree of a thousand packages has 40 KB, and a walk asks for each twice in a row.
 const MOST_KEPT: usize = 2 << 20;
+
+/// How long an object's id is in a tree, in bytes.
+const ID: usize = 20;
 
 /// Trees by their id, and how many bytes they are together.
 type Kept = (HashMap<Oid, Arc<[u8]>>, usize);
@@ -54,7 +59,6 @@ impl Difference<'_> {
 impl<'t> Entry<'t> {
     /// Takes the first line off a tree; `None` at its end.
     fn take(tree: &mut &'t [u8]) -> Result<Option<Entry<'t>>, git2::Error> {
-        const ID: usize = 20;
         if tree.is_empty() {
             return Ok(None);
         }
@@ -93,6 +97,32 @@ impl<'t> Entry<'t> {
     }
 }
 
+/// The name of a directory that is looked for, in the order in which a tree holds directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wanted<'n>(&'n str);
+
+impl<'n> Wanted<'n> {
+    fn entry(self) -> Entry<'n> {
+        Entry {
+            mode: b"40000",
+            name: self.0.as_bytes(),
+            id: &[],
+        }
+    }
+}
+
+impl Ord for Wanted<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.entry().order(&other.entry())
+    }
+}
+
+impl PartialOrd for Wanted<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 fn malformed() -> git2::Error {
     git2::Error::new(ErrorCode::Invalid, ErrorClass::Tree, "a tree is malformed")
 }
@@ -118,6 +148,51 @@ impl Trees {
         *size += tree.len();
         kept.insert(id, Arc::clone(&tree));
         Ok(tree)
+    }
+
+    /// What lies at each of `directories`, below the tree `root`; `None` where there is no directory.
+    pub fn find(
+        &self,
+        odb: &Odb<'_>,
+        root: Oid,
+        directories: &[&RepoPath],
+    ) -> Result<Vec<Option<Oid>>, git2::Error> {
+        let mut found = vec![None; directories.len()];
+        let all = directories.iter().map(|directory| directory.as_str());
+        let mut open: Vec<(Oid, Vec<(usize, &str)>)> = vec![(root, all.enumerate().collect())];
+        while let Some((id, asked)) = open.pop() {
+            let mut inside: BTreeMap<Wanted<'_>, Vec<(usize, &str)>> = BTreeMap::new();
+            for (index, path) in asked {
+                if path.is_empty() {
+                    found[index] = Some(id);
+                    continue;
+                }
+                let (name, rest) = path.split_once('/').unwrap_or((path, ""));
+                inside.entry(Wanted(name)).or_default().push((index, rest));
+            }
+            if inside.is_empty() {
+                continue;
+            }
+            let tree = self.read(odb, Some(id))?;
+            let mut tree = &*tree;
+            let mut inside = inside.into_iter().peekable();
+            while let (Some((wanted, _)), Some(entry)) = (inside.peek(), Entry::take(&mut tree)?) {
+                let mut order = entry.order(&wanted.entry());
+                while order.is_gt() {
+                    inside.next();
+                    order = match inside.peek() {
+                        Some((wanted, _)) => entry.order(&wanted.entry()),
+                        None => Ordering::Less,
+                    };
+                }
+                if order.is_eq()
+                    && let Some((_, asked)) = inside.next()
+                {
+                    open.push((entry.object()?, asked));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Tells `each` every path that differs between two trees; `None` is the empty tree. A directory that differs is told, and then
@@ -163,14 +238,11 @@ fn each_difference<'t>(
     mut new: &'t [u8],
     mut each: impl FnMut(Option<Entry<'t>>, Option<Entry<'t>>) -> Result<(), git2::Error>,
 ) -> Result<(), git2::Error> {
-    loop {
+    while old != new {
+        let same = whole_entries(old, common_prefix(old, new))?;
+        (old, new) = (&old[same..], &new[same..]);
         let (mut old_rest, mut new_rest) = (old, new);
         let before = Entry::take(&mut old_rest)?;
-        let same = &old[..old.len() - old_rest.len()];
-        if before.is_some() && new.starts_with(same) {
-            (old, new) = (old_rest, &new[same.len()..]);
-            continue;
-        }
         let after = Entry::take(&mut new_rest)?;
         let order = match (&before, &after) {
             (None, None) => return Ok(()),
@@ -189,6 +261,30 @@ fn each_difference<'t>(
             after.filter(|_| order.is_ge()),
         )?;
     }
+    Ok(())
+}
+
+/// How many bytes are the same at the start of both.
+fn common_prefix(left: &[u8], right: &[u8]) -> usize {
+    const BLOCK: usize = 64;
+    let blocks = left.chunks_exact(BLOCK).zip(right.chunks_exact(BLOCK));
+    let equal = BLOCK * blocks.take_while(|(left, right)| left == right).count();
+    let rest = left[equal..].iter().zip(&right[equal..]);
+    equal + rest.take_while(|(left, right)| left == right).count()
+}
+
+/// How many of the first `length` bytes of a tree are entries that end there.
+fn whole_entries(tree: &[u8], length: usize) -> Result<usize, git2::Error> {
+    let mut end = 0;
+    while end < length {
+        let name = tree[end..].iter().position(|byte| *byte == 0);
+        let next = end + name.ok_or_else(malformed)? + 1 + ID;
+        if next > length {
+            break;
+        }
+        end = next;
+    }
+    Ok(end)
 }
 
 #[cfg(test)]
@@ -265,6 +361,42 @@ mod tests {
                 prop_assert_eq!(differing_files(&git, old, new), expected);
             }
         }
+    }
+
+    #[test]
+    fn directories_are_found_among_names_that_sort_around_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let git = Repository::init_bare(directory.path()).unwrap();
+        let files = [
+            "a.b/x", "a/b/x", "a/b.c/x", "a0/x", "ab", "b/x", "c-/x", "c/x",
+        ];
+        let root = tree(&git, &files.map(|path| (path.to_owned(), 0)));
+        let asked = [
+            "a", "", "a.b", "a/b", "a/b.c", "a/c", "a0", "aa", "ab", "b/x", "c", "d/e",
+        ];
+        let asked = asked.map(|path| RepoPath::parse(path).unwrap());
+        let asked: Vec<&RepoPath> = asked.iter().collect();
+        let found = Trees::default()
+            .find(&git.odb().unwrap(), root, &asked)
+            .unwrap();
+        let expected: Vec<Option<Oid>> = asked
+            .iter()
+            .map(|path| {
+                if path.is_root() {
+                    return Some(root);
+                }
+                let entry = git
+                    .find_tree(root)
+                    .unwrap()
+                    .get_path(Path::new(path.as_str()));
+                let entry = entry
+                    .ok()
+                    .filter(|entry| entry.kind() == Some(ObjectType::Tree));
+                entry.map(|entry| entry.id())
+            })
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(found.iter().flatten().count(), 7);
     }
 
     #[test]
