@@ -16,13 +16,15 @@ mod runtime;
 mod service;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 pub use proc::{Listener, Process, group, members, who_listens};
 pub use runtime::check_runtime;
 pub use service::{Life, Patience, Service, Started};
 
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
 use crate::release::host::{BEFORE, HostState, MARK_SCHEMA, Mark, STATE_SCHEMA};
 use crate::release::{from_bytes, to_bytes};
@@ -69,6 +71,12 @@ impl Host {
             directory,
             logs,
         })
+    }
+
+    /// Whether something was ever begun in `<root>/<app>`.
+    #[must_use]
+    pub fn is_known(root: &Path, app: &PackageName) -> bool {
+        root.join(app.as_str()).join(".pkgs/state.json").exists()
     }
 
     /// The app.
@@ -120,19 +128,34 @@ impl Host {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .open(&path)
             .map_err(|error| trouble(&path, &error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { file }),
-            Err(TryLockError::WouldBlock) => Err(Failure::new(
-                Exit::Temporary,
-                "host::busy",
-                format!("{} is being changed by another process", self.app),
-            )
-            .hint("run again when it is done")),
+            Ok(()) => {
+                let mut named = &file;
+                file.set_len(0)
+                    .and_then(|()| writeln!(named, "{}", std::process::id()))
+                    .map_err(|error| trouble(&path, &error))?;
+                Ok(Lock { file })
+            }
+            Err(TryLockError::WouldBlock) => Err(self.busy(&file)),
             Err(TryLockError::Error(error)) => Err(trouble(&path, &error)),
         }
+    }
+
+    fn busy(&self, lock: &File) -> Failure {
+        let mut holder = String::new();
+        let read = lock.take(20).read_to_string(&mut holder);
+        let holder: Option<u32> = read.ok().and_then(|_| holder.trim().parse().ok());
+        let by = holder.map_or_else(String::new, |holder| format!(", process {holder}"));
+        Failure::new(
+            Exit::Temporary,
+            "host::busy",
+            format!("{} is being changed by another pull{by}", self.app),
+        )
+        .hint("run again when it is done; a pull that died holds nothing")
     }
 
     /// What this host remembers; the default when nothing was ever installed.
@@ -192,6 +215,7 @@ impl Host {
                 format!("{} is not ours", quoted(&path.to_string_lossy())),
             )
             .because(why)
+            .place(Place::file(path.to_string_lossy()))
             .hint("move it away, or make it a link to releases/<version>")
         };
         let target = match fs::read_link(&path) {
@@ -254,7 +278,9 @@ impl Host {
                         "{} is current but was never completed",
                         quoted(&to.to_string_lossy())
                     ),
-                ));
+                )
+                .place(Place::file(to.to_string_lossy()))
+                .hint("make `current` name a release that is whole, or stop the service and remove `current`; then pull again"));
             }
             self.discard(&to)?;
         }
@@ -271,6 +297,75 @@ impl Host {
         remove(&aside)?;
         fs::rename(path, &aside).map_err(|error| trouble(path, &error))?;
         remove(&aside)
+    }
+
+    /// Checks what an install will meet in the app's directory, before anything is touched: `current` and `releases/` are ours or not
+    /// there, the service's log can be written, and whatever is renamed lies on one file system.
+    ///
+    /// # Errors
+    /// `host::layout`, `host::disk_error`, exit 3, with the place and what to do.
+    pub fn check_layout(&self, state: &HostState) -> Result<(), Failure> {
+        let current = self.current()?;
+        let releases = self.directory.join("releases");
+        let refuse = |why: String, hint: &str| {
+            Failure::new(
+                Exit::Refused,
+                "host::layout",
+                format!("{} is not ours", quoted(&releases.to_string_lossy())),
+            )
+            .because(why)
+            .place(Place::file(releases.to_string_lossy()))
+            .hint(hint)
+        };
+        const MOVE: &str =
+            "stop what runs there, move `current` and `releases` away, and pull again";
+        if state.environment.is_none() && !entries(&releases)?.is_empty() {
+            return Err(refuse("nothing was ever installed here".to_owned(), MOVE));
+        }
+        if let (None, Some(name)) = (&state.installed, &current)
+            && self.mark(name)?.is_none()
+        {
+            let why = format!(
+                "`current` names {}, which was not installed by pull",
+                quoted(name)
+            );
+            return Err(refuse(why, MOVE));
+        }
+        make_directory(&releases)?;
+        self.open_log()?;
+        let mut renamed = vec![releases.clone()];
+        if current.is_none() && state.installed.is_none() {
+            renamed.extend(self.foreign()?.into_iter().map(|(_, path)| path));
+        }
+        let device = |path: &Path| {
+            let metadata = fs::symlink_metadata(path).and_then(|metadata| {
+                if path == releases {
+                    fs::metadata(path)
+                } else {
+                    Ok(metadata)
+                }
+            });
+            metadata
+                .map(|metadata| metadata.dev())
+                .map_err(|error| trouble(path, &error))
+        };
+        let own = device(&self.directory)?;
+        for path in renamed {
+            if device(&path)? != own {
+                return Err(trouble(&path, &std::io::ErrorKind::CrossesDevices.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the service's log at its end.
+    fn open_log(&self) -> Result<File, Failure> {
+        let path = self.log_file();
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|error| trouble(&path, &error))
     }
 
     /// Whether there is something in the app's directory that came before us: files that are not ours and no `current`.
@@ -394,6 +489,157 @@ mod tests {
                 environment_variable: "SERVER_ENV".to_owned(),
                 health: None,
             },
+        }
+    }
+
+    #[test]
+    fn a_layout_that_an_install_would_stumble_over_is_refused_before() {
+        let link = |host: &Host, to: &str| {
+            std::os::unix::fs::symlink(to, host.directory().join("current")).expect("linked");
+        };
+        let check = |arrange: &dyn Fn(&Host) -> HostState, expected: Option<(&str, &str)>| {
+            let (_root, host) = host();
+            let state = arrange(&host);
+            let failure = host.check_layout(&state).err();
+            let found = failure.as_ref().map(|failure| {
+                assert_eq!(failure.exit(), Exit::Refused);
+                assert!(failure.advice().is_some());
+                let place = failure.where_in().expect("a place").file.clone();
+                let name = place.rsplit('/').next().unwrap_or_default().to_owned();
+                (failure.code(), name)
+            });
+            let found = found.as_ref().map(|(code, name)| (*code, name.as_str()));
+            assert_eq!(found, expected, "{failure:?}");
+        };
+        let fresh = HostState::default;
+        let begun = || HostState {
+            environment: Some("prod".to_owned()),
+            ..HostState::default()
+        };
+        let layout = |name| Some(("host::layout", name));
+        check(&|_| fresh(), None);
+        check(
+            &|host| {
+                fs::create_dir(host.directory().join("current")).expect("made");
+                begun()
+            },
+            layout("current"),
+        );
+        check(
+            &|host| {
+                link(host, "/srv/web");
+                begun()
+            },
+            layout("current"),
+        );
+        check(
+            &|host| {
+                fs::create_dir_all(host.release("20250101")).expect("made");
+                link(host, "releases/20250101");
+                fresh()
+            },
+            layout("releases"),
+        );
+        check(
+            &|host| {
+                fs::create_dir_all(host.release("20250101")).expect("made");
+                fresh()
+            },
+            layout("releases"),
+        );
+        // An install that was killed left a half release: it is replaced.
+        check(
+            &|host| {
+                fs::create_dir_all(host.release("1.0.0")).expect("made");
+                begun()
+            },
+            None,
+        );
+        // A link that dangles names no release of ours; with one installed it only moves.
+        check(
+            &|host| {
+                link(host, "releases/1.0.0");
+                begun()
+            },
+            layout("releases"),
+        );
+        check(
+            &|host| {
+                link(host, "releases/0.9.0");
+                HostState {
+                    installed: Some(crate::release::host::Installed {
+                        version: "1.0.0".to_owned(),
+                        directory: "1.0.0".to_owned(),
+                        digest: None,
+                        seq: 1,
+                        since: 1,
+                    }),
+                    ..begun()
+                }
+            },
+            None,
+        );
+        check(
+            &|host| {
+                fs::create_dir(host.log_file()).expect("made");
+                begun()
+            },
+            Some(("host::disk_error", "service.log")),
+        );
+        check(
+            &|host| {
+                fs::write(host.directory().join("releases"), "").expect("written");
+                begun()
+            },
+            Some(("host::disk_error", "releases")),
+        );
+    }
+
+    #[test]
+    fn releases_on_another_disk_are_refused_before_anything_is_fetched() {
+        let (_root, host) = host();
+        let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else {
+            return;
+        };
+        let device = |path: &Path| fs::metadata(path).expect("there").dev();
+        if device(elsewhere.path()) == device(host.directory()) {
+            return;
+        }
+        let link = host.directory().join("releases");
+        std::os::unix::fs::symlink(elsewhere.path(), link).expect("linked");
+        let failure = host
+            .check_layout(&HostState::default())
+            .expect_err("another disk");
+        assert_eq!(failure.code(), "host::disk_error");
+        assert!(
+            failure
+                .advice()
+                .is_some_and(|hint| hint.contains("one file system"))
+        );
+    }
+
+    #[test]
+    fn a_lock_that_is_held_names_its_holder() {
+        let (_root, host) = host();
+        let _lock = host.lock().expect("free");
+        let failure = host.lock().expect_err("held");
+        let me = format!("process {}", std::process::id());
+        assert!(failure.what().ends_with(&me), "{failure}");
+    }
+
+    #[test]
+    fn a_file_where_a_directory_must_be_is_refused() {
+        let root = tempfile::tempdir().expect("a directory");
+        let app = PackageName::parse("web").expect("a name");
+        let (file, other) = (root.path().join("file"), root.path().join("other"));
+        fs::write(&file, "").expect("written");
+        for (apps, logs) in [(&file, &other), (&other, &file)] {
+            let failure = Host::open(apps, logs, &app).expect_err("a file");
+            assert_eq!(
+                (failure.code(), failure.exit()),
+                ("host::disk_error", Exit::Refused)
+            );
+            assert!(failure.where_in().is_some() && failure.advice().is_some());
         }
     }
 

@@ -1,23 +1,52 @@
 //! Files that survive a power cut, and failures that name the path.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::release::LONGEST_DOCUMENT;
 
+/// What the disk refused: what is in the way, and what to do about it.
 pub(super) fn trouble(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(
-        Exit::CommandFailed,
-        "host::disk_error",
-        format!(
-            "{} cannot be changed or read",
-            quoted(&path.to_string_lossy())
+    let (exit, code, hint) = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
+            Exit::Temporary,
+            "host::disk",
+            "make room on its disk, then pull again",
         ),
-    )
-    .because(error)
-    .place(Place::file(path.to_string_lossy()))
+        ErrorKind::PermissionDenied => (
+            Exit::Refused,
+            "host::disk_error",
+            "pull as the user it belongs to, or let this user write there",
+        ),
+        ErrorKind::ReadOnlyFilesystem => (
+            Exit::Refused,
+            "host::disk_error",
+            "mount its disk for writing, or name another place with --host-directory or --log-directory",
+        ),
+        ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists => (
+            Exit::Refused,
+            "host::disk_error",
+            "a file is where a directory must be, or the other way round: move it away, or name another place with --host-directory or --log-directory",
+        ),
+        ErrorKind::CrossesDevices => (
+            Exit::Refused,
+            "host::disk_error",
+            "everything in the app's directory must be on one file system: a release appears whole because it is renamed",
+        ),
+        _ => (
+            Exit::Temporary,
+            "host::disk_error",
+            "look at the disk, then pull again",
+        ),
+    };
+    let path = path.to_string_lossy();
+    let what = format!("{} cannot be changed or read", quoted(&path));
+    Failure::new(exit, code, what)
+        .because(error)
+        .place(Place::file(path))
+        .hint(hint)
 }
 
 pub(super) fn make_directory(path: &Path) -> Result<(), Failure> {
@@ -110,4 +139,31 @@ pub(super) fn sync_file_system(path: &Path) -> Result<(), Failure> {
 pub(super) fn sync_file_system(_path: &Path) -> Result<(), Failure> {
     rustix::fs::sync();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_disk_refuses_is_said_with_its_place_and_what_to_do() {
+        let check = |error: rustix::io::Errno, exit: Exit, hint: &str| {
+            let failure = trouble(Path::new("/srv/web"), &error.into());
+            assert_eq!(failure.exit(), exit, "{error}");
+            let place = failure.where_in().map(ToString::to_string);
+            assert_eq!(place.as_deref(), Some("/srv/web"));
+            let advice = failure.advice().unwrap_or_default();
+            assert!(advice.contains(hint), "{error}: {advice}");
+        };
+        use rustix::io::Errno;
+        check(Errno::NOSPC, Exit::Temporary, "make room");
+        check(Errno::DQUOT, Exit::Temporary, "make room");
+        check(Errno::ACCESS, Exit::Refused, "as the user");
+        check(Errno::PERM, Exit::Refused, "as the user");
+        check(Errno::ROFS, Exit::Refused, "for writing");
+        check(Errno::NOTDIR, Exit::Refused, "move it away");
+        check(Errno::EXIST, Exit::Refused, "move it away");
+        check(Errno::XDEV, Exit::Refused, "one file system");
+        check(Errno::IO, Exit::Temporary, "look at the disk");
+    }
 }

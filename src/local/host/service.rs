@@ -1,6 +1,6 @@
 //! The service that runs from a release: started in a process group of its own, stopped by its own script, its group, its port.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -98,11 +98,7 @@ impl Host {
         // The shell waits for a line, and ends without one.
         const WAITING: &str = "read -r _ && exec /bin/sh -c \"$0\" </dev/null";
         let path = self.log_file();
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(|error| trouble(&path, &error))?;
+        let log = self.open_log()?;
         let errors = log.try_clone().map_err(|error| trouble(&path, &error))?;
         let log_start = log.metadata().map_or(0, |metadata| metadata.len());
         let refused = |error: std::io::Error| {
