@@ -1,6 +1,6 @@
 //! The way back, and what an interrupted install asks for.
 
-use super::{Work, blocking, in_one_line};
+use super::{Install, blocking, in_one_line};
 use crate::explain::{Exit, Failure};
 use crate::plan::pull::{self, Recovery};
 use crate::release::host::{FailedEntry, Installed, Phase};
@@ -8,7 +8,7 @@ use crate::release::host::{FailedEntry, Installed, Phase};
 /// The most failed entries that a host remembers.
 const MOST_FAILED: usize = 100;
 
-impl Work<'_> {
+impl Install<'_> {
     /// Throws away what was fetched; the running service was not touched.
     pub(super) async fn discard(&mut self) -> Result<(), Failure> {
         self.state.coming = None;
@@ -35,10 +35,8 @@ impl Work<'_> {
             Recovery::ProbeOnceElseBack => self.probe_once_else_back().await,
             Recovery::GoBackAgain => {
                 let why = self
-                    .state
-                    .failed
-                    .last()
-                    .map_or_else(|| "interrupted".to_owned(), |failed| failed.why.clone());
+                    .why_coming_failed()
+                    .unwrap_or_else(|| "the install was interrupted".to_owned());
                 self.go_back(None).await.map(|()| Some(why))
             }
         }
@@ -61,9 +59,19 @@ impl Work<'_> {
                     "the install was interrupted, and then {}",
                     in_one_line(&failure)
                 );
-                self.go_back(Some(&why)).await.map(|()| Some(why))
+                // Once may be the machine's fault. Whoever is interrupted twice may be what brings it down.
+                let again = self.state.interrupted.replace(coming.since) == Some(coming.since);
+                let failed = again.then_some(why.as_str());
+                self.go_back(failed).await.map(|()| Some(why))
             }
         }
+    }
+
+    fn why_coming_failed(&self) -> Option<String> {
+        let coming = self.state.coming.as_ref()?;
+        let mut failed = self.state.failed.iter();
+        let entry = failed.find(|failed| failed.since == coming.since)?;
+        Some(entry.why.clone())
     }
 
     /// Stops what came, makes the old release current and starts it. With `why`, the entry has failed and is not tried again.
@@ -157,7 +165,6 @@ fn interrupted() -> Failure {
 mod tests {
     use super::*;
     use crate::apply::install::InstallOutcome;
-    use crate::apply::install::recover;
     use crate::apply::install::site::{CRASHES, GOOD, Site, UNWELL, eventually, kill_process};
     use crate::release::host::BEFORE;
 
@@ -175,15 +182,14 @@ mod tests {
         )
         .expect("written");
         std::fs::write(directory.join("server.js"), GOOD).expect("written");
-        let mut work = Work {
-            host: &site.host,
-            settings: &site.settings,
-            state: site.state(),
-        };
+        let mut work = Install::begin(&site.host, &site.settings)
+            .await
+            .expect("begun");
         work.state.environment = Some("prod".to_owned());
         work.announce_stop(&next.0).await.expect("announced");
+        drop(work);
         site.crashed_in(Phase::Stopping, &next);
-        assert_eq!(recover(&site.host, &site.settings).await, Ok(None));
+        assert_eq!(site.recover().await, Ok(None));
         assert_eq!(site.current().as_deref(), Some(BEFORE));
         assert!(!directory.join("server.js").exists());
         assert!(eventually(
@@ -202,7 +208,7 @@ mod tests {
             let next = site.release("1.1.0", GOOD);
             site.crashed_in(phase, &next);
             std::fs::write(site.host.temporary("archive"), "half").expect("written");
-            assert_eq!(recover(&site.host, &site.settings).await, Ok(None));
+            assert_eq!(site.recover().await, Ok(None));
             assert_eq!(site.state().state, Phase::Committed, "{phase:?}");
             assert_eq!(site.state().coming, None);
             assert_eq!(site.pid(), pid, "{phase:?}");
@@ -219,7 +225,7 @@ mod tests {
         site.crashed_in(Phase::Stopping, &next);
         kill_process(site.pid().expect("it runs"));
         assert!(eventually(|| site.pid().is_none()));
-        assert_eq!(recover(&site.host, &site.settings).await, Ok(None));
+        assert_eq!(site.recover().await, Ok(None));
         assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
         assert_eq!(site.install(&next).await, Ok(InstallOutcome::Installed));
     }
@@ -281,7 +287,7 @@ mod tests {
         site.start(&first);
         assert!(eventually(|| site.pid().is_some()));
         site.crashed_in(Phase::GoingBack, &next);
-        let went = recover(&site.host, &site.settings).await;
+        let went = site.recover().await;
         assert!(matches!(went, Ok(Some(_))), "{went:?}");
         assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
         assert_eq!(site.state().state, Phase::Committed);

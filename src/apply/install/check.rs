@@ -2,7 +2,7 @@
 
 use url::{Host as UrlHost, Url};
 
-use super::{Work, blocking};
+use super::{Install, blocking};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::host;
 use crate::plan::pull::Tip;
@@ -83,7 +83,7 @@ pub(super) fn port(scripts: &Scripts) -> Option<u16> {
     health(scripts).ok().flatten()?.port_or_known_default()
 }
 
-impl Work<'_> {
+impl Install<'_> {
     /// All that can be known before the running service is touched.
     pub(super) async fn preflight(
         &self,
@@ -106,7 +106,9 @@ impl Work<'_> {
             .installed
             .as_ref()
             .and_then(|old| port(&self.scripts_of(&old.directory).ok()?));
+        let state = self.state.clone();
         blocking(move || {
+            host.check_layout(&state)?;
             host::check_runtime(&runtime, host.directory(), &variables, &children)?;
             host.check_disk(bytes, files)?;
             // Where the old service has the port, its own stop script may be the only one that can free it.

@@ -1,10 +1,10 @@
 //! What came is what runs: it is remembered, and old releases go.
 
-use super::{Work, blocking, in_one_line};
+use super::{Install, blocking, in_one_line};
 use crate::explain::Failure;
 use crate::release::host::Phase;
 
-impl Work<'_> {
+impl Install<'_> {
     pub(super) async fn commit(&mut self, seq: u64) -> Result<(), Failure> {
         let Some(coming) = self.state.coming.take() else {
             return Ok(());
@@ -18,6 +18,7 @@ impl Work<'_> {
             self.state.previous = Some(old);
         }
         self.state.seen = self.state.seen.max(seq);
+        self.state.interrupted = None;
         self.state.foreground = self.group_lives();
         self.enter(Phase::Committed).await?;
         self.prune(&coming.directory).await;
@@ -43,7 +44,10 @@ impl Work<'_> {
         .await;
         match pruned {
             Ok(removed) if removed.is_empty() => {}
-            Ok(removed) => tracing::info!(removed = removed.join(" "), "old releases removed"),
+            Ok(removed) => {
+                let app = self.host.app();
+                tracing::info!("{app}: removed {} from releases/", removed.join(", "));
+            }
             Err(failure) => tracing::warn!("{}", in_one_line(&failure)),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Work, blocking};
+use super::{Install, blocking};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::archive::{Expect, unpack};
 use crate::name::Digest;
@@ -12,7 +12,7 @@ use crate::release::host::{Installed, MARK_SCHEMA, Mark, Phase};
 use crate::release::layout;
 use crate::remote::store::Store;
 
-impl Work<'_> {
+impl Install<'_> {
     /// Brings the release to its place below `releases/`, complete and verified, and makes it the one that comes.
     pub(super) async fn prepare(
         &mut self,
@@ -30,7 +30,9 @@ impl Work<'_> {
             since: tip.since,
         });
         self.enter(Phase::Fetching).await?;
+        // Who asks again for what failed may doubt the files too.
         let there = self.host.mark(&directory)?;
+        let whole = there.is_some() && !self.settings.retry;
         let mark = Mark {
             schema: MARK_SCHEMA.to_owned(),
             app: manifest.app.clone(),
@@ -39,7 +41,7 @@ impl Work<'_> {
             seq: there.as_ref().map_or(0, |mark| mark.seq),
             scripts: manifest.scripts.clone(),
         };
-        if there.is_none() {
+        if !whole {
             self.unpack(store, archive, &tip.archive, &directory)
                 .await?;
         }
@@ -73,7 +75,12 @@ impl Work<'_> {
         blocking(move || host.clear_temporary()).await?;
         let file = self.host.temporary("archive");
         fetch(store, archive, digest, &file).await?;
+        self.story.did(format_args!(
+            "fetched {} KiB, as they were released",
+            archive.size.div_ceil(1024)
+        ));
         self.enter(Phase::Verified).await?;
+        let (entries, place) = (archive.entries, format!("releases/{directory}"));
         let (host, archive, directory) = (self.host.clone(), archive.clone(), directory.to_owned());
         blocking(move || {
             let tree = host.temporary("tree");
@@ -81,7 +88,11 @@ impl Work<'_> {
             host.place_release(&tree, &directory)?;
             host.clear_temporary()
         })
-        .await
+        .await?;
+        self.story.did(format_args!(
+            "unpacked {entries} files and directories into {place}"
+        ));
+        Ok(())
     }
 }
 

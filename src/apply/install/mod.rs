@@ -12,18 +12,20 @@ mod report;
 mod service;
 #[cfg(test)]
 mod site;
+mod story;
 
 pub use probe::{Check, ProbePatience, RELEASE_HEADER, probe};
 pub use report::report;
 
 use crate::explain::{Exit, Failure};
-use crate::local::host::{Host, Patience};
+use crate::local::host::{Host, Lock, Patience};
 use crate::local::process::{Children, Variables};
 use crate::plan::pull::{self, Pull, Tip};
 use crate::release::app::{AppManifest, Archive};
 use crate::release::host::{HostState, Phase};
 use crate::remote::store::Store;
 use check::checked;
+use story::Story;
 
 /// How an install is done on this host.
 #[derive(Debug, Clone)]
@@ -62,84 +64,117 @@ pub enum InstallOutcome {
     },
 }
 
-/// Makes this host run what `tip` names. `manifest` is the verified app manifest of that build.
-///
-/// An interrupted install is finished or undone first. When this fails before the old service was stopped, nothing has changed.
-///
-/// # Errors
-/// `host::busy`, exit 75; `pull::*` for a tip that cannot be this host's; `install::manifest`, `install::archive`, exit 6, when
-/// the store's bytes are not what the tip names; `host::runtime`, `host::disk` before anything is touched; `host::port_taken`,
-/// exit 5, with the old service running again; `install::old_one_down`, exit 1, when not even the old service came back.
-pub async fn install(
-    store: &dyn Store,
-    host: &Host,
-    manifest: &AppManifest,
-    tip: &Tip,
-    settings: &InstallSettings,
-) -> Result<InstallOutcome, Failure> {
-    let _lock = host.lock()?;
-    let mut work = Work {
-        host,
-        settings,
-        state: host.state()?,
-    };
-    if let Some(why) = work.recover().await?
-        && work.has_failed(tip.since)
-    {
-        return Ok(InstallOutcome::WentBack { why });
-    }
-    if settings.retry {
-        work.state.failed.retain(|failed| failed.since != tip.since);
-    }
-    match pull::decide(tip, &work.state)? {
-        Pull::UpToDate => work.keep_running(InstallOutcome::UpToDate).await,
-        Pull::AlreadyFailedHere => work.keep_running(InstallOutcome::AlreadyFailedHere).await,
-        Pull::Remember => {
-            work.state.seen = tip.seq;
-            if let Some(installed) = &mut work.state.installed {
-                installed.seq = tip.seq;
-                installed.since = tip.since;
-            }
-            work.remember().await?;
-            work.keep_running(InstallOutcome::UpToDate).await
-        }
-        // Recovery leaves nothing to recover.
-        Pull::Install | Pull::Recover(_) => {
-            let archive = checked(manifest, tip)?;
-            work.install(store, manifest, archive, tip).await
-        }
-    }
-}
-
-/// Finishes or undoes an interrupted install without a tip, as after a restart of the machine while the store is away. Returns
-/// why it went back, if it did.
-pub async fn recover(host: &Host, settings: &InstallSettings) -> Result<Option<String>, Failure> {
-    let _lock = host.lock()?;
-    let mut work = Work {
-        host,
-        settings,
-        state: host.state()?,
-    };
-    work.recover().await
-}
-
-/// One install under the lock. `state` is what the disk holds, or what it shall hold next.
-struct Work<'a> {
+/// The app's directory under the lock: while it lives, nobody else installs here.
+pub struct Install<'a> {
     host: &'a Host,
     settings: &'a InstallSettings,
+    /// What the disk holds, or what it shall hold next.
     state: HostState,
+    story: Story,
+    /// Why an interrupted install went back, when it was found.
+    taken_back: Option<String>,
+    _lock: Lock,
 }
 
-impl Work<'_> {
+impl<'a> Install<'a> {
+    /// Takes the lock, and finishes or undoes what an interrupted install left. It asks no store: the service must come back even while
+    /// that is away.
+    ///
+    /// # Errors
+    /// `host::busy`, exit 75; `install::old_one_down`, exit 1, when the old service did not come back.
+    pub async fn begin(host: &'a Host, settings: &'a InstallSettings) -> Result<Self, Failure> {
+        let lock = host.lock()?;
+        let mut install = Install {
+            host,
+            settings,
+            state: host.state()?,
+            story: Story::of(host.app()),
+            taken_back: None,
+            _lock: lock,
+        };
+        install.taken_back = install.recover().await?;
+        if let Some(why) = &install.taken_back {
+            tracing::warn!(
+                "{}: an interrupted install was taken back: {why}",
+                host.app()
+            );
+        }
+        Ok(install)
+    }
+
+    /// What this host remembers.
+    #[must_use]
+    pub fn state(&self) -> &HostState {
+        &self.state
+    }
+
+    /// Makes this host run what `tip` names. `manifest` is the verified app manifest of that build. When this fails before the old
+    /// service was stopped, nothing has changed and the old one runs.
+    ///
+    /// # Errors
+    /// `pull::*` for a tip that cannot be this host's; `install::manifest`, `install::archive`, exit 6, when the store's bytes are not
+    /// what the tip names; `host::runtime`, `host::disk`, `host::layout` before anything is touched; `host::port_taken`, exit 5, with
+    /// the old service running again; `install::old_one_down`, exit 1, when not even the old service came back.
+    pub async fn run(
+        &mut self,
+        store: &dyn Store,
+        manifest: &AppManifest,
+        tip: &Tip,
+    ) -> Result<InstallOutcome, Failure> {
+        if let Some(why) = self.taken_back.take()
+            && self.has_failed(tip.since)
+        {
+            return Ok(InstallOutcome::WentBack { why });
+        }
+        if self.settings.retry {
+            self.state.failed.retain(|failed| failed.since != tip.since);
+        }
+        match pull::decide(tip, &self.state)? {
+            Pull::UpToDate => self.keep_running(InstallOutcome::UpToDate).await,
+            Pull::AlreadyFailedHere => self.keep_running(InstallOutcome::AlreadyFailedHere).await,
+            Pull::Remember => {
+                self.state.seen = tip.seq;
+                if let Some(installed) = &mut self.state.installed {
+                    installed.seq = tip.seq;
+                    installed.since = tip.since;
+                }
+                self.remember().await?;
+                self.keep_running(InstallOutcome::UpToDate).await
+            }
+            // Recovery leaves nothing to recover.
+            Pull::Install | Pull::Recover(_) => {
+                let archive = checked(manifest, tip)?;
+                self.install(store, manifest, archive, tip).await
+            }
+        }
+    }
+
+    /// Nothing new can be had, because of `failure`: what is installed shall run at least, and is started again if it has ended.
+    pub async fn left_alone(&mut self, failure: Failure) -> Failure {
+        match self.keep_running(InstallOutcome::UpToDate).await {
+            Ok(_) => failure,
+            Err(trouble) => failure.because(format!("and then {}", in_one_line(&trouble))),
+        }
+    }
+
     async fn remember(&self) -> Result<(), Failure> {
         let (host, state) = (self.host.clone(), self.state.clone());
         blocking(move || host.remember(&state)).await
     }
 
     async fn enter(&mut self, phase: Phase) -> Result<(), Failure> {
-        tracing::info!(app = %self.host.app(), phase = phase.as_str(), "host");
+        tracing::debug!("{}: {}", self.host.app(), phase.as_str());
         self.state.state = phase;
         self.remember().await
+    }
+
+    /// What runs here, for people.
+    fn runs(&self) -> String {
+        let installed = self.state.installed.as_ref();
+        installed.map_or_else(
+            || "nothing".to_owned(),
+            |installed| installed.version.clone(),
+        )
     }
 
     fn has_failed(&self, since: u64) -> bool {
@@ -153,7 +188,14 @@ impl Work<'_> {
         archive: &Archive,
         tip: &Tip,
     ) -> Result<InstallOutcome, Failure> {
-        self.preflight(manifest, archive).await?;
+        if let Err(failure) = self.preflight(manifest, archive).await {
+            return Err(self.left_alone(failure).await);
+        }
+        let from = self.runs();
+        self.story.told(format_args!(
+            "from {from} to {} in {}, as {} says",
+            tip.version, tip.environment, tip.named_by
+        ));
         self.state.environment = Some(tip.environment.to_string());
         let mut ready = self.prepare(store, manifest, archive, tip).await;
         if ready.is_ok() {
@@ -161,19 +203,24 @@ impl Work<'_> {
         }
         if let Err(failure) = ready {
             return Err(match self.discard().await {
-                Ok(()) => failure,
+                Ok(()) => self.left_alone(failure).await,
                 Err(trouble) => failure.because(format!("and then {}", in_one_line(&trouble))),
             });
         }
-        let replaced = self.replace(manifest).await;
-        let failure = match replaced {
+        let failure = match self.replace(manifest).await {
             Ok(()) => {
                 self.commit(tip.seq).await?;
+                self.story.ended(format_args!("{} runs", tip.version));
                 return Ok(InstallOutcome::Installed);
             }
             Err(failure) => failure,
         };
         let why = in_one_line(&failure);
+        tracing::warn!(
+            "{}: back from {} to {from}: {why}",
+            self.host.app(),
+            tip.version
+        );
         self.go_back(Some(&why)).await?;
         if failure.code() == "host::port_taken" {
             return Err(failure);

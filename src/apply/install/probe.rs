@@ -104,6 +104,9 @@ pub async fn probe(
             Ok(_) => in_a_row += 1,
             Err(why) => {
                 in_a_row = 0;
+                if why != last {
+                    tracing::info!("not healthy yet: {why}");
+                }
                 last = why;
             }
         }

@@ -1,12 +1,12 @@
 //! Stop the old service, switch, start the new one, wait until it is healthy.
 
 use super::check::port;
-use super::{Work, blocking};
+use super::{Install, blocking};
 use crate::explain::Failure;
 use crate::release::app::{AppManifest, Scripts};
 use crate::release::host::{BEFORE, Installed, MARK_SCHEMA, Mark, Phase};
 
-impl Work<'_> {
+impl Install<'_> {
     /// The last step that touches nothing: it is written down that the old service, or what ran here before us, is to stop.
     pub(super) async fn announce_stop(&mut self, manifest: &AppManifest) -> Result<(), Failure> {
         if self.state.installed.is_none() && self.host.has_something_before()? {
@@ -69,9 +69,12 @@ impl Work<'_> {
         Ok(self.state.installed.as_ref().is_some_and(is_before) && self.host.current()?.is_none())
     }
 
-    pub(super) async fn switch(&self, release: &Installed) -> Result<(), Failure> {
+    pub(super) async fn switch(&mut self, release: &Installed) -> Result<(), Failure> {
         let (host, directory) = (self.host.clone(), release.directory.clone());
-        blocking(move || host.switch_current(&directory)).await
+        blocking(move || host.switch_current(&directory)).await?;
+        self.story
+            .did(format_args!("current is releases/{}", release.directory));
+        Ok(())
     }
 }
 

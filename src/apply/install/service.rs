@@ -2,13 +2,13 @@
 
 use super::check::{health, port};
 use super::probe::{Check, ProbePatience, probe};
-use super::{InstallOutcome, Work, blocking, in_one_line};
+use super::{Install, InstallOutcome, blocking, in_one_line};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::host::{Life, Service, Started};
 use crate::release::app::Scripts;
 use crate::release::host::Installed;
 
-impl Work<'_> {
+impl Install<'_> {
     pub(super) fn scripts_of(&self, directory: &str) -> Result<Scripts, Failure> {
         match self.host.mark(directory)? {
             Some(mark) => Ok(mark.scripts),
@@ -42,7 +42,7 @@ impl Work<'_> {
 
     /// Stops a release's service; `other_port` is looked at where its own scripts name none.
     pub(super) async fn stop(
-        &self,
+        &mut self,
         release: &Installed,
         other_port: Option<u16>,
     ) -> Result<(), Failure> {
@@ -66,14 +66,17 @@ impl Work<'_> {
             blocking(move || host.stop(&service, group.as_ref(), port, &children, &patience))
                 .await?;
         for note in notes {
-            tracing::warn!("{note}");
+            tracing::warn!("{}: {note}", self.host.app());
         }
+        self.story
+            .did(format_args!("{} stands still", release.version));
         Ok(())
     }
 
     /// Starts a release; its process group is remembered before its script begins.
     pub(super) async fn start(&mut self, release: &Installed) -> Result<Started, Failure> {
         let service = self.service(release)?;
+        let start = quoted(&service.scripts.start);
         let (host, mut state) = (self.host.clone(), self.state.clone());
         let started = blocking(move || {
             host.start(&service, |group| {
@@ -83,11 +86,16 @@ impl Work<'_> {
         })
         .await?;
         self.state.group = Some(started.group().clone());
+        self.story.did(format_args!(
+            "started {} by {start}, process group {}",
+            release.version,
+            started.group().id
+        ));
         Ok(started)
     }
 
     pub(super) async fn probe(
-        &self,
+        &mut self,
         release: &Installed,
         mut started: Option<&mut Started>,
         patience: ProbePatience,
@@ -107,6 +115,14 @@ impl Work<'_> {
             None => Life::Ended("none of its processes running".to_owned()),
         };
         let healthy = probe(&check, life, patience).await;
+        if healthy.is_ok() {
+            let how = check.health.as_ref().map_or_else(
+                || "its process lives".to_owned(),
+                |health| format!("{health} answered well"),
+            );
+            self.story
+                .did(format_args!("{} is healthy: {how}", release.version));
+        }
         healthy.map_err(|why| {
             let failure = Failure::new(
                 Exit::CommandFailed,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rustix::process::Signal;
 
-use super::{InstallOutcome, InstallSettings, ProbePatience, install};
+use super::{Install, InstallOutcome, InstallSettings, ProbePatience};
 use crate::explain::Failure;
 use crate::local::archive;
 use crate::local::host::{Host, Patience, Service, who_listens};
@@ -165,6 +165,7 @@ impl Site {
             seq: self.seq,
             since: self.seq,
             archive: digest,
+            named_by: format!("entry {}", self.seq),
         };
         (self.manifest(version, archive), tip)
     }
@@ -207,14 +208,14 @@ impl Site {
         fn movable<T: Send>(work: T) -> T {
             work
         }
-        movable(install(
-            &self.shelf,
-            &self.host,
-            &of.0,
-            &of.1,
-            &self.settings,
-        ))
-        .await
+        let mut install = movable(Install::begin(&self.host, &self.settings)).await?;
+        movable(install.run(&self.shelf, &of.0, &of.1)).await
+    }
+
+    /// Finishes or undoes an interrupted install; why it went back.
+    pub(super) async fn recover(&self) -> Result<Option<String>, Failure> {
+        let install = Install::begin(&self.host, &self.settings).await?;
+        Ok(install.taken_back)
     }
 
     pub(super) async fn installed(&mut self, version: &str, server: &str) -> (AppManifest, Tip) {
