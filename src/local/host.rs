@@ -11,7 +11,6 @@
 //! ```
 
 mod files;
-mod proc;
 mod runtime;
 mod service;
 
@@ -20,7 +19,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-pub use proc::{Listener, Process, group, members, who_listens};
+pub use crate::local::proc::{Listener, Process, group, members, who_listens};
 pub use runtime::check_runtime;
 pub use service::{Life, Patience, Service, Started};
 
