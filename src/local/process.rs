@@ -23,6 +23,12 @@ pub use output::LONGEST_CAPTURE;
 use output::{Collectors, to_stderr};
 
 use crate::explain::{Exit, Failure, quoted};
+use crate::local::proc::group_lives;
+
+/// How long a command that is to end may take for its last words, before it is killed.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Environment variables by name.
 pub type Variables = BTreeMap<String, String>;
@@ -47,7 +53,7 @@ pub struct ShellCommand<'a> {
     pub directory: &'a Path,
     /// Variables beside the allowed ones; they win.
     pub variables: Variables,
-    /// After this time its process group is killed; `None` waits for ever.
+    /// After this time its process group is ended; `None` waits for ever.
     pub limit: Option<Duration>,
 }
 
@@ -103,6 +109,18 @@ struct Living {
 }
 
 impl Children {
+    /// Ends every command that still runs, and all of its process group; none starts any more. It takes no longer than [`GRACE`].
+    ///
+    /// A process that went into a session of its own (`setsid`, a daemon) cannot be told from a service that is to stay, and stays.
+    pub fn end(&self) {
+        self.cancel(Exit::Terminated);
+        let until = Instant::now() + GRACE;
+        while !self.living().groups.is_empty() && Instant::now() < until {
+            std::thread::sleep(PAUSE);
+        }
+        self.kill();
+    }
+
     /// Asks every running command to end (TERM to its process group) and lets no further one start: those fail with
     /// `process::cancelled` and the exit code `exit`.
     pub fn cancel(&self, exit: Exit) {
@@ -185,7 +203,7 @@ impl Project {
         self
     }
 
-    /// Runs a command to its end. What it leaves running in its process group is killed.
+    /// Runs a command to its end. What it leaves running in its process group is ended: TERM, [`GRACE`], KILL.
     ///
     /// # Errors
     /// `process::failed`, exit 1, when it ends with anything but 0 or out of time; `process::not_started`, exit 1;
@@ -280,7 +298,7 @@ impl Project {
         Ok(collectors)
     }
 
-    /// Waits for a child's end, kills what is left of its group while its id cannot be given to anyone else, then reaps it.
+    /// Waits for a child's end, ends what is left of its group while its id cannot be given to anyone else, then reaps it.
     fn wait(
         &self,
         child: &mut Child,
@@ -288,12 +306,27 @@ impl Project {
     ) -> std::io::Result<(ExitStatus, bool)> {
         let group = child.id();
         let in_time = wait_without_reaping(group, limit);
+        self.end_group(group);
         let mut living = self.children.living();
         kill_group(group, Signal::KILL);
         living.groups.remove(&group);
         drop(living);
         let status = child.wait()?;
         Ok((status, !in_time?))
+    }
+
+    /// Ends what is left of a group: TERM, unless a cancel has sent it, a little time, KILL.
+    fn end_group(&self, group: u32) {
+        if !group_lives(group) {
+            return;
+        }
+        if self.children.living().cancelled.is_none() {
+            kill_group(group, Signal::TERM);
+        }
+        let until = Instant::now() + GRACE;
+        while group_lives(group) && Instant::now() < until {
+            std::thread::sleep(PAUSE);
+        }
     }
 
     fn show(&self) -> Option<Shown<'_>> {
@@ -462,6 +495,36 @@ mod tests {
         let finished = project().run(&command, Output::Capture).expect("it runs");
         let pid: u32 = finished.stdout.trim().parse().expect("a pid");
         assert!(eventually(|| !alive(pid)));
+    }
+
+    #[test]
+    fn what_a_command_leaves_behind_may_say_its_last_words() {
+        const LINE: &str = "(trap 'sleep 0.1; touch said; exit' TERM; touch ready; while :; do sleep 0.05; done) & while [ ! -e ready ]; do sleep 0.05; done";
+        let directory = tempfile::tempdir().expect("a directory");
+        let command = ShellCommand::new(LINE, directory.path());
+        let _ = project().run(&command, Output::Capture).expect("it runs");
+        assert!(directory.path().join("said").exists());
+    }
+
+    #[test]
+    fn nothing_of_a_command_outlives_the_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let children = Children::default();
+        let project = Project::new(&base(), children.clone());
+        let ready = directory.path().join("ready");
+        let line = "trap '' TERM; sleep 1000 & echo $! > new; mv new ready; wait; wait";
+        std::thread::scope(|scope| {
+            let running = scope
+                .spawn(|| project.run(&ShellCommand::new(line, directory.path()), Output::Capture));
+            assert!(eventually(|| ready.exists()));
+            let grandchild = std::fs::read_to_string(&ready).expect("a number");
+            let grandchild: u32 = grandchild.trim().parse().expect("a number");
+            assert!(alive(grandchild));
+            children.end();
+            assert!(eventually(|| !alive(grandchild)));
+            let failure = running.join().expect("no panic").expect_err("ended");
+            assert_eq!(failure.code(), "process::cancelled");
+        });
     }
 
     #[test]
