@@ -70,7 +70,7 @@ pub fn live<'a>(
     entry: Option<&'a Entry>,
 ) -> Result<(&'a Entry, &'a Build), Failure> {
     let refuse = |what: String| {
-        Failure::new(Exit::Refused, "pull::nothing_live", what).hint(format!("promote a version first: pkgs-action promote --environment {environment} --app {app} --to <version>"))
+        Failure::new(Exit::Refused, "pull::nothing_live", what).hint(format!("check the names of app and environment, or promote a version first: pkgs-action promote --environment {environment} --app {app} --to <version>"))
     };
     let entry =
         entry.ok_or_else(|| refuse(format!("{app} was never promoted to {environment}")))?;

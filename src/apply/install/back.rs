@@ -28,7 +28,14 @@ impl Install<'_> {
 
     /// Finishes or undoes an interrupted install; why it went back, if it did.
     pub(super) async fn recover(&mut self) -> Result<Option<String>, Failure> {
-        match pull::after_restart(self.state.state) {
+        let recovery = pull::after_restart(self.state.state);
+        if recovery != Recovery::Nothing {
+            let step = self.state.state.as_str();
+            self.story.told(format_args!(
+                "an install was interrupted in its step {step}"
+            ));
+        }
+        match recovery {
             Recovery::Nothing => Ok(None),
             Recovery::Discard => self.discard().await.map(|()| None),
             Recovery::StartOldAgain => self.go_back(None).await.map(|()| None),
@@ -291,5 +298,26 @@ mod tests {
         assert!(matches!(went, Ok(Some(_))), "{went:?}");
         assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
         assert_eq!(site.state().state, Phase::Committed);
+    }
+
+    #[tokio::test]
+    async fn interrupted_once_it_is_tried_again_but_twice_it_has_failed() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let next = site.release("1.1.0", GOOD);
+        for (time, failed) in [(1, false), (2, true)] {
+            // The machine went down before `current` moved.
+            site.lay_out(&next, GOOD);
+            site.crashed_in(Phase::Switched, &next);
+            let went = site.recover().await;
+            assert!(matches!(went, Ok(Some(_))), "{went:?}");
+            assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+            assert_eq!(!site.state().failed.is_empty(), failed, "time {time}");
+        }
+        let outcome = site.install(&next).await;
+        assert_eq!(outcome, Ok(InstallOutcome::AlreadyFailedHere));
+        site.settings.retry = true;
+        assert_eq!(site.install(&next).await, Ok(InstallOutcome::Installed));
+        assert_eq!(site.state().interrupted, None);
     }
 }

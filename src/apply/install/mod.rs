@@ -253,7 +253,9 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use super::site::{CRASHES, GOOD, STUBBORN, Site, UNWELL};
+    use std::time::Duration;
+
+    use super::site::{CRASHES, GOOD, HANGS, STUBBORN, Site, UNWELL, eventually};
     use super::*;
 
     #[tokio::test]
@@ -355,5 +357,73 @@ mod tests {
         );
         assert_eq!(site.current(), None);
         assert_eq!(site.state().state, Phase::Idle);
+    }
+
+    #[tokio::test]
+    async fn a_release_that_never_answers_at_all_is_left_for_the_old_one() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let hangs = site.release("1.1.0", HANGS);
+        let patience = site.settings.probe;
+        site.settings.probe.timeout = Duration::from_millis(60);
+        site.settings.probe.attempts = 150;
+        let outcome = site.install(&hangs).await;
+        let Ok(InstallOutcome::WentBack { why }) = outcome else {
+            panic!("{outcome:?} {}", site.log());
+        };
+        assert!(why.contains("did not answer"), "{why}");
+        site.settings.probe = patience;
+        assert!(eventually(|| site.answer().as_deref() == Some("1.0.0 prod")));
+    }
+
+    #[tokio::test]
+    async fn a_start_command_that_does_not_exist_leads_back() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let mut next = site.release("1.1.0", GOOD);
+        next.0.scripts.start = "no-such-program".to_owned();
+        let outcome = site.install(&next).await;
+        let Ok(InstallOutcome::WentBack { why }) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(why.contains("exit code 127"), "{why}");
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+    }
+
+    #[tokio::test]
+    async fn the_same_bytes_named_again_are_only_remembered() {
+        let mut site = Site::new();
+        let (manifest, tip) = site.installed("1.0.0", GOOD).await;
+        let pid = site.pid();
+        let again = Tip {
+            seq: 9,
+            since: 8,
+            ..tip
+        };
+        let outcome = site.install(&(manifest, again)).await;
+        assert_eq!(outcome, Ok(InstallOutcome::UpToDate));
+        assert_eq!(site.pid(), pid);
+        assert_eq!(site.state().seen, 9);
+        let installed = site.state().installed.map(|installed| installed.since);
+        assert_eq!(installed, Some(8));
+    }
+
+    #[tokio::test]
+    async fn who_asks_again_gets_the_files_again() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let next = site.release("1.1.0", GOOD);
+        // Somebody removed a file of a release that is marked as whole.
+        site.lay_out(&next, GOOD);
+        let server = site.host.release("1.1.0").join("service/server.js");
+        std::fs::remove_file(&server).expect("it goes");
+        let outcome = site.install(&next).await;
+        assert!(
+            matches!(outcome, Ok(InstallOutcome::WentBack { .. })),
+            "{outcome:?}"
+        );
+        site.settings.retry = true;
+        assert_eq!(site.install(&next).await, Ok(InstallOutcome::Installed));
+        assert!(server.is_file());
     }
 }

@@ -67,6 +67,9 @@ pub(super) const CRASHES: &str = "console.error('no such database'); process.exi
 pub(super) const UNWELL: &str = "require('http').createServer((q, s) => { s.statusCode = 503; s.end(); }).listen(+process.env.PORT, '127.0.0.1');";
 pub(super) const STUBBORN: &str =
     "process.on('SIGTERM', () => {}); process.on('SIGHUP', () => {});";
+/// Takes every connection and never answers.
+pub(super) const HANGS: &str =
+    "require('net').createServer(() => {}).listen(+process.env.PORT, '127.0.0.1');";
 /// Starts itself again in a session of its own and ends, as a daemon does.
 pub(super) const DAEMON: &str = "if (!process.env.INNER) { require('child_process').spawn(process.execPath, [__filename], { detached: true, stdio: 'ignore', env: { ...process.env, INNER: '1' } }).unref(); return; }";
 

@@ -330,7 +330,8 @@ impl Started {
         }
     }
 
-    /// The last lines that the service wrote since it was started; at most 4 KiB.
+    /// The last lines that the service wrote since it was started, of at most 4 KiB: five, without the frames of a stack, which hide the
+    /// error above them.
     #[must_use]
     pub fn last_words(&self) -> String {
         let read = || -> std::io::Result<String> {
@@ -346,7 +347,7 @@ impl Started {
         let lines: Vec<String> = lines
             .lines()
             .rev()
-            .filter(|line| !line.trim().is_empty())
+            .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("at "))
             .take(5)
             .map(quoted)
             .collect();
@@ -440,5 +441,25 @@ mod tests {
             fs::read_to_string(ran).ok().as_deref(),
             Some("1.0.0 prod\n")
         );
+    }
+
+    #[test]
+    fn last_words_are_the_error_and_not_its_stack() {
+        let (_root, host) = host();
+        fs::create_dir_all(host.release("1.0.0")).expect("made");
+        let service = Service {
+            directory: host.release("1.0.0"),
+            version: "1.0.0".to_owned(),
+            environment: "prod".to_owned(),
+            scripts: Scripts {
+                start: "node -e \"throw new Error('no database')\"".to_owned(),
+                ..mark("1.0.0", 1).scripts
+            },
+            variables: [("PATH".to_owned(), env!("PATH").to_owned())].into(),
+        };
+        let mut started = host.start(&service, |_| Ok(())).expect("started");
+        assert!(!started.child.wait().expect("it ends").success());
+        let words = started.last_words();
+        assert!(words.contains("Error: no database"), "{words}");
     }
 }
