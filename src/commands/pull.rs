@@ -1,5 +1,7 @@
 //! `pull`: on a host, run what the pointer names. Fetches, verifies and unpacks before anything is touched; goes back by itself when the new release does not become healthy.
 
+use std::sync::Arc;
+
 use crate::apply::install::{self, Install, InstallOutcome, InstallSettings, ProbePatience};
 use crate::apply::point::Log;
 use crate::commands::{environments::Apps, open_store, point};
@@ -20,51 +22,38 @@ use crate::settings::{Settings, StoreSettings};
 /// # Errors
 /// `pull::went_back`, exit 1, when the new release did not become healthy; the old one runs again.
 pub async fn pull(settings: &Settings, children: &Children) -> Result<Pulled, Failure> {
-    let (store, environment) = asked(settings)?;
+    let asked = Asked::read(settings)?;
     if settings.dry_run {
-        let wanted = look(settings, open_store(store).await?.as_ref(), environment).await?;
-        return would(settings, &wanted.tip);
+        return would(settings, &look(settings, &asked).await?.tip);
     }
     let install_settings = install_settings(settings, children);
-    // Nobody moves an app that we read about, and its service comes back even while the store is away.
-    let known = known_host(settings)?;
-    let mut held = match &known {
-        Some(host) => Some(Install::begin(host, &install_settings).await?),
-        None => None,
-    };
-    let looked = async {
-        let store = open_store(store).await?;
-        let wanted = look(settings, store.as_ref(), environment).await?;
-        Ok((store, wanted))
-    };
-    let (store, mut wanted) = match (looked.await, &mut held) {
-        (Ok(looked), _) => looked,
-        (Err(failure), None) => return Err(failure),
-        (Err(failure), Some(install)) => return Err(install.left_alone(failure).await),
-    };
-    let made;
-    let mut install = match held {
-        Some(install) => install,
-        None => {
-            made = open(settings, &wanted.tip.app)?;
-            let install = Install::begin(&made, &install_settings).await?;
-            // Until now somebody else might have installed a newer one.
-            wanted = look(settings, store.as_ref(), environment).await?;
-            install
-        }
-    };
-    let outcome = install
-        .run(store.as_ref(), &wanted.manifest, &wanted.tip)
-        .await;
-    report(
-        store.as_ref(),
-        settings,
-        install.state(),
-        &wanted.tip,
-        &outcome,
-    )
-    .await;
-    let pulled = tell(settings, &wanted.tip, install.state(), outcome?)?;
+    if let Some(host) = known_host(settings)? {
+        // Nobody installs while we read, and the service comes back even while the store is away.
+        let mut install = Install::begin(&host, &install_settings).await?;
+        return match look(settings, &asked).await {
+            Ok(wanted) => act(settings, &mut install, &wanted).await,
+            Err(failure) => Err(install.left_alone(failure).await),
+        };
+    }
+    // No directory is made for an app that is not live.
+    let app = look(settings, &asked).await?.tip.app;
+    let host = open(settings, &app)?;
+    let mut install = Install::begin(&host, &install_settings).await?;
+    // Until the lock was ours, somebody else might have installed a newer one.
+    let wanted = look(settings, &asked).await?;
+    act(settings, &mut install, &wanted).await
+}
+
+/// Installs what is wanted, reports it to the store, and says what came of it.
+async fn act(
+    settings: &Settings,
+    install: &mut Install<'_>,
+    wanted: &Wanted,
+) -> Result<Pulled, Failure> {
+    let (store, tip) = (wanted.store.as_ref(), &wanted.tip);
+    let outcome = install.run(store, &wanted.manifest, tip).await;
+    report(store, settings, install.state(), tip, &outcome).await;
+    let pulled = tell(settings, tip, install.state(), outcome?)?;
     if pulled.outcome == Outcome::UpToDate {
         tracing::info!("{}", pulled.line());
     }
@@ -72,48 +61,59 @@ pub async fn pull(settings: &Settings, children: &Children) -> Result<Pulled, Fa
 }
 
 /// What a pull cannot do without.
-fn asked(settings: &Settings) -> Result<(&StoreSettings, &EnvironmentName), Failure> {
-    if !settings.once {
-        return Err(Failure::new(
-            Exit::Usage,
-            "pull::once",
-            "`pull` installs once and ends; following the pointer is not there yet",
-        )
-        .hint("say `pull --once`, and start it from a timer"));
-    }
-    let (Some(store), Some(environment)) = (settings.store.value(), &settings.environment) else {
-        return Err(Failure::new(
-            Exit::Usage,
-            "settings::missing",
-            "`pull` needs a store and an environment",
-        )
-        .hint("name them with --store and --environment"));
-    };
-    Ok((store, environment))
+struct Asked<'a> {
+    store: &'a StoreSettings,
+    environment: &'a EnvironmentName,
 }
 
-/// What the pointer names.
+impl Asked<'_> {
+    fn read(settings: &Settings) -> Result<Asked<'_>, Failure> {
+        if !settings.once {
+            return Err(Failure::new(
+                Exit::Usage,
+                "pull::once",
+                "`pull` installs once and ends; following the pointer is not there yet",
+            )
+            .hint("say `pull --once`, and start it from a timer"));
+        }
+        let (Some(store), Some(environment)) = (settings.store.value(), &settings.environment)
+        else {
+            return Err(Failure::new(
+                Exit::Usage,
+                "settings::missing",
+                "`pull` needs a store and an environment",
+            )
+            .hint("name them with --store and --environment"));
+        };
+        Ok(Asked { store, environment })
+    }
+}
+
+/// What the pointer names, and the store that says so.
 struct Wanted {
+    store: Arc<dyn Store>,
     tip: Tip,
     manifest: AppManifest,
 }
 
-async fn look(
-    settings: &Settings,
-    store: &dyn Store,
-    environment: &EnvironmentName,
-) -> Result<Wanted, Failure> {
-    let app = only_app(settings, store).await?;
+async fn look(settings: &Settings, asked: &Asked<'_>) -> Result<Wanted, Failure> {
+    let store = open_store(asked.store).await?;
+    let app = only_app(settings, store.as_ref()).await?;
     let log = Log {
-        store,
+        store: store.as_ref(),
         app: &app,
-        environment,
+        environment: asked.environment,
     };
     let newest = log.tip().await?;
-    let (entry, build) = live(&app, environment, newest.as_ref().map(|tip| &tip.entry))?;
-    let manifest = crate::apply::builds::manifest(store, &app, build).await?;
-    let tip = Tip::new(&app, environment, entry, &manifest)?;
-    Ok(Wanted { tip, manifest })
+    let newest = newest.as_ref().map(|tip| &tip.entry);
+    let (entry, build) = live(&app, asked.environment, newest)?;
+    let manifest = crate::apply::builds::manifest(store.as_ref(), &app, build).await?;
+    let tip = Tip::new(&app, asked.environment, entry, &manifest)?;
+    Ok(Wanted {
+        store,
+        tip,
+        manifest,
+    })
 }
 
 /// The host's directory of the one app that was named, where it was pulled before.

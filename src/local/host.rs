@@ -306,50 +306,29 @@ impl Host {
     pub fn check_layout(&self, state: &HostState) -> Result<(), Failure> {
         let current = self.current()?;
         let releases = self.directory.join("releases");
-        let refuse = |why: String, hint: &str| {
-            Failure::new(
-                Exit::Refused,
-                "host::layout",
-                format!("{} is not ours", quoted(&releases.to_string_lossy())),
-            )
-            .because(why)
-            .place(Place::file(releases.to_string_lossy()))
-            .hint(hint)
-        };
-        const MOVE: &str =
-            "stop what runs there, move `current` and `releases` away, and pull again";
         if state.environment.is_none() && !entries(&releases)?.is_empty() {
-            return Err(refuse("nothing was ever installed here".to_owned(), MOVE));
+            return Err(not_ours(&releases, "nothing was ever pulled here"));
         }
         if let (None, Some(name)) = (&state.installed, &current)
             && self.mark(name)?.is_none()
         {
-            let why = format!(
-                "`current` names {}, which was not installed by pull",
-                quoted(name)
-            );
-            return Err(refuse(why, MOVE));
+            let why = format!("`current` names {}, which was not pulled", quoted(name));
+            return Err(not_ours(&releases, &why));
         }
         make_directory(&releases)?;
         self.open_log()?;
-        let mut renamed = vec![releases.clone()];
-        if current.is_none() && state.installed.is_none() {
-            renamed.extend(self.foreign()?.into_iter().map(|(_, path)| path));
-        }
-        let device = |path: &Path| {
-            let metadata = fs::symlink_metadata(path).and_then(|metadata| {
-                if path == releases {
-                    fs::metadata(path)
-                } else {
-                    Ok(metadata)
-                }
-            });
-            metadata
-                .map(|metadata| metadata.dev())
-                .map_err(|error| trouble(path, &error))
-        };
         let own = device(&self.directory)?;
-        for path in renamed {
+        // What is adopted is renamed too.
+        let adopted = if self.has_something_before()? {
+            self.foreign()?
+        } else {
+            Vec::new()
+        };
+        // A link is renamed as such, but `releases` may be one that is looked through.
+        let looked_through =
+            fs::canonicalize(&releases).map_err(|error| trouble(&releases, &error))?;
+        let renamed = adopted.into_iter().map(|(_, path)| path);
+        for path in renamed.chain([looked_through]) {
             if device(&path)? != own {
                 return Err(trouble(&path, &std::io::ErrorKind::CrossesDevices.into()));
             }
@@ -459,6 +438,24 @@ impl Host {
         .because(why)
         .hint("make room; the running service was not touched"))
     }
+}
+
+fn not_ours(releases: &Path, why: &str) -> Failure {
+    let releases = releases.to_string_lossy();
+    Failure::new(
+        Exit::Refused,
+        "host::layout",
+        format!("{} is not ours", quoted(&releases)),
+    )
+    .because(why)
+    .place(Place::file(releases))
+    .hint("stop what runs there, move `current` and `releases` away, and pull again")
+}
+
+/// The file system that a path itself lies on.
+fn device(path: &Path) -> Result<u64, Failure> {
+    let metadata = fs::symlink_metadata(path).map_err(|error| trouble(path, &error))?;
+    Ok(metadata.dev())
 }
 
 #[cfg(test)]

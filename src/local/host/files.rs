@@ -143,11 +143,13 @@ pub(super) fn sync_file_system(_path: &Path) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]
     fn what_the_disk_refuses_is_said_with_its_place_and_what_to_do() {
-        let check = |error: rustix::io::Errno, exit: Exit, hint: &str| {
+        let check = |error: Errno, exit: Exit, hint: &str| {
             let failure = trouble(Path::new("/srv/web"), &error.into());
             assert_eq!(failure.exit(), exit, "{error}");
             let place = failure.where_in().map(ToString::to_string);
@@ -155,7 +157,6 @@ mod tests {
             let advice = failure.advice().unwrap_or_default();
             assert!(advice.contains(hint), "{error}: {advice}");
         };
-        use rustix::io::Errno;
         check(Errno::NOSPC, Exit::Temporary, "make room");
         check(Errno::DQUOT, Exit::Temporary, "make room");
         check(Errno::ACCESS, Exit::Refused, "as the user");
