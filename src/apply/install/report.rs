@@ -5,7 +5,7 @@ use crate::explain::Failure;
 use crate::plan::pull::Tip;
 use crate::release::host::{HostReport, HostState, REPORT_SCHEMA};
 
-/// What the host tells the store about `outcome`; the key is [`layout::host`].
+/// What the host tells the store about `outcome`; the key is [`layout::host`](crate::release::layout::host).
 #[must_use]
 pub fn report(
     host_name: &str,

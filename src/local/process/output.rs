@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most that [`Output::Capture`] keeps of a command's stdout, in bytes.
+/// The most that [`Output::Capture`](super::Output::Capture) keeps of a command's stdout, in bytes.
 pub const LONGEST_CAPTURE: usize = 16 << 20;
 
 const TAIL_LINES: usize = 20;
