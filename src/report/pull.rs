@@ -42,7 +42,7 @@ impl Pulled {
     /// ```
     /// use pkgs_action::report::pull::{Outcome, Pulled};
     /// let pulled = |outcome| Pulled { schema: "pkgs.pull/1", app: "web".into(), environment: "sit".into(), version: "1.0.0".into(), seq: 1, outcome };
-    /// assert_eq!(pulled(Outcome::Installed).text(), "web 1.0.0 runs (sit)");
+    /// assert_eq!(pulled(Outcome::Installed).text(), "web 1.0.0 runs (sit)\n");
     /// assert_eq!(pulled(Outcome::UpToDate).text(), "");
     /// assert_eq!(pulled(Outcome::UpToDate).line(), "web 1.0.0 runs already (sit)");
     /// ```
