@@ -1,196 +1,142 @@
 //! `pull`: on a host, run what the pointer names. Fetches, verifies and unpacks before anything is touched; goes back by itself when the new release does not become healthy.
 
-use crate::apply::install::{self, InstallOutcome, InstallSettings, ProbePatience, install};
+use std::sync::Arc;
+
+use crate::apply::install::{self, Install, InstallOutcome, InstallSettings, ProbePatience};
 use crate::apply::point::Log;
 use crate::commands::{environments::Apps, open_store, point};
 use crate::explain::{Exit, Failure};
 use crate::local::host::{Host, Patience};
 use crate::local::process::Children;
-use crate::name::{Digest, PackageName};
-use crate::plan::pull::{Pull, Tip, decide};
+use crate::name::{EnvironmentName, PackageName};
+use crate::plan::pull::{Pull, Tip, decide, live};
+use crate::release::app::AppManifest;
 use crate::release::host::HostState;
 use crate::release::{layout, to_bytes};
 use crate::remote::store::{Body, Headers, Store};
-use crate::settings::Settings;
-use crate::version::Version;
-
-/// What a pull came to, for one app.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pulled {
-    /// `pkgs.pull/1`.
-    pub schema: &'static str,
-    /// The app.
-    pub app: String,
-    /// The environment.
-    pub environment: String,
-    /// The version that the pointer names.
-    pub version: String,
-    /// The number of the entry that made it live.
-    pub seq: u64,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// How a pull that is no failure ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The release runs now.
-    Installed,
-    /// It ran already.
-    UpToDate,
-    /// It was installed, but had ended; it runs again.
-    StartedAgain,
-    /// A dry run: it would be installed.
-    WouldInstall,
-    /// It failed here before and is not tried again; the old one runs.
-    FailedBefore,
-}
-
-impl Pulled {
-    /// For a person.
-    pub fn text(&self) -> String {
-        let Pulled {
-            app,
-            environment,
-            version,
-            ..
-        } = self;
-        match self.outcome {
-            Outcome::Installed => format!("{app} {version} runs ({environment})\n"),
-            Outcome::StartedAgain => {
-                format!("{app} {version} had ended and runs again ({environment})\n")
-            }
-            Outcome::WouldInstall => {
-                format!("dry run: {app} {version} would be installed ({environment})\n")
-            }
-            Outcome::UpToDate => format!("{app} {version} runs already ({environment})\n"),
-            Outcome::FailedBefore => format!(
-                "{app} {version} failed here before and is not tried again; the old release runs ({environment})\n"
-            ),
-        }
-    }
-}
+use crate::report::pull::{Outcome, Pulled};
+use crate::settings::{Settings, StoreSettings};
 
 /// Installs once what the pointer names.
 ///
 /// # Errors
 /// `pull::went_back`, exit 1, when the new release did not become healthy; the old one runs again.
 pub async fn pull(settings: &Settings, children: &Children) -> Result<Pulled, Failure> {
-    if !settings.once {
-        return Err(Failure::new(
-            Exit::Usage,
-            "pull::once",
-            "`pull` installs once and ends; following the pointer is not there yet",
-        )
-        .hint("say `pull --once`, and start it from a timer"));
+    let asked = Asked::read(settings)?;
+    if settings.dry_run {
+        return would(settings, &look(settings, &asked).await?.tip);
     }
-    let (Some(store), Some(environment)) = (settings.store.value(), &settings.environment) else {
-        return Err(Failure::new(
-            Exit::Usage,
-            "settings::missing",
-            "`pull` needs a store and an environment",
-        )
-        .hint("name them with --store and --environment"));
-    };
-    if !settings.dry_run {
-        finish_interrupted(settings, children).await?;
+    let install_settings = install_settings(settings, children);
+    if let Some(host) = known_host(settings)? {
+        // Nobody installs while we read, and the service comes back even while the store is away.
+        let mut install = Install::begin(&host, &install_settings).await?;
+        return match look(settings, &asked).await {
+            Ok(wanted) => act(settings, &mut install, &wanted).await,
+            Err(failure) => Err(install.left_alone(failure).await),
+        };
     }
-    let store = open_store(store).await?;
+    // No directory is made for an app that is not live.
+    let app = look(settings, &asked).await?.tip.app;
+    let host = open(settings, &app)?;
+    let mut install = Install::begin(&host, &install_settings).await?;
+    // Until the lock was ours, somebody else might have installed a newer one.
+    let wanted = look(settings, &asked).await?;
+    act(settings, &mut install, &wanted).await
+}
+
+/// Installs what is wanted, reports it to the store, and says what came of it.
+async fn act(
+    settings: &Settings,
+    install: &mut Install<'_>,
+    wanted: &Wanted,
+) -> Result<Pulled, Failure> {
+    let (store, tip) = (wanted.store.as_ref(), &wanted.tip);
+    let outcome = install.run(store, &wanted.manifest, tip).await;
+    report(store, settings, install.state(), tip, &outcome).await;
+    let pulled = tell(settings, tip, install.state(), outcome?)?;
+    if pulled.outcome == Outcome::UpToDate {
+        tracing::info!("{}", pulled.line());
+    }
+    Ok(pulled)
+}
+
+/// What a pull cannot do without.
+struct Asked<'a> {
+    store: &'a StoreSettings,
+    environment: &'a EnvironmentName,
+}
+
+impl Asked<'_> {
+    fn read(settings: &Settings) -> Result<Asked<'_>, Failure> {
+        if !settings.once {
+            return Err(Failure::new(
+                Exit::Usage,
+                "pull::once",
+                "`pull` installs once and ends; following the pointer is not there yet",
+            )
+            .hint("say `pull --once`, and start it from a timer"));
+        }
+        let (Some(store), Some(environment)) = (settings.store.value(), &settings.environment)
+        else {
+            return Err(Failure::new(
+                Exit::Usage,
+                "settings::missing",
+                "`pull` needs a store and an environment",
+            )
+            .hint("name them with --store and --environment"));
+        };
+        Ok(Asked { store, environment })
+    }
+}
+
+/// What the pointer names, and the store that says so.
+struct Wanted {
+    store: Arc<dyn Store>,
+    tip: Tip,
+    manifest: AppManifest,
+}
+
+async fn look(settings: &Settings, asked: &Asked<'_>) -> Result<Wanted, Failure> {
+    let store = open_store(asked.store).await?;
     let app = only_app(settings, store.as_ref()).await?;
     let log = Log {
         store: store.as_ref(),
         app: &app,
-        environment,
+        environment: asked.environment,
     };
-    let Some(live) = log.tip().await? else {
-        return Err(Failure::new(Exit::Refused, "pull::nothing_live", format!("{app} was never promoted to {environment}")).hint(format!("promote a version first: pkgs-action promote --environment {environment} --to <version>")));
-    };
-    let Some(build) = live.entry.state.current.clone() else {
-        return Err(Failure::new(
-            Exit::Refused,
-            "pull::nothing_live",
-            format!("nothing of {app} is live in {environment}"),
-        ));
-    };
-    let manifest = crate::apply::builds::manifest(store.as_ref(), &app, &build).await?;
-    let Some(archive) = &manifest.archive else {
-        return Err(Failure::new(
-            Exit::Refused,
-            "pull::static_app",
-            format!(
-                "{app} {} is served as files and runs on no host",
-                manifest.version
-            ),
-        ));
-    };
-    let tip = Tip {
-        app: app.clone(),
-        environment: environment.clone(),
-        version: Version::parse(&manifest.version)?,
-        seq: live.entry.seq,
-        since: live.entry.state.since.unwrap_or(live.entry.seq),
-        archive: Digest::parse(&archive.digest)?,
-    };
-    if settings.dry_run {
-        return would(settings, &tip);
+    let newest = log.tip().await?;
+    let newest = newest.as_ref().map(|tip| &tip.entry);
+    let (entry, build) = live(&app, asked.environment, newest)?;
+    let manifest = crate::apply::builds::manifest(store.as_ref(), &app, build).await?;
+    let tip = Tip::new(&app, asked.environment, entry, &manifest)?;
+    Ok(Wanted {
+        store,
+        tip,
+        manifest,
+    })
+}
+
+/// The host's directory of the one app that was named, where it was pulled before.
+fn known_host(settings: &Settings) -> Result<Option<Host>, Failure> {
+    match point::apps(settings)? {
+        Apps::Named(names) if names.len() == 1 => match names.first() {
+            Some(app) if Host::is_known(&settings.host_directory, app) => {
+                open(settings, app).map(Some)
+            }
+            _ => Ok(None),
+        },
+        _ => Ok(None),
     }
-    let host = Host::open(&settings.host_directory, &settings.log_directory, &app)?;
-    let install_settings = install_settings(settings, children);
-    let outcome = install(store.as_ref(), &host, &manifest, &tip, &install_settings).await;
-    report(store.as_ref(), settings, &host, &tip, &outcome).await;
-    let pulled = |outcome| Pulled {
-        schema: "pkgs.pull/1",
-        app: app.to_string(),
-        environment: environment.to_string(),
-        version: manifest.version.clone(),
-        seq: tip.since,
-        outcome,
-    };
-    match outcome? {
-        InstallOutcome::Installed => Ok(pulled(Outcome::Installed)),
-        InstallOutcome::UpToDate => Ok(pulled(Outcome::UpToDate)),
-        InstallOutcome::StartedAgain => Ok(pulled(Outcome::StartedAgain)),
-        InstallOutcome::AlreadyFailedHere if host.state()?.installed.is_some() => {
-            Ok(pulled(Outcome::FailedBefore))
-        }
-        InstallOutcome::AlreadyFailedHere => Err(Failure::new(
-            Exit::CommandFailed,
-            "pull::nothing_runs",
-            format!(
-                "{app} {} failed here before, and nothing runs in its place",
-                manifest.version
-            ),
-        )
-        .hint(
-            "find out why in its log, then try it again with --force, or promote another version",
-        )),
-        InstallOutcome::WentBack { why } => {
-            let now = if host.state()?.installed.is_some() {
-                "what ran before runs again"
-            } else {
-                "nothing ran before, so nothing runs"
-            };
-            Err(Failure::new(
-                Exit::CommandFailed,
-                "pull::went_back",
-                format!("{app} {} did not become healthy; {now}", manifest.version),
-            )
-            .because(why)
-            .hint(format!(
-                "its log is {}; this entry is not tried again by itself: promote or roll back, or say --force",
-                host.log_file().display()
-            )))
-        }
-    }
+}
+
+fn open(settings: &Settings, app: &PackageName) -> Result<Host, Failure> {
+    Host::open(&settings.host_directory, &settings.log_directory, app)
 }
 
 /// What a pull would do, from what the host remembers; nothing is made or changed.
 fn would(settings: &Settings, tip: &Tip) -> Result<Pulled, Failure> {
-    let directory = settings.host_directory.join(tip.app.as_str());
-    let state = if directory.join(".pkgs/state.json").exists() {
-        Host::open(&settings.host_directory, &settings.log_directory, &tip.app)?.state()?
+    let state = if Host::is_known(&settings.host_directory, &tip.app) {
+        open(settings, &tip.app)?.state()?
     } else {
         HostState::default()
     };
@@ -199,32 +145,65 @@ fn would(settings: &Settings, tip: &Tip) -> Result<Pulled, Failure> {
         Pull::AlreadyFailedHere if !settings.force => Outcome::FailedBefore,
         _ => Outcome::WouldInstall,
     };
-    Ok(Pulled {
+    Ok(pulled(tip, outcome))
+}
+
+fn pulled(tip: &Tip, outcome: Outcome) -> Pulled {
+    Pulled {
         schema: "pkgs.pull/1",
         app: tip.app.to_string(),
         environment: tip.environment.to_string(),
         version: tip.version.to_string(),
         seq: tip.since,
         outcome,
-    })
+    }
 }
 
-/// Finishes or undoes what an interrupted pull began, before the store is asked: the service must come back even while the store is away.
-async fn finish_interrupted(settings: &Settings, children: &Children) -> Result<(), Failure> {
-    let Apps::Named(names) = point::apps(settings)? else {
-        return Ok(());
-    };
-    for app in names {
-        let directory = settings.host_directory.join(app.as_str());
-        if !directory.join(".pkgs/state.json").exists() {
-            continue;
+/// What is said about an install that ended.
+fn tell(
+    settings: &Settings,
+    tip: &Tip,
+    state: &HostState,
+    outcome: InstallOutcome,
+) -> Result<Pulled, Failure> {
+    let Tip { app, version, .. } = tip;
+    let log = settings
+        .log_directory
+        .join(app.as_str())
+        .join("service.log");
+    match outcome {
+        InstallOutcome::Installed => Ok(pulled(tip, Outcome::Installed)),
+        InstallOutcome::UpToDate => Ok(pulled(tip, Outcome::UpToDate)),
+        InstallOutcome::StartedAgain => Ok(pulled(tip, Outcome::StartedAgain)),
+        InstallOutcome::AlreadyFailedHere if state.installed.is_some() => {
+            Ok(pulled(tip, Outcome::FailedBefore))
         }
-        let host = Host::open(&settings.host_directory, &settings.log_directory, &app)?;
-        if let Some(why) = install::recover(&host, &install_settings(settings, children)).await? {
-            tracing::warn!("an interrupted install of {app} was taken back: {why}");
+        InstallOutcome::AlreadyFailedHere => Err(Failure::new(
+            Exit::CommandFailed,
+            "pull::nothing_runs",
+            format!("{app} {version} failed here before, and nothing runs in its place"),
+        )
+        .hint(format!(
+            "its log is {}; try it again with --force, or promote another version",
+            log.display()
+        ))),
+        InstallOutcome::WentBack { why } => {
+            let now = match &state.installed {
+                Some(old) => format!("{} runs again", old.version),
+                None => "nothing ran before, so nothing runs".to_owned(),
+            };
+            Err(Failure::new(
+                Exit::CommandFailed,
+                "pull::went_back",
+                format!("{app} {version} did not become healthy; {now}"),
+            )
+            .because(why)
+            .hint(format!(
+                "its log is {}; this entry is not tried again by itself: promote or roll back, or say --force",
+                log.display()
+            )))
         }
     }
-    Ok(())
 }
 
 fn install_settings(settings: &Settings, children: &Children) -> InstallSettings {
@@ -278,7 +257,7 @@ async fn only_app(settings: &Settings, store: &dyn Store) -> Result<PackageName,
 async fn report(
     store: &dyn Store,
     settings: &Settings,
-    host: &Host,
+    state: &HostState,
     tip: &Tip,
     outcome: &Result<InstallOutcome, Failure>,
 ) {
@@ -286,9 +265,8 @@ async fn report(
         return;
     };
     let written = async {
-        let state = host.state()?;
         let at = crate::report::moment(settings.now);
-        let report = install::report(name, tip, &state, outcome, &at);
+        let report = install::report(name, tip, state, outcome, &at);
         let key = layout::host(&tip.app, &tip.environment, name)?;
         let body = Body::Bytes(to_bytes(&report));
         store

@@ -10,29 +10,29 @@
 //! <logs>/<app>/service.log            what the service writes
 //! ```
 
-mod proc;
+mod files;
+mod runtime;
+mod service;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::process::CommandExt as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
-
-pub use proc::{Listener, Process, group, members, who_listens};
+pub use crate::local::proc::{Listener, Process, group, members, who_listens};
+pub use runtime::check_runtime;
+pub use service::{Life, Patience, Service, Started};
 
 use crate::explain::{Exit, Failure, Place, quoted};
-use crate::local::process::{self, Children, Output, Project, ShellCommand, Variables};
 use crate::name::PackageName;
-use crate::release::app::{Runtime, Scripts};
-use crate::release::host::{BEFORE, Group, HostState, MARK_SCHEMA, Mark, STATE_SCHEMA};
-use crate::release::{LONGEST_DOCUMENT, from_bytes, to_bytes};
+use crate::release::host::{BEFORE, HostState, MARK_SCHEMA, Mark, STATE_SCHEMA};
+use crate::release::{from_bytes, to_bytes};
+use files::{
+    entries, make_directory, read_bounded, remove, sync_directory, sync_file_system, trouble,
+    write_durably,
+};
 
 const OURS: [&str; 4] = ["releases", "current", "shared", ".pkgs"];
-const LONGEST_TAIL: u64 = 4 << 10;
-
 /// The directory of one app on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
@@ -54,68 +54,6 @@ impl Drop for Lock {
     }
 }
 
-/// How long a service may take to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// The most its stop script may take.
-    pub stop_script: Duration,
-    /// How long it may go on after its stop script ended, before anything else is done to it.
-    pub settle: Duration,
-    /// How long it may go on after TERM, before KILL.
-    pub terminate: Duration,
-    /// How long the kernel may take for a KILL.
-    pub kill: Duration,
-    /// The pause between two looks.
-    pub poll: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience {
-            stop_script: Duration::from_secs(30),
-            settle: Duration::from_secs(10),
-            terminate: Duration::from_secs(15),
-            kill: Duration::from_secs(5),
-            poll: Duration::from_millis(100),
-        }
-    }
-}
-
-/// How a service is run: the same for start and stop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// The physical directory of the release.
-    pub directory: PathBuf,
-    /// Its version: `RELEASE_ID`.
-    pub version: String,
-    /// The environment, for the variable that the scripts name.
-    pub environment: String,
-    /// Its scripts.
-    pub scripts: Scripts,
-    /// The rest of its environment, complete.
-    pub variables: Variables,
-}
-
-/// A service that was started.
-#[derive(Debug)]
-pub struct Started {
-    child: Child,
-    group: Group,
-    log: PathBuf,
-    log_start: u64,
-}
-
-/// What became of a start command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Life {
-    /// It runs.
-    Running,
-    /// It ended well: it has left a service in the background, or its work is done.
-    LeftBackground,
-    /// It ended otherwise; how.
-    Ended(String),
-}
-
 impl Host {
     /// Opens the app's directory `<root>/<app>` and makes what is missing there; logs go to `<logs>/<app>/`.
     pub fn open(root: &Path, logs: &Path, app: &PackageName) -> Result<Host, Failure> {
@@ -132,6 +70,12 @@ impl Host {
             directory,
             logs,
         })
+    }
+
+    /// Whether something was ever begun in `<root>/<app>`.
+    #[must_use]
+    pub fn is_known(root: &Path, app: &PackageName) -> bool {
+        root.join(app.as_str()).join(".pkgs/state.json").exists()
     }
 
     /// The app.
@@ -183,19 +127,34 @@ impl Host {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .open(&path)
             .map_err(|error| trouble(&path, &error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { file }),
-            Err(TryLockError::WouldBlock) => Err(Failure::new(
-                Exit::Temporary,
-                "host::busy",
-                format!("{} is being changed by another process", self.app),
-            )
-            .hint("run again when it is done")),
+            Ok(()) => {
+                let mut named = &file;
+                file.set_len(0)
+                    .and_then(|()| writeln!(named, "{}", std::process::id()))
+                    .map_err(|error| trouble(&path, &error))?;
+                Ok(Lock { file })
+            }
+            Err(TryLockError::WouldBlock) => Err(self.busy(&file)),
             Err(TryLockError::Error(error)) => Err(trouble(&path, &error)),
         }
+    }
+
+    fn busy(&self, lock: &File) -> Failure {
+        let mut holder = String::new();
+        let read = lock.take(20).read_to_string(&mut holder);
+        let holder: Option<u32> = read.ok().and_then(|_| holder.trim().parse().ok());
+        let by = holder.map_or_else(String::new, |holder| format!(", process {holder}"));
+        Failure::new(
+            Exit::Temporary,
+            "host::busy",
+            format!("{} is being changed by another pull{by}", self.app),
+        )
+        .hint("run again when it is done; a pull that died holds nothing")
     }
 
     /// What this host remembers; the default when nothing was ever installed.
@@ -255,6 +214,7 @@ impl Host {
                 format!("{} is not ours", quoted(&path.to_string_lossy())),
             )
             .because(why)
+            .place(Place::file(path.to_string_lossy()))
             .hint("move it away, or make it a link to releases/<version>")
         };
         let target = match fs::read_link(&path) {
@@ -317,7 +277,9 @@ impl Host {
                         "{} is current but was never completed",
                         quoted(&to.to_string_lossy())
                     ),
-                ));
+                )
+                .place(Place::file(to.to_string_lossy()))
+                .hint("make `current` name a release that is whole, or stop the service and remove `current`; then pull again"));
             }
             self.discard(&to)?;
         }
@@ -334,6 +296,54 @@ impl Host {
         remove(&aside)?;
         fs::rename(path, &aside).map_err(|error| trouble(path, &error))?;
         remove(&aside)
+    }
+
+    /// Checks what an install will meet in the app's directory, before anything is touched: `current` and `releases/` are ours or not
+    /// there, the service's log can be written, and whatever is renamed lies on one file system.
+    ///
+    /// # Errors
+    /// `host::layout`, `host::disk_error`, exit 3, with the place and what to do.
+    pub fn check_layout(&self, state: &HostState) -> Result<(), Failure> {
+        let current = self.current()?;
+        let releases = self.directory.join("releases");
+        if state.environment.is_none() && !entries(&releases)?.is_empty() {
+            return Err(not_ours(&releases, "nothing was ever pulled here"));
+        }
+        if let (None, Some(name)) = (&state.installed, &current)
+            && self.mark(name)?.is_none()
+        {
+            let why = format!("`current` names {}, which was not pulled", quoted(name));
+            return Err(not_ours(&releases, &why));
+        }
+        make_directory(&releases)?;
+        self.open_log()?;
+        let own = device(&self.directory)?;
+        // What is adopted is renamed too.
+        let adopted = if self.has_something_before()? {
+            self.foreign()?
+        } else {
+            Vec::new()
+        };
+        // A link is renamed as such, but `releases` may be one that is looked through.
+        let looked_through =
+            fs::canonicalize(&releases).map_err(|error| trouble(&releases, &error))?;
+        let renamed = adopted.into_iter().map(|(_, path)| path);
+        for path in renamed.chain([looked_through]) {
+            if device(&path)? != own {
+                return Err(trouble(&path, &std::io::ErrorKind::CrossesDevices.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the service's log at its end.
+    fn open_log(&self) -> Result<File, Failure> {
+        let path = self.log_file();
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|error| trouble(&path, &error))
     }
 
     /// Whether there is something in the app's directory that came before us: files that are not ours and no `current`.
@@ -358,202 +368,6 @@ impl Host {
         }
         sync_directory(&before)?;
         sync_directory(&self.directory)
-    }
-
-    /// Starts a service: its start script through the shell, in its physical directory, in a process group of its own, with its
-    /// output added to [`Host::log_file`].
-    ///
-    /// The process group is given to `remember` before the script begins; when that fails, or this process dies in between, the
-    /// script never begins. So no service runs that nobody knows of.
-    ///
-    /// # Errors
-    /// `host::start`, exit 1, when the shell cannot be run; what `remember` fails with. Whether the service comes up is another
-    /// question.
-    pub fn start(
-        &self,
-        service: &Service,
-        remember: impl FnOnce(&Group) -> Result<(), Failure>,
-    ) -> Result<Started, Failure> {
-        // The shell waits for a line, and ends without one.
-        const WAITING: &str = "read -r _ && exec /bin/sh -c \"$0\" </dev/null";
-        let path = self.log_file();
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(|error| trouble(&path, &error))?;
-        let errors = log.try_clone().map_err(|error| trouble(&path, &error))?;
-        let log_start = log.metadata().map_or(0, |metadata| metadata.len());
-        let refused = |error: std::io::Error| {
-            Failure::new(
-                Exit::CommandFailed,
-                "host::start",
-                format!(
-                    "{} could not be run in {}",
-                    quoted(&service.scripts.start),
-                    quoted(&service.directory.to_string_lossy())
-                ),
-            )
-            .because(error)
-        };
-        let (waits_for, mut go) = std::io::pipe().map_err(refused)?;
-        let mut child = Command::new("/bin/sh")
-            .args(["-c", WAITING])
-            .arg(&service.scripts.start)
-            .current_dir(&service.directory)
-            .env_clear()
-            .envs(service.environment())
-            .stdin(waits_for)
-            .stdout(log)
-            .stderr(errors)
-            .process_group(0)
-            .spawn()
-            .map_err(refused)?;
-        let group = group(child.id());
-        let begun = remember(&group).and_then(|()| go.write_all(b"\n").map_err(refused));
-        drop(go);
-        if let Err(failure) = begun {
-            // Without its line it ends by itself; the kill is for a process that was told nothing at all.
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(failure);
-        }
-        Ok(Started {
-            child,
-            group,
-            log: path,
-            log_start,
-        })
-    }
-
-    /// Whether any process of `group` lives and is ours.
-    #[must_use]
-    pub fn is_alive(&self, group: &Group) -> bool {
-        !members(group, &self.directory).is_empty()
-    }
-
-    /// Stops a service: its own stop script; then its process group, TERM and KILL; then who listens on `port`, if that process
-    /// works inside our directory. A service without a stop script, or one that does not run, is nothing special. Returns what
-    /// was worth telling.
-    ///
-    /// # Errors
-    /// `host::port_taken`, exit 5, when a stranger listens on `port`; `host::still_running`, exit 1, when even KILL did not help.
-    pub fn stop(
-        &self,
-        service: &Service,
-        group: Option<&Group>,
-        port: Option<u16>,
-        children: &Children,
-        patience: &Patience,
-    ) -> Result<Vec<String>, Failure> {
-        let mut notes = Vec::new();
-        let stands_still = || {
-            group.is_none_or(|group| !self.is_alive(group))
-                && port.is_none_or(|port| self.ours_on(port).is_ok_and(|ours| ours.is_empty()))
-        };
-        if service.has_stop_script() {
-            notes.extend(service.run_stop_script(children, patience));
-            wait_until(patience.settle, patience.poll, stands_still);
-        }
-        if let Some(group) = group {
-            self.end_group(group, patience)?;
-        }
-        if let Some(port) = port {
-            self.end_listeners(port, patience)?;
-            self.refuse_strangers(port)?;
-        }
-        Ok(notes)
-    }
-
-    fn end_group(&self, group: &Group, patience: &Patience) -> Result<(), Failure> {
-        for (signal, time) in [
-            (Signal::TERM, patience.terminate),
-            (Signal::KILL, patience.kill),
-        ] {
-            if !self.is_alive(group) {
-                reap(group.id);
-                return Ok(());
-            }
-            process::kill_group(group.id, signal);
-            wait_until(time, patience.poll, || !self.is_alive(group));
-        }
-        reap(group.id);
-        match members(group, &self.directory).first() {
-            None => Ok(()),
-            Some(process) => Err(self.still_running(process)),
-        }
-    }
-
-    fn end_listeners(&self, port: u16, patience: &Patience) -> Result<(), Failure> {
-        for (signal, time) in [
-            (Signal::TERM, patience.terminate),
-            (Signal::KILL, patience.kill),
-        ] {
-            let ours = self.ours_on(port)?;
-            if ours.is_empty() {
-                return Ok(());
-            }
-            for process in ours {
-                kill_process(&process, signal);
-            }
-            wait_until(time, patience.poll, || {
-                self.ours_on(port).is_ok_and(|ours| ours.is_empty())
-            });
-        }
-        match self.ours_on(port)?.first() {
-            None => Ok(()),
-            Some(process) => Err(self.still_running(process)),
-        }
-    }
-
-    fn still_running(&self, process: &Process) -> Failure {
-        Failure::new(
-            Exit::CommandFailed,
-            "host::still_running",
-            format!(
-                "process {} {} of {} does not end",
-                process.id,
-                quoted(&process.name),
-                self.app
-            ),
-        )
-        .because("it was sent TERM and KILL")
-    }
-
-    fn ours_on(&self, port: u16) -> Result<Vec<Process>, Failure> {
-        Ok(who_listens(port)?
-            .into_iter()
-            .filter_map(|listener| listener.process)
-            .filter(|process| process.is_inside(&self.directory))
-            .collect())
-    }
-
-    /// Refuses to go on when somebody listens on `port` who does not work inside our directory.
-    ///
-    /// # Errors
-    /// `host::port_taken`, exit 5, saying who.
-    pub fn refuse_strangers(&self, port: u16) -> Result<(), Failure> {
-        // Several processes may share a socket: one of ours among them makes it ours.
-        if !self.ours_on(port)?.is_empty() {
-            return Ok(());
-        }
-        match who_listens(port)?.first() {
-            None => Ok(()),
-            Some(stranger) => Err(Failure::new(
-                Exit::RemoteRefused,
-                "host::port_taken",
-                format!(
-                    "port {port} of {} is taken by {}",
-                    self.app,
-                    stranger.describe()
-                ),
-            )
-            .because(format!(
-                "it does not work inside {}, so it is not ours to stop",
-                quoted(&self.directory.to_string_lossy())
-            ))
-            .hint("stop it, or give the app another port")),
-        }
     }
 
     /// Removes releases beyond the newest `keep`, by the number of the log entry they were last installed for; never one named
@@ -626,340 +440,31 @@ impl Host {
     }
 }
 
-impl Service {
-    /// Its whole environment.
-    fn environment(&self) -> Variables {
-        let mut variables = self.variables.clone();
-        variables.insert(
-            self.scripts.environment_variable.clone(),
-            self.environment.clone(),
-        );
-        variables.insert("RELEASE_ID".to_owned(), self.version.clone());
-        variables
-    }
-
-    fn run_stop_script(&self, children: &Children, patience: &Patience) -> Option<String> {
-        let project = Project::with_exactly(self.environment(), children.clone());
-        let command =
-            ShellCommand::new(&self.scripts.stop, &self.directory).within(patience.stop_script);
-        // A stop script that fails leaves the service to the next rung.
-        match project.run(&command, Output::Prefix("stop")) {
-            Ok(_) => None,
-            Err(failure) => Some(format!("{failure}: {}", failure.causes().join("; "))),
-        }
-    }
-
-    /// Whether running the stop script can do anything: the default one only where `package.json` has a `stop`.
-    fn has_stop_script(&self) -> bool {
-        if self.scripts.stop.trim().is_empty() {
-            return false;
-        }
-        if self.scripts.stop != "npm run stop --if-present" {
-            return true;
-        }
-        let Ok(Some(bytes)) = read_bounded(&self.directory.join("package.json")) else {
-            return false;
-        };
-        serde_json::from_slice::<serde_json::Value>(&bytes)
-            .is_ok_and(|manifest| manifest.pointer("/scripts/stop").is_some())
-    }
-}
-
-impl Started {
-    /// The process group it runs in.
-    #[must_use]
-    pub fn group(&self) -> &Group {
-        &self.group
-    }
-
-    /// What became of its start command by now.
-    pub fn look(&mut self) -> Life {
-        match self.child.try_wait() {
-            Ok(None) => Life::Running,
-            Ok(Some(status)) if status.success() => Life::LeftBackground,
-            Ok(Some(status)) => Life::Ended(process::describe_status(status)),
-            Err(error) => Life::Ended(error.to_string()),
-        }
-    }
-
-    /// The last lines that the service wrote since it was started; at most 4 KiB.
-    #[must_use]
-    pub fn last_words(&self) -> String {
-        let read = || -> std::io::Result<String> {
-            let mut log = File::open(&self.log)?;
-            let length = log.metadata()?.len();
-            let start = self.log_start.max(length.saturating_sub(LONGEST_TAIL));
-            log.seek(SeekFrom::Start(start))?;
-            let mut bytes = Vec::new();
-            log.take(LONGEST_TAIL).read_to_end(&mut bytes)?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        let lines = read().unwrap_or_default();
-        let lines: Vec<String> = lines
-            .lines()
-            .rev()
-            .filter(|line| !line.trim().is_empty())
-            .take(5)
-            .map(quoted)
-            .collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// Checks that the Node on this host can run what `runtime` describes. Only what it asks for is looked at; without native
-/// modules it asks for nothing and no Node is started.
-///
-/// # Errors
-/// `host::runtime`, exit 3, with every difference; the running service was not touched.
-pub fn check_runtime(
-    runtime: &Runtime,
-    directory: &Path,
-    variables: &Variables,
-    children: &Children,
-) -> Result<(), Failure> {
-    let asks_libc = runtime.libc.is_some() || runtime.min_glibc.is_some();
-    if !asks_libc && runtime.modules_abi.is_none() && runtime.os.is_none() && runtime.arch.is_none()
-    {
-        return Ok(());
-    }
-    let glibc = if asks_libc {
-        "(process.report.excludeNetwork=true,process.report.getReport().header.glibcVersionRuntime)||''"
-    } else {
-        "''"
-    };
-    let line = format!(
-        "node -p \"JSON.stringify({{abi:process.versions.modules,os:process.platform,arch:process.arch,glibc:{glibc}}})\""
-    );
-    let refused = |why: String| {
-        Failure::new(
-            Exit::Refused,
-            "host::runtime",
-            "this host cannot run the release: its native modules were built for another one",
-        )
-        .because(why)
-        .hint("install the Node that the release was built with, or build for this kind of host; the running service was not touched")
-    };
-    let command = ShellCommand::new(&line, directory).within(Duration::from_secs(30));
-    let finished = Project::with_exactly(variables.clone(), children.clone())
-        .run(&command, Output::Capture)
-        .map_err(|failure| {
-            refused(format!(
-                "node does not answer: {}",
-                failure.causes().join("; ")
-            ))
-        })?;
-    let here: NodeFacts = serde_json::from_str(finished.stdout.trim())
-        .map_err(|error| refused(format!("node does not answer: {error}")))?;
-    let differences = here.differences(runtime);
-    if differences.is_empty() {
-        Ok(())
-    } else {
-        Err(refused(differences.join("; ")))
-    }
-}
-
-#[derive(Debug, serde::Deserialize)]
-struct NodeFacts {
-    abi: String,
-    os: String,
-    arch: String,
-    glibc: String,
-}
-
-impl NodeFacts {
-    fn differences(&self, runtime: &Runtime) -> Vec<String> {
-        let libc = if self.glibc.is_empty() {
-            "musl"
-        } else {
-            "glibc"
-        };
-        let exact = [
-            ("Node ABI", &runtime.modules_abi, self.abi.as_str()),
-            ("operating system", &runtime.os, self.os.as_str()),
-            ("architecture", &runtime.arch, self.arch.as_str()),
-            ("C library", &runtime.libc, libc),
-        ];
-        let mut found: Vec<String> = exact
-            .into_iter()
-            .filter_map(|(what, wanted, here)| {
-                let wanted = wanted.as_deref().filter(|wanted| *wanted != here)?;
-                Some(format!(
-                    "{what}: it needs {}, here is {}",
-                    quoted(wanted),
-                    quoted(here)
-                ))
-            })
-            .collect();
-        if let Some(wanted) = &runtime.min_glibc
-            && libc == "glibc"
-            && numbers(&self.glibc) < numbers(wanted)
-        {
-            found.push(format!(
-                "glibc: it needs {} or newer, here is {}",
-                quoted(wanted),
-                quoted(&self.glibc)
-            ));
-        }
-        found
-    }
-}
-
-fn numbers(version: &str) -> Vec<u32> {
-    version
-        .split('.')
-        .map(|part| part.parse().unwrap_or(0))
-        .collect()
-}
-
-/// Looks until `condition` holds or the time is over; whether it holds.
-fn wait_until(time: Duration, poll: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + time;
-    loop {
-        if condition() {
-            return true;
-        }
-        if Instant::now() >= until {
-            return false;
-        }
-        std::thread::sleep(poll);
-    }
-}
-
-fn pid(id: u32) -> Option<Pid> {
-    i32::try_from(id)
-        .ok()
-        .filter(|id| *id > 1)
-        .and_then(Pid::from_raw)
-}
-
-/// Signals a process if it is still the one that was seen.
-fn kill_process(process: &Process, signal: Signal) {
-    if Process::look(process.id).as_ref() == Some(process)
-        && let Some(id) = pid(process.id)
-    {
-        // It may have ended in between, which is what was wanted.
-        let _ = rustix::process::kill_process(id, signal);
-    }
-}
-
-/// Takes note of the end of a service that this very process started earlier; nothing happens for any other.
-fn reap(id: u32) {
-    if let Some(id) = pid(id) {
-        let _ = rustix::process::waitpid(Some(id), rustix::process::WaitOptions::NOHANG);
-    }
-}
-
-fn trouble(path: &Path, error: &std::io::Error) -> Failure {
+fn not_ours(releases: &Path, why: &str) -> Failure {
+    let releases = releases.to_string_lossy();
     Failure::new(
-        Exit::CommandFailed,
-        "host::disk_error",
-        format!(
-            "{} cannot be changed or read",
-            quoted(&path.to_string_lossy())
-        ),
+        Exit::Refused,
+        "host::layout",
+        format!("{} is not ours", quoted(&releases)),
     )
-    .because(error)
-    .place(Place::file(path.to_string_lossy()))
+    .because(why)
+    .place(Place::file(releases))
+    .hint("stop what runs there, move `current` and `releases` away, and pull again")
 }
 
-fn make_directory(path: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(path).map_err(|error| trouble(path, &error))
-}
-
-/// Names and paths of a directory's entries in order of name; none when there is no such directory.
-fn entries(path: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
-    let failed = |error: &std::io::Error| trouble(path, error);
-    let listing = match fs::read_dir(path) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(&error)),
-    };
-    let mut found = Vec::new();
-    for entry in listing {
-        let entry = entry.map_err(|error| failed(&error))?;
-        let name = entry.file_name().into_string().map_err(|name| {
-            failed(&std::io::Error::other(format!(
-                "{} is not UTF-8",
-                quoted(&name.to_string_lossy())
-            )))
-        })?;
-        found.push((name, entry.path()));
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Removes a file, a link or a whole tree; success when there is none.
-fn remove(path: &Path) -> Result<(), Failure> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(trouble(path, &error)),
-        _ => Ok(()),
-    }
-}
-
-fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(trouble(path, &error)),
-    };
-    let mut bytes = Vec::new();
-    file.take(LONGEST_DOCUMENT)
-        .read_to_end(&mut bytes)
-        .map_err(|error| trouble(path, &error))?;
-    Ok(Some(bytes))
-}
-
-/// Replaces a file in one step: readers and power cuts see the old or the new bytes.
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|error| trouble(path, &error))?;
-    match path.parent() {
-        Some(parent) => sync_directory(parent),
-        None => Ok(()),
-    }
-}
-
-fn sync_directory(path: &Path) -> Result<(), Failure> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| trouble(path, &error))
-}
-
-/// Brings everything below `path` to the disk: one call for a tree of tens of thousands of files.
-#[cfg(target_os = "linux")]
-fn sync_file_system(path: &Path) -> Result<(), Failure> {
-    File::open(path)
-        .and_then(|directory| Ok(rustix::fs::syncfs(&directory)?))
-        .map_err(|error| trouble(path, &error))
-}
-
-/// Brings everything to the disk.
-#[cfg(not(target_os = "linux"))]
-fn sync_file_system(_path: &Path) -> Result<(), Failure> {
-    rustix::fs::sync();
-    Ok(())
+/// The file system that a path itself lies on.
+fn device(path: &Path) -> Result<u64, Failure> {
+    let metadata = fs::symlink_metadata(path).map_err(|error| trouble(path, &error))?;
+    Ok(metadata.dev())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::release::app::Scripts;
     use crate::release::host::Phase;
 
-    fn host() -> (tempfile::TempDir, Host) {
+    pub(super) fn host() -> (tempfile::TempDir, Host) {
         let root = tempfile::tempdir().expect("a directory");
         let app = PackageName::parse("@org/web").expect("a name");
         let host =
@@ -967,7 +472,7 @@ mod tests {
         (root, host)
     }
 
-    fn mark(version: &str, seq: u64) -> Mark {
+    pub(super) fn mark(version: &str, seq: u64) -> Mark {
         Mark {
             schema: MARK_SCHEMA.to_owned(),
             app: "@org/web".to_owned(),
@@ -984,46 +489,154 @@ mod tests {
     }
 
     #[test]
-    fn no_service_begins_before_it_is_remembered() {
-        let (_root, host) = host();
-        fs::create_dir_all(host.release("1.0.0")).expect("made");
-        let service = Service {
-            directory: host.release("1.0.0"),
-            version: "1.0.0".to_owned(),
-            environment: "prod".to_owned(),
-            scripts: Scripts {
-                start: "echo $RELEASE_ID $SERVER_ENV > ran".to_owned(),
-                ..mark("1.0.0", 1).scripts
-            },
-            variables: [("PATH".to_owned(), env!("PATH").to_owned())].into(),
+    fn a_layout_that_an_install_would_stumble_over_is_refused_before() {
+        let link = |host: &Host, to: &str| {
+            std::os::unix::fs::symlink(to, host.directory().join("current")).expect("linked");
         };
-        let ran = service.directory.join("ran");
-        let refused = host.start(&service, |_| {
-            Err(Failure::new(
-                Exit::CommandFailed,
-                "host::disk_error",
-                "full",
-            ))
-        });
-        assert_eq!(refused.expect_err("refused").code(), "host::disk_error");
-        assert!(!ran.exists());
-        let mut known = None;
-        let mut started = host
-            .start(&service, |group| {
-                assert!(!ran.exists());
-                assert!(host.is_alive(group));
-                known = Some(group.clone());
-                Ok(())
-            })
-            .expect("started");
-        assert!(started.child.wait().expect("it ends").success());
-        assert_eq!(started.look(), Life::LeftBackground);
-        assert_eq!(known.as_ref(), Some(started.group()));
-        assert!(!host.is_alive(started.group()));
-        assert_eq!(
-            fs::read_to_string(ran).ok().as_deref(),
-            Some("1.0.0 prod\n")
+        let check = |arrange: &dyn Fn(&Host) -> HostState, expected: Option<(&str, &str)>| {
+            let (_root, host) = host();
+            let state = arrange(&host);
+            let failure = host.check_layout(&state).err();
+            let found = failure.as_ref().map(|failure| {
+                assert_eq!(failure.exit(), Exit::Refused);
+                assert!(failure.advice().is_some());
+                let place = failure.where_in().expect("a place").file.clone();
+                let name = place.rsplit('/').next().unwrap_or_default().to_owned();
+                (failure.code(), name)
+            });
+            let found = found.as_ref().map(|(code, name)| (*code, name.as_str()));
+            assert_eq!(found, expected, "{failure:?}");
+        };
+        let fresh = HostState::default;
+        let begun = || HostState {
+            environment: Some("prod".to_owned()),
+            ..HostState::default()
+        };
+        let layout = |name| Some(("host::layout", name));
+        check(&|_| fresh(), None);
+        check(
+            &|host| {
+                fs::create_dir(host.directory().join("current")).expect("made");
+                begun()
+            },
+            layout("current"),
         );
+        check(
+            &|host| {
+                link(host, "/srv/web");
+                begun()
+            },
+            layout("current"),
+        );
+        check(
+            &|host| {
+                fs::create_dir_all(host.release("20250101")).expect("made");
+                link(host, "releases/20250101");
+                fresh()
+            },
+            layout("releases"),
+        );
+        check(
+            &|host| {
+                fs::create_dir_all(host.release("20250101")).expect("made");
+                fresh()
+            },
+            layout("releases"),
+        );
+        // An install that was killed left a half release: it is replaced.
+        check(
+            &|host| {
+                fs::create_dir_all(host.release("1.0.0")).expect("made");
+                begun()
+            },
+            None,
+        );
+        // A link that dangles names no release of ours; with one installed it only moves.
+        check(
+            &|host| {
+                link(host, "releases/1.0.0");
+                begun()
+            },
+            layout("releases"),
+        );
+        check(
+            &|host| {
+                link(host, "releases/0.9.0");
+                HostState {
+                    installed: Some(crate::release::host::Installed {
+                        version: "1.0.0".to_owned(),
+                        directory: "1.0.0".to_owned(),
+                        digest: None,
+                        seq: 1,
+                        since: 1,
+                    }),
+                    ..begun()
+                }
+            },
+            None,
+        );
+        check(
+            &|host| {
+                fs::create_dir(host.log_file()).expect("made");
+                begun()
+            },
+            Some(("host::disk_error", "service.log")),
+        );
+        check(
+            &|host| {
+                fs::write(host.directory().join("releases"), "").expect("written");
+                begun()
+            },
+            Some(("host::disk_error", "releases")),
+        );
+    }
+
+    #[test]
+    fn releases_on_another_disk_are_refused_before_anything_is_fetched() {
+        let (_root, host) = host();
+        let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else {
+            return;
+        };
+        let device = |path: &Path| fs::metadata(path).expect("there").dev();
+        if device(elsewhere.path()) == device(host.directory()) {
+            return;
+        }
+        let link = host.directory().join("releases");
+        std::os::unix::fs::symlink(elsewhere.path(), link).expect("linked");
+        let failure = host
+            .check_layout(&HostState::default())
+            .expect_err("another disk");
+        assert_eq!(failure.code(), "host::disk_error");
+        assert!(
+            failure
+                .advice()
+                .is_some_and(|hint| hint.contains("one file system"))
+        );
+    }
+
+    #[test]
+    fn a_lock_that_is_held_names_its_holder() {
+        let (_root, host) = host();
+        let _lock = host.lock().expect("free");
+        let failure = host.lock().expect_err("held");
+        let me = format!("process {}", std::process::id());
+        assert!(failure.what().ends_with(&me), "{failure}");
+    }
+
+    #[test]
+    fn a_file_where_a_directory_must_be_is_refused() {
+        let root = tempfile::tempdir().expect("a directory");
+        let app = PackageName::parse("web").expect("a name");
+        let (file, other) = (root.path().join("file"), root.path().join("other"));
+        fs::write(&file, "").expect("written");
+        for (apps, logs) in [(&file, &other), (&other, &file)] {
+            let failure = Host::open(apps, logs, &app).expect_err("a file");
+            assert_eq!(
+                (failure.code(), failure.exit()),
+                ("host::disk_error", Exit::Refused)
+            );
+            assert!(failure.where_in().is_some() && failure.advice().is_some());
+        }
     }
 
     #[test]
@@ -1143,54 +756,5 @@ mod tests {
                 ("host::disk", Exit::Temporary)
             );
         }
-    }
-
-    #[test]
-    fn a_runtime_is_compared_only_where_it_asks() {
-        let here = NodeFacts {
-            abi: "115".to_owned(),
-            os: "linux".to_owned(),
-            arch: "x64".to_owned(),
-            glibc: "2.36".to_owned(),
-        };
-        let check = |change: fn(&mut Runtime), expected: usize| {
-            let mut runtime = Runtime::default();
-            change(&mut runtime);
-            let found = here.differences(&runtime);
-            assert_eq!(found.len(), expected, "{runtime:?} {found:?}");
-        };
-        check(|_| {}, 0);
-        check(|runtime| runtime.modules_abi = Some("115".to_owned()), 0);
-        check(|runtime| runtime.modules_abi = Some("127".to_owned()), 1);
-        check(|runtime| runtime.arch = Some("arm64".to_owned()), 1);
-        check(|runtime| runtime.libc = Some("musl".to_owned()), 1);
-        check(|runtime| runtime.min_glibc = Some("2.9".to_owned()), 0);
-        check(|runtime| runtime.min_glibc = Some("2.38".to_owned()), 1);
-    }
-
-    #[test]
-    fn the_node_here_is_asked() {
-        let (_root, host) = host();
-        let variables: Variables = [("PATH".to_owned(), env!("PATH").to_owned())].into();
-        let check = |runtime: &Runtime, variables: &Variables| {
-            check_runtime(runtime, host.directory(), variables, &Children::default())
-        };
-        let mut runtime = Runtime {
-            os: Some("linux".to_owned()),
-            min_glibc: Some("2.1".to_owned()),
-            ..Runtime::default()
-        };
-        assert_eq!(check(&runtime, &variables), Ok(()));
-        runtime.modules_abi = Some("1".to_owned());
-        assert_eq!(
-            check(&runtime, &variables).expect_err("another ABI").code(),
-            "host::runtime"
-        );
-        let nowhere = [("PATH".to_owned(), "/no/such".to_owned())].into();
-        assert_eq!(
-            check(&runtime, &nowhere).expect_err("no node").code(),
-            "host::runtime"
-        );
-        assert_eq!(check(&Runtime::default(), &nowhere), Ok(()));
     }
 }

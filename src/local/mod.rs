@@ -5,6 +5,7 @@ pub mod files;
 pub mod git;
 pub mod host;
 pub mod owner;
+mod proc;
 pub mod process;
 pub mod progress;
 pub mod push;

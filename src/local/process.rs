@@ -3,113 +3,35 @@
 //!
 //! A child gets the allowed part of the environment and what the caller adds, and nothing else: no credential can be inherited.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt::Write as _;
-use std::io::{IsTerminal as _, PipeReader, Read, Write as _};
+mod environment;
+mod npm;
+mod output;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
+pub use environment::allowed;
+pub use npm::{Package, Ran, search_path};
+pub use output::LONGEST_CAPTURE;
+use output::{Collectors, to_stderr};
+
 use crate::explain::{Exit, Failure, quoted};
+use crate::local::proc::group_lives;
+
+/// How long a command that is to end may take for its last words, before it is killed.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Environment variables by name.
 pub type Variables = BTreeMap<String, String>;
-
-/// The most that [`Output::Capture`] keeps of a command's stdout, in bytes.
-pub const LONGEST_CAPTURE: usize = 16 << 20;
-
-const TAIL_LINES: usize = 20;
-const LONGEST_LINE: usize = 8 << 10;
-/// How long output may still arrive after its command ended: someone outside its process group may hold the pipe for ever.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// Names that children see. Paths, language, terminal and the tuning of Node and npm; nothing that signs anyone in.
-const ALLOWED: &[&str] = &[
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "TMPDIR",
-    "TZ",
-    "LANG",
-    "LANGUAGE",
-    "TERM",
-    "COLORTERM",
-    "NO_COLOR",
-    "FORCE_COLOR",
-    "CI",
-    "NODE_ENV",
-    "NODE_OPTIONS",
-    "NODE_EXTRA_CA_CERTS",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "COREPACK_HOME",
-    "PNPM_HOME",
-    "XDG_CACHE_HOME",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "XDG_RUNTIME_DIR",
-];
-
-/// Names that children see in either case, as curl and npm read them.
-const ALLOWED_IN_ANY_CASE: &[&str] = &[
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "npm_config_cache",
-    "npm_config_registry",
-    "npm_config_offline",
-    "npm_config_prefer_offline",
-    "npm_config_cafile",
-    "npm_config_audit",
-    "npm_config_fund",
-    "npm_config_loglevel",
-    "npm_config_update_notifier",
-    "npm_config_maxsockets",
-    "npm_config_fetch_retries",
-    "npm_config_fetch_timeout",
-];
-
-/// The part of `base` that a project's command may see.
-///
-/// A value with user information in an address (`https://user:password@proxy`) is left out whatever its name, and so is a value with a NUL.
-///
-/// ```
-/// use pkgs_action::local::process::allowed;
-/// let base = [("PATH", "/bin"), ("LC_ALL", "C"), ("NPM_TOKEN", "t"), ("INPUT_TOKEN", "t"), ("AWS_REGION", "x"), ("HTTPS_PROXY", "http://u:p@proxy")];
-/// let base = base.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-/// assert_eq!(allowed(&base).into_keys().collect::<Vec<_>>(), ["LC_ALL", "PATH"]);
-/// ```
-#[must_use]
-pub fn allowed(base: &Variables) -> Variables {
-    base.iter()
-        .filter(|(name, value)| {
-            (ALLOWED.contains(&name.as_str())
-                || name.starts_with("LC_")
-                || ALLOWED_IN_ANY_CASE.contains(&name.to_ascii_lowercase().as_str()))
-                && !carries_credentials(value)
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
-fn carries_credentials(value: &str) -> bool {
-    value.contains('\0')
-        || value.split_whitespace().any(|word| {
-            word.split_once("://").is_some_and(|(_, rest)| {
-                rest.split(['/', '?', '#'])
-                    .next()
-                    .is_some_and(|authority| authority.contains('@'))
-            })
-        })
-        || value.contains("_authToken")
-}
 
 /// Where a command's output goes. Never to our stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +53,7 @@ pub struct ShellCommand<'a> {
     pub directory: &'a Path,
     /// Variables beside the allowed ones; they win.
     pub variables: Variables,
-    /// After this time its process group is killed; `None` waits for ever.
+    /// After this time its process group is ended; `None` waits for ever.
     pub limit: Option<Duration>,
 }
 
@@ -187,6 +109,18 @@ struct Living {
 }
 
 impl Children {
+    /// Ends every command that still runs, and all of its process group; none starts any more. It takes no longer than [`GRACE`].
+    ///
+    /// A process that went into a session of its own (`setsid`, a daemon) cannot be told from a service that is to stay, and stays.
+    pub fn end(&self) {
+        self.cancel(Exit::Terminated);
+        let until = Instant::now() + GRACE;
+        while !self.living().groups.is_empty() && Instant::now() < until {
+            std::thread::sleep(PAUSE);
+        }
+        self.kill();
+    }
+
     /// Asks every running command to end (TERM to its process group) and lets no further one start: those fail with
     /// `process::cancelled` and the exit code `exit`.
     pub fn cancel(&self, exit: Exit) {
@@ -269,7 +203,7 @@ impl Project {
         self
     }
 
-    /// Runs a command to its end. What it leaves running in its process group is killed.
+    /// Runs a command to its end. What it leaves running in its process group is ended: TERM, [`GRACE`], KILL.
     ///
     /// # Errors
     /// `process::failed`, exit 1, when it ends with anything but 0 or out of time; `process::not_started`, exit 1;
@@ -341,12 +275,8 @@ impl Project {
                 .stderr(Stdio::inherit());
             return Ok(Collectors::default());
         }
-        let tail = Arc::new(Mutex::new(Tail::default()));
         let (reader, writer) = std::io::pipe()?;
-        let mut collectors = Collectors {
-            tail: Arc::clone(&tail),
-            ..Collectors::default()
-        };
+        let mut collectors = Collectors::default();
         match output {
             Output::Capture => {
                 let (stdout_reader, stdout_writer) = std::io::pipe()?;
@@ -368,7 +298,7 @@ impl Project {
         Ok(collectors)
     }
 
-    /// Waits for a child's end, kills what is left of its group while its id cannot be given to anyone else, then reaps it.
+    /// Waits for a child's end, ends what is left of its group while its id cannot be given to anyone else, then reaps it.
     fn wait(
         &self,
         child: &mut Child,
@@ -376,12 +306,27 @@ impl Project {
     ) -> std::io::Result<(ExitStatus, bool)> {
         let group = child.id();
         let in_time = wait_without_reaping(group, limit);
+        self.end_group(group);
         let mut living = self.children.living();
         kill_group(group, Signal::KILL);
         living.groups.remove(&group);
         drop(living);
         let status = child.wait()?;
         Ok((status, !in_time?))
+    }
+
+    /// Ends what is left of a group: TERM, unless a cancel has sent it, a little time, KILL.
+    fn end_group(&self, group: u32) {
+        if !group_lives(group) {
+            return;
+        }
+        if self.children.living().cancelled.is_none() {
+            kill_group(group, Signal::TERM);
+        }
+        let until = Instant::now() + GRACE;
+        while group_lives(group) && Instant::now() < until {
+            std::thread::sleep(PAUSE);
+        }
     }
 
     fn show(&self) -> Option<Shown<'_>> {
@@ -396,105 +341,6 @@ impl Project {
             token,
         })
     }
-
-    /// Runs `script` of a package as `npm run` does: `pre<script>`, the script with `arguments`, `post<script>`, each with the
-    /// `node_modules/.bin` of the package and of every directory up to the repository's root before `PATH`.
-    pub fn npm_run(
-        &self,
-        package: &Package<'_>,
-        script: &str,
-        arguments: &[String],
-        output: Output<'_>,
-    ) -> Result<Ran, Failure> {
-        let Some(body) = package.scripts.get(script) else {
-            return Ok(Ran::NoSuchScript);
-        };
-        let main = if arguments.is_empty() {
-            body.clone()
-        } else {
-            format!("{body} {}", shell_words::join(arguments))
-        };
-        let lifecycle = |name: String| package.scripts.get(&name).map(|line| (name, line.clone()));
-        let steps = [
-            lifecycle(format!("pre{script}")),
-            Some((script.to_owned(), main)),
-            lifecycle(format!("post{script}")),
-        ];
-        for (event, line) in steps.into_iter().flatten() {
-            self.run(&self.npm_command(package, &event, &line), output)?;
-        }
-        Ok(Ran::Done)
-    }
-
-    fn npm_command<'a>(
-        &self,
-        package: &Package<'a>,
-        event: &str,
-        line: &'a str,
-    ) -> ShellCommand<'a> {
-        let inherited = self.variables.get("PATH").map_or("", String::as_str);
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        ShellCommand::new(line, package.directory)
-            .with(
-                "PATH",
-                search_path(package.directory, package.root, inherited),
-            )
-            .with("INIT_CWD", text(package.invoked_in))
-            .with("npm_command", "run-script")
-            .with("npm_lifecycle_event", event)
-            .with("npm_lifecycle_script", line)
-            .with("npm_package_name", package.name)
-            .with("npm_package_version", package.version)
-            .with(
-                "npm_package_json",
-                text(&package.directory.join("package.json")),
-            )
-    }
-}
-
-/// A package whose scripts are run.
-#[derive(Debug, Clone, Copy)]
-pub struct Package<'a> {
-    /// Where its `package.json` lies, absolute.
-    pub directory: &'a Path,
-    /// The repository's root, absolute, at or above `directory`.
-    pub root: &'a Path,
-    /// Where the person or workflow stands: `INIT_CWD`.
-    pub invoked_in: &'a Path,
-    /// Its name; may be empty.
-    pub name: &'a str,
-    /// Its version; may be empty.
-    pub version: &'a str,
-    /// The `scripts` of its `package.json`.
-    pub scripts: &'a BTreeMap<String, String>,
-}
-
-/// Whether a script was there to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ran {
-    /// It ran and ended well.
-    Done,
-    /// The package has no such script; nothing ran.
-    NoSuchScript,
-}
-
-/// `PATH` with the `node_modules/.bin` of `directory` and of every directory up to `root` before `inherited`.
-#[must_use]
-pub fn search_path(directory: &Path, root: &Path, inherited: &str) -> String {
-    let mut places: Vec<PathBuf> = directory
-        .ancestors()
-        .take_while(|ancestor| ancestor.starts_with(root))
-        .map(|ancestor| ancestor.join("node_modules/.bin"))
-        .collect();
-    if places.is_empty() {
-        places.push(directory.join("node_modules/.bin"));
-    }
-    let mut path = String::new();
-    for place in &places {
-        let _ = write!(path, "{}:", place.display());
-    }
-    path.push_str(inherited);
-    path.trim_end_matches(':').to_owned()
 }
 
 /// While it lives, the runner reads no commands from our stderr; the last of several lets it read again.
@@ -511,100 +357,6 @@ impl Drop for Shown<'_> {
             to_stderr(format!("::{}::\n", self.token).as_bytes());
         }
     }
-}
-
-#[derive(Debug, Default)]
-struct Tail {
-    lines: VecDeque<String>,
-}
-
-impl Tail {
-    fn push(&mut self, line: &[u8]) {
-        let line = String::from_utf8_lossy(line).trim_end().to_owned();
-        if line.is_empty() {
-            return;
-        }
-        if self.lines.len() == TAIL_LINES {
-            self.lines.pop_front();
-        }
-        self.lines.push_back(line);
-    }
-}
-
-/// The threads that read a command's output.
-#[derive(Default)]
-struct Collectors {
-    stdout: Arc<Mutex<Vec<u8>>>,
-    tail: Arc<Mutex<Tail>>,
-    ends: Vec<Receiver<()>>,
-}
-
-impl Collectors {
-    fn capture(&mut self, mut reader: PipeReader) {
-        let kept = Arc::clone(&self.stdout);
-        let (done, end) = channel();
-        self.ends.push(end);
-        std::thread::spawn(move || {
-            let mut chunk = [0; 8 << 10];
-            while let Ok(length @ 1..) = reader.read(&mut chunk) {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                // One byte more than allowed tells that there was too much; the rest is read and dropped, so nobody blocks.
-                let room = (LONGEST_CAPTURE + 1).saturating_sub(kept.len());
-                kept.extend_from_slice(&chunk[..length.min(room)]);
-            }
-            let _ = done.send(());
-        });
-    }
-
-    /// Reads lines; shows each behind `label`, or keeps it to itself without one.
-    fn relay(&mut self, mut reader: PipeReader, label: Option<String>) {
-        let tail = Arc::clone(&self.tail);
-        let (done, end) = channel();
-        self.ends.push(end);
-        std::thread::spawn(move || {
-            let mut pending = Vec::new();
-            let tell = |line: &[u8]| {
-                tail.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
-                if let Some(label) = &label {
-                    to_stderr(&[label.as_bytes(), line, b"\n"].concat());
-                }
-            };
-            let mut chunk = [0; 8 << 10];
-            while let Ok(length @ 1..) = reader.read(&mut chunk) {
-                pending.extend_from_slice(&chunk[..length]);
-                while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-                    tell(&pending[..end]);
-                    pending.drain(..=end);
-                }
-                if pending.len() > LONGEST_LINE {
-                    tell(&pending);
-                    pending.clear();
-                }
-            }
-            if !pending.is_empty() {
-                tell(&pending);
-            }
-            let _ = done.send(());
-        });
-    }
-
-    fn finish(self) -> (Vec<u8>, Tail) {
-        let until = Instant::now() + LAST_WORDS;
-        for end in &self.ends {
-            let _ = end.recv_timeout(until.saturating_duration_since(Instant::now()));
-        }
-        let stdout =
-            std::mem::take(&mut *self.stdout.lock().unwrap_or_else(PoisonError::into_inner));
-        let tail = std::mem::take(&mut *self.tail.lock().unwrap_or_else(PoisonError::into_inner));
-        (stdout, tail)
-    }
-}
-
-fn to_stderr(bytes: &[u8]) {
-    // A closed stderr is no reason to fail a command.
-    let _ = std::io::stderr().lock().write_all(bytes);
 }
 
 /// Waits until the child `pid` ended, leaving it unreaped; false when the time was over first.
@@ -704,7 +456,7 @@ mod tests {
         .into()
     }
 
-    fn project() -> Project {
+    pub(super) fn project() -> Project {
         Project::new(&base(), Children::default())
     }
 
@@ -743,6 +495,36 @@ mod tests {
         let finished = project().run(&command, Output::Capture).expect("it runs");
         let pid: u32 = finished.stdout.trim().parse().expect("a pid");
         assert!(eventually(|| !alive(pid)));
+    }
+
+    #[test]
+    fn what_a_command_leaves_behind_may_say_its_last_words() {
+        const LINE: &str = "(trap 'sleep 0.1; touch said; exit' TERM; touch ready; while :; do sleep 0.05; done) & while [ ! -e ready ]; do sleep 0.05; done";
+        let directory = tempfile::tempdir().expect("a directory");
+        let command = ShellCommand::new(LINE, directory.path());
+        let _ = project().run(&command, Output::Capture).expect("it runs");
+        assert!(directory.path().join("said").exists());
+    }
+
+    #[test]
+    fn nothing_of_a_command_outlives_the_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let children = Children::default();
+        let project = Project::new(&base(), children.clone());
+        let ready = directory.path().join("ready");
+        let line = "trap '' TERM; sleep 1000 & echo $! > new; mv new ready; wait; wait";
+        std::thread::scope(|scope| {
+            let running = scope
+                .spawn(|| project.run(&ShellCommand::new(line, directory.path()), Output::Capture));
+            assert!(eventually(|| ready.exists()));
+            let grandchild = std::fs::read_to_string(&ready).expect("a number");
+            let grandchild: u32 = grandchild.trim().parse().expect("a number");
+            assert!(alive(grandchild));
+            children.end();
+            assert!(eventually(|| !alive(grandchild)));
+            let failure = running.join().expect("no panic").expect_err("ended");
+            assert_eq!(failure.code(), "process::cancelled");
+        });
     }
 
     #[test]
@@ -797,45 +579,6 @@ mod tests {
             .run(&command, Output::Capture)
             .expect_err("no directory");
         assert_eq!(failure.code(), "process::not_started");
-    }
-
-    #[test]
-    fn npm_scripts_see_binaries_and_their_package() {
-        let root = tempfile::tempdir().expect("a directory");
-        let directory = root.path().join("packages/a");
-        std::fs::create_dir_all(&directory).expect("made");
-        let scripts: BTreeMap<String, String> = [
-            ("prebuild", "echo pre >> said"),
-            (
-                "build",
-                "printf '%s|%s|%s|%s|%s\\n' \"$npm_lifecycle_event\" \"$npm_package_name\" \"$npm_package_version\" \"$INIT_CWD\" \"$PATH\" >> said; echo",
-            ),
-            ("postbuild", "echo post >> said"),
-        ]
-        .map(|(name, line)| (name.to_owned(), line.to_owned()))
-        .into();
-        let package = Package {
-            directory: &directory,
-            root: root.path(),
-            invoked_in: root.path(),
-            name: "@x/a",
-            version: "1.0.0",
-            scripts: &scripts,
-        };
-        let arguments = ["it's".to_owned()];
-        let ran = project().npm_run(&package, "build", &arguments, Output::Capture);
-        assert_eq!(ran, Ok(Ran::Done));
-        let said = std::fs::read_to_string(directory.join("said")).expect("written");
-        let top = root.path().display();
-        let start = format!(
-            "pre\nbuild|@x/a|1.0.0|{top}|{top}/packages/a/node_modules/.bin:{top}/packages/node_modules/.bin:{top}/node_modules/.bin:/"
-        );
-        assert!(said.starts_with(&start), "{said}");
-        assert!(said.ends_with("\npost\n"), "{said}");
-        assert_eq!(
-            project().npm_run(&package, "test", &[], Output::Capture),
-            Ok(Ran::NoSuchScript)
-        );
     }
 
     fn alive(pid: u32) -> bool {

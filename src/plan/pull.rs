@@ -1,7 +1,9 @@
 //! What a host does next: facts in, one step out.
 
-use crate::explain::{Exit, Failure};
+use crate::environment::entry::{Build, Entry};
+use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, EnvironmentName, PackageName};
+use crate::release::app::AppManifest;
 use crate::release::host::{HostState, Installed, Phase};
 use crate::version::Version;
 
@@ -20,6 +22,78 @@ pub struct Tip {
     pub since: u64,
     /// The digest of the archive to run.
     pub archive: Digest,
+    /// The entry in words: its number, what it did, who and why.
+    pub named_by: String,
+}
+
+impl Tip {
+    /// What `entry`, the newest of the log, names, with the manifest of that build.
+    ///
+    /// # Errors
+    /// `pull::static_app`, exit 3: the app runs on no host.
+    pub fn new(
+        app: &PackageName,
+        environment: &EnvironmentName,
+        entry: &Entry,
+        manifest: &AppManifest,
+    ) -> Result<Tip, Failure> {
+        let Some(archive) = &manifest.archive else {
+            return Err(Failure::new(
+                Exit::Refused,
+                "pull::static_app",
+                format!(
+                    "{app} {} is served as files and runs on no host",
+                    manifest.version
+                ),
+            )
+            .hint("there is nothing to pull for it: remove it from this host's timer"));
+        };
+        Ok(Tip {
+            app: app.clone(),
+            environment: environment.clone(),
+            version: Version::parse(&manifest.version)?,
+            seq: entry.seq,
+            since: entry.state.since.unwrap_or(entry.seq),
+            archive: Digest::parse(&archive.digest)?,
+            named_by: named_by(entry),
+        })
+    }
+}
+
+/// The build that is live after `entry`, the newest of the log.
+///
+/// # Errors
+/// `pull::nothing_live`, exit 3.
+pub fn live<'a>(
+    app: &PackageName,
+    environment: &EnvironmentName,
+    entry: Option<&'a Entry>,
+) -> Result<(&'a Entry, &'a Build), Failure> {
+    let refuse = |what: String| {
+        Failure::new(Exit::Refused, "pull::nothing_live", what).hint(format!("check the names of app and environment, or promote a version first: pkgs-action promote --environment {environment} --app {app} --to <version>"))
+    };
+    let entry =
+        entry.ok_or_else(|| refuse(format!("{app} was never promoted to {environment}")))?;
+    match &entry.state.current {
+        Some(build) => Ok((entry, build)),
+        None => Err(refuse(format!("nothing of {app} is live in {environment}"))),
+    }
+}
+
+/// Which entry made live what is live: a hold or a mark that came later did not.
+fn named_by(entry: &Entry) -> String {
+    let since = entry.state.since.unwrap_or(entry.seq);
+    if since == entry.seq {
+        let reason = entry.reason.as_deref().map(quoted);
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        let (op, by) = (entry.op.as_str(), quoted(&entry.actor));
+        return format!("entry {since} ({op} by {by}{reason})");
+    }
+    let moved = entry.state.history.iter().find(|moved| moved.seq == since);
+    match moved {
+        Some(moved) => format!("entry {since} ({})", moved.op.as_str()),
+        None => format!("entry {since}"),
+    }
 }
 
 /// What to do about a tip.
@@ -124,6 +198,7 @@ mod tests {
             seq,
             since,
             archive: Digest::of(version.as_bytes()),
+            named_by: format!("entry {since}"),
         }
     }
 
@@ -181,6 +256,46 @@ mod tests {
             ..state()
         };
         check(&tip("1.1.0", 6, 6), &other, Err("pull::other_environment"));
+    }
+
+    fn entry(seq: u64, since: Option<u64>, current: bool) -> Entry {
+        let json = serde_json::json!({
+            "schema": "pkgs.environment/1", "app": "koa-kkl", "environment": "prod", "seq": seq, "op": "promote",
+            "operation": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "actor": "mia", "reason": "slow \u{1b}", "at": "2026-01-31T00:00:00Z",
+            "state": {
+                "current": current.then(|| serde_json::json!({"version": "1.0.0", "variant": "any", "manifestDigest": "sha256:0"})),
+                "since": since, "bad": [], "pinned": [], "retired": [],
+                "history": [{"seq": 3, "op": "rollback", "version": "1.0.0", "operation": "x", "at": "2026-01-31T00:00:00Z"}],
+            },
+        });
+        serde_json::from_value(json).expect("an entry")
+    }
+
+    #[test]
+    fn what_is_live_is_named_by_the_entry_that_made_it_live() {
+        let check = |seq, since, expected: &str| {
+            assert_eq!(named_by(&entry(seq, since, true)), expected);
+        };
+        check(5, Some(5), "entry 5 (promote by \"mia\": \"slow \\u{1b}\")");
+        check(5, Some(3), "entry 3 (rollback)");
+        check(5, Some(4), "entry 4");
+        check(5, None, "entry 5 (promote by \"mia\": \"slow \\u{1b}\")");
+    }
+
+    #[test]
+    fn nothing_live_is_refused_with_what_to_do() {
+        let tip = tip("1.0.0", 1, 1);
+        let check = |entry: Option<&Entry>, expected: Option<&str>| {
+            let failure = live(&tip.app, &tip.environment, entry).err();
+            assert_eq!(failure.as_ref().map(Failure::what), expected);
+            assert!(failure.is_none_or(|failure| failure.advice().is_some()));
+        };
+        check(None, Some("koa-kkl was never promoted to prod"));
+        check(
+            Some(&entry(1, None, false)),
+            Some("nothing of koa-kkl is live in prod"),
+        );
+        check(Some(&entry(1, Some(1), true)), None);
     }
 
     #[test]

@@ -89,6 +89,9 @@ pub struct HostState {
     /// Whether the processes of [`HostState::group`] were the service itself when it was committed, and had not gone into the background.
     #[serde(default)]
     pub foreground: bool,
+    /// The log entry whose install was interrupted after the switch and taken back; the second time it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<u64>,
     /// Log entries that failed here, oldest first; none is tried again.
     #[serde(default)]
     pub failed: Vec<FailedEntry>,

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::http::send;
@@ -252,5 +253,175 @@ fn a_first_release_that_fails_says_that_nothing_runs_and_can_be_tried_again() {
     );
     fs::write(home.path().join("needed"), "").expect("a file");
     let _ = pull().env("PKGS_FORCE", "true").run().expect(0);
+    assert_eq!(get(port, "/health"), "1.0.0");
+}
+
+/// Asserts that a text says these things in this order.
+fn assert_tells(text: &str, story: &[&str]) {
+    let mut rest = text;
+    for part in story {
+        let Some((_, after)) = rest.split_once(part) else {
+            panic!("{part:?} is not said, or not here:\n{text}");
+        };
+        rest = after;
+    }
+}
+
+#[test]
+fn a_pull_tells_its_story_and_one_that_changes_nothing_is_quiet() {
+    let port = free_port();
+    let world = service(port);
+    let host = Machine::new();
+    let pull = |world: &World| host.pull(&world.outside, "web", "sit", port);
+    let _ = world.run(&["release"]).expect(0);
+    let first = pull(&world).run().expect(0);
+    assert_tells(&first.stderr, &["from nothing to 1.0.0 in sit"]);
+
+    let quiet = pull(&world).run().expect(0);
+    assert_eq!(quiet.stdout, "");
+    assert_eq!(quiet.stderr.trim(), "INFO web 1.0.0 runs already (sit)");
+    let cron = pull(&world).env("PKGS_LOG_LEVEL", "warn").run().expect(0);
+    assert_eq!((cron.stdout.as_str(), cron.stderr.as_str()), ("", ""));
+    let dry = pull(&world).env("PKGS_DRY_RUN", "true").run().expect(0);
+    assert_eq!(dry.stdout, "");
+
+    let world = world.develop("fix(web): more", &[("packages/web/more", "")]);
+    let _ = world.run(&["release"]).expect(0);
+    let changed = pull(&world).run().expect(0);
+    assert_eq!(changed.stdout, "web 1.0.1 runs (sit)\n");
+    assert_tells(
+        &changed.stderr,
+        &[
+            "web: from 1.0.0 to 1.0.1 in sit, as entry 2 (promote by ",
+            "web: fetched ",
+            "web: unpacked ",
+            "into releases/1.0.1 (",
+            "web: 1.0.0 stands still (",
+            "web: current is releases/1.0.1 (",
+            "web: started 1.0.1 by ",
+            "web: 1.0.1 is healthy: http://127.0.0.1:",
+            " s)",
+            "web: 1.0.1 runs, ",
+            " s after the pull began",
+        ],
+    );
+    assert!(!changed.stderr.contains("WARN"), "{}", changed.stderr);
+}
+
+#[test]
+fn a_pull_that_is_killed_at_any_step_is_finished_by_the_next() {
+    const STEPS: [&str; 8] = [
+        "fetching",
+        "verified",
+        "extracted",
+        "stopping",
+        "switched",
+        "starting",
+        "probing",
+        "committed",
+    ];
+    let port = free_port();
+    let world = service(port);
+    let host = Machine::new();
+    let pull = |world: &World| host.pull(&world.outside, "web", "sit", port);
+    let _ = world.run(&["release"]).expect(0);
+    let _ = pull(&world).run().expect(0);
+    let world = world.develop("fix(web): more", &[("packages/web/more", "")]);
+    let _ = world.run(&["release"]).expect(0);
+    let mut killed = 0;
+    for (wanted, step) in STEPS[..7].iter().enumerate() {
+        let (from, to) = if wanted % 2 == 0 {
+            ("1.0.0", "1.0.1")
+        } else {
+            ("1.0.1", "1.0.0")
+        };
+        if wanted > 0 {
+            let point = ["promote", "--app=web", "--environment=sit", "--to", to];
+            let _ = world.run(&point).expect(0);
+        }
+        assert_eq!(host.current("web").as_deref(), Some(from), "before {step}");
+        // It has to be fetched and unpacked again.
+        let _ = fs::remove_dir_all(host.app("web").join("releases").join(to));
+        let running = pull(&world).start();
+        loop {
+            let state = host.state("web");
+            let comes = state["coming"]["version"] == to;
+            let reached = STEPS.iter().position(|step| state["state"] == *step);
+            if comes && reached >= Some(wanted) {
+                running.signal(Signal::KILL);
+                break;
+            }
+            if state["installed"]["version"] == to {
+                break;
+            }
+        }
+        let first = running.wait();
+        killed += usize::from(first.killed_by.is_some());
+        let next = pull(&world).run().expect(0);
+        let said = format!("{step}:\n{}\n{}", first.stderr, next.stderr);
+        assert_eq!(get(port, "/health"), to, "{said}");
+        assert_eq!(host.current("web").as_deref(), Some(to), "{said}");
+        let state = host.state("web");
+        assert_eq!(state["state"], "committed", "{said}");
+        assert_eq!(state["coming"], Value::Null, "{said}");
+        assert_eq!(state["failed"], json!([]), "{said}");
+        assert_eq!(pull(&world).run().expect(0).stdout, "", "{said}");
+    }
+    // Steps that take a moment are met, whatever the machine.
+    assert!(killed > 0, "no pull was killed");
+}
+
+#[test]
+fn a_place_that_cannot_work_is_refused_and_what_runs_goes_on() {
+    let port = free_port();
+    let world = service(port);
+    let host = Machine::new();
+    let pull = |world: &World| host.pull(&world.outside, "web", "sit", port);
+    let _ = world.run(&["release"]).expect(0);
+    let file = host.app("file");
+    fs::create_dir_all(host.app("")).expect("a directory");
+    fs::write(&file, "").expect("a file");
+    for setting in ["PKGS_HOST_DIRECTORY", "PKGS_LOG_DIRECTORY"] {
+        let refused = pull(&world).env(setting, &file).run().expect(3);
+        assert_tells(
+            &refused.stderr,
+            &["error[host::disk_error]", "  at ", "hint: "],
+        );
+    }
+    let _ = pull(&world).run().expect(0);
+    let world = world.develop("fix(web): more", &[("packages/web/more", "")]);
+    let _ = world.run(&["release"]).expect(0);
+    let process = host.state("web")["group"].clone();
+    let current = host.app("web").join("current");
+    fs::remove_file(&current).expect("a link");
+    fs::create_dir(&current).expect("a directory");
+    let refused = pull(&world).run().expect(3);
+    assert_tells(
+        &refused.stderr,
+        &["error[host::layout]", "current", "hint: "],
+    );
+    assert_eq!(get(port, "/health"), "1.0.0");
+    assert_eq!(host.state("web")["group"], process);
+    fs::remove_dir(&current).expect("a directory");
+    // A link that names nothing is only moved.
+    std::os::unix::fs::symlink("releases/0.9.0", &current).expect("a link");
+    let _ = pull(&world).run().expect(0);
+    assert_eq!(get(port, "/health"), "1.0.1");
+}
+
+#[test]
+fn a_service_that_ended_comes_back_while_the_store_is_away() {
+    let port = free_port();
+    let world = service(port);
+    let host = Machine::new();
+    let _ = world.run(&["release"]).expect(0);
+    let pull = || host.pull(&world.outside, "web", "sit", port);
+    let _ = pull().run().expect(0);
+    let group = host.state("web")["group"]["id"].as_u64().expect("a group");
+    crate::support::sandbox::kill_group(u32::try_from(group).expect("a process"));
+    let nowhere = format!("file://{}/nowhere", world.outside.path().display());
+    let away = pull().env("PKGS_STORE", nowhere).run();
+    assert_ne!(away.code, 0, "{}", away.stderr);
+    assert_tells(&away.stderr, &["had ended: starting it again", "error["]);
     assert_eq!(get(port, "/health"), "1.0.0");
 }

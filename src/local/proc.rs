@@ -212,6 +212,12 @@ pub fn group(id: u32) -> Group {
     }
 }
 
+/// Whether a process of the group with this number lives. The caller knows whose group it is.
+#[must_use]
+pub fn group_lives(id: u32) -> bool {
+    processes().any(|process| Stat::read(process).is_some_and(|stat| stat.group == id))
+}
+
 /// The living processes of `group`; none when the group is no longer the one that was started.
 ///
 /// Numbers are given out again after a restart of the machine, and within one run when all of a group are gone: it is ours
