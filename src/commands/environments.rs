@@ -1,4 +1,4 @@
-//! promote, rollback, hold, unhold, mark-bad, pin, unpin, status.
+//! promote, rollback, hold, unhold, mark-bad, pin, unpin.
 //!
 //! They need the store and the static root only: no checkout, no git, no npm, no forge. What an environment points at is decided
 //! by one conditional write; everything after it can be repeated, and is, by the same command run again.
@@ -26,8 +26,7 @@ use crate::release::manifest;
 use crate::remote::cdn::Cdn;
 use crate::remote::store::Store;
 use crate::report::environments::{
-    AppStatus, EnvironmentStatus, POINT_SCHEMA, PackageStatus, Point, PointOutcome, Points,
-    STATUS_SCHEMA, SkippedVersion, StaticCounts, Status, is_hostile,
+    POINT_SCHEMA, Point, PointOutcome, Points, SkippedVersion, StaticCounts, is_hostile,
 };
 use crate::version::Version;
 
@@ -88,17 +87,6 @@ pub struct Request {
     pub concurrency: usize,
     /// Answers which commit descends from which, where a history is at hand.
     pub ancestry: Option<Arc<Ancestry>>,
-}
-
-/// What `status` is asked.
-#[derive(Debug, Clone, Default)]
-pub struct StatusRequest {
-    /// Which apps; [`Apps::Default`] means all.
-    pub apps: Apps,
-    /// Only this environment.
-    pub environment: Option<EnvironmentName>,
-    /// The packages of the repository, where there is one.
-    pub packages: Vec<PackageStatus>,
 }
 
 /// The outside that these commands speak to.
@@ -209,90 +197,6 @@ pub async fn pin(request: &Request, remotes: &Remotes) -> Result<Points, Failure
 /// As [`promote()`].
 pub async fn unpin(request: &Request, remotes: &Remotes) -> Result<Points, Failure> {
     judge_version(request, remotes, "unpin", Mark::Unpin).await
-}
-
-/// What runs where, since when, by whom, and what a rollback would do.
-///
-/// # Errors
-/// Those of the store, and an integrity violation (6).
-pub async fn status(request: &StatusRequest, remotes: &Remotes) -> Result<Status, Failure> {
-    let store = remotes.store.as_ref();
-    let names = match &request.apps {
-        Apps::Named(names) => names.clone(),
-        Apps::Default | Apps::All => builds::apps(store).await?,
-    };
-    let mut apps = Vec::new();
-    for app in names {
-        let mut environments = Vec::new();
-        for environment in environments_of(store, &app).await? {
-            if request
-                .environment
-                .as_ref()
-                .is_some_and(|only| *only != environment)
-            {
-                continue;
-            }
-            let log = Log {
-                store,
-                app: &app,
-                environment: &environment,
-            };
-            if let Some(tip) = log.tip().await? {
-                environments.push(environment_status(log, &tip, remotes).await?);
-            }
-        }
-        apps.push(AppStatus {
-            name: app.to_string(),
-            environments,
-        });
-    }
-    Ok(Status {
-        schema: STATUS_SCHEMA,
-        packages: request.packages.clone(),
-        apps,
-    })
-}
-
-async fn environment_status(
-    log: Log<'_>,
-    tip: &Tip,
-    remotes: &Remotes,
-) -> Result<EnvironmentStatus, Failure> {
-    let state = &tip.entry.state;
-    let made_live = match state.since {
-        Some(since) if since == tip.entry.seq => Some(tip.clone()),
-        Some(since) => log.entry(since).await?,
-        None => None,
-    };
-    let (end, _) = walk_back(log, state).await?;
-    let ground = Ground {
-        log,
-        roots: remotes.static_roots.as_ref(),
-        cdn: None,
-        concurrency: 1,
-        now: "",
-    };
-    let static_applied = match (&tip.entry.static_place, state.since) {
-        (Some(_), Some(since)) => {
-            let applied = ground.applied().await?;
-            Some(applied.is_some_and(|applied| applied.seq >= since))
-        }
-        _ => None,
-    };
-    Ok(EnvironmentStatus {
-        environment: log.environment.to_string(),
-        current: state.version().map(str::to_owned),
-        since: made_live.as_ref().map(|made| made.entry.at.clone()),
-        seq: tip.entry.seq,
-        by: made_live.as_ref().map(|made| made.entry.actor.clone()),
-        op: made_live.as_ref().map(|made| made.entry.op.as_str()),
-        hold: state.hold.clone(),
-        bad: state.bad.clone(),
-        pinned: state.pinned.clone(),
-        rollback_to: end.map(|version| version.to_string()),
-        static_applied,
-        history: state.history.clone(),
-    })
 }
 
 async fn judge_environment(
@@ -1069,7 +973,7 @@ async fn served_from(log: Log<'_>, root: &str) -> Result<Vec<EnvironmentName>, F
 }
 
 /// Walks the history back, looking at one version at a time.
-async fn walk_back(
+pub(super) async fn walk_back(
     log: Log<'_>,
     state: &State,
 ) -> Result<(Option<Version>, Vec<Skipped>), Failure> {

@@ -505,12 +505,12 @@ async fn on_environments(settings: &Settings, command: Command) -> Result<Told, 
     };
     let remotes = point::remotes(settings, open_store(store).await?);
     if command == Command::Status {
-        let request = environments::StatusRequest {
+        let request = status::StatusRequest {
             apps: point::apps(settings)?,
             environment: settings.environment.clone(),
             packages: status::packages(settings)?,
         };
-        let status = environments::status(&request, &remotes).await?;
+        let status = status::status(&request, &remotes).await?;
         return Ok(told(
             settings,
             crate::report::environments::status(&status),

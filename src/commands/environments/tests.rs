@@ -2,6 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::apply::trial::{Dice, Fault, Run, Trial, block_on, interleave};
+use crate::commands::status::{StatusRequest, status};
 use crate::name::{CommitId, Key, Variant};
 use crate::release::app::{self, Build, Git, Runtime, Scripts, StaticFiles};
 use crate::release::layout;
