@@ -28,6 +28,7 @@ use crate::remote::store::Store;
 use crate::report::environments::{
     POINT_SCHEMA, Point, PointOutcome, Points, SkippedVersion, StaticCounts, is_hostile,
 };
+use crate::settings::inputs::nearest;
 use crate::version::Version;
 
 /// The longest reason or actor, in characters.
@@ -659,19 +660,15 @@ impl Story<'_> {
         };
         let state = &tip.entry.state;
         let live = state.version().map(Version::parse).transpose()?;
-        let mut versions: Vec<Version> = builds::versions(log.store, log.app)
-            .await?
+        let recorded = builds::newest_first(builds::versions(log.store, log.app).await?);
+        let newer = recorded
             .into_iter()
-            .map(|(version, _)| version)
             .filter(|version| live.as_ref().is_none_or(|live| version > live))
             .filter(|version| {
                 let version = version.to_string();
                 !state.is_bad(&version) && !state.is_retired(&version)
-            })
-            .collect();
-        versions.sort();
-        versions.dedup();
-        for version in versions.into_iter().rev().take(LOOKED_AT) {
+            });
+        for version in newer.take(LOOKED_AT) {
             if let Located::Ready { .. } =
                 builds::find(log.store, log.app, log.environment, &version).await?
             {
@@ -698,20 +695,7 @@ impl Story<'_> {
                 known.push(name);
             }
         }
-        known.sort();
-        known.dedup();
-        if known.is_empty() || known.contains(environment) {
-            return Ok(());
-        }
-        let names: Vec<&str> = known.iter().map(EnvironmentName::as_str).collect();
-        Err(usage(
-            "environment::unknown",
-            format!(
-                "{environment} is neither configured nor was it ever used for {app}; there are {}",
-                names.join(", ")
-            ),
-        )
-        .hint(did_you_mean(environment.as_str(), &names)))
+        check_environment(environment, known)
     }
 }
 
@@ -739,13 +723,13 @@ impl Judge for Judging<'_> {
         match self.deed {
             Deed::Promote(aim) => self.promote(state, tip, aim).await,
             Deed::Rollback(aim) => self.rollback(state, tip, aim).await,
-            Deed::Environment(mark) => Ok(marks::judge(state, &self.wish(), mark, true)),
+            Deed::Environment(mark) => Ok(marks::judge(state, &self.wish(), mark, &[])),
             Deed::Version(aim, mark) => {
                 let version = self.aim_at(state, aim).await?;
-                let versions = builds::versions(self.ground.log.store, self.ground.log.app).await?;
-                let is_known = versions.iter().any(|(recorded, _)| *recorded == version);
+                let builds = builds::versions(self.ground.log.store, self.ground.log.app).await?;
+                let recorded = builds::newest_first(builds);
                 self.version = Some(version.clone());
-                Ok(marks::judge(state, &self.wish(), &mark(version), is_known))
+                Ok(marks::judge(state, &self.wish(), &mark(version), &recorded))
             }
         }
     }
@@ -988,7 +972,9 @@ pub(super) async fn walk_back(
                         Located::Ready { .. } => Standing::Ready,
                         Located::Not(Found::Abandoned(_)) => Standing::Abandoned,
                         Located::Not(Found::Incomplete(_)) => Standing::Incomplete,
-                        Located::Not(Found::NoBuild(_) | Found::Ready(_)) => Standing::NoBuild,
+                        Located::Not(Found::NoBuild(_) | Found::Unknown(_) | Found::Ready(_)) => {
+                            Standing::NoBuild
+                        }
                     };
                 known.insert(version, standing);
             }
@@ -1090,7 +1076,28 @@ fn which_app(op: &str, known: &[PackageName]) -> Failure {
     .hint("--app <name>, several of them, or --app all")
 }
 
-fn unknown_app(app: &PackageName, known: &[PackageName]) -> Failure {
+/// Refuses an environment that is not among the known ones, where there is anything to compare with.
+pub(super) fn check_environment(
+    environment: &EnvironmentName,
+    mut known: Vec<EnvironmentName>,
+) -> Result<(), Failure> {
+    known.sort();
+    known.dedup();
+    if known.is_empty() || known.contains(environment) {
+        return Ok(());
+    }
+    let names: Vec<&str> = known.iter().map(EnvironmentName::as_str).collect();
+    Err(usage(
+        "environment::unknown",
+        format!(
+            "{environment} is neither configured nor was it ever used; there are {}",
+            names.join(", ")
+        ),
+    )
+    .hint(did_you_mean(environment.as_str(), &names)))
+}
+
+pub(super) fn unknown_app(app: &PackageName, known: &[PackageName]) -> Failure {
     let names: Vec<&str> = known.iter().map(PackageName::as_str).collect();
     let failure = usage(
         "environment::unknown_app",
@@ -1105,15 +1112,9 @@ fn unknown_app(app: &PackageName, known: &[PackageName]) -> Failure {
 }
 
 fn did_you_mean(name: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(name, known), *known))
-        .min();
-    match nearest {
-        Some((distance, nearest)) if distance <= 3 && distance < nearest.len() => {
-            format!("did you mean {nearest}?")
-        }
-        _ => format!("one of {}", known.join(", ")),
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("one of {}", known.join(", ")),
     }
 }
 

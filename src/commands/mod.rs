@@ -496,6 +496,7 @@ async fn on_environments(settings: &Settings, command: Command) -> Result<Told, 
             schema: STATUS_SCHEMA,
             packages: status::packages(settings)?,
             apps: Vec::new(),
+            asked: None,
         };
         let text = crate::report::environments::status(&status);
         return Ok(told(settings, text, &status));
@@ -508,6 +509,7 @@ async fn on_environments(settings: &Settings, command: Command) -> Result<Told, 
         let request = status::StatusRequest {
             apps: point::apps(settings)?,
             environment: settings.environment.clone(),
+            environments: point::environments_of(settings),
             packages: status::packages(settings)?,
         };
         let status = status::status(&request, &remotes).await?;

@@ -161,7 +161,8 @@ pub fn apps(settings: &Settings) -> Result<Apps, Failure> {
     }
 }
 
-fn environments_of(settings: &Settings) -> Vec<EnvironmentName> {
+/// The environments that are configured for any app.
+pub fn environments_of(settings: &Settings) -> Vec<EnvironmentName> {
     let mut all: Vec<EnvironmentName> = settings
         .apps
         .values()

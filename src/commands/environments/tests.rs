@@ -368,7 +368,7 @@ fn targets() {
         (given_up.as_str(), (3, "environment::abandoned")),
         ("20260101-000000000000", (3, "environment::unknown_release")),
         ("1.5.0", (3, "environment::no_build")),
-        ("9.9.9", (3, "environment::no_build")),
+        ("9.9.9", (3, "environment::unknown_version")),
         ("0", (3, "environment::unknown_seq")),
         ("latest", (2, "environment::target")),
     ] {
