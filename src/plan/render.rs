@@ -69,7 +69,10 @@ enum ReasonDocument {
     },
     Dependency {
         on: String,
-        range: String,
+        from: String,
+        to: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        range: Option<String>,
     },
     Lockfile {
         on: String,
@@ -106,8 +109,15 @@ impl From<&Reason> for ReasonDocument {
                 subject: subject.clone(),
                 bump: bump.as_str(),
             },
-            Reason::Dependency { on, range } => ReasonDocument::Dependency {
+            Reason::Dependency {
+                on,
+                from,
+                to,
+                range,
+            } => ReasonDocument::Dependency {
                 on: on.clone(),
+                from: from.to_string(),
+                to: to.to_string(),
                 range: range.clone(),
             },
             Reason::Lockfile { on } => ReasonDocument::Lockfile { on: on.clone() },
@@ -224,15 +234,35 @@ fn package_document(package: &PlannedPackage) -> PackageDocument {
     }
 }
 
-/// A reason as a phrase.
-pub fn phrase(reason: &Reason) -> String {
+/// A reason of a package of `plan` as a phrase.
+pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String {
     match reason {
-        Reason::Commit { id, subject, bump } => format!(
-            "{} {} ({bump})",
-            id.short(),
-            crate::explain::safe_line(subject)
-        ),
-        Reason::Dependency { on, range } => format!("depends on {on} {range}"),
+        Reason::Commit { id, subject, bump } => {
+            let counts = bump.of(&package.from, plan.zero_major);
+            let bump = if counts == *bump {
+                bump.to_string()
+            } else {
+                format!("{bump}, so {counts} below 1.0.0")
+            };
+            let subject = crate::explain::safe_line(subject);
+            format!("{} {subject} ({bump})", id.short())
+        }
+        Reason::Dependency {
+            on,
+            from,
+            to,
+            range,
+        } => {
+            let grows = if from == to {
+                to.to_string()
+            } else {
+                format!("{from} → {to}")
+            };
+            match range {
+                Some(range) => format!("depends on {on} {range}, which {grows} leaves"),
+                None => format!("uses {on} {grows}"),
+            }
+        }
         Reason::Lockfile { on } => format!("{on} changed in the lockfile"),
         Reason::Group => "all packages share one version".to_owned(),
         Reason::First => "first release".to_owned(),
@@ -270,7 +300,12 @@ pub fn text(plan: &Plan, missing: &[Missing]) -> String {
             package.name.as_str()
         );
         for reason in package.reasons.iter().take(REASONS_SHOWN) {
-            let _ = writeln!(text, "  {:widest$}    {}", "", phrase(reason));
+            let _ = writeln!(
+                text,
+                "  {:widest$}    {}",
+                "",
+                phrase(plan, package, reason)
+            );
         }
         if package.reasons.len() > REASONS_SHOWN {
             let _ = writeln!(
