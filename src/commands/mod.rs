@@ -39,6 +39,9 @@ use crate::report::release::{Released, ReleasedApp, ReleasedPackage};
 use crate::settings::{Command, Format, RegistryAddress, Settings, StoreSettings};
 use crate::version::Version;
 
+/// Takes a part of the result as soon as it is known.
+pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
+
 /// What a command on a repository works with.
 #[derive(Clone, Copy)]
 pub struct Session<'a> {
@@ -52,6 +55,8 @@ pub struct Session<'a> {
     pub stop: &'a Stop,
     /// The project's own commands that run now.
     pub children: &'a Children,
+    /// Takes the plan before it is carried out.
+    pub say: Say<'a>,
     /// A release that counts as finished although its store is not here: a rehearsal starts after it.
     pub settled: Option<&'a CommitId>,
 }
@@ -346,9 +351,10 @@ pub struct Told {
     pub failure: Option<Failure>,
 }
 
-/// Runs the command that `settings` name, or the one that the rules choose.
+/// Runs the command that `settings` name, or the one that the rules choose. What cannot wait for the end goes to `stdout`.
 pub async fn run(
     mut settings: Settings,
+    stdout: Say<'_>,
     stop: &Stop,
     children: &Children,
 ) -> Result<Told, Failure> {
@@ -356,7 +362,7 @@ pub async fn run(
         Command::Plan | Command::Release => {
             let repo = Repo::open(&settings.directory)?;
             choose(&mut settings, &repo)?;
-            on_repository(&settings, &repo, stop, children).await
+            on_repository(&settings, &repo, stdout, stop, children).await
         }
         Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
         Command::Pull => {
@@ -408,6 +414,7 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
 async fn on_repository(
     settings: &Settings,
     repo: &Repo,
+    stdout: Say<'_>,
     stop: &Stop,
     children: &Children,
 ) -> Result<Told, Failure> {
@@ -430,6 +437,10 @@ async fn on_repository(
         remotes: &remotes,
         stop,
         children,
+        say: &|text| match settings.format {
+            Format::Text => stdout(text),
+            Format::Json => text.lines().for_each(|line| tracing::info!("{line}")),
+        },
         settled: None,
     };
     let whole = repo

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use url::Url;
 
@@ -225,6 +226,7 @@ async fn missing(
         remotes: &remotes,
         stop,
         children,
+        say: &|_| {},
         settled: None,
     };
     let planned = plan::plan(&session).await?;
@@ -277,8 +279,8 @@ async fn play(
     };
     let settled = decisions::newest(&work, &work.head()?, &decisions::read(&work, &tags))?;
     let settled = settled.as_ref();
-    let first = run_release(&local, &work, settled, stop, children).await?;
-    rehearsal.step("released what changed", told_release(&first));
+    let (first, told) = run_release(&local, &work, settled, stop, children).await?;
+    rehearsal.step("released what changed", told);
     let Some(touched) = touched_by_rehearsal(&local, &work)? else {
         rehearsal.step(
             "nothing to touch",
@@ -303,11 +305,8 @@ async fn play(
             local.now + 60 * round,
         )?;
         push(&local, &work)?;
-        let next = run_release(&local, &work, settled, stop, children).await?;
-        rehearsal.step(
-            format!("changed {change} and released again"),
-            told_release(&next),
-        );
+        let (next, told) = run_release(&local, &work, settled, stop, children).await?;
+        rehearsal.step(format!("changed {change} and released again"), told);
         let apps = apps_of(next.release.as_ref());
         if apps.is_empty() {
             rehearsal.step(
@@ -379,32 +378,38 @@ fn push(settings: &Settings, work: &Repo) -> Result<(), Failure> {
     })
 }
 
+/// Releases, and gives what that tells.
 async fn run_release(
     settings: &Settings,
     work: &Repo,
     settled: Option<&CommitId>,
     stop: &Stop,
     children: &Children,
-) -> Result<ReleaseReport, Failure> {
+) -> Result<(ReleaseReport, Vec<String>), Failure> {
     let _alone = worktree::alone(work)?;
     let remotes = connect(settings).await?;
+    let said = Mutex::new(String::new());
+    let say = |text: &str| {
+        if let Ok(mut said) = said.lock() {
+            said.push_str(text);
+        }
+    };
     let session = Session {
         settings,
         repo: work,
         remotes: &remotes,
         stop,
         children,
+        say: &say,
         settled,
     };
     let report = Box::pin(release::release(&session)).await?;
-    match report.ended {
-        Ended::Failed(failure) => Err(failure),
-        _ => Ok(report),
+    if let Ended::Failed(failure) = report.ended {
+        return Err(failure);
     }
-}
-
-fn told_release(report: &ReleaseReport) -> Vec<String> {
-    report.text().lines().map(str::to_owned).collect()
+    say(&report.text());
+    let said = said.into_inner().unwrap_or_default();
+    Ok((report, said.lines().map(str::to_owned).collect()))
 }
 
 fn apps_of(release: Option<&Released>) -> Vec<(PackageName, Version)> {

@@ -118,6 +118,7 @@ async fn attempt(
     }
     let plan = preflight::preflight(session, &scene, plan).await?;
     let document = render::document(&plan, session.settings, Vec::new());
+    (session.say)(&render::text(&plan, &[]));
     let bytes = bytes(session, &scene, &observed, &plan, &document, deeds).await?;
     if session.settings.dry_run {
         return Ok(Some(Story::new(Ended::Planned).planned(plan, document)));

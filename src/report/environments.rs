@@ -299,6 +299,25 @@ fn headline(point: &Point) -> String {
     }
 }
 
+/// What became of an environment that a release was to point at its version, in one line.
+#[must_use]
+pub fn activation(point: &Point) -> String {
+    let Point {
+        app, environment, ..
+    } = point;
+    let to = point.to.as_deref().unwrap_or("nothing");
+    match point.outcome {
+        PointOutcome::Held => format!("{app} in {environment}: held, {to} is not activated"),
+        PointOutcome::Bad => {
+            format!("{app} in {environment}: {to} is marked bad, it is not activated")
+        }
+        PointOutcome::NotDescendant => {
+            format!("{app} in {environment}: something newer is live, {to} is not activated")
+        }
+        _ => format!("{app} {to} in {environment}"),
+    }
+}
+
 /// What runs where, for people.
 #[must_use]
 pub fn status(status: &Status) -> String {
