@@ -10,7 +10,7 @@ use crate::apply::record;
 use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, observe, point, rebuild};
+use crate::commands::{Session, observe, point, rebuild, released};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Digest, Integrity, PackageName, TagName};
 use crate::plan::next::DecidedPackage;
@@ -165,7 +165,13 @@ pub async fn sealed(
         seal::name_archives(store, &named.seal, packed.as_deref(), session.stop).await?;
         record::record(store, &manifests, &manifest, session.stop, deeds).await?;
     }
-    let mut released = session.released(commit, &named.seal.base, &packages, &named.seal.apps)?;
+    let mut released = released::released(
+        session,
+        commit,
+        &named.seal.base,
+        &packages,
+        &named.seal.apps,
+    )?;
     released.manifest = Some(crate::release::layout::release(&id).to_string());
     if recorded.is_none_or(|recorded| recorded.status == Status::Complete) {
         released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
@@ -478,7 +484,7 @@ async fn deliver_unsealed(
         .parent(commit)?
         .filter(|_| session.repo.is_made_by_us(commit));
     let base = parent.as_ref().unwrap_or(commit).as_str();
-    let released = session.released(commit, base, &listed, &[])?;
+    let released = released::released(session, commit, base, &listed, &[])?;
     tell(session, &released, deeds).await;
     Ok(released)
 }

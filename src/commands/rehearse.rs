@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::commands::environments::{self, Apps, Request};
 use crate::commands::{
-    Session, Told, connect, decisions, observe, plan, point, release, sample, told,
+    Answer, Session, answer, connect, decisions, observe, plan, point, release, sample,
 };
 use crate::explain::{Exit, Failure};
 use crate::local::git::{Repo, Snapshot};
@@ -105,7 +105,7 @@ pub async fn rehearse(
     settings: &Settings,
     stop: &Stop,
     children: &Children,
-) -> Result<Told, Failure> {
+) -> Result<Answer, Failure> {
     let stage = Stage::make()?;
     let (source, of, own) = source(settings, &stage)?;
     let settings = own.as_ref().unwrap_or(settings);
@@ -127,9 +127,9 @@ pub async fn rehearse(
     ))
     .await;
     check_untouched(&source, &before)?;
-    let mut told = told(settings, rehearsal.text(), &rehearsal);
-    told.failure = ended.err();
-    Ok(told)
+    let mut answer = answer(settings, rehearsal.text(), &rehearsal);
+    answer.failure = ended.err();
+    Ok(answer)
 }
 
 /// The repository to rehearse: the one that contains the directory if it holds a `package.json`, else the sample.
