@@ -121,6 +121,37 @@ pub struct ReleasedApp {
 }
 
 impl ReleaseReport {
+    /// A run that ended like this, before anything is known of plan, release and deeds.
+    pub fn new(ended: Ended) -> ReleaseReport {
+        ReleaseReport {
+            ended,
+            plan: None,
+            release: None,
+            deeds: Deeds::default(),
+        }
+    }
+
+    /// With what was planned.
+    #[must_use]
+    pub fn planned(self, plan: Plan, document: PlanDocument) -> ReleaseReport {
+        ReleaseReport {
+            plan: Some((plan, document)),
+            ..self
+        }
+    }
+
+    /// With what is released at this commit.
+    #[must_use]
+    pub fn released(self, release: Option<Released>) -> ReleaseReport {
+        ReleaseReport { release, ..self }
+    }
+
+    /// With every deed of the run.
+    #[must_use]
+    pub fn with(self, deeds: Deeds) -> ReleaseReport {
+        ReleaseReport { deeds, ..self }
+    }
+
     /// How it ended, for a person. What was to be released stands before it, and what was done is in the log, deed by deed.
     pub fn text(&self) -> String {
         let mut text = String::new();
