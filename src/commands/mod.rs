@@ -17,6 +17,7 @@ pub mod sample;
 pub mod scene;
 pub mod session;
 pub mod status;
+pub mod tarballs;
 
 pub use connect::{connect, open_store, registry};
 pub use session::{Say, Session};
