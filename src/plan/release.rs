@@ -604,11 +604,11 @@ fn grow_together(
                 .into_iter()
                 .flatten()
                 .filter(|used| is_changed(&facts.packages[**used]));
-            reasons.extend(changed_uses.map(|used| {
-                let used = &facts.workspace.packages[*used];
+            reasons.extend(changed_uses.map(|index| {
+                let dependency = &facts.workspace.packages[*index];
                 Reason::Dependency {
-                    on: used.name.to_string(),
-                    from: used.version.clone().unwrap_or_else(|| from.clone()),
+                    on: dependency.name.to_string(),
+                    from: dependency.version.clone().unwrap_or_else(|| from.clone()),
                     to: to.clone(),
                     range: None,
                 }

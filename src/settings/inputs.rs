@@ -336,9 +336,12 @@ pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&
     let slipped =
         |candidate: &str| candidate.len() > 2 && strsim::damerau_levenshtein(name, candidate) == 1;
     names
-        .map(|candidate| match slipped(candidate) {
-            true => (1.0, candidate),
-            false => (strsim::jaro_winkler(name, candidate), candidate),
+        .map(|candidate| {
+            if slipped(candidate) {
+                (1.0, candidate)
+            } else {
+                (strsim::jaro_winkler(name, candidate), candidate)
+            }
         })
         .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|left, right| left.0.total_cmp(&right.0))
