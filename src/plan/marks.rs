@@ -32,46 +32,8 @@ pub fn judge(state: &State, wish: &Wish<'_>, mark: &Mark, recorded: &[Version]) 
             Some(hold) => append(Event::Unhold, format!("was {}", describe(hold))),
             None => already(format!("{} is not held", wish.environment)),
         },
-        Mark::Bad(version) => {
-            if state.is_bad(&version.to_string()) {
-                return already(format!("{version} is marked bad"));
-            }
-            if !recorded.contains(version) {
-                return Judgement::Refused(unknown_version(wish.app, version, recorded));
-            }
-            let live = state.version() == Some(version.to_string().as_str());
-            append(
-                Event::MarkBad(version.clone()),
-                if live {
-                    format!("{version} stays live: 'rollback' leaves it")
-                } else {
-                    format!("neither automation nor a rollback goes to {version} any more")
-                },
-            )
-        }
-        Mark::Pin(version) => {
-            if state.pinned.contains(&version.to_string()) {
-                return already(format!("{version} is pinned"));
-            }
-            if state.is_retired(&version.to_string()) {
-                return Judgement::Refused(
-                    Failure::new(
-                        Exit::Refused,
-                        "environment::retired",
-                        format!("{} {version} cannot be pinned", wish.app),
-                    )
-                    .because("it is retired: its files are, or will be, deleted")
-                    .hint("release its commit again under a new version"),
-                );
-            }
-            if !recorded.contains(version) {
-                return Judgement::Refused(unknown_version(wish.app, version, recorded));
-            }
-            append(
-                Event::Pin(version.clone()),
-                format!("{version} is kept until 'unpin'"),
-            )
-        }
+        Mark::Bad(version) => judge_bad(state, wish, version, recorded),
+        Mark::Pin(version) => judge_pin(state, wish, version, recorded),
         Mark::Unpin(version) => {
             if state.pinned.contains(&version.to_string()) {
                 append(
@@ -83,6 +45,46 @@ pub fn judge(state: &State, wish: &Wish<'_>, mark: &Mark, recorded: &[Version]) 
             }
         }
     }
+}
+
+fn judge_bad(state: &State, wish: &Wish<'_>, version: &Version, recorded: &[Version]) -> Judgement {
+    let text = version.to_string();
+    if state.is_bad(&text) {
+        return already(format!("{version} is marked bad"));
+    }
+    if !recorded.contains(version) {
+        return Judgement::Refused(unknown_version(wish.app, version, recorded));
+    }
+    let reason = if state.version() == Some(text.as_str()) {
+        format!("{version} stays live: 'rollback' leaves it")
+    } else {
+        format!("neither automation nor a rollback goes to {version} any more")
+    };
+    append(Event::MarkBad(version.clone()), reason)
+}
+
+fn judge_pin(state: &State, wish: &Wish<'_>, version: &Version, recorded: &[Version]) -> Judgement {
+    let text = version.to_string();
+    if state.pinned.contains(&text) {
+        return already(format!("{version} is pinned"));
+    }
+    if state.is_retired(&text) {
+        let retired = Failure::new(
+            Exit::Refused,
+            "environment::retired",
+            format!("{} {version} cannot be pinned", wish.app),
+        );
+        return Judgement::Refused(
+            retired
+                .because("it is retired: its files are, or will be, deleted")
+                .hint("release its commit again under a new version"),
+        );
+    }
+    if !recorded.contains(version) {
+        return Judgement::Refused(unknown_version(wish.app, version, recorded));
+    }
+    let reason = format!("{version} is kept until 'unpin'");
+    append(Event::Pin(version.clone()), reason)
 }
 
 fn append(event: Event, reason: String) -> Judgement {
