@@ -3,6 +3,7 @@
 pub mod environments;
 pub mod failure;
 pub mod outputs;
+pub mod rehearsal;
 pub mod release;
 pub mod summary;
 
