@@ -259,7 +259,7 @@ fn run(settings: Settings) -> Result<Exit, Failure> {
     let stop = Stop::default();
     let children = Children::default();
     runtime.spawn(watch_signals(stop.clone(), children.clone()));
-    let ended = runtime.block_on(commands::run(settings, &stop, &children));
+    let ended = runtime.block_on(commands::run(settings, &print, &stop, &children));
     // A run that failed may have left commands that ran beside the one it failed of.
     children.end();
     runtime.shutdown_background();

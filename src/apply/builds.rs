@@ -54,13 +54,17 @@ pub async fn find(
             None => Located::Not(Found::Incomplete(manifest.release)),
         });
     }
-    let variants = versions(store, app)
-        .await?
-        .into_iter()
+    let recorded = versions(store, app).await?;
+    let variants: Vec<String> = recorded
+        .iter()
         .filter(|(recorded, _)| recorded == version)
         .map(|(_, variant)| variant.to_string())
         .collect();
-    Ok(Located::Not(Found::NoBuild(variants)))
+    Ok(Located::Not(if variants.is_empty() {
+        Found::Unknown(newest_first(recorded))
+    } else {
+        Found::NoBuild(variants)
+    }))
 }
 
 /// The manifest of a build that an entry names.
@@ -131,6 +135,15 @@ pub async fn versions(
         .filter_map(layout::build_of)
         .map(|(_, version, variant)| (version, variant))
         .collect())
+}
+
+/// The versions of some builds, each once, the newest first.
+#[must_use]
+pub fn newest_first(builds: Vec<(Version, Variant)>) -> Vec<Version> {
+    let mut versions: Vec<Version> = builds.into_iter().map(|(version, _)| version).collect();
+    versions.sort_by(|left, right| right.cmp(left));
+    versions.dedup();
+    versions
 }
 
 /// Every app that the store knows, by name.

@@ -83,19 +83,19 @@ impl Stage {
 pub struct Deeds(Vec<Deed>);
 
 impl Deeds {
-    /// Notes a deed.
+    /// Notes a deed, and tells it in the log; what a dry run leaves out is told by its result.
     pub fn note(&mut self, stage: Stage, about: impl Into<String>, outcome: Outcome) {
         let deed = Deed {
             stage,
             about: about.into(),
             outcome,
         };
-        tracing::info!(
-            "{} {}: {}",
-            deed.stage.as_str(),
-            deed.about,
-            deed.outcome.as_str()
-        );
+        let (stage, about) = (deed.stage.as_str(), &deed.about);
+        match &deed.outcome {
+            Outcome::Planned => {}
+            Outcome::Failed(failure) => tracing::warn!("{stage} {about}: failed: {failure}"),
+            outcome => tracing::info!("{stage} {about}: {}", outcome.as_str()),
+        }
         self.0.push(deed);
     }
 

@@ -1,14 +1,113 @@
 //! RECORD: app manifests, then the release manifest, each written once. The release manifest is the second commit point: whoever can read it can read everything it names.
 
+use std::collections::BTreeMap;
+
 use crate::apply::outcome::{Deeds, Outcome, Stage};
+use crate::apply::seal::Named;
 use crate::explain::{Exit, Failure};
 use crate::local::stop::Stop;
-use crate::name::{PackageName, ReleaseId, Variant};
-use crate::release::app::AppManifest;
-use crate::release::manifest::{ReleaseManifest, SCHEMA};
+use crate::name::{CommitId, PackageName, ReleaseId, Variant};
+use crate::plan::next::DecidedPackage;
+use crate::release::app::{AppManifest, Git};
+use crate::release::manifest::{RecordedApp, RecordedPackage, ReleaseManifest, SCHEMA, Status};
+use crate::release::seal::{Seal, SealedApp};
 use crate::release::{LONGEST_DOCUMENT, app, from_bytes, layout, to_bytes};
 use crate::remote::store::{Headers, Once, Store, create_once};
 use crate::version::Version;
+
+/// What the manifests of a release say besides its bytes.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// Its id.
+    pub id: ReleaseId,
+    /// The repository, as `owner/name`.
+    pub repository: String,
+    /// The release commit.
+    pub commit: CommitId,
+    /// Its date, RFC 3339.
+    pub committed_at: String,
+    /// The branch it was made on.
+    pub branch: String,
+    /// The registry, for people.
+    pub registry: String,
+    /// The release before it on that branch.
+    pub previous: Option<ReleaseId>,
+}
+
+impl Recording {
+    /// The manifests of the builds that `seal` holds.
+    #[must_use]
+    pub fn app_manifests(&self, seal: &Seal) -> Vec<AppManifest> {
+        let apps = seal.apps.iter();
+        apps.map(|app| self.app_manifest(seal, app)).collect()
+    }
+
+    fn app_manifest(&self, seal: &Seal, app: &SealedApp) -> AppManifest {
+        let own = format!("{}@", app.name);
+        let tag = seal.tags.iter().find(|tag| tag.starts_with(&own));
+        AppManifest {
+            schema: app::SCHEMA.to_owned(),
+            app: app.name.clone(),
+            version: app.version.clone(),
+            variant: app.variant.clone(),
+            release: self.id.to_string(),
+            git: Git {
+                repository: self.repository.clone(),
+                commit: self.commit.to_string(),
+                tag: tag
+                    .or_else(|| seal.tags.first())
+                    .cloned()
+                    .unwrap_or_default(),
+                committed_at: self.committed_at.clone(),
+            },
+            build: app.build.clone(),
+            runtime: app.runtime.clone(),
+            archive: app.archive.clone(),
+            alternatives: Vec::new(),
+            files: app.files.clone(),
+            static_files: app.static_files.clone(),
+            scripts: app.scripts.clone(),
+        }
+    }
+
+    /// The manifest of the whole release; `packages` are its libraries.
+    #[must_use]
+    pub fn release_manifest(&self, named: &Named, packages: &[DecidedPackage]) -> ReleaseManifest {
+        let seal = &named.seal;
+        let mut apps: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+        for app in &seal.apps {
+            let build = (app.name.clone(), app.version.clone());
+            apps.entry(build).or_default().push(app.variant.clone());
+        }
+        let library = |package: &DecidedPackage| RecordedPackage {
+            name: package.name.to_string(),
+            version: package.version.to_string(),
+            integrity: package.integrity.to_string(),
+            registry: self.registry.clone(),
+        };
+        ReleaseManifest {
+            schema: SCHEMA.to_owned(),
+            id: self.id.to_string(),
+            status: Status::Complete,
+            base: seal.base.clone(),
+            commit: self.commit.to_string(),
+            branch: self.branch.clone(),
+            tags: seal.tags.clone(),
+            seal: named.name.key.clone(),
+            packages: packages.iter().map(library).collect(),
+            apps: apps
+                .into_iter()
+                .map(|((name, version), variants)| RecordedApp {
+                    name,
+                    version,
+                    variants,
+                })
+                .collect(),
+            previous: self.previous.as_ref().map(ToString::to_string),
+            reason: None,
+        }
+    }
+}
 
 /// The record of a release, if there is one.
 pub async fn read(store: &dyn Store, id: &ReleaseId) -> Result<Option<ReleaseManifest>, Failure> {

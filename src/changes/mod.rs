@@ -27,8 +27,12 @@ pub enum Reason {
     Dependency {
         /// The package that changed.
         on: String,
-        /// The range that was declared.
-        range: String,
+        /// The version it grows from.
+        from: Version,
+        /// The version it gets.
+        to: Version,
+        /// The declared range that this leaves; `None`: an app that uses it, whatever it declares.
+        range: Option<String>,
     },
     /// A package of its production closure changed in the lockfile.
     Lockfile {

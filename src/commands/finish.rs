@@ -6,18 +6,18 @@ use std::sync::Arc;
 use crate::apply::build::Packed;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::publish::{self, Delivering, Tarballs};
-use crate::apply::record;
+use crate::apply::record::{self, Recording};
 use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, observe, point, rebuild};
+use crate::commands::tarballs::{Built, Rebuilt, Sealed};
+use crate::commands::{Session, observe, point, rebuild, released};
 use crate::explain::{Exit, Failure};
-use crate::name::{CommitId, Digest, Integrity, PackageName, TagName};
+use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::DecidedPackage;
 use crate::plan::release::{self as planning, Plan};
-use crate::release::app::{AppManifest, Git};
-use crate::release::manifest::{self, RecordedApp, RecordedPackage, ReleaseManifest, Status};
-use crate::release::seal::SealedApp;
+use crate::plan::waves;
+use crate::release::manifest::Status;
 use crate::remote::forge::github::Told;
 use crate::report::release::{Released, ReleasedPackage};
 
@@ -82,33 +82,6 @@ async fn finish_earlier(
     }
 }
 
-struct Sealed<'a> {
-    store: &'a dyn crate::remote::store::Store,
-    digests: BTreeMap<PackageName, (Digest, u64)>,
-    packed: Option<Arc<Packed>>,
-}
-
-#[async_trait::async_trait(?Send)]
-impl Tarballs for Sealed<'_> {
-    async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
-        let Some((digest, size)) = self.digests.get(&package.name) else {
-            return Err(Failure::new(
-                Exit::Integrity,
-                "seal::package",
-                format!("the seal does not hold {}", package.name),
-            ));
-        };
-        if let Some(local) = self
-            .packed
-            .as_deref()
-            .and_then(|packed| seal::local_bytes(packed, digest, *size))
-        {
-            return local;
-        }
-        seal::blob(self.store, digest, *size).await
-    }
-}
-
 /// Finishes a sealed release; `packed` are its bytes on this machine, where they were built here.
 pub async fn sealed(
     session: &Session<'_>,
@@ -128,19 +101,9 @@ pub async fn sealed(
     let id = session.release_id(commit)?;
     let recorded = record::read(store, &id).await?;
     let waves = sealed_waves(session, commit, named)?;
-    let digests = named
-        .seal
-        .packages
-        .iter()
-        .map(|package| {
-            Ok((
-                PackageName::parse(&package.name)?,
-                (Digest::parse(&package.digest)?, package.size),
-            ))
-        })
-        .collect::<Result<_, Failure>>()?;
     let packages: Vec<DecidedPackage> = waves.iter().flatten().cloned().collect();
-    let manifests = app_manifests(session, commit, named)?;
+    let recording = recording(session, branch, commit)?;
+    let manifests = recording.app_manifests(&named.seal);
     if recorded.is_none() {
         let delivering = Delivering {
             registry: session.remotes.registry.as_ref(),
@@ -152,26 +115,44 @@ pub async fn sealed(
         };
         publish::publish(
             &delivering,
-            &Sealed {
-                store,
-                digests,
-                packed: packed.clone(),
-            },
+            &Sealed::new(store, &named.seal, packed.clone())?,
             deeds,
         )
         .await?;
         publish::verify(&delivering, deeds).await?;
-        let manifest = release_manifest(session, branch, commit, named, &packages)?;
+        let manifest = recording.release_manifest(named, &packages);
         seal::name_archives(store, &named.seal, packed.as_deref(), session.stop).await?;
         record::record(store, &manifests, &manifest, session.stop, deeds).await?;
     }
-    let mut released = session.released(commit, &named.seal.base, &packages, &named.seal.apps)?;
+    let mut released = released::released(
+        session,
+        commit,
+        &named.seal.base,
+        &packages,
+        &named.seal.apps,
+    )?;
     released.manifest = Some(crate::release::layout::release(&id).to_string());
     if recorded.is_none_or(|recorded| recorded.status == Status::Complete) {
         released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
         tell(session, &released, deeds).await;
     }
     Ok(released)
+}
+
+/// What the manifests of a release say besides its bytes.
+fn recording(session: &Session<'_>, branch: &str, commit: &CommitId) -> Result<Recording, Failure> {
+    let previous = decisions::before(session.repo, commit)?;
+    Ok(Recording {
+        id: session.release_id(commit)?,
+        repository: session.repository_name(),
+        commit: commit.clone(),
+        committed_at: crate::report::moment(session.repo.committed_at(commit)?),
+        branch: branch.to_owned(),
+        registry: session.remotes.registry.describe(),
+        previous: previous
+            .map(|commit| session.release_id(&commit))
+            .transpose()?,
+    })
 }
 
 /// The packages of a seal in the order in which they are published.
@@ -196,170 +177,17 @@ fn sealed_waves(
     in_waves(session, commit, packages)
 }
 
+/// Packages of the release at `commit` in the order in which they are published.
 fn in_waves(
     session: &Session<'_>,
     commit: &CommitId,
-    mut packages: BTreeMap<PackageName, DecidedPackage>,
+    packages: BTreeMap<PackageName, DecidedPackage>,
 ) -> Result<Vec<Vec<DecidedPackage>>, Failure> {
     if packages.is_empty() {
         return Ok(Vec::new());
     }
     let workspace = observe::workspace_at(session.repo, commit, session.settings)?;
-    let names: Vec<PackageName> = packages.keys().cloned().collect();
-    let place = |index: usize| {
-        names
-            .iter()
-            .position(|name| *name == workspace.packages[index].name)
-    };
-    let dependencies: Vec<(usize, usize)> = workspace
-        .edges()?
-        .iter()
-        .filter(|edge| {
-            edge.field != crate::workspace::package_json::DependencyField::DevDependencies
-        })
-        .filter_map(|edge| Some((place(edge.from?)?, place(edge.to)?)))
-        .collect();
-    let waves = crate::workspace::graph::waves(names.len(), &dependencies);
-    Ok(waves
-        .into_iter()
-        .map(|wave| {
-            wave.into_iter()
-                .filter_map(|number| packages.remove(&names[number]))
-                .collect()
-        })
-        .collect())
-}
-
-fn app_manifests(
-    session: &Session<'_>,
-    commit: &CommitId,
-    named: &Named,
-) -> Result<Vec<AppManifest>, Failure> {
-    let id = session.release_id(commit)?;
-    let committed_at = crate::report::moment(session.repo.committed_at(commit)?);
-    Ok(named
-        .seal
-        .apps
-        .iter()
-        .map(|app: &SealedApp| AppManifest {
-            schema: crate::release::app::SCHEMA.to_owned(),
-            app: app.name.clone(),
-            version: app.version.clone(),
-            variant: app.variant.clone(),
-            release: id.to_string(),
-            git: Git {
-                repository: session.repository_name(),
-                commit: commit.to_string(),
-                tag: named
-                    .seal
-                    .tags
-                    .iter()
-                    .find(|tag| tag.starts_with(&format!("{}@", app.name)))
-                    .or_else(|| named.seal.tags.first())
-                    .cloned()
-                    .unwrap_or_default(),
-                committed_at: committed_at.clone(),
-            },
-            build: app.build.clone(),
-            runtime: app.runtime.clone(),
-            archive: app.archive.clone(),
-            alternatives: Vec::new(),
-            files: app.files.clone(),
-            static_files: app.static_files.clone(),
-            scripts: app.scripts.clone(),
-        })
-        .collect())
-}
-
-fn release_manifest(
-    session: &Session<'_>,
-    branch: &str,
-    commit: &CommitId,
-    named: &Named,
-    packages: &[DecidedPackage],
-) -> Result<ReleaseManifest, Failure> {
-    let mut apps: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-    for app in &named.seal.apps {
-        apps.entry((app.name.clone(), app.version.clone()))
-            .or_default()
-            .push(app.variant.clone());
-    }
-    let registry = session.remotes.registry.describe();
-    Ok(ReleaseManifest {
-        schema: manifest::SCHEMA.to_owned(),
-        id: session.release_id(commit)?.to_string(),
-        status: Status::Complete,
-        base: named.seal.base.clone(),
-        commit: commit.to_string(),
-        branch: branch.to_owned(),
-        tags: named.seal.tags.clone(),
-        seal: named.name.key.clone(),
-        packages: packages
-            .iter()
-            .map(|package| RecordedPackage {
-                name: package.name.to_string(),
-                version: package.version.to_string(),
-                integrity: package.integrity.to_string(),
-                registry: registry.clone(),
-            })
-            .collect(),
-        apps: apps
-            .into_iter()
-            .map(|((name, version), variants)| RecordedApp {
-                name,
-                version,
-                variants,
-            })
-            .collect(),
-        previous: decisions::before(session.repo, commit)?
-            .map(|commit| session.release_id(&commit))
-            .transpose()?
-            .map(|id| id.to_string()),
-        reason: None,
-    })
-}
-
-/// Tarballs that were built on this machine.
-struct Built(Arc<Packed>);
-
-#[async_trait::async_trait(?Send)]
-impl Tarballs for Built {
-    async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
-        let built = self
-            .0
-            .packages
-            .iter()
-            .find(|built| built.name == package.name);
-        match built.and_then(|built| seal::local_bytes(&self.0, &built.digest, built.size)) {
-            Some(bytes) => bytes,
-            None => Err(Failure::new(
-                Exit::Integrity,
-                "build::lost",
-                format!("{} was not built", package.name),
-            )),
-        }
-    }
-}
-
-/// Tarballs of a decided release without a seal, built only when one is missing on the registry.
-struct Rebuilt<'a, 'b> {
-    session: &'a Session<'b>,
-    commit: &'a CommitId,
-    built: tokio::sync::OnceCell<Arc<Packed>>,
-}
-
-#[async_trait::async_trait(?Send)]
-impl Tarballs for Rebuilt<'_, '_> {
-    async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
-        let built = self
-            .built
-            .get_or_try_init(|| async {
-                tokio::task::block_in_place(|| rebuild::rebuild(self.session, self.commit))
-                    .map(Arc::new)
-            })
-            .await?;
-        Built(Arc::clone(built)).bytes(package).await
-    }
+    waves::in_waves(&workspace, packages)
 }
 
 /// Finishes a release that this run just decided without a store.
@@ -389,14 +217,7 @@ pub async fn unsealed(
         .iter()
         .map(|package| (package.name.clone(), decided(package)))
         .collect();
-    deliver_unsealed(
-        session,
-        commit,
-        packages,
-        &Built(Arc::clone(&packed)),
-        deeds,
-    )
-    .await
+    deliver_unsealed(session, commit, packages, &Built::new(&packed), deeds).await
 }
 
 async fn finish_earlier_unsealed(
@@ -446,11 +267,7 @@ async fn finish_earlier_unsealed(
         .because("without it nobody can tell whether the registry holds what was decided")
         .hint("find out who pushed these tags"));
     }
-    let tarballs = Rebuilt {
-        session,
-        commit,
-        built: tokio::sync::OnceCell::new(),
-    };
+    let tarballs = Rebuilt::new(session, commit);
     deliver_unsealed(session, commit, packages, &tarballs, deeds).await
 }
 
@@ -478,7 +295,7 @@ async fn deliver_unsealed(
         .parent(commit)?
         .filter(|_| session.repo.is_made_by_us(commit));
     let base = parent.as_ref().unwrap_or(commit).as_str();
-    let released = session.released(commit, base, &listed, &[])?;
+    let released = released::released(session, commit, base, &listed, &[])?;
     tell(session, &released, deeds).await;
     Ok(released)
 }

@@ -16,7 +16,7 @@ use crate::plan::promote::By;
 use crate::plan::static_root::StaticSetting;
 use crate::release::app::AppManifest;
 use crate::remote::store::Store;
-use crate::report::environments::PointOutcome;
+use crate::report::environments::{Point, PointOutcome, activation};
 use crate::settings::address::StoreAddress;
 use crate::settings::{Choice, Settings, StoreSettings};
 
@@ -161,7 +161,8 @@ pub fn apps(settings: &Settings) -> Result<Apps, Failure> {
     }
 }
 
-fn environments_of(settings: &Settings) -> Vec<EnvironmentName> {
+/// The environments that are configured for any app.
+pub fn environments_of(settings: &Settings) -> Vec<EnvironmentName> {
     let mut all: Vec<EnvironmentName> = settings
         .apps
         .values()
@@ -188,7 +189,7 @@ pub async fn automatic(
     commit: &CommitId,
     manifests: &[AppManifest],
     deeds: &mut Deeds,
-) -> Result<Vec<serde_json::Value>, Failure> {
+) -> Result<Vec<Point>, Failure> {
     let Some(store) = session.remotes.store.clone() else {
         return Ok(Vec::new());
     };
@@ -228,7 +229,7 @@ pub async fn automatic(
                 deeds.note(Stage::Point, about, Outcome::Failed(failure));
                 continue;
             }
-            for point in &points.apps {
+            for point in points.apps {
                 let outcome = match point.outcome {
                     PointOutcome::Done => Outcome::Done,
                     PointOutcome::Held | PointOutcome::Bad | PointOutcome::NotDescendant => {
@@ -236,20 +237,8 @@ pub async fn automatic(
                     }
                     _ => Outcome::AlreadyDone,
                 };
-                let what = match point.outcome {
-                    PointOutcome::Held => {
-                        format!("{app} in {environment}: held, {version} is not activated")
-                    }
-                    PointOutcome::Bad => format!(
-                        "{app} in {environment}: {version} is marked bad, it is not activated"
-                    ),
-                    PointOutcome::NotDescendant => format!(
-                        "{app} in {environment}: something newer is live, {version} is not activated"
-                    ),
-                    _ => format!("{app} {version} in {environment}"),
-                };
-                deeds.note(Stage::Point, what, outcome);
-                moved.push(serde_json::to_value(point).unwrap_or_default());
+                deeds.note(Stage::Point, activation(&point), outcome);
+                moved.push(point);
             }
         }
     }

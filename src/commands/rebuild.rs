@@ -109,6 +109,7 @@ fn as_it_stands(
     Ok(Plan {
         mode: Mode::Diff,
         mode_reason: String::new(),
+        zero_major: session.settings.zero_major,
         base: None,
         head: commit.clone(),
         packages,

@@ -1,14 +1,14 @@
 //! `rehearse`: the whole release and a rollback of the repository it stands in, against a directory store and a directory registry, on a clone in a temporary place. The repository itself stays untouched, and that is checked.
 
+mod points;
+mod stage;
+
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Mutex;
 
-use url::Url;
-
-use crate::commands::environments::{self, Apps, Request};
 use crate::commands::{
-    Session, Told, connect, decisions, observe, plan, point, release, sample, told,
+    Answer, Session, answer, connect, decisions, observe, plan, registry, release, sample,
 };
 use crate::explain::{Exit, Failure};
 use crate::local::git::{Repo, Snapshot};
@@ -16,85 +16,16 @@ use crate::local::process::Children;
 use crate::local::push::{Address, PushError, RefUpdate, Remote, Seen};
 use crate::local::stop::Stop;
 use crate::local::{files, worktree};
-use crate::name::{CommitId, EnvironmentName, PackageName, RepoPath};
-use crate::plan::promote::By;
+use crate::name::{CommitId, PackageName, RepoPath};
 use crate::plan::render::Missing;
-use crate::plan::static_root::StaticSetting;
+use crate::report::rehearsal::{Rehearsal, SCHEMA};
 use crate::report::release::{Ended, ReleaseReport, Released};
-use crate::settings::address::StoreAddress;
 use crate::settings::inputs::{Collected, Inputs};
-use crate::settings::runner::Runner;
-use crate::settings::{Choice, Command, RegistryAddress, Settings, StoreSettings, World};
+use crate::settings::{RegistryAddress, Settings, World};
 use crate::version::Version;
 use crate::workspace::package::Kind;
-
-/// The places of a rehearsal, below one temporary directory that stays, so that a person can look.
-struct Stage {
-    root: PathBuf,
-    work: PathBuf,
-    store: PathBuf,
-    registry: PathBuf,
-    static_root: PathBuf,
-}
-
-/// What a rehearsal did, as it is told.
-#[derive(Debug, Default, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Rehearsal {
-    schema: &'static str,
-    of: String,
-    directory: String,
-    steps: Vec<Step>,
-    missing: Vec<Missing>,
-}
-
-#[derive(Debug, serde::Serialize)]
-struct Step {
-    title: String,
-    lines: Vec<String>,
-}
-
-impl Rehearsal {
-    fn step(&mut self, title: impl Into<String>, lines: Vec<String>) {
-        self.steps.push(Step {
-            title: title.into(),
-            lines,
-        });
-    }
-
-    fn text(&self) -> String {
-        let mut text = format!("rehearsal of {}\n", self.of);
-        for (number, step) in self.steps.iter().enumerate() {
-            let _ = writeln!(text, "\n{}. {}", number + 1, step.title);
-            for line in &step.lines {
-                let _ = writeln!(text, "   {line}");
-            }
-        }
-        let _ = writeln!(
-            text,
-            "\nlook around in {} (delete it when you are done)",
-            self.directory
-        );
-        for (name, what) in [
-            ("work", "the clone that was released"),
-            ("origin.git", "the remote: commits and tags"),
-            ("npm", "the registry, as files: what would be published"),
-            ("store", "archives, manifests and pointer logs"),
-            ("static", "static files as they would be served"),
-        ] {
-            let _ = writeln!(text, "  {name:10} {what}");
-        }
-        if self.missing.is_empty() {
-            text.push_str("\nnothing is missing for the real thing\n");
-        } else {
-            text.push_str("\nmissing for the real thing\n");
-            for Missing { what, hint } in &self.missing {
-                let _ = writeln!(text, "  {what:10} {hint}");
-            }
-        }
-        text
-    }
-}
+use points::{point_at, roll_back};
+use stage::{Stage, bring_ignored};
 
 /// Rehearses a release, a second one, a rollback and the way forward again.
 ///
@@ -104,13 +35,13 @@ pub async fn rehearse(
     settings: &Settings,
     stop: &Stop,
     children: &Children,
-) -> Result<Told, Failure> {
+) -> Result<Answer, Failure> {
     let stage = Stage::make()?;
     let (source, of, own) = source(settings, &stage)?;
     let settings = own.as_ref().unwrap_or(settings);
     let before = source.snapshot()?;
     let mut rehearsal = Rehearsal {
-        schema: "pkgs.rehearsal/1",
+        schema: SCHEMA,
         of,
         directory: stage.root.display().to_string(),
         ..Rehearsal::default()
@@ -126,9 +57,9 @@ pub async fn rehearse(
     ))
     .await;
     check_untouched(&source, &before)?;
-    let mut told = told(settings, rehearsal.text(), &rehearsal);
-    told.failure = ended.err();
-    Ok(told)
+    let mut answer = answer(settings, rehearsal.text(), &rehearsal);
+    answer.failure = ended.err();
+    Ok(answer)
 }
 
 /// The repository to rehearse: the one that contains the directory if it holds a `package.json`, else the sample.
@@ -216,7 +147,7 @@ async fn missing(
     };
     let remotes = crate::apply::Remotes {
         store: None,
-        registry: crate::commands::registry(&local)?,
+        registry: registry(&local)?,
         forge: None,
     };
     let session = Session {
@@ -225,6 +156,7 @@ async fn missing(
         remotes: &remotes,
         stop,
         children,
+        say: &|_| {},
         settled: None,
     };
     let planned = plan::plan(&session).await?;
@@ -277,8 +209,8 @@ async fn play(
     };
     let settled = decisions::newest(&work, &work.head()?, &decisions::read(&work, &tags))?;
     let settled = settled.as_ref();
-    let first = run_release(&local, &work, settled, stop, children).await?;
-    rehearsal.step("released what changed", told_release(&first));
+    let (first, told) = run_release(&local, &work, settled, stop, children).await?;
+    rehearsal.step("released what changed", told);
     let Some(touched) = touched_by_rehearsal(&local, &work)? else {
         rehearsal.step(
             "nothing to touch",
@@ -303,11 +235,8 @@ async fn play(
             local.now + 60 * round,
         )?;
         push(&local, &work)?;
-        let next = run_release(&local, &work, settled, stop, children).await?;
-        rehearsal.step(
-            format!("changed {change} and released again"),
-            told_release(&next),
-        );
+        let (next, told) = run_release(&local, &work, settled, stop, children).await?;
+        rehearsal.step(format!("changed {change} and released again"), told);
         let apps = apps_of(next.release.as_ref());
         if apps.is_empty() {
             rehearsal.step(
@@ -379,32 +308,38 @@ fn push(settings: &Settings, work: &Repo) -> Result<(), Failure> {
     })
 }
 
+/// Releases, and gives what that tells.
 async fn run_release(
     settings: &Settings,
     work: &Repo,
     settled: Option<&CommitId>,
     stop: &Stop,
     children: &Children,
-) -> Result<ReleaseReport, Failure> {
+) -> Result<(ReleaseReport, Vec<String>), Failure> {
     let _alone = worktree::alone(work)?;
     let remotes = connect(settings).await?;
+    let said = Mutex::new(String::new());
+    let say = |text: &str| {
+        if let Ok(mut said) = said.lock() {
+            said.push_str(text);
+        }
+    };
     let session = Session {
         settings,
         repo: work,
         remotes: &remotes,
         stop,
         children,
+        say: &say,
         settled,
     };
     let report = Box::pin(release::release(&session)).await?;
-    match report.ended {
-        Ended::Failed(failure) => Err(failure),
-        _ => Ok(report),
+    if let Ended::Failed(failure) = report.ended {
+        return Err(failure);
     }
-}
-
-fn told_release(report: &ReleaseReport) -> Vec<String> {
-    report.text().lines().map(str::to_owned).collect()
+    say(&report.text());
+    let said = said.into_inner().unwrap_or_default();
+    Ok((report, said.lines().map(str::to_owned).collect()))
 }
 
 fn apps_of(release: Option<&Released>) -> Vec<(PackageName, Version)> {
@@ -436,186 +371,4 @@ fn touched_by_rehearsal(settings: &Settings, work: &Repo) -> Result<Option<RepoP
         .or(app)
         .or_else(|| versioned().next())
         .map(|package| package.directory.clone()))
-}
-
-/// The environment that is rehearsed: the last one, which a release does not activate by itself.
-fn environment(settings: &Settings, app: &PackageName) -> Result<EnvironmentName, Failure> {
-    let own = settings.app_settings(app);
-    own.environments
-        .iter()
-        .rev()
-        .find(|name| !own.auto.contains(name))
-        .or(own.environments.last())
-        .cloned()
-        .map_or_else(|| EnvironmentName::parse("prod"), Ok)
-}
-
-fn request(
-    settings: &Settings,
-    app: &PackageName,
-    to: Option<String>,
-    force: bool,
-    deed: &str,
-) -> Result<Request, Failure> {
-    Ok(Request {
-        apps: Apps::Named(vec![app.clone()]),
-        environment: environment(settings, app)?,
-        to,
-        from: None,
-        reason: Some("rehearsal".to_owned()),
-        actor: "rehearsal".to_owned(),
-        by: By::Person,
-        force,
-        dry_run: false,
-        now: crate::report::moment(settings.now),
-        operation: format!("{:032x} {deed}", settings.nonce),
-        run: None,
-        environments: settings.app_settings(app).environments.clone(),
-        static_root: settings
-            .static_root
-            .value()
-            .map_or(StaticSetting::Unset, |root| {
-                StaticSetting::Root(root.clone())
-            }),
-        cdn: None,
-        concurrency: settings.max_concurrency,
-        ancestry: None,
-    })
-}
-
-async fn point_at(
-    settings: &Settings,
-    app: &PackageName,
-    version: &Version,
-    force: bool,
-) -> Result<Vec<String>, Failure> {
-    let request = request(
-        settings,
-        app,
-        Some(version.to_string()),
-        force,
-        &format!("promote {version} {force}"),
-    )?;
-    let points = environments::promote(&request, &environment_remotes(settings).await?).await?;
-    finish(&points)
-}
-
-async fn roll_back(settings: &Settings, app: &PackageName) -> Result<Vec<String>, Failure> {
-    let request = request(settings, app, None, false, "rollback")?;
-    let points = environments::rollback(&request, &environment_remotes(settings).await?).await?;
-    finish(&points)
-}
-
-async fn environment_remotes(settings: &Settings) -> Result<environments::Remotes, Failure> {
-    let Some(store) = settings.store.value() else {
-        return Err(Failure::new(
-            Exit::Usage,
-            "settings::missing",
-            "a rehearsal has a store of its own",
-        ));
-    };
-    Ok(point::remotes(
-        settings,
-        crate::commands::open_store(store).await?,
-    ))
-}
-
-fn finish(points: &crate::report::environments::Points) -> Result<Vec<String>, Failure> {
-    match &points.failure {
-        Some(failure) => Err(failure.clone()),
-        None => Ok(crate::report::environments::points(points)
-            .lines()
-            .map(str::to_owned)
-            .collect()),
-    }
-}
-
-/// Copies what git ignores (dependencies, build results) from the repository into the clone, but for files that hold secrets by custom.
-fn bring_ignored(source: &Repo, work: &Path) -> Result<Vec<String>, Failure> {
-    let mut brought = Vec::new();
-    for path in source.ignored()? {
-        let name = path.as_str().rsplit('/').next().unwrap_or_default();
-        if name.starts_with(".env") || name == ".npmrc" {
-            continue;
-        }
-        let (from, to) = (source.root().join(path.as_str()), work.join(path.as_str()));
-        if from.is_dir() {
-            files::copy_tree(&from, &to, |_, _| true)?;
-        } else if from.is_file() {
-            let copied = to
-                .parent()
-                .map_or(Ok(()), std::fs::create_dir_all)
-                .and_then(|()| std::fs::copy(&from, &to).map(drop));
-            copied.map_err(|error| {
-                Failure::new(
-                    Exit::Temporary,
-                    "rehearse::disk",
-                    format!("{path} could not be copied"),
-                )
-                .because(error)
-            })?;
-        }
-        brought.push(path.to_string());
-    }
-    Ok(brought)
-}
-
-impl Stage {
-    fn make() -> Result<Stage, Failure> {
-        let failed = |error: std::io::Error| {
-            Failure::new(
-                Exit::Temporary,
-                "rehearse::disk",
-                "a temporary directory could not be made",
-            )
-            .because(error)
-            .hint("check the disk, or set TMPDIR")
-        };
-        let root = tempfile::Builder::new()
-            .prefix("pkgs-action-rehearsal-")
-            .tempdir()
-            .map_err(failed)?
-            .keep();
-        let stage = Stage {
-            work: root.join("work"),
-            store: root.join("store"),
-            registry: root.join("npm"),
-            static_root: root.join("static"),
-            root,
-        };
-        for directory in [&stage.store, &stage.registry, &stage.static_root] {
-            std::fs::create_dir_all(directory).map_err(failed)?;
-        }
-        Ok(stage)
-    }
-
-    /// The settings of the repository, with everything outside replaced by a directory.
-    fn settings(&self, settings: &Settings, branch: String) -> Settings {
-        Settings {
-            command: Command::Release,
-            directory: self.work.clone(),
-            dry_run: false,
-            registry: RegistryAddress::Directory {
-                path: self.registry.clone(),
-                url: None::<Url>,
-            },
-            npm_token: None,
-            token: None,
-            forge_release: false,
-            store: Choice::On(StoreSettings {
-                address: StoreAddress::Directory(self.store.clone()),
-                endpoint: None,
-                region: None,
-            }),
-            static_root: Choice::On(format!(
-                "file://{}/{{environment}}/{{app}}",
-                self.static_root.display()
-            )),
-            remote: "origin".to_owned(),
-            branches: vec![branch],
-            actor: Some("rehearsal".to_owned()),
-            runner: Runner::default(),
-            ..settings.clone()
-        }
-    }
 }

@@ -18,7 +18,7 @@ use crate::name::{CommitId, Digest, Integrity, PackageName, TagName};
 use crate::plan::next::Position;
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::render::{self, PlanDocument};
-use crate::report::release::{Ended, ReleaseReport, Released};
+use crate::report::release::{Ended, ReleaseReport};
 use crate::version::Version;
 
 /// How often a run judges again because something moved meanwhile.
@@ -30,10 +30,10 @@ pub async fn release(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
     let mut deeds = Deeds::default();
     for _ in 0..ROUNDS {
         match attempt(session, &started, &mut deeds).await {
-            Ok(Some(story)) => return Ok(story.told(deeds)),
+            Ok(Some(report)) => return Ok(report.with(deeds)),
             Ok(None) => tracing::info!("the remote moved meanwhile: judging again"),
             Err(failure) if deeds.is_empty() => return Err(failure),
-            Err(failure) => return Ok(Story::new(Ended::Failed(failure)).told(deeds)),
+            Err(failure) => return Ok(ReleaseReport::new(Ended::Failed(failure)).with(deeds)),
         }
     }
     let contended = Failure::new(
@@ -42,52 +42,15 @@ pub async fn release(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
         "the remote kept moving while this run tried to decide",
     )
     .hint("run again");
-    Ok(Story::new(Ended::Failed(contended)).told(deeds))
+    Ok(ReleaseReport::new(Ended::Failed(contended)).with(deeds))
 }
 
-/// How a round ended.
-struct Story {
-    ended: Ended,
-    plan: Option<(Plan, PlanDocument)>,
-    release: Option<Released>,
-}
-
-impl Story {
-    fn new(ended: Ended) -> Story {
-        Story {
-            ended,
-            plan: None,
-            release: None,
-        }
-    }
-
-    fn planned(self, plan: Plan, document: PlanDocument) -> Story {
-        Story {
-            plan: Some((plan, document)),
-            ..self
-        }
-    }
-
-    fn released(self, release: Option<Released>) -> Story {
-        Story { release, ..self }
-    }
-
-    fn told(self, deeds: Deeds) -> ReleaseReport {
-        ReleaseReport {
-            ended: self.ended,
-            plan: self.plan,
-            release: self.release,
-            deeds,
-        }
-    }
-}
-
-/// One round; `None` when a ref moved before the decision.
+/// One round, whose deeds go to `deeds`; `None` when a ref moved before the decision.
 async fn attempt(
     session: &Session<'_>,
     started: &CommitId,
     deeds: &mut Deeds,
-) -> Result<Option<Story>, Failure> {
+) -> Result<Option<ReleaseReport>, Failure> {
     let scene = Scene::read(session)?;
     let earlier = finish::earlier(session, &scene, deeds).await?;
     // Outputs speak of the release at the commit that this run was started for, not of a newer one.
@@ -106,21 +69,24 @@ async fn attempt(
         let ended = or(Ended::Superseded {
             tip: scene.tip.clone(),
         });
-        return Ok(Some(Story::new(ended).released(own)));
+        return Ok(Some(ReleaseReport::new(ended).released(own)));
     }
     scene.move_to_tip(session)?;
     worktree::require_clean(session.repo, &session.repo.head()?)?;
     let (observed, plan) = plan_at(session, &scene.tip, true).await?;
     if plan.packages.is_empty() {
         let document = render::document(&plan, session.settings, Vec::new());
-        let story = Story::new(or(Ended::Nothing)).planned(plan, document);
-        return Ok(Some(story.released(own)));
+        let report = ReleaseReport::new(or(Ended::Nothing)).planned(plan, document);
+        return Ok(Some(report.released(own)));
     }
     let plan = preflight::preflight(session, &scene, plan).await?;
     let document = render::document(&plan, session.settings, Vec::new());
+    (session.say)(&render::text(&plan, &[]));
     let bytes = bytes(session, &scene, &observed, &plan, &document, deeds).await?;
     if session.settings.dry_run {
-        return Ok(Some(Story::new(Ended::Planned).planned(plan, document)));
+        return Ok(Some(
+            ReleaseReport::new(Ended::Planned).planned(plan, document),
+        ));
     }
     let Some(commit) = decide(session, &scene, &plan, &bytes, deeds).await? else {
         return Ok(None);
@@ -131,8 +97,8 @@ async fn attempt(
         }
         Bytes::Loose(packed) => finish::unsealed(session, &commit, &plan, packed, deeds).await?,
     };
-    let story = Story::new(Ended::Released).planned(plan, document);
-    Ok(Some(story.released(Some(released))))
+    let report = ReleaseReport::new(Ended::Released).planned(plan, document);
+    Ok(Some(report.released(Some(released))))
 }
 
 /// The plan at a commit. With `strict`, a registry that does not answer is an error; else a warning.

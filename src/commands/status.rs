@@ -1,11 +1,239 @@
-//! The packages of `status`: what a checkout holds and what of it is not released yet.
+//! `status`: what runs where, since when, by whom, what a rollback would do, and what of a checkout is not released yet.
 
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt as _};
+
+use crate::apply::builds;
+use crate::apply::point::{Log, Tip, environments_of};
+use crate::apply::static_files::Ground;
+use crate::commands::environments::names::{check_environment, unknown_app};
+use crate::commands::environments::{Apps, Remotes, walk_back};
 use crate::commands::observe;
+use crate::environment::entry::Entry;
 use crate::explain::Failure;
 use crate::local::git::Repo;
+use crate::name::{EnvironmentName, Variant};
 use crate::plan::release::{Base, plan};
-use crate::report::environments::PackageStatus;
+use crate::release::host::{HostReport, REPORT_SCHEMA};
+use crate::release::{LONGEST_DOCUMENT, from_bytes, layout};
+use crate::report::environments::{
+    AppStatus, EnvironmentStatus, HostStatus, PackageStatus, Past, STATUS_SCHEMA, Status,
+    VersionStatus,
+};
 use crate::settings::{Command, Settings};
+use crate::version::Version;
+
+/// How many entries of a log are read to tell who did what and why.
+const READ_ENTRIES: u64 = 20;
+/// How many documents are read at once.
+const READS: usize = 16;
+
+/// What `status` is asked.
+#[derive(Debug, Clone, Default)]
+pub struct StatusRequest {
+    /// Which apps; [`Apps::Default`] means all.
+    pub apps: Apps,
+    /// Only this environment.
+    pub environment: Option<EnvironmentName>,
+    /// The environments that are configured.
+    pub environments: Vec<EnvironmentName>,
+    /// The packages of the repository, where there is one.
+    pub packages: Vec<PackageStatus>,
+}
+
+/// What runs where, since when, by whom, and what a rollback would do.
+///
+/// # Errors
+/// `environment::unknown_app` and `environment::unknown` (2) for a name that nobody knows; those of the store, and an integrity
+/// violation (6).
+pub async fn status(request: &StatusRequest, remotes: &Remotes) -> Result<Status, Failure> {
+    let store = remotes.store.as_ref();
+    let known = builds::apps(store).await?;
+    let names = match &request.apps {
+        Apps::Named(names) => names.clone(),
+        Apps::Default | Apps::All => known.clone(),
+    };
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+        return Err(unknown_app(unknown, &known));
+    }
+    let mut apps = Vec::new();
+    let mut places = request.environments.clone();
+    for app in names {
+        let builds = builds::versions(store, &app).await?;
+        let used = environments_of(store, &app).await?;
+        let mut environments = Vec::new();
+        for environment in &used {
+            let is_asked = request
+                .environment
+                .as_ref()
+                .is_none_or(|only| only == environment);
+            let log = Log {
+                store,
+                app: &app,
+                environment,
+            };
+            if is_asked && let Some(tip) = log.tip().await? {
+                environments.push(environment_status(log, &tip, remotes).await?);
+            }
+        }
+        places.extend(used);
+        places.extend(builds.iter().filter_map(|(_, variant)| match variant {
+            Variant::Environment(environment) => Some(environment.clone()),
+            Variant::Any => None,
+        }));
+        apps.push(AppStatus {
+            name: app.to_string(),
+            versions: versions_of(builds),
+            environments,
+        });
+    }
+    if let Some(asked) = &request.environment {
+        check_environment(asked, places)?;
+    }
+    Ok(Status {
+        schema: STATUS_SCHEMA,
+        packages: request.packages.clone(),
+        apps,
+        asked: request.environment.as_ref().map(ToString::to_string),
+    })
+}
+
+/// What is recorded of an app, the newest version first.
+fn versions_of(builds: Vec<(Version, Variant)>) -> Vec<VersionStatus> {
+    let mut variants: BTreeMap<Version, Vec<String>> = BTreeMap::new();
+    for (version, variant) in builds {
+        variants
+            .entry(version)
+            .or_default()
+            .push(variant.to_string());
+    }
+    let newest_first = variants.into_iter().rev();
+    newest_first
+        .map(|(version, variants)| VersionStatus {
+            version: version.to_string(),
+            variants,
+        })
+        .collect()
+}
+
+async fn environment_status(
+    log: Log<'_>,
+    tip: &Tip,
+    remotes: &Remotes,
+) -> Result<EnvironmentStatus, Failure> {
+    let state = &tip.entry.state;
+    let made_live = match state.since {
+        Some(since) if since == tip.entry.seq => Some(tip.clone()),
+        Some(since) => log.entry(since).await?,
+        None => None,
+    };
+    let (end, _) = walk_back(log, state).await?;
+    Ok(EnvironmentStatus {
+        environment: log.environment.to_string(),
+        current: state.version().map(str::to_owned),
+        since: made_live.as_ref().map(|made| made.entry.at.clone()),
+        seq: tip.entry.seq,
+        by: made_live.as_ref().map(|made| made.entry.actor.clone()),
+        op: made_live.as_ref().map(|made| made.entry.op.as_str()),
+        hold: state.hold.clone(),
+        bad: state.bad.clone(),
+        pinned: state.pinned.clone(),
+        rollback_to: end.map(|version| version.to_string()),
+        static_applied: static_applied(log, tip, remotes).await?,
+        hosts: hosts(log, state.since).await?,
+        history: history(log, tip).await?,
+    })
+}
+
+/// Whether the static files of what is live are all laid out; `None` when it has none.
+async fn static_applied(
+    log: Log<'_>,
+    tip: &Tip,
+    remotes: &Remotes,
+) -> Result<Option<bool>, Failure> {
+    let (Some(_), Some(since)) = (&tip.entry.static_place, tip.entry.state.since) else {
+        return Ok(None);
+    };
+    let ground = Ground {
+        log,
+        roots: remotes.static_roots.as_ref(),
+        cdn: None,
+        concurrency: 1,
+        now: "",
+    };
+    let applied = ground.applied().await?;
+    Ok(Some(applied.is_some_and(|applied| applied.seq >= since)))
+}
+
+/// What hosts reported last. A report that cannot be read is said, and keeps nobody from seeing the others.
+async fn hosts(log: Log<'_>, since: Option<u64>) -> Result<Vec<HostStatus>, Failure> {
+    let keys = log
+        .store
+        .list(&layout::hosts(log.app, log.environment), None)
+        .await?;
+    let reads = keys.iter().map(|key| async move {
+        let bytes = log.store.get(key, LONGEST_DOCUMENT).await?;
+        Ok::<_, Failure>(
+            bytes.map(|bytes| from_bytes::<HostReport>(REPORT_SCHEMA, key.as_str(), &bytes)),
+        )
+    });
+    let mut reads = stream::iter(reads).buffered(READS);
+    let mut hosts = Vec::new();
+    while let Some(read) = reads.next().await {
+        match read? {
+            Some(Ok(report)) => hosts.push(HostStatus {
+                behind: since.is_some_and(|since| report.seq < since),
+                host: report.host,
+                version: report.version,
+                state: report.state,
+                seq: report.seq,
+                error: report.error,
+                at: report.at,
+            }),
+            Some(Err(failure)) => tracing::warn!(%failure, "a host's report is left out"),
+            None => {}
+        }
+    }
+    Ok(hosts)
+}
+
+/// The newest entries of the log with their words; before them the moves that the newest entry remembers.
+async fn history(log: Log<'_>, tip: &Tip) -> Result<Vec<Past>, Failure> {
+    let newest = tip.entry.seq;
+    let oldest = newest.saturating_sub(READ_ENTRIES - 1).max(1);
+    let reads = (oldest..newest)
+        .rev()
+        .map(|seq| async move { log.entry(seq).await });
+    let mut reads = stream::iter(reads).buffered(READS);
+    let mut history = vec![past(&tip.entry)];
+    while let Some(read) = reads.next().await {
+        history.extend(read?.map(|read| past(&read.entry)));
+    }
+    let moves = tip.entry.state.history.iter();
+    history.extend(moves.filter(|step| step.seq < oldest).map(|step| Past {
+        seq: step.seq,
+        op: step.op.as_str(),
+        version: Some(step.version.clone()),
+        operation: step.operation.clone(),
+        at: step.at.clone(),
+        actor: None,
+        reason: None,
+    }));
+    Ok(history)
+}
+
+fn past(entry: &Entry) -> Past {
+    Past {
+        seq: entry.seq,
+        op: entry.op.as_str(),
+        version: entry.target.as_ref().map(|target| target.version.clone()),
+        operation: entry.operation.clone(),
+        at: entry.at.clone(),
+        actor: Some(entry.actor.clone()),
+        reason: entry.reason.clone(),
+    }
+}
 
 /// The packages of the checkout that the settings name; none outside of one. Asks git alone, so a package without a tag counts as never released.
 pub fn packages(settings: &Settings) -> Result<Vec<PackageStatus>, Failure> {

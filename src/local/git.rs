@@ -227,6 +227,15 @@ impl Repo {
             .map(str::to_owned)
     }
 
+    /// The names of the remotes that are configured.
+    pub fn remotes(&self) -> Vec<String> {
+        let Ok(names) = self.git.remotes() else {
+            return Vec::new();
+        };
+        let names = names.iter().filter_map(|name| name.ok().flatten());
+        names.map(str::to_owned).collect()
+    }
+
     /// Git's `user.email`, for the record of who did something.
     pub fn user_email(&self) -> Option<String> {
         self.git.config().ok()?.get_string("user.email").ok()

@@ -511,14 +511,47 @@ impl<'a> Remote<'a> {
             Failure::new(Exit::RemoteRefused, "git::denied", what)
                 .hint("check the token and its permissions")
         } else if unknown {
-            Failure::new(Exit::Usage, "git::no_remote", what).hint(format!(
-                "check that the remote {} exists: `git remote -v`",
-                quoted(self.target())
-            ))
+            self.no_remote(what)
         } else {
             Failure::new(Exit::Temporary, "git::unreachable", what).hint("run again")
         };
         failure.because(quoted(last_line(stderr)))
+    }
+
+    /// There is no repository where the remote should be: what is there instead, and what to do.
+    fn no_remote(&self, what: &str) -> Failure {
+        let failure = Failure::new(Exit::Usage, "git::no_remote", what);
+        let remote = match &self.address {
+            Address::Isolated { url, .. } => {
+                return failure
+                    .because(format!(
+                        "there is no repository at {}, or the token may not see it",
+                        quoted(url)
+                    ))
+                    .hint("check that the token is of this repository and may read its contents");
+            }
+            Address::Configured { remote, .. } => remote,
+        };
+        let there = self.repo.remotes();
+        if there.contains(remote) {
+            return failure
+                .because(format!("the address of the remote {} holds no git repository", quoted(remote)))
+                .hint(format!(
+                    "`git remote get-url {remote}` shows the address; `git remote set-url {remote} <address>` corrects it"
+                ));
+        }
+        let add =
+            format!("`git remote add {remote} <address>` says where commits and tags are pushed");
+        if there.is_empty() {
+            return failure.because("this repository has no remote").hint(add);
+        }
+        failure
+            .because(format!(
+                "this repository has no remote {}; it has {}",
+                quoted(remote),
+                there.join(", ")
+            ))
+            .hint(format!("name one of them with `remote`, or {add}"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Judges what people say about an environment without pointing it elsewhere: hold, unhold, mark-bad, pin, unpin.
 
-use super::promote::{Judgement, Wish, describe};
+use super::promote::{Judgement, WHILE_HELD, Wish, describe, unknown_version};
 use crate::environment::entry::{Event, State};
 use crate::explain::{Exit, Failure};
 use crate::version::Version;
@@ -20,58 +20,20 @@ pub enum Mark {
     Unpin(Version),
 }
 
-/// Judges `mark` while `state` is true; `is_known` says whether the store holds a build of the version it names.
+/// Judges `mark` while `state` is true; `recorded` are the versions of which the store holds a build, the newest first.
 #[must_use]
-pub fn judge(state: &State, wish: &Wish<'_>, mark: &Mark, is_known: bool) -> Judgement {
+pub fn judge(state: &State, wish: &Wish<'_>, mark: &Mark, recorded: &[Version]) -> Judgement {
     match mark {
         Mark::Hold => match &state.hold {
             Some(hold) => already(describe(hold)),
-            None => append(Event::Hold, "stops automation until 'unhold'".to_owned()),
+            None => append(Event::Hold, WHILE_HELD.to_owned()),
         },
         Mark::Unhold => match &state.hold {
             Some(hold) => append(Event::Unhold, format!("was {}", describe(hold))),
-            None => already("nothing holds automation".to_owned()),
+            None => already(format!("{} is not held", wish.environment)),
         },
-        Mark::Bad(version) => {
-            if state.is_bad(&version.to_string()) {
-                return already(format!("{version} is marked bad"));
-            }
-            if !is_known {
-                return Judgement::Refused(unknown(wish, version));
-            }
-            let live = state.version() == Some(version.to_string().as_str());
-            append(
-                Event::MarkBad(version.clone()),
-                if live {
-                    format!("{version} stays live: 'rollback' leaves it")
-                } else {
-                    format!("neither automation nor a rollback goes to {version} any more")
-                },
-            )
-        }
-        Mark::Pin(version) => {
-            if state.pinned.contains(&version.to_string()) {
-                return already(format!("{version} is pinned"));
-            }
-            if state.is_retired(&version.to_string()) {
-                return Judgement::Refused(
-                    Failure::new(
-                        Exit::Refused,
-                        "environment::retired",
-                        format!("{} {version} cannot be pinned", wish.app),
-                    )
-                    .because("it is retired: its files are, or will be, deleted")
-                    .hint("release its commit again under a new version"),
-                );
-            }
-            if !is_known {
-                return Judgement::Refused(unknown(wish, version));
-            }
-            append(
-                Event::Pin(version.clone()),
-                format!("{version} is kept until 'unpin'"),
-            )
-        }
+        Mark::Bad(version) => judge_bad(state, wish, version, recorded),
+        Mark::Pin(version) => judge_pin(state, wish, version, recorded),
         Mark::Unpin(version) => {
             if state.pinned.contains(&version.to_string()) {
                 append(
@@ -85,6 +47,46 @@ pub fn judge(state: &State, wish: &Wish<'_>, mark: &Mark, is_known: bool) -> Jud
     }
 }
 
+fn judge_bad(state: &State, wish: &Wish<'_>, version: &Version, recorded: &[Version]) -> Judgement {
+    let text = version.to_string();
+    if state.is_bad(&text) {
+        return already(format!("{version} is marked bad"));
+    }
+    if !recorded.contains(version) {
+        return Judgement::Refused(unknown_version(wish.app, version, recorded));
+    }
+    let reason = if state.version() == Some(text.as_str()) {
+        format!("{version} stays live: 'rollback' leaves it")
+    } else {
+        format!("neither automation nor a rollback goes to {version} any more")
+    };
+    append(Event::MarkBad(version.clone()), reason)
+}
+
+fn judge_pin(state: &State, wish: &Wish<'_>, version: &Version, recorded: &[Version]) -> Judgement {
+    let text = version.to_string();
+    if state.pinned.contains(&text) {
+        return already(format!("{version} is pinned"));
+    }
+    if state.is_retired(&text) {
+        let retired = Failure::new(
+            Exit::Refused,
+            "environment::retired",
+            format!("{} {version} cannot be pinned", wish.app),
+        );
+        return Judgement::Refused(
+            retired
+                .because("it is retired: its files are, or will be, deleted")
+                .hint("release its commit again under a new version"),
+        );
+    }
+    if !recorded.contains(version) {
+        return Judgement::Refused(unknown_version(wish.app, version, recorded));
+    }
+    let reason = format!("{version} is kept until 'unpin'");
+    append(Event::Pin(version.clone()), reason)
+}
+
 fn append(event: Event, reason: String) -> Judgement {
     Judgement::Append {
         event,
@@ -96,15 +98,6 @@ fn already(reason: String) -> Judgement {
     Judgement::AlreadyThere {
         reasons: vec![reason],
     }
-}
-
-fn unknown(wish: &Wish<'_>, version: &Version) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        "environment::unknown_version",
-        format!("the store holds no build of {} {version}", wish.app),
-    )
-    .hint("'status' shows the versions that were live")
 }
 
 #[cfg(test)]
@@ -174,7 +167,8 @@ mod tests {
             (live(), Mark::Unpin(one()), true, "already there"),
         ];
         for (events, mark, is_known, expected) in cases {
-            let judgement = judge(&log(&events).state, &wish, &mark, is_known);
+            let recorded: &[Version] = if is_known { &[one()] } else { &[] };
+            let judgement = judge(&log(&events).state, &wish, &mark, recorded);
             assert_eq!(outcome(&judgement), expected, "{mark:?} after {events:?}");
         }
     }

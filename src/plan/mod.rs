@@ -10,3 +10,4 @@ pub mod render;
 pub mod rollback;
 pub mod static_files;
 pub mod static_root;
+pub mod waves;

@@ -45,6 +45,9 @@ pub enum Judgement {
     Refused(Failure),
 }
 
+/// What a hold means, for people.
+pub const WHILE_HELD: &str = "until 'unhold', releases leave it as it is and 'promote' needs --force; 'rollback' still works";
+
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
@@ -78,6 +81,8 @@ pub enum Found {
     Abandoned(String),
     /// No build for this environment; these variants there are.
     NoBuild(Vec<String>),
+    /// Nothing at all of this version; these are the versions that are recorded, the newest first.
+    Unknown(Vec<Version>),
 }
 
 /// Judges pointing the environment at `version` while `state` is true there.
@@ -160,11 +165,7 @@ pub(super) fn runnable<'a>(
             format!("its release {release} was abandoned"),
         )
         .hint("promote a version of a later release")),
-        Found::NoBuild(variants) if variants.is_empty() => Err(refuse(
-            "environment::no_build",
-            "the store holds no build of it".to_owned(),
-        )
-        .hint("'status' lists the versions there are; 'release' at the released commit adds a missing build")),
+        Found::Unknown(recorded) => Err(unknown_version(app, version, recorded)),
         Found::NoBuild(variants) => Err(refuse(
             "environment::no_build",
             format!("it was built for {} only", variants.join(", ")),
@@ -173,6 +174,37 @@ pub(super) fn runnable<'a>(
             "check out the tag of {version} and run 'pkgs-action release' with {environment} in build-for: it adds the build without a new version"
         ))),
     }
+}
+
+/// Nothing is recorded of `version`; `recorded` are the versions there are, the newest first.
+pub(super) fn unknown_version(
+    app: &PackageName,
+    version: &Version,
+    recorded: &[Version],
+) -> Failure {
+    const SHOWN: usize = 5;
+    let failure = Failure::new(
+        Exit::Refused,
+        "environment::unknown_version",
+        format!("there is no version {version} of {app}"),
+    );
+    let shown: Vec<String> = recorded
+        .iter()
+        .take(SHOWN)
+        .map(Version::to_string)
+        .collect();
+    let older = recorded.len() - shown.len();
+    let failure = match (shown.is_empty(), older) {
+        (true, _) => failure.because("the store records no version of it"),
+        (false, 0) => failure.because(format!("the store records {}", shown.join(", "))),
+        (false, _) => failure.because(format!(
+            "the store records {} and {older} older",
+            shown.join(", ")
+        )),
+    };
+    failure.hint(
+        "'status' lists what is recorded; 'release' at the commit of a version without a build adds one",
+    )
 }
 
 /// A hold or a mark stops automation silently and a person loudly.
@@ -204,7 +236,11 @@ fn person_said_stop(state: &State, wish: &Wish<'_>, version: &str) -> Option<Jud
             wish.environment, wish.app
         ),
     )
-    .hint("if you mean it, repeat it with --force: that lifts the hold and clears the mark of this version");
+    .hint(match (state.hold.is_some(), state.is_bad(version)) {
+        (true, false) => "'unhold' lifts the hold; if you mean it, --force promotes and lifts the hold for good",
+        (false, _) => "if you mean it, repeat it with --force: that clears the mark of this version for good",
+        (true, true) => "if you mean it, repeat it with --force: that lifts the hold and clears the mark of this version, both for good",
+    });
     Some(Judgement::Refused(
         stops
             .into_iter()
@@ -283,7 +319,11 @@ fn reasons(state: &State, wish: &Wish<'_>, version: &str, live: &Live) -> Vec<St
     }
     if wish.force {
         if let Some(hold) = &state.hold {
-            reasons.push(format!("forced: lifts the hold ({})", describe(hold)));
+            reasons.push(format!(
+                "forced: the hold is lifted ({}); releases change {} again, 'hold' stops them",
+                describe(hold),
+                wish.environment
+            ));
         }
         if state.is_bad(version) {
             reasons.push(format!("forced: {version} is no longer marked bad"));
@@ -452,7 +492,7 @@ pub(super) mod tests {
     #[test]
     fn force_never_makes_a_build() {
         for (found, expected) in [
-            (Found::NoBuild(vec![]), "3 environment::no_build"),
+            (Found::Unknown(vec![]), "3 environment::unknown_version"),
             (
                 Found::NoBuild(vec!["sit".into()]),
                 "3 environment::no_build",

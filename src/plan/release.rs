@@ -7,7 +7,7 @@ use crate::changes::{Reason, Touched, tag};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
-use crate::version::{Bump, Version};
+use crate::version::{Bump, Version, ZeroMajor};
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::DependencyField;
 use crate::workspace::{Edge, Spec, Workspace};
@@ -96,6 +96,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Why that mode.
     pub mode_reason: String,
+    /// What a breaking change does below 1.0.0.
+    pub zero_major: ZeroMajor,
     /// The commit before everything that is in the release.
     pub base: Option<CommitId>,
     /// The commit that is planned on.
@@ -399,7 +401,9 @@ fn follow(facts: &Facts<'_>, settings: &Settings, growing: &mut BTreeMap<usize, 
             };
             let reason = Reason::Dependency {
                 on: packages[edge.to].name.to_string(),
-                range: edge.spec.effective(&dependency.from),
+                from: dependency.from.clone(),
+                range: Some(edge.spec.effective(&dependency.from)),
+                to,
             };
             grown |= join(facts, settings, growing, from, bump, reason);
         }
@@ -410,11 +414,11 @@ fn follow(facts: &Facts<'_>, settings: &Settings, growing: &mut BTreeMap<usize, 
                 };
                 let reason = Reason::Dependency {
                     on: packages[*index].name.to_string(),
-                    range: dependency.to(settings).to_string(),
+                    from: dependency.from.clone(),
+                    to: dependency.to(settings),
+                    range: None,
                 };
-                if !growing.get(app).is_some_and(|app| app.reasons.iter().any(|known| matches!(known, Reason::Dependency { on, .. } if *on == packages[*index].name.as_str()))) {
-                    grown |= join(facts, settings, growing, *app, Bump::Patch, reason);
-                }
+                grown |= join(facts, settings, growing, *app, Bump::Patch, reason);
             }
         }
         if !grown {
@@ -434,11 +438,14 @@ fn join(
 ) -> bool {
     let package = &facts.workspace.packages[index];
     if let Some(present) = growing.get_mut(&index) {
-        let known = present.reasons.contains(&reason);
         let higher = present.fixed.is_none() && present.bump.is_some_and(|present| present < bump);
-        if !known {
-            present.reasons.retain(|other| !matches!((other, &reason), (Reason::Dependency { on: known, .. }, Reason::Dependency { on, .. }) if known == on));
-            present.reasons.push(reason);
+        match present
+            .reasons
+            .iter_mut()
+            .find(|known| is_about_the_same(known, &reason))
+        {
+            Some(known) => *known = reason,
+            None => present.reasons.push(reason),
         }
         if higher {
             present.bump = Some(bump);
@@ -460,6 +467,11 @@ fn join(
         },
     );
     true
+}
+
+/// Whether two reasons speak of the same dependency; the later one knows how far that grows.
+fn is_about_the_same(left: &Reason, right: &Reason) -> bool {
+    matches!((left, right), (Reason::Dependency { on: left, .. }, Reason::Dependency { on: right, .. }) if left == right)
 }
 
 /// For each app, every workspace package it uses, near or far; devDependencies count where the app has a build.
@@ -592,9 +604,14 @@ fn grow_together(
                 .into_iter()
                 .flatten()
                 .filter(|used| is_changed(&facts.packages[**used]));
-            reasons.extend(changed_uses.map(|used| Reason::Dependency {
-                on: facts.workspace.packages[*used].name.to_string(),
-                range: to.to_string(),
+            reasons.extend(changed_uses.map(|index| {
+                let dependency = &facts.workspace.packages[*index];
+                Reason::Dependency {
+                    on: dependency.name.to_string(),
+                    from: dependency.version.clone().unwrap_or_else(|| from.clone()),
+                    to: to.clone(),
+                    range: None,
+                }
             }));
             if reasons.is_empty() {
                 reasons.push(Reason::Group);
@@ -605,7 +622,7 @@ fn grow_together(
                 Growing {
                     from: own,
                     fixed: Some(to.clone()),
-                    bump,
+                    bump: bump.map(|bump| bump.of(&from, settings.zero_major)),
                     reasons,
                 },
             )
@@ -669,7 +686,12 @@ fn assemble(
             access: (of.kind == Kind::Library)
                 .then(|| access(of, settings))
                 .flatten(),
-            bump: package.bump,
+            bump: match package.fixed {
+                Some(_) => package.bump,
+                None => package
+                    .bump
+                    .map(|bump| bump.of(&package.from, settings.zero_major)),
+            },
             reasons: package.reasons.clone(),
             tag,
             to,
@@ -721,6 +743,7 @@ fn assemble(
     let mut plan = Plan {
         mode: facts.mode,
         mode_reason: facts.mode_reason.clone(),
+        zero_major: settings.zero_major,
         base: facts.base.clone(),
         head: facts.head.clone(),
         waves: waves(facts, growing),
@@ -733,6 +756,7 @@ fn assemble(
         warnings: left_behind(facts, settings, growing),
         packages: planned,
     };
+    plan.warnings.extend(unused_bump(&plan, settings));
     plan.message = message(&plan, settings);
     plan.edits = crate::plan::edits::edits(facts.workspace, facts.edges, &plan)?;
     Ok(plan)
@@ -873,6 +897,23 @@ fn left_behind(
         }
     }
     notices.into_values().collect()
+}
+
+/// That a bump was asked for and nothing grows: it says how far, not what.
+fn unused_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
+    let asked = match &settings.bump {
+        _ if !plan.packages.is_empty() => return None,
+        BumpRequest::Auto => return None,
+        BumpRequest::By(bump) => bump.to_string(),
+        BumpRequest::To(version) => version.to_string(),
+    };
+    Some(Notice {
+        code: "plan::bump_unused",
+        message: format!(
+            "bump {asked} was asked for, but it says how far changed packages grow, and none changed (docs, test, ci and style count for nothing); \
+             to release one without a change, commit a higher version in its package.json"
+        ),
+    })
 }
 
 fn message(plan: &Plan, settings: &Settings) -> String {

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::changes::Reason;
 use crate::name::Digest;
-use crate::plan::release::{Notice, Plan, PlannedPackage};
+use crate::plan::release::{Notice, Plan, PlannedApp, PlannedPackage};
 use crate::settings::{AppSettings, Install, Settings};
+use crate::version::{Bump, Version};
 
 /// The schema of [`PlanDocument`].
 pub const SCHEMA: &str = "pkgs.plan/1";
@@ -69,7 +70,10 @@ enum ReasonDocument {
     },
     Dependency {
         on: String,
-        range: String,
+        from: String,
+        to: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        range: Option<String>,
     },
     Lockfile {
         on: String,
@@ -106,8 +110,15 @@ impl From<&Reason> for ReasonDocument {
                 subject: subject.clone(),
                 bump: bump.as_str(),
             },
-            Reason::Dependency { on, range } => ReasonDocument::Dependency {
+            Reason::Dependency {
+                on,
+                from,
+                to,
+                range,
+            } => ReasonDocument::Dependency {
                 on: on.clone(),
+                from: from.to_string(),
+                to: to.to_string(),
                 range: range.clone(),
             },
             Reason::Lockfile { on } => ReasonDocument::Lockfile { on: on.clone() },
@@ -216,7 +227,7 @@ fn package_document(package: &PlannedPackage) -> PackageDocument {
         private: package.private,
         from: package.from.to_string(),
         to: package.to.to_string(),
-        bump: package.bump.map(crate::version::Bump::as_str),
+        bump: package.bump.map(Bump::as_str),
         tag: package.tag.to_string(),
         dist_tag: package.dist_tag.clone(),
         access: package.access.map(crate::settings::Access::as_str),
@@ -224,15 +235,31 @@ fn package_document(package: &PlannedPackage) -> PackageDocument {
     }
 }
 
-/// A reason as a phrase.
-pub fn phrase(reason: &Reason) -> String {
+/// A reason of a package of `plan` as a phrase.
+pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String {
     match reason {
-        Reason::Commit { id, subject, bump } => format!(
-            "{} {} ({bump})",
-            id.short(),
-            crate::explain::safe_line(subject)
-        ),
-        Reason::Dependency { on, range } => format!("depends on {on} {range}"),
+        Reason::Commit { id, subject, bump } => {
+            let counts = bump.of(&package.from, plan.zero_major);
+            let bump = if counts == *bump {
+                bump.to_string()
+            } else {
+                format!("{bump}, so {counts} below 1.0.0")
+            };
+            let subject = crate::explain::safe_line(subject);
+            format!("{} {subject} ({bump})", id.short())
+        }
+        Reason::Dependency {
+            on,
+            from,
+            to,
+            range,
+        } => {
+            let grows = arrow(from, to);
+            match range {
+                Some(range) => format!("depends on {on} {range}, which {grows} leaves"),
+                None => format!("uses {on} {grows}"),
+            }
+        }
         Reason::Lockfile { on } => format!("{on} changed in the lockfile"),
         Reason::Group => "all packages share one version".to_owned(),
         Reason::First => "first release".to_owned(),
@@ -242,102 +269,19 @@ pub fn phrase(reason: &Reason) -> String {
 
 /// The plan as text, for a person.
 pub fn text(plan: &Plan, missing: &[Missing]) -> String {
-    const REASONS_SHOWN: usize = 5;
     let mut text = format!("mode {} ({})\n", plan.mode.as_str(), plan.mode_reason);
     if plan.packages.is_empty() {
         text.push_str("nothing to release: no package changed since its last release\n");
     }
-    let widest = plan
-        .packages
-        .iter()
-        .map(|package| package.name.as_str().len())
-        .max()
-        .unwrap_or(0);
+    let names = plan.packages.iter().map(|package| package.name.as_str());
+    let widest = names.map(str::len).max().unwrap_or(0);
     for package in &plan.packages {
-        let grows = if package.from == package.to {
-            package.to.to_string()
-        } else {
-            format!("{} → {}", package.from, package.to)
-        };
-        let kind = if package.kind == crate::workspace::package::Kind::Library {
-            format!("npm, {}", package.dist_tag.as_deref().unwrap_or("latest"))
-        } else {
-            package.kind.as_str().to_owned()
-        };
-        let _ = writeln!(
-            text,
-            "  {:widest$}  {grows}  [{kind}]",
-            package.name.as_str()
-        );
-        for reason in package.reasons.iter().take(REASONS_SHOWN) {
-            let _ = writeln!(text, "  {:widest$}    {}", "", phrase(reason));
-        }
-        if package.reasons.len() > REASONS_SHOWN {
-            let _ = writeln!(
-                text,
-                "  {:widest$}    and {} more",
-                "",
-                package.reasons.len() - REASONS_SHOWN
-            );
-        }
+        one_package(&mut text, plan, package, widest);
     }
-    let line = |text: &mut String, title: &str, entries: Vec<String>| {
-        if !entries.is_empty() {
-            let _ = writeln!(text, "{title}: {}", entries.join(", "));
-        }
-    };
     if !plan.packages.is_empty() {
-        line(
-            &mut text,
-            "tags",
-            plan.tags.iter().map(ToString::to_string).collect(),
-        );
-        line(
-            &mut text,
-            "edits",
-            plan.edits
-                .iter()
-                .map(|(path, _)| path.to_string())
-                .collect(),
-        );
-        line(
-            &mut text,
-            "publish order",
-            plan.waves
-                .iter()
-                .map(|wave| {
-                    wave.iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join(" + ")
-                })
-                .collect(),
-        );
-        line(
-            &mut text,
-            "builds",
-            plan.apps
-                .iter()
-                .map(|app| {
-                    format!(
-                        "{} {} ({})",
-                        app.name,
-                        app.to,
-                        app.variants
-                            .iter()
-                            .map(ToString::to_string)
-                            .collect::<Vec<_>>()
-                            .join(", ")
-                    )
-                })
-                .collect(),
-        );
+        consequences(&mut text, plan);
     }
-    line(
-        &mut text,
-        "unchanged",
-        plan.unchanged.iter().map(ToString::to_string).collect(),
-    );
+    line(&mut text, "unchanged", &listed(&plan.unchanged, ", "));
     for warning in &plan.warnings {
         let _ = writeln!(text, "warning[{}]: {}", warning.code, warning.message);
     }
@@ -345,4 +289,58 @@ pub fn text(plan: &Plan, missing: &[Missing]) -> String {
         let _ = writeln!(text, "missing {what}: {hint}");
     }
     text
+}
+
+/// From where to where a package goes, what it becomes, and why.
+fn one_package(text: &mut String, plan: &Plan, package: &PlannedPackage, widest: usize) {
+    const REASONS_SHOWN: usize = 5;
+    let name = package.name.as_str();
+    let grows = arrow(&package.from, &package.to);
+    let kind = match &package.dist_tag {
+        Some(tag) => format!("npm, {tag}"),
+        None => package.kind.as_str().to_owned(),
+    };
+    let _ = writeln!(text, "  {name:widest$}  {grows}  [{kind}]");
+    for reason in package.reasons.iter().take(REASONS_SHOWN) {
+        let phrase = phrase(plan, package, reason);
+        let _ = writeln!(text, "  {:widest$}    {phrase}", "");
+    }
+    let more = package.reasons.len().saturating_sub(REASONS_SHOWN);
+    if more > 0 {
+        let _ = writeln!(text, "  {:widest$}    and {more} more", "");
+    }
+}
+
+/// What the new versions bring with them.
+fn consequences(text: &mut String, plan: &Plan) {
+    line(text, "tags", &listed(&plan.tags, ", "));
+    let edited: Vec<_> = plan.edits.iter().map(|(path, _)| path).collect();
+    line(text, "edits", &listed(&edited, ", "));
+    let waves: Vec<String> = plan.waves.iter().map(|wave| listed(wave, " + ")).collect();
+    line(text, "publish order", &listed(&waves, ", "));
+    let build =
+        |app: &PlannedApp| format!("{} {} ({})", app.name, app.to, listed(&app.variants, ", "));
+    let builds: Vec<String> = plan.apps.iter().map(build).collect();
+    line(text, "builds", &listed(&builds, ", "));
+}
+
+/// A line with a title, unless it would be empty.
+fn line(text: &mut String, title: &str, entries: &str) {
+    if !entries.is_empty() {
+        let _ = writeln!(text, "{title}: {entries}");
+    }
+}
+
+fn listed<T: ToString>(entries: &[T], between: &str) -> String {
+    let entries: Vec<String> = entries.iter().map(ToString::to_string).collect();
+    entries.join(between)
+}
+
+/// `1.0.0 → 1.1.0`, or the one version that both are.
+fn arrow(from: &Version, to: &Version) -> String {
+    if from == to {
+        to.to_string()
+    } else {
+        format!("{from} → {to}")
+    }
 }

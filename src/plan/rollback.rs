@@ -1,6 +1,6 @@
 //! Judges a `rollback` on the newest entry of the log.
 
-use super::promote::{Found, Judgement, Wish, runnable};
+use super::promote::{Found, Judgement, WHILE_HELD, Wish, runnable};
 use crate::environment::entry::{Event, State};
 use crate::explain::{Exit, Failure};
 use crate::version::Version;
@@ -64,7 +64,7 @@ pub fn judge(
     }
     let mut reasons = vec![
         format!("leaves {leaves} and marks it bad"),
-        "holds automation until 'unhold'".to_owned(),
+        format!("holds {}: {WHILE_HELD}", wish.environment),
     ];
     if is_bad {
         reasons.push(format!("forced: {text} is no longer marked bad"));

@@ -173,6 +173,12 @@ pub fn host(
     ))
 }
 
+/// The prefix of what hosts report of an app in an environment, for listing.
+#[must_use]
+pub fn hosts(app: &PackageName, environment: &EnvironmentName) -> String {
+    format!("{}/hosts/", environment_prefix(app, environment))
+}
+
 /// The app and environment that a key below `apps/` belongs to, for listing what exists.
 ///
 /// ```

@@ -4,17 +4,20 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::environment::entry::{Hold, Move};
+use crate::environment::entry::Hold;
 use crate::environment::target::Skipped;
 use crate::explain::{Failure, quoted};
+use crate::plan::promote::WHILE_HELD;
 
 /// The schema of [`Points`].
 pub const POINT_SCHEMA: &str = "pkgs.point/1";
 /// The schema of [`Status`].
 pub const STATUS_SCHEMA: &str = "pkgs.status/1";
 
-/// How many moves `status` shows to people.
-const SHOWN_MOVES: usize = 5;
+/// How many entries of the log `status` shows to people.
+const SHOWN_ENTRIES: usize = 8;
+/// How many versions `status` shows to people.
+const SHOWN_VERSIONS: usize = 8;
 
 /// What became of a request about environments, app by app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -117,6 +120,9 @@ pub struct Status {
     pub packages: Vec<PackageStatus>,
     /// The apps in the store.
     pub apps: Vec<AppStatus>,
+    /// The environment that was asked for, if only one was.
+    #[serde(skip)]
+    pub asked: Option<String>,
 }
 
 /// A package and what of it is unreleased.
@@ -143,8 +149,19 @@ pub struct PackageStatus {
 pub struct AppStatus {
     /// Its name.
     pub name: String,
+    /// The versions of which builds are recorded, the newest first.
+    pub versions: Vec<VersionStatus>,
     /// Its environments.
     pub environments: Vec<EnvironmentStatus>,
+}
+
+/// A version that is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VersionStatus {
+    /// The version.
+    pub version: String,
+    /// What it was built for: `any`, or environments.
+    pub variants: Vec<String>,
 }
 
 /// What runs in one environment.
@@ -173,8 +190,48 @@ pub struct EnvironmentStatus {
     pub rollback_to: Option<String>,
     /// Whether the static files of the live version are fully laid out; `null` when it has none.
     pub static_applied: Option<bool>,
-    /// Promotes and rollbacks, the newest first.
-    pub history: Vec<Move>,
+    /// What its hosts reported, by name.
+    pub hosts: Vec<HostStatus>,
+    /// What was done to it, the newest first.
+    pub history: Vec<Past>,
+}
+
+/// What a host reported last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostStatus {
+    /// The host's name.
+    pub host: String,
+    /// The version that runs there.
+    pub version: Option<String>,
+    /// `installed`, `went-back`, `failed-before` or `failed`.
+    pub state: String,
+    /// The number of the entry that it reports about.
+    pub seq: u64,
+    /// Whether another version became live after that entry.
+    pub behind: bool,
+    /// Why the entry does not run there.
+    pub error: Option<String>,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// One entry of the log. Beyond the newest entries only moves are told, without their words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Past {
+    /// Its number.
+    pub seq: u64,
+    /// What was done.
+    pub op: &'static str,
+    /// The version it was about; `hold` and `unhold` have none.
+    pub version: Option<String>,
+    /// The id of the deed.
+    pub operation: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// Who; `null` where only the move is told.
+    pub actor: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// What became of a request, for people.
@@ -242,6 +299,25 @@ fn headline(point: &Point) -> String {
     }
 }
 
+/// What became of an environment that a release was to point at its version, in one line.
+#[must_use]
+pub fn activation(point: &Point) -> String {
+    let Point {
+        app, environment, ..
+    } = point;
+    let to = point.to.as_deref().unwrap_or("nothing");
+    match point.outcome {
+        PointOutcome::Held => format!("{app} in {environment}: held, {to} is not activated"),
+        PointOutcome::Bad => {
+            format!("{app} in {environment}: {to} is marked bad, it is not activated")
+        }
+        PointOutcome::NotDescendant => {
+            format!("{app} in {environment}: something newer is live, {to} is not activated")
+        }
+        _ => format!("{app} {to} in {environment}"),
+    }
+}
+
 /// What runs where, for people.
 #[must_use]
 pub fn status(status: &Status) -> String {
@@ -259,8 +335,15 @@ pub fn status(status: &Status) -> String {
     }
     for app in &status.apps {
         let _ = writeln!(text, "{}", app.name);
+        recorded(&mut text, &app.versions);
         if app.environments.is_empty() {
-            let _ = writeln!(text, "  no environment was ever pointed at a version");
+            let asked = status.asked.as_deref().unwrap_or("no environment");
+            let never = if status.asked.is_some() {
+                "never"
+            } else {
+                "ever"
+            };
+            let _ = writeln!(text, "  {asked} was {never} pointed at a version");
         }
         for environment in &app.environments {
             one_environment(&mut text, environment);
@@ -270,6 +353,25 @@ pub fn status(status: &Status) -> String {
         text.push_str("nothing is recorded yet\n");
     }
     text
+}
+
+/// The versions that can be asked for.
+fn recorded(text: &mut String, versions: &[VersionStatus]) {
+    let shown: Vec<String> = versions
+        .iter()
+        .take(SHOWN_VERSIONS)
+        .map(|version| match version.variants.as_slice() {
+            [any] if any == "any" => version.version.clone(),
+            variants => format!("{} ({})", version.version, variants.join(", ")),
+        })
+        .collect();
+    let older = match versions.len() - shown.len() {
+        0 => String::new(),
+        older => format!(" and {older} older"),
+    };
+    if !shown.is_empty() {
+        let _ = writeln!(text, "  versions: {}{older}", shown.join(", "));
+    }
 }
 
 fn one_environment(text: &mut String, status: &EnvironmentStatus) {
@@ -295,6 +397,7 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
             plain(&hold.by),
             hold.seq
         );
+        let _ = writeln!(text, "    {WHILE_HELD}");
     }
     for (name, versions) in [("bad", &status.bad), ("pinned", &status.pinned)] {
         if !versions.is_empty() {
@@ -313,16 +416,51 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
             None => writeln!(text, "    rollback has nowhere to go"),
         };
     }
-    for step in status.history.iter().take(SHOWN_MOVES) {
-        let _ = writeln!(
-            text,
-            "    {:>5}  {}  {} {}",
-            step.seq,
-            plain(&step.at),
-            step.op.as_str(),
-            step.version
-        );
+    for host in &status.hosts {
+        one_host(text, host);
     }
+    for past in status.history.iter().take(SHOWN_ENTRIES) {
+        one_entry(text, past);
+    }
+}
+
+fn one_host(text: &mut String, host: &HostStatus) {
+    let version = host.version.as_deref().unwrap_or("nothing");
+    let behind = if host.behind { ", behind" } else { "" };
+    let error = host
+        .error
+        .as_deref()
+        .map_or_else(String::new, |error| format!(": {}", plain(&quoted(error))));
+    let _ = writeln!(
+        text,
+        "    host {}: {} runs, {} at entry {}, {}{behind}{error}",
+        plain(&host.host),
+        plain(version),
+        plain(&host.state),
+        host.seq,
+        plain(&host.at)
+    );
+}
+
+fn one_entry(text: &mut String, past: &Past) {
+    let version = past
+        .version
+        .as_deref()
+        .map_or_else(String::new, |version| format!(" {version}"));
+    let actor = past
+        .actor
+        .as_deref()
+        .map_or_else(String::new, |actor| format!(" by {}", plain(actor)));
+    let reason = past.reason.as_deref().map_or_else(String::new, |reason| {
+        format!(": {}", plain(&quoted(reason)))
+    });
+    let _ = writeln!(
+        text,
+        "    {:>5}  {}  {}{version}{actor}{reason}",
+        past.seq,
+        plain(&past.at),
+        past.op
+    );
 }
 
 /// Whether a terminal would do something else with this character than show it: control characters, changes of direction.
@@ -348,7 +486,6 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::entry::Op;
 
     fn point() -> Point {
         Point {
@@ -428,23 +565,60 @@ mod tests {
                     pinned: vec![],
                     rollback_to: None,
                     static_applied: Some(true),
-                    history: vec![Move {
-                        seq: 3,
-                        op: Op::Rollback,
-                        version: "1.0.0".to_owned(),
-                        operation: "x".to_owned(),
-                        at: "2026-01-02T00:00:00Z".to_owned(),
+                    hosts: vec![HostStatus {
+                        host: "web\u{1b}1".to_owned(),
+                        version: Some("1.1.0".to_owned()),
+                        state: "failed".to_owned(),
+                        seq: 2,
+                        behind: true,
+                        error: Some("no\nway".to_owned()),
+                        at: "2026-01-01T00:00:00Z".to_owned(),
                     }],
+                    history: vec![
+                        Past {
+                            seq: 3,
+                            op: "rollback",
+                            version: Some("1.0.0".to_owned()),
+                            operation: "x".to_owned(),
+                            at: "2026-01-02T00:00:00Z".to_owned(),
+                            actor: Some("a\u{202e}da".to_owned()),
+                            reason: Some("slow".to_owned()),
+                        },
+                        Past {
+                            seq: 2,
+                            op: "promote",
+                            version: Some("1.1.0".to_owned()),
+                            operation: "y".to_owned(),
+                            at: "2026-01-01T00:00:00Z".to_owned(),
+                            actor: None,
+                            reason: None,
+                        },
+                    ],
                 }],
+                versions: vec![
+                    VersionStatus {
+                        version: "1.1.0".to_owned(),
+                        variants: vec!["prod".to_owned(), "sit".to_owned()],
+                    },
+                    VersionStatus {
+                        version: "1.0.0".to_owned(),
+                        variants: vec!["any".to_owned()],
+                    },
+                ],
             }],
+            asked: None,
         });
         insta::assert_snapshot!(text, @r#"
         web
+          versions: 1.1.0 (prod, sit), 1.0.0
           prod: 1.0.0 since 2026-01-02T00:00:00Z by ada (rollback), entry 3
             held by ada since entry 3: "\u{1b}[2J\u{202e}x"
+            until 'unhold', releases leave it as it is and 'promote' needs --force; 'rollback' still works
             bad: 1.1.0
             rollback has nowhere to go
-                3  2026-01-02T00:00:00Z  rollback 1.0.0
+            host web\u{1b}1: 1.1.0 runs, failed at entry 2, 2026-01-01T00:00:00Z, behind: "no\nway"
+                3  2026-01-02T00:00:00Z  rollback 1.0.0 by a\u{202e}da: "slow"
+                2  2026-01-01T00:00:00Z  promote 1.1.0
         "#);
     }
 }

@@ -4,6 +4,7 @@ pub mod environments;
 pub mod failure;
 pub mod outputs;
 pub mod pull;
+pub mod rehearsal;
 pub mod release;
 pub mod summary;
 

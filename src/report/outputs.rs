@@ -29,7 +29,7 @@ pub fn of_release(report: &ReleaseReport) -> Vec<(&'static str, String)> {
         ),
         (
             "pointers",
-            list(released.map(|released| released.pointers.clone().into())),
+            list(released.map(|released| json!(released.pointers))),
         ),
         (
             "matrix",
@@ -42,12 +42,7 @@ pub fn of_release(report: &ReleaseReport) -> Vec<(&'static str, String)> {
         (
             "held",
             released
-                .is_some_and(|released| {
-                    released
-                        .pointers
-                        .iter()
-                        .any(|pointer| pointer.get("held") == Some(&Value::Bool(true)))
-                })
+                .is_some_and(|released| released.pointers.iter().any(|point| point.held))
                 .to_string(),
         ),
         ("pending", "[]".to_owned()),

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::apply::outcome::{Deeds, Outcome};
+use crate::apply::outcome::{Deed, Deeds, Outcome, Stage};
 use crate::explain::Failure;
 use crate::name::{CommitId, PackageName, ReleaseId, RepoPath, TagName, Variant};
 use crate::plan::release::Plan;
 use crate::plan::render::{self, PlanDocument};
+use crate::report::environments::{Point, activation};
 use crate::version::{Bump, Version};
 use crate::workspace::package::Kind;
 
@@ -74,7 +75,7 @@ pub struct Released {
     /// The key of its manifest.
     pub manifest: Option<String>,
     /// Environments that it moved.
-    pub pointers: Vec<serde_json::Value>,
+    pub pointers: Vec<Point>,
 }
 
 /// A package of a release.
@@ -120,35 +121,40 @@ pub struct ReleasedApp {
 }
 
 impl ReleaseReport {
-    /// The report for a person.
+    /// A run that ended like this, before anything is known of plan, release and deeds.
+    pub fn new(ended: Ended) -> ReleaseReport {
+        ReleaseReport {
+            ended,
+            plan: None,
+            release: None,
+            deeds: Deeds::default(),
+        }
+    }
+
+    /// With what was planned.
+    #[must_use]
+    pub fn planned(self, plan: Plan, document: PlanDocument) -> ReleaseReport {
+        ReleaseReport {
+            plan: Some((plan, document)),
+            ..self
+        }
+    }
+
+    /// With what is released at this commit.
+    #[must_use]
+    pub fn released(self, release: Option<Released>) -> ReleaseReport {
+        ReleaseReport { release, ..self }
+    }
+
+    /// With every deed of the run.
+    #[must_use]
+    pub fn with(self, deeds: Deeds) -> ReleaseReport {
+        ReleaseReport { deeds, ..self }
+    }
+
+    /// How it ended, for a person. What was to be released stands before it, and what was done is in the log, deed by deed.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        if let Some((plan, _)) = self
-            .plan
-            .as_ref()
-            .filter(|(plan, _)| !plan.packages.is_empty() || self.release.is_none())
-        {
-            text.push_str(&render::text(plan, &[]));
-        }
-        let widest = self
-            .deeds
-            .iter()
-            .map(|deed| deed.about.len())
-            .max()
-            .unwrap_or(0)
-            .min(48);
-        for deed in self.deeds.iter() {
-            let _ = writeln!(
-                text,
-                "  {:8} {:widest$}  {}",
-                deed.stage.as_str(),
-                deed.about,
-                deed.outcome.as_str()
-            );
-            if let Outcome::Failed(failure) = &deed.outcome {
-                let _ = writeln!(text, "           {failure}");
-            }
-        }
         match (&self.ended, &self.release) {
             (Ended::Superseded { tip }, _) => {
                 let _ = writeln!(
@@ -157,38 +163,37 @@ impl ReleaseReport {
                     tip.short()
                 );
             }
-            (Ended::Nothing, _) if self.plan.is_none() => text.push_str("nothing to release\n"),
-            (Ended::Planned, _) => text.push_str("dry run: nothing was written\n"),
+            (Ended::Nothing, _) => match &self.plan {
+                Some((plan, _)) => text.push_str(&render::text(plan, &[])),
+                None => text.push_str("nothing to release\n"),
+            },
+            (Ended::Planned, _) => {
+                for deed in self.deeds.iter() {
+                    let _ = writeln!(text, "  {:8} {}", deed.stage.as_str(), deed.about);
+                }
+                text.push_str("dry run: nothing was written\n");
+            }
             (Ended::Released, Some(release)) => {
                 let is_new = self.deeds.iter().any(|deed| deed.outcome == Outcome::Done);
-                let released = if is_new {
+                text.push_str(if is_new {
                     "released"
                 } else {
                     "already released:"
-                };
-                let _ = writeln!(
-                    text,
-                    "{released} {} at {}",
-                    release.id,
-                    release.commit.short()
-                );
-                for package in &release.packages {
-                    let _ = writeln!(
-                        text,
-                        "  {} {}{}",
-                        package.name,
-                        package.to,
-                        if package.published {
-                            " on the registry"
-                        } else {
-                            ""
-                        }
-                    );
-                }
+                });
+                release.tell(&mut text);
             }
-            _ => {}
+            (Ended::Failed(_), _) if self.is_decided() => {
+                text.push_str("decided, but not finished: run the same command again, it goes on where this stopped\n");
+            }
+            (Ended::Released | Ended::Failed(_), _) => {}
         }
         text
+    }
+
+    /// Whether this run came past its decision.
+    fn is_decided(&self) -> bool {
+        let decided = |deed: &Deed| deed.stage == Stage::Decide && deed.outcome == Outcome::Done;
+        self.deeds.iter().any(decided)
     }
 
     /// The report as `pkgs.released/1`.
@@ -207,6 +212,23 @@ impl Released {
     /// Whether this is the release of `commit`: made of it, or on it.
     pub fn stands_at(&self, commit: &CommitId) -> bool {
         self.commit == *commit || self.base == *commit
+    }
+
+    /// What it consists of, after the word that says how it came about.
+    fn tell(&self, text: &mut String) {
+        let _ = writeln!(text, " {} at {}", self.id, self.commit.short());
+        for package in &self.packages {
+            let is_built = self.apps.iter().any(|app| app.name == package.name);
+            let place = match (package.published, is_built) {
+                (true, _) => " on the registry",
+                (false, true) => " in the store",
+                (false, false) => "",
+            };
+            let _ = writeln!(text, "  {} {}{place}", package.name, package.to);
+        }
+        for point in &self.pointers {
+            let _ = writeln!(text, "  {}", activation(point));
+        }
     }
 
     /// The release as JSON.

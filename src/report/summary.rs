@@ -22,7 +22,7 @@ pub fn of_release(report: &ReleaseReport) -> String {
                 .reasons
                 .iter()
                 .take(3)
-                .map(|reason| code(&phrase(reason)))
+                .map(|reason| code(&phrase(plan, package, reason)))
                 .collect();
             let _ = writeln!(
                 text,

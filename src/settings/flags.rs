@@ -26,19 +26,23 @@ pub const COMMANDS: &[(&str, &str, &str)] = &[
     (
         "Environments",
         "promote",
-        "Point an environment at a version: --environment pre --to 1.4.2, or --from sit",
+        "Point an environment at a version: --environment pre --to 1.4.2, or --from sit; refused while held, without --force",
     ),
     (
         "Environments",
         "rollback",
-        "Point an environment at its last good version, mark the one left bad, hold automation",
+        "Point an environment at its last good version, mark the one left bad, hold the environment",
     ),
     (
         "Environments",
         "hold",
-        "Stop automation from changing an environment",
+        "Hold an environment: releases leave it as it is, promote needs --force, rollback still works",
     ),
-    ("Environments", "unhold", "Allow automation again"),
+    (
+        "Environments",
+        "unhold",
+        "Lift the hold: releases and promote change the environment again; activates nothing itself",
+    ),
     (
         "Environments",
         "mark-bad",

@@ -323,10 +323,26 @@ pub fn unknown(
 }
 
 /// The most similar of `names`, if one is similar enough to be meant.
+///
+/// ```
+/// use pkgs_action::settings::inputs::nearest;
+/// assert_eq!(nearest("wbe", ["api", "web"].into_iter()), Some("web"));
+/// assert_eq!(nearest("enviroment", ["app", "environment"].into_iter()), Some("environment"));
+/// assert_eq!(nearest("nope", ["sit", "prod"].into_iter()), None);
+/// ```
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const SIMILAR: f64 = 0.75;
+    // One slip of the finger in a short name leaves little that is alike.
+    let slipped =
+        |candidate: &str| candidate.len() > 2 && strsim::damerau_levenshtein(name, candidate) == 1;
     names
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| {
+            if slipped(candidate) {
+                (1.0, candidate)
+            } else {
+                (strsim::jaro_winkler(name, candidate), candidate)
+            }
+        })
         .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, candidate)| candidate)

@@ -562,7 +562,7 @@ pub const SETTINGS: &[Setting] = &[
         Boolean,
         Outside,
         true,
-        "override held, bad and not a descendant",
+        "override held, bad and not a descendant; lifts the hold and clears the mark for good",
         "false",
     ),
     setting(

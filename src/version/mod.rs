@@ -119,11 +119,7 @@ impl Version {
             ref pre,
             ..
         } = self.0;
-        let bump = match (zero_major, major, bump) {
-            (ZeroMajor::Shift, 0, Bump::Major) => Bump::Minor,
-            (ZeroMajor::Shift, 0, _) => Bump::Patch,
-            (_, _, bump) => bump,
-        };
+        let bump = bump.of(self, zero_major);
         let announced = !pre.is_empty();
         match bump {
             Bump::Patch if announced => Version::new(major, minor, patch),
@@ -154,6 +150,24 @@ pub enum Bump {
 }
 
 impl Bump {
+    /// What this comes to for a version: below 1.0.0, with [`ZeroMajor::Shift`], less than it says.
+    ///
+    /// ```
+    /// use pkgs_action::version::{Bump, Version, ZeroMajor};
+    /// let of = |bump: Bump, from: &str| bump.of(&Version::parse(from).unwrap(), ZeroMajor::Shift);
+    /// assert_eq!(of(Bump::Major, "1.2.3"), Bump::Major);
+    /// assert_eq!(of(Bump::Major, "0.2.3"), Bump::Minor);
+    /// assert_eq!(of(Bump::Minor, "0.2.3"), Bump::Patch);
+    /// ```
+    #[must_use]
+    pub fn of(self, from: &Version, zero_major: ZeroMajor) -> Bump {
+        match (zero_major, from.major(), self) {
+            (ZeroMajor::Shift, 0, Bump::Major) => Bump::Minor,
+            (ZeroMajor::Shift, 0, _) => Bump::Patch,
+            (_, _, bump) => bump,
+        }
+    }
+
     /// As it is written in settings, intents and plans.
     #[must_use]
     pub fn as_str(self) -> &'static str {

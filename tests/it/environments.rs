@@ -159,9 +159,169 @@ fn a_person_promotes_goes_back_twice_and_forward_again() {
     assert_eq!(sit["bad"], json!([]));
     check_log(&world.outside.path().join("store"), "prod", 7);
     let text = world.operate(&["status"]).expect(0).stdout;
-    assert!(text.contains("web\n  prod: 1.0.0 since "), "{text}");
+    assert!(
+        text.contains("web\n  versions: 1.0.2, 1.0.1, 1.0.0\n  prod: 1.0.0 since "),
+        "{text}"
+    );
     assert!(text.contains("    held by ada since entry 7\n"), "{text}");
     assert!(text.contains("    bad: 1.0.1, 1.0.2\n"), "{text}");
+}
+
+#[test]
+fn status_answers_for_names_versions_hosts_and_every_deed() {
+    let world = released(1);
+    refusal(
+        &operate(&world, &["status", "--environment", "prdo"]).expect(2),
+        "environment::unknown",
+    );
+    let unknown = operate(&world, &["status", "--app", "wbe"]).expect(2);
+    refusal(&unknown, "environment::unknown_app");
+    assert!(
+        unknown.stderr.contains("did you mean web?"),
+        "{}",
+        unknown.stderr
+    );
+    let unused = world.operate(&["status", "--environment", "pre"]).expect(0);
+    assert_eq!(
+        unused.stdout,
+        "web\n  versions: 1.0.1, 1.0.0\n  pre was never pointed at a version\n"
+    );
+
+    // A version that does not exist is told with those that do.
+    let prod = ["--environment", "prod"];
+    let missing = operate(&world, &[&["promote", "--to", "9.9.9"], &prod[..]].concat()).expect(3);
+    refusal(&missing, "environment::unknown_version");
+    assert!(
+        missing.stderr.contains("the store records 1.0.1, 1.0.0"),
+        "{}",
+        missing.stderr
+    );
+
+    let done = |arguments: &[&str]| point(&world, &[arguments, &prod[..]].concat());
+    let _ = done(&["promote", "--to", "1.0.0"]);
+    let _ = done(&["hold", "--reason", "a demonstration"]);
+    let _ = done(&["pin", "--to", "1.0.0"]);
+    let _ = done(&["mark-bad", "--to", "1.0.1", "--reason", "it leaks"]);
+    for (host, report) in [
+        (
+            "web1",
+            json!({"version": "1.0.0", "state": "installed", "seq": 1}),
+        ),
+        (
+            "web2",
+            json!({"state": "failed", "error": "no disk", "seq": 0}),
+        ),
+        ("web3", json!({"schema": "pkgs.host/9"})),
+    ] {
+        let mut whole = json!({"schema": "pkgs.host/1", "host": host, "app": "web", "environment": "prod", "at": "2026-01-31T00:00:00Z"});
+        let fields = report.as_object().expect("an object").clone();
+        whole.as_object_mut().expect("an object").extend(fields);
+        let directory = world
+            .outside
+            .path()
+            .join("store/v1/apps/web/environments/prod/hosts");
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join(format!("{host}.json")), whole.to_string())
+            .expect("a report");
+    }
+    let live = status(&world, "prod");
+    let told = |past: &Value| {
+        [
+            &past["op"],
+            &past["version"],
+            &past["actor"],
+            &past["reason"],
+        ]
+        .map(Clone::clone)
+    };
+    let history: Vec<_> = live["history"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(told)
+        .collect();
+    assert_eq!(
+        history,
+        [
+            [
+                json!("mark-bad"),
+                json!("1.0.1"),
+                json!("ada"),
+                json!("it leaks")
+            ],
+            [json!("pin"), json!("1.0.0"), json!("ada"), Value::Null],
+            [
+                json!("hold"),
+                Value::Null,
+                json!("ada"),
+                json!("a demonstration")
+            ],
+            [json!("promote"), json!("1.0.0"), json!("ada"), Value::Null],
+        ]
+    );
+    let hosts = live["hosts"].as_array().cloned().unwrap_or_default();
+    let hosts: Vec<_> = hosts
+        .iter()
+        .map(|host| (&host["host"], &host["state"], &host["behind"]))
+        .collect();
+    assert_eq!(
+        hosts,
+        [
+            (&json!("web1"), &json!("installed"), &json!(false)),
+            (&json!("web2"), &json!("failed"), &json!(true)),
+        ]
+    );
+    let text = world.operate(&["status"]).expect(0);
+    for line in [
+        "    until 'unhold', releases leave it as it is and 'promote' needs --force; 'rollback' still works\n",
+        "    host web1: 1.0.0 runs, installed at entry 1, 2026-01-31T00:00:00Z\n",
+        "    host web2: nothing runs, failed at entry 0, 2026-01-31T00:00:00Z, behind: \"no disk\"\n",
+        "  mark-bad 1.0.1 by ada: \"it leaks\"\n",
+        "  hold by ada: \"a demonstration\"\n",
+    ] {
+        assert!(text.stdout.contains(line), "{line}\n{}", text.stdout);
+    }
+    assert!(
+        text.stderr.contains("a host's report is left out"),
+        "{}",
+        text.stderr
+    );
+}
+
+#[test]
+fn a_hold_refuses_a_person_until_it_is_lifted_or_forced_for_good() {
+    let world = released(1);
+    let prod = ["--environment", "prod"];
+    let done = |arguments: &[&str]| point(&world, &[arguments, &prod[..]].concat());
+    let hold = done(&["hold"]);
+    let while_held = "until 'unhold', releases leave it as it is and 'promote' needs --force; 'rollback' still works";
+    assert_eq!(hold["reasons"], json!([while_held]));
+    let promote = ["promote", "--to", "1.0.0", "--environment", "prod"];
+    let refused = operate(&world, &promote).expect(3);
+    refusal(&refused, "environment::held");
+    assert!(
+        refused.stderr.contains(
+            "'unhold' lifts the hold; if you mean it, --force promotes and lifts the hold for good"
+        ),
+        "{}",
+        refused.stderr
+    );
+
+    let forced = done(&["promote", "--to", "1.0.0", "--force"]);
+    let reasons = forced["reasons"].to_string();
+    assert!(
+        reasons.contains("forced: the hold is lifted (held by"),
+        "{reasons}"
+    );
+    assert!(
+        reasons.contains("releases change prod again, 'hold' stops them"),
+        "{reasons}"
+    );
+    assert_eq!(forced["held"], false);
+    assert_eq!(status(&world, "prod")["hold"], Value::Null);
+    assert_eq!(done(&["promote", "--to", "1.0.1"])["to"], "1.0.1");
+    let help = world.operate(&["--help"]).expect(0).stdout;
+    assert!(help.contains("promote needs --force"), "{help}");
 }
 
 /// The log has the entries 1 to `last`, each naming the one before by number and digest.

@@ -24,3 +24,4 @@ mod settings;
 mod store_contract;
 #[allow(dead_code, reason = "every story uses another part of it")]
 mod support;
+mod telling;

@@ -32,7 +32,15 @@ fn lines(plan: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let reason = |reason: &Value| match reason["kind"].as_str().expect("a kind") {
         "commit" => text(&reason["subject"]),
-        "dependency" => format!("{} {}", text(&reason["on"]), text(&reason["range"])),
+        "dependency" => {
+            // What a range leaves, or what an app uses.
+            let of = if reason["range"].is_null() {
+                "to"
+            } else {
+                "range"
+            };
+            format!("{} {}", text(&reason["on"]), text(&reason[of]))
+        }
         "lockfile" => format!("lockfile {}", text(&reason["on"])),
         other => other.to_owned(),
     };
@@ -767,7 +775,7 @@ fn the_document_is_what_was_promised_and_always_the_same() {
             {"name": "@x/b", "dir": "packages/b", "kind": "library", "private": false, "from": "1.0.0", "to": "1.1.0", "bump": "minor", "tag": "@x/b@1.1.0", "distTag": "latest", "access": "public",
              "reasons": [{"kind": "commit", "commit": head, "subject": "feat(b): more", "bump": "minor"}]},
             {"name": "web", "dir": "packages/web", "kind": "service", "private": true, "from": "1.4.1", "to": "1.4.2", "bump": "patch", "tag": "web@1.4.2",
-             "reasons": [{"kind": "dependency", "on": "@x/b", "range": "1.1.0"}]},
+             "reasons": [{"kind": "dependency", "on": "@x/b", "from": "1.0.0", "to": "1.1.0"}]},
         ],
         "unchanged": ["@x/c"], "waves": [["@x/b"]],
         "edits": [{"path": "package-lock.json"}, {"path": "packages/b/package.json"}, {"path": "packages/web/package.json"}],
@@ -794,7 +802,7 @@ fn the_document_is_what_was_promised_and_always_the_same() {
         "mode diff (as it is set)",
         "1.0.0 → 1.1.0  [npm, latest]",
         "feat(b): more (minor)",
-        "depends on @x/b 1.1.0",
+        "uses @x/b 1.0.0 → 1.1.0",
         "tags: @x/b@1.1.0, web@1.4.2",
         "unchanged: @x/c",
     ] {

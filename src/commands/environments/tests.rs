@@ -1,13 +1,27 @@
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
 
 use super::*;
+use crate::apply::point::{Log, Tip};
+use crate::apply::static_files::{Ground, OpenRoot};
 use crate::apply::trial::{Dice, Fault, Run, Trial, block_on, interleave};
+use crate::commands::status::{StatusRequest, status};
+use crate::explain::Exit;
 use crate::name::{CommitId, Key, Variant};
+use crate::name::{Digest, EnvironmentName, PackageName, ReleaseId};
+use crate::plan::promote::By;
+use crate::plan::static_root::StaticSetting;
+use crate::release::app::AppManifest;
 use crate::release::app::{self, Build, Git, Runtime, Scripts, StaticFiles};
 use crate::release::layout;
+use crate::release::manifest;
 use crate::release::manifest::{RecordedApp, ReleaseManifest};
 use crate::release::static_set::{self, Class, StaticFile, StaticSet};
+use crate::remote::cdn::Cdn;
 use crate::remote::store::Headers;
+use crate::report::environments::PointOutcome;
 
 const SHARED: &str = "s3://cdn/{app}";
 const APART: &str = "s3://cdn/{app}/{environment}";
@@ -367,7 +381,7 @@ fn targets() {
         (given_up.as_str(), (3, "environment::abandoned")),
         ("20260101-000000000000", (3, "environment::unknown_release")),
         ("1.5.0", (3, "environment::no_build")),
-        ("9.9.9", (3, "environment::no_build")),
+        ("9.9.9", (3, "environment::unknown_version")),
         ("0", (3, "environment::unknown_seq")),
         ("latest", (2, "environment::target")),
     ] {

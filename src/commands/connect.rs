@@ -1,0 +1,68 @@
+//! From settings to what they name outside: store, registry, forge.
+
+use std::sync::Arc;
+
+use crate::apply::Remotes;
+use crate::explain::{Exit, Failure};
+use crate::remote::forge::github::GitHub;
+use crate::remote::registry::Registry;
+use crate::remote::registry::directory::DirectoryRegistry;
+use crate::remote::registry::npm::NpmRegistry;
+use crate::remote::store::{S3Options, Store};
+use crate::settings::{RegistryAddress, Settings, StoreSettings};
+
+/// Opens a store.
+pub async fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, Failure> {
+    crate::remote::store::open(
+        &settings.address,
+        &S3Options {
+            endpoint: settings.endpoint.clone(),
+            region: settings.region.clone(),
+            path_style: None,
+        },
+    )
+    .await
+}
+
+/// Opens everything a release speaks to, but for git.
+pub async fn connect(settings: &Settings) -> Result<Remotes, Failure> {
+    let store = match settings.store.value() {
+        Some(store) => Some(open_store(store).await?),
+        None => None,
+    };
+    Ok(Remotes {
+        store,
+        registry: registry(settings)?,
+        forge: forge(settings)?,
+    })
+}
+
+/// The registry alone: what `plan` needs.
+pub fn registry(settings: &Settings) -> Result<Arc<dyn Registry>, Failure> {
+    Ok(match &settings.registry {
+        RegistryAddress::Npm(url) => {
+            Arc::new(NpmRegistry::new(url.clone(), settings.npm_token.clone())?)
+        }
+        RegistryAddress::Directory { path, url } => {
+            Arc::new(DirectoryRegistry::open(path, url.clone())?)
+        }
+    })
+}
+
+fn forge(settings: &Settings) -> Result<Option<Arc<GitHub>>, Failure> {
+    let runner = &settings.runner;
+    match (&runner.api_url, &settings.token, &runner.repository) {
+        (Some(api), Some(token), Some(repository)) if runner.is_actions => Ok({
+            let api = url::Url::parse(api).map_err(|error| {
+                Failure::new(
+                    Exit::Usage,
+                    "settings::url",
+                    "GITHUB_API_URL is not an address",
+                )
+                .because(error)
+            })?;
+            Some(Arc::new(GitHub::new(&api, token.clone(), repository)?))
+        }),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,289 @@
+//! Doing what is asked, one app after the other: judge, write the entry, then what can be repeated.
+
+use super::judging::Judging;
+use super::request::operation_id;
+use super::{Deed, Story};
+use crate::apply::builds::{self, Located};
+use crate::apply::point::{Log, Pointed, Tip};
+use crate::apply::static_files::{Ground, Laid};
+use crate::environment::entry::{Circumstances, Happened, State};
+use crate::explain::Failure;
+use crate::name::PackageName;
+use crate::plan::marks::Mark;
+use crate::plan::promote::{self, Judgement};
+use crate::report::environments::{
+    POINT_SCHEMA, Point, PointOutcome, Points, SkippedVersion, StaticCounts,
+};
+use crate::version::Version;
+
+/// How many versions `unhold` looks at to find the one that waits.
+const LOOKED_AT: usize = 10;
+
+impl Story<'_> {
+    /// Does every deed, one app after the other. With several apps all are judged before the first is touched.
+    pub(super) async fn tell(&self, deeds: Vec<(PackageName, Deed)>) -> Result<Points, Failure> {
+        if deeds.len() > 1 && !self.request.dry_run {
+            for (app, deed) in &deeds {
+                self.point(app, deed, true).await?;
+            }
+        }
+        let mut points = Points {
+            schema: POINT_SCHEMA,
+            apps: Vec::new(),
+            failure: None,
+        };
+        let alone = deeds.len() == 1;
+        for (app, deed) in &deeds {
+            if points.failure.is_some() {
+                points
+                    .apps
+                    .push(self.blank(app, PointOutcome::NotStarted, Vec::new()));
+                continue;
+            }
+            match self.point(app, deed, self.request.dry_run).await {
+                Ok(point) => points.apps.push(point),
+                Err(failure) if alone => return Err(failure),
+                Err(failure) => {
+                    let mut reasons = vec![failure.what().to_owned()];
+                    reasons.extend(failure.causes().iter().cloned());
+                    points
+                        .apps
+                        .push(self.blank(app, PointOutcome::Failed, reasons));
+                    points.failure = Some(failure);
+                }
+            }
+        }
+        Ok(points)
+    }
+
+    fn blank(&self, app: &PackageName, outcome: PointOutcome, reasons: Vec<String>) -> Point {
+        Point {
+            app: app.to_string(),
+            environment: self.request.environment.to_string(),
+            seq: None,
+            op: self.op,
+            from: None,
+            to: None,
+            held: false,
+            static_files: StaticCounts::default(),
+            dry_run: self.request.dry_run,
+            outcome,
+            reasons,
+            skipped: Vec::new(),
+            waiting: None,
+        }
+    }
+
+    /// One app: judge, write the entry, then what can be repeated.
+    async fn point(&self, app: &PackageName, deed: &Deed, dry_run: bool) -> Result<Point, Failure> {
+        let ground = Ground {
+            log: Log {
+                store: self.store(),
+                app,
+                environment: &self.request.environment,
+            },
+            roots: self.remotes.static_roots.as_ref(),
+            cdn: self.remotes.cdn.as_deref(),
+            concurrency: self.request.concurrency,
+            now: &self.request.now,
+        };
+        let mut judging = Judging {
+            story: self,
+            ground,
+            deed,
+            leaves: None,
+            version: None,
+            skipped: Vec::new(),
+            survey: None,
+        };
+        let by = self.circumstances(app);
+        let pointed = if dry_run {
+            ground.log.rehearse(&by, &mut judging).await?
+        } else {
+            ground.log.append(&by, &mut judging).await?
+        };
+        let mut point = self.point_of(&ground, &pointed, &judging).await?;
+        point.dry_run = dry_run;
+        if dry_run {
+            point.static_files = judging
+                .survey
+                .as_ref()
+                .map_or_else(StaticCounts::default, |survey| counts(survey.counts()));
+            if let Deed::Environment(Mark::Unhold) = deed {
+                point.waiting = self.waiting(ground.log).await?;
+            }
+            return Ok(point);
+        }
+        if is_settled(deed, point.outcome) {
+            point.static_files = self.settle(&ground, pointed.tip(), &point).await?;
+        }
+        if let Deed::Environment(Mark::Unhold) = deed {
+            point.waiting = self.waiting(ground.log).await?;
+        }
+        Ok(point)
+    }
+
+    /// Static files, then the hint: everything here is repeated by the next run where it was not finished.
+    async fn settle(
+        &self,
+        ground: &Ground<'_>,
+        tip: Option<&Tip>,
+        point: &Point,
+    ) -> Result<StaticCounts, Failure> {
+        if let Some(tip) = tip
+            && let Err(failure) = ground.log.advance_hint(tip).await
+        {
+            tracing::warn!(%failure, "current.json was not moved; readers list the log instead");
+        }
+        if !matches!(point.op, "promote" | "rollback") {
+            return Ok(StaticCounts::default());
+        }
+        let laid = ground.settle().await.map_err(|failure| {
+            failure.because(format!(
+                "{} of {} points at {} already; its static files are not finished, run the same command again",
+                point.environment,
+                point.app,
+                point.to.as_deref().unwrap_or("it")
+            ))
+        })?;
+        Ok(laid.map_or_else(StaticCounts::default, counts))
+    }
+
+    fn circumstances(&self, app: &PackageName) -> Circumstances {
+        Circumstances {
+            app: app.clone(),
+            environment: self.request.environment.clone(),
+            operation: operation_id(self.request, self.op, app),
+            actor: self.request.actor.clone(),
+            reason: self.request.reason.clone(),
+            run: self.request.run.clone(),
+            at: self.request.now.clone(),
+        }
+    }
+
+    async fn point_of(
+        &self,
+        ground: &Ground<'_>,
+        pointed: &Pointed,
+        judging: &Judging<'_>,
+    ) -> Result<Point, Failure> {
+        let mut point = self.blank(ground.log.app, PointOutcome::Done, Vec::new());
+        point.skipped = judging.skipped.iter().map(SkippedVersion::from).collect();
+        point.to = judging.version.as_ref().map(Version::to_string);
+        match pointed {
+            Pointed::Appended {
+                tip,
+                before,
+                reasons,
+            } => {
+                point.seq = Some(tip.entry.seq);
+                point.held = tip.entry.state.hold.is_some();
+                point.from.clone_from(before);
+                point.reasons.clone_from(reasons);
+            }
+            Pointed::Happened { tip, past } => {
+                self.past(ground, tip, past, &mut point).await?;
+            }
+            Pointed::Stayed { tip, judgement } => {
+                point.seq = tip.as_ref().map(|tip| tip.entry.seq);
+                let state = tip.as_ref().map(|tip| &tip.entry.state);
+                point.from = state.and_then(State::version).map(str::to_owned);
+                point.held = state.is_some_and(|state| state.hold.is_some());
+                stayed(judgement, &mut point)?;
+            }
+        }
+        Ok(point)
+    }
+
+    async fn past(
+        &self,
+        ground: &Ground<'_>,
+        tip: &Tip,
+        past: &Happened,
+        point: &mut Point,
+    ) -> Result<(), Failure> {
+        let entry = ground.log.entry(past.seq).await?;
+        point.outcome = PointOutcome::AlreadyDone;
+        point.seq = Some(past.seq);
+        point.from = entry.and_then(|tip| tip.entry.leaves);
+        point.to.clone_from(&past.version);
+        point.held = tip.entry.state.hold.is_some();
+        point.reasons = vec![format!(
+            "an earlier attempt did it already: entry {}",
+            past.seq
+        )];
+        let live = tip.entry.state.version();
+        if past.version.is_some() && live != past.version.as_deref() {
+            point.reasons.push(format!(
+                "since then it was pointed at {}",
+                live.unwrap_or("nothing")
+            ));
+        }
+        Ok(())
+    }
+
+    /// The newest version that could be promoted now, if it is newer than what is live.
+    async fn waiting(&self, log: Log<'_>) -> Result<Option<String>, Failure> {
+        let Some(tip) = log.tip().await? else {
+            return Ok(None);
+        };
+        let state = &tip.entry.state;
+        let live = state.version().map(Version::parse).transpose()?;
+        let recorded = builds::newest_first(builds::versions(log.store, log.app).await?);
+        let newer = recorded
+            .into_iter()
+            .filter(|version| live.as_ref().is_none_or(|live| version > live))
+            .filter(|version| {
+                let version = version.to_string();
+                !state.is_bad(&version) && !state.is_retired(&version)
+            });
+        for version in newer.take(LOOKED_AT) {
+            if let Located::Ready { .. } =
+                builds::find(log.store, log.app, log.environment, &version).await?
+            {
+                return Ok(Some(version.to_string()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn stayed(judgement: &Judgement, point: &mut Point) -> Result<(), Failure> {
+    match judgement {
+        Judgement::Refused(failure) => return Err(failure.clone()),
+        Judgement::AlreadyThere { reasons } => {
+            point.outcome = PointOutcome::AlreadyDone;
+            point.reasons.clone_from(reasons);
+        }
+        Judgement::Held { hold, .. } => {
+            point.outcome = PointOutcome::Held;
+            point.reasons = vec![promote::describe(hold)];
+        }
+        Judgement::Bad { version } => {
+            point.outcome = PointOutcome::Bad;
+            point.reasons = vec![format!("{version} is marked bad")];
+        }
+        Judgement::NotDescendant { live, why, .. } => {
+            point.outcome = PointOutcome::NotDescendant;
+            point.reasons = vec![format!("{live} stays live"), why.clone()];
+        }
+        Judgement::Append { reasons, .. } => point.reasons.clone_from(reasons),
+    }
+    Ok(())
+}
+
+/// Whether what follows the entry is done (again): after moves, and after anything that was written.
+fn is_settled(deed: &Deed, outcome: PointOutcome) -> bool {
+    match outcome {
+        PointOutcome::Done => true,
+        PointOutcome::AlreadyDone => matches!(deed, Deed::Promote(_) | Deed::Rollback(_)),
+        _ => false,
+    }
+}
+
+fn counts(laid: Laid) -> StaticCounts {
+    StaticCounts {
+        changed: laid.changed,
+        unchanged: laid.unchanged,
+    }
+}

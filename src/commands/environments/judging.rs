@@ -1,0 +1,303 @@
+//! What one app's deed comes to on the newest entry of its log.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::{Aim, Deed, Story};
+use crate::apply::builds::{self, Located};
+use crate::apply::point::{Judge, Log, Tip};
+use crate::apply::static_files::{Ground, Survey};
+use crate::environment::entry::{Event, Live, Source, State};
+use crate::environment::target::{Skipped, Standing, Walk, live_at, nothing_to_roll_back_to, walk};
+use crate::explain::{Exit, Failure};
+use crate::name::EnvironmentName;
+use crate::plan::marks;
+use crate::plan::promote::{self, Found, Judgement, Wish};
+use crate::plan::rollback;
+use crate::plan::static_root::{self, StaticSetting};
+use crate::release::app::AppManifest;
+use crate::version::Version;
+
+/// Judges one app's deed on the newest entry, as often as another entry comes first.
+pub(super) struct Judging<'a> {
+    pub(super) story: &'a Story<'a>,
+    pub(super) ground: Ground<'a>,
+    pub(super) deed: &'a Deed,
+    /// What a rollback leaves, fixed when it first looks.
+    pub(super) leaves: Option<String>,
+    pub(super) version: Option<Version>,
+    pub(super) skipped: Vec<Skipped>,
+    pub(super) survey: Option<Survey>,
+}
+
+#[async_trait]
+impl Judge for Judging<'_> {
+    async fn judge(&mut self, state: &State, tip: Option<&Tip>) -> Result<Judgement, Failure> {
+        if tip.is_none() {
+            let Log {
+                app, environment, ..
+            } = self.ground.log;
+            self.story.check_environment(app, environment).await?;
+        }
+        match self.deed {
+            Deed::Promote(aim) => self.promote(state, tip, aim).await,
+            Deed::Rollback(aim) => self.rollback(state, tip, aim).await,
+            Deed::Environment(mark) => Ok(marks::judge(state, &self.wish(), mark, &[])),
+            Deed::Version(aim, mark) => {
+                let version = self.aim_at(state, aim).await?;
+                let builds = builds::versions(self.ground.log.store, self.ground.log.app).await?;
+                let recorded = builds::newest_first(builds);
+                self.version = Some(version.clone());
+                Ok(marks::judge(state, &self.wish(), &mark(version), &recorded))
+            }
+        }
+    }
+}
+
+impl Judging<'_> {
+    fn wish(&self) -> Wish<'_> {
+        Wish {
+            app: self.ground.log.app,
+            environment: self.ground.log.environment,
+            by: self.story.request.by,
+            force: self.story.request.force,
+        }
+    }
+
+    async fn promote(
+        &mut self,
+        state: &State,
+        tip: Option<&Tip>,
+        aim: &Aim,
+    ) -> Result<Judgement, Failure> {
+        let version = self.aim_at(state, aim).await?;
+        self.version = Some(version.clone());
+        let (found, manifest) = self.found(&version, state, tip).await?;
+        let source = tip.and_then(|tip| tip.entry.source.as_ref());
+        let judgement = promote::judge(
+            state,
+            source,
+            &self.wish(),
+            &version,
+            &found,
+            self.is_descendant(source, &found),
+        );
+        self.look_before(judgement, manifest.as_deref()).await
+    }
+
+    async fn rollback(
+        &mut self,
+        state: &State,
+        tip: Option<&Tip>,
+        aim: &Aim,
+    ) -> Result<Judgement, Failure> {
+        let leaves = match &self.leaves {
+            Some(leaves) => leaves.clone(),
+            None => rollback::leaves(state, &self.wish())?,
+        };
+        self.leaves = Some(leaves.clone());
+        let live_now = state.version().unwrap_or("nothing");
+        if live_now != leaves {
+            let failure = rollback::overtaken(&self.wish(), &leaves, live_now);
+            return Ok(Judgement::Refused(failure));
+        }
+        let version = self.aim_at(state, aim).await?;
+        self.version = Some(version.clone());
+        let (found, manifest) = self.found(&version, state, tip).await?;
+        let judgement = rollback::judge(state, &self.wish(), &leaves, &version, &found);
+        self.look_before(judgement, manifest.as_deref()).await
+    }
+
+    /// The version that `aim` means while `state` is true.
+    async fn aim_at(&mut self, state: &State, aim: &Aim) -> Result<Version, Failure> {
+        let Log {
+            app, environment, ..
+        } = self.ground.log;
+        match aim {
+            Aim::Version(version) => Ok(version.clone()),
+            Aim::Seq(seq) => live_at(state, *seq).ok_or_else(|| {
+                Failure::new(
+                    Exit::Refused,
+                    "environment::unknown_seq",
+                    format!(
+                        "nobody remembers what was live in {environment} of {app} after entry {seq}"
+                    ),
+                )
+                .because("the history holds the newest 100 moves")
+                .hint("'status' shows it; name a version instead")
+            }),
+            Aim::Previous => {
+                let (end, skipped) = walk_back(self.ground.log, state).await?;
+                let version =
+                    end.ok_or_else(|| nothing_to_roll_back_to(app, environment, &skipped))?;
+                // That the version left is passed over needs no saying.
+                self.skipped = skipped
+                    .into_iter()
+                    .filter(|past| Some(past.version.as_str()) != state.version())
+                    .collect();
+                Ok(version)
+            }
+        }
+    }
+
+    async fn found(
+        &self,
+        version: &Version,
+        state: &State,
+        tip: Option<&Tip>,
+    ) -> Result<(Found, Option<Box<AppManifest>>), Failure> {
+        let Log {
+            store,
+            app,
+            environment,
+        } = self.ground.log;
+        match builds::find(store, app, environment, version).await? {
+            Located::Not(found) => Ok((found, None)),
+            Located::Ready { build, manifest } => {
+                let live = Live {
+                    build,
+                    source: Source {
+                        commit: manifest.git.commit.clone(),
+                        committed_at: manifest.git.committed_at.clone(),
+                    },
+                    static_place: self.place(version, &manifest, state, tip).await?,
+                };
+                Ok((Found::Ready(Box::new(live)), Some(manifest)))
+            }
+        }
+    }
+
+    /// Where the static files of `version` go. A rollback puts them back where they were; its entry knows.
+    async fn place(
+        &self,
+        version: &Version,
+        manifest: &AppManifest,
+        state: &State,
+        tip: Option<&Tip>,
+    ) -> Result<Option<crate::environment::entry::StaticPlace>, Failure> {
+        let Some(files) = manifest
+            .static_files
+            .as_ref()
+            .filter(|files| files.count > 0)
+        else {
+            return Ok(None);
+        };
+        let request = self.story.request;
+        let mut recorded = Some(files.root.clone());
+        let mut cdn = tip.and_then(|tip| {
+            let place = tip.entry.static_place.as_ref()?;
+            place.cdn.clone().filter(|_| place.root == files.root)
+        });
+        if matches!(self.deed, Deed::Rollback(_))
+            && let Some(step) = state
+                .history
+                .iter()
+                .find(|step| step.version == version.to_string())
+            && let Some(was) = self.ground.log.entry(step.seq).await?
+        {
+            match was.entry.static_place {
+                Some(place) => {
+                    recorded = Some(place.root);
+                    cdn = place.cdn.or(cdn);
+                }
+                None if request.static_root == StaticSetting::Unset => return Ok(None),
+                None => {}
+            }
+        }
+        let cdn = request.cdn.clone().or(cdn);
+        static_root::choose(
+            &request.static_root,
+            recorded.as_deref(),
+            cdn.as_deref(),
+            self.ground.log.app,
+        )
+    }
+
+    fn is_descendant(&self, live: Option<&Source>, found: &Found) -> Option<bool> {
+        let (Some(ancestry), Some(live), Found::Ready(wanted)) =
+            (&self.story.request.ancestry, live, found)
+        else {
+            return None;
+        };
+        ancestry(&live.commit, &wanted.source.commit)
+    }
+
+    /// Everything that could refuse the static files is asked before the entry is written.
+    async fn look_before(
+        &mut self,
+        judgement: Judgement,
+        manifest: Option<&AppManifest>,
+    ) -> Result<Judgement, Failure> {
+        let Judgement::Append {
+            event: Event::Promote { live, .. } | Event::Rollback { live, .. },
+            ..
+        } = &judgement
+        else {
+            return Ok(judgement);
+        };
+        let (Some(place), Some(files)) = (
+            &live.static_place,
+            manifest.and_then(|manifest| manifest.static_files.as_ref()),
+        ) else {
+            self.survey = None;
+            return Ok(judgement);
+        };
+        let log = self.ground.log;
+        if files.mutable > 0 && static_root::is_shared(&place.root) {
+            let served = served_from(log, &place.root).await?;
+            static_root::refuse_second_environment(
+                &place.root,
+                files.mutable,
+                log.app,
+                log.environment,
+                &served,
+            )?;
+        }
+        self.survey = Some(self.ground.survey(&live.build, place, files).await?);
+        Ok(judgement)
+    }
+}
+
+/// The other environments whose live version is served from `root`.
+async fn served_from(log: Log<'_>, root: &str) -> Result<Vec<EnvironmentName>, Failure> {
+    let mut served = Vec::new();
+    for environment in log.other_environments().await? {
+        let tip = log.beside(&environment).tip().await?;
+        let is_served = tip.is_some_and(|tip| {
+            tip.entry
+                .static_place
+                .is_some_and(|place| place.root == root)
+        });
+        if is_served {
+            served.push(environment);
+        }
+    }
+    Ok(served)
+}
+
+/// Walks the history back, looking at one version at a time.
+pub(in crate::commands) async fn walk_back(
+    log: Log<'_>,
+    state: &State,
+) -> Result<(Option<Version>, Vec<Skipped>), Failure> {
+    let mut known = BTreeMap::new();
+    loop {
+        match walk(state, &known) {
+            Walk::Go { version, skipped } => return Ok((Some(version), skipped)),
+            Walk::Nowhere(skipped) => return Ok((None, skipped)),
+            Walk::Ask(version) => {
+                let standing =
+                    match builds::find(log.store, log.app, log.environment, &version).await? {
+                        Located::Ready { .. } => Standing::Ready,
+                        Located::Not(Found::Abandoned(_)) => Standing::Abandoned,
+                        Located::Not(Found::Incomplete(_)) => Standing::Incomplete,
+                        Located::Not(Found::NoBuild(_) | Found::Unknown(_) | Found::Ready(_)) => {
+                            Standing::NoBuild
+                        }
+                    };
+                known.insert(version, standing);
+            }
+        }
+    }
+}

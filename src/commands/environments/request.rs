@@ -1,0 +1,119 @@
+//! What is asked of an environment, and what answers it.
+
+use std::sync::Arc;
+
+use super::names::usage;
+use crate::apply::static_files::OpenRoot;
+use crate::explain::{Failure, quoted};
+use crate::name::{Digest, EnvironmentName, PackageName};
+use crate::plan::promote::By;
+use crate::plan::static_root::StaticSetting;
+use crate::remote::cdn::Cdn;
+use crate::remote::store::Store;
+use crate::report::environments::is_hostile;
+
+/// The longest reason or actor, in characters.
+const LONGEST_TEXT: usize = 500;
+
+/// Whether the second commit descends from the first; `None` where nobody knows.
+pub type Ancestry = dyn Fn(&str, &str) -> Option<bool> + Send + Sync;
+
+/// Which apps a request is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Apps {
+    /// The only app there is, or those of the release that is named.
+    #[default]
+    Default,
+    /// All of them that the request can be about.
+    All,
+    /// These.
+    Named(Vec<PackageName>),
+}
+
+/// What a person or a workflow asks of an environment.
+#[derive(Clone)]
+pub struct Request {
+    /// Which apps.
+    pub apps: Apps,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// A version, a release id, a number of the log, or `previous`.
+    pub to: Option<String>,
+    /// Promote what is live in this environment.
+    pub from: Option<EnvironmentName>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who.
+    pub actor: String,
+    /// Whether a person asks, or automation.
+    pub by: By,
+    /// Override held, bad, and "not a descendant".
+    pub force: bool,
+    /// Everything but the writes.
+    pub dry_run: bool,
+    /// Now, RFC 3339.
+    pub now: String,
+    /// What makes this request one: the same text in every attempt of the same job step. The operation ids are made of it.
+    pub operation: String,
+    /// The workflow run.
+    pub run: Option<String>,
+    /// The environments that are configured; empty where nobody knows.
+    pub environments: Vec<EnvironmentName>,
+    /// The static root that is configured.
+    pub static_root: StaticSetting,
+    /// The CDN distribution that is configured.
+    pub cdn: Option<String>,
+    /// How many requests run side by side.
+    pub concurrency: usize,
+    /// Answers which commit descends from which, where a history is at hand.
+    pub ancestry: Option<Arc<Ancestry>>,
+}
+
+/// The outside that these commands speak to.
+#[derive(Clone)]
+pub struct Remotes {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Opens static roots.
+    pub static_roots: Arc<dyn OpenRoot>,
+    /// The CDN, where one is configured.
+    pub cdn: Option<Arc<dyn Cdn>>,
+}
+
+/// A ULID that is the same in every attempt, and another one for every other deed.
+pub(super) fn operation_id(request: &Request, op: &str, app: &PackageName) -> String {
+    let from = request.from.as_ref().map_or("", EnvironmentName::as_str);
+    let text = [
+        request.operation.as_str(),
+        op,
+        app.as_str(),
+        request.environment.as_str(),
+        request.to.as_deref().unwrap_or(""),
+        from,
+    ]
+    .join("\n");
+    let digest = Digest::of(text.as_bytes());
+    let number = u128::from_str_radix(&digest.hex()[..32], 16).unwrap_or_default();
+    ulid::Ulid::from_bytes(number.to_be_bytes()).to_string()
+}
+
+/// Text that others will read in their terminals: no control characters, no changes of direction, not too long.
+pub(super) fn check_texts(request: &Request) -> Result<(), Failure> {
+    let texts = [
+        ("reason", request.reason.as_deref()),
+        ("actor", Some(request.actor.as_str())),
+    ];
+    for (name, text) in texts {
+        let Some(text) = text else { continue };
+        if text.chars().any(is_hostile) || text.chars().count() > LONGEST_TEXT {
+            return Err(usage(
+                "environment::text",
+                format!("'{name}' cannot be recorded: {}", quoted(text)),
+            )
+            .hint(format!(
+                "one line of at most {LONGEST_TEXT} characters, without control characters"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! The stand-ins that a rehearsal plays against, and what it brings along.
+
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::explain::{Exit, Failure};
+use crate::local::files;
+use crate::local::git::Repo;
+use crate::settings::address::StoreAddress;
+use crate::settings::runner::Runner;
+use crate::settings::{Choice, Command, RegistryAddress, Settings, StoreSettings};
+
+/// The places of a rehearsal, below one temporary directory that stays, so that a person can look.
+pub(super) struct Stage {
+    pub(super) root: PathBuf,
+    pub(super) work: PathBuf,
+    pub(super) store: PathBuf,
+    pub(super) registry: PathBuf,
+    pub(super) static_root: PathBuf,
+}
+
+/// Copies what git ignores (dependencies, build results) from the repository into the clone, but for files that hold secrets by custom.
+pub(super) fn bring_ignored(source: &Repo, work: &Path) -> Result<Vec<String>, Failure> {
+    let mut brought = Vec::new();
+    for path in source.ignored()? {
+        let name = path.as_str().rsplit('/').next().unwrap_or_default();
+        if name.starts_with(".env") || name == ".npmrc" {
+            continue;
+        }
+        let (from, to) = (source.root().join(path.as_str()), work.join(path.as_str()));
+        if from.is_dir() {
+            files::copy_tree(&from, &to, |_, _| true)?;
+        } else if from.is_file() {
+            let copied = to
+                .parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| std::fs::copy(&from, &to).map(drop));
+            copied.map_err(|error| {
+                Failure::new(
+                    Exit::Temporary,
+                    "rehearse::disk",
+                    format!("{path} could not be copied"),
+                )
+                .because(error)
+            })?;
+        }
+        brought.push(path.to_string());
+    }
+    Ok(brought)
+}
+
+impl Stage {
+    pub(super) fn make() -> Result<Stage, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::new(
+                Exit::Temporary,
+                "rehearse::disk",
+                "a temporary directory could not be made",
+            )
+            .because(error)
+            .hint("check the disk, or set TMPDIR")
+        };
+        let root = tempfile::Builder::new()
+            .prefix("pkgs-action-rehearsal-")
+            .tempdir()
+            .map_err(failed)?
+            .keep();
+        let stage = Stage {
+            work: root.join("work"),
+            store: root.join("store"),
+            registry: root.join("npm"),
+            static_root: root.join("static"),
+            root,
+        };
+        for directory in [&stage.store, &stage.registry, &stage.static_root] {
+            std::fs::create_dir_all(directory).map_err(failed)?;
+        }
+        Ok(stage)
+    }
+
+    /// The settings of the repository, with everything outside replaced by a directory.
+    pub(super) fn settings(&self, settings: &Settings, branch: String) -> Settings {
+        Settings {
+            command: Command::Release,
+            directory: self.work.clone(),
+            dry_run: false,
+            registry: RegistryAddress::Directory {
+                path: self.registry.clone(),
+                url: None::<Url>,
+            },
+            npm_token: None,
+            token: None,
+            forge_release: false,
+            store: Choice::On(StoreSettings {
+                address: StoreAddress::Directory(self.store.clone()),
+                endpoint: None,
+                region: None,
+            }),
+            static_root: Choice::On(format!(
+                "file://{}/{{environment}}/{{app}}",
+                self.static_root.display()
+            )),
+            remote: "origin".to_owned(),
+            branches: vec![branch],
+            actor: Some("rehearsal".to_owned()),
+            runner: Runner::default(),
+            ..settings.clone()
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What stands at a released commit, read from its tree and tags.
+
+use std::collections::BTreeMap;
+
+use crate::commands::{Session, decisions, observe};
+use crate::explain::Failure;
+use crate::name::{CommitId, PackageName, TagName, Variant};
+use crate::plan::next::DecidedPackage;
+use crate::release::layout;
+use crate::release::seal::SealedApp;
+use crate::report::release::{Released, ReleasedApp, ReleasedPackage};
+use crate::version::{Bump, Version};
+use crate::workspace::Workspace;
+
+/// What was released at `commit`, for the report. `base` is the commit it was planned on; `libraries` and `apps` are what was decided besides versions.
+pub fn released(
+    session: &Session<'_>,
+    commit: &CommitId,
+    base: &str,
+    libraries: &[DecidedPackage],
+    apps: &[SealedApp],
+) -> Result<Released, Failure> {
+    let base = CommitId::parse(base)?;
+    let before = observe::workspace_at(session.repo, &base, session.settings)
+        .map(versions)
+        .unwrap_or_default();
+    let workspace = observe::workspace_at(session.repo, commit, session.settings)?;
+    let tags = decisions::tags_at(session.repo, commit)?;
+    let registry = session.remotes.registry.describe();
+    let mut packages = Vec::new();
+    for package in &workspace.packages {
+        let Some(to) = package.version.clone() else {
+            continue;
+        };
+        let Some(tag) = tag_of(session, &tags, &package.name, &to) else {
+            continue;
+        };
+        let library = libraries
+            .iter()
+            .find(|library| library.name == package.name);
+        let from = before
+            .get(&package.name)
+            .cloned()
+            .unwrap_or_else(|| to.clone());
+        packages.push(ReleasedPackage {
+            name: package.name.clone(),
+            directory: package.directory.clone(),
+            kind: package.kind,
+            bump: grown(&from, &to),
+            from,
+            tag,
+            dist_tag: library.map(|library| library.dist_tag.clone()),
+            published: library.is_some(),
+            url: library.map(|_| format!("{}/{}", registry.trim_end_matches('/'), package.name)),
+            integrity: library.map(|library| library.integrity.to_string()),
+            to,
+        });
+    }
+    let first = packages.first().map(|first| first.to.clone());
+    Ok(Released {
+        id: session.release_id(commit)?,
+        commit: commit.clone(),
+        base,
+        tags,
+        version: first.filter(|version| packages.iter().all(|package| package.to == *version)),
+        packages,
+        apps: apps
+            .iter()
+            .map(released_app)
+            .collect::<Result<_, Failure>>()?,
+        manifest: None,
+        pointers: Vec::new(),
+    })
+}
+
+fn versions(workspace: Workspace) -> BTreeMap<PackageName, Version> {
+    let packages = workspace.packages.into_iter();
+    packages
+        .filter_map(|package| Some((package.name, package.version?)))
+        .collect()
+}
+
+/// The tag that marks `version` of a package; in sync mode that of all.
+fn tag_of(
+    session: &Session<'_>,
+    tags: &[TagName],
+    name: &PackageName,
+    version: &Version,
+) -> Option<TagName> {
+    let format = session.settings.tag_format.as_deref();
+    let marks = |tag: &&TagName| {
+        crate::changes::tag::read_with(tag, format).is_some_and(|(of, marked)| {
+            of.is_none_or(|of| of == name.as_str()) && marked == *version
+        })
+    };
+    tags.iter().find(marks).cloned()
+}
+
+fn released_app(app: &SealedApp) -> Result<ReleasedApp, Failure> {
+    let name = PackageName::parse(&app.name)?;
+    let version = Version::parse(&app.version)?;
+    let variant = Variant::parse(&app.variant)?;
+    let archive = app.archive.as_ref().map(|archive| {
+        let key = layout::archive(&name, &version, &variant).to_string();
+        (key, archive.digest.clone())
+    });
+    Ok(ReleasedApp {
+        manifest: layout::app(&name, &version, &variant).to_string(),
+        name,
+        version,
+        variant,
+        archive,
+    })
+}
+
+/// How far a version grew; `None` when it is the same.
+fn grown(from: &Version, to: &Version) -> Option<Bump> {
+    if from == to {
+        None
+    } else if from.major() != to.major() {
+        Some(Bump::Major)
+    } else if from.minor() != to.minor() {
+        Some(Bump::Minor)
+    } else {
+        Some(Bump::Patch)
+    }
+}

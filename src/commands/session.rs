@@ -1,0 +1,150 @@
+//! What a command on a repository works with.
+
+use crate::apply::Remotes;
+use crate::explain::{Exit, Failure, quoted};
+use crate::local::git::Repo;
+use crate::local::process::Children;
+use crate::local::push::{Address, Remote};
+use crate::local::stop::Stop;
+use crate::name::{CommitId, ReleaseId};
+use crate::settings::Settings;
+
+/// Takes a part of the result as soon as it is known.
+pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// What a command on a repository works with.
+#[derive(Clone, Copy)]
+pub struct Session<'a> {
+    /// What was asked.
+    pub settings: &'a Settings,
+    /// The repository.
+    pub repo: &'a Repo,
+    /// Everything else outside.
+    pub remotes: &'a Remotes,
+    /// The wish to stop.
+    pub stop: &'a Stop,
+    /// The project's own commands that run now.
+    pub children: &'a Children,
+    /// Takes the plan before it is carried out.
+    pub say: Say<'a>,
+    /// A release that counts as finished although its store is not here: a rehearsal starts after it.
+    pub settled: Option<&'a CommitId>,
+}
+
+impl Session<'_> {
+    /// How to reach the remote that decides.
+    pub fn address(&self) -> Result<Address, Failure> {
+        let runner = &self.settings.runner;
+        match (runner.is_actions, &runner.server_url, &runner.repository) {
+            (true, Some(server), Some(repository)) => Ok(Address::Isolated {
+                url: format!("{}/{repository}", server.trim_end_matches('/')),
+                token: self.settings.token.clone(),
+                environment: self.settings.child_environment.clone(),
+            }),
+            _ => Ok(Address::Configured {
+                remote: self.settings.remote.clone(),
+                environment: self.settings.person_environment.clone(),
+            }),
+        }
+    }
+
+    /// The branches that releases are made from.
+    pub fn release_branches(&self, remote: Option<&Remote<'_>>) -> Result<Vec<String>, Failure> {
+        if !self.settings.branches.is_empty() {
+            return Ok(self.settings.branches.clone());
+        }
+        let known = self
+            .settings
+            .runner
+            .default_branch
+            .clone()
+            .or_else(|| self.repo.default_branch(&self.settings.remote));
+        let asked = match (known, remote) {
+            (Some(known), _) => Some(known),
+            (None, Some(remote)) => remote.default_branch()?,
+            (None, None) => None,
+        };
+        asked.map(|branch| vec![branch]).ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                "git::default_branch",
+                "the repository's default branch is not known",
+            )
+            .hint("name the release branch with `branch`")
+        })
+    }
+
+    /// The release branch that is checked out.
+    ///
+    /// # Errors
+    /// `release::wrong_branch`, exit 3, outside the release branches.
+    pub fn release_branch(&self, remote: Option<&Remote<'_>>) -> Result<String, Failure> {
+        let branches = self.release_branches(remote)?;
+        let current = current_branch(self.settings, self.repo);
+        let is_elsewhere = current.is_none() && self.settings.runner.reference.is_some();
+        match (current, branches.as_slice()) {
+            (Some(current), branches) if branches.contains(&current) => Ok(current),
+            (None, [only]) if !self.settings.branches.is_empty() && !is_elsewhere => {
+                Ok(only.clone())
+            }
+            (current, branches) => Err(Failure::new(
+                Exit::Refused,
+                "release::wrong_branch",
+                format!(
+                    "{} is not a release branch",
+                    current
+                        .map_or_else(|| "a detached head".to_owned(), |current| quoted(&current))
+                ),
+            )
+            .because(format!("releases are made from {}", branches.join(", ")))
+            .hint("check out a release branch, or name this one with `branch`")),
+        }
+    }
+
+    /// The repository as `owner/name`: what a store belongs to.
+    pub fn repository_name(&self) -> String {
+        self.settings.runner.repository.clone().unwrap_or_else(|| {
+            repository_name(
+                &self
+                    .repo
+                    .remote_address(&self.settings.remote)
+                    .unwrap_or_default(),
+            )
+        })
+    }
+
+    /// The id of the release that a commit is.
+    pub fn release_id(&self, commit: &CommitId) -> Result<ReleaseId, Failure> {
+        Ok(ReleaseId::of(
+            commit,
+            &crate::report::day(self.repo.committed_at(commit)?),
+        ))
+    }
+}
+
+/// The branch that a run is for: the event's, where a runner names its ref (which may be a tag or a pull request), else the one checked out.
+pub(super) fn current_branch(settings: &Settings, repo: &Repo) -> Option<String> {
+    let runner = &settings.runner;
+    match runner.reference {
+        Some(_) => runner.branch().map(str::to_owned),
+        None => repo.current_branch(),
+    }
+}
+
+/// The last two parts of a remote's address, without `.git`: `owner/name`.
+///
+/// ```
+/// use pkgs_action::commands::session::repository_name;
+/// assert_eq!(repository_name("https://git.example/org/mono.git"), "org/mono");
+/// assert_eq!(repository_name("git@git.example:org/mono.git"), "org/mono");
+/// ```
+pub fn repository_name(address: &str) -> String {
+    let address = address.trim_end_matches('/').trim_end_matches(".git");
+    let mut parts: Vec<&str> = address
+        .rsplit(['/', ':'])
+        .take(2)
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.reverse();
+    parts.join("/")
+}
