@@ -319,7 +319,8 @@ pub async fn claim(store: &dyn Store, repository: &str, write: bool) -> Result<(
         },
     };
     let owner: Owner = from_bytes("pkgs.repository/1", layout::repository().as_str(), &theirs)?;
-    if owner.repository == repository {
+    // Forges do not tell large letters from small ones.
+    if owner.repository.eq_ignore_ascii_case(repository) {
         return Ok(());
     }
     Err(Failure::new(

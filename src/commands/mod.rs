@@ -11,6 +11,7 @@ pub mod pull;
 pub mod rebuild;
 pub mod rehearse;
 pub mod release;
+pub mod repository;
 pub mod sample;
 pub mod scene;
 pub mod status;
@@ -126,15 +127,14 @@ impl Session<'_> {
         }
     }
 
-    /// The repository as `owner/name`: what a store belongs to.
+    /// The repository as `owner/name`: what a store belongs to. Empty where there is no remote.
     pub fn repository_name(&self) -> String {
-        self.settings.runner.repository.clone().unwrap_or_else(|| {
-            repository_name(
-                &self
-                    .repo
-                    .remote_address(&self.settings.remote)
-                    .unwrap_or_default(),
-            )
+        let named = self.settings.runner.repository.clone();
+        named.unwrap_or_else(|| {
+            let address = self.repo.remote_address(&self.settings.remote);
+            address
+                .map(|address| repository::name(&address, self.repo.root()))
+                .unwrap_or_default()
         })
     }
 
@@ -259,24 +259,6 @@ fn grown(from: &Version, to: &Version) -> Option<crate::version::Bump> {
     } else {
         Some(Bump::Patch)
     }
-}
-
-/// The last two parts of a remote's address, without `.git`: `owner/name`.
-///
-/// ```
-/// use pkgs_action::commands::repository_name;
-/// assert_eq!(repository_name("https://git.example/org/mono.git"), "org/mono");
-/// assert_eq!(repository_name("git@git.example:org/mono.git"), "org/mono");
-/// ```
-pub fn repository_name(address: &str) -> String {
-    let address = address.trim_end_matches('/').trim_end_matches(".git");
-    let mut parts: Vec<&str> = address
-        .rsplit(['/', ':'])
-        .take(2)
-        .filter(|part| !part.is_empty())
-        .collect();
-    parts.reverse();
-    parts.join("/")
 }
 
 /// Opens a store.
@@ -425,6 +407,7 @@ async fn on_repository(
         connect(settings).await?
     };
     let session = Session {
+            static_roots: Arc::new(point::Roots::new(settings)),
         settings,
         repo,
         remotes: &remotes,
