@@ -189,7 +189,8 @@ pub async fn name_archives(
                 &crate::version::Version::parse(&app.version)?,
                 &crate::name::Variant::parse(&app.variant)?,
             );
-            if store.head(&key).await?.is_none() {
+            // A create tells as well whether it is there; a look is worth its while where the bytes would have to be fetched first.
+            if packed.is_some() || store.head(&key).await?.is_none() {
                 name_archive(store, &key, archive, packed).await?;
             }
         }

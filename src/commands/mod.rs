@@ -34,6 +34,7 @@ use crate::remote::forge::github::GitHub;
 use crate::remote::registry::Registry;
 use crate::remote::registry::directory::DirectoryRegistry;
 use crate::remote::registry::npm::NpmRegistry;
+use crate::remote::store::remembering::Remembering;
 use crate::remote::store::{S3Options, Store};
 use crate::report::environments::{STATUS_SCHEMA, Status};
 use crate::report::release::{Released, ReleasedApp, ReleasedPackage};
@@ -277,13 +278,17 @@ pub async fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, Fail
 /// Opens everything a release speaks to, but for git.
 pub async fn connect(settings: &Settings) -> Result<Remotes, Failure> {
     let store = match settings.store.value() {
-        Some(store) => Some(open_store(store).await?),
+        Some(store) => {
+            let store: Arc<dyn Store> = Arc::new(Remembering::new(open_store(store).await?));
+            Some(store)
+        }
         None => None,
     };
     Ok(Remotes {
         store,
         registry: registry(settings)?,
         forge: forge(settings)?,
+        static_roots: Arc::new(point::Roots::new(settings)),
     })
 }
 
@@ -402,12 +407,12 @@ async fn on_repository(
             store: None,
             registry: registry(settings)?,
             forge: None,
+            static_roots: Arc::new(point::Roots::new(settings)),
         }
     } else {
         connect(settings).await?
     };
     let session = Session {
-            static_roots: Arc::new(point::Roots::new(settings)),
         settings,
         repo,
         remotes: &remotes,

@@ -14,17 +14,19 @@ use crate::version::Version;
 use crate::workspace::package::Kind;
 
 /// Checks credentials, versions that are taken, the store's behaviour and the permission to push; lowers dist-tags that would go backwards.
+/// `proven` tells whether this process has seen the store honour its conditions; it is not asked again.
 pub async fn preflight(
     session: &Session<'_>,
     scene: &Scene<'_>,
     mut plan: Plan,
+    proven: &mut bool,
 ) -> Result<Plan, Failure> {
     credential(session, &plan).await?;
     versions(session, &mut plan).await?;
     static_root(session, &plan)?;
     let apps: Vec<PackageName> = plan.apps.iter().map(|app| app.name.clone()).collect();
     point::check_roots(session, &apps).await?;
-    store(session).await?;
+    store(session, proven).await?;
     permission_to_push(scene, &plan)?;
     Ok(plan)
 }
@@ -116,15 +118,16 @@ fn static_root(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
     }
 }
 
-async fn store(session: &Session<'_>) -> Result<(), Failure> {
+async fn store(session: &Session<'_>, proven: &mut bool) -> Result<(), Failure> {
     let Some(store) = session.remotes.store.as_deref() else {
         return Ok(());
     };
     let writes = !session.settings.dry_run;
     seal::claim(store, &session.repository_name(), writes).await?;
-    if writes {
+    if writes && !*proven {
         let nonce = format!("{:032x}", session.settings.nonce);
         crate::remote::store::prove_conditions(store, &nonce).await?;
+        *proven = true;
     }
     Ok(())
 }

@@ -218,6 +218,7 @@ async fn missing(
         store: None,
         registry: crate::commands::registry(&local)?,
         forge: None,
+        static_roots: std::sync::Arc::new(point::Roots::new(&local)),
     };
     let session = Session {
         settings: &local,

@@ -28,8 +28,9 @@ const ROUNDS: usize = 5;
 pub async fn release(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
     let started = session.repo.head()?;
     let mut deeds = Deeds::default();
+    let mut proven = false;
     for _ in 0..ROUNDS {
-        match attempt(session, &started, &mut deeds).await {
+        match attempt(session, &started, &mut deeds, &mut proven).await {
             Ok(Some(story)) => return Ok(story.told(deeds)),
             Ok(None) => tracing::info!("the remote moved meanwhile: judging again"),
             Err(failure) if deeds.is_empty() => return Err(failure),
@@ -87,6 +88,7 @@ async fn attempt(
     session: &Session<'_>,
     started: &CommitId,
     deeds: &mut Deeds,
+    proven: &mut bool,
 ) -> Result<Option<Story>, Failure> {
     let scene = Scene::read(session)?;
     let earlier = finish::earlier(session, &scene, deeds).await?;
@@ -116,7 +118,7 @@ async fn attempt(
         let story = Story::new(or(Ended::Nothing)).planned(plan, document);
         return Ok(Some(story.released(own)));
     }
-    let plan = preflight::preflight(session, &scene, plan).await?;
+    let plan = preflight::preflight(session, &scene, plan, proven).await?;
     let document = render::document(&plan, session.settings, Vec::new());
     let bytes = bytes(session, &scene, &observed, &plan, &document, deeds).await?;
     if session.settings.dry_run {

@@ -4,7 +4,7 @@
 //! same. The killed run of every case has the same name, so that what it leaves can be compared: from states that are equal to the last byte,
 //! the healing is tried once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pkgs_action::name::Digest;
+use pkgs_action::name::{Digest, Key};
+use pkgs_action::release::layout;
 
 use super::oracle::{self, World};
 use super::support::fault_proxy::{Fault, FaultProxy, Seen};
@@ -397,6 +398,8 @@ fn put_back(moto: &Moto, saved: &[Saved]) {
 const LANES: usize = 2;
 /// After so many failures a lane gives up.
 const ENOUGH: usize = 3;
+/// The requests of a release of five packages, of which two are apps, after one that is finished.
+const MOST_REQUESTS: usize = 126;
 /// The request after which no run is killed any more, for a first look: `PKGS_TEST_KILLS=40`.
 const KILLS: &str = "PKGS_TEST_KILLS";
 
@@ -546,6 +549,60 @@ fn an_undisturbed_release_leaves_nothing_to_write() {
             panic!("{}{why}", said(&[&run]));
         }
     }
+}
+
+/// What a request is about, without the names in it.
+fn kind(seen: &Seen) -> String {
+    let target = seen.target.split('?').next().unwrap_or_default();
+    let about = [
+        ("/blobs/", "blob"),
+        ("/seals/", "seal"),
+        ("/releases/", "release"),
+        ("/probe/", "probe"),
+        ("/log/", "log entry"),
+        ("current.json", "current.json"),
+        ("static.json", "static.json"),
+        ("repository.json", "repository.json"),
+        (".tar.zst", "archive"),
+        ("/v1/apps/", "app manifest"),
+        ("/static/", "static file"),
+        ("whoami", "whoami"),
+    ];
+    let found = about.iter().find(|(part, _)| target.contains(part));
+    let about = match (found, seen.server.as_str()) {
+        (Some((_, about)), _) => about,
+        (None, "s3") => "list",
+        (None, "npm") => "package",
+        _ => target.rsplit('/').next().unwrap_or_default(),
+    };
+    format!("{} {} {about}", seen.server, seen.method)
+}
+
+#[test]
+fn a_release_asks_nothing_twice_that_cannot_change() {
+    let stage = Stage::with_store();
+    stage.restore();
+    let directory = stage.checkout(Checkout::Same);
+    let _ = stage.binary(&directory).run().expect(0);
+    let log = stage.proxy.log();
+    let mut kinds = BTreeMap::<String, usize>::new();
+    let mut reads = BTreeMap::<&str, usize>::new();
+    for seen in &log {
+        *kinds.entry(kind(seen)).or_default() += 1;
+        let object = seen.target.split('?').next().unwrap_or_default();
+        let key = object.split_once("/store/").map(|(_, key)| key);
+        let once = key.and_then(|key| Key::parse(key).ok());
+        if seen.status == Some(200)
+            && seen.method == "GET"
+            && once.is_some_and(|key| layout::is_written_once(&key))
+        {
+            *reads.entry(object).or_default() += 1;
+        }
+    }
+    tell(&format!("{} requests: {kinds:#?}", log.len()));
+    reads.retain(|_, count| *count > 1);
+    assert!(reads.is_empty(), "{reads:#?}");
+    assert!(log.len() <= MOST_REQUESTS, "{}", stage.proxy.transcript());
 }
 
 #[test]
