@@ -269,7 +269,6 @@ pub async fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, Fail
         &S3Options {
             endpoint: settings.endpoint.clone(),
             region: settings.region.clone(),
-            path_style: None,
         },
     )
     .await

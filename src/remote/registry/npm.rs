@@ -13,6 +13,7 @@ use super::document::{self, LONGEST_PACKUMENT};
 use super::{Publication, PublishRight, PublishedPackage, Registry, RegistryError, proven};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::PackageName;
+use crate::remote::chain;
 use crate::remote::retry::{self, Tried};
 use crate::secret::BoundSecret;
 use crate::version::Version;
@@ -459,17 +460,6 @@ async fn body(response: Response, limit: u64) -> Result<(Vec<u8>, bool), reqwest
         bytes.extend_from_slice(&chunk);
     }
     Ok((bytes, true))
-}
-
-/// An error with what lies behind it; reqwest's own text stops at "error sending request".
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[async_trait]
