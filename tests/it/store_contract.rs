@@ -45,7 +45,8 @@ fn bytes(text: &str) -> Body {
     Body::Bytes(text.as_bytes().to_vec())
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+/// A runtime in whose environment the S3 client finds credentials.
+pub fn runtime() -> tokio::runtime::Runtime {
     with_credentials();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)

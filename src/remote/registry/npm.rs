@@ -148,7 +148,8 @@ impl NpmRegistry {
             .clients()?
             .reader
             .get(url.clone())
-            .header(ACCEPT, "application/json");
+            .header(ACCEPT, "application/json")
+            .timeout(READ);
         Ok(match self.authorized(request, url).send().await {
             Ok(response) => Ok(Answer::of(response, self.token.as_ref(), url).await),
             Err(error) => Err(error),
@@ -166,7 +167,9 @@ impl NpmRegistry {
             .reader
             .get(url.clone())
             .header(ACCEPT, "application/json")
-            .header(CACHE_CONTROL, "no-cache");
+            .header(CACHE_CONTROL, "no-cache")
+            // Whoever sends a byte now and then would hold us for ever.
+            .timeout(retry::BUDGET);
         let unreachable = || {
             Failure::new(
                 Exit::Temporary,

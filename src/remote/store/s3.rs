@@ -32,7 +32,7 @@ use crate::remote::retry::{self, Tried};
 const CONNECT: Duration = Duration::from_secs(10);
 const FIRST_BYTE: Duration = Duration::from_mins(1);
 const STALLED: Duration = Duration::from_secs(30);
-/// The slowest upload that is waited for, in bytes a second.
+/// The slowest transfer that is waited for, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
 /// Files above this length are sent in parts.
 const LONGEST_PUT: u64 = 64 << 20;
@@ -199,7 +199,11 @@ impl S3Store {
         file.seek(SeekFrom::Start(0)).map_err(disk)?;
         let mut sum = sha2::Sha256::new();
         let mut received = 0u64;
-        while let Some(chunk) = body.next().await {
+        let end = tokio::time::Instant::now() + time_for(length);
+        while let Some(chunk) = tokio::time::timeout_at(end, body.next())
+            .await
+            .map_err(|_| self.cut_short(key, &"it comes too slowly"))?
+        {
             let chunk = chunk.map_err(|error| self.cut_short(key, &error))?;
             received += chunk.len() as u64;
             if received > length {
@@ -687,11 +691,16 @@ fn place(endpoint: Option<&str>, region: Option<&Region>) -> String {
     }
 }
 
+/// How long a body of `length` bytes is waited for.
+fn time_for(length: u64) -> Duration {
+    FIRST_BYTE + Duration::from_secs(length / SLOWEST)
+}
+
 /// Time for a request that carries `size` bytes: the SDK counts the sending in.
 fn patient(size: u64) -> aws_sdk_s3::config::Builder {
     let timeout = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
-        .read_timeout(FIRST_BYTE + Duration::from_secs(size / SLOWEST))
+        .read_timeout(time_for(size))
         .build();
     aws_sdk_s3::config::Builder::new().timeout_config(timeout)
 }
@@ -776,9 +785,9 @@ impl Store for S3Store {
             let Some((length, body)) = self.get_object(key, limit).await? else {
                 return Ok(None);
             };
-            let bytes = body
-                .collect()
+            let bytes = tokio::time::timeout(time_for(length), body.collect())
                 .await
+                .map_err(|_| self.cut_short(key, &"it comes too slowly"))?
                 .map_err(|error| self.cut_short(key, &error))?
                 .to_vec();
             if bytes.len() as u64 != length {
