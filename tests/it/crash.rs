@@ -429,7 +429,7 @@ impl Progress {
 /// Kills at request 1, 2, … until a run comes to its end unharmed, before and after it was served, and heals in both checkouts.
 fn kill_everywhere(make: fn() -> Stage) {
     let started = Instant::now();
-    let last = std::env::var(KILLS).ok().and_then(|text| text.parse().ok());
+    let last = std::env::var_os(KILLS).and_then(|text| text.to_str()?.parse().ok());
     let next = AtomicUsize::new(1);
     let progress = Progress::default();
     std::thread::scope(|scope| {

@@ -692,6 +692,7 @@ mod tests {
 
     #[test]
     fn who_may_publish_is_asked_where_the_registry_tells_it() {
+        use PublishRight::{Granted, NotListed, ReadOnly, Unknown};
         const WHO: &str = "200 OK\r\n\r\n{\"username\":\"ann\"}";
         let check = |answers: &[&str], expected: &[PublishRight]| {
             let (url, server) = serve(answers.iter().map(|answer| (*answer).to_owned()).collect());
@@ -713,7 +714,6 @@ mod tests {
             }
         };
         let list = |list: &str| format!("200 OK\r\n\r\n{list}");
-        use PublishRight::{Granted, NotListed, ReadOnly, Unknown};
         check(&[WHO, &list("{\"ann\":\"read-write\"}")], &[Granted]);
         check(&[WHO, &list("{\"ann\":\"write\"}")], &[Granted]);
         check(&[WHO, &list("{\"ann\":\"read\"}")], &[ReadOnly]);

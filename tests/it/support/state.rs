@@ -2,7 +2,6 @@
 //!
 //! Left out is only what no run reads a decision from: the moment at which something was written, and the port that a server listens on.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -38,7 +37,7 @@ pub fn checkout(directory: &Path) -> String {
 /// verdaccio's storage: versions, dist-tags, attachments and tarballs.
 pub fn registry(storage: &Path) -> String {
     files(storage, |path, bytes| {
-        if !path.ends_with(".json") {
+        if !is_json(path) {
             return digest(bytes);
         }
         let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
@@ -54,7 +53,7 @@ pub fn bucket(endpoint: &str, bucket: &str) -> String {
     tags.iter().fold(String::new(), |mut text, (key, tag)| {
         // Objects that are named after their bytes hold no moment.
         let named_after_bytes = key.contains("/blobs/") || key.contains("/seals/");
-        let held = if named_after_bytes || !key.ends_with(".json") {
+        let held = if named_after_bytes || !is_json(key) {
             tag.clone()
         } else {
             let url = format!("{endpoint}/{bucket}/{key}");
@@ -67,21 +66,14 @@ pub fn bucket(endpoint: &str, bucket: &str) -> String {
     })
 }
 
-/// Where `one` and `other` differ, for a person.
-pub fn difference(one: &str, other: &str) -> String {
-    let lines = |text: &str| -> BTreeMap<String, ()> {
-        text.lines().map(|line| (line.to_owned(), ())).collect()
-    };
-    let (one, other) = (lines(one), lines(other));
-    let only = |mark: &str, these: &BTreeMap<String, ()>, those: &BTreeMap<String, ()>| -> String {
-        let only = these.keys().filter(|line| !those.contains_key(*line));
-        only.map(|line| format!("{mark} {line}\n")).collect()
-    };
-    only("-", &one, &other) + &only("+", &other, &one)
+fn is_json(path: &str) -> bool {
+    Path::new(path)
+        .extension()
+        .is_some_and(|name| name == "json")
 }
 
 fn moves(log: &[u8]) -> String {
-    let moves = log.iter().filter(|byte| **byte == b'\n').count();
+    let moves = String::from_utf8_lossy(log).lines().count();
     format!("{moves} moves")
 }
 
@@ -142,9 +134,6 @@ mod tests {
         let second = bare(directory.path());
         file("b", "").expect("a file");
         assert_ne!(first, second);
-        assert_eq!(
-            difference(&second, &bare(directory.path())),
-            format!("+ b {}\n", Digest::of(b""))
-        );
+        assert_ne!(second, bare(directory.path()));
     }
 }
