@@ -25,14 +25,6 @@ pub trait Registry: Send + Sync {
     /// Publishes one version under one dist-tag. Published is for ever: whatever the answer, look before sending it again.
     async fn publish(&self, publication: &Publication) -> Result<(), RegistryError>;
 
-    /// Points a dist-tag at a version that is there.
-    async fn tag(
-        &self,
-        name: &PackageName,
-        dist_tag: &str,
-        version: &Version,
-    ) -> Result<(), RegistryError>;
-
     /// Asks whether the credential is one that the registry knows, before anything depends on it. A registry that does not say passes.
     ///
     /// # Errors

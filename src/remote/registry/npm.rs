@@ -16,7 +16,6 @@ use crate::name::PackageName;
 use crate::remote::chain;
 use crate::remote::retry::{self, Tried};
 use crate::secret::BoundSecret;
-use crate::version::Version;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const READ: Duration = Duration::from_mins(1);
@@ -554,24 +553,6 @@ impl Registry for NpmRegistry {
         self.write(url, body, name, &what).await
     }
 
-    async fn tag(
-        &self,
-        name: &PackageName,
-        dist_tag: &str,
-        version: &Version,
-    ) -> Result<(), RegistryError> {
-        let escaped =
-            percent_encoding::utf8_percent_encode(dist_tag, percent_encoding::NON_ALPHANUMERIC);
-        let url = self
-            .address("-/package/", name, &format!("/dist-tags/{escaped}"))
-            .map_err(RegistryError::Failed)?;
-        let body = serde_json::Value::from(version.to_string())
-            .to_string()
-            .into_bytes();
-        let what = format!("set the dist-tag {} of {name}", quoted(dist_tag));
-        self.write(url, body, name, &what).await
-    }
-
     fn describe(&self) -> String {
         self.url.to_string()
     }
@@ -589,7 +570,7 @@ mod tests {
         let tarball = b"tarball".to_vec();
         Publication {
             name: PackageName::parse("@x/a").expect("a name"),
-            version: Version::parse("1.0.0").expect("a version"),
+            version: crate::version::Version::parse("1.0.0").expect("a version"),
             dist_tag: "latest".to_owned(),
             access: Some(crate::settings::Access::Public),
             integrity: crate::name::Integrity::of(&tarball),
