@@ -28,4 +28,6 @@ pub struct Remotes {
     pub registry: Arc<dyn Registry>,
     /// The forge.
     pub forge: Option<Arc<GitHub>>,
+    /// Opens the directories and buckets from which static files are served.
+    pub static_roots: Arc<dyn static_files::OpenRoot>,
 }

@@ -37,6 +37,8 @@ pub struct Tip {
     pub entry: Entry,
     /// The digest of its bytes.
     pub digest: Digest,
+    /// The number that `current.json` named when this entry was looked for; `None` where it was not read, or named none.
+    pub hint: Option<u64>,
 }
 
 /// Judges a request on the newest entry; asked again whenever another entry came first.
@@ -120,18 +122,25 @@ impl Log<'_> {
     /// # Errors
     /// `environment::log_gap` (exit 6) when an entry is missing; those of [`Entry::read`] and of the store.
     pub async fn tip(&self) -> Result<Option<Tip>, Failure> {
-        if let Some(hint) = self.hint().await? {
-            if let Some(seq) = self.newest_after(hint).await? {
-                return self.must_have(seq).await.map(Some);
-            }
-            if let Some(tip) = self.entry(hint).await? {
-                return Ok(Some(tip));
-            }
-            return Err(self.gone(hint));
-        }
-        match self.newest_after(0).await? {
-            None => Ok(None),
-            Some(seq) => self.must_have(seq).await.map(Some),
+        let hint = self.hint().await?;
+        let from = hint.unwrap_or_default();
+        let newest = match self.newest_after(from).await? {
+            Some(newest) => newest,
+            None if hint.is_some() => from,
+            None => return Ok(None),
+        };
+        let tip = self.must_have(newest).await?;
+        Ok(Some(Tip { hint, ..tip }))
+    }
+
+    /// The newest entry, where `known` was the newest a moment ago.
+    ///
+    /// # Errors
+    /// As [`Log::tip`].
+    pub async fn tip_from(&self, known: &Tip) -> Result<Tip, Failure> {
+        match self.newest_after(known.entry.seq).await? {
+            Some(seq) => self.must_have(seq).await,
+            None => Ok(known.clone()),
         }
     }
 
@@ -154,6 +163,7 @@ impl Log<'_> {
         Ok(Some(Tip {
             entry: Entry::read(self.app, self.environment, seq, key.as_str(), &bytes)?,
             digest: Digest::of(&bytes),
+            hint: None,
         }))
     }
 
@@ -241,7 +251,11 @@ impl Log<'_> {
         );
         let digest = Digest::of(&entry.to_bytes());
         Ok(Round::Write(Next {
-            tip: Tip { entry, digest },
+            tip: Tip {
+                entry,
+                digest,
+                hint: None,
+            },
             before: state.version().map(str::to_owned),
             reasons,
         }))
@@ -290,6 +304,9 @@ impl Log<'_> {
     /// Those of the store.
     pub async fn advance_hint(&self, tip: &Tip) -> Result<(), Failure> {
         let seq = tip.entry.seq;
+        if tip.hint == Some(seq) {
+            return Ok(());
+        }
         match self.hint().await? {
             Some(hint) if hint == seq => return Ok(()),
             // A hint that is ahead of the log is no hint, and would stop every later one.

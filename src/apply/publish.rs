@@ -100,7 +100,7 @@ async fn publish_one(
         delivering.stop.check()?;
         let failure = match delivering.registry.publish(&publication).await {
             Ok(()) => return Ok(Outcome::Done),
-            Err(RegistryError::Failed(failure)) => return Err(failure),
+            Err(RegistryError::Failed(failure)) => return Err(decided_already(failure, package)),
             Err(RegistryError::Busy {
                 retry_after,
                 failure,
@@ -139,6 +139,14 @@ async fn publish_one(
     )
     .because(failure)
     .hint("run again: it continues where this run stopped"))
+}
+
+/// A refusal that no look before could foresee: the tags stand, and only what is missing is done later.
+fn decided_already(failure: Failure, package: &DecidedPackage) -> Failure {
+    failure.because(format!(
+        "{} is decided and tagged: when the registry takes it, run again, and it continues here without another version",
+        label(package)
+    ))
 }
 
 /// The longest wait that a registry may ask for within a run.

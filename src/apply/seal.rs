@@ -189,7 +189,8 @@ pub async fn name_archives(
                 &crate::version::Version::parse(&app.version)?,
                 &crate::name::Variant::parse(&app.variant)?,
             );
-            if store.head(&key).await?.is_none() {
+            // A create tells as well whether it is there; a look is worth its while where the bytes would have to be fetched first.
+            if packed.is_some() || store.head(&key).await?.is_none() {
                 name_archive(store, &key, archive, packed).await?;
             }
         }
@@ -319,7 +320,8 @@ pub async fn claim(store: &dyn Store, repository: &str, write: bool) -> Result<(
         },
     };
     let owner: Owner = from_bytes("pkgs.repository/1", layout::repository().as_str(), &theirs)?;
-    if owner.repository == repository {
+    // Forges do not tell large letters from small ones.
+    if owner.repository.eq_ignore_ascii_case(repository) {
         return Ok(());
     }
     Err(Failure::new(

@@ -203,14 +203,19 @@ impl Ground<'_> {
     /// It looks again at everything, because a look from before the pointer moved proves nothing: a run that was live then may have
     /// written since, and have seen itself live after its last write. Doing it again changes nothing.
     ///
+    /// `known` is the newest entry that was seen.
+    ///
     /// # Errors
     /// Those of [`Ground::survey`]; `static::blob` (exit 6) where bytes are missing or others; those of the stores and the CDN.
-    pub async fn settle(&self) -> Result<Option<Laid>, Failure> {
+    pub async fn settle(&self, known: &Tip) -> Result<Option<Laid>, Failure> {
         let mut written = BTreeSet::new();
+        // Whoever writes an entry with static files lays them out.
+        if known.entry.static_place.is_none() {
+            return Ok(None);
+        }
+        let mut tip = known.clone();
         for _ in 0..ROUNDS {
-            let Some(tip) = self.log.tip().await? else {
-                return Ok(None);
-            };
+            tip = self.log.tip_from(&tip).await?;
             let (Some(build), Some(place), Some(since)) = (
                 &tip.entry.state.current,
                 &tip.entry.static_place,
@@ -264,12 +269,10 @@ impl Ground<'_> {
     }
 
     async fn is_still_live(&self, tip: &Tip) -> Result<bool, Failure> {
-        let now = self.log.tip().await?;
-        Ok(now.is_some_and(|now| {
-            now.entry.state.since == tip.entry.state.since
-                && now.entry.state.current == tip.entry.state.current
-                && now.entry.static_place == tip.entry.static_place
-        }))
+        let now = self.log.tip_from(tip).await?;
+        Ok(now.entry.state.since == tip.entry.state.since
+            && now.entry.state.current == tip.entry.state.current
+            && now.entry.static_place == tip.entry.static_place)
     }
 
     /// The static set with this digest, `None` when the store does not have it.

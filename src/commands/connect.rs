@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::apply::Remotes;
+use crate::commands::point;
 use crate::explain::{Exit, Failure};
 use crate::remote::forge::github::GitHub;
 use crate::remote::registry::Registry;
 use crate::remote::registry::directory::DirectoryRegistry;
 use crate::remote::registry::npm::NpmRegistry;
+use crate::remote::store::remembering::Remembering;
 use crate::remote::store::{S3Options, Store};
 use crate::settings::{RegistryAddress, Settings, StoreSettings};
 
@@ -18,7 +20,6 @@ pub async fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, Fail
         &S3Options {
             endpoint: settings.endpoint.clone(),
             region: settings.region.clone(),
-            path_style: None,
         },
     )
     .await
@@ -27,13 +28,17 @@ pub async fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, Fail
 /// Opens everything a release speaks to, but for git.
 pub async fn connect(settings: &Settings) -> Result<Remotes, Failure> {
     let store = match settings.store.value() {
-        Some(store) => Some(open_store(store).await?),
+        Some(store) => {
+            let store: Arc<dyn Store> = Arc::new(Remembering::new(open_store(store).await?));
+            Some(store)
+        }
         None => None,
     };
     Ok(Remotes {
         store,
         registry: registry(settings)?,
         forge: forge(settings)?,
+        static_roots: Arc::new(point::Roots::new(settings)),
     })
 }
 

@@ -13,6 +13,7 @@ pub mod rebuild;
 pub mod rehearse;
 pub mod release;
 pub mod released;
+pub mod repository;
 pub mod sample;
 pub mod scene;
 pub mod session;
@@ -114,6 +115,7 @@ async fn on_repository(
             store: None,
             registry: registry(settings)?,
             forge: None,
+            static_roots: std::sync::Arc::new(point::Roots::new(settings)),
         }
     } else {
         connect(settings).await?

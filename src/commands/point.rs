@@ -1,5 +1,6 @@
 //! From settings to requests about environments, and the environments that a release activates by itself.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ use crate::settings::{Choice, Settings, StoreSettings};
 pub struct Roots {
     store: Option<StoreSettings>,
     template: Option<String>,
+    /// Those that are open: each is looked into once.
+    open: tokio::sync::Mutex<BTreeMap<String, Arc<dyn Store>>>,
 }
 
 impl Roots {
@@ -33,6 +36,7 @@ impl Roots {
         Roots {
             store: settings.store.value().cloned(),
             template: settings.static_root.value().cloned(),
+            open: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -40,6 +44,10 @@ impl Roots {
 #[async_trait]
 impl OpenRoot for Roots {
     async fn open(&self, root: &str) -> Result<Arc<dyn Store>, Failure> {
+        let mut open = self.open.lock().await;
+        if let Some(store) = open.get(root) {
+            return Ok(Arc::clone(store));
+        }
         let (endpoint, region) = self.store.as_ref().map_or((None, None), |store| {
             (store.endpoint.clone(), store.region.clone())
         });
@@ -47,12 +55,14 @@ impl OpenRoot for Roots {
         if let (StoreAddress::Directory(directory), Some(template)) = (&address, &self.template) {
             make_below(directory, template)?;
         }
-        open_store(&StoreSettings {
+        let store = open_store(&StoreSettings {
             address,
             endpoint,
             region,
         })
-        .await
+        .await?;
+        open.insert(root.to_owned(), Arc::clone(&store));
+        Ok(store)
     }
 }
 
@@ -89,7 +99,7 @@ pub async fn check_roots(session: &Session<'_>, apps: &[PackageName]) -> Result<
     let Some(template) = session.settings.static_root.value() else {
         return Ok(());
     };
-    let roots = Roots::new(session.settings);
+    let roots = &session.remotes.static_roots;
     for app in apps {
         for environment in &session.settings.app_settings(app).auto {
             let root = crate::plan::static_root::resolve(template, app, environment)?;
@@ -193,7 +203,11 @@ pub async fn automatic(
     let Some(store) = session.remotes.store.clone() else {
         return Ok(Vec::new());
     };
-    let remotes = remotes(session.settings, store);
+    let remotes = Remotes {
+        store,
+        static_roots: Arc::clone(&session.remotes.static_roots),
+        cdn: None,
+    };
     let release = session.release_id(commit)?;
     let mut moved = Vec::new();
     let mut apps: Vec<(PackageName, &str)> = manifests

@@ -9,22 +9,25 @@ use crate::explain::{Exit, Failure};
 use crate::local::push::{PushError, RefUpdate};
 use crate::name::PackageName;
 use crate::plan::release::{Notice, Plan, PlannedPackage};
+use crate::remote::registry::PublishRight;
 use crate::settings::{Choice, RegistryAddress};
 use crate::version::Version;
 use crate::workspace::package::Kind;
 
 /// Checks credentials, versions that are taken, the store's behaviour and the permission to push; lowers dist-tags that would go backwards.
+/// `proven` tells whether this process has seen the store honour its conditions; it is not asked again.
 pub async fn preflight(
     session: &Session<'_>,
     scene: &Scene<'_>,
     mut plan: Plan,
+    proven: &mut bool,
 ) -> Result<Plan, Failure> {
     credential(session, &plan).await?;
     versions(session, &mut plan).await?;
     static_root(session, &plan)?;
     let apps: Vec<PackageName> = plan.apps.iter().map(|app| app.name.clone()).collect();
     point::check_roots(session, &apps).await?;
-    store(session).await?;
+    store(session, proven).await?;
     permission_to_push(scene, &plan)?;
     Ok(plan)
 }
@@ -58,6 +61,7 @@ async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
 /// A version that is on the registry although no tag of ours decided it is refused; a dist-tag that names something higher stays there.
 async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure> {
     let mut kept = BTreeMap::new();
+    let mut unlisted = Vec::new();
     for package in libraries(plan) {
         let Some(published) = session.remotes.registry.package(&package.name).await? else {
             continue;
@@ -75,6 +79,7 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
                 "raise the version in package.json above it, or tag the commit it was built from",
             ));
         }
+        unlisted.extend(right(session, &package.name).await?);
         let tag = package.dist_tag.as_deref().unwrap_or("latest");
         let present = published.dist_tags.get(tag);
         let present = present.and_then(|version| Version::parse(version).ok());
@@ -87,6 +92,7 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
             kept.insert(package.name.clone(), (instead, message));
         }
     }
+    plan.warnings.extend(unlisted);
     for package in &mut plan.packages {
         if let Some((instead, message)) = kept.remove(&package.name) {
             package.dist_tag = Some(instead);
@@ -97,6 +103,31 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
         }
     }
     Ok(())
+}
+
+/// Refuses a package that the registry says we may only read. Where others are listed and we are not, a team may still have the right: that is
+/// a warning.
+async fn right(session: &Session<'_>, name: &PackageName) -> Result<Option<Notice>, Failure> {
+    let registry = session.remotes.registry.as_ref();
+    match registry.publish_right(name).await {
+        PublishRight::Granted | PublishRight::Unknown => Ok(None),
+        PublishRight::NotListed => Ok(Some(Notice {
+            code: "npm::right_unknown",
+            message: format!(
+                "the user of the npm token is not among those who may publish {name} at {}",
+                registry.describe()
+            ),
+        })),
+        PublishRight::ReadOnly => Err(Failure::new(
+            Exit::RemoteRefused,
+            "npm::read_only",
+            format!(
+                "the user of the npm token may only read {name} at {}",
+                registry.describe()
+            ),
+        )
+        .hint("give that user, or a team of theirs, read and write access; this costs no version")),
+    }
 }
 
 fn static_root(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
@@ -116,15 +147,16 @@ fn static_root(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
     }
 }
 
-async fn store(session: &Session<'_>) -> Result<(), Failure> {
+async fn store(session: &Session<'_>, proven: &mut bool) -> Result<(), Failure> {
     let Some(store) = session.remotes.store.as_deref() else {
         return Ok(());
     };
     let writes = !session.settings.dry_run;
     seal::claim(store, &session.repository_name(), writes).await?;
-    if writes {
+    if writes && !*proven {
         let nonce = format!("{:032x}", session.settings.nonce);
         crate::remote::store::prove_conditions(store, &nonce).await?;
+        *proven = true;
     }
     Ok(())
 }

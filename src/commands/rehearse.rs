@@ -149,6 +149,7 @@ async fn missing(
         store: None,
         registry: registry(&local)?,
         forge: None,
+        static_roots: std::sync::Arc::new(crate::commands::point::Roots::new(&local)),
     };
     let session = Session {
         settings: &local,

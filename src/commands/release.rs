@@ -28,8 +28,9 @@ const ROUNDS: usize = 5;
 pub async fn release(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
     let started = session.repo.head()?;
     let mut deeds = Deeds::default();
+    let mut proven = false;
     for _ in 0..ROUNDS {
-        match attempt(session, &started, &mut deeds).await {
+        match attempt(session, &started, &mut deeds, &mut proven).await {
             Ok(Some(report)) => return Ok(report.with(deeds)),
             Ok(None) => tracing::info!("the remote moved meanwhile: judging again"),
             Err(failure) if deeds.is_empty() => return Err(failure),
@@ -50,6 +51,7 @@ async fn attempt(
     session: &Session<'_>,
     started: &CommitId,
     deeds: &mut Deeds,
+    proven: &mut bool,
 ) -> Result<Option<ReleaseReport>, Failure> {
     let scene = Scene::read(session)?;
     let earlier = finish::earlier(session, &scene, deeds).await?;
@@ -79,7 +81,7 @@ async fn attempt(
         let report = ReleaseReport::new(or(Ended::Nothing)).planned(plan, document);
         return Ok(Some(report.released(own)));
     }
-    let plan = preflight::preflight(session, &scene, plan).await?;
+    let plan = preflight::preflight(session, &scene, plan, proven).await?;
     let document = render::document(&plan, session.settings, Vec::new());
     (session.say)(&render::text(&plan, &[]));
     let bytes = bytes(session, &scene, &observed, &plan, &document, deeds).await?;

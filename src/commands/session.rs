@@ -1,6 +1,7 @@
 //! What a command on a repository works with.
 
 use crate::apply::Remotes;
+use crate::commands::repository;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::Repo;
 use crate::local::process::Children;
@@ -101,15 +102,14 @@ impl Session<'_> {
         }
     }
 
-    /// The repository as `owner/name`: what a store belongs to.
+    /// The repository as `owner/name`: what a store belongs to. Empty where there is no remote.
     pub fn repository_name(&self) -> String {
-        self.settings.runner.repository.clone().unwrap_or_else(|| {
-            repository_name(
-                &self
-                    .repo
-                    .remote_address(&self.settings.remote)
-                    .unwrap_or_default(),
-            )
+        let named = self.settings.runner.repository.clone();
+        named.unwrap_or_else(|| {
+            let address = self.repo.remote_address(&self.settings.remote);
+            address
+                .map(|address| repository::name(&address, self.repo.root()))
+                .unwrap_or_default()
         })
     }
 
@@ -129,22 +129,4 @@ pub(super) fn current_branch(settings: &Settings, repo: &Repo) -> Option<String>
         Some(_) => runner.branch().map(str::to_owned),
         None => repo.current_branch(),
     }
-}
-
-/// The last two parts of a remote's address, without `.git`: `owner/name`.
-///
-/// ```
-/// use pkgs_action::commands::session::repository_name;
-/// assert_eq!(repository_name("https://git.example/org/mono.git"), "org/mono");
-/// assert_eq!(repository_name("git@git.example:org/mono.git"), "org/mono");
-/// ```
-pub fn repository_name(address: &str) -> String {
-    let address = address.trim_end_matches('/').trim_end_matches(".git");
-    let mut parts: Vec<&str> = address
-        .rsplit(['/', ':'])
-        .take(2)
-        .filter(|part| !part.is_empty())
-        .collect();
-    parts.reverse();
-    parts.join("/")
 }

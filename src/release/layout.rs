@@ -201,6 +201,27 @@ pub fn environment_of(key: &Key) -> Option<(PackageName, EnvironmentName)> {
     ))
 }
 
+/// Whether an object at `key` is written once: whoever has read it has read it for ever.
+///
+/// ```
+/// use pkgs_action::name::Key;
+/// use pkgs_action::release::layout::is_written_once;
+/// let once = |text: &str| is_written_once(&Key::parse(text).unwrap());
+/// assert!(once("v1/repository.json") && once("v1/releases/20260102-0123456789ab.json") && once("v1/blobs/sha256/ab/abcd"));
+/// assert!(once("v1/apps/@org/web/1.4.2/any.json") && once("v1/apps/web/environments/prod/log/000000000001.json"));
+/// assert!(!once("v1/apps/web/environments/prod/current.json") && !once("v1/apps/web/environments/prod/static.json"));
+/// assert!(!once("v1/apps/web/environments/prod/hosts/a.json") && !once("v1/probe/1"));
+/// ```
+#[must_use]
+pub fn is_written_once(key: &Key) -> bool {
+    let written_once = ["v1/blobs/", "v1/seals/", RELEASES];
+    let text = key.as_str();
+    *key == repository()
+        || written_once.iter().any(|prefix| text.starts_with(prefix))
+        || build_of(key).is_some()
+        || (environment_of(key).is_some() && log_entry_seq(key).is_some())
+}
+
 /// A key that writers race on before a store is trusted.
 #[must_use]
 pub fn probe(nonce: &str) -> Key {

@@ -1,7 +1,10 @@
 //! A release is killed at every outside request, before it leaves and after it was served, and run again: nothing is lost, nothing happens twice.
 //!
-//! Builds differ at every run here (each puts the moment into its files), so that bytes of two attempts can never pass for the same.
+//! Builds differ at every run here (each puts the name of its attempt into its files), so that bytes of two attempts can never pass for the
+//! same. The killed run of every case has the same name, so that what it leaves can be compared: from states that are equal to the last byte,
+//! the healing is tried once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,14 +12,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use pkgs_action::name::{Digest, Key};
+use pkgs_action::release::layout;
+
 use super::oracle::{self, World};
 use super::support::fault_proxy::{Fault, FaultProxy, Seen};
 use super::support::git_server::GitServer;
+use super::support::http;
 use super::support::monorepo::Monorepo;
 use super::support::moto::{self, Moto};
 use super::support::sandbox::{Invocation, Run};
+use super::support::state;
 use super::support::verdaccio::Verdaccio;
-use super::support::{http, s3};
 
 /// The bucket of a stage.
 const BUCKET: &str = "crash";
@@ -30,16 +37,24 @@ pub struct Stage {
     pub proxy: FaultProxy,
     monorepo: Monorepo,
     environment: Vec<(String, String)>,
-    saved: Vec<Saved>,
+    attempts: AtomicUsize,
+    begin: Snapshot,
 }
 
 /// Where the second run takes place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Checkout {
     /// The checkout in which the first run died.
     Same,
     /// A shallow clone of the original commit, as a runner makes it.
     Fresh,
+}
+
+/// Servers and the first checkout at one moment.
+#[derive(Default)]
+struct Snapshot {
+    name: &'static str,
+    objects: Vec<Saved>,
 }
 
 struct Saved {
@@ -55,10 +70,11 @@ impl Stage {
         let monorepo = Monorepo::five();
         let mut config = monorepo.json("pkgs.json");
         config["install"] = "none".into();
-        config["apps"]["web"]["build"] = "date +%s%N > service/nonce.txt".into();
+        config["apps"]["web"]["build"] = "cat \"$HOME/attempt\" > service/nonce.txt".into();
         config["apps"]["site"]["build"] = "node build.js".into();
         let build = monorepo.read("packages/site/build.js");
-        let build = format!("{build}write('nonce.txt', String(process.hrtime.bigint()));\n");
+        let build =
+            format!("{build}write('nonce.txt', readFileSync(`${{process.env.HOME}}/attempt`));\n");
         let monorepo = monorepo
             .config(&config)
             .file("packages/site/build.js", &build);
@@ -80,7 +96,7 @@ impl Stage {
     fn new(monorepo: Monorepo, store: Option<Moto>) -> Stage {
         let ignored = format!("{}nonce.txt\n", monorepo.read(".gitignore"));
         let mut core = monorepo.json("packages/core/package.json");
-        core["scripts"]["prepack"] = "date +%s%N > src/nonce.txt".into();
+        core["scripts"]["prepack"] = "cat \"$HOME/attempt\" > src/nonce.txt".into();
         let core = serde_json::to_string_pretty(&core).expect("JSON");
         let monorepo = monorepo.commit(
             "feat: builds that differ every time",
@@ -124,7 +140,8 @@ impl Stage {
             proxy,
             monorepo,
             environment,
-            saved: Vec::new(),
+            attempts: AtomicUsize::new(0),
+            begin: Snapshot::default(),
         };
         let first = stage.binary(stage.monorepo.path()).run().expect(0);
         stage.object(1, "the first release", &[&first]);
@@ -156,47 +173,64 @@ impl Stage {
         self.monorepo.git(&["push", "--quiet", "origin", "main"]);
     }
 
+    /// Keeps this moment, from which every case starts.
+    fn save(&mut self) {
+        let remote = self.monorepo.git(&["remote", "get-url", "origin"]);
+        let fresh = self.saved_at("fresh").display().to_string();
+        let clone = ["clone", "--quiet", "--depth=1", "--no-tags"];
+        self.monorepo
+            .git(&[&clone[..], &[&remote, &fresh]].concat());
+        copy(self.monorepo.path(), &self.checkout(Checkout::Same));
+        self.begin = self.take("begin");
+    }
+
     fn saved_at(&self, name: &str) -> PathBuf {
         self.monorepo.sandbox().path().join("saved").join(name)
     }
 
-    fn save(&mut self) {
-        std::fs::create_dir(self.saved_at("")).expect("a directory");
-        let remote = self.monorepo.git(&["remote", "get-url", "origin"]);
-        let fresh = self.saved_at("fresh").display().to_string();
-        self.monorepo.git(&[
-            "clone",
-            "--quiet",
-            "--depth=1",
-            "--no-tags",
-            &remote,
-            &fresh,
-        ]);
-        copy(self.monorepo.path(), &self.saved_at("same"));
-        copy(&self.bare(), &self.saved_at("bare"));
-        copy(&self.registry.storage(), &self.saved_at("registry"));
-        self.saved = self.store.as_ref().map(saved_objects).unwrap_or_default();
+    /// Where the directories of a snapshot come from.
+    fn parts(&self) -> [(&'static str, PathBuf); 3] {
+        [
+            ("bare", self.bare()),
+            ("registry", self.registry.storage()),
+            ("same", self.checkout(Checkout::Same)),
+        ]
     }
 
-    /// Puts servers and checkouts back to the moment before the release under test, and forgets what the proxy saw.
-    pub fn restore(&self) {
-        copy(&self.saved_at("bare"), &self.bare());
-        copy(&self.saved_at("registry"), &self.registry.storage());
-        for checkout in [Checkout::Same, Checkout::Fresh] {
-            self.checkout_again(checkout);
+    fn take(&self, name: &'static str) -> Snapshot {
+        let kept = self.saved_at(name);
+        std::fs::create_dir_all(&kept).expect("a directory");
+        for (part, directory) in self.parts() {
+            copy(&directory, &kept.join(part));
         }
+        let objects = self.store.as_ref().map(saved_objects).unwrap_or_default();
+        Snapshot { name, objects }
+    }
+
+    /// Puts everything back to a snapshot, and the fresh checkout to its beginning; the proxy forgets what it saw.
+    fn put(&self, snapshot: &Snapshot) {
+        for (part, directory) in self.parts() {
+            copy(&self.saved_at(snapshot.name).join(part), &directory);
+        }
+        copy(&self.saved_at("fresh"), &self.checkout(Checkout::Fresh));
         if let Some(moto) = &self.store {
-            put_back(moto, &self.saved);
+            put_back(moto, &snapshot.objects);
         }
         self.proxy.reset();
     }
 
-    fn checkout_again(&self, checkout: Checkout) {
-        let saved = match checkout {
-            Checkout::Same => "same",
-            Checkout::Fresh => "fresh",
-        };
-        copy(&self.saved_at(saved), &self.checkout(checkout));
+    /// Puts servers and checkouts back to the moment before the release under test, and forgets what the proxy saw.
+    pub fn restore(&self) {
+        self.put(&self.begin);
+    }
+
+    /// Everything that a run in `checkout` would find.
+    fn state(&self, checkout: Checkout) -> String {
+        let mut text = state::bare(&self.bare()) + &state::registry(&self.registry.storage());
+        if let Some(moto) = &self.store {
+            text += &state::bucket(&moto.endpoint, BUCKET);
+        }
+        text + &state::checkout(&self.checkout(checkout))
     }
 
     /// The directory of a checkout.
@@ -213,12 +247,22 @@ impl Stage {
         self.git.directory("acme/monorepo")
     }
 
-    /// `release` in a directory.
+    /// `release` in a directory, as an attempt of its own.
     pub fn binary(&self, directory: &Path) -> Invocation {
+        let number = self.attempts.fetch_add(1, Ordering::SeqCst);
+        self.attempt(directory, &format!("attempt {number}"))
+    }
+
+    /// `release` in a directory; two attempts of one name build the same bytes.
+    fn attempt(&self, directory: &Path, name: &str) -> Invocation {
+        let home = self.monorepo.sandbox().path().join("homes").join(name);
+        std::fs::create_dir_all(&home).expect("a directory");
+        std::fs::write(home.join("attempt"), name).expect("a file");
         self.monorepo
             .sandbox()
             .binary(directory, &["release", "--format=json"])
             .envs(&self.environment)
+            .env("HOME", home)
     }
 
     /// What the oracle objects to after so many releases.
@@ -303,7 +347,7 @@ pub fn copy(from: &Path, to: &Path) {
 }
 
 fn saved_objects(moto: &Moto) -> Vec<Saved> {
-    let keys = s3::dump(&moto.endpoint, BUCKET);
+    let keys = oracle::bucket_tags(&moto.endpoint, BUCKET);
     keys.into_keys()
         .map(|key| {
             let url = format!("{}/{BUCKET}/{key}", moto.endpoint);
@@ -354,13 +398,40 @@ fn put_back(moto: &Moto, saved: &[Saved]) {
 const LANES: usize = 2;
 /// After so many failures a lane gives up.
 const ENOUGH: usize = 3;
+/// The requests of a release of five packages, of which two are apps, after one that is finished.
+const MOST_REQUESTS: usize = 127;
+/// The request after which no run is killed any more, for a first look: `PKGS_TEST_KILLS=40`.
+const KILLS: &str = "PKGS_TEST_KILLS";
 
-/// Kills at request 1, 2, … until a run comes to its end unharmed, each in four ways.
+/// What all lanes know together.
+#[derive(Default)]
+struct Progress {
+    requests: AtomicUsize,
+    cases: AtomicUsize,
+    /// What the killed runs left, each with the checkout in which it was healed.
+    healed: Mutex<BTreeSet<(Checkout, Digest)>>,
+    failures: Mutex<Vec<String>>,
+}
+
+impl Progress {
+    /// Whether nobody has healed this state yet; from now on somebody has.
+    fn is_new(&self, checkout: Checkout, state: &str) -> bool {
+        let mut healed = self.healed.lock().expect("no holder panics");
+        healed.insert((checkout, Digest::of(state.as_bytes())))
+    }
+
+    fn failed(&self, what: String) {
+        tell(&what);
+        self.failures.lock().expect("no holder panics").push(what);
+    }
+}
+
+/// Kills at request 1, 2, … until a run comes to its end unharmed, before and after it was served, and heals in both checkouts.
 fn kill_everywhere(make: fn() -> Stage) {
     let started = Instant::now();
+    let last = std::env::var_os(KILLS).and_then(|text| text.to_str()?.parse().ok());
     let next = AtomicUsize::new(1);
-    let (cases, requests) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let failures = Mutex::new(Vec::new());
+    let progress = Progress::default();
     std::thread::scope(|scope| {
         for _ in 0..LANES {
             scope.spawn(|| {
@@ -368,21 +439,19 @@ fn kill_everywhere(make: fn() -> Stage) {
                 let mut failed = 0;
                 while failed < ENOUGH {
                     let number = next.fetch_add(1, Ordering::SeqCst);
+                    if last.is_some_and(|last: usize| number > last) {
+                        break;
+                    }
                     let mut beyond = false;
                     for fault in [Fault::KillBefore, Fault::KillAfter] {
-                        for checkout in [Checkout::Same, Checkout::Fresh] {
-                            match killed_at(&stage, number, fault, checkout) {
-                                Ok(true) => {
-                                    cases.fetch_add(1, Ordering::SeqCst);
-                                    requests.fetch_max(number, Ordering::SeqCst);
-                                }
-                                Ok(false) => beyond = true,
-                                Err(why) => {
-                                    failed += 1;
-                                    let what = format!("{fault:?} {number}, {checkout:?}: {why}");
-                                    tell(&what);
-                                    failures.lock().expect("no holder panics").push(what);
-                                }
+                        match killed_at(&stage, number, fault, &progress) {
+                            Ok(true) => {
+                                progress.requests.fetch_max(number, Ordering::SeqCst);
+                            }
+                            Ok(false) => beyond = true,
+                            Err(why) => {
+                                failed += 1;
+                                progress.failed(format!("{fault:?} {number}, {why}"));
                             }
                         }
                     }
@@ -393,10 +462,15 @@ fn kill_everywhere(make: fn() -> Stage) {
             });
         }
     });
-    let failures = failures.into_inner().expect("no holder panics");
-    let (cases, requests) = (cases.into_inner(), requests.into_inner());
+    let failures = progress.failures.into_inner().expect("no holder panics");
+    let healed = progress
+        .healed
+        .into_inner()
+        .expect("no holder panics")
+        .len();
+    let (cases, requests) = (progress.cases.into_inner(), progress.requests.into_inner());
     tell(&format!(
-        "{requests} requests, {cases} cases, {:.0?}",
+        "{requests} requests, {cases} cases, {healed} states, {:.0?}",
         started.elapsed()
     ));
     assert!(
@@ -416,16 +490,18 @@ fn tell(text: &str) {
     eprintln!("{text}");
 }
 
-/// One case; `false` when the run had fewer requests than that.
+/// The two cases of one kill, one for each checkout; `false` when the run had fewer requests than that.
 fn killed_at(
     stage: &Stage,
     number: usize,
     fault: Fault,
-    checkout: Checkout,
+    progress: &Progress,
 ) -> Result<bool, String> {
     stage.restore();
     stage.proxy.at(number, fault);
-    let running = stage.binary(&stage.checkout(Checkout::Same)).start();
+    let running = stage
+        .attempt(&stage.checkout(Checkout::Same), "the killed one")
+        .start();
     stage.proxy.victim(running.pid());
     let first = running.wait();
     let before = stage.proxy.transcript();
@@ -442,10 +518,20 @@ fn killed_at(
     if first.killed_by != Some(9) {
         return Err(format!("it was not killed\n{}\n{before}", said(&[&first])));
     }
-    stage
-        .heals(checkout)
-        .map(|()| true)
-        .map_err(|why| format!("{why}\nthe killed run:\n{}{before}", said(&[&first])))
+    let mut new = [Checkout::Same, Checkout::Fresh].to_vec();
+    progress.cases.fetch_add(new.len(), Ordering::SeqCst);
+    new.retain(|checkout| progress.is_new(*checkout, &stage.state(*checkout)));
+    let killed = (new.len() > 1).then(|| stage.take("killed"));
+    for checkout in new {
+        if let Some(killed) = &killed {
+            stage.put(killed);
+        }
+        stage.heals(checkout).map_err(|why| {
+            let run = said(&[&first]);
+            format!("{checkout:?}: {why}\nthe killed run:\n{run}{before}")
+        })?;
+    }
+    Ok(true)
 }
 
 #[test]
@@ -463,6 +549,60 @@ fn an_undisturbed_release_leaves_nothing_to_write() {
             panic!("{}{why}", said(&[&run]));
         }
     }
+}
+
+/// What a request is about, without the names in it.
+fn kind(seen: &Seen) -> String {
+    let target = seen.target.split('?').next().unwrap_or_default();
+    let about = [
+        ("/blobs/", "blob"),
+        ("/seals/", "seal"),
+        ("/releases/", "release"),
+        ("/probe/", "probe"),
+        ("/log/", "log entry"),
+        ("current.json", "current.json"),
+        ("static.json", "static.json"),
+        ("repository.json", "repository.json"),
+        (".tar.zst", "archive"),
+        ("/v1/apps/", "app manifest"),
+        ("/static/", "static file"),
+        ("whoami", "whoami"),
+    ];
+    let found = about.iter().find(|(part, _)| target.contains(part));
+    let about = match (found, seen.server.as_str()) {
+        (Some((_, about)), _) => about,
+        (None, "s3") => "list",
+        (None, "npm") => "package",
+        _ => target.rsplit('/').next().unwrap_or_default(),
+    };
+    format!("{} {} {about}", seen.server, seen.method)
+}
+
+#[test]
+fn a_release_asks_nothing_twice_that_cannot_change() {
+    let stage = Stage::with_store();
+    stage.restore();
+    let directory = stage.checkout(Checkout::Same);
+    let _ = stage.binary(&directory).run().expect(0);
+    let log = stage.proxy.log();
+    let mut kinds = BTreeMap::<String, usize>::new();
+    let mut reads = BTreeMap::<&str, usize>::new();
+    for seen in &log {
+        *kinds.entry(kind(seen)).or_default() += 1;
+        let object = seen.target.split('?').next().unwrap_or_default();
+        let key = object.split_once("/store/").map(|(_, key)| key);
+        let once = key.and_then(|key| Key::parse(key).ok());
+        if seen.status == Some(200)
+            && seen.method == "GET"
+            && once.is_some_and(|key| layout::is_written_once(&key))
+        {
+            *reads.entry(object).or_default() += 1;
+        }
+    }
+    tell(&format!("{} requests: {kinds:#?}", log.len()));
+    reads.retain(|_, count| *count > 1);
+    assert!(reads.is_empty(), "{reads:#?}");
+    assert!(log.len() <= MOST_REQUESTS, "{}", stage.proxy.transcript());
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod bad_input;
 mod crash;
 mod documents;
 mod environments;
+mod hostile;
 mod house;
 mod image;
 mod oracle;

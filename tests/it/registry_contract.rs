@@ -7,12 +7,19 @@ use futures_util::future::join_all;
 use pkgs_action::explain::Failure;
 use pkgs_action::name::{CommitId, Integrity, PackageName};
 use pkgs_action::remote::registry::directory::DirectoryRegistry;
-use pkgs_action::remote::registry::{Publication, Registry, RegistryError};
+use pkgs_action::remote::registry::npm::NpmRegistry;
+use pkgs_action::remote::registry::{Publication, PublishRight, Registry, RegistryError};
+use pkgs_action::secret::{BoundSecret, Secret};
 use pkgs_action::settings::Access;
 use pkgs_action::version::Version;
 use serde_json::json;
+use url::Url;
 
+use crate::support::git_server;
+use crate::support::monorepo::Monorepo;
+use crate::support::sandbox::Run;
 use crate::support::static_server::StaticServer;
+use crate::support::verdaccio::Verdaccio;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -95,6 +102,84 @@ fn directory() {
     });
 }
 
+#[test]
+fn verdaccio() {
+    let server = Verdaccio::start();
+    let url = Url::parse(&server.url).expect("a url");
+    let token = Secret::new(&server.token).expect("a token");
+    let token = BoundSecret::new(token, &url);
+    let registry = NpmRegistry::new(url.clone(), Some(token)).expect("a registry");
+    runtime().block_on(async {
+        registry.check_credential().await.expect("a user");
+        contract(&registry).await;
+        // It does not tell who may publish.
+        let right = registry.publish_right(&name("contract-a")).await;
+        assert_eq!(right, PublishRight::Unknown);
+        let stranger = Secret::new("not a token of this registry").expect("a token");
+        let stranger = NpmRegistry::new(url.clone(), Some(BoundSecret::new(stranger, &url)));
+        let refused = stranger.expect("a registry").check_credential().await;
+        let refused = Failure::from(refused.expect_err("refused"));
+        assert_eq!(
+            (refused.code(), refused.exit().code()),
+            ("npm::unauthorized", 5)
+        );
+    });
+}
+
+/// A release with a token.
+fn release(registry: &Verdaccio, monorepo: &Monorepo, token: &str) -> Run {
+    monorepo
+        .binary(&["release", "--format=json"])
+        .env("PKGS_REGISTRY", &registry.url)
+        .env("NPM_TOKEN", token)
+        .run()
+}
+
+fn of_a_team() -> Monorepo {
+    Monorepo::new()
+        .package("plain", "1.0.0")
+        .package("@team/text", "1.0.0")
+        .config(&json!({"mode": "diff", "install": "none", "access": "public"}))
+        .commit("feat: begin", &[])
+        .origin()
+}
+
+#[test]
+fn a_registry_that_refuses_after_the_decision_costs_no_second_version() {
+    let registry = Verdaccio::with_rules("'@team/*': { access: $all, publish: owner }");
+    let owner = registry.user("owner");
+    let monorepo = of_a_team();
+    let refused = release(&registry, &monorepo, &registry.token).expect(5);
+    assert!(
+        refused.stderr.contains("without another version"),
+        "{}",
+        refused.stderr
+    );
+    let decided = git_server::refs(monorepo.origin_directory());
+    assert_eq!(registry.versions("@team/text"), Vec::<String>::new());
+    let _ = release(&registry, &monorepo, &owner).expect(0);
+    assert_eq!(git_server::refs(monorepo.origin_directory()), decided);
+    for package in ["plain", "@team/text"] {
+        assert_eq!(registry.versions(package).len(), 1, "{package}");
+    }
+}
+
+#[test]
+fn a_package_that_the_token_may_not_even_read_costs_no_version() {
+    let registry = Verdaccio::with_rules("'@team/*': { access: owner, publish: owner }");
+    registry.user("owner");
+    let monorepo = of_a_team();
+    let before = git_server::refs(monorepo.origin_directory());
+    let refused = release(&registry, &monorepo, &registry.token).expect(5);
+    assert!(
+        refused.stderr.contains("npm::forbidden"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(git_server::refs(monorepo.origin_directory()), before);
+    assert_eq!(registry.versions("plain"), Vec::<String>::new());
+}
+
 async fn contract(registry: &dyn Registry) {
     for package in ["contract-a", "@contract/a"] {
         versions_appear(registry, package).await;
@@ -119,22 +204,10 @@ async fn versions_appear(registry: &dyn Registry, package: &str) {
 
     let next = publication(package, "1.1.0-beta.1", "beta");
     registry.publish(&next).await.expect("published");
-    registry
-        .tag(&name(package), "stable-1.x", &version("1.0.0"))
-        .await
-        .expect("tagged");
     let found = known().await.expect("there");
     assert_eq!(found.versions.len(), 2);
     assert_eq!(found.dist_tags["latest"], "1.0.0");
     assert_eq!(found.dist_tags["beta"], "1.1.0-beta.1");
-    assert_eq!(found.dist_tags["stable-1.x"], "1.0.0");
-    let absent = registry
-        .tag(&name(package), "beta", &version("9.0.0"))
-        .await;
-    assert!(
-        matches!(absent, Err(RegistryError::Failed(_))),
-        "{absent:?}"
-    );
 
     let mut wrong = publication(package, "2.0.0", "latest");
     wrong.tarball.push(0);

@@ -19,6 +19,8 @@ use pkgs_action::settings::address::StoreAddress;
 use url::Url;
 
 use crate::support::moto::Moto;
+use crate::support::sandbox::Sandbox;
+use crate::support::servers::free_port;
 
 const LIMIT: u64 = 1 << 20;
 
@@ -43,7 +45,8 @@ fn bytes(text: &str) -> Body {
     Body::Bytes(text.as_bytes().to_vec())
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+/// A runtime in whose environment the S3 client finds credentials.
+pub fn runtime() -> tokio::runtime::Runtime {
     with_credentials();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
@@ -461,7 +464,6 @@ async fn missing_bucket(moto: &Moto) {
         prefix: String::new(),
         endpoint: Some(Url::parse(&moto.endpoint).expect("a url")),
         region: None,
-        path_style: true,
     })
     .await
     .expect("a client");
@@ -477,6 +479,56 @@ async fn missing_bucket(moto: &Moto) {
     for failure in failures {
         let failure = pkgs_action::explain::Failure::from(failure.expect_err("refused"));
         assert_eq!(failure.code(), "store::no_bucket", "{failure}");
+    }
+}
+
+#[test]
+fn what_keeps_us_from_a_bucket_is_told_without_the_words_of_a_library_or_a_secret() {
+    const SECRET: &str = "secretsecretsecretsecretsecretsecret0000";
+    let sandbox = Sandbox::new();
+    let check = |environment: &[(&str, &str)], code: &str, exit: i32, said: &[&str]| {
+        let arguments = ["status", "--store=s3://bucket/prefix"];
+        let run = sandbox
+            .run(sandbox.path(), &arguments, environment)
+            .expect(exit);
+        for word in [&[code, "hint:"], said].concat() {
+            assert!(run.stderr.contains(word), "{word} in {}", run.stderr);
+        }
+        let debug = [
+            "Some(",
+            "Error {",
+            "ErrorKind",
+            "DispatchFailure",
+            "source:",
+            "Unhandled",
+            SECRET,
+        ];
+        for word in debug {
+            assert!(!run.stderr.contains(word), "{word} in {}", run.stderr);
+        }
+    };
+    let region = ("AWS_REGION", "eu-west-1");
+    let id = ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEEXAMPLE00");
+    let secret = ("AWS_SECRET_ACCESS_KEY", SECRET);
+    let (code, all) = ("store::credentials", "WebIdentityToken");
+    check(&[region], code, 2, &[all]);
+    check(&[region, id], code, 2, &[all, "AWS_SECRET_ACCESS_KEY"]);
+    let role = ("AWS_ROLE_ARN", "arn:aws:iam::1:role/r");
+    let token = ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere/token");
+    check(
+        &[region, role, token],
+        code,
+        2,
+        &["AWS_WEB_IDENTITY_TOKEN_FILE", "No such file"],
+    );
+    let moto = Moto::shared();
+    let port = moto.endpoint.rsplit(':').next().unwrap_or_default();
+    let closed = format!("http://127.0.0.1:{}", free_port());
+    let plain = format!("https://127.0.0.1:{port}");
+    for endpoint in [&closed, &plain] {
+        let environment = [id, secret, ("AWS_ENDPOINT_URL", endpoint)];
+        let place = format!("s3://bucket/prefix at {endpoint}");
+        check(&environment, "store::unreachable", 75, &[&place]);
     }
 }
 

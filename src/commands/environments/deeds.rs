@@ -130,15 +130,16 @@ impl Story<'_> {
         tip: Option<&Tip>,
         point: &Point,
     ) -> Result<StaticCounts, Failure> {
-        if let Some(tip) = tip
-            && let Err(failure) = ground.log.advance_hint(tip).await
-        {
+        let Some(tip) = tip else {
+            return Ok(StaticCounts::default());
+        };
+        if let Err(failure) = ground.log.advance_hint(tip).await {
             tracing::warn!(%failure, "current.json was not moved; readers list the log instead");
         }
         if !matches!(point.op, "promote" | "rollback") {
             return Ok(StaticCounts::default());
         }
-        let laid = ground.settle().await.map_err(|failure| {
+        let laid = ground.settle(tip).await.map_err(|failure| {
             failure.because(format!(
                 "{} of {} points at {} already; its static files are not finished, run the same command again",
                 point.environment,

@@ -565,10 +565,12 @@ fn a_changed_or_missing_manifest_is_an_integrity_failure() {
         concurrency: 1,
         now: "",
     };
-    let failure = block_on(ground.settle()).unwrap_err();
+    let failure =
+        block_on(async { ground.settle(&ground.log.tip().await?.unwrap()).await }).unwrap_err();
     assert_eq!(failure.code(), "environment::manifest_changed");
     world.store.remove(&at);
-    let failure = block_on(ground.settle()).unwrap_err();
+    let failure =
+        block_on(async { ground.settle(&ground.log.tip().await?.unwrap()).await }).unwrap_err();
     assert_eq!(failure.code(), "environment::manifest_gone");
 }
 
@@ -846,7 +848,7 @@ fn racing_runs_leave_one_truth() {
             .iter()
             .any(|outcome| matches!(outcome, Err(failure) if failure.code() == "trial::died"));
         if died {
-            block_on(ground.settle()).unwrap();
+            block_on(async { ground.settle(&ground.log.tip().await?.unwrap()).await }).unwrap();
         }
         let live = world.live("web", "prod").unwrap();
         let minor = Version::parse(&live).unwrap().minor() + 1;

@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::TagName;
+use crate::remote::chain;
 use crate::remote::retry::{self, Tried};
 use crate::secret::Secret;
 
@@ -226,17 +227,6 @@ fn escaped(tag: &TagName) -> String {
         .remove(b'_')
         .remove(b'+');
     utf8_percent_encode(tag.as_str(), KEPT).to_string()
-}
-
-/// An error with what lies behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -12,11 +12,10 @@ use url::Url;
 
 use super::document::{self, LONGEST_PACKUMENT};
 use super::{Publication, PublishedPackage, Registry, RegistryError, proven};
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure};
 use crate::name::PackageName;
 use crate::remote::disk::{DiskError, Root, exit_of};
 use crate::settings::PUBLIC_REGISTRY;
-use crate::version::Version;
 
 const LOCK: &str = ".pkgs-lock";
 
@@ -205,29 +204,6 @@ fn publish(root: &Root, tarballs: &Url, publication: &Publication) -> Result<(),
     store(root, name.as_str(), &crate::release::to_bytes(&packument))
 }
 
-fn tag(root: &Root, name: &PackageName, dist_tag: &str, number: &str) -> Result<(), RegistryError> {
-    let _lock = root.lock(LOCK).map_err(|error| failed(root, LOCK, error))?;
-    let packument = editable(root, name)?.filter(|packument| {
-        packument
-            .get("versions")
-            .and_then(|versions| versions.get(number))
-            .is_some()
-    });
-    let Some(mut packument) = packument else {
-        return Err(RegistryError::Failed(Failure::new(
-            Exit::RemoteRefused,
-            "registry::no_version",
-            format!(
-                "{} has no {name} {number} that the dist-tag {} could point at",
-                root.path().display(),
-                quoted(dist_tag)
-            ),
-        )));
-    };
-    set(&mut packument, ["dist-tags", dist_tag], json!(number));
-    store(root, name.as_str(), &crate::release::to_bytes(&packument))
-}
-
 #[async_trait]
 impl Registry for DirectoryRegistry {
     async fn package(&self, name: &PackageName) -> Result<Option<PublishedPackage>, RegistryError> {
@@ -246,17 +222,6 @@ impl Registry for DirectoryRegistry {
         proven(publication)?;
         let (publication, tarballs) = (publication.clone(), self.tarballs.clone());
         self.blocking(move |root| publish(root, &tarballs, &publication))
-            .await
-    }
-
-    async fn tag(
-        &self,
-        name: &PackageName,
-        dist_tag: &str,
-        version: &Version,
-    ) -> Result<(), RegistryError> {
-        let (name, dist_tag, number) = (name.clone(), dist_tag.to_owned(), version.to_string());
-        self.blocking(move |root| tag(root, &name, &dist_tag, &number))
             .await
     }
 

@@ -25,14 +25,6 @@ pub trait Registry: Send + Sync {
     /// Publishes one version under one dist-tag. Published is for ever: whatever the answer, look before sending it again.
     async fn publish(&self, publication: &Publication) -> Result<(), RegistryError>;
 
-    /// Points a dist-tag at a version that is there.
-    async fn tag(
-        &self,
-        name: &PackageName,
-        dist_tag: &str,
-        version: &Version,
-    ) -> Result<(), RegistryError>;
-
     /// Asks whether the credential is one that the registry knows, before anything depends on it. A registry that does not say passes.
     ///
     /// # Errors
@@ -41,8 +33,27 @@ pub trait Registry: Send + Sync {
         Ok(())
     }
 
+    /// Whether the credential may publish `name`, which is there, as far as the registry says so without a write. Asked after
+    /// [`Registry::check_credential`].
+    async fn publish_right(&self, _name: &PackageName) -> PublishRight {
+        PublishRight::Unknown
+    }
+
     /// The registry as a person wrote it, without credentials.
     fn describe(&self) -> String;
+}
+
+/// What a registry says of the right to publish, before anything is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishRight {
+    /// The user may.
+    Granted,
+    /// The user may read the package, and no more.
+    ReadOnly,
+    /// Others may, and the user is not among them.
+    NotListed,
+    /// It does not say.
+    Unknown,
 }
 
 /// What a registry knows of a package.

@@ -10,12 +10,12 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use url::Url;
 
 use super::document::{self, LONGEST_PACKUMENT};
-use super::{Publication, PublishedPackage, Registry, RegistryError, proven};
+use super::{Publication, PublishRight, PublishedPackage, Registry, RegistryError, proven};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::PackageName;
+use crate::remote::chain;
 use crate::remote::retry::{self, Tried};
 use crate::secret::BoundSecret;
-use crate::version::Version;
 
 const CONNECT: Duration = Duration::from_secs(10);
 const READ: Duration = Duration::from_mins(1);
@@ -29,6 +29,10 @@ pub struct NpmRegistry {
     url: Url,
     token: Option<BoundSecret>,
     clients: OnceLock<Clients>,
+    /// The user that the token belongs to, once the registry has said so.
+    user: OnceLock<String>,
+    /// Set when the registry has shown that it does not tell who may publish.
+    tells_no_rights: OnceLock<()>,
 }
 
 /// Made for the first request: reading the machine's certificates takes longer than many a plan, and most plans ask nothing.
@@ -104,6 +108,8 @@ impl NpmRegistry {
             url,
             token,
             clients: OnceLock::new(),
+            user: OnceLock::new(),
+            tells_no_rights: OnceLock::new(),
         })
     }
 
@@ -135,6 +141,20 @@ impl NpmRegistry {
         }
     }
 
+    /// Asks once; the inner error is that of the network.
+    async fn ask(&self, url: &Url) -> Result<Result<Answer, reqwest::Error>, Failure> {
+        let request = self
+            .clients()?
+            .reader
+            .get(url.clone())
+            .header(ACCEPT, "application/json")
+            .timeout(READ);
+        Ok(match self.authorized(request, url).send().await {
+            Ok(response) => Ok(Answer::of(response, self.token.as_ref(), url).await),
+            Err(error) => Err(error),
+        })
+    }
+
     async fn read_once(
         &self,
         name: &PackageName,
@@ -146,7 +166,9 @@ impl NpmRegistry {
             .reader
             .get(url.clone())
             .header(ACCEPT, "application/json")
-            .header(CACHE_CONTROL, "no-cache");
+            .header(CACHE_CONTROL, "no-cache")
+            // Whoever sends a byte now and then would hold us for ever.
+            .timeout(retry::BUDGET);
         let unreachable = || {
             Failure::new(
                 Exit::Temporary,
@@ -399,6 +421,20 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
+/// What a list of collaborators (`{"user": "read-write"}`) says of `user`.
+fn right_of(list: &str, user: &str) -> PublishRight {
+    let Ok(serde_json::Value::Object(list)) = serde_json::from_str(list) else {
+        return PublishRight::Unknown;
+    };
+    match list.get(user).and_then(serde_json::Value::as_str) {
+        Some(right) if right.contains("write") => PublishRight::Granted,
+        Some("read") => PublishRight::ReadOnly,
+        Some(_) => PublishRight::Unknown,
+        None if list.is_empty() => PublishRight::Unknown,
+        None => PublishRight::NotListed,
+    }
+}
+
 /// The sentence in an error's body.
 fn message_of(bytes: &[u8]) -> String {
     let said = serde_json::from_slice::<serde_json::Value>(bytes)
@@ -428,17 +464,6 @@ async fn body(response: Response, limit: u64) -> Result<(Vec<u8>, bool), reqwest
     Ok((bytes, true))
 }
 
-/// An error with what lies behind it; reqwest's own text stops at "error sending request".
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 #[async_trait]
 impl Registry for NpmRegistry {
     async fn check_credential(&self) -> Result<(), RegistryError> {
@@ -452,14 +477,8 @@ impl Registry for NpmRegistry {
                 .because(error),
             )
         })?;
-        let request = self
-            .clients()
-            .map_err(RegistryError::Failed)?
-            .reader
-            .get(url.clone())
-            .header(ACCEPT, "application/json");
-        let answer = match self.authorized(request, &url).send().await {
-            Ok(response) => Answer::of(response, self.token.as_ref(), &url).await,
+        let answer = match self.ask(&url).await.map_err(RegistryError::Failed)? {
+            Ok(answer) => answer,
             Err(error) => {
                 let failure = Failure::new(
                     Exit::Temporary,
@@ -471,11 +490,17 @@ impl Registry for NpmRegistry {
                 return Err(RegistryError::Uncertain(failure));
             }
         };
+        let who = (answer.status == 200)
+            .then(|| serde_json::from_str::<serde_json::Value>(&answer.message).ok())
+            .flatten()
+            .filter(serde_json::Value::is_object);
+        let user = who.as_ref().and_then(|who| who["username"].as_str());
+        let user = user.filter(|user| !user.is_empty());
+        if let Some(user) = user {
+            self.user.get_or_init(|| user.to_owned());
+        }
         // Some registries take a token that they do not know for nobody, and answer without a name.
-        let nobody = answer.status == 200
-            && serde_json::from_str::<serde_json::Value>(&answer.message).is_ok_and(|who| {
-                who.is_object() && who["username"].as_str().is_none_or(str::is_empty)
-            });
+        let nobody = who.is_some() && user.is_none();
         if !matches!(answer.status, 401 | 403) && !nobody {
             return Ok(());
         }
@@ -488,6 +513,24 @@ impl Registry for NpmRegistry {
             .because(answer.text())
             .hint("check that it has not expired and belongs to this registry; a refused credential costs no version"),
         ))
+    }
+
+    async fn publish_right(&self, name: &PackageName) -> PublishRight {
+        let (Some(user), None) = (self.user.get(), self.tells_no_rights.get()) else {
+            return PublishRight::Unknown;
+        };
+        // What `npm access list collaborators` asks.
+        let Ok(url) = self.address("-/package/", name, "/collaborators?format=cli") else {
+            return PublishRight::Unknown;
+        };
+        match self.ask(&url).await {
+            Ok(Ok(answer)) if answer.status == 200 => right_of(&answer.message, user),
+            Ok(Ok(answer)) if matches!(answer.status, 404 | 405 | 501) => {
+                self.tells_no_rights.get_or_init(|| ());
+                PublishRight::Unknown
+            }
+            _ => PublishRight::Unknown,
+        }
     }
 
     async fn package(&self, name: &PackageName) -> Result<Option<PublishedPackage>, RegistryError> {
@@ -510,24 +553,6 @@ impl Registry for NpmRegistry {
         self.write(url, body, name, &what).await
     }
 
-    async fn tag(
-        &self,
-        name: &PackageName,
-        dist_tag: &str,
-        version: &Version,
-    ) -> Result<(), RegistryError> {
-        let escaped =
-            percent_encoding::utf8_percent_encode(dist_tag, percent_encoding::NON_ALPHANUMERIC);
-        let url = self
-            .address("-/package/", name, &format!("/dist-tags/{escaped}"))
-            .map_err(RegistryError::Failed)?;
-        let body = serde_json::Value::from(version.to_string())
-            .to_string()
-            .into_bytes();
-        let what = format!("set the dist-tag {} of {name}", quoted(dist_tag));
-        self.write(url, body, name, &what).await
-    }
-
     fn describe(&self) -> String {
         self.url.to_string()
     }
@@ -545,7 +570,7 @@ mod tests {
         let tarball = b"tarball".to_vec();
         Publication {
             name: PackageName::parse("@x/a").expect("a name"),
-            version: Version::parse("1.0.0").expect("a version"),
+            version: crate::version::Version::parse("1.0.0").expect("a version"),
             dist_tag: "latest".to_owned(),
             access: Some(crate::settings::Access::Public),
             integrity: crate::name::Integrity::of(&tarball),
@@ -644,6 +669,43 @@ mod tests {
             "npm::uncertain",
         );
         check("", "uncertain", "npm::uncertain");
+    }
+
+    #[test]
+    fn who_may_publish_is_asked_where_the_registry_tells_it() {
+        use PublishRight::{Granted, NotListed, ReadOnly, Unknown};
+        const WHO: &str = "200 OK\r\n\r\n{\"username\":\"ann\"}";
+        let check = |answers: &[&str], expected: &[PublishRight]| {
+            let (url, server) = serve(answers.iter().map(|answer| (*answer).to_owned()).collect());
+            let name = PackageName::parse("@x/a").expect("a name");
+            let rights = run(async {
+                let registry = registry(&url, &url);
+                registry.check_credential().await.expect("a user");
+                let mut rights = Vec::new();
+                for _ in expected {
+                    rights.push(registry.publish_right(&name).await);
+                }
+                rights
+            });
+            assert_eq!(rights, expected, "{answers:?}");
+            let requests = server.join().expect("requests");
+            if let Some(asked) = requests.get(1) {
+                let line = "GET /-/package/@x%2fa/collaborators?format=cli HTTP/1.1";
+                assert!(asked.head.starts_with(line), "{}", asked.head);
+            }
+        };
+        let list = |list: &str| format!("200 OK\r\n\r\n{list}");
+        check(&[WHO, &list("{\"ann\":\"read-write\"}")], &[Granted]);
+        check(&[WHO, &list("{\"ann\":\"write\"}")], &[Granted]);
+        check(&[WHO, &list("{\"ann\":\"read\"}")], &[ReadOnly]);
+        check(&[WHO, &list("{\"bob\":\"write\"}")], &[NotListed]);
+        check(&[WHO, &list("{}")], &[Unknown]);
+        check(&[WHO, &list("<html>")], &[Unknown]);
+        check(&[WHO, "503 No\r\n\r\n", &list("{}")], &[Unknown, Unknown]);
+        // Asked once of a registry that does not tell.
+        check(&[WHO, "404 No\r\n\r\n{}"], &[Unknown, Unknown]);
+        // Nobody is nobody's collaborator.
+        check(&["404 No\r\n\r\n{}"], &[Unknown]);
     }
 
     #[test]

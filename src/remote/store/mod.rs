@@ -4,6 +4,7 @@
 
 pub mod directory;
 pub mod memory;
+pub mod remembering;
 pub mod s3;
 
 use std::path::{Path, PathBuf};
@@ -170,12 +171,10 @@ pub trait Store: Send + Sync {
 /// How an `s3://` store is reached, beside its address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct S3Options {
-    /// The server, for anything but AWS.
+    /// The server, for anything but AWS; then the bucket's name stands in the path, not in the host's name.
     pub endpoint: Option<Url>,
     /// The region; without it, what the usual AWS settings say.
     pub region: Option<String>,
-    /// Whether the bucket's name stands in the path instead of the host's name; without a word, `true` exactly when there is an endpoint.
-    pub path_style: Option<bool>,
 }
 
 /// Opens the store at `address` and looks into it once, so that a missing bucket, directory or credential is told before anything is done.
@@ -191,7 +190,6 @@ pub async fn open(address: &StoreAddress, options: &S3Options) -> Result<Arc<dyn
                 prefix: prefix.clone(),
                 endpoint: options.endpoint.clone(),
                 region: options.region.clone(),
-                path_style: options.path_style.unwrap_or(options.endpoint.is_some()),
             })
             .await?;
             store.look().await?;

@@ -17,7 +17,7 @@ use aws_sdk_s3::config::{
     BehaviorVersion, ProvideCredentials, Region, RequestChecksumCalculation,
     ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use futures_util::{StreamExt, TryStreamExt};
@@ -26,12 +26,13 @@ use url::Url;
 use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, changed, too_large};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, Key};
+use crate::remote::chain;
 use crate::remote::retry::{self, Tried};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const FIRST_BYTE: Duration = Duration::from_mins(1);
 const STALLED: Duration = Duration::from_secs(30);
-/// The slowest upload that is waited for, in bytes a second.
+/// The slowest transfer that is waited for, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
 /// Files above this length are sent in parts.
 const LONGEST_PUT: u64 = 64 << 20;
@@ -41,6 +42,8 @@ const PARTS_AT_ONCE: usize = 4;
 /// What S3 reports for an object that was given no content type.
 const NO_CONTENT_TYPE: &str = "binary/octet-stream";
 const METADATA: &str = "pkgs-";
+/// Where the SDK looks for credentials, in this order.
+const SOURCES: &str = "the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), a profile (AWS_PROFILE, ~/.aws), a web identity (AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE), the container, the instance";
 
 /// Which bucket, and how it is reached. Credentials come from the usual AWS chain: environment, profile, container, instance.
 #[derive(Debug, Clone)]
@@ -53,8 +56,6 @@ pub struct S3Settings {
     pub endpoint: Option<Url>,
     /// The region; without it, what the usual AWS settings say, and `us-east-1` where there is an endpoint.
     pub region: Option<String>,
-    /// Whether the bucket's name stands in the path instead of the host's name.
-    pub path_style: bool,
 }
 
 /// A bucket, or what lies in it below a prefix.
@@ -63,6 +64,8 @@ pub struct S3Store {
     client: Client,
     bucket: String,
     prefix: String,
+    /// Where it is reached, for messages: ` at https://…` or ` in <region>`.
+    place: String,
 }
 
 impl S3Store {
@@ -92,7 +95,7 @@ impl S3Store {
         }
         let shared = loader.load().await;
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
-            .force_path_style(settings.path_style || shared.endpoint_url().is_some());
+            .force_path_style(shared.endpoint_url().is_some());
         if shared.endpoint_url().is_some() {
             // Ceph and Garage refuse the trailers that the SDK sends by default (400, 403).
             config = config
@@ -111,10 +114,12 @@ impl S3Store {
             config = config.region(Region::new("us-east-1"));
         }
         prove_credentials(&shared, &settings.bucket).await?;
+        let place = place(shared.endpoint_url(), shared.region());
         Ok(S3Store {
             client: Client::from_conf(config.build()),
             bucket: settings.bucket,
             prefix: settings.prefix,
+            place,
         })
     }
 
@@ -194,7 +199,11 @@ impl S3Store {
         file.seek(SeekFrom::Start(0)).map_err(disk)?;
         let mut sum = sha2::Sha256::new();
         let mut received = 0u64;
-        while let Some(chunk) = body.next().await {
+        let end = tokio::time::Instant::now() + time_for(length);
+        while let Some(chunk) = tokio::time::timeout_at(end, body.next())
+            .await
+            .map_err(|_| self.cut_short(key, &"it comes too slowly"))?
+        {
             let chunk = chunk.map_err(|error| self.cut_short(key, &error))?;
             received += chunk.len() as u64;
             if received > length {
@@ -217,7 +226,12 @@ impl S3Store {
         Failure::new(
             Exit::Temporary,
             "store::unreachable",
-            format!("cannot read {} from {}", quoted(key), self.describe()),
+            format!(
+                "cannot read {} from {}{}",
+                quoted(key),
+                self.describe(),
+                self.place
+            ),
         )
         .hint("run again; if it stays so, look at the server and the network")
     }
@@ -371,7 +385,12 @@ impl S3Store {
             Failure::new(
                 exit,
                 code,
-                format!("cannot write {} to {}", quoted(key), self.describe()),
+                format!(
+                    "cannot write {} to {}{}",
+                    quoted(key),
+                    self.describe(),
+                    self.place
+                ),
             )
             .because(told(error))
         };
@@ -643,22 +662,45 @@ async fn prove_credentials(shared: &aws_config::SdkConfig, bucket: &str) -> Resu
         Failure::new(
             Exit::Usage,
             "store::credentials",
-            format!("no AWS credentials were found for the bucket {bucket}"),
+            format!("no AWS credentials could be had for the bucket {bucket}"),
         )
-        .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let the job assume a role")
+        .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let the job assume a role; correct or unset what is set and does not work")
     };
     let provider = shared.credentials_provider().ok_or_else(missing)?;
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
-        Err(error) => Err(missing().because(DisplayErrorContext(&error))),
+        Err(error) => Err(missing()
+            .because(chain(&error))
+            .because(format!("the first source that is set counts: {SOURCES}"))),
     }
+}
+
+/// Where a bucket is reached, without what an address may carry of a credential.
+fn place(endpoint: Option<&str>, region: Option<&Region>) -> String {
+    let shown = |endpoint: &str| {
+        let mut url = Url::parse(endpoint).ok()?;
+        url.set_username("").ok()?;
+        url.set_password(None).ok()?;
+        url.set_query(None);
+        Some(format!(" at {url}"))
+    };
+    match (endpoint, region) {
+        (Some(endpoint), _) => shown(endpoint).unwrap_or_default(),
+        (None, Some(region)) => format!(" in {}", quoted(region.as_ref())),
+        (None, None) => String::new(),
+    }
+}
+
+/// How long a body of `length` bytes is waited for.
+fn time_for(length: u64) -> Duration {
+    FIRST_BYTE + Duration::from_secs(length / SLOWEST)
 }
 
 /// Time for a request that carries `size` bytes: the SDK counts the sending in.
 fn patient(size: u64) -> aws_sdk_s3::config::Builder {
     let timeout = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
-        .read_timeout(FIRST_BYTE + Duration::from_secs(size / SLOWEST))
+        .read_timeout(time_for(size))
         .build();
     aws_sdk_s3::config::Builder::new().timeout_config(timeout)
 }
@@ -732,7 +774,7 @@ where
             quoted(error.message().unwrap_or_default())
         ),
         (Some(status), None) => format!("the server answered {status}"),
-        _ => DisplayErrorContext(error).to_string(),
+        _ => chain(error),
     }
 }
 
@@ -743,9 +785,9 @@ impl Store for S3Store {
             let Some((length, body)) = self.get_object(key, limit).await? else {
                 return Ok(None);
             };
-            let bytes = body
-                .collect()
+            let bytes = tokio::time::timeout(time_for(length), body.collect())
                 .await
+                .map_err(|_| self.cut_short(key, &"it comes too slowly"))?
                 .map_err(|error| self.cut_short(key, &error))?
                 .to_vec();
             if bytes.len() as u64 != length {

@@ -9,6 +9,7 @@
 //! | [`moto`] | an S3 server |
 //! | [`s3`] | what a bucket holds, read by another client than ours |
 //! | [`git_server`] | bare repositories over smart HTTP, with refusals and credentials |
+//! | [`state`] | what repositories, registry and bucket hold, so that two states can be compared |
 //! | [`static_server`] | a directory over HTTP |
 //! | [`world`] | a repository with origin, registry, store, static root and hosts around it |
 //! | [`fault_proxy`] | stands between the binary and any number of servers, counts requests, and fails or kills at the k-th |
@@ -27,6 +28,7 @@ pub mod s3;
 pub mod sandbox;
 pub mod servers;
 pub mod source;
+pub mod state;
 pub mod static_server;
 pub mod verdaccio;
 pub mod world;

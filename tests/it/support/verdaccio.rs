@@ -25,10 +25,15 @@ pub struct Verdaccio {
 impl Verdaccio {
     /// Starts one of one's own: for stories that need the sample's own names. Takes a second or three.
     pub fn start() -> Verdaccio {
+        Verdaccio::with_rules("")
+    }
+
+    /// Starts one with lines of `packages:` that come before the rule for everyone: `'@team/*': { access: $all, publish: owner }`.
+    pub fn with_rules(rules: &str) -> Verdaccio {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let configuration = directory.path().join("config.yaml");
         let (server, port) = Server::start_on_free_port(directory.path(), "/-/ping", |port| {
-            std::fs::write(&configuration, configure(directory.path(), port))
+            std::fs::write(&configuration, configure(directory.path(), port, rules))
                 .expect("the configuration is written");
             let mut command = Command::new(installed().join("node/bin/node"));
             command
@@ -104,7 +109,7 @@ pub fn npmrc(url: &str, token: &str) -> String {
 }
 
 /// Tokens are JWTs: verdaccio's own kind costs it a bcrypt round at every request.
-fn configure(directory: &Path, port: u16) -> String {
+fn configure(directory: &Path, port: u16, rules: &str) -> String {
     format!(
         "storage: {directory}/storage
 listen: 127.0.0.1:{port}
@@ -116,6 +121,7 @@ auth:
 security:
   api: {{ legacy: false, jwt: {{ sign: {{ expiresIn: 29d }} }} }}
 packages:
+  {rules}
   '@*/*': {{ access: $all, publish: $authenticated, unpublish: $authenticated }}
   '**': {{ access: $all, publish: $authenticated, unpublish: $authenticated }}
 server: {{ keepAliveTimeout: 60 }}
