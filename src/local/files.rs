@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use sha2::Digest as _;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::Digest;
@@ -410,6 +410,22 @@ pub fn walk_package(directory: &Path) -> Result<Vec<(String, bool)>, Failure> {
 
 fn walk_with_modes(directory: &Path, is_package: bool) -> Result<Vec<(String, bool)>, Failure> {
     let mut files = Vec::new();
+    walk(directory, |entry, relative| {
+        if entry.file_type().is_file() {
+            files.push((relative, is_executable_entry(directory, entry)?));
+        }
+        let is_left_out = is_package && entry.depth() == 1 && entry.file_name() == "node_modules";
+        Ok(!is_left_out)
+    })?;
+    Ok(files)
+}
+
+/// Hands every entry below `directory` and itself to `meet`, in order of path, with its path as [`relative_text`] gives it; a
+/// directory is entered when `meet` says so.
+fn walk(
+    directory: &Path,
+    mut meet: impl FnMut(&DirEntry, String) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
     let mut walk = WalkDir::new(directory)
         .sort_by_file_name()
         .max_depth(DEEPEST + 1)
@@ -421,19 +437,19 @@ fn walk_with_modes(directory: &Path, is_package: bool) -> Result<Vec<(String, bo
         if seen > MOST_FILES || entry.depth() > DEEPEST {
             return Err(too_many(directory));
         }
-        if entry.file_type().is_dir() {
-            if is_package && entry.depth() == 1 && entry.file_name() == "node_modules" {
-                walk.skip_current_dir();
-            }
-        } else if entry.file_type().is_file() {
-            let metadata = entry
-                .metadata()
-                .map_err(|error| walk_failed(directory, &error))?;
-            let executable = metadata.permissions().mode() & 0o100 != 0;
-            files.push((relative_text(entry.path(), directory)?, executable));
+        let relative = relative_text(entry.path(), directory)?;
+        if !meet(&entry, relative)? && entry.file_type().is_dir() {
+            walk.skip_current_dir();
         }
     }
-    Ok(files)
+    Ok(())
+}
+
+fn is_executable_entry(directory: &Path, entry: &DirEntry) -> Result<bool, Failure> {
+    let metadata = entry
+        .metadata()
+        .map_err(|error| walk_failed(directory, &error))?;
+    Ok(metadata.permissions().mode() & 0o100 != 0)
 }
 
 /// Where a package lies among others, as far as it decides what is packed.
@@ -463,34 +479,22 @@ pub fn read_package(
         },
         ..PackageTree::default()
     };
-    let mut walk = WalkDir::new(directory)
-        .sort_by_file_name()
-        .max_depth(DEEPEST + 1)
-        .into_iter();
-    let mut seen = 0;
-    while let Some(entry) = walk.next() {
-        let entry = entry.map_err(|error| walk_failed(directory, &error))?;
-        seen += 1;
-        if seen > MOST_FILES || entry.depth() > DEEPEST {
-            return Err(too_many(directory));
-        }
-        let relative = relative_text(entry.path(), directory)?;
+    walk(directory, |entry, relative| {
         if entry.file_type().is_dir() {
             if is_never_entered(&relative, &tree.members) {
-                walk.skip_current_dir();
-            } else if let Some(found) = ignore_files(entry.path())? {
+                return Ok(false);
+            }
+            if let Some(found) = ignore_files(entry.path())? {
                 tree.ignore_files.insert(relative, found);
             }
         } else if entry.file_type().is_file() {
-            let metadata = entry
-                .metadata()
-                .map_err(|error| walk_failed(directory, &error))?;
             tree.files.push(TreeFile {
                 path: relative,
-                executable: metadata.permissions().mode() & 0o100 != 0,
+                executable: is_executable_entry(directory, entry)?,
             });
         }
-    }
+        Ok(true)
+    })?;
     Ok(tree)
 }
 
