@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::explain::{Exit, Failure};
+use crate::explain::{Exit, Failure, quoted};
 use crate::local::archive::{self, Content, Entry, EntrySource};
 use crate::local::files;
 use crate::local::git::Repo;
 use crate::local::process::{Children, Output, Package as Scripted, Project, ShellCommand};
 use crate::local::worktree::EditedTree;
 use crate::name::{Digest, Integrity, PackageName, RepoPath, Variant};
-use crate::plan::release::{Plan, PlannedApp};
+use crate::plan::release::{Notice, Plan, PlannedApp};
 use crate::plan::static_files::static_set;
 use crate::release::app::{Archive, Build, FileList, Runtime, Scripts, StaticFiles};
 use crate::release::seal::SealedApp;
 use crate::settings::{AppSettings, Install, Settings};
 use crate::version::Version;
 use crate::workspace::lockfile::npm::Lock;
-use crate::workspace::pack_list::pack_list;
+use crate::workspace::pack_list::{dropped, pack_list};
 use crate::workspace::package::Kind;
 use crate::workspace::production::{self, Source};
 use crate::workspace::publishable::publishable;
@@ -31,6 +31,8 @@ pub struct Packed {
     pub apps: Vec<SealedApp>,
     /// Every file that goes into `blobs/`, by digest.
     pub blobs: BTreeMap<Digest, PathBuf>,
+    /// What a person should know about them.
+    pub notices: Vec<Notice>,
     /// Holds the files until the end of the run.
     _directory: tempfile::TempDir,
 }
@@ -64,6 +66,7 @@ struct Builder<'a> {
     moment: i64,
     directory: tempfile::TempDir,
     blobs: BTreeMap<Digest, PathBuf>,
+    notices: Vec<Notice>,
 }
 
 /// Builds and packs a plan in the work tree, which must be clean and at the plan's head; its original bytes are back afterwards, also on failure.
@@ -124,6 +127,7 @@ impl<'a> Builder<'a> {
             versions,
             directory,
             blobs: BTreeMap::new(),
+            notices: Vec::new(),
         })
     }
 
@@ -150,12 +154,16 @@ impl<'a> Builder<'a> {
         }
         self.refuse_other_changes()?;
         let Builder {
-            blobs, directory, ..
+            blobs,
+            notices,
+            directory,
+            ..
         } = self;
         Ok(Packed {
             packages,
             apps,
             blobs,
+            notices,
             _directory: directory,
         })
     }
@@ -345,7 +353,7 @@ impl<'a> Builder<'a> {
 
     /// The files that npm would pack of a package, `package.json` as it is published.
     fn packed_files(
-        &self,
+        &mut self,
         package: &Package,
         directory: &Path,
         strict: bool,
@@ -394,6 +402,7 @@ impl<'a> Builder<'a> {
             .map(|file| file.path.as_str())
             .collect();
         let list = pack_list(&manifest, &tree)?;
+        self.tell_dropped(package, &dropped(&manifest, &tree)?);
         Ok(list
             .into_iter()
             .map(|path| {
@@ -406,6 +415,23 @@ impl<'a> Builder<'a> {
                 (path, source, executable)
             })
             .collect())
+    }
+
+    /// A package may be packed twice, for itself and in an archive; it is told once.
+    fn tell_dropped(&mut self, package: &Package, dropped: &[String]) {
+        for path in dropped {
+            let notice = Notice {
+                code: "build::link_dropped",
+                message: format!(
+                    "{} is packed without {}: it is a symbolic link or a special file, and npm packs neither",
+                    package.name,
+                    quoted(path)
+                ),
+            };
+            if !self.notices.contains(&notice) {
+                self.notices.push(notice);
+            }
+        }
     }
 
     fn app(&mut self, app: &PlannedApp, variant: &Variant) -> Result<SealedApp, Failure> {
@@ -545,7 +571,7 @@ impl<'a> Builder<'a> {
         }
         let mut listed = Vec::new();
         for file in files::walk_files(dist)? {
-            let path = dist.join(&file);
+            let path = file.at;
             let (digest, size) = files::hash_file(&path)?;
             // The next variant's build writes over these files.
             let path = match variant {
@@ -564,7 +590,7 @@ impl<'a> Builder<'a> {
                 }
             };
             self.keep(&digest, path);
-            listed.push((file, digest, size));
+            listed.push((file.path, digest, size));
         }
         let set = static_set(listed, &own.immutable, &own.mutable).map_err(|failure| {
             failure.because(format!("a file of {} in {}", package.name, dist.display()))
@@ -656,10 +682,10 @@ impl<'a> Builder<'a> {
         if !own.dist_in_archive.is_empty() {
             let globs = crate::plan::static_files::globs(&own.dist_in_archive)?;
             for file in files::walk_files(&directory.join(dist))? {
-                if globs.is_match(&file) {
+                if globs.is_match(&file.path) {
                     entries.push(Entry {
-                        path: format!("{dist}/{file}"),
-                        source: EntrySource::File(directory.join(dist).join(&file)),
+                        path: format!("{dist}/{}", file.path),
+                        source: EntrySource::File(file.at),
                         executable: false,
                     });
                 }
@@ -731,7 +757,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The app's production dependencies, taken out of the installed `node_modules` by the lockfile.
-    fn production(&self, package: &Package) -> Result<Vec<Entry>, Failure> {
+    fn production(&mut self, package: &Package) -> Result<Vec<Entry>, Failure> {
         let ships = package.manifest.dependencies.iter().any(|dependency| {
             dependency.field != crate::workspace::package_json::DependencyField::DevDependencies
         });
@@ -772,11 +798,11 @@ impl<'a> Builder<'a> {
                         )
                         .hint("run `npm ci` before, or let `install: auto` do it"));
                     }
-                    for (file, executable) in files::walk_package(&installed)? {
+                    for file in files::walk_package(&installed)? {
                         entries.push(Entry {
-                            path: format!("{}/{file}", placement.to),
-                            source: EntrySource::File(installed.join(&file)),
-                            executable,
+                            path: format!("{}/{}", placement.to, file.path),
+                            source: EntrySource::File(file.at),
+                            executable: file.executable,
                         });
                     }
                 }
@@ -844,10 +870,10 @@ fn included(directory: &Path, path: &str, explicit: bool) -> Result<Vec<Entry>, 
     }
     Ok(files::walk_package(&at)?
         .into_iter()
-        .map(|(file, executable)| Entry {
-            path: format!("{path}/{file}"),
-            source: EntrySource::File(at.join(&file)),
-            executable,
+        .map(|file| Entry {
+            path: format!("{path}/{}", file.path),
+            source: EntrySource::File(file.at),
+            executable: file.executable,
         })
         .collect())
 }

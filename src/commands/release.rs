@@ -116,9 +116,11 @@ async fn attempt(
         let story = Story::new(or(Ended::Nothing)).planned(plan, document);
         return Ok(Some(story.released(own)));
     }
-    let plan = preflight::preflight(session, &scene, plan).await?;
+    let mut plan = preflight::preflight(session, &scene, plan).await?;
     let document = render::document(&plan, session.settings, Vec::new());
     let bytes = bytes(session, &scene, &observed, &plan, &document, deeds).await?;
+    plan.warnings.extend(bytes.notices().iter().cloned());
+    let document = render::document(&plan, session.settings, Vec::new());
     if session.settings.dry_run {
         return Ok(Some(Story::new(Ended::Planned).planned(plan, document)));
     }
@@ -276,6 +278,18 @@ fn note_planned(packed: &Packed, deeds: &mut Deeds) {
 }
 
 impl Bytes {
+    /// What building them showed.
+    fn notices(&self) -> &[planning::Notice] {
+        match self {
+            Bytes::Sealed {
+                packed: Some(packed),
+                ..
+            }
+            | Bytes::Loose(packed) => &packed.notices,
+            Bytes::Sealed { packed: None, .. } => &[],
+        }
+    }
+
     /// Each library's integrity.
     fn libraries(&self) -> Result<BTreeMap<PackageName, Integrity>, Failure> {
         match self {

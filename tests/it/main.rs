@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod build;
 mod crash;
 mod documents;
 mod environments;
