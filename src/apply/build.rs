@@ -8,6 +8,7 @@ use crate::local::archive::{self, Content, Entry, EntrySource};
 use crate::local::files;
 use crate::local::git::Repo;
 use crate::local::process::{Children, Output, Package as Scripted, Project, ShellCommand};
+use crate::local::scratch::Scratch;
 use crate::local::worktree::EditedTree;
 use crate::name::{Digest, Integrity, PackageName, RepoPath, Variant};
 use crate::plan::release::{Notice, Plan, PlannedApp};
@@ -34,7 +35,7 @@ pub struct Packed {
     /// What a person should know about them.
     pub notices: Vec<Notice>,
     /// Holds the files until the end of the run.
-    _directory: tempfile::TempDir,
+    _directory: Scratch,
 }
 
 /// An npm tarball on this machine.
@@ -64,7 +65,7 @@ struct Builder<'a> {
     root: PathBuf,
     versions: BTreeMap<PackageName, Version>,
     moment: i64,
-    directory: tempfile::TempDir,
+    directory: Scratch,
     blobs: BTreeMap<Digest, PathBuf>,
     notices: Vec<Notice>,
 }
@@ -105,17 +106,7 @@ impl<'a> Builder<'a> {
                 .iter()
                 .map(|package| (package.name.clone(), package.to.clone())),
         );
-        let directory = tempfile::Builder::new()
-            .prefix("pkgs-action-pack")
-            .tempdir()
-            .map_err(|error| {
-                Failure::new(
-                    Exit::Temporary,
-                    "build::disk",
-                    "a temporary directory could not be made",
-                )
-                .because(error)
-            })?;
+        let directory = Scratch::new()?;
         Ok(Builder {
             root: repo.root().join(workspace.directory.as_str()),
             moment: repo.committed_at(&plan.head)?,

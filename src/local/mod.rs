@@ -8,5 +8,6 @@ pub mod owner;
 pub mod process;
 pub mod progress;
 pub mod push;
+pub mod scratch;
 pub mod stop;
 pub mod worktree;

@@ -94,3 +94,30 @@ fn a_link_that_npm_drops_is_told() {
         json!([{"code": "build::link_dropped", "message": "core is packed without \"src/now.js\": it is a symbolic link or a special file, and npm packs neither"}])
     );
 }
+
+#[test]
+fn what_a_killed_run_leaves_in_the_temporary_directory_the_next_run_removes() {
+    let world = World::local(
+        Monorepo::new()
+            .package("core", "1.0.0")
+            .commit("feat: begin", &[]),
+    );
+    let temporary = world.monorepo.sandbox().path().join("tmp");
+    let left = || -> usize {
+        let ours = fs::read_dir(&temporary).expect("a directory").flatten();
+        ours.map(|ours| {
+            fs::read_dir(ours.path())
+                .expect("a directory of ours")
+                .count()
+        })
+        .sum()
+    };
+    let killed = world
+        .binary(&["release"])
+        .env("PKGS_BUILD", "kill -9 $PPID")
+        .run();
+    assert_eq!(killed.killed_by, Some(9), "{}", killed.stderr);
+    assert!(left() > 0);
+    let _ = world.run(&["release"]).expect(0);
+    assert_eq!(left(), 0);
+}
