@@ -9,7 +9,8 @@ use crate::local::files;
 use crate::local::git::Repo;
 use crate::local::process::{Children, Output, Package as Scripted, Project, ShellCommand};
 use crate::local::scratch::Scratch;
-use crate::local::worktree::EditedTree;
+use crate::local::status;
+use crate::local::worktree::{EditedTree, named};
 use crate::name::{Digest, Integrity, PackageName, RepoPath, Variant};
 use crate::plan::release::{Notice, Plan, PlannedApp};
 use crate::plan::static_files::static_set;
@@ -65,6 +66,8 @@ struct Builder<'a> {
     root: PathBuf,
     versions: BTreeMap<PackageName, Version>,
     moment: i64,
+    /// Tracked files that are not checked out.
+    absent: Vec<RepoPath>,
     directory: Scratch,
     blobs: BTreeMap<Digest, PathBuf>,
     notices: Vec<Notice>,
@@ -78,10 +81,35 @@ pub fn build(
     settings: &Settings,
     children: Children,
 ) -> Result<Packed, Failure> {
+    let absent = require_seen(repo, settings)?;
     let edited = EditedTree::write(repo, &plan.edits)?;
-    let built = Builder::new(repo, plan, workspace, settings, children)?.run();
-    edited.restore()?;
-    built
+    let built =
+        Builder::new(repo, plan, workspace, settings, children, absent).and_then(Builder::run);
+    match (built, edited.restore()) {
+        (Ok(packed), Ok(())) => Ok(packed),
+        (Ok(_), Err(failure)) | (Err(failure), Ok(())) => Err(failure),
+        (Err(failure), Err(left)) => {
+            Err(failure.because(format!("and the work tree could not be put back: {left}")))
+        }
+    }
+}
+
+/// Refuses changes that git was told not to look at; gives the files that it was told to leave out.
+fn require_seen(repo: &Repo, settings: &Settings) -> Result<Vec<RepoPath>, Failure> {
+    let unseen = status::unseen(repo, &settings.child_environment)?;
+    if unseen.changed.is_empty() {
+        return Ok(unseen.absent);
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        "build::hidden_changes",
+        format!(
+            "files differ from the commit, and git was told not to look at them: {}",
+            named(&unseen.changed)
+        ),
+    )
+    .because("what is packed must be what the release commit holds")
+    .hint("`git update-index --no-assume-unchanged -- <file>` and `git update-index --no-skip-worktree -- <file>` let git see them again; then commit or undo the changes"))
 }
 
 impl<'a> Builder<'a> {
@@ -91,6 +119,7 @@ impl<'a> Builder<'a> {
         workspace: &'a Workspace,
         settings: &'a Settings,
         children: Children,
+        absent: Vec<RepoPath>,
     ) -> Result<Builder<'a>, Failure> {
         let mut project = Project::new(&settings.child_environment, children);
         if settings.runner.is_actions {
@@ -116,6 +145,7 @@ impl<'a> Builder<'a> {
             settings,
             project,
             versions,
+            absent,
             directory,
             blobs: BTreeMap::new(),
             notices: Vec::new(),
@@ -129,7 +159,9 @@ impl<'a> Builder<'a> {
             .as_deref()
             .filter(|command| !command.contains("{environment}"))
         {
-            self.command(command, &self.root.clone())?;
+            self.command(command, &self.root)?;
+            // Told before packing stumbles over it.
+            self.refuse_other_changes()?;
         }
         let mut apps = Vec::new();
         for app in &self.plan.apps {
@@ -159,32 +191,58 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// What was packed must be what the release commit holds: a tracked file that the build changed would be in the tarball and not in the commit.
+    /// What was packed must be what the release commit holds: a tracked file that the build changed would be in the tarball and not in
+    /// the commit. An edited file that the build put back to `HEAD` is such a file too, although git calls it clean.
     fn refuse_other_changes(&self) -> Result<(), Failure> {
-        const SHOWN: usize = 10;
-        let as_edited = |path: &RepoPath| {
-            let edited = self.plan.edits.iter().find(|(edited, _)| edited == path);
-            edited.is_some_and(|(_, text)| {
-                std::fs::read(self.repo.root().join(path.as_str()))
-                    .is_ok_and(|bytes| bytes == text.as_bytes())
-            })
-        };
-        let mut changed = self.repo.dirty()?;
-        changed.retain(|path| !as_edited(path));
+        let edits = &self.plan.edits;
+        let lost = edits.iter().filter(|(path, text)| {
+            std::fs::read(self.repo.root().join(path.as_str()))
+                .map_or(true, |bytes| bytes != text.as_bytes())
+        });
+        let mut changed: Vec<RepoPath> = lost.map(|(path, _)| path.clone()).collect();
+        let mut dirty = status::dirty(self.repo, &self.settings.child_environment)?;
+        dirty.retain(|path| !edits.iter().any(|(edited, _)| edited == path));
+        changed.extend(dirty);
         if changed.is_empty() {
             return Ok(());
         }
-        let shown: Vec<&str> = changed.iter().take(SHOWN).map(RepoPath::as_str).collect();
         Err(Failure::new(
             Exit::Refused,
             "build::changed_sources",
             format!(
                 "install, build or a script changed files that git tracks: {}",
-                shown.join(", ")
+                named(&changed)
             ),
         )
         .because("what is packed must be what the release commit holds")
         .hint("commit what the build makes, or let git ignore it; `git checkout -- <file>` puts a file back"))
+    }
+
+    /// A sparse checkout may leave out what nothing needs, but nothing of what is packed.
+    fn require_whole(&self, package: &Package) -> Result<(), Failure> {
+        let own = package.directory.as_str();
+        let mut missing = self.absent.clone();
+        missing.retain(|path| {
+            own.is_empty()
+                || path
+                    .as_str()
+                    .strip_prefix(own)
+                    .is_some_and(|rest| rest.starts_with('/'))
+        });
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Refused,
+            "build::not_checked_out",
+            format!(
+                "files of {} are not checked out: {}",
+                package.name,
+                named(&missing)
+            ),
+        )
+        .because("git was told to leave them out, and the release commit holds them")
+        .hint("run `git sparse-checkout disable`, or `git update-index --no-skip-worktree -- <file>` and `git checkout -- <file>`"))
     }
 
     fn command(&self, line: &str, directory: &Path) -> Result<(), Failure> {
@@ -349,6 +407,7 @@ impl<'a> Builder<'a> {
         directory: &Path,
         strict: bool,
     ) -> Result<Vec<(String, EntrySource, bool)>, Failure> {
+        self.require_whole(package)?;
         let file = package.file();
         let text = String::from_utf8(files::read_bounded(
             &directory.join("package.json"),
@@ -428,6 +487,7 @@ impl<'a> Builder<'a> {
     fn app(&mut self, app: &PlannedApp, variant: &Variant) -> Result<SealedApp, Failure> {
         let package = &self.workspace.packages[app.index];
         let own = self.settings.app_settings(&app.name).clone();
+        self.require_whole(package)?;
         let directory = self.repo.root().join(package.directory.as_str());
         let dist = own.dist.clone().unwrap_or_else(|| "dist".to_owned());
         let command = self.build_command(&own, variant);

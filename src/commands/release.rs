@@ -109,7 +109,8 @@ async fn attempt(
         return Ok(Some(Story::new(ended).released(own)));
     }
     scene.move_to_tip(session)?;
-    worktree::require_clean(session.repo, &session.repo.head()?)?;
+    let head = session.repo.head()?;
+    worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
     let (observed, plan) = plan_at(session, &scene.tip, true).await?;
     if plan.packages.is_empty() {
         let document = render::document(&plan, session.settings, Vec::new());

@@ -9,5 +9,6 @@ pub mod process;
 pub mod progress;
 pub mod push;
 pub mod scratch;
+pub mod status;
 pub mod stop;
 pub mod worktree;
