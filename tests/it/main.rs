@@ -13,6 +13,7 @@ mod documents;
 mod environments;
 mod house;
 mod image;
+mod lockfile;
 mod oracle;
 mod plan;
 mod plan_laws;
