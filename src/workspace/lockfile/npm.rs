@@ -32,10 +32,6 @@ pub struct Lock {
 
 /// One entry of a lockfile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "npm's own flags, each on its own"
-)]
 pub struct LockPackage {
     /// `name`; npm writes it only where the location does not tell it.
     pub name: Option<String>,
@@ -57,24 +53,6 @@ pub struct LockPackage {
     pub dev_dependencies: BTreeMap<String, String>,
     /// The peers that `peerDependenciesMeta` calls optional.
     pub optional_peers: BTreeSet<String>,
-    /// Needed for development only.
-    pub dev: bool,
-    /// May be missing after an installation.
-    pub optional: bool,
-    /// Needed both for development and as an optional dependency, by different packages.
-    pub dev_optional: bool,
-    /// There because of a peer dependency.
-    pub peer: bool,
-    /// Bundled in the package that it lies in.
-    pub in_bundle: bool,
-    /// Has a `preinstall`, `install` or `postinstall` script.
-    pub has_install_script: bool,
-    /// The systems it is for; empty for all.
-    pub os: Vec<String>,
-    /// The processors it is for; empty for all.
-    pub cpu: Vec<String>,
-    /// The C libraries it is for; empty for all.
-    pub libc: Vec<String>,
 }
 
 impl Lock {
@@ -298,15 +276,6 @@ fn lock_package(location: &str, node: Node<'_>) -> Result<LockPackage, Failure> 
         peer_dependencies: specs(DependencyField::PeerDependencies)?,
         dev_dependencies: specs(DependencyField::DevDependencies)?,
         optional_peers: entry.optional_peers()?,
-        dev: entry.flag("dev")?,
-        optional: entry.flag("optional")?,
-        dev_optional: entry.flag("devOptional")?,
-        peer: entry.flag("peer")?,
-        in_bundle: entry.flag("inBundle")?,
-        has_install_script: entry.flag("hasInstallScript")?,
-        os: entry.one_or_more("os")?,
-        cpu: entry.one_or_more("cpu")?,
-        libc: entry.one_or_more("libc")?,
     })
 }
 
@@ -368,25 +337,6 @@ impl Entry<'_> {
             .filter(|(_, peer)| peer.get("optional").and_then(Node::as_bool) == Some(true))
             .map(|(name, _)| name.to_owned())
             .collect())
-    }
-
-    /// npm copies these fields as the package wrote them: a list, or a single string.
-    fn one_or_more(&self, key: &str) -> Result<Vec<String>, Failure> {
-        let Some(node) = self.node.get(key) else {
-            return Ok(Vec::new());
-        };
-        let at = path(&self.at, key);
-        if let Some(text) = node.as_str() {
-            return Ok(vec![text.to_owned()]);
-        }
-        self.require(node, &at, Kind::Array, "an array of strings")?;
-        node.items()
-            .map(|item| {
-                item.as_str()
-                    .map(str::to_owned)
-                    .ok_or_else(|| wrong_type(item, &self.file, &at, "an array of strings"))
-            })
-            .collect()
     }
 }
 
@@ -1190,9 +1140,6 @@ mod tests {
         )
         .unwrap();
         let koa = &lock.packages["node_modules/koa"];
-        assert_eq!(koa.os, ["linux"]);
-        assert_eq!(koa.cpu, ["x64", "!arm"]);
-        assert!(koa.has_install_script && koa.dev && koa.optional);
         assert!(koa.optional_peers.contains("a"));
         assert_eq!(
             lock.packages["node_modules/@x/w"].link.as_deref(),
