@@ -682,11 +682,11 @@ mod tests {
     use crate::workspace::json::string;
     use proptest::prelude::*;
 
-    /// What `npm install --package-lock-only --lockfile-version 2` (npm 11) wrote for three workspaces.
-    const BEFORE_2: &str = r#"{
+    /// What `npm install --package-lock-only --lockfile-version 3` (npm 11) wrote for three workspaces.
+    const BEFORE: &str = r#"{
   "name": "mono",
   "version": "1.0.0",
-  "lockfileVersion": 2,
+  "lockfileVersion": 3,
   "requires": true,
   "packages": {
     "": {
@@ -738,8 +738,72 @@ mod tests {
         "c": "~2.0.0"
       }
     }
-  },
-  "dependencies": {
+  }
+}
+"#;
+
+    /// What npm made of it after the versions and ranges in the `package.json` files had been raised by hand.
+    const AFTER: &str = r#"{
+  "name": "mono",
+  "version": "2.0.0",
+  "lockfileVersion": 3,
+  "requires": true,
+  "packages": {
+    "": {
+      "name": "mono",
+      "version": "2.0.0",
+      "workspaces": [
+        "packages/*",
+        "apps/c"
+      ],
+      "devDependencies": {
+        "@x/a": "^2.0.0"
+      }
+    },
+    "apps/c": {
+      "version": "2.0.1",
+      "devDependencies": {
+        "web": "1.3.0"
+      },
+      "peerDependencies": {
+        "@x/a": ">=2.0.0"
+      }
+    },
+    "node_modules/@x/a": {
+      "resolved": "packages/a",
+      "link": true
+    },
+    "node_modules/c": {
+      "resolved": "apps/c",
+      "link": true
+    },
+    "node_modules/web": {
+      "resolved": "packages/web",
+      "link": true
+    },
+    "packages/a": {
+      "name": "@x/a",
+      "version": "2.0.0",
+      "license": "MIT",
+      "bin": {
+        "a": "x.js"
+      }
+    },
+    "packages/web": {
+      "version": "1.3.0",
+      "dependencies": {
+        "@x/a": "^2.0.0"
+      },
+      "optionalDependencies": {
+        "c": "~2.0.1"
+      }
+    }
+  }
+}
+"#;
+
+    /// What stands in version 2 besides, before and after.
+    const SECTION_BEFORE: &str = r#"  "dependencies": {
     "@x/a": {
       "version": "file:packages/a"
     },
@@ -756,128 +820,8 @@ mod tests {
         "c": "~2.0.0"
       }
     }
-  }
-}
-"#;
-
-    /// The same with `--lockfile-version 3`.
-    const BEFORE_3: &str = r#"{
-  "name": "mono",
-  "version": "1.0.0",
-  "lockfileVersion": 3,
-  "requires": true,
-  "packages": {
-    "": {
-      "name": "mono",
-      "version": "1.0.0",
-      "workspaces": [
-        "packages/*",
-        "apps/c"
-      ],
-      "devDependencies": {
-        "@x/a": "^1.0.0"
-      }
-    },
-    "apps/c": {
-      "version": "2.0.0",
-      "devDependencies": {
-        "web": "1.2.3"
-      },
-      "peerDependencies": {
-        "@x/a": ">=1.0.0"
-      }
-    },
-    "node_modules/@x/a": {
-      "resolved": "packages/a",
-      "link": true
-    },
-    "node_modules/c": {
-      "resolved": "apps/c",
-      "link": true
-    },
-    "node_modules/web": {
-      "resolved": "packages/web",
-      "link": true
-    },
-    "packages/a": {
-      "name": "@x/a",
-      "version": "1.0.0",
-      "license": "MIT",
-      "bin": {
-        "a": "x.js"
-      }
-    },
-    "packages/web": {
-      "version": "1.2.3",
-      "dependencies": {
-        "@x/a": "^1.0.0"
-      },
-      "optionalDependencies": {
-        "c": "~2.0.0"
-      }
-    }
-  }
-}
-"#;
-
-    /// What npm made of them after the versions and ranges in the `package.json` files had been raised by hand.
-    const AFTER_2: &str = r#"{
-  "name": "mono",
-  "version": "2.0.0",
-  "lockfileVersion": 2,
-  "requires": true,
-  "packages": {
-    "": {
-      "name": "mono",
-      "version": "2.0.0",
-      "workspaces": [
-        "packages/*",
-        "apps/c"
-      ],
-      "devDependencies": {
-        "@x/a": "^2.0.0"
-      }
-    },
-    "apps/c": {
-      "version": "2.0.1",
-      "devDependencies": {
-        "web": "1.3.0"
-      },
-      "peerDependencies": {
-        "@x/a": ">=2.0.0"
-      }
-    },
-    "node_modules/@x/a": {
-      "resolved": "packages/a",
-      "link": true
-    },
-    "node_modules/c": {
-      "resolved": "apps/c",
-      "link": true
-    },
-    "node_modules/web": {
-      "resolved": "packages/web",
-      "link": true
-    },
-    "packages/a": {
-      "name": "@x/a",
-      "version": "2.0.0",
-      "license": "MIT",
-      "bin": {
-        "a": "x.js"
-      }
-    },
-    "packages/web": {
-      "version": "1.3.0",
-      "dependencies": {
-        "@x/a": "^2.0.0"
-      },
-      "optionalDependencies": {
-        "c": "~2.0.1"
-      }
-    }
-  },
-  "dependencies": {
+  }"#;
+    const SECTION_AFTER: &str = r#"  "dependencies": {
     "@x/a": {
       "version": "file:packages/a"
     },
@@ -894,69 +838,13 @@ mod tests {
         "c": "~2.0.1"
       }
     }
-  }
-}
-"#;
+  }"#;
 
-    /// The same for version 3.
-    const AFTER_3: &str = r#"{
-  "name": "mono",
-  "version": "2.0.0",
-  "lockfileVersion": 3,
-  "requires": true,
-  "packages": {
-    "": {
-      "name": "mono",
-      "version": "2.0.0",
-      "workspaces": [
-        "packages/*",
-        "apps/c"
-      ],
-      "devDependencies": {
-        "@x/a": "^2.0.0"
-      }
-    },
-    "apps/c": {
-      "version": "2.0.1",
-      "devDependencies": {
-        "web": "1.3.0"
-      },
-      "peerDependencies": {
-        "@x/a": ">=2.0.0"
-      }
-    },
-    "node_modules/@x/a": {
-      "resolved": "packages/a",
-      "link": true
-    },
-    "node_modules/c": {
-      "resolved": "apps/c",
-      "link": true
-    },
-    "node_modules/web": {
-      "resolved": "packages/web",
-      "link": true
-    },
-    "packages/a": {
-      "name": "@x/a",
-      "version": "2.0.0",
-      "license": "MIT",
-      "bin": {
-        "a": "x.js"
-      }
-    },
-    "packages/web": {
-      "version": "1.3.0",
-      "dependencies": {
-        "@x/a": "^2.0.0"
-      },
-      "optionalDependencies": {
-        "c": "~2.0.1"
-      }
+    /// What npm writes with `--lockfile-version 2`: another number, and the section at the end.
+    fn version_2(lock: &str, section: &str) -> String {
+        lock.replace("\"lockfileVersion\": 3", "\"lockfileVersion\": 2")
+            .replace("\n  }\n}\n", &format!("\n  }},\n{section}\n}}\n"))
     }
-  }
-}
-"#;
 
     fn at(text: &str) -> RepoPath {
         RepoPath::parse(text).unwrap()
@@ -990,13 +878,16 @@ mod tests {
 
     #[test]
     fn an_edit_gives_what_npm_gives() {
-        for (before, after) in [(BEFORE_2, AFTER_2), (BEFORE_3, AFTER_3)] {
+        let check = |before: &str, after: &str| {
             let edited = edit("lock", before, &raised_versions(), &raised_specs()).unwrap();
             assert_eq!(edited, after);
-        }
-        let windows = BEFORE_3.replace('\n', "\r\n");
-        let edited = edit("lock", &windows, &raised_versions(), &raised_specs()).unwrap();
-        assert_eq!(edited, AFTER_3.replace('\n', "\r\n"));
+        };
+        check(BEFORE, AFTER);
+        check(
+            &version_2(BEFORE, SECTION_BEFORE),
+            &version_2(AFTER, SECTION_AFTER),
+        );
+        check(&BEFORE.replace('\n', "\r\n"), &AFTER.replace('\n', "\r\n"));
     }
 
     #[test]
@@ -1054,11 +945,11 @@ mod tests {
         let conflict = refused("{\n<<<<<<< HEAD\n=======\n>>>>>>> x\n}", &[]);
         assert_eq!(conflict.code(), "workspace::lockfile_conflict");
         assert_eq!(conflict.where_in(), Some(&Place::at("lock", 2, 1)));
-        let stale = refused(&BEFORE_3.replace("apps/c\": {", "apps/d\": {"), &specs);
+        let stale = refused(&BEFORE.replace("apps/c\": {", "apps/d\": {"), &specs);
         assert_eq!(stale.code(), "workspace::lockfile_stale");
         assert_eq!(stale.what(), "lock has no version for apps/c");
         assert_eq!(stale.each().count(), 3);
-        let installed = BEFORE_3.replace(
+        let installed = BEFORE.replace(
             "    \"packages/web\": {",
             "    \"packages/web/node_modules/@x/a\": {\"version\": \"0.9.0\"},\n    \"packages/web\": {",
         );
@@ -1102,11 +993,11 @@ mod tests {
     #[test]
     fn a_lockfile_that_disagrees_says_where() {
         let web = r#"{"name": "web", "version": "1.2.3", "dependencies": {"@x/a": "^1.0.0", "c": "^2.0.0"}, "optionalDependencies": {"c": "~2.0.0"}}"#;
-        assert_eq!(checked(BEFORE_2, web), [""; 0]);
-        assert_eq!(checked(BEFORE_3, web), [""; 0]);
+        assert_eq!(checked(&version_2(BEFORE, SECTION_BEFORE), web), [""; 0]);
+        assert_eq!(checked(BEFORE, web), [""; 0]);
         assert_eq!(
             checked(
-                BEFORE_3,
+                BEFORE,
                 r#"{"name": "web", "version": "1.2.4", "dependencies": {"koa": "^2.0.0"}, "optionalDependencies": {"c": "*"}}"#
             ),
             [
@@ -1119,7 +1010,7 @@ mod tests {
         );
         assert_eq!(
             checked(
-                &BEFORE_3.replace("\"resolved\": \"packages/a\"", "\"resolved\": \"apps/c\""),
+                &BEFORE.replace("\"resolved\": \"packages/a\"", "\"resolved\": \"apps/c\""),
                 web
             ),
             ["lock does not link @x/a to packages/a"]
