@@ -114,16 +114,18 @@ fn remove_abandoned(common: &Path) {
 mod tests {
     use super::*;
 
+    /// A death frees the lock and removes nothing.
+    fn die(scratch: Scratch) -> PathBuf {
+        scratch.directory.keep()
+    }
+
     #[test]
     fn what_a_killed_run_left_is_removed_and_what_is_in_use_stays() {
         let temporary = tempfile::tempdir().unwrap();
         let abandoned = Scratch::below(temporary.path()).unwrap();
         fs::create_dir(abandoned.path().join("sub")).unwrap();
         fs::write(abandoned.path().join("sub/file"), "left").unwrap();
-        let Scratch { directory, _lock } = abandoned;
-        // A death frees the lock and removes nothing.
-        let left = directory.keep();
-        drop(_lock);
+        let left = die(abandoned);
 
         let used = Scratch::below(temporary.path()).unwrap();
         assert!(!left.exists());

@@ -41,7 +41,7 @@ fn npm_installs_from_the_lockfile_of_a_release_and_every_other_byte_is_the_same(
         }),
         ("3", "a key twice", &|text| {
             text.replacen(
-                "{",
+                '{',
                 "{\"packages\": {\"packages/core\": {\"version\": \"0.0.9\"}},",
                 1,
             )
