@@ -6,6 +6,7 @@ use crate::apply::build::Packed;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::files;
 use crate::local::progress::Progress;
+use crate::local::scratch::Scratch;
 use crate::local::stop::Stop;
 use crate::name::{CommitId, Digest, Key};
 use crate::plan::next::SealName;
@@ -206,14 +207,7 @@ async fn name_archive(
 ) -> Result<(), Failure> {
     let digest = Digest::parse(&archive.digest)?;
     let local = packed.and_then(|packed| packed.blobs.get(&digest));
-    let directory = tempfile::tempdir().map_err(|error| {
-        Failure::new(
-            Exit::Temporary,
-            "seal::disk",
-            "a temporary directory could not be made",
-        )
-        .because(error)
-    })?;
+    let directory = Scratch::new()?;
     let path = match local {
         Some(path) => path.clone(),
         None => fetched(store, &digest, archive.size, directory.path()).await?,

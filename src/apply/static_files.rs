@@ -15,6 +15,7 @@ use super::builds;
 use super::point::{Log, Tip};
 use crate::environment::entry::{Build, StaticPlace};
 use crate::explain::{Exit, Failure, quoted};
+use crate::local::scratch::Scratch;
 use crate::name::{Digest, EnvironmentName, Key, PackageName};
 use crate::plan::static_root;
 use crate::release::app::StaticFiles;
@@ -402,7 +403,7 @@ impl Ground<'_> {
             let bytes = root.get(key, file.size).await?;
             bytes.map(|bytes| Digest::of(&bytes))
         } else {
-            let directory = temporary_directory()?;
+            let directory = Scratch::new()?;
             root.fetch(key, &directory.path().join("file"), file.size)
                 .await?
         };
@@ -480,7 +481,7 @@ impl Ground<'_> {
     }
 
     /// The bytes of a file from `blobs/`, checked; the directory lives as long as the body needs it.
-    async fn body(&self, file: &StaticFile) -> Result<(Body, Option<tempfile::TempDir>), Failure> {
+    async fn body(&self, file: &StaticFile) -> Result<(Body, Option<Scratch>), Failure> {
         let digest = Digest::parse(&file.digest)?;
         let key = layout::blob(&digest);
         let refuse = |why: String| {
@@ -506,7 +507,7 @@ impl Ground<'_> {
             }
             return Ok((Body::Bytes(bytes), None));
         }
-        let directory = temporary_directory()?;
+        let directory = Scratch::new()?;
         let path = directory.path().join("file");
         let found = self
             .log
@@ -623,16 +624,4 @@ fn immutable_changed(root: &str, paths: &[String]) -> Failure {
     )
     .hint("browsers keep such files for a year: give the changed file another name, or list it under 'mutable'");
     paths.iter().take(SHOWN).fold(failure, Failure::because)
-}
-
-fn temporary_directory() -> Result<tempfile::TempDir, Failure> {
-    tempfile::tempdir().map_err(|error| {
-        Failure::new(
-            Exit::Temporary,
-            "static::temporary",
-            "no temporary directory for a large file",
-        )
-        .because(error)
-        .hint("TMPDIR names the place that is used")
-    })
 }

@@ -2,8 +2,9 @@
 
 use crate::apply::build::{Packed, build};
 use crate::commands::{Session, observe};
-use crate::explain::{Exit, Failure};
+use crate::explain::Failure;
 use crate::local::git::Repo;
+use crate::local::scratch::Scratch;
 use crate::name::{CommitId, PackageName};
 use crate::plan::release::{Plan, PlannedPackage, dist_tag};
 use crate::settings::Mode;
@@ -25,17 +26,7 @@ pub fn rebuild(session: &Session<'_>, commit: &CommitId) -> Result<Packed, Failu
         );
     }
     tracing::info!("building {} again in a clean clone", commit.short());
-    let directory = tempfile::Builder::new()
-        .prefix("pkgs-action-clone")
-        .tempdir()
-        .map_err(|error| {
-            Failure::new(
-                Exit::Temporary,
-                "build::disk",
-                "a temporary directory could not be made",
-            )
-            .because(error)
-        })?;
+    let directory = Scratch::new()?;
     let clone = session
         .repo
         .clone_at(commit, &directory.path().join("clone"))?;

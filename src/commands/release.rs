@@ -74,17 +74,20 @@ async fn attempt(
         return Ok(Some(ReleaseReport::new(ended).released(own)));
     }
     scene.move_to_tip(session)?;
-    worktree::require_clean(session.repo, &session.repo.head()?)?;
+    let head = session.repo.head()?;
+    worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
     let (observed, plan) = plan_at(session, &scene.tip, true).await?;
     if plan.packages.is_empty() {
         let document = render::document(&plan, session.settings, Vec::new());
         let report = ReleaseReport::new(or(Ended::Nothing)).planned(plan, document);
         return Ok(Some(report.released(own)));
     }
-    let plan = preflight::preflight(session, &scene, plan, proven).await?;
+    let mut plan = preflight::preflight(session, &scene, plan, proven).await?;
     let document = render::document(&plan, session.settings, Vec::new());
     (session.say)(&render::text(&plan, &[]));
     let bytes = bytes(session, &scene, &observed, &plan, &document, deeds).await?;
+    plan.warnings.extend(bytes.notices().iter().cloned());
+    let document = render::document(&plan, session.settings, Vec::new());
     if session.settings.dry_run {
         return Ok(Some(
             ReleaseReport::new(Ended::Planned).planned(plan, document),
@@ -244,6 +247,18 @@ fn note_planned(packed: &Packed, deeds: &mut Deeds) {
 }
 
 impl Bytes {
+    /// What building them showed.
+    fn notices(&self) -> &[planning::Notice] {
+        match self {
+            Bytes::Sealed {
+                packed: Some(packed),
+                ..
+            }
+            | Bytes::Loose(packed) => &packed.notices,
+            Bytes::Sealed { packed: None, .. } => &[],
+        }
+    }
+
     /// Each library's integrity.
     fn libraries(&self) -> Result<BTreeMap<PackageName, Integrity>, Failure> {
         match self {

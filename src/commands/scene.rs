@@ -76,7 +76,11 @@ impl<'a> Scene<'a> {
         if self.position != Position::BehindReleases || session.settings.dry_run {
             return Ok(());
         }
-        worktree::require_clean(session.repo, &self.head)?;
+        worktree::require_clean(
+            session.repo,
+            &self.head,
+            &session.settings.child_environment,
+        )?;
         session.repo.fast_forward(&self.tip)?;
         tracing::info!(
             "moved to {}: only our own release commits lie between",

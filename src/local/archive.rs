@@ -446,16 +446,10 @@ pub struct NpmTarball {
     pub bytes: Vec<u8>,
     /// Its sha512, as npm's `integrity`.
     pub integrity: Integrity,
-    /// Its sha1, as npm's `shasum`: 40 hexadecimal digits.
-    pub shasum: String,
-    /// Its sha256.
-    pub digest: Digest,
     /// The sha256 of the tar inside.
     pub tar_digest: Digest,
     /// Its length in bytes.
     pub size: u64,
-    /// The length of all files in it.
-    pub unpacked_size: u64,
     /// Path inside the package, length and mode of every file, in the tarball's order.
     pub files: Vec<(String, u64, u32)>,
 }
@@ -493,11 +487,8 @@ pub fn npm_tarball(files: &[(String, EntrySource, bool)]) -> Result<NpmTarball, 
     })?;
     Ok(NpmTarball {
         integrity: Integrity::of(&bytes),
-        shasum: files::shasum(&bytes),
-        digest: Digest::of(&bytes),
         tar_digest,
         size: bytes.len() as u64,
-        unpacked_size: listed.iter().map(|(_, size, _)| size).sum(),
         files: listed,
         bytes,
     })
@@ -700,7 +691,6 @@ mod tests {
                 ("package.json".to_owned(), 2, 0o644)
             ]
         );
-        assert_eq!(tarball.unpacked_size, 3);
         assert_eq!(tarball.integrity, Integrity::of(&tarball.bytes));
     }
 

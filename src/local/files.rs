@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use sha2::Digest as _;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::Digest;
@@ -338,10 +338,7 @@ fn copy_one(from: &Path, to: &Path, kind: fs::FileType) -> Result<(), Failure> {
 }
 
 fn refuse_copy_into_itself(from: &Path, to: &Path) -> Result<(), Failure> {
-    let real = |path: &Path| {
-        fs::canonicalize(path).map_err(|error| failed("files::read", "find", path, &error))
-    };
-    if real(parent(to))?.starts_with(real(from)?) {
+    if physical(parent(to))?.starts_with(physical(from)?) {
         return Err(Failure::new(
             Exit::Refused,
             "files::inside",
@@ -356,7 +353,14 @@ fn refuse_copy_into_itself(from: &Path, to: &Path) -> Result<(), Failure> {
 
 fn walk_failed(root: &Path, error: &walkdir::Error) -> Failure {
     let path = error.path().unwrap_or(root);
+    if let Some(above) = error.loop_ancestor() {
+        let above = quoted(&above.display().to_string());
+        return bad_link(path, format!("it leads back to {above}, which holds it"));
+    }
     match error.io_error() {
+        Some(error) if path.is_symlink() && !is_temporary(error) => {
+            bad_link(path, format!("it leads to nothing: {error}"))
+        }
         Some(error) => failed("files::read", "read", path, error),
         None => Failure::new(
             Exit::Refused,
@@ -389,29 +393,85 @@ pub fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o100 != 0)
 }
 
-/// Every regular file below `directory`, as paths relative to it with `/`, in order of path; links are followed by nobody.
-///
-/// # Errors
-/// `files::read`, `files::name`; `files::too_many`, exit 3, above 200,000 files and directories.
-pub fn walk_files(directory: &Path) -> Result<Vec<String>, Failure> {
-    Ok(walk_with_modes(directory, false)?
-        .into_iter()
-        .map(|(path, _)| path)
-        .collect())
+/// A regular file below a directory that was walked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its path below that directory, `/`-separated, by way of the links that lead to it.
+    pub path: String,
+    /// Where its bytes lie; no link itself.
+    pub at: PathBuf,
+    /// Whether its owner may run it.
+    pub executable: bool,
 }
 
-/// Every regular file of an installed package with whether it may be run, without the `node_modules` below it.
+/// What a walk does with symbolic links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// They are met as links.
+    Meet,
+    /// What they lead to is met in their place; one that leads to nothing, outside or around is refused.
+    Follow,
+}
+
+/// Every regular file below `directory`, in order of path. A link counts as what it leads to, which must lie in `directory` too.
+///
+/// # Errors
+/// `files::read`, `files::name`; exit 3: `files::link` for a link that leads to nothing, outside or around, `files::kind` for pipes,
+/// sockets and devices, `files::too_many` above 200,000 files and directories.
+pub fn walk_files(directory: &Path) -> Result<Vec<Found>, Failure> {
+    found_below(directory, |_| false)
+}
+
+/// Every regular file of an installed package, without the `node_modules` below it.
+///
+/// Also left out is `build/node_gyp_bins`: after every native build a link to the machine's Python lies there, and nothing reads it.
 ///
 /// # Errors
 /// As [`walk_files`].
-pub fn walk_package(directory: &Path) -> Result<Vec<(String, bool)>, Failure> {
-    walk_with_modes(directory, true)
+pub fn walk_package(directory: &Path) -> Result<Vec<Found>, Failure> {
+    found_below(directory, |relative| {
+        relative == "node_modules" || relative == "build/node_gyp_bins"
+    })
 }
 
-fn walk_with_modes(directory: &Path, is_package: bool) -> Result<Vec<(String, bool)>, Failure> {
+fn found_below(
+    directory: &Path,
+    leave_out: impl FnMut(&str) -> bool,
+) -> Result<Vec<Found>, Failure> {
     let mut files = Vec::new();
+    walk(directory, Links::Follow, leave_out, |entry, path| {
+        if entry.file_type().is_dir() {
+            return Ok(());
+        }
+        if !entry.file_type().is_file() {
+            return Err(not_regular(entry.path()));
+        }
+        let at = if entry.path_is_symlink() {
+            physical(entry.path())?
+        } else {
+            entry.path().to_owned()
+        };
+        files.push(Found {
+            path,
+            at,
+            executable: is_executable_entry(directory, entry)?,
+        });
+        Ok(())
+    })?;
+    Ok(files)
+}
+
+/// Hands `directory` and every entry below it to `meet`, in order of path, with its path as [`relative_text`] gives it; what is
+/// to be left out is neither met nor entered.
+fn walk(
+    directory: &Path,
+    links: Links,
+    mut leave_out: impl FnMut(&str) -> bool,
+    mut meet: impl FnMut(&DirEntry, String) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut walk = WalkDir::new(directory)
         .sort_by_file_name()
+        .follow_links(links == Links::Follow)
         .max_depth(DEEPEST + 1)
         .into_iter();
     let mut seen = 0;
@@ -421,19 +481,57 @@ fn walk_with_modes(directory: &Path, is_package: bool) -> Result<Vec<(String, bo
         if seen > MOST_FILES || entry.depth() > DEEPEST {
             return Err(too_many(directory));
         }
-        if entry.file_type().is_dir() {
-            if is_package && entry.depth() == 1 && entry.file_name() == "node_modules" {
+        let relative = relative_text(entry.path(), directory)?;
+        if leave_out(&relative) {
+            if entry.file_type().is_dir() {
                 walk.skip_current_dir();
             }
-        } else if entry.file_type().is_file() {
-            let metadata = entry
-                .metadata()
-                .map_err(|error| walk_failed(directory, &error))?;
-            let executable = metadata.permissions().mode() & 0o100 != 0;
-            files.push((relative_text(entry.path(), directory)?, executable));
+            continue;
         }
+        if links == Links::Follow && entry.path_is_symlink() && entry.depth() > 0 {
+            refuse_outside(directory, entry.path())?;
+        }
+        meet(&entry, relative)?;
     }
-    Ok(files)
+    Ok(())
+}
+
+fn physical(path: &Path) -> Result<PathBuf, Failure> {
+    fs::canonicalize(path).map_err(|error| failed("files::read", "find", path, &error))
+}
+
+/// Refuses a link that leads out of `directory`.
+fn refuse_outside(directory: &Path, link: &Path) -> Result<(), Failure> {
+    let (inside, target) = (physical(directory)?, physical(link)?);
+    if target.starts_with(&inside) {
+        return Ok(());
+    }
+    let why = format!(
+        "it leads to {}, out of {}",
+        quoted(&target.display().to_string()),
+        quoted(&inside.display().to_string())
+    );
+    Err(bad_link(link, why))
+}
+
+fn bad_link(link: &Path, why: impl std::fmt::Display) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "files::link",
+        format!(
+            "what the symbolic link {} leads to cannot be packed",
+            quoted(&link.display().to_string())
+        ),
+    )
+    .because(why)
+    .hint("put a copy in its place, or leave it out of what is shipped")
+}
+
+fn is_executable_entry(directory: &Path, entry: &DirEntry) -> Result<bool, Failure> {
+    let metadata = entry
+        .metadata()
+        .map_err(|error| walk_failed(directory, &error))?;
+    Ok(metadata.permissions().mode() & 0o100 != 0)
 }
 
 /// Where a package lies among others, as far as it decides what is packed.
@@ -447,7 +545,8 @@ pub struct Surroundings<'a> {
 
 /// Reads what npm would look at when it packs `directory`: regular files, ignore files, and the ignore files of the folders above.
 ///
-/// Symbolic links and special files are left out, as npm does; so are the `node_modules` of the package itself, every `.git`, and the folders of members.
+/// Symbolic links and special files, which npm drops, are listed apart; the `node_modules` of the package itself, every `.git`, and the
+/// folders of members are left out.
 ///
 /// # Errors
 /// `files::read`, `files::name`; `files::too_many`, exit 3, above 200,000 files and directories.
@@ -463,34 +562,23 @@ pub fn read_package(
         },
         ..PackageTree::default()
     };
-    let mut walk = WalkDir::new(directory)
-        .sort_by_file_name()
-        .max_depth(DEEPEST + 1)
-        .into_iter();
-    let mut seen = 0;
-    while let Some(entry) = walk.next() {
-        let entry = entry.map_err(|error| walk_failed(directory, &error))?;
-        seen += 1;
-        if seen > MOST_FILES || entry.depth() > DEEPEST {
-            return Err(too_many(directory));
-        }
-        let relative = relative_text(entry.path(), directory)?;
+    let members = surroundings.members;
+    let leave_out = |relative: &str| is_never_entered(relative, members);
+    walk(directory, Links::Meet, leave_out, |entry, path| {
         if entry.file_type().is_dir() {
-            if is_never_entered(&relative, &tree.members) {
-                walk.skip_current_dir();
-            } else if let Some(found) = ignore_files(entry.path())? {
-                tree.ignore_files.insert(relative, found);
+            if let Some(found) = ignore_files(entry.path())? {
+                tree.ignore_files.insert(path, found);
             }
         } else if entry.file_type().is_file() {
-            let metadata = entry
-                .metadata()
-                .map_err(|error| walk_failed(directory, &error))?;
             tree.files.push(TreeFile {
-                path: relative,
-                executable: metadata.permissions().mode() & 0o100 != 0,
+                path,
+                executable: is_executable_entry(directory, entry)?,
             });
+        } else {
+            tree.links.push(path);
         }
-    }
+        Ok(())
+    })?;
     Ok(tree)
 }
 
@@ -714,7 +802,85 @@ mod tests {
                 ("package.json", false)
             ]
         );
+        assert_eq!(tree.links, ["link"]);
         assert_eq!(tree.ignore_files["lib"], (Some("x".to_owned()), None));
         assert_eq!(tree.outer_ignores, ["*.log", "*.tmp"]);
+    }
+
+    /// Makes files (`path`), and links (`path -> target`).
+    fn tree(lines: &[&str]) -> tempfile::TempDir {
+        let directory = directory();
+        for line in lines {
+            let (path, target) = line.split_once(" -> ").unwrap_or((line, ""));
+            let path = directory.path().join(path);
+            fs::create_dir_all(parent(&path)).unwrap();
+            if target.is_empty() {
+                fs::write(&path, line).unwrap();
+            } else {
+                std::os::unix::fs::symlink(target, &path).unwrap();
+            }
+        }
+        directory
+    }
+
+    #[test]
+    fn a_link_counts_as_what_it_leads_to() {
+        let directory = tree(&[
+            "package/js/a.js",
+            "package/now.js -> js/a.js",
+            "package/lib -> ./js/../js",
+            "package/chain -> now.js",
+            "package/node_modules/x.js",
+            "package/build/node_gyp_bins/python3 -> /usr/bin/python3",
+        ]);
+        let root = directory.path().join("package");
+        let found: Vec<(String, Vec<u8>)> = walk_package(&root)
+            .unwrap()
+            .into_iter()
+            .map(|file| {
+                (
+                    file.path,
+                    fs::read(open_regular(&file.at).map(|_| file.at).unwrap()).unwrap(),
+                )
+            })
+            .collect();
+        let bytes = b"package/js/a.js".to_vec();
+        let expected = ["chain", "js/a.js", "lib/a.js", "now.js"];
+        assert_eq!(found, expected.map(|path| (path.to_owned(), bytes.clone())));
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_outside_or_around_is_refused_with_its_path() {
+        for (line, why) in [
+            ("dist/link -> gone.js", "leads to nothing"),
+            ("dist/link -> link", "leads to nothing"),
+            ("dist/link -> ../outside.js", "out of"),
+            ("dist/link -> /etc/hostname", "out of"),
+            ("dist/link -> /etc", "out of"),
+            ("dist/link -> ../dist-of-another", "out of"),
+            ("dist/link -> .", "leads back to"),
+        ] {
+            let directory = tree(&["dist/a.js", "outside.js", "dist-of-another/b.js", line]);
+            let failure = walk_files(&directory.path().join("dist")).unwrap_err();
+            assert_eq!(
+                (failure.code(), failure.exit()),
+                ("files::link", Exit::Refused),
+                "{line}"
+            );
+            assert!(failure.what().contains("/dist/link\""), "{failure}");
+            assert!(
+                failure.causes().join("\n").contains(why),
+                "{line}: {failure}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_left_out_silently() {
+        let directory = tree(&["dist/a.js"]);
+        let _socket =
+            std::os::unix::net::UnixListener::bind(directory.path().join("dist/s")).unwrap();
+        let failure = walk_files(&directory.path().join("dist")).unwrap_err();
+        assert_eq!(failure.code(), "files::kind");
     }
 }

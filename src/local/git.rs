@@ -499,6 +499,20 @@ impl Repo {
         Ok(paths)
     }
 
+    /// Tracked files that git was told not to look at (`assume-unchanged`, `skip-worktree`), in order.
+    pub fn hidden(&self) -> Result<Vec<RepoPath>, Failure> {
+        let failed = |error| broken("the index cannot be read", &error);
+        let mut index = self.git.index().map_err(failed)?;
+        index.read(false).map_err(failed)?;
+        let assumed = git2::IndexEntryFlag::VALID.bits();
+        let skipped = git2::IndexEntryExtendedFlag::SKIP_WORKTREE.bits();
+        Ok(index
+            .iter()
+            .filter(|entry| entry.flags & assumed != 0 || entry.flags_extended & skipped != 0)
+            .filter_map(|entry| RepoPath::parse(str::from_utf8(&entry.path).ok()?).ok())
+            .collect())
+    }
+
     /// Seconds since 1970 at which a commit was committed.
     pub fn committed_at(&self, commit: &CommitId) -> Result<i64, Failure> {
         Ok(self.find(commit)?.time().seconds())

@@ -9,5 +9,7 @@ mod proc;
 pub mod process;
 pub mod progress;
 pub mod push;
+pub mod scratch;
+pub mod status;
 pub mod stop;
 pub mod worktree;

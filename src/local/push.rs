@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::{Repo, Tag};
+use crate::local::scratch::Scratch;
 use crate::name::{CommitId, TagName};
 use crate::secret::Secret;
 
@@ -75,7 +76,7 @@ pub enum PushError {
 pub struct Remote<'a> {
     repo: &'a Repo,
     address: Address,
-    directory: tempfile::TempDir,
+    directory: Scratch,
 }
 
 struct Ran {
@@ -87,10 +88,7 @@ struct Ran {
 impl<'a> Remote<'a> {
     /// Prepares a connection; nothing is sent yet.
     pub fn open(repo: &'a Repo, address: Address) -> Result<Remote<'a>, Failure> {
-        let directory = tempfile::Builder::new()
-            .prefix("pkgs-action-git")
-            .tempdir()
-            .map_err(|error| io("a temporary directory could not be made", &error))?;
+        let directory = Scratch::new()?;
         let remote = Remote {
             repo,
             address,

@@ -1,12 +1,14 @@
 //! The edits of a release in the work tree while it builds, and the original bytes back afterwards, whatever happens in between.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{Exit, Failure};
 use crate::local::files;
 use crate::local::git::Repo;
+use crate::local::process::Variables;
+use crate::local::status;
 use crate::name::{CommitId, RepoPath};
 
 /// What an interrupted run must be able to take back: for each edited file the blob id of its edited bytes.
@@ -64,13 +66,28 @@ impl<'a> EditedTree<'a> {
         self.put_back()
     }
 
+    /// Goes on after a failure: one file that a build made unwritable keeps no other from coming back.
     fn put_back(&mut self) -> Result<(), Failure> {
+        let mut result = Ok(());
         for (file, original) in self.originals.drain(..) {
-            files::overwrite(&file, &original)?;
+            result = result.and(write_back(&file, &original));
         }
-        drop(std::fs::remove_file(journal_path(self.repo)));
-        Ok(())
+        if result.is_ok() {
+            drop(std::fs::remove_file(journal_path(self.repo)));
+        }
+        result
     }
+}
+
+/// Writes a file's original bytes, also where a build deleted it, and its directory with it.
+fn write_back(file: &Path, original: &[u8]) -> Result<(), Failure> {
+    if std::fs::symlink_metadata(file).is_ok() {
+        return files::overwrite(file, original);
+    }
+    let directory = files::parent(file);
+    std::fs::create_dir_all(directory)
+        .map_err(|error| files::failed("files::write", "create", directory, &error))?;
+    files::write_atomically(file, original)
 }
 
 impl Drop for EditedTree<'_> {
@@ -84,30 +101,35 @@ impl Drop for EditedTree<'_> {
 }
 
 /// Refuses tracked changes in the work tree. One that is dirty with exactly an interrupted run's edits is put back first.
-pub fn require_clean(repo: &Repo, head: &CommitId) -> Result<(), Failure> {
-    const SHOWN: usize = 10;
-    let dirty = take_back(repo, head)?;
+pub fn require_clean(repo: &Repo, head: &CommitId, environment: &Variables) -> Result<(), Failure> {
+    let dirty = take_back(repo, head, environment)?;
     if dirty.is_empty() {
         return Ok(());
-    }
-    let mut shown: Vec<&str> = dirty.iter().take(SHOWN).map(RepoPath::as_str).collect();
-    if dirty.len() > SHOWN {
-        shown.push("…");
     }
     Err(Failure::new(
         Exit::Refused,
         "worktree::dirty",
         format!(
             "the work tree has changes that are not committed: {}",
-            shown.join(", ")
+            named(&dirty)
         ),
     )
     .because("a release is made of a commit, and what is built must be that commit")
     .hint("commit, stash or undo them"))
 }
 
+/// Paths for a message: the first of them.
+pub fn named(paths: &[RepoPath]) -> String {
+    const SHOWN: usize = 10;
+    let mut shown: Vec<&str> = paths.iter().take(SHOWN).map(RepoPath::as_str).collect();
+    if paths.len() > SHOWN {
+        shown.push("…");
+    }
+    shown.join(", ")
+}
+
 /// Removes what a killed run left of a file that it was writing beside `file`.
-fn remove_temporaries(file: &std::path::Path) {
+fn remove_temporaries(file: &Path) {
     let directory = files::parent(file);
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -119,8 +141,12 @@ fn remove_temporaries(file: &std::path::Path) {
 }
 
 /// Puts an interrupted run's edits back, if the work tree holds exactly those, and gives the files that are dirty then.
-fn take_back(repo: &Repo, head: &CommitId) -> Result<Vec<RepoPath>, Failure> {
-    let dirty = repo.dirty()?;
+fn take_back(
+    repo: &Repo,
+    head: &CommitId,
+    environment: &Variables,
+) -> Result<Vec<RepoPath>, Failure> {
+    let dirty = status::dirty(repo, environment)?;
     let journal: Option<Journal> = std::fs::read(journal_path(repo))
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -153,7 +179,7 @@ fn take_back(repo: &Repo, head: &CommitId) -> Result<Vec<RepoPath>, Failure> {
         }
     }
     drop(std::fs::remove_file(journal_path(repo)));
-    repo.dirty()
+    status::dirty(repo, environment)
 }
 
 /// Lets one release at a time work in a checkout; a second one waits. The kernel frees the lock when the process dies.

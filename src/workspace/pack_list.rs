@@ -6,7 +6,7 @@
 mod minimatch;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -18,6 +18,8 @@ use minimatch::{Budget, Case, Pattern, Refusal};
 pub struct PackageTree {
     /// Every regular file, without `node_modules` at the top and without any `.git`.
     pub files: Vec<TreeFile>,
+    /// Every symbolic link and special file there; npm packs none of them.
+    pub links: Vec<String>,
     /// The contents of `.npmignore` and `.gitignore` by directory, relative to the package; the package itself is empty.
     pub ignore_files: BTreeMap<String, IgnoreFiles>,
     /// The contents of the ignore file of each folder above the package, from the workspace's root down.
@@ -128,6 +130,36 @@ pub fn pack_list(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Fa
     }
     result.sort_by(|one, other| npm_order(one, other));
     Ok(result)
+}
+
+/// The symbolic links and special files that npm 12 would pack if they were regular files, in the order of its tarball.
+///
+/// # Errors
+/// Those of [`pack_list`].
+///
+/// ```
+/// use pkgs_action::workspace::pack_list::{PackageTree, TreeFile, dropped};
+/// let tree = PackageTree {
+///     files: vec![TreeFile { path: "package.json".to_owned(), executable: false }],
+///     links: ["lib/new.js", "test/new.js"].map(str::to_owned).to_vec(),
+///     ..PackageTree::default()
+/// };
+/// assert_eq!(dropped(&serde_json::json!({ "files": ["lib"] }), &tree).unwrap(), ["lib/new.js"]);
+/// ```
+pub fn dropped(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Failure> {
+    if tree.links.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut as_files = tree.clone();
+    let links = std::mem::take(&mut as_files.links);
+    as_files.files.extend(links.iter().map(|path| TreeFile {
+        path: path.clone(),
+        executable: false,
+    }));
+    let links: BTreeSet<&String> = links.iter().collect();
+    let mut listed = pack_list(manifest, &as_files)?;
+    listed.retain(|path| links.contains(path));
+    Ok(listed)
 }
 
 fn refused(code: &'static str, what: impl Into<String>) -> Failure {

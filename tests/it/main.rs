@@ -7,12 +7,14 @@
 )]
 
 mod bad_input;
+mod build;
 mod crash;
 mod documents;
 mod environments;
 mod hostile;
 mod house;
 mod image;
+mod lockfile;
 mod oracle;
 mod plan;
 mod plan_laws;

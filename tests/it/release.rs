@@ -176,7 +176,7 @@ fn check_headers(objects: &BTreeMap<String, s3::Object>) {
 }
 
 /// What GNU tar makes of an archive: the directory it was unpacked into, and its listing.
-fn unpack(archive: &[u8], into: &Path) -> String {
+pub fn unpack(archive: &[u8], into: &Path) -> String {
     fs::create_dir_all(into).expect("a directory");
     let file = into.with_extension("tar.zst");
     fs::write(&file, archive).expect("a file");

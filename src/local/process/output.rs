@@ -66,25 +66,32 @@ impl Collectors {
         self.ends.push(end);
         std::thread::spawn(move || {
             let mut pending = Vec::new();
-            let tell = |line: &[u8]| {
-                tail.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
-                if let Some(label) = &label {
-                    to_stderr(&[label.as_bytes(), line, b"\n"].concat());
+            // Many short lines are shown with one write, or a chatty command would wait for us.
+            let tell = |lines: &[u8]| {
+                let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut shown = Vec::with_capacity(lines.len());
+                for line in lines
+                    .strip_suffix(b"\n")
+                    .unwrap_or(lines)
+                    .split(|byte| *byte == b'\n')
+                {
+                    tail.push(line);
+                    if let Some(label) = &label {
+                        shown.extend([label.as_bytes(), line, b"\n"].concat());
+                    }
                 }
+                to_stderr(&shown);
             };
             let mut chunk = [0; 8 << 10];
             while let Ok(length @ 1..) = reader.read(&mut chunk) {
                 pending.extend_from_slice(&chunk[..length]);
-                while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-                    tell(&pending[..end]);
-                    pending.drain(..=end);
-                }
-                if pending.len() > LONGEST_LINE {
-                    tell(&pending);
-                    pending.clear();
-                }
+                let whole = match pending.iter().rposition(|byte| *byte == b'\n') {
+                    Some(end) => end + 1,
+                    None if pending.len() > LONGEST_LINE => pending.len(),
+                    None => continue,
+                };
+                tell(&pending[..whole]);
+                pending.drain(..whole);
             }
             if !pending.is_empty() {
                 tell(&pending);

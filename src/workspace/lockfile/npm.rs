@@ -32,10 +32,6 @@ pub struct Lock {
 
 /// One entry of a lockfile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "npm's own flags, each on its own"
-)]
 pub struct LockPackage {
     /// `name`; npm writes it only where the location does not tell it.
     pub name: Option<String>,
@@ -57,24 +53,6 @@ pub struct LockPackage {
     pub dev_dependencies: BTreeMap<String, String>,
     /// The peers that `peerDependenciesMeta` calls optional.
     pub optional_peers: BTreeSet<String>,
-    /// Needed for development only.
-    pub dev: bool,
-    /// May be missing after an installation.
-    pub optional: bool,
-    /// Needed both for development and as an optional dependency, by different packages.
-    pub dev_optional: bool,
-    /// There because of a peer dependency.
-    pub peer: bool,
-    /// Bundled in the package that it lies in.
-    pub in_bundle: bool,
-    /// Has a `preinstall`, `install` or `postinstall` script.
-    pub has_install_script: bool,
-    /// The systems it is for; empty for all.
-    pub os: Vec<String>,
-    /// The processors it is for; empty for all.
-    pub cpu: Vec<String>,
-    /// The C libraries it is for; empty for all.
-    pub libc: Vec<String>,
 }
 
 impl Lock {
@@ -298,15 +276,6 @@ fn lock_package(location: &str, node: Node<'_>) -> Result<LockPackage, Failure> 
         peer_dependencies: specs(DependencyField::PeerDependencies)?,
         dev_dependencies: specs(DependencyField::DevDependencies)?,
         optional_peers: entry.optional_peers()?,
-        dev: entry.flag("dev")?,
-        optional: entry.flag("optional")?,
-        dev_optional: entry.flag("devOptional")?,
-        peer: entry.flag("peer")?,
-        in_bundle: entry.flag("inBundle")?,
-        has_install_script: entry.flag("hasInstallScript")?,
-        os: entry.one_or_more("os")?,
-        cpu: entry.one_or_more("cpu")?,
-        libc: entry.one_or_more("libc")?,
     })
 }
 
@@ -368,25 +337,6 @@ impl Entry<'_> {
             .filter(|(_, peer)| peer.get("optional").and_then(Node::as_bool) == Some(true))
             .map(|(name, _)| name.to_owned())
             .collect())
-    }
-
-    /// npm copies these fields as the package wrote them: a list, or a single string.
-    fn one_or_more(&self, key: &str) -> Result<Vec<String>, Failure> {
-        let Some(node) = self.node.get(key) else {
-            return Ok(Vec::new());
-        };
-        let at = path(&self.at, key);
-        if let Some(text) = node.as_str() {
-            return Ok(vec![text.to_owned()]);
-        }
-        self.require(node, &at, Kind::Array, "an array of strings")?;
-        node.items()
-            .map(|item| {
-                item.as_str()
-                    .map(str::to_owned)
-                    .ok_or_else(|| wrong_type(item, &self.file, &at, "an array of strings"))
-            })
-            .collect()
     }
 }
 
@@ -732,11 +682,11 @@ mod tests {
     use crate::workspace::json::string;
     use proptest::prelude::*;
 
-    /// What `npm install --package-lock-only --lockfile-version 2` (npm 11) wrote for three workspaces.
-    const BEFORE_2: &str = r#"{
+    /// What `npm install --package-lock-only --lockfile-version 3` (npm 11) wrote for three workspaces.
+    const BEFORE: &str = r#"{
   "name": "mono",
   "version": "1.0.0",
-  "lockfileVersion": 2,
+  "lockfileVersion": 3,
   "requires": true,
   "packages": {
     "": {
@@ -788,8 +738,72 @@ mod tests {
         "c": "~2.0.0"
       }
     }
-  },
-  "dependencies": {
+  }
+}
+"#;
+
+    /// What npm made of it after the versions and ranges in the `package.json` files had been raised by hand.
+    const AFTER: &str = r#"{
+  "name": "mono",
+  "version": "2.0.0",
+  "lockfileVersion": 3,
+  "requires": true,
+  "packages": {
+    "": {
+      "name": "mono",
+      "version": "2.0.0",
+      "workspaces": [
+        "packages/*",
+        "apps/c"
+      ],
+      "devDependencies": {
+        "@x/a": "^2.0.0"
+      }
+    },
+    "apps/c": {
+      "version": "2.0.1",
+      "devDependencies": {
+        "web": "1.3.0"
+      },
+      "peerDependencies": {
+        "@x/a": ">=2.0.0"
+      }
+    },
+    "node_modules/@x/a": {
+      "resolved": "packages/a",
+      "link": true
+    },
+    "node_modules/c": {
+      "resolved": "apps/c",
+      "link": true
+    },
+    "node_modules/web": {
+      "resolved": "packages/web",
+      "link": true
+    },
+    "packages/a": {
+      "name": "@x/a",
+      "version": "2.0.0",
+      "license": "MIT",
+      "bin": {
+        "a": "x.js"
+      }
+    },
+    "packages/web": {
+      "version": "1.3.0",
+      "dependencies": {
+        "@x/a": "^2.0.0"
+      },
+      "optionalDependencies": {
+        "c": "~2.0.1"
+      }
+    }
+  }
+}
+"#;
+
+    /// What stands in version 2 besides, before and after.
+    const SECTION_BEFORE: &str = r#"  "dependencies": {
     "@x/a": {
       "version": "file:packages/a"
     },
@@ -806,128 +820,8 @@ mod tests {
         "c": "~2.0.0"
       }
     }
-  }
-}
-"#;
-
-    /// The same with `--lockfile-version 3`.
-    const BEFORE_3: &str = r#"{
-  "name": "mono",
-  "version": "1.0.0",
-  "lockfileVersion": 3,
-  "requires": true,
-  "packages": {
-    "": {
-      "name": "mono",
-      "version": "1.0.0",
-      "workspaces": [
-        "packages/*",
-        "apps/c"
-      ],
-      "devDependencies": {
-        "@x/a": "^1.0.0"
-      }
-    },
-    "apps/c": {
-      "version": "2.0.0",
-      "devDependencies": {
-        "web": "1.2.3"
-      },
-      "peerDependencies": {
-        "@x/a": ">=1.0.0"
-      }
-    },
-    "node_modules/@x/a": {
-      "resolved": "packages/a",
-      "link": true
-    },
-    "node_modules/c": {
-      "resolved": "apps/c",
-      "link": true
-    },
-    "node_modules/web": {
-      "resolved": "packages/web",
-      "link": true
-    },
-    "packages/a": {
-      "name": "@x/a",
-      "version": "1.0.0",
-      "license": "MIT",
-      "bin": {
-        "a": "x.js"
-      }
-    },
-    "packages/web": {
-      "version": "1.2.3",
-      "dependencies": {
-        "@x/a": "^1.0.0"
-      },
-      "optionalDependencies": {
-        "c": "~2.0.0"
-      }
-    }
-  }
-}
-"#;
-
-    /// What npm made of them after the versions and ranges in the `package.json` files had been raised by hand.
-    const AFTER_2: &str = r#"{
-  "name": "mono",
-  "version": "2.0.0",
-  "lockfileVersion": 2,
-  "requires": true,
-  "packages": {
-    "": {
-      "name": "mono",
-      "version": "2.0.0",
-      "workspaces": [
-        "packages/*",
-        "apps/c"
-      ],
-      "devDependencies": {
-        "@x/a": "^2.0.0"
-      }
-    },
-    "apps/c": {
-      "version": "2.0.1",
-      "devDependencies": {
-        "web": "1.3.0"
-      },
-      "peerDependencies": {
-        "@x/a": ">=2.0.0"
-      }
-    },
-    "node_modules/@x/a": {
-      "resolved": "packages/a",
-      "link": true
-    },
-    "node_modules/c": {
-      "resolved": "apps/c",
-      "link": true
-    },
-    "node_modules/web": {
-      "resolved": "packages/web",
-      "link": true
-    },
-    "packages/a": {
-      "name": "@x/a",
-      "version": "2.0.0",
-      "license": "MIT",
-      "bin": {
-        "a": "x.js"
-      }
-    },
-    "packages/web": {
-      "version": "1.3.0",
-      "dependencies": {
-        "@x/a": "^2.0.0"
-      },
-      "optionalDependencies": {
-        "c": "~2.0.1"
-      }
-    }
-  },
-  "dependencies": {
+  }"#;
+    const SECTION_AFTER: &str = r#"  "dependencies": {
     "@x/a": {
       "version": "file:packages/a"
     },
@@ -944,69 +838,13 @@ mod tests {
         "c": "~2.0.1"
       }
     }
-  }
-}
-"#;
+  }"#;
 
-    /// The same for version 3.
-    const AFTER_3: &str = r#"{
-  "name": "mono",
-  "version": "2.0.0",
-  "lockfileVersion": 3,
-  "requires": true,
-  "packages": {
-    "": {
-      "name": "mono",
-      "version": "2.0.0",
-      "workspaces": [
-        "packages/*",
-        "apps/c"
-      ],
-      "devDependencies": {
-        "@x/a": "^2.0.0"
-      }
-    },
-    "apps/c": {
-      "version": "2.0.1",
-      "devDependencies": {
-        "web": "1.3.0"
-      },
-      "peerDependencies": {
-        "@x/a": ">=2.0.0"
-      }
-    },
-    "node_modules/@x/a": {
-      "resolved": "packages/a",
-      "link": true
-    },
-    "node_modules/c": {
-      "resolved": "apps/c",
-      "link": true
-    },
-    "node_modules/web": {
-      "resolved": "packages/web",
-      "link": true
-    },
-    "packages/a": {
-      "name": "@x/a",
-      "version": "2.0.0",
-      "license": "MIT",
-      "bin": {
-        "a": "x.js"
-      }
-    },
-    "packages/web": {
-      "version": "1.3.0",
-      "dependencies": {
-        "@x/a": "^2.0.0"
-      },
-      "optionalDependencies": {
-        "c": "~2.0.1"
-      }
+    /// What npm writes with `--lockfile-version 2`: another number, and the section at the end.
+    fn version_2(lock: &str, section: &str) -> String {
+        lock.replace("\"lockfileVersion\": 3", "\"lockfileVersion\": 2")
+            .replace("\n  }\n}\n", &format!("\n  }},\n{section}\n}}\n"))
     }
-  }
-}
-"#;
 
     fn at(text: &str) -> RepoPath {
         RepoPath::parse(text).unwrap()
@@ -1040,13 +878,16 @@ mod tests {
 
     #[test]
     fn an_edit_gives_what_npm_gives() {
-        for (before, after) in [(BEFORE_2, AFTER_2), (BEFORE_3, AFTER_3)] {
+        let check = |before: &str, after: &str| {
             let edited = edit("lock", before, &raised_versions(), &raised_specs()).unwrap();
             assert_eq!(edited, after);
-        }
-        let windows = BEFORE_3.replace('\n', "\r\n");
-        let edited = edit("lock", &windows, &raised_versions(), &raised_specs()).unwrap();
-        assert_eq!(edited, AFTER_3.replace('\n', "\r\n"));
+        };
+        check(BEFORE, AFTER);
+        check(
+            &version_2(BEFORE, SECTION_BEFORE),
+            &version_2(AFTER, SECTION_AFTER),
+        );
+        check(&BEFORE.replace('\n', "\r\n"), &AFTER.replace('\n', "\r\n"));
     }
 
     #[test]
@@ -1104,11 +945,11 @@ mod tests {
         let conflict = refused("{\n<<<<<<< HEAD\n=======\n>>>>>>> x\n}", &[]);
         assert_eq!(conflict.code(), "workspace::lockfile_conflict");
         assert_eq!(conflict.where_in(), Some(&Place::at("lock", 2, 1)));
-        let stale = refused(&BEFORE_3.replace("apps/c\": {", "apps/d\": {"), &specs);
+        let stale = refused(&BEFORE.replace("apps/c\": {", "apps/d\": {"), &specs);
         assert_eq!(stale.code(), "workspace::lockfile_stale");
         assert_eq!(stale.what(), "lock has no version for apps/c");
         assert_eq!(stale.each().count(), 3);
-        let installed = BEFORE_3.replace(
+        let installed = BEFORE.replace(
             "    \"packages/web\": {",
             "    \"packages/web/node_modules/@x/a\": {\"version\": \"0.9.0\"},\n    \"packages/web\": {",
         );
@@ -1152,11 +993,11 @@ mod tests {
     #[test]
     fn a_lockfile_that_disagrees_says_where() {
         let web = r#"{"name": "web", "version": "1.2.3", "dependencies": {"@x/a": "^1.0.0", "c": "^2.0.0"}, "optionalDependencies": {"c": "~2.0.0"}}"#;
-        assert_eq!(checked(BEFORE_2, web), [""; 0]);
-        assert_eq!(checked(BEFORE_3, web), [""; 0]);
+        assert_eq!(checked(&version_2(BEFORE, SECTION_BEFORE), web), [""; 0]);
+        assert_eq!(checked(BEFORE, web), [""; 0]);
         assert_eq!(
             checked(
-                BEFORE_3,
+                BEFORE,
                 r#"{"name": "web", "version": "1.2.4", "dependencies": {"koa": "^2.0.0"}, "optionalDependencies": {"c": "*"}}"#
             ),
             [
@@ -1169,7 +1010,7 @@ mod tests {
         );
         assert_eq!(
             checked(
-                &BEFORE_3.replace("\"resolved\": \"packages/a\"", "\"resolved\": \"apps/c\""),
+                &BEFORE.replace("\"resolved\": \"packages/a\"", "\"resolved\": \"apps/c\""),
                 web
             ),
             ["lock does not link @x/a to packages/a"]
@@ -1190,9 +1031,6 @@ mod tests {
         )
         .unwrap();
         let koa = &lock.packages["node_modules/koa"];
-        assert_eq!(koa.os, ["linux"]);
-        assert_eq!(koa.cpu, ["x64", "!arm"]);
-        assert!(koa.has_install_script && koa.dev && koa.optional);
         assert!(koa.optional_peers.contains("a"));
         assert_eq!(
             lock.packages["node_modules/@x/w"].link.as_deref(),

@@ -1,0 +1,313 @@
+//! What a service's archive holds: what `include` names, and production dependencies by the lockfile.
+
+use std::path::Path;
+
+use super::Builder;
+use super::app::DIST;
+use crate::explain::{Exit, Failure};
+use crate::local::archive::{self, Content, Entry, EntrySource};
+use crate::local::files;
+use crate::local::process::{Output, ShellCommand};
+use crate::name::{RepoPath, Variant};
+use crate::plan::release::PlannedApp;
+use crate::release::app::{Archive, FileList, Runtime};
+use crate::release::layout::archive_file_name;
+use crate::settings::AppSettings;
+use crate::workspace::lockfile::npm::Lock;
+use crate::workspace::package::Package;
+use crate::workspace::package_json::DependencyField;
+use crate::workspace::production::{self, Placement, Source};
+use crate::workspace::publishable::publishable;
+
+impl Builder<'_> {
+    /// Packs what the app's host needs, and lists it.
+    pub(super) fn archive(
+        &mut self,
+        app: &PlannedApp,
+        variant: &Variant,
+        own: &AppSettings,
+    ) -> Result<(Option<Archive>, Option<FileList>, Runtime), Failure> {
+        let package = &self.workspace.packages[app.index];
+        let mut entries = Vec::new();
+        match &own.include {
+            Some(include) => {
+                for name in include {
+                    entries.extend(self.include(package, name, true)?);
+                }
+            }
+            None => {
+                for name in ["package.json", "lockfile", "service", "node_modules"] {
+                    entries.extend(self.include(package, name, false)?);
+                }
+            }
+        }
+        entries.extend(self.dist_in_archive(package, own)?);
+        let is_native = entries.iter().any(|entry| {
+            Path::new(&entry.path)
+                .extension()
+                .is_some_and(|extension| extension == "node")
+        });
+        let runtime = self.runtime(is_native);
+        let name = archive_file_name(&app.name, &app.to, variant);
+        let packed = archive::pack(entries, self.moment, &self.directory.path().join(name))?;
+        self.keep(&packed.digest, packed.path.clone());
+        let list = FileListDocument {
+            schema: "pkgs.files/1",
+            files: packed.files.iter().map(ListedDocument::from).collect(),
+        };
+        let list = self.keep_bytes(&crate::release::to_bytes(&list))?;
+        let archive = Archive {
+            digest: packed.digest.to_string(),
+            size: packed.size,
+            encoding: "tar+zstd".to_owned(),
+            tar_digest: packed.tar_digest.to_string(),
+            tar_size: packed.tar_size,
+            entries: packed.entries,
+        };
+        let list = FileList {
+            digest: list.to_string(),
+        };
+        Ok((Some(archive), Some(list), runtime))
+    }
+
+    /// What one name of `include` stands for; a path must be there only where a person named it.
+    fn include(
+        &mut self,
+        package: &Package,
+        name: &str,
+        named: bool,
+    ) -> Result<Vec<Entry>, Failure> {
+        let directory = self.repo.root().join(package.directory.as_str());
+        match name.trim_end_matches('/') {
+            "package.json" => Ok(vec![self.manifest(package, &directory)?]),
+            "lockfile" => Ok(self.lockfile().into_iter().collect()),
+            "node_modules" => self.production(package),
+            path => {
+                package.directory.join(path)?;
+                self.require_inside(&directory.join(path))?;
+                included(&directory, path, named)
+            }
+        }
+    }
+
+    /// The app's `package.json`, with the versions of the workspace in it.
+    fn manifest(&self, package: &Package, directory: &Path) -> Result<Entry, Failure> {
+        let bytes = files::read_bounded(
+            &directory.join("package.json"),
+            crate::workspace::LONGEST_MANIFEST as u64,
+        )?;
+        let text = String::from_utf8_lossy(&bytes);
+        let text = publishable(package.file().as_str(), &text, &self.versions, false)?;
+        Ok(Entry {
+            path: "package.json".to_owned(),
+            source: EntrySource::Bytes(text.into_bytes()),
+            executable: false,
+        })
+    }
+
+    fn lockfile(&self) -> Option<Entry> {
+        let (path, _) = self.workspace.lockfile.as_ref()?;
+        let name = path.as_str().rsplit('/').next().unwrap_or_default();
+        Some(Entry {
+            path: name.to_owned(),
+            source: EntrySource::File(self.repo.root().join(path.as_str())),
+            executable: false,
+        })
+    }
+
+    /// The files of `dist` that the server itself reads.
+    fn dist_in_archive(&self, package: &Package, own: &AppSettings) -> Result<Vec<Entry>, Failure> {
+        if own.dist_in_archive.is_empty() {
+            return Ok(Vec::new());
+        }
+        let dist = own.dist.as_deref().unwrap_or(DIST);
+        let directory = self.repo.root().join(package.directory.as_str());
+        let globs = crate::plan::static_files::globs(&own.dist_in_archive)?;
+        let mut found = files::walk_files(&directory.join(dist))?;
+        found.retain(|file| globs.is_match(&file.path));
+        Ok(found
+            .into_iter()
+            .map(|file| Entry {
+                path: format!("{dist}/{}", file.path),
+                source: EntrySource::File(file.at),
+                executable: false,
+            })
+            .collect())
+    }
+
+    /// What a host must offer. Native modules tie an archive to the kind of machine it was installed on.
+    fn runtime(&self, is_native: bool) -> Runtime {
+        let ask = |expression: &str| {
+            let line = format!("node -p {expression}");
+            self.project
+                .run(&ShellCommand::new(&line, &self.root), Output::Capture)
+                .ok()
+                .map(|finished| finished.stdout.trim().to_owned())
+                .filter(|answer| !answer.is_empty())
+        };
+        let mut runtime = Runtime {
+            node: ask("process.versions.node"),
+            package_manager: self
+                .workspace
+                .root
+                .as_ref()
+                .and_then(|root| root.manifest.package_manager.clone()),
+            ..Runtime::default()
+        };
+        if is_native {
+            runtime.modules_abi = ask("process.versions.modules");
+            runtime.os = ask("process.platform");
+            runtime.arch = ask("process.arch");
+            runtime.libc =
+                ask("\"process.report.getReport().header.glibcVersionRuntime?'glibc':'musl'\"");
+        }
+        runtime
+    }
+
+    /// The app's production dependencies, taken out of the installed `node_modules` by the lockfile.
+    fn production(&mut self, package: &Package) -> Result<Vec<Entry>, Failure> {
+        let ships = package
+            .manifest
+            .dependencies
+            .iter()
+            .any(|dependency| dependency.field != DependencyField::DevDependencies);
+        let Some((path, text)) = self.released_lockfile() else {
+            if !ships {
+                return Ok(Vec::new());
+            }
+            return Err(Failure::new(Exit::Refused, "build::no_lockfile", format!("{} has dependencies, but the workspace has no package-lock.json", package.name))
+                .because("what an archive holds is taken from the lockfile, so that machines do not differ")
+                .hint("commit package-lock.json; archives of services in pnpm, yarn and bun workspaces are not made yet"));
+        };
+        let lock = Lock::parse(path.as_str(), text)?;
+        let directory = package
+            .directory
+            .as_str()
+            .strip_prefix(self.workspace.directory.as_str())
+            .map(|rest| rest.trim_start_matches('/'))
+            .unwrap_or_default();
+        let mut entries = Vec::new();
+        for placement in production::closure(&lock, &RepoPath::parse(directory)?)? {
+            entries.extend(match &placement.from {
+                Source::Installed { location } => self.installed(&placement, location)?,
+                Source::Workspace { dir } => self.member(&placement, dir)?,
+            });
+        }
+        Ok(entries)
+    }
+
+    /// The files of an installed package at its place.
+    fn installed(&self, placement: &Placement, location: &str) -> Result<Vec<Entry>, Failure> {
+        let installed = self.root.join(location);
+        if !installed.is_dir() {
+            if placement.optional {
+                return Ok(Vec::new());
+            }
+            return Err(Failure::new(
+                Exit::Refused,
+                "build::not_installed",
+                format!("{location} is in the lockfile, but not installed"),
+            )
+            .hint("run `npm ci` before, or let `install: auto` do it"));
+        }
+        Ok(files::walk_package(&installed)?
+            .into_iter()
+            .map(|file| Entry {
+                path: format!("{}/{}", placement.to, file.path),
+                source: EntrySource::File(file.at),
+                executable: file.executable,
+            })
+            .collect())
+    }
+
+    /// The files that npm would pack of a package of the workspace, at its place.
+    fn member(&mut self, placement: &Placement, dir: &RepoPath) -> Result<Vec<Entry>, Failure> {
+        let inside = self.workspace.directory.join(dir.as_str())?;
+        let mut members = self.workspace.packages.iter();
+        let Some(member) = members.find(|member| member.directory == inside) else {
+            return Err(Failure::new(
+                Exit::Refused,
+                "build::lockfile_member",
+                format!("the lockfile links {dir}, which is no package of the workspace"),
+            )
+            .hint("run `npm install` and commit the lockfile"));
+        };
+        let directory = self.repo.root().join(member.directory.as_str());
+        Ok(self
+            .packed_files(member, &directory, false)?
+            .into_iter()
+            .map(|(file, source, executable)| Entry {
+                path: format!("{}/{file}", placement.to),
+                source,
+                executable,
+            })
+            .collect())
+    }
+}
+
+/// Everything at `path` below an app's directory.
+fn included(directory: &Path, path: &str, named: bool) -> Result<Vec<Entry>, Failure> {
+    let checked = RepoPath::parse(path)?;
+    let at = directory.join(checked.as_str());
+    if at.is_file() {
+        return Ok(vec![Entry {
+            path: path.to_owned(),
+            executable: files::is_executable(&at),
+            source: EntrySource::File(at),
+        }]);
+    }
+    if !at.is_dir() {
+        if named {
+            return Err(Failure::new(
+                Exit::Refused,
+                "build::include",
+                format!(
+                    "include names {path}, which does not exist in {} after the build",
+                    directory.display()
+                ),
+            ));
+        }
+        return Ok(Vec::new());
+    }
+    Ok(files::walk_package(&at)?
+        .into_iter()
+        .map(|file| Entry {
+            path: format!("{path}/{}", file.path),
+            source: EntrySource::File(file.at),
+            executable: file.executable,
+        })
+        .collect())
+}
+
+#[derive(serde::Serialize)]
+struct FileListDocument {
+    schema: &'static str,
+    files: Vec<ListedDocument>,
+}
+
+#[derive(serde::Serialize)]
+struct ListedDocument {
+    path: String,
+    mode: u32,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+}
+
+impl From<&archive::ListedFile> for ListedDocument {
+    fn from(file: &archive::ListedFile) -> ListedDocument {
+        let (digest, link) = match &file.content {
+            Content::Digest(digest) => (Some(digest.to_string()), None),
+            Content::Link(target) => (None, Some(target.clone())),
+        };
+        ListedDocument {
+            path: file.path.clone(),
+            mode: file.mode,
+            size: file.size,
+            digest,
+            link,
+        }
+    }
+}
