@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use url::{Host as UrlHost, Url};
+use url::Url;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::archive::{Expect, unpack};
@@ -19,6 +19,8 @@ use crate::release::host::{
 };
 use crate::release::layout;
 use crate::remote::store::Store;
+use crate::settings::address;
+use crate::settings::form::is_variable_name;
 
 /// The header by which a service may say which release answers: its `RELEASE_ID`.
 pub const RELEASE_HEADER: &str = "x-release-id";
@@ -238,11 +240,7 @@ fn checked<'a>(manifest: &'a AppManifest, tip: &Tip) -> Result<&'a Archive, Fail
         _ => return refuse(format!("it has no archive {}", tip.archive)),
     };
     let variable = &manifest.scripts.environment_variable;
-    let is_name = variable
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && variable.starts_with(|first: char| !first.is_ascii_digit());
-    if !is_name {
+    if !is_variable_name(variable) {
         return refuse(format!(
             "{} is not the name of an environment variable",
             quoted(variable)
@@ -257,28 +255,15 @@ fn health(scripts: &Scripts) -> Result<Option<Url>, Failure> {
     let Some(text) = &scripts.health else {
         return Ok(None);
     };
-    let refuse = |why: &str| {
-        Err(Failure::new(
+    address::health(text).map(Some).map_err(|why| {
+        Failure::new(
             Exit::Usage,
             "install::health_address",
             format!("{} is not a health address", quoted(text)),
         )
         .because(why)
-        .hint("write it like http://127.0.0.1:8080/health"))
-    };
-    let Ok(url) = Url::parse(text) else {
-        return refuse("it is not a URL");
-    };
-    let here = match url.host() {
-        Some(UrlHost::Domain(name)) => name == "localhost",
-        Some(UrlHost::Ipv4(address)) => address.is_loopback(),
-        Some(UrlHost::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if url.scheme() != "http" || !here {
-        return refuse("a host asks its own service only, by http on a loopback address");
-    }
-    Ok(Some(url))
+        .hint("write it like http://127.0.0.1:8080/health")
+    })
 }
 
 fn port(scripts: &Scripts) -> Option<u16> {

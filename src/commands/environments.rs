@@ -29,6 +29,7 @@ use crate::report::environments::{
     AppStatus, EnvironmentStatus, POINT_SCHEMA, PackageStatus, Point, PointOutcome, Points,
     STATUS_SCHEMA, SkippedVersion, StaticCounts, Status, is_hostile,
 };
+use crate::settings::Apps;
 use crate::version::Version;
 
 /// The longest reason or actor, in characters.
@@ -38,18 +39,6 @@ const LOOKED_AT: usize = 10;
 
 /// Whether the second commit descends from the first; `None` where nobody knows.
 pub type Ancestry = dyn Fn(&str, &str) -> Option<bool> + Send + Sync;
-
-/// Which apps a request is about.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Apps {
-    /// The only app there is, or those of the release that is named.
-    #[default]
-    Default,
-    /// All of them that the request can be about.
-    All,
-    /// These.
-    Named(Vec<PackageName>),
-}
 
 /// What a person or a workflow asks of an environment.
 #[derive(Clone)]

@@ -36,7 +36,9 @@ use crate::remote::registry::npm::NpmRegistry;
 use crate::remote::store::{S3Options, Store};
 use crate::report::environments::{STATUS_SCHEMA, Status};
 use crate::report::release::{Released, ReleasedApp, ReleasedPackage};
-use crate::settings::{Command, Format, RegistryAddress, Settings, StoreSettings};
+use crate::settings::{
+    Command, Deed, Format, PointSettings, RegistryAddress, Settings, StatusSettings, StoreSettings,
+};
 use crate::version::Version;
 
 /// What a command on a repository works with.
@@ -352,18 +354,19 @@ pub async fn run(
     stop: &Stop,
     children: &Children,
 ) -> Result<Told, Failure> {
-    match settings.command {
+    match &settings.command {
         Command::Plan | Command::Release => {
             let repo = Repo::open(&settings.directory)?;
             choose(&mut settings, &repo)?;
             on_repository(&settings, &repo, stop, children).await
         }
         Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
-        Command::Pull => {
-            let pulled = pull::pull(&settings, children).await?;
+        Command::Pull(asked) => {
+            let pulled = pull::pull(&settings, asked, children).await?;
             Ok(told(&settings, pulled.text(), &pulled))
         }
-        command => on_environments(&settings, command).await,
+        Command::Status(asked) => tell_status(&settings, asked).await,
+        Command::Point(deed, asked) => tell_point(&settings, *deed, asked).await,
     }
 }
 
@@ -489,48 +492,43 @@ async fn tell_release(session: &Session<'_>) -> Result<Told, Failure> {
     Ok(told)
 }
 
-async fn on_environments(settings: &Settings, command: Command) -> Result<Told, Failure> {
-    let only_packages = settings.environment.is_none() && settings.app.is_empty();
-    if command == Command::Status && settings.store.value().is_none() && only_packages {
-        let status = Status {
+async fn tell_status(settings: &Settings, asked: &StatusSettings) -> Result<Told, Failure> {
+    let packages = status::packages(settings)?;
+    let status = match &asked.store {
+        None => Status {
             schema: STATUS_SCHEMA,
-            packages: status::packages(settings)?,
+            packages,
             apps: Vec::new(),
-        };
-        let text = crate::report::environments::status(&status);
-        return Ok(told(settings, text, &status));
-    }
-    let Some(store) = settings.store.value() else {
-        return Err(Failure::new(Exit::Usage, "settings::missing", "this command needs a store").hint("name it with --store, PKGS_STORE or the input store: s3://bucket/prefix or file:///dir"));
+        },
+        Some(store) => {
+            let request = environments::StatusRequest {
+                apps: asked.apps.clone(),
+                environment: asked.environment.clone(),
+                packages,
+            };
+            let remotes = point::remotes(settings, open_store(store).await?);
+            environments::status(&request, &remotes).await?
+        }
     };
-    let remotes = point::remotes(settings, open_store(store).await?);
-    if command == Command::Status {
-        let request = environments::StatusRequest {
-            apps: point::apps(settings)?,
-            environment: settings.environment.clone(),
-            packages: status::packages(settings)?,
-        };
-        let status = environments::status(&request, &remotes).await?;
-        return Ok(told(
-            settings,
-            crate::report::environments::status(&status),
-            &status,
-        ));
-    }
-    let actor = settings
-        .actor
-        .clone()
-        .or_else(|| Repo::open(&settings.directory).ok()?.user_email())
-        .unwrap_or_else(|| "unknown".to_owned());
-    let request = point::request(settings, actor)?;
-    let points = match command {
-        Command::Promote => environments::promote(&request, &remotes).await,
-        Command::Rollback => environments::rollback(&request, &remotes).await,
-        Command::Hold => environments::hold(&request, &remotes).await,
-        Command::Unhold => environments::unhold(&request, &remotes).await,
-        Command::MarkBad => environments::mark_bad(&request, &remotes).await,
-        Command::Pin => environments::pin(&request, &remotes).await,
-        _ => environments::unpin(&request, &remotes).await,
+    let text = crate::report::environments::status(&status);
+    Ok(told(settings, text, &status))
+}
+
+async fn tell_point(
+    settings: &Settings,
+    deed: Deed,
+    asked: &PointSettings,
+) -> Result<Told, Failure> {
+    let remotes = point::remotes(settings, open_store(&asked.store).await?);
+    let request = point::request(settings, asked);
+    let points = match deed {
+        Deed::Promote => environments::promote(&request, &remotes).await,
+        Deed::Rollback => environments::rollback(&request, &remotes).await,
+        Deed::Hold => environments::hold(&request, &remotes).await,
+        Deed::Unhold => environments::unhold(&request, &remotes).await,
+        Deed::MarkBad => environments::mark_bad(&request, &remotes).await,
+        Deed::Pin => environments::pin(&request, &remotes).await,
+        Deed::Unpin => environments::unpin(&request, &remotes).await,
     }?;
     let mut told = told(
         settings,

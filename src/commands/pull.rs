@@ -2,7 +2,7 @@
 
 use crate::apply::install::{self, InstallOutcome, InstallSettings, ProbePatience, install};
 use crate::apply::point::Log;
-use crate::commands::{environments::Apps, open_store, point};
+use crate::commands::open_store;
 use crate::explain::{Exit, Failure};
 use crate::local::host::{Host, Patience};
 use crate::local::process::Children;
@@ -11,7 +11,7 @@ use crate::plan::pull::{Pull, Tip, decide};
 use crate::release::host::HostState;
 use crate::release::{layout, to_bytes};
 use crate::remote::store::{Body, Headers, Store};
-use crate::settings::Settings;
+use crate::settings::{PullSettings, Settings};
 use crate::version::Version;
 
 /// What a pull came to, for one app.
@@ -77,28 +77,20 @@ impl Pulled {
 ///
 /// # Errors
 /// `pull::went_back`, exit 1, when the new release did not become healthy; the old one runs again.
-pub async fn pull(settings: &Settings, children: &Children) -> Result<Pulled, Failure> {
-    if !settings.once {
-        return Err(Failure::new(
-            Exit::Usage,
-            "pull::once",
-            "`pull` installs once and ends; following the pointer is not there yet",
-        )
-        .hint("say `pull --once`, and start it from a timer"));
-    }
-    let (Some(store), Some(environment)) = (settings.store.value(), &settings.environment) else {
-        return Err(Failure::new(
-            Exit::Usage,
-            "settings::missing",
-            "`pull` needs a store and an environment",
-        )
-        .hint("name them with --store and --environment"));
-    };
+pub async fn pull(
+    settings: &Settings,
+    asked: &PullSettings,
+    children: &Children,
+) -> Result<Pulled, Failure> {
+    let environment = &asked.environment;
     if !settings.dry_run {
-        finish_interrupted(settings, children).await?;
+        finish_interrupted(settings, asked, children).await?;
     }
-    let store = open_store(store).await?;
-    let app = only_app(settings, store.as_ref()).await?;
+    let store = open_store(&asked.store).await?;
+    let app = match &asked.app {
+        Some(app) => app.clone(),
+        None => only_app(store.as_ref()).await?,
+    };
     let log = Log {
         store: store.as_ref(),
         app: &app,
@@ -134,12 +126,13 @@ pub async fn pull(settings: &Settings, children: &Children) -> Result<Pulled, Fa
         archive: Digest::parse(&archive.digest)?,
     };
     if settings.dry_run {
-        return would(settings, &tip);
+        return would(asked, &tip);
     }
-    let host = Host::open(&settings.host_directory, &settings.log_directory, &app)?;
-    let install_settings = install_settings(settings, children);
+    let host = Host::open(&asked.host_directory, &asked.log_directory, &app)?;
+    let install_settings = install_settings(settings, asked, children);
     let outcome = install(store.as_ref(), &host, &manifest, &tip, &install_settings).await;
-    report(store.as_ref(), settings, &host, &tip, &outcome).await;
+    let at = crate::report::moment(settings.now);
+    report(store.as_ref(), asked, &host, &tip, &outcome, &at).await;
     let pulled = |outcome| Pulled {
         schema: "pkgs.pull/1",
         app: app.to_string(),
@@ -187,16 +180,16 @@ pub async fn pull(settings: &Settings, children: &Children) -> Result<Pulled, Fa
 }
 
 /// What a pull would do, from what the host remembers; nothing is made or changed.
-fn would(settings: &Settings, tip: &Tip) -> Result<Pulled, Failure> {
-    let directory = settings.host_directory.join(tip.app.as_str());
+fn would(asked: &PullSettings, tip: &Tip) -> Result<Pulled, Failure> {
+    let directory = asked.host_directory.join(tip.app.as_str());
     let state = if directory.join(".pkgs/state.json").exists() {
-        Host::open(&settings.host_directory, &settings.log_directory, &tip.app)?.state()?
+        Host::open(&asked.host_directory, &asked.log_directory, &tip.app)?.state()?
     } else {
         HostState::default()
     };
     let outcome = match decide(tip, &state)? {
         Pull::UpToDate | Pull::Remember => Outcome::UpToDate,
-        Pull::AlreadyFailedHere if !settings.force => Outcome::FailedBefore,
+        Pull::AlreadyFailedHere if !asked.force => Outcome::FailedBefore,
         _ => Outcome::WouldInstall,
     };
     Ok(Pulled {
@@ -210,66 +203,58 @@ fn would(settings: &Settings, tip: &Tip) -> Result<Pulled, Failure> {
 }
 
 /// Finishes or undoes what an interrupted pull began, before the store is asked: the service must come back even while the store is away.
-async fn finish_interrupted(settings: &Settings, children: &Children) -> Result<(), Failure> {
-    let Apps::Named(names) = point::apps(settings)? else {
+async fn finish_interrupted(
+    settings: &Settings,
+    asked: &PullSettings,
+    children: &Children,
+) -> Result<(), Failure> {
+    let Some(app) = &asked.app else {
         return Ok(());
     };
-    for app in names {
-        let directory = settings.host_directory.join(app.as_str());
-        if !directory.join(".pkgs/state.json").exists() {
-            continue;
-        }
-        let host = Host::open(&settings.host_directory, &settings.log_directory, &app)?;
-        if let Some(why) = install::recover(&host, &install_settings(settings, children)).await? {
-            tracing::warn!("an interrupted install of {app} was taken back: {why}");
-        }
+    let directory = asked.host_directory.join(app.as_str());
+    if !directory.join(".pkgs/state.json").exists() {
+        return Ok(());
+    }
+    let host = Host::open(&asked.host_directory, &asked.log_directory, app)?;
+    let install_settings = install_settings(settings, asked, children);
+    if let Some(why) = install::recover(&host, &install_settings).await? {
+        tracing::warn!("an interrupted install of {app} was taken back: {why}");
     }
     Ok(())
 }
 
-fn install_settings(settings: &Settings, children: &Children) -> InstallSettings {
+fn install_settings(
+    settings: &Settings,
+    asked: &PullSettings,
+    children: &Children,
+) -> InstallSettings {
     InstallSettings {
         variables: settings.person_environment.clone(),
-        keep: settings.keep_releases,
+        keep: asked.keep_releases,
         at: crate::report::moment(settings.now),
         children: children.clone(),
         stop: Patience::default(),
         probe: ProbePatience::default(),
-        retry: settings.force,
+        retry: asked.force,
     }
 }
 
-async fn only_app(settings: &Settings, store: &dyn Store) -> Result<PackageName, Failure> {
-    match point::apps(settings)? {
-        Apps::Named(names) if names.len() == 1 => Ok(names[0].clone()),
-        Apps::Named(_) | Apps::All => {
+/// The app of a store that holds only one.
+async fn only_app(store: &dyn Store) -> Result<PackageName, Failure> {
+    let apps = crate::apply::builds::apps(store).await?;
+    match apps.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Failure::new(
+            Exit::Refused,
+            "pull::no_apps",
+            format!("{} holds no app", store.describe()),
+        )),
+        many => {
+            let names: Vec<&str> = many.iter().map(PackageName::as_str).collect();
             Err(
-                Failure::new(Exit::Usage, "pull::one_app", "`pull` installs one app")
-                    .hint("run it once for each: --app <name>"),
+                Failure::new(Exit::Usage, "pull::one_app", "the store holds several apps")
+                    .hint(format!("name one with --app: {}", names.join(", "))),
             )
-        }
-        Apps::Default => {
-            let apps = crate::apply::builds::apps(store).await?;
-            match apps.as_slice() {
-                [only] => Ok(only.clone()),
-                [] => Err(Failure::new(
-                    Exit::Refused,
-                    "pull::no_apps",
-                    format!("{} holds no app", store.describe()),
-                )),
-                many => {
-                    Err(
-                        Failure::new(Exit::Usage, "pull::one_app", "the store holds several apps")
-                            .hint(format!(
-                                "name one with --app: {}",
-                                many.iter()
-                                    .map(PackageName::as_str)
-                                    .collect::<Vec<_>>()
-                                    .join(", ")
-                            )),
-                    )
-                }
-            }
         }
     }
 }
@@ -277,18 +262,18 @@ async fn only_app(settings: &Settings, store: &dyn Store) -> Result<PackageName,
 /// Reports to the store what this host runs. A report that cannot be written is no reason to touch the service: it is said and left.
 async fn report(
     store: &dyn Store,
-    settings: &Settings,
+    asked: &PullSettings,
     host: &Host,
     tip: &Tip,
     outcome: &Result<InstallOutcome, Failure>,
+    at: &str,
 ) {
-    let Some(name) = &settings.host_name else {
+    let Some(name) = &asked.host_name else {
         return;
     };
     let written = async {
         let state = host.state()?;
-        let at = crate::report::moment(settings.now);
-        let report = install::report(name, tip, &state, outcome, &at);
+        let report = install::report(name, tip, &state, outcome, at);
         let key = layout::host(&tip.app, &tip.environment, name)?;
         let body = Body::Bytes(to_bytes(&report));
         store

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use crate::commands::environments::{self, Apps, Request};
+use crate::commands::environments::{self, Request};
 use crate::commands::{
     Session, Told, connect, decisions, observe, plan, point, release, sample, told,
 };
@@ -22,9 +22,11 @@ use crate::plan::render::Missing;
 use crate::plan::static_root::StaticSetting;
 use crate::report::release::{Ended, ReleaseReport, Released};
 use crate::settings::address::StoreAddress;
-use crate::settings::inputs::{Collected, Inputs};
+use crate::settings::config::ConfigFile;
+use crate::settings::given::Inputs;
+use crate::settings::inputs::Collected;
 use crate::settings::runner::Runner;
-use crate::settings::{Choice, Command, RegistryAddress, Settings, StoreSettings, World};
+use crate::settings::{Apps, Choice, Command, RegistryAddress, Settings, StoreSettings, World};
 use crate::version::Version;
 use crate::workspace::package::Kind;
 
@@ -160,11 +162,11 @@ fn settings_of_sample(settings: &Settings, directory: &Path) -> Result<Settings,
         &directory.join("pkgs.json"),
         crate::settings::config::LONGEST,
     )?;
-    let file = (
-        "pkgs.json".to_owned(),
-        String::from_utf8_lossy(&text).into_owned(),
-        None,
-    );
+    let file = ConfigFile {
+        name: "pkgs.json".to_owned(),
+        text: String::from_utf8_lossy(&text).into_owned(),
+        is_field: false,
+    };
     let collected = Collected {
         command: Some("rehearse".to_owned()),
         inputs: Inputs::default(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use pkgs_action::settings::flags::COMMANDS;
+use pkgs_action::settings::command::COMMANDS;
 use pkgs_action::settings::table::{self, Kind, Reach, SETTINGS, Setting};
 use regex::Regex;
 use serde::Deserialize;
