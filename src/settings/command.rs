@@ -4,56 +4,213 @@ use std::path::PathBuf;
 
 use crate::name::{EnvironmentName, PackageName};
 use crate::settings::StoreSettings;
+use crate::settings::table::{Group, Setting};
 
-/// The commands, in the order in which people meet them: group, name, what it does.
-pub const COMMANDS: &[(&str, &str, &str)] = &[
+/// What people are told about a command.
+#[derive(Debug)]
+pub struct Page {
+    /// The group in which `--help` shows it.
+    pub group: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub does: &'static str,
+    /// What is worth knowing beyond that.
+    pub more: &'static str,
+    /// What stands behind its name.
+    pub usage: &'static str,
+    /// Command lines that people copy.
+    pub examples: &'static [&'static str],
+}
+
+/// The commands, in the order in which people meet them.
+pub const COMMANDS: &[Page] = &[
+    Page {
+        group: "Release",
+        name: "plan",
+        does: "Show what a release would do, and why; writes nothing",
+        more: "It reads git and files, runs no code of the project and needs no credential.",
+        usage: "[flags]",
+        examples: &["plan", "plan --filter web --format json"],
+    },
+    Page {
+        group: "Release",
+        name: "release",
+        does: "Go the whole way: build, seal, commit, tag, publish, record, point",
+        more: "A run that was interrupted is continued by the next one. --dry-run builds and packs, and writes nothing.",
+        usage: "[flags]",
+        examples: &[
+            "release --dry-run",
+            "release --store s3://acme-releases/mono",
+            "release --bump minor --filter core",
+        ],
+    },
+    Page {
+        group: "Release",
+        name: "rehearse",
+        does: "Try a release and a rollback on a copy, against local stand-ins",
+        more: "The repository itself stays as it is. Where there is none, a small sample is used.",
+        usage: "[flags]",
+        examples: &["rehearse", "rehearse --working-directory ../mono"],
+    },
+    Page {
+        group: "Environments",
+        name: "promote",
+        does: "Point an environment at a version",
+        more: "",
+        usage: "--environment <name> (--to <version> | --from <environment>) [flags]",
+        examples: &[
+            "promote --environment pre --to 1.4.2",
+            "promote --environment prod --from pre --app web",
+        ],
+    },
+    Page {
+        group: "Environments",
+        name: "rollback",
+        does: "Point an environment at its last good version, and hold it there",
+        more: "The version that is left is marked bad; automation stays away until `unhold`.",
+        usage: "--environment <name> [flags]",
+        examples: &[
+            "rollback --environment prod --dry-run",
+            "rollback --environment prod --reason 'slow answers'",
+            "rollback --environment prod --app web --to 1.4.1",
+        ],
+    },
+    Page {
+        group: "Environments",
+        name: "hold",
+        does: "Stop automation from changing an environment",
+        more: "",
+        usage: "--environment <name> [flags]",
+        examples: &["hold --environment prod --reason 'an incident'"],
+    },
+    Page {
+        group: "Environments",
+        name: "unhold",
+        does: "Allow automation again",
+        more: "",
+        usage: "--environment <name> [flags]",
+        examples: &["unhold --environment prod"],
+    },
+    Page {
+        group: "Environments",
+        name: "mark-bad",
+        does: "Keep rollbacks and automation away from a version",
+        more: "",
+        usage: "--environment <name> --to <version> [flags]",
+        examples: &["mark-bad --environment prod --to 1.4.2 --reason 'loses orders'"],
+    },
+    Page {
+        group: "Environments",
+        name: "pin",
+        does: "Keep a version whatever its age",
+        more: "",
+        usage: "--environment <name> --to <version> [flags]",
+        examples: &["pin --environment prod --to 1.4.2"],
+    },
+    Page {
+        group: "Environments",
+        name: "unpin",
+        does: "Stop keeping a version",
+        more: "",
+        usage: "--environment <name> --to <version> [flags]",
+        examples: &["unpin --environment prod --to 1.4.2"],
+    },
+    Page {
+        group: "Environments",
+        name: "status",
+        does: "Show what runs where, since when, by whom; where a rollback goes",
+        more: "Without a store it shows what of the checkout is not released yet.",
+        usage: "[flags]",
+        examples: &[
+            "status",
+            "status --environment prod --app web --format json",
+        ],
+    },
+    Page {
+        group: "Environments",
+        name: "pull",
+        does: "On a host: run what an environment names; go back if it fails",
+        more: "",
+        usage: "--once --environment <name> [flags]",
+        examples: &["pull --once --environment prod --app web"],
+    },
+];
+
+/// The command called `name`, as people are told about it.
+pub fn find(name: &str) -> Option<&'static Page> {
+    COMMANDS.iter().find(|page| page.name == name)
+}
+
+/// Whether a command can be told a setting by a flag. A flag that would change nothing is not taken: who gives it believes it does something.
+pub fn takes(command: &str, setting: &Setting) -> bool {
+    let releases = matches!(command, "plan" | "release" | "rehearse");
+    let aims = matches!(
+        command,
+        "promote" | "rollback" | "mark-bad" | "pin" | "unpin"
+    );
+    match setting.name {
+        "environment" | "app" => !releases,
+        "to" => aims,
+        "from" => command == "promote",
+        "reason" => Deed::parse(command).is_some(),
+        "actor" => command == "release" || Deed::parse(command).is_some(),
+        "force" => matches!(command, "promote" | "rollback" | "pull"),
+        "static" => releases || matches!(command, "promote" | "rollback"),
+        _ => match setting.group {
+            Group::General | Group::Store => true,
+            Group::Release | Group::Git | Group::Npm | Group::App => releases,
+            Group::Environment => false,
+            Group::Host => command == "pull",
+        },
+    }
+}
+
+/// Commands that will come: name, and what does the job today.
+pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
     (
-        "Release",
-        "plan",
-        "Show what a release would do and why; writes nothing, needs no credential",
+        "version",
+        "`release` bumps, commits, tags and publishes in one go; `plan` shows the versions",
     ),
     (
-        "Release",
-        "release",
-        "Go the whole way: build, seal, commit and tag, publish, record, point",
+        "publish",
+        "`release` on the release branch publishes what a decided release lacks on npm",
     ),
     (
-        "Release",
-        "rehearse",
-        "Do a whole release and a rollback of this repository against local stand-ins, in a temporary directory",
+        "pack",
+        "`release --dry-run` builds and packs everything and writes nothing",
     ),
     (
-        "Environments",
-        "promote",
-        "Point an environment at a version: --environment pre --to 1.4.2, or --from sit",
+        "why",
+        "`plan` names the commits and dependencies behind every version",
     ),
     (
-        "Environments",
-        "rollback",
-        "Point an environment at its last good version, mark the one left bad, hold automation",
+        "abandon",
+        "`release` again finishes what can be finished; `mark-bad` keeps a version away from environments",
     ),
     (
-        "Environments",
-        "hold",
-        "Stop automation from changing an environment",
-    ),
-    ("Environments", "unhold", "Allow automation again"),
-    (
-        "Environments",
-        "mark-bad",
-        "Judge a version: no rollback goes there, no automation activates it",
-    ),
-    ("Environments", "pin", "Keep a version whatever its age"),
-    ("Environments", "unpin", "Stop keeping a version"),
-    (
-        "Environments",
-        "status",
-        "Show what runs where, since when, by whom, and what a rollback would do",
+        "gc",
+        "nothing is deleted from the store; a host keeps as many releases as `keep-releases` says",
     ),
     (
-        "Environments",
-        "pull",
-        "On a host: fetch, verify, unpack, stop, switch, start, check, go back by itself",
+        "run",
+        "`npm run <script> --workspaces --if-present` runs a script in all packages",
+    ),
+    (
+        "on-change",
+        "`git diff --name-only <from> <to>` lists the files that differ",
+    ),
+    (
+        "init",
+        "a `pkgs.json` that holds `{}` is all that a repository needs",
+    ),
+    (
+        "tag",
+        "`git tag <name>@<version> <commit>`, then `git push origin <name>@<version>`",
+    ),
+    (
+        "doctor",
+        "`plan` lists what is missing; `rehearse` tries everything against local stand-ins",
     ),
 ];
 

@@ -225,7 +225,7 @@ fn read_app(shown: &str, name: &str, value: &Value, problems: &mut Vec<Failure>)
 }
 
 /// What an app's entry may say beside the settings that the table gives it.
-const APPS_OWN: [(&str, Kind); 2] = [("type", Kind::Text), ("build", Kind::Text)];
+const APPS_OWN: [(&str, Kind); 2] = [("type", Kind::Text), ("build", Kind::Lines)];
 
 /// The settings of an app, by their names.
 fn settings_of_app() -> impl Iterator<Item = (&'static str, Kind)> {
@@ -234,6 +234,13 @@ fn settings_of_app() -> impl Iterator<Item = (&'static str, Kind)> {
         .filter(|setting| setting.reach == Reach::App)
         .map(|setting| (setting.name, setting.kind))
         .chain(APPS_OWN)
+}
+
+/// What form a setting has where it stands in an app's entry.
+pub(super) fn kind_of_app(setting: &str) -> Kind {
+    settings_of_app()
+        .find(|(name, _)| *name == setting)
+        .map_or(Kind::Text, |(_, kind)| kind)
 }
 
 fn setting_of_app(key: &str) -> Option<(&'static str, Kind)> {
@@ -353,7 +360,7 @@ fn text_of(value: &Value, kind: Kind, key: &str, shown: &str) -> Result<Option<S
             }
         }
         (_, Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-        (Kind::Text, Value::Number(number)) => Ok(Some(number.to_string())),
+        (Kind::Text | Kind::Lines, Value::Number(number)) => Ok(Some(number.to_string())),
         (Kind::List, _) => refuse("a list of strings"),
         _ => refuse("a string"),
     }

@@ -8,6 +8,7 @@ use crate::settings::BumpRequest;
 use crate::settings::address::is_loopback;
 use crate::settings::command::Apps;
 use crate::settings::given::{Given, list};
+use crate::settings::table::Kind;
 use crate::version::range::Range;
 use crate::version::{Bump, Version};
 
@@ -34,6 +35,32 @@ fn refused(given: &Given, setting: &str, code: &'static str, what: &str) -> Fail
     )
 }
 
+/// Refuses control characters, but for the line breaks and tabs that belong into lists, commands and messages.
+pub(super) fn plain(given: &Given, setting: &str, kind: Kind) -> Result<(), Failure> {
+    let allowed: &[char] = match kind {
+        Kind::List => &['\n', '\r', '\t'],
+        Kind::Lines => &['\n', '\t'],
+        // What a credential may hold, `Secret` knows.
+        Kind::Secret => return Ok(()),
+        Kind::Text | Kind::Boolean => &[],
+    };
+    let is_wrong = |character: &char| character.is_control() && !allowed.contains(character);
+    match given.value.chars().find(is_wrong) {
+        None => Ok(()),
+        Some(character) => Err(Failure::new(
+            Exit::Usage,
+            "settings::control_character",
+            format!(
+                "{} holds the control character U+{:04X}",
+                given.name(setting),
+                u32::from(character)
+            ),
+        )
+        .because(quoted(&given.value))
+        .hint("take it out")),
+    }
+}
+
 /// A name of an environment.
 pub(super) fn environment(given: &Given, setting: &str) -> Result<EnvironmentName, Failure> {
     EnvironmentName::parse(&given.value).map_err(|failure| named(given, setting, &failure))
@@ -57,6 +84,18 @@ pub(super) fn apps(given: &Given) -> Result<Apps, Failure> {
     }
 }
 
+/// A version without the `v` that tags put before it, as npm takes it; any other text as it is.
+///
+/// ```
+/// use pkgs_action::settings::form::without_v;
+/// assert_eq!(["v1.4.2", "1.4.2", "previous", "v1", "41"].map(without_v), ["1.4.2", "1.4.2", "previous", "v1", "41"]);
+/// ```
+pub fn without_v(text: &str) -> &str {
+    text.strip_prefix('v')
+        .filter(|version| Version::parse(version).is_ok())
+        .unwrap_or(text)
+}
+
 /// How far versions grow.
 pub(super) fn bump(given: &Given) -> Result<BumpRequest, Failure> {
     match given.value.as_str() {
@@ -64,19 +103,20 @@ pub(super) fn bump(given: &Given) -> Result<BumpRequest, Failure> {
         "patch" => Ok(BumpRequest::By(Bump::Patch)),
         "minor" => Ok(BumpRequest::By(Bump::Minor)),
         "major" => Ok(BumpRequest::By(Bump::Major)),
-        text => Version::parse(text).map(BumpRequest::To).map_err(|_| {
-            let what = ", not auto, patch, minor, major or a version";
-            refused(given, "bump", "settings::choice", what)
-                .hint("write for example minor or 1.4.2")
-        }),
+        text => Version::parse(without_v(text))
+            .map(BumpRequest::To)
+            .map_err(|_| {
+                let what = ", not auto, patch, minor, major or a version";
+                refused(given, "bump", "settings::choice", what)
+                    .hint("write for example minor or 1.4.2")
+            }),
     }
 }
 
 /// A commit message, without space around it.
 pub(super) fn message(given: &Given) -> Result<String, Failure> {
     let text = given.value.trim();
-    let is_control = |character: char| character.is_control() && character != '\n';
-    if text.is_empty() || text.chars().any(is_control) {
+    if text.is_empty() {
         let what = ", which is no commit message";
         return Err(refused(given, "commit-message", "settings::message", what)
             .hint("for example: chore: version {version}"));

@@ -66,12 +66,18 @@ impl Inputs {
         }
     }
 
+    /// All values, by the setting's name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Given)> {
+        self.0.iter().map(|(name, given)| (*name, given))
+    }
+
     /// Forgets texts that say `none`: the word empties what a lower source gives. The settings in which it has a meaning of its own,
     /// lists and secrets keep it.
     pub fn empty_nones(&mut self) {
         const OWN_MEANING: [&str; 5] = ["command", "install", "build", "store", "static"];
         self.0.retain(|name, given| {
-            let is_text = table::find(name).is_some_and(|setting| setting.kind == Kind::Text);
+            let is_text = table::find(name)
+                .is_some_and(|setting| matches!(setting.kind, Kind::Text | Kind::Lines));
             !is_text || given.value != "none" || OWN_MEANING.contains(name)
         });
     }
@@ -142,6 +148,9 @@ pub fn unknown(
     kebab: &str,
     spell: impl Fn(&str) -> String,
 ) -> Failure {
+    if table::SETTINGS_TO_COME.contains(&kebab) {
+        return not_there_yet(spelled).hint("leave it out for now");
+    }
     let failure = Failure::new(
         Exit::Usage,
         code,
@@ -161,4 +170,13 @@ pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&
         .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// That something which was promised cannot be used yet.
+pub fn not_there_yet(spelled: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "settings::not_there_yet",
+        format!("{spelled} is not there yet"),
+    )
 }

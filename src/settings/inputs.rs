@@ -60,7 +60,7 @@ pub fn collect(
         }
         _ => arguments.to_vec(),
     };
-    let (command, mut inputs, once) = match flags::read(words)? {
+    let (command, mut inputs, once) = match flags::read(&words)? {
         Line::Print(text) => return Ok(Asked::Print(text)),
         Line::Run {
             command,

@@ -12,6 +12,7 @@ use crate::settings::config::{self, Config, ConfigFile};
 use crate::settings::form;
 use crate::settings::given::{Given, Inputs, boolean, list, nearest};
 use crate::settings::inputs::Collected;
+use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
     Access, Command, Format, Install, Mode, PeerPolicy, RegistryAddress, Settings, World,
@@ -56,6 +57,7 @@ impl Settings {
             inputs: &inputs,
             problems,
         };
+        values.plain(&config);
         values.one_of("log-level", LOG_LEVELS);
         let store = values.store(&world.environment);
         let registry = values.registry();
@@ -200,6 +202,17 @@ impl Resolver<'_> {
                 })
         });
         number.unwrap_or(default)
+    }
+
+    /// Keeps a problem for every value that holds control characters.
+    fn plain(&mut self, config: &Config) {
+        for (setting, given) in self.inputs.iter() {
+            let kind = table::find(setting).map_or(Kind::Text, |setting| setting.kind);
+            self.kept(form::plain(given, setting, kind));
+        }
+        for (setting, given) in config.apps.values().flatten() {
+            self.kept(form::plain(given, setting, config::kind_of_app(setting)));
+        }
     }
 
     fn install(&self) -> Install {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use pkgs_action::settings::command::COMMANDS;
-use pkgs_action::settings::table::{self, Kind, Reach, SETTINGS, Setting};
+use pkgs_action::settings::command::{COMMANDS, COMMANDS_TO_COME};
+use pkgs_action::settings::table::{self, Kind, Reach, SETTINGS, SETTINGS_TO_COME, Setting};
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
@@ -210,10 +210,33 @@ fn the_settings_in_the_readme_are_the_table_of_settings() {
 #[test]
 fn the_commands_in_the_readme_are_those_of_the_binary() {
     let mut wanted = String::from("| command | does |\n| --- | --- |\n");
-    for (_, name, does) in COMMANDS {
-        writeln!(wanted, "| `{name}` | {does} |").expect("text");
+    for page in COMMANDS {
+        writeln!(wanted, "| `{}` | {} |", page.name, page.does).expect("text");
     }
     assert_section_has("Commands", &wanted);
+}
+
+#[test]
+fn what_will_come_is_the_same_in_the_readme_and_in_the_binary() {
+    let mut wanted = String::from("| command | today |\n| --- | --- |\n");
+    for (name, today) in COMMANDS_TO_COME {
+        assert!(COMMANDS.iter().all(|page| page.name != *name), "{name}");
+        writeln!(wanted, "| `{name}` | {today} |").expect("text");
+    }
+    assert_section_has("What is not there yet", &wanted);
+    assert!(
+        SETTINGS_TO_COME
+            .iter()
+            .all(|name| table::find(name).is_none())
+    );
+    let names: Vec<String> = SETTINGS_TO_COME
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect();
+    assert_section_has(
+        "What is not there yet",
+        &format!("settings: {}.\n", names.join(", ")),
+    );
 }
 
 #[test]
@@ -333,7 +356,7 @@ fn every_command_and_flag_in_the_readme_exists() {
         Regex::new(r"(?:^|[\s`])(?:pkgs-action|-- |pkgs-action:1) ?([a-z][a-z-]*)((?: [^`\n|]*)?)")
             .expect("a pattern");
     let flag = Regex::new(r"(?:^|\s)--([a-z][a-z-]*)").expect("a pattern");
-    let known: BTreeSet<&str> = COMMANDS.iter().map(|(_, name, _)| *name).collect();
+    let known: BTreeSet<&str> = COMMANDS.iter().map(|page| page.name).collect();
     let mut wrong = Vec::new();
     let mut calls = 0;
     for (language, text) in blocks(&document("README.md")) {

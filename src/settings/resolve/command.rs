@@ -47,7 +47,7 @@ impl Resolver<'_> {
             store: store?,
             environment: environment?,
             apps: apps?,
-            to: self.text("to"),
+            to: self.text("to").map(|to| form::without_v(&to).to_owned()),
             from,
             reason: self.text("reason"),
             force,
