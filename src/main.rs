@@ -6,7 +6,7 @@
 #![expect(clippy::print_stderr, reason = "this is the one place that prints")]
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -225,24 +225,35 @@ fn config_files(collected: &Collected, directory: &Path) -> Result<Vec<ConfigFil
         .collect())
 }
 
+/// The text of a file; `None` where there is none. A link that leads nowhere is no missing file: somebody meant one.
 fn read_text(path: &Path) -> Result<Option<String>, Failure> {
-    let refuse = |why: String| {
-        Failure::new(
-            Exit::Usage,
-            "settings::config",
-            format!("{} cannot be read", path.display()),
-        )
-        .because(why)
+    let refuse = |code: &'static str, why: String, hint: String| {
+        let what = format!("{} cannot be read", path.display());
+        Err(Failure::new(Exit::Usage, code, what)
+            .because(why)
+            .hint(hint))
     };
+    let no_file = |why: String| {
+        let hint = "make it a readable file of at most 2 MiB, or name another one with --config";
+        refuse("settings::config", why, hint.to_owned())
+    };
+    let is_there = path.symlink_metadata().is_ok();
     match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(refuse(error.to_string())),
+        Err(error) if error.kind() == ErrorKind::NotFound && !is_there => Ok(None),
+        Err(error) => no_file(error.to_string()),
+        Ok(metadata) if !metadata.is_file() => no_file("it is no file".to_owned()),
         Ok(metadata) if metadata.len() > config::LONGEST => {
-            Err(refuse("it is longer than 2 MiB".to_owned()))
+            no_file("it is longer than 2 MiB".to_owned())
         }
-        Ok(_) => std::fs::read_to_string(path)
-            .map(Some)
-            .map_err(|error| refuse(error.to_string())),
+        Ok(_) => match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::InvalidData => refuse(
+                "settings::encoding",
+                "it is not UTF-8".to_owned(),
+                "write it in UTF-8".to_owned(),
+            ),
+            Err(error) => no_file(error.to_string()),
+        },
     }
 }
 

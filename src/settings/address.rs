@@ -75,7 +75,7 @@ impl StoreAddress {
         if let Some(rest) = text.strip_prefix("s3://") {
             parse_bucket(rest)
         } else if text.starts_with("file:") {
-            parse_directory(text)
+            directory(text).map(StoreAddress::Directory)
         } else {
             Err("it starts with neither s3:// nor file:///")
         }
@@ -144,7 +144,11 @@ fn parse_bucket(rest: &str) -> Result<StoreAddress, &'static str> {
     })
 }
 
-fn parse_directory(text: &str) -> Result<StoreAddress, &'static str> {
+/// The directory of a `file:///` address.
+///
+/// # Errors
+/// Why it is none.
+pub fn directory(text: &str) -> Result<PathBuf, &'static str> {
     if !text.starts_with("file:///") {
         return Err("a directory is written with three slashes and its absolute path");
     }
@@ -166,5 +170,5 @@ fn parse_directory(text: &str) -> Result<StoreAddress, &'static str> {
         return Err("the parts of its path may not be '..' or hold a zero byte");
     }
     // Collecting the components drops a final slash.
-    Ok(StoreAddress::Directory(path.components().collect()))
+    Ok(path.components().collect())
 }

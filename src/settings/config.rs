@@ -104,7 +104,10 @@ fn object(file: &ConfigFile) -> Result<Option<Map<String, Value>>, Failure> {
 
 /// Why a file cannot be read as JSON, and where.
 fn unread(file: &ConfigFile, error: &serde_json::Error) -> Failure {
-    let (code, what, hint) = if error.is_data() {
+    const EMPTY: &str = "write {} where nothing is to be said";
+    let (code, what, hint) = if file.text.trim().is_empty() {
+        ("settings::json", "is empty", EMPTY)
+    } else if error.is_data() {
         (
             "settings::json_duplicate",
             "holds a key twice",
@@ -118,9 +121,13 @@ fn unread(file: &ConfigFile, error: &serde_json::Error) -> Failure {
         )
     };
     let why = error.to_string();
+    let why = match why.split(" at line").next() {
+        Some("recursion limit exceeded") => "it nests too deep",
+        why => why.unwrap_or_default(),
+    };
     Failure::new(Exit::Usage, code, format!("{} {what}", file.name))
-        .because(why.split(" at line").next().unwrap_or_default())
-        .place(Place::at(&file.name, error.line(), error.column()))
+        .because(why)
+        .place(Place::at(&file.name, error.line(), error.column().max(1)))
         .hint(hint)
 }
 
@@ -136,7 +143,7 @@ fn read_setting(
     let Some(setting) = known else {
         return Err(unknown(
             "settings::unknown_key",
-            &format!("{key} in {shown}"),
+            &format!("{} in {shown}", short(key)),
             &kebab_case(key),
             camel_case,
         ));
@@ -201,15 +208,18 @@ fn read_apps(
 fn read_app(shown: &str, name: &str, value: &Value, problems: &mut Vec<Failure>) -> AppEntry {
     let mut entry = AppEntry::new();
     let Value::Object(object) = value else {
-        problems.push(Failure::new(
-            Exit::Usage,
-            "settings::config",
-            format!("apps.{name} in {shown} is not an object"),
-        ));
+        problems.push(
+            Failure::new(
+                Exit::Usage,
+                "settings::config",
+                format!("apps.{name} in {shown} is not an object"),
+            )
+            .hint("write {} where nothing is to be said"),
+        );
         return entry;
     };
     for (key, value) in object {
-        let spelled = format!("apps.{name}.{key}");
+        let spelled = format!("apps.{name}.{}", short(key));
         let read = setting_of_app(key)
             .ok_or_else(|| unknown_of_app(&spelled, key, shown))
             .and_then(|(setting, kind)| Ok((setting, text_of(value, kind, &spelled, shown)?)));
@@ -251,7 +261,10 @@ fn unknown_of_app(spelled: &str, key: &str, shown: &str) -> Failure {
     let failure = Failure::new(
         Exit::Usage,
         "settings::unknown_key",
-        format!("{spelled} in {shown} is not a setting of an app"),
+        format!(
+            "{} is not a setting of an app",
+            quoted(&format!("{spelled} in {shown}"))
+        ),
     );
     let names = settings_of_app().map(|(name, _)| name);
     match nearest(&kebab_case(key), names) {
@@ -268,10 +281,12 @@ fn outside(setting: &Setting) -> String {
     } else {
         String::new()
     };
-    format!(
-        "set the input {} or the variable PKGS_{variable}{flag}",
-        setting.name
-    )
+    let input = if setting.in_action {
+        format!("the input {} or ", setting.name)
+    } else {
+        String::new()
+    };
+    format!("set {input}the variable PKGS_{variable}{flag}")
 }
 
 /// A JSON value whose objects hold each key once: of two, Node takes the last and other tools the first.
@@ -363,6 +378,15 @@ fn text_of(value: &Value, kind: Kind, key: &str, shown: &str) -> Result<Option<S
         (Kind::Text | Kind::Lines, Value::Number(number)) => Ok(Some(number.to_string())),
         (Kind::List, _) => refuse("a list of strings"),
         _ => refuse("a string"),
+    }
+}
+
+/// A key that is no setting, short enough to leave room for where it stands.
+fn short(key: &str) -> String {
+    const LONGEST: usize = 40;
+    match key.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &key[..end]),
+        None => key.to_owned(),
     }
 }
 

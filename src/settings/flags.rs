@@ -147,6 +147,7 @@ fn flag(setting: &'static Setting) -> Arg {
 fn help(topic: Option<&str>) -> Result<Line, Failure> {
     let page = match topic {
         None => return Ok(Line::Print(help::of_all())),
+        Some("help") => return Ok(Line::Print(help::of_all())),
         Some(topic) => command::find(topic).ok_or_else(|| no_command(topic))?,
     };
     Ok(Line::Print(help::of_command(page)))
@@ -187,13 +188,18 @@ fn failure(error: &clap::Error, command: Option<&String>, is_nameless: bool) -> 
             let rendered = error.to_string();
             let first = rendered.lines().next().unwrap_or_default();
             let what = first.trim_start_matches("error: ");
-            Failure::new(Exit::Usage, "settings::flags", what).hint(lists_flags(command))
+            Failure::new(Exit::Usage, "settings::flags", what)
+                .hint(lists_flags(command, is_nameless))
         }
     }
 }
 
-fn lists_flags(command: &str) -> String {
-    format!("`pkgs-action {command} --help` lists its flags")
+fn lists_flags(command: &str, is_nameless: bool) -> String {
+    if is_nameless {
+        "`pkgs-action --help` lists the commands".to_owned()
+    } else {
+        format!("`pkgs-action {command} --help` lists its flags")
+    }
 }
 
 /// That there is no command of this name.
@@ -211,46 +217,41 @@ fn no_command(name: &str) -> Failure {
 
 /// That a command does not take an argument.
 fn no_argument(argument: &str, command: &str, is_nameless: bool) -> Failure {
+    let lists = lists_flags(command, is_nameless);
+    let whose = if is_nameless {
+        "a run without a command".to_owned()
+    } else {
+        format!("`{command}`")
+    };
     let refuse = |what: String| Failure::new(Exit::Usage, "settings::flags", what);
     let Some(flag) = argument.strip_prefix("--") else {
         if is_nameless && command::find(argument).is_some() {
             return refuse(format!("the command {argument} stands behind a flag"))
                 .hint(format!("write it first: `pkgs-action {argument} …`"));
         }
-        let failure = refuse(format!(
-            "`{command}` takes no argument {}",
-            quoted(argument)
-        ));
-        return match argument {
-            "true" | "false" => failure.hint(format!(
-                "a switch has its value behind `=`: --dry-run={argument}"
-            )),
-            _ => failure.hint(lists_flags(command)),
-        };
+        let failure = refuse(format!("{whose} takes no argument {}", quoted(argument)));
+        return failure.hint(match argument {
+            "true" | "false" => format!("a switch has its value behind `=`: --dry-run={argument}"),
+            _ => lists,
+        });
     };
     let flag = flag.split('=').next().unwrap_or(flag);
     match table::find(flag) {
         Some(setting) if setting.kind == Kind::Secret => secret_flag(setting),
-        Some(setting) if table::has_flag(setting) && is_nameless => {
-            refuse(format!("a run without a command does not take --{flag}"))
-                .hint("name the command first: `pkgs-action <command> …`")
-        }
         Some(setting) if table::has_flag(setting) => {
-            refuse(format!("`{command}` does not take --{flag}")).hint(lists_flags(command))
+            refuse(format!("{whose} does not take --{flag}")).hint(lists)
         }
         _ if SETTINGS_TO_COME.contains(&flag) => {
             not_there_yet(&format!("--{flag}")).hint("leave it out for now")
         }
         _ => {
-            let failure = refuse(format!("{} is not a flag of `{command}`", quoted(argument)));
             let own = SETTINGS
                 .iter()
                 .filter(|setting| table::has_flag(setting) && command::takes(command, setting))
-                .map(|setting| setting.name);
-            match nearest(flag, own) {
-                Some(near) => failure.hint(format!("did you mean --{near}?")),
-                None => failure.hint(lists_flags(command)),
-            }
+                .map(|setting| setting.name)
+                .chain(["help", "version"]);
+            let hint = nearest(flag, own).map_or(lists, |near| format!("did you mean --{near}?"));
+            refuse(format!("{whose} has no flag {}", quoted(argument))).hint(hint)
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What form the value of a single setting has.
 
+use std::path::PathBuf;
+
 use url::Url;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName, TagName};
 use crate::settings::BumpRequest;
-use crate::settings::address::is_loopback;
+use crate::settings::address::{self, is_loopback};
 use crate::settings::command::Apps;
 use crate::settings::given::{Given, list};
 use crate::settings::table::Kind;
@@ -19,6 +21,10 @@ pub(super) fn named(given: &Given, setting: &str, failure: &Failure) -> Failure 
         failure.code(),
         format!("{}: {}", given.name(setting), failure.what()),
     );
+    let renamed = failure
+        .causes()
+        .iter()
+        .fold(renamed, |renamed, cause| renamed.because(cause));
     match failure.advice() {
         Some(hint) => renamed.hint(hint),
         None => renamed,
@@ -75,8 +81,9 @@ pub(super) fn apps(given: &Given) -> Result<Apps, Failure> {
             .iter()
             .map(|name| {
                 PackageName::parse(name).map_err(|failure| {
-                    Failure::new(Exit::Usage, "settings::app", failure.what())
-                        .because(format!("{} names it", given.name("app")))
+                    let what = format!("{}: {}", given.name("app"), failure.what());
+                    Failure::new(Exit::Usage, "settings::app", what)
+                        .hint("write the name of the package as its package.json has it, or all")
                 })
             })
             .collect::<Result<_, _>>()
@@ -168,6 +175,7 @@ pub(super) fn url(given: &Given, setting: &str) -> Result<Url, Failure> {
             "settings::url",
             format!("{} is not an address: {why}", given.name(setting)),
         )
+        .hint("write it like https://registry.example/path/")
     };
     let mut text = given.value.clone();
     if !text.ends_with('/') {
@@ -182,8 +190,18 @@ pub(super) fn url(given: &Given, setting: &str) -> Result<Url, Failure> {
         "https" => Ok(url),
         "http" if is_loopback(&url) => Ok(url),
         "http" => Err(refuse("plain http is for this machine only").hint("use https://")),
-        _ => Err(refuse("it starts with https://")),
+        _ => Err(refuse("it does not start with https://")),
     }
+}
+
+/// A directory that is written as an address.
+pub(super) fn directory(given: &Given, setting: &str) -> Result<PathBuf, Failure> {
+    address::directory(&given.value).map_err(|why| {
+        let what = ", which is no address of a directory";
+        refused(given, setting, "settings::url", what)
+            .because(why)
+            .hint("write file:///absolute/directory")
+    })
 }
 
 /// A name that a variable can have.
@@ -214,7 +232,7 @@ pub(super) fn environment_variable(given: &Given) -> Result<String, Failure> {
 
 /// The address that answers when a service is healthy.
 pub(super) fn health(given: &Given) -> Result<String, Failure> {
-    crate::settings::address::health(&given.value)
+    address::health(&given.value)
         .map(|_| given.value.clone())
         .map_err(|why| {
             refused(

@@ -164,9 +164,10 @@ pub fn unknown(
 
 /// The most similar of `names`, if one is similar enough to be meant.
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const SIMILAR: f64 = 0.75;
+    const SIMILAR: f64 = 0.8;
+    let name = name.to_lowercase();
     names
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| (strsim::jaro_winkler(&name, candidate), candidate))
         .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, candidate)| candidate)

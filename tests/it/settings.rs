@@ -545,7 +545,7 @@ fn flags_without_a_command_are_those_of_the_command_that_the_rules_choose() {
         ),
         (
             &["--environment", "prod"],
-            "a run without a command does not take --environment\nhint: name the command first",
+            "a run without a command does not take --environment\nhint: `pkgs-action --help` lists the commands",
         ),
         (
             &["release", "--to", "1.0.0"],
@@ -560,6 +560,14 @@ fn flags_without_a_command_are_those_of_the_command_that_the_rules_choose() {
             "`promote` takes no argument \"prod\"\nhint: `pkgs-action promote --help`",
         ),
         (
+            &["--verison"],
+            "a run without a command has no flag \"--verison\"\nhint: did you mean --version?",
+        ),
+        (
+            &["PLAN"],
+            "\"PLAN\" is not a command\nhint: did you mean plan?",
+        ),
+        (
             &["relaese"],
             "\"relaese\" is not a command\nhint: did you mean release?",
         ),
@@ -570,6 +578,144 @@ fn flags_without_a_command_are_those_of_the_command_that_the_rules_choose() {
             "{stderr}"
         );
     }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_meant_is_refused_with_its_place() {
+    let monorepo = repository();
+    let path = monorepo.path().join("pkgs.json");
+    let refused = |title: &str, said: &[&str]| {
+        let stderr = plan(&monorepo, &[], &[]).expect(2).stderr;
+        for said in said {
+            assert!(
+                stderr.contains(said),
+                "{title}: {said:?} is not said:\n{stderr}"
+            );
+        }
+        stderr
+    };
+    let deep = "[".repeat(100_000);
+    let long = format!("{{\"{}\":1}}", "a".repeat(5000));
+    for (text, said) in [
+        (
+            "",
+            &[
+                "error[settings::json]: pkgs.json is empty",
+                "pkgs.json:1:1",
+                "hint: write {}",
+            ][..],
+        ),
+        (
+            "{},",
+            &[
+                "error[settings::json]: pkgs.json is not valid JSON",
+                "pkgs.json:1:3",
+            ],
+        ),
+        (
+            &deep,
+            &[
+                "error[settings::json]",
+                "pkgs.json:1:",
+                "because it nests too deep",
+            ],
+        ),
+        (
+            "[]",
+            &[
+                "error[settings::config]: pkgs.json is not a JSON object",
+                "hint: write {}",
+            ],
+        ),
+        (
+            &long,
+            &[
+                "error[settings::unknown_key]",
+                "aaaa… in pkgs.json\" is not a setting",
+            ],
+        ),
+        (
+            "{\"keepReleases\":3}",
+            &[
+                "error[settings::not_in_file]",
+                "hint: set the variable PKGS_KEEP_RELEASES or the flag",
+            ],
+        ),
+        (
+            "{\"apps\":{\"core\":7}}",
+            &["apps.core in pkgs.json is not an object", "hint: write {}"],
+        ),
+    ] {
+        monorepo.write("pkgs.json", text);
+        let _ = refused(text.get(..20).unwrap_or(text), said);
+    }
+    // One problem is not told twice in other words.
+    monorepo.write(
+        "pkgs.json",
+        "{\"apps\":{\"core\":{\"environments\":[\"Prod\"],\"auto\":[\"sit\"]}}}",
+    );
+    let stderr = refused("environments", &["error[name::environment]"]);
+    assert_eq!(stderr.matches("error[").count(), 1, "{stderr}");
+
+    std::fs::write(&path, b"\xff\xfe{\0}\0").expect("a file");
+    let _ = refused(
+        "UTF-16",
+        &["error[settings::encoding]", "hint: write it in UTF-8"],
+    );
+    std::fs::remove_file(&path).expect("it was there");
+    std::fs::create_dir(&path).expect("a directory");
+    let _ = refused(
+        "a directory",
+        &["error[settings::config]", "because it is no file", "hint: "],
+    );
+    std::fs::remove_dir(&path).expect("it was there");
+    for target in ["nowhere", "/dev/zero", "pkgs.json"] {
+        std::os::unix::fs::symlink(target, &path).expect("a link");
+        let _ = refused(
+            target,
+            &[
+                "error[settings::config]",
+                "pkgs.json cannot be read",
+                "hint: ",
+            ],
+        );
+        std::fs::remove_file(&path).expect("it was there");
+    }
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_with_one_that_would_be() {
+    let monorepo = repository();
+    for (flag, said) in [
+        ("--registry=npm.example", "hint: write it like https://"),
+        (
+            "--registry=file://npm",
+            "hint: write file:///absolute/directory",
+        ),
+        (
+            "--registry=file:///a/../b",
+            "because the parts of its path may not be '.' or '..'",
+        ),
+        (
+            "--store-endpoint=minio:9000",
+            "hint: write it like https://",
+        ),
+        (
+            "--static=s3://bucket/{env}",
+            "hint: it may hold {app} and {environment}",
+        ),
+    ] {
+        let stderr = monorepo.binary(&["plan", flag]).run().expect(2).stderr;
+        let (name, _) = flag.split_once('=').expect("a flag with a value");
+        assert!(
+            stderr.contains(name) && stderr.contains(said),
+            "{flag}: {stderr}"
+        );
+    }
+    let directory = monorepo.sandbox().path().join("npm here");
+    std::fs::create_dir(&directory).expect("a directory");
+    let address = format!("--registry=file://{}", directory.display()).replace(' ', "%20");
+    let _ = monorepo.binary(&["plan", &address]).run().expect(0);
 }
 
 #[test]

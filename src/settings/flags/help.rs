@@ -60,7 +60,7 @@ pub(super) fn of_command(page: &Page) -> String {
             .collect();
         match group {
             Group::Host if page.name == "pull" => {
-                rows.insert(0, ("--once".to_owned(), ONCE.to_owned()))
+                rows.insert(0, ("--once".to_owned(), ONCE.to_owned()));
             }
             Group::General => rows.push(("-h, --help".to_owned(), "print this".to_owned())),
             _ => {}

@@ -71,14 +71,16 @@ impl Resolver<'_> {
             inputs: self.inputs,
             entry,
         };
+        let problems = self.problems.len();
         let environments = self
             .environments(values, "environments")
             .unwrap_or_else(default_environments);
+        let are_known = self.problems.len() == problems;
         let build_for = self
-            .some_environments(values, "build-for", &environments)
+            .some_environments(values, "build-for", are_known.then_some(&environments))
             .unwrap_or_else(|| environments.clone());
         let auto = self
-            .some_environments(values, "auto", &environments)
+            .some_environments(values, "auto", are_known.then_some(&environments))
             .unwrap_or_default();
         AppSettings {
             kind: values
@@ -122,15 +124,18 @@ impl Resolver<'_> {
         Some(names.collect())
     }
 
-    /// Names that must be among the app's environments.
+    /// Names that must be among the app's environments, where those are known.
     fn some_environments(
         &mut self,
         values: Values<'_>,
         setting: &'static str,
-        environments: &[EnvironmentName],
+        environments: Option<&Vec<EnvironmentName>>,
     ) -> Option<Vec<EnvironmentName>> {
         let names = self.environments(values, setting)?;
         let spelled = values.get(setting)?.name(setting);
+        let Some(environments) = environments else {
+            return Some(names);
+        };
         for name in names.iter().filter(|name| !environments.contains(name)) {
             let known: Vec<&str> = environments.iter().map(EnvironmentName::as_str).collect();
             self.problems.push(

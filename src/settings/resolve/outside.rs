@@ -1,11 +1,10 @@
 //! What decides where bytes and credentials go.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use url::Url;
 
-use crate::explain::{Exit, Failure};
+use crate::explain::{Exit, Failure, quoted};
 use crate::secret::Secret;
 use crate::settings::address::StoreAddress;
 use crate::settings::form::{self, named};
@@ -20,23 +19,13 @@ impl Resolver<'_> {
     /// Where npm packages go.
     pub(super) fn registry(&mut self) -> RegistryAddress {
         let url = self.url("registry-url");
-        let directory = self
-            .inputs
-            .get("registry")
-            .and_then(|given| given.value.strip_prefix("file://"))
-            .map(PathBuf::from);
-        if let Some(path) = directory {
-            if !path.is_absolute() {
-                self.problems.push(
-                    Failure::new(
-                        Exit::Usage,
-                        "settings::url",
-                        "registry is a file:// address without an absolute path",
-                    )
-                    .hint("write file:///absolute/directory"),
-                );
-            }
-            return RegistryAddress::Directory { path, url };
+        let given = self.inputs.get("registry");
+        if let Some(given) = given.filter(|given| given.value.starts_with("file:")) {
+            let path = self.kept(form::directory(given, "registry"));
+            return RegistryAddress::Directory {
+                path: path.unwrap_or_default(),
+                url,
+            };
         }
         let public = || {
             Url::parse(PUBLIC_REGISTRY)
@@ -83,6 +72,12 @@ impl Resolver<'_> {
                 .value
                 .replace("{app}", "app")
                 .replace("{environment}", "prod");
+            if sample.contains(['{', '}']) {
+                let what = format!("{} has an unknown placeholder", given.name("static"));
+                return Err(Failure::new(Exit::Usage, "static::placeholder", what)
+                    .because(quoted(&given.value))
+                    .hint("it may hold {app} and {environment}"));
+            }
             StoreAddress::parse(&sample)
                 .map(|_| given.value.clone())
                 .map_err(|failure| named(given, "static", &failure))
