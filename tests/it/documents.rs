@@ -46,15 +46,71 @@ fn action() -> Action {
         .unwrap_or_else(|error| panic!("action.yml: {error}"))
 }
 
-/// The text of the section of `README.md` under `## <title>`.
+/// The README and the pages it leads to.
+const PAGES: [&str; 4] = [
+    "README.md",
+    "docs/settings.md",
+    "docs/errors.md",
+    "docs/inside.md",
+];
+
+/// The text of all pages.
+fn pages() -> String {
+    PAGES.map(document).join("\n")
+}
+
+/// The text of the section under `## <title>`, on whichever page it stands.
 fn section(title: &str) -> String {
-    let readme = document("README.md");
-    let start = readme
+    let pages = pages();
+    let start = pages
         .find(&format!("\n## {title}\n"))
-        .unwrap_or_else(|| panic!("README.md has no section {title:?}"));
-    let text = &readme[start + 1..];
-    let end = text[1..].find("\n## ").map_or(text.len(), |end| end + 1);
+        .unwrap_or_else(|| panic!("no page has a section {title:?}"));
+    let text = &pages[start + 1..];
+    let end = text[1..]
+        .find("\n## ")
+        .into_iter()
+        .chain(text.find("\n\n# "))
+        .min()
+        .map_or(text.len(), |end| end + 1);
     text[..end].to_owned()
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
+    let link = Regex::new(r"\]\(([^):]+)\)").expect("a pattern");
+    let mut wrong = Vec::new();
+    for page in PAGES {
+        let directory = repository()
+            .join(page)
+            .parent()
+            .expect("a directory")
+            .to_owned();
+        for found in link.captures_iter(&document(page)) {
+            let (path, anchor) = found[1].split_once('#').unwrap_or((&found[1], ""));
+            let target = if path.is_empty() {
+                repository().join(page)
+            } else {
+                directory.join(path)
+            };
+            let text = std::fs::read_to_string(&target).unwrap_or_default();
+            let mut anchors = text
+                .lines()
+                .filter_map(|line| line.strip_prefix('#'))
+                .map(|line| {
+                    let words = line.trim_start_matches('#').trim().to_lowercase();
+                    words
+                        .replace(
+                            |letter: char| !letter.is_alphanumeric() && letter != ' ',
+                            "",
+                        )
+                        .replace(' ', "-")
+                });
+            if text.is_empty() || !anchor.is_empty() && !anchors.any(|known| known == anchor) {
+                wrong.push(format!("{page}: {}", &found[1]));
+            }
+        }
+    }
+    assert_none("links that lead nowhere", &wrong);
 }
 
 /// The fenced blocks of a Markdown text: language and content, without the indentation of the fence.
@@ -138,16 +194,16 @@ fn assert_none(what: &str, wrong: &[String]) {
     assert!(wrong.is_empty(), "{what}:\n{}\n", wrong.join("\n"));
 }
 
-/// Asserts that a section of the README has exactly this text somewhere.
+/// Asserts that a section has exactly this text somewhere.
 fn assert_section_has(title: &str, wanted: &str) {
     assert!(
         section(title).contains(wanted),
-        "the section {title:?} of README.md should hold this:\n\n{wanted}\n"
+        "the section {title:?} should hold this:\n\n{wanted}\n"
     );
 }
 
 #[test]
-fn every_error_code_is_in_the_readme_and_none_is_there_that_cannot_happen() {
+fn every_error_code_is_documented_and_none_is_that_cannot_happen() {
     let explained: BTreeSet<String> = first_cells(&section("Errors"))
         .into_iter()
         .filter(|name| name.contains("::"))
@@ -158,18 +214,21 @@ fn every_error_code_is_in_the_readme_and_none_is_there_that_cannot_happen() {
         .filter(|(code, _)| !explained.contains(*code))
         .map(|(code, place)| format!("{place}: {code}"))
         .collect();
-    assert_none("error codes that README.md does not explain", &unexplained);
+    assert_none(
+        "error codes that docs/errors.md does not explain",
+        &unexplained,
+    );
     let impossible: Vec<String> = explained
         .into_iter()
         .filter(|code| !codes.contains_key(code))
         .collect();
     assert_none(
-        "error codes in README.md that src/ does not have",
+        "error codes in docs/errors.md that src/ does not have",
         &impossible,
     );
 }
 
-/// The row of a setting, as the README has it.
+/// The row of a setting, as docs/settings.md has it.
 fn row(setting: &Setting) -> String {
     let mut places = Vec::new();
     if setting.in_action {
@@ -190,7 +249,7 @@ fn row(setting: &Setting) -> String {
 }
 
 #[test]
-fn the_settings_in_the_readme_are_the_table_of_settings() {
+fn the_settings_in_the_documents_are_the_table_of_settings() {
     let mut wanted = String::new();
     for (index, setting) in SETTINGS.iter().enumerate() {
         if index == 0 || SETTINGS[index - 1].group != setting.group {
@@ -208,7 +267,7 @@ fn the_settings_in_the_readme_are_the_table_of_settings() {
 }
 
 #[test]
-fn the_commands_in_the_readme_are_those_of_the_binary() {
+fn the_commands_in_the_documents_are_those_of_the_binary() {
     let mut wanted = String::from("| command | does |\n| --- | --- |\n");
     for page in COMMANDS {
         writeln!(wanted, "| `{}` | {} |", page.name, page.does).expect("text");
@@ -265,7 +324,7 @@ fn the_inputs_of_the_action_are_the_settings_that_say_so() {
 }
 
 #[test]
-fn the_outputs_are_the_same_in_the_code_in_the_action_and_in_the_readme() {
+fn the_outputs_are_the_same_in_the_code_in_the_action_and_in_the_documents() {
     let output = Regex::new(r#"\(\s*"([a-z-]+)","#).expect("a pattern");
     let source: String = document("src/report/outputs.rs")
         .lines()
@@ -282,7 +341,7 @@ fn the_outputs_are_the_same_in_the_code_in_the_action_and_in_the_readme() {
     assert_eq!(
         first_cells(&section("Outputs")),
         written,
-        "README.md and src/report/outputs.rs"
+        "docs/settings.md and src/report/outputs.rs"
     );
     for (name, output) in &action.outputs {
         assert!(!output.description.trim().is_empty(), "{name}");
@@ -302,10 +361,10 @@ fn the_action_runs_a_prebuilt_public_image_as_it_is() {
 }
 
 #[test]
-fn the_workflows_in_the_readme_can_be_read_and_use_inputs_that_exist() {
+fn the_workflows_in_the_documents_can_be_read_and_use_inputs_that_exist() {
     let inputs = action().inputs;
     let mut steps = 0;
-    for (language, text) in blocks(&document("README.md")) {
+    for (language, text) in blocks(&pages()) {
         if language != "yaml" {
             continue;
         }
@@ -351,7 +410,7 @@ fn steps_of(workflow: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn every_command_and_flag_in_the_readme_exists() {
+fn every_command_and_flag_in_the_documents_exists() {
     let call =
         Regex::new(r"(?:^|[\s`])(?:pkgs-action|-- |pkgs-action:1) ?([a-z][a-z-]*)((?: [^`\n|]*)?)")
             .expect("a pattern");
@@ -359,7 +418,7 @@ fn every_command_and_flag_in_the_readme_exists() {
     let known: BTreeSet<&str> = COMMANDS.iter().map(|page| page.name).collect();
     let mut wrong = Vec::new();
     let mut calls = 0;
-    for (language, text) in blocks(&document("README.md")) {
+    for (language, text) in blocks(&pages()) {
         if language != "sh" && language != "console" && !language.is_empty() {
             continue;
         }
@@ -478,7 +537,7 @@ fn the_example_in_the_readme_works_word_for_word() {
 }
 
 #[test]
-fn the_errors_in_the_readme_are_what_the_binary_says() {
+fn the_errors_in_the_documents_are_what_the_binary_says() {
     let sandbox = Sandbox::new();
     let mut seen = 0;
     for (language, block) in blocks(&section("Errors")) {
