@@ -10,9 +10,11 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::support::monorepo::Monorepo;
 use crate::support::sandbox::Sandbox;
 use crate::support::servers::{free_port, repository};
 use crate::support::source::Source;
+use crate::support::static_server::StaticServer;
 
 /// As much of `action.yml` as is checked.
 #[derive(Deserialize)]
@@ -551,4 +553,69 @@ fn the_errors_in_the_documents_are_what_the_binary_says() {
         }
     }
     assert!(seen > 0);
+}
+
+#[test]
+fn a_directory_registry_below_a_path_serves_a_scope_beside_another_registry() {
+    let blocks = blocks(&section("A directory as npm registry"));
+    let [release, npmrc, install] = [0, 1, 2].map(|index: usize| blocks[index].1.trim().to_owned());
+    let www = tempfile::tempdir().expect("a directory");
+    let public = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(www.path().join("npm")).expect("a directory");
+    let (server, elsewhere) = (
+        StaticServer::start(www.path()),
+        StaticServer::start(public.path()),
+    );
+    let ours = |text: &str| {
+        text.replace("https://files.acme.example/", &server.url())
+            .replace("/srv/www", &www.path().display().to_string())
+    };
+    let released = |monorepo: &Monorepo, arguments: &[&str]| {
+        let _ = monorepo
+            .binary(&[&["release", "--install=none"], arguments].concat())
+            .run()
+            .expect(0);
+    };
+    let dependency = Monorepo::new()
+        .package("plain", "1.0.0")
+        .commit("feat: begin", &[])
+        .origin();
+    let address = format!("--registry=file://{}", public.path().display());
+    released(&dependency, &[&address]);
+    let monorepo = Monorepo::new()
+        .package("@acme/text", "1.0.0")
+        .depends("@acme/text", "plain", "^1.0.0")
+        .commit("feat: begin", &[])
+        .origin();
+    let words = shell_words::split(&ours(&release)).expect("words");
+    let words: Vec<&str> = words.iter().skip(2).map(String::as_str).collect();
+    released(&monorepo, &words);
+
+    let sandbox = Sandbox::new();
+    let project = sandbox.path().join("project");
+    std::fs::create_dir(&project).expect("a directory");
+    std::fs::write(project.join("package.json"), "{\"private\":true}").expect("a file");
+    let npmrc = ours(&npmrc);
+    std::fs::write(project.join(".npmrc"), npmrc).expect("a file");
+    let words = shell_words::split(&install).expect("words");
+    let output = sandbox
+        .command(&words[0], &project)
+        .args(&words[1..])
+        .env("npm_config_registry", elsewhere.url())
+        .output()
+        .expect("npm runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for (package, version) in [("@acme/text", "1.0.0"), ("plain", "1.0.0")] {
+        let manifest = project
+            .join("node_modules")
+            .join(package)
+            .join("package.json");
+        let manifest: Value =
+            serde_json::from_str(&std::fs::read_to_string(manifest).expect(package)).expect("JSON");
+        assert_eq!(manifest["version"], version, "{package}");
+    }
 }
