@@ -21,8 +21,6 @@ pub struct PackageJson {
     pub name: Option<PackageName>,
     /// `version`.
     pub version: Option<Version>,
-    /// `description`.
-    pub description: Option<String>,
     /// `private`; false where it is absent.
     pub private: bool,
     /// `workspaces`: the array, or `packages` of the object form; `None` where it is absent.
@@ -31,36 +29,16 @@ pub struct PackageJson {
     pub dependencies: Vec<Dependency>,
     /// The names that `peerDependenciesMeta` calls optional.
     pub optional_peers: BTreeSet<String>,
-    /// `bundleDependencies` (or `bundledDependencies`); `true` gives the names of all `dependencies`.
-    pub bundled: Vec<String>,
     /// `scripts`; a script that is no string is left out, as npm does.
     pub scripts: BTreeMap<String, String>,
     /// `files`; `None` where it is absent.
     pub files: Option<Vec<String>>,
-    /// `main`.
-    pub main: Option<String>,
-    /// `module`.
-    pub module: Option<String>,
-    /// `browser`, where it is a string.
-    pub browser: Option<String>,
-    /// `types`, else `typings`.
-    pub types: Option<String>,
-    /// `exports`, as it is.
-    pub exports: Option<Value>,
     /// `bin` as command → path; a single string is the command of the package's own name.
     pub bin: BTreeMap<String, String>,
     /// `publishConfig`.
     pub publish_config: PublishConfig,
     /// `packageManager`, for example `npm@11.6.0`.
     pub package_manager: Option<String>,
-    /// `engines.node`.
-    pub engines_node: Option<String>,
-    /// `repository.url`, or `repository` where it is a string; as written.
-    pub repository_url: Option<String>,
-    /// `repository.directory`.
-    pub repository_directory: Option<String>,
-    /// The `pkgs` field: our own settings, as they are.
-    pub pkgs: Option<Value>,
 }
 
 /// `publishConfig`: settings of npm that a package brings along.
@@ -190,37 +168,17 @@ struct Reader<'f> {
 impl Reader<'_> {
     fn package(&mut self, root: Node<'_>) -> PackageJson {
         let name = self.checked(root, "name", PackageName::parse);
-        let dependencies = self.dependencies(root);
-        let (repository_url, repository_directory) = self.repository(root);
         PackageJson {
             version: self.checked(root, "version", Version::parse),
-            description: self.string(root, "", "description"),
             private: self.boolean(root, "", "private").unwrap_or(false),
             workspaces: self.workspaces(root),
             optional_peers: self.optional_peers(root),
-            bundled: self.bundled(root, &dependencies),
-            dependencies,
+            dependencies: self.dependencies(root),
             scripts: self.scripts(root),
             files: self.strings(root, "", "files"),
-            main: self.string(root, "", "main"),
-            module: self.string(root, "", "module"),
-            browser: root
-                .get("browser")
-                .and_then(Node::as_str)
-                .map(str::to_owned),
-            types: self
-                .string(root, "", "types")
-                .or_else(|| self.string(root, "", "typings")),
-            exports: self.value(root, "exports"),
             bin: self.bin(root, name.as_ref()),
             publish_config: self.publish_config(root),
             package_manager: self.string(root, "", "packageManager"),
-            engines_node: self
-                .object(root, "", "engines")
-                .and_then(|engines| self.string(engines, "engines", "node")),
-            repository_url,
-            repository_directory,
-            pkgs: self.value(root, "pkgs"),
             name,
         }
     }
@@ -400,32 +358,6 @@ impl Reader<'_> {
         optional
     }
 
-    /// npm reads `bundleDependencies`, and `bundledDependencies` only where that is absent.
-    fn bundled(&mut self, root: Node<'_>, dependencies: &[Dependency]) -> Vec<String> {
-        let key = if root.get("bundleDependencies").is_some() {
-            "bundleDependencies"
-        } else {
-            "bundledDependencies"
-        };
-        let Some(node) = root.get(key) else {
-            return Vec::new();
-        };
-        match (node.kind(), node.as_bool()) {
-            (Kind::Array, _) => self.items(node, key),
-            (Kind::Object, _) => node.members().map(|member| member.key.to_owned()).collect(),
-            (_, Some(true)) => dependencies
-                .iter()
-                .filter(|dependency| dependency.field == DependencyField::Dependencies)
-                .map(|dependency| dependency.name.clone())
-                .collect(),
-            (_, Some(false)) => Vec::new(),
-            _ => {
-                self.refuse_type(node, key, "an array of strings, true or false");
-                Vec::new()
-            }
-        }
-    }
-
     fn scripts(&mut self, root: Node<'_>) -> BTreeMap<String, String> {
         let Some(object) = self.object(root, "", "scripts") else {
             return BTreeMap::new();
@@ -517,21 +449,6 @@ impl Reader<'_> {
             (None, _) => {
                 self.refuse_type(node, "publishConfig.access", "a string");
                 None
-            }
-        }
-    }
-
-    fn repository(&mut self, root: Node<'_>) -> (Option<String>, Option<String>) {
-        match root.get("repository").map(|node| (node, node.kind())) {
-            None => (None, None),
-            Some((node, Kind::Object)) => (
-                self.string(node, "repository", "url"),
-                self.string(node, "repository", "directory"),
-            ),
-            Some((node, Kind::String)) => (node.as_str().map(str::to_owned), None),
-            Some((node, _)) => {
-                self.refuse_type(node, "repository", "a string or an object");
-                (None, None)
             }
         }
     }
@@ -669,38 +586,12 @@ mod tests {
             ]
         );
         assert_eq!(package.optional_peers, BTreeSet::from(["react".to_owned()]));
-        assert_eq!(package.bundled, ["koa", "a"]);
         assert_eq!(package.scripts.len(), 1);
         assert_eq!(package.bin["web"], "cli.js");
-        assert_eq!(package.browser, None);
-        assert_eq!(package.types.as_deref(), Some("a.d.ts"));
         assert_eq!(package.publish_config.access, Some(Access::Public));
         assert_eq!(package.publish_config.other.len(), 1);
-        assert_eq!(package.engines_node.as_deref(), Some(">=20"));
-        assert_eq!(
-            package.repository_url.as_deref(),
-            Some("git+https://h.example/r.git")
-        );
-        assert_eq!(package.pkgs, Some(serde_json::json!({"mode": "diff"})));
+        assert_eq!(package.package_manager.as_deref(), Some("npm@11.6.0"));
         assert_eq!(parse("\u{feff}{}\n"), PackageJson::default());
-    }
-
-    #[test]
-    fn bundles_take_every_form() {
-        for (form, names) in [
-            (
-                r#""bundleDependencies": ["a"], "bundledDependencies": ["b"]"#,
-                &["a"][..],
-            ),
-            (r#""bundleDependencies": {"b": "1"}"#, &["b"]),
-            (r#""bundleDependencies": false"#, &[]),
-            (
-                r#""bundleDependencies": true, "dependencies": {"c": "1"}"#,
-                &["c"],
-            ),
-        ] {
-            assert_eq!(parse(&format!("{{{form}}}")).bundled, names, "{form}");
-        }
     }
 
     #[test]
