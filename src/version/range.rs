@@ -31,11 +31,7 @@ const MOST_ALTERNATIVES: usize = 200;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
-    /// Of the text read for releases, and the prereleases that it names.
-    named: Vec<Alternative>,
-    /// Of the text read with prereleases included. npm moves some bounds then, and in rare cases (a bound that grows beyond what
-    /// npm can hold) refuses the text, which counts as containing nothing.
-    included: Option<Vec<Alternative>>,
+    alternatives: Vec<Alternative>,
 }
 
 /// Comparators that must all hold; without any, everything holds.
@@ -56,15 +52,6 @@ enum Operator {
     GreaterOrEqual,
 }
 
-/// Which prereleases a reading of the text lets in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Prereleases {
-    /// Only those of a `major.minor.patch` that a comparator names with a prerelease.
-    Named,
-    /// All that lie within the bounds.
-    Included,
-}
-
 impl Range {
     /// Reads a range as npm does, strictly.
     ///
@@ -79,37 +66,20 @@ impl Range {
         if squeezed.split("||").count() > MOST_ALTERNATIVES {
             return Err(refused(text, "it has more than 200 alternatives"));
         }
-        let named = alternatives(&squeezed, Prereleases::Named)
+        let alternatives = alternatives(&squeezed)
             .map_err(|part| refused(text, &format!("npm cannot read {}", quoted(&part))))?;
-        let included = alternatives(&squeezed, Prereleases::Included).ok();
-        Ok(Range { named, included })
+        Ok(Range { alternatives })
     }
 
     /// Whether npm would take `version` for this range: a prerelease only if the range names one of the same `major.minor.patch`.
     #[must_use]
     pub fn contains(&self, version: &Version) -> bool {
-        self.named.iter().any(|alternative| {
+        self.alternatives.iter().any(|alternative| {
             holds(alternative, version)
                 && (!version.is_prerelease()
                     || alternative
                         .iter()
                         .any(|comparator| comparator.names_prerelease_of(version)))
-        })
-    }
-
-    /// Whether `version` lies within this range when prereleases count like any other version (npm's `includePrerelease`).
-    ///
-    /// ```
-    /// use pkgs_action::version::{Version, range::Range};
-    /// let version = Version::parse("1.3.0-beta.1").unwrap();
-    /// assert!(Range::parse("^1.2.3").unwrap().contains_with_prereleases(&version));
-    /// ```
-    #[must_use]
-    pub fn contains_with_prereleases(&self, version: &Version) -> bool {
-        self.included.as_ref().is_some_and(|alternatives| {
-            alternatives
-                .iter()
-                .any(|alternative| holds(alternative, version))
         })
     }
 }
@@ -166,29 +136,11 @@ impl Comparator {
     }
 }
 
-impl Prereleases {
-    /// The prerelease of a lower bound that the text leaves open.
-    fn lowest(self) -> &'static str {
-        match self {
-            Prereleases::Named => "",
-            Prereleases::Included => "0",
-        }
-    }
-
-    /// The lower bound that says nothing, and that npm therefore drops.
-    fn floor(self) -> &'static str {
-        match self {
-            Prereleases::Named => ">=0.0.0",
-            Prereleases::Included => ">=0.0.0-0",
-        }
-    }
-}
-
 /// All alternatives of a squeezed text; the error is the part that cannot be read.
-fn alternatives(squeezed: &str, prereleases: Prereleases) -> Result<Vec<Alternative>, String> {
+fn alternatives(squeezed: &str) -> Result<Vec<Alternative>, String> {
     let mut all = squeezed
         .split("||")
-        .map(|part| alternative(part.trim_matches(' '), prereleases))
+        .map(|part| alternative(part.trim_matches(' ')))
         .collect::<Result<Vec<_>, _>>()?;
     let impossible =
         |alternative: &Alternative| alternative.first().is_some_and(Comparator::is_empty);
@@ -204,11 +156,11 @@ fn alternatives(squeezed: &str, prereleases: Prereleases) -> Result<Vec<Alternat
     Ok(all)
 }
 
-fn alternative(text: &str, prereleases: Prereleases) -> Result<Alternative, String> {
-    let text = prepared(text, prereleases);
+fn alternative(text: &str) -> Result<Alternative, String> {
+    let text = prepared(text);
     let mut comparators = Alternative::new();
     for word in text.split(' ') {
-        for comparator in expanded(word, prereleases).ok_or_else(|| word.to_owned())? {
+        for comparator in expanded(word).ok_or_else(|| word.to_owned())? {
             if !comparators.contains(&comparator) {
                 comparators.push(comparator);
             }
@@ -221,9 +173,9 @@ fn alternative(text: &str, prereleases: Prereleases) -> Result<Alternative, Stri
 }
 
 /// The text of an alternative with every comparator in one word: no build metadata, no hyphen range, no space after an operator.
-fn prepared(text: &str, prereleases: Prereleases) -> String {
+fn prepared(text: &str) -> String {
     let text = without_build(text);
-    let text = hyphen(&text, prereleases).unwrap_or(text);
+    let text = hyphen(&text).unwrap_or(text);
     without_space_after_caret(&without_space_after_tilde(&without_space_after_operators(
         &text,
     )))
@@ -287,22 +239,16 @@ fn without_build(text: &str) -> String {
 }
 
 /// `a - b` as two comparators; `None` if the text is no hyphen range.
-fn hyphen(text: &str, prereleases: Prereleases) -> Option<String> {
+fn hyphen(text: &str) -> Option<String> {
     let (from, to) = text.split_once(" - ")?;
     let from = from.strip_prefix(' ').unwrap_or(from);
     let to = to.strip_suffix(' ').unwrap_or(to);
     let (first, last) = (Partial::parse(from)?, Partial::parse(to)?);
-    let lowest = if prereleases == Prereleases::Included {
-        "-0"
-    } else {
-        ""
-    };
     let lower = match (first.major, first.minor, first.patch) {
         (None, _, _) => String::new(),
-        (Some(major), None, _) => format!(">={major}.0.0{lowest}"),
-        (Some(major), Some(minor), None) => format!(">={major}.{minor}.0{lowest}"),
+        (Some(major), None, _) => format!(">={major}.0.0"),
+        (Some(major), Some(minor), None) => format!(">={major}.{minor}.0"),
         // As written, so that what a full version may not carry is refused later.
-        _ if first.prerelease.is_empty() => format!(">={from}{lowest}"),
         _ => format!(">={from}"),
     };
     let upper = match (last.major, last.minor, last.patch) {
@@ -311,9 +257,6 @@ fn hyphen(text: &str, prereleases: Prereleases) -> Option<String> {
         (Some(major), Some(minor), None) => format!("<{major}.{}.0-0", minor.saturating_add(1)),
         (Some(major), Some(minor), Some(patch)) if !last.prerelease.is_empty() => {
             format!("<={major}.{minor}.{patch}-{}", last.prerelease)
-        }
-        (Some(major), Some(minor), Some(patch)) if prereleases == Prereleases::Included => {
-            format!("<{major}.{minor}.{}-0", patch.saturating_add(1))
         }
         _ => format!("<={to}"),
     };
@@ -462,42 +405,37 @@ fn operator(word: &str) -> (Operator, &str) {
 }
 
 /// What one word comes down to; `None` if npm cannot read it.
-fn expanded(word: &str, prereleases: Prereleases) -> Option<Alternative> {
+fn expanded(word: &str) -> Option<Alternative> {
     if let Some(partial) = word.strip_prefix('^').and_then(Partial::parse) {
-        return caret(&partial, prereleases);
+        return caret(&partial);
     }
     if let Some(partial) = word
         .strip_prefix('~')
         .map(|rest| rest.strip_prefix('>').unwrap_or(rest))
         .and_then(Partial::parse)
     {
-        return tilde(&partial, prereleases);
+        return tilde(&partial);
     }
     let (operator, rest) = operator(word);
     match Partial::parse(rest) {
         Some(partial) if partial.full().is_none() && !partial.is_out_of_order() => {
-            partial_version(operator, &partial, prereleases)
+            partial_version(operator, &partial)
         }
-        _ => plain(&without_star(word), prereleases),
+        _ => plain(&without_star(word)),
     }
 }
 
 /// `from` and the upper bound `below`, which nothing of `below` itself satisfies, not even its prereleases.
-fn between(
-    from: [u64; 3],
-    prerelease: &str,
-    below: [u64; 3],
-    prereleases: Prereleases,
-) -> Option<Alternative> {
-    let mut comparators = from_on(from, prerelease, prereleases)?;
+fn between(from: [u64; 3], prerelease: &str, below: [u64; 3]) -> Option<Alternative> {
+    let mut comparators = from_on(from, prerelease)?;
     comparators.push(Comparator::new(Operator::Less, below, "0")?);
     Some(comparators)
 }
 
 /// The lower bound alone, left out where it says nothing.
-fn from_on(from: [u64; 3], prerelease: &str, prereleases: Prereleases) -> Option<Alternative> {
+fn from_on(from: [u64; 3], prerelease: &str) -> Option<Alternative> {
     let lower = Comparator::new(Operator::GreaterOrEqual, from, prerelease)?;
-    let says_nothing = from == [0, 0, 0] && prerelease == prereleases.lowest();
+    let says_nothing = from == [0, 0, 0] && prerelease.is_empty();
     Some(if says_nothing {
         Alternative::new()
     } else {
@@ -514,20 +452,19 @@ fn after_minor(major: u64, minor: u64) -> [u64; 3] {
     [major, minor.saturating_add(1), 0]
 }
 
-fn caret(partial: &Partial, prereleases: Prereleases) -> Option<Alternative> {
+fn caret(partial: &Partial) -> Option<Alternative> {
     let Some(major) = partial.major else {
         return Some(Alternative::new());
     };
-    let lowest = prereleases.lowest();
     match (partial.minor, partial.patch) {
-        (None, _) => between([major, 0, 0], lowest, after_major(major), prereleases),
+        (None, _) => between([major, 0, 0], "", after_major(major)),
         (Some(minor), None) => {
             let below = if major == 0 {
                 after_minor(major, minor)
             } else {
                 after_major(major)
             };
-            between([major, minor, 0], lowest, below, prereleases)
+            between([major, minor, 0], "", below)
         }
         (Some(minor), Some(patch)) => {
             let below = match (major, minor) {
@@ -535,47 +472,27 @@ fn caret(partial: &Partial, prereleases: Prereleases) -> Option<Alternative> {
                 (0, _) => after_minor(major, minor),
                 _ => after_major(major),
             };
-            between(
-                [major, minor, patch],
-                partial.prerelease,
-                below,
-                prereleases,
-            )
+            between([major, minor, patch], partial.prerelease, below)
         }
     }
 }
 
-fn tilde(partial: &Partial, prereleases: Prereleases) -> Option<Alternative> {
+fn tilde(partial: &Partial) -> Option<Alternative> {
     let Some(major) = partial.major else {
         return Some(Alternative::new());
     };
     let Some(minor) = partial.minor else {
-        return between(
-            [major, 0, 0],
-            prereleases.lowest(),
-            after_major(major),
-            prereleases,
-        );
+        return between([major, 0, 0], "", after_major(major));
     };
     let below = after_minor(major, minor);
     match partial.patch {
-        None => between([major, minor, 0], prereleases.lowest(), below, prereleases),
-        Some(patch) => between(
-            [major, minor, patch],
-            partial.prerelease,
-            below,
-            prereleases,
-        ),
+        None => between([major, minor, 0], "", below),
+        Some(patch) => between([major, minor, patch], partial.prerelease, below),
     }
 }
 
 /// A comparator whose version misses parts: `1`, `1.2`, `>=1.x`, `*`.
-fn partial_version(
-    operator: Operator,
-    partial: &Partial,
-    prereleases: Prereleases,
-) -> Option<Alternative> {
-    let lowest = prereleases.lowest();
+fn partial_version(operator: Operator, partial: &Partial) -> Option<Alternative> {
     let Some(major) = partial.major else {
         return match operator {
             Operator::Less | Operator::Greater => {
@@ -589,9 +506,9 @@ fn partial_version(
         .minor
         .map_or_else(|| after_major(major), |minor| after_minor(major, minor));
     match operator {
-        Operator::Equal => between(first, lowest, after, prereleases),
-        Operator::GreaterOrEqual => from_on(first, lowest, prereleases),
-        Operator::Greater => from_on(after, lowest, prereleases),
+        Operator::Equal => between(first, "", after),
+        Operator::GreaterOrEqual => from_on(first, ""),
+        Operator::Greater => from_on(after, ""),
         Operator::Less => Some(vec![Comparator::new(Operator::Less, first, "0")?]),
         Operator::LessOrEqual => Some(vec![Comparator::new(Operator::Less, after, "0")?]),
     }
@@ -610,8 +527,8 @@ fn without_star(word: &str) -> String {
 }
 
 /// A comparator with a full version, or the empty word, which allows anything.
-fn plain(word: &str, prereleases: Prereleases) -> Option<Alternative> {
-    if word.is_empty() || word == prereleases.floor() {
+fn plain(word: &str) -> Option<Alternative> {
+    if word.is_empty() || word == ">=0.0.0" {
         return Some(Alternative::new());
     }
     let (operator, written) = operator(word);
@@ -680,10 +597,10 @@ pub fn rewrite(text: &str, new: &Version) -> String {
 /// One alternative, not empty, moved to `new`; it may not contain `new` if the alternative is an odd one.
 fn moved(alternative: &str, new: &Version) -> String {
     let squeezed = without_build(&squeeze(alternative));
-    if hyphen(&squeezed, Prereleases::Named).is_some() {
+    if hyphen(&squeezed).is_some() {
         return format!("^{new}");
     }
-    let text = prepared(&squeezed, Prereleases::Named);
+    let text = prepared(&squeezed);
     let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
     let starts_with = |operator: char| words.iter().any(|word| word.starts_with(operator));
     match words[..] {
@@ -1001,21 +918,18 @@ mod tests {
 
     #[test]
     fn answers_are_those_of_npm() {
-        fn check(range: &str, versions: &str, expected: (bool, bool)) {
+        fn check(range: &str, versions: &str, expected: bool) {
             let parsed = Range::parse(range).unwrap();
             for text in versions.split_whitespace() {
                 let version = version(text);
-                let answer = (
-                    parsed.contains(&version),
-                    parsed.contains_with_prereleases(&version),
-                );
+                let answer = parsed.contains(&version);
                 assert_eq!(answer, expected, "{range:?} {text}");
             }
         }
         for (range, always, with_prereleases, never) in ANSWERS {
-            check(range, always, (true, true));
-            check(range, with_prereleases, (false, true));
-            check(range, never, (false, false));
+            check(range, always, true);
+            check(range, with_prereleases, false);
+            check(range, never, false);
         }
     }
 
@@ -1062,14 +976,6 @@ mod tests {
         assert!(Range::parse(&" ".repeat(2048)).is_ok());
         assert!(Range::parse(&" ".repeat(2049)).is_err());
         assert!(Range::parse(&"v".repeat(2048)).is_err());
-    }
-
-    /// At the largest number a bound of the wider reading may not exist; npm's `satisfies` is false then.
-    #[test]
-    fn a_bound_beyond_the_largest_number_contains_nothing_with_prereleases() {
-        let range = Range::parse("1.0.0 - 1.0.9007199254740991").unwrap();
-        assert!(range.contains(&version("1.0.0")));
-        assert!(!range.contains_with_prereleases(&version("1.0.0")));
     }
 
     #[test]
