@@ -146,8 +146,7 @@ fn flag(setting: &'static Setting) -> Arg {
 /// The help of the whole, or of the command that `topic` names.
 fn help(topic: Option<&str>) -> Result<Line, Failure> {
     let page = match topic {
-        None => return Ok(Line::Print(help::of_all())),
-        Some("help") => return Ok(Line::Print(help::of_all())),
+        None | Some("help") => return Ok(Line::Print(help::of_all())),
         Some(topic) => command::find(topic).ok_or_else(|| no_command(topic))?,
     };
     Ok(Line::Print(help::of_command(page)))

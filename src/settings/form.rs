@@ -21,10 +21,7 @@ pub(super) fn named(given: &Given, setting: &str, failure: &Failure) -> Failure 
         failure.code(),
         format!("{}: {}", given.name(setting), failure.what()),
     );
-    let renamed = failure
-        .causes()
-        .iter()
-        .fold(renamed, |renamed, cause| renamed.because(cause));
+    let renamed = failure.causes().iter().fold(renamed, Failure::because);
     match failure.advice() {
         Some(hint) => renamed.hint(hint),
         None => renamed,
