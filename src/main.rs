@@ -6,7 +6,7 @@
 #![expect(clippy::print_stderr, reason = "this is the one place that prints")]
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,9 +19,11 @@ use pkgs_action::local::owner::become_owner;
 use pkgs_action::local::process::Children;
 use pkgs_action::local::stop::Stop;
 use pkgs_action::report;
+use pkgs_action::settings::config::{self, ConfigFile};
 use pkgs_action::settings::inputs::{self, Asked, Collected};
 use pkgs_action::settings::runner::Runner;
-use pkgs_action::settings::{Settings, World, config};
+use pkgs_action::settings::variables::secret_values;
+use pkgs_action::settings::{Settings, World};
 
 fn main() -> ExitCode {
     let environment: BTreeMap<String, String> = std::env::vars_os()
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
     let in_actions = environment
         .get("GITHUB_ACTIONS")
         .is_some_and(|value| value == "true");
-    let secrets = inputs::secret_values(&environment);
+    let secrets = secret_values(&environment);
     let prepared = arguments().and_then(|arguments| prepare(&arguments, environment));
     let ended = match prepared {
         Ok(Prepared::Print(text)) => {
@@ -116,10 +118,6 @@ fn prepare(
             .map(|name| name.trim().to_owned()),
         environment,
     };
-    let files: Vec<(String, String, Option<&str>)> = files
-        .iter()
-        .map(|(name, text, is_field)| (name.clone(), text.clone(), is_field.then_some("pkgs")))
-        .collect();
     Settings::resolve(*collected, &files, world).map(|settings| Prepared::Run(Box::new(settings)))
 }
 
@@ -190,17 +188,18 @@ fn directory(collected: &Collected) -> Result<PathBuf, Failure> {
 }
 
 /// The configuration: the file that was named or `pkgs.json`, else the `pkgs` field of the root `package.json`.
-fn config_files(
-    collected: &Collected,
-    directory: &Path,
-) -> Result<Vec<(String, String, bool)>, Failure> {
+fn config_files(collected: &Collected, directory: &Path) -> Result<Vec<ConfigFile>, Failure> {
     let named = collected
         .inputs
         .get("config")
         .map(|given| given.value.as_str());
     let own = directory.join(named.unwrap_or("pkgs.json"));
     if let Some(text) = read_text(&own)? {
-        return Ok(vec![(named.unwrap_or("pkgs.json").to_owned(), text, false)]);
+        return Ok(vec![ConfigFile {
+            name: named.unwrap_or("pkgs.json").to_owned(),
+            text,
+            is_field: false,
+        }]);
     }
     if let Some(named) = named {
         return Err(Failure::new(
@@ -217,29 +216,44 @@ fn config_files(
     };
     Ok(manifest
         .filter(|text| has_field(text))
-        .map(|text| ("package.json".to_owned(), text, true))
+        .map(|text| ConfigFile {
+            name: "package.json".to_owned(),
+            text,
+            is_field: true,
+        })
         .into_iter()
         .collect())
 }
 
+/// The text of a file; `None` where there is none. A link that leads nowhere is no missing file: somebody meant one.
 fn read_text(path: &Path) -> Result<Option<String>, Failure> {
-    let refuse = |why: String| {
-        Failure::new(
-            Exit::Usage,
-            "settings::config",
-            format!("{} cannot be read", path.display()),
-        )
-        .because(why)
+    let refuse = |code: &'static str, why: String, hint: String| {
+        let what = format!("{} cannot be read", path.display());
+        Err(Failure::new(Exit::Usage, code, what)
+            .because(why)
+            .hint(hint))
     };
+    let no_file = |why: String| {
+        let hint = "make it a readable file of at most 2 MiB, or name another one with --config";
+        refuse("settings::config", why, hint.to_owned())
+    };
+    let is_there = path.symlink_metadata().is_ok();
     match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(refuse(error.to_string())),
-        Ok(metadata) if metadata.len() > config::LONGEST.max(2 << 20) => {
-            Err(refuse("it is longer than 2 MiB".to_owned()))
+        Err(error) if error.kind() == ErrorKind::NotFound && !is_there => Ok(None),
+        Err(error) => no_file(error.to_string()),
+        Ok(metadata) if !metadata.is_file() => no_file("it is no file".to_owned()),
+        Ok(metadata) if metadata.len() > config::LONGEST => {
+            no_file("it is longer than 2 MiB".to_owned())
         }
-        Ok(_) => std::fs::read_to_string(path)
-            .map(Some)
-            .map_err(|error| refuse(error.to_string())),
+        Ok(_) => match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::InvalidData => refuse(
+                "settings::encoding",
+                "it is not UTF-8".to_owned(),
+                "write it in UTF-8".to_owned(),
+            ),
+            Err(error) => no_file(error.to_string()),
+        },
     }
 }
 

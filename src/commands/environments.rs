@@ -9,7 +9,7 @@ pub(super) mod names;
 mod request;
 mod targets;
 
-pub use request::{Ancestry, Apps, Remotes, Request};
+pub use request::{Ancestry, Remotes, Request};
 
 pub(super) use judging::walk_back;
 

@@ -34,7 +34,7 @@ use crate::local::stop::Stop;
 use crate::report::environments::{STATUS_SCHEMA, Status};
 use crate::report::release::Ended;
 use crate::report::{self, outputs, summary};
-use crate::settings::{Command, Format, Settings, StoreSettings};
+use crate::settings::{Command, Deed, Format, PointSettings, Settings, StatusSettings};
 use session::current_branch;
 
 /// What a command leaves to be told.
@@ -55,18 +55,19 @@ pub async fn run(
     stop: &Stop,
     children: &Children,
 ) -> Result<Answer, Failure> {
-    match settings.command {
+    match &settings.command {
         Command::Plan | Command::Release => {
             let repo = Repo::open(&settings.directory)?;
             choose(&mut settings, &repo)?;
             on_repository(&settings, &repo, stdout, stop, children).await
         }
         Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
-        Command::Pull => {
-            let pulled = pull::pull(&settings, children).await?;
+        Command::Pull(asked) => {
+            let pulled = pull::pull(&settings, asked, children).await?;
             Ok(answer(&settings, pulled.text(), &pulled))
         }
-        command => on_environments(&settings, command).await,
+        Command::Status(asked) => tell_status(&settings, asked).await,
+        Command::Point(deed, asked) => tell_point(&settings, *deed, asked).await,
     }
 }
 
@@ -189,25 +190,21 @@ async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
-async fn on_environments(settings: &Settings, command: Command) -> Result<Answer, Failure> {
-    if command == Command::Status {
-        return on_status(settings).await;
-    }
-    let remotes = point::remotes(settings, open_store(needed_store(settings)?).await?);
-    let actor = settings
-        .actor
-        .clone()
-        .or_else(|| Repo::open(&settings.directory).ok()?.user_email())
-        .unwrap_or_else(|| "unknown".to_owned());
-    let request = point::request(settings, actor)?;
-    let points = match command {
-        Command::Promote => environments::promote(&request, &remotes).await,
-        Command::Rollback => environments::rollback(&request, &remotes).await,
-        Command::Hold => environments::hold(&request, &remotes).await,
-        Command::Unhold => environments::unhold(&request, &remotes).await,
-        Command::MarkBad => environments::mark_bad(&request, &remotes).await,
-        Command::Pin => environments::pin(&request, &remotes).await,
-        _ => environments::unpin(&request, &remotes).await,
+async fn tell_point(
+    settings: &Settings,
+    deed: Deed,
+    asked: &PointSettings,
+) -> Result<Answer, Failure> {
+    let remotes = point::remotes(settings, open_store(&asked.store).await?);
+    let request = point::request(settings, asked);
+    let points = match deed {
+        Deed::Promote => environments::promote(&request, &remotes).await,
+        Deed::Rollback => environments::rollback(&request, &remotes).await,
+        Deed::Hold => environments::hold(&request, &remotes).await,
+        Deed::Unhold => environments::unhold(&request, &remotes).await,
+        Deed::MarkBad => environments::mark_bad(&request, &remotes).await,
+        Deed::Pin => environments::pin(&request, &remotes).await,
+        Deed::Unpin => environments::unpin(&request, &remotes).await,
     }?;
     let mut answer = answer(settings, report::environments::points(&points), &points);
     if let Some(file) = &settings.runner.output_file {
@@ -218,38 +215,28 @@ async fn on_environments(settings: &Settings, command: Command) -> Result<Answer
     Ok(answer)
 }
 
-async fn on_status(settings: &Settings) -> Result<Answer, Failure> {
-    let only_packages = settings.environment.is_none() && settings.app.is_empty();
-    let status = if settings.store.value().is_none() && only_packages {
-        Status {
+async fn tell_status(settings: &Settings, asked: &StatusSettings) -> Result<Answer, Failure> {
+    let packages = status::packages(settings)?;
+    let status = match &asked.store {
+        None => Status {
             schema: STATUS_SCHEMA,
-            packages: status::packages(settings)?,
+            packages,
             apps: Vec::new(),
             asked: None,
+        },
+        Some(store) => {
+            let remotes = point::remotes(settings, open_store(store).await?);
+            let request = status::StatusRequest {
+                apps: asked.apps.clone(),
+                environment: asked.environment.clone(),
+                environments: point::environments_of(settings),
+                packages,
+            };
+            status::status(&request, &remotes).await?
         }
-    } else {
-        let remotes = point::remotes(settings, open_store(needed_store(settings)?).await?);
-        let request = status::StatusRequest {
-            apps: point::apps(settings)?,
-            environment: settings.environment.clone(),
-            environments: point::environments_of(settings),
-            packages: status::packages(settings)?,
-        };
-        status::status(&request, &remotes).await?
     };
     let text = report::environments::status(&status);
     Ok(answer(settings, text, &status))
-}
-
-fn needed_store(settings: &Settings) -> Result<&StoreSettings, Failure> {
-    settings.store.value().ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            "settings::missing",
-            "this command needs a store",
-        )
-        .hint("name it with --store, PKGS_STORE or the input store: s3://bucket/prefix or file:///dir")
-    })
 }
 
 fn answer(settings: &Settings, text: String, document: &impl serde::Serialize) -> Answer {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::static_files::OpenRoot;
-use crate::commands::environments::{self, Apps, Remotes, Request};
+use crate::commands::environments::{self, Remotes, Request};
 use crate::commands::{Session, open_store};
 use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
@@ -19,7 +19,7 @@ use crate::release::app::AppManifest;
 use crate::remote::store::Store;
 use crate::report::environments::{Point, PointOutcome, activation};
 use crate::settings::address::StoreAddress;
-use crate::settings::{Choice, Settings, StoreSettings};
+use crate::settings::{Apps, Choice, PointSettings, Settings, StoreSettings};
 
 /// Opens static roots with the endpoint and region of the store. Below a directory that was named and exists, the directories of apps and
 /// environments are made; the directory itself never is: it may be a disk that is not mounted.
@@ -119,27 +119,16 @@ pub fn remotes(settings: &Settings, store: Arc<dyn Store>) -> Remotes {
 }
 
 /// The request that the settings describe, as a person asks it.
-///
-/// # Errors
-/// `settings::missing`, exit 2, without an environment; `settings::app`, exit 2, for a name that is none.
-pub fn request(settings: &Settings, actor: String) -> Result<Request, Failure> {
-    let Some(environment) = settings.environment.clone() else {
-        return Err(Failure::new(
-            Exit::Usage,
-            "settings::missing",
-            "this command needs an environment",
-        )
-        .hint("name it with --environment, PKGS_ENVIRONMENT or the input environment"));
-    };
-    Ok(Request {
-        apps: apps(settings)?,
-        environment,
-        to: settings.to.clone(),
-        from: settings.from.clone(),
-        reason: settings.reason.clone(),
-        actor,
+pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
+    Request {
+        apps: asked.apps.clone(),
+        environment: asked.environment.clone(),
+        to: asked.to.clone(),
+        from: asked.from.clone(),
+        reason: asked.reason.clone(),
+        actor: actor(settings),
         by: By::Person,
-        force: settings.force,
+        force: asked.force,
         dry_run: settings.dry_run,
         now: crate::report::moment(settings.now),
         operation: settings
@@ -152,23 +141,16 @@ pub fn request(settings: &Settings, actor: String) -> Result<Request, Failure> {
         cdn: None,
         concurrency: settings.max_concurrency,
         ancestry: None,
-    })
+    }
 }
 
-/// The apps that the settings name.
-pub fn apps(settings: &Settings) -> Result<Apps, Failure> {
-    match settings.app.as_slice() {
-        [] => Ok(Apps::Default),
-        [all] if all == "all" => Ok(Apps::All),
-        names => names
-            .iter()
-            .map(|name| {
-                PackageName::parse(name)
-                    .map_err(|failure| Failure::new(Exit::Usage, "settings::app", failure.what()))
-            })
-            .collect::<Result<_, _>>()
-            .map(Apps::Named),
-    }
+/// Who asks, for the record: as it was set, else as git knows the person.
+fn actor(settings: &Settings) -> String {
+    settings
+        .actor
+        .clone()
+        .or_else(|| Repo::open(&settings.directory).ok()?.user_email())
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// The environments that are configured for any app.

@@ -4,89 +4,65 @@ use std::sync::Arc;
 
 use crate::apply::install::{self, Install, InstallOutcome, InstallSettings, ProbePatience};
 use crate::apply::point::Log;
-use crate::commands::{environments::Apps, open_store, point};
+use crate::commands::open_store;
 use crate::explain::{Exit, Failure};
 use crate::local::host::{Host, Patience};
 use crate::local::process::Children;
-use crate::name::{EnvironmentName, PackageName};
+use crate::name::PackageName;
 use crate::plan::pull::{Pull, Tip, decide, live};
 use crate::release::app::AppManifest;
 use crate::release::host::HostState;
 use crate::release::{layout, to_bytes};
 use crate::remote::store::{Body, Headers, Store};
 use crate::report::pull::{Outcome, Pulled};
-use crate::settings::{Settings, StoreSettings};
+use crate::settings::{PullSettings, Settings};
 
 /// Installs once what the pointer names.
 ///
 /// # Errors
 /// `pull::went_back`, exit 1, when the new release did not become healthy; the old one runs again.
-pub async fn pull(settings: &Settings, children: &Children) -> Result<Pulled, Failure> {
-    let asked = Asked::read(settings)?;
+pub async fn pull(
+    settings: &Settings,
+    asked: &PullSettings,
+    children: &Children,
+) -> Result<Pulled, Failure> {
     if settings.dry_run {
-        return would(settings, &look(settings, &asked).await?.tip);
+        return would(asked, &look(asked).await?.tip);
     }
-    let install_settings = install_settings(settings, children);
-    if let Some(host) = known_host(settings)? {
+    let install_settings = install_settings(settings, asked, children);
+    if let Some(host) = known_host(asked)? {
         // Nobody installs while we read, and the service comes back even while the store is away.
         let mut install = Install::begin(&host, &install_settings).await?;
-        return match look(settings, &asked).await {
-            Ok(wanted) => act(settings, &mut install, &wanted).await,
+        return match look(asked).await {
+            Ok(wanted) => act(settings, asked, &mut install, &wanted).await,
             Err(failure) => Err(install.left_alone(failure).await),
         };
     }
     // No directory is made for an app that is not live.
-    let app = look(settings, &asked).await?.tip.app;
-    let host = open(settings, &app)?;
+    let app = look(asked).await?.tip.app;
+    let host = open(asked, &app)?;
     let mut install = Install::begin(&host, &install_settings).await?;
     // Until the lock was ours, somebody else might have installed a newer one.
-    let wanted = look(settings, &asked).await?;
-    act(settings, &mut install, &wanted).await
+    let wanted = look(asked).await?;
+    act(settings, asked, &mut install, &wanted).await
 }
 
 /// Installs what is wanted, reports it to the store, and says what came of it.
 async fn act(
     settings: &Settings,
+    asked: &PullSettings,
     install: &mut Install<'_>,
     wanted: &Wanted,
 ) -> Result<Pulled, Failure> {
     let (store, tip) = (wanted.store.as_ref(), &wanted.tip);
     let outcome = install.run(store, &wanted.manifest, tip).await;
-    report(store, settings, install.state(), tip, &outcome).await;
-    let pulled = tell(settings, tip, install.state(), outcome?)?;
+    let at = crate::report::moment(settings.now);
+    report(store, asked, install.state(), tip, &outcome, &at).await;
+    let pulled = tell(asked, tip, install.state(), outcome?)?;
     if pulled.outcome == Outcome::UpToDate {
         tracing::info!("{}", pulled.line());
     }
     Ok(pulled)
-}
-
-/// What a pull cannot do without.
-struct Asked<'a> {
-    store: &'a StoreSettings,
-    environment: &'a EnvironmentName,
-}
-
-impl Asked<'_> {
-    fn read(settings: &Settings) -> Result<Asked<'_>, Failure> {
-        if !settings.once {
-            return Err(Failure::new(
-                Exit::Usage,
-                "pull::once",
-                "`pull` installs once and ends; following the pointer is not there yet",
-            )
-            .hint("say `pull --once`, and start it from a timer"));
-        }
-        let (Some(store), Some(environment)) = (settings.store.value(), &settings.environment)
-        else {
-            return Err(Failure::new(
-                Exit::Usage,
-                "settings::missing",
-                "`pull` needs a store and an environment",
-            )
-            .hint("name them with --store and --environment"));
-        };
-        Ok(Asked { store, environment })
-    }
 }
 
 /// What the pointer names, and the store that says so.
@@ -96,19 +72,22 @@ struct Wanted {
     manifest: AppManifest,
 }
 
-async fn look(settings: &Settings, asked: &Asked<'_>) -> Result<Wanted, Failure> {
-    let store = open_store(asked.store).await?;
-    let app = only_app(settings, store.as_ref()).await?;
+async fn look(asked: &PullSettings) -> Result<Wanted, Failure> {
+    let store = open_store(&asked.store).await?;
+    let app = match &asked.app {
+        Some(app) => app.clone(),
+        None => only_app(store.as_ref()).await?,
+    };
     let log = Log {
         store: store.as_ref(),
         app: &app,
-        environment: asked.environment,
+        environment: &asked.environment,
     };
     let newest = log.tip().await?;
     let newest = newest.as_ref().map(|tip| &tip.entry);
-    let (entry, build) = live(&app, asked.environment, newest)?;
+    let (entry, build) = live(&app, &asked.environment, newest)?;
     let manifest = crate::apply::builds::manifest(store.as_ref(), &app, build).await?;
-    let tip = Tip::new(&app, asked.environment, entry, &manifest)?;
+    let tip = Tip::new(&app, &asked.environment, entry, &manifest)?;
     Ok(Wanted {
         store,
         tip,
@@ -116,33 +95,29 @@ async fn look(settings: &Settings, asked: &Asked<'_>) -> Result<Wanted, Failure>
     })
 }
 
-/// The host's directory of the one app that was named, where it was pulled before.
-fn known_host(settings: &Settings) -> Result<Option<Host>, Failure> {
-    match point::apps(settings)? {
-        Apps::Named(names) if names.len() == 1 => match names.first() {
-            Some(app) if Host::is_known(&settings.host_directory, app) => {
-                open(settings, app).map(Some)
-            }
-            _ => Ok(None),
-        },
-        _ => Ok(None),
-    }
+/// The host's directory of the app that was named, where it was pulled before.
+fn known_host(asked: &PullSettings) -> Result<Option<Host>, Failure> {
+    let known = asked
+        .app
+        .as_ref()
+        .filter(|app| Host::is_known(&asked.host_directory, app));
+    known.map(|app| open(asked, app)).transpose()
 }
 
-fn open(settings: &Settings, app: &PackageName) -> Result<Host, Failure> {
-    Host::open(&settings.host_directory, &settings.log_directory, app)
+fn open(asked: &PullSettings, app: &PackageName) -> Result<Host, Failure> {
+    Host::open(&asked.host_directory, &asked.log_directory, app)
 }
 
 /// What a pull would do, from what the host remembers; nothing is made or changed.
-fn would(settings: &Settings, tip: &Tip) -> Result<Pulled, Failure> {
-    let state = if Host::is_known(&settings.host_directory, &tip.app) {
-        open(settings, &tip.app)?.state()?
+fn would(asked: &PullSettings, tip: &Tip) -> Result<Pulled, Failure> {
+    let state = if Host::is_known(&asked.host_directory, &tip.app) {
+        open(asked, &tip.app)?.state()?
     } else {
         HostState::default()
     };
     let outcome = match decide(tip, &state)? {
         Pull::UpToDate | Pull::Remember => Outcome::UpToDate,
-        Pull::AlreadyFailedHere if !settings.force => Outcome::FailedBefore,
+        Pull::AlreadyFailedHere if !asked.force => Outcome::FailedBefore,
         _ => Outcome::WouldInstall,
     };
     Ok(pulled(tip, outcome))
@@ -161,16 +136,13 @@ fn pulled(tip: &Tip, outcome: Outcome) -> Pulled {
 
 /// What is said about an install that ended.
 fn tell(
-    settings: &Settings,
+    asked: &PullSettings,
     tip: &Tip,
     state: &HostState,
     outcome: InstallOutcome,
 ) -> Result<Pulled, Failure> {
     let Tip { app, version, .. } = tip;
-    let log = settings
-        .log_directory
-        .join(app.as_str())
-        .join("service.log");
+    let log = asked.log_directory.join(app.as_str()).join("service.log");
     match outcome {
         InstallOutcome::Installed => Ok(pulled(tip, Outcome::Installed)),
         InstallOutcome::UpToDate => Ok(pulled(tip, Outcome::UpToDate)),
@@ -206,49 +178,38 @@ fn tell(
     }
 }
 
-fn install_settings(settings: &Settings, children: &Children) -> InstallSettings {
+fn install_settings(
+    settings: &Settings,
+    asked: &PullSettings,
+    children: &Children,
+) -> InstallSettings {
     InstallSettings {
         variables: settings.person_environment.clone(),
-        keep: settings.keep_releases,
+        keep: asked.keep_releases,
         at: crate::report::moment(settings.now),
         children: children.clone(),
         stop: Patience::default(),
         probe: ProbePatience::default(),
-        retry: settings.force,
+        retry: asked.force,
     }
 }
 
-async fn only_app(settings: &Settings, store: &dyn Store) -> Result<PackageName, Failure> {
-    match point::apps(settings)? {
-        Apps::Named(names) if names.len() == 1 => Ok(names[0].clone()),
-        Apps::Named(_) | Apps::All => {
+/// The app of a store that holds only one.
+async fn only_app(store: &dyn Store) -> Result<PackageName, Failure> {
+    let apps = crate::apply::builds::apps(store).await?;
+    match apps.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Failure::new(
+            Exit::Refused,
+            "pull::no_apps",
+            format!("{} holds no app", store.describe()),
+        )),
+        many => {
+            let names: Vec<&str> = many.iter().map(PackageName::as_str).collect();
             Err(
-                Failure::new(Exit::Usage, "pull::one_app", "`pull` installs one app")
-                    .hint("run it once for each: --app <name>"),
+                Failure::new(Exit::Usage, "pull::one_app", "the store holds several apps")
+                    .hint(format!("name one with --app: {}", names.join(", "))),
             )
-        }
-        Apps::Default => {
-            let apps = crate::apply::builds::apps(store).await?;
-            match apps.as_slice() {
-                [only] => Ok(only.clone()),
-                [] => Err(Failure::new(
-                    Exit::Refused,
-                    "pull::no_apps",
-                    format!("{} holds no app", store.describe()),
-                )),
-                many => {
-                    Err(
-                        Failure::new(Exit::Usage, "pull::one_app", "the store holds several apps")
-                            .hint(format!(
-                                "name one with --app: {}",
-                                many.iter()
-                                    .map(PackageName::as_str)
-                                    .collect::<Vec<_>>()
-                                    .join(", ")
-                            )),
-                    )
-                }
-            }
         }
     }
 }
@@ -256,17 +217,17 @@ async fn only_app(settings: &Settings, store: &dyn Store) -> Result<PackageName,
 /// Reports to the store what this host runs. A report that cannot be written is no reason to touch the service: it is said and left.
 async fn report(
     store: &dyn Store,
-    settings: &Settings,
+    asked: &PullSettings,
     state: &HostState,
     tip: &Tip,
     outcome: &Result<InstallOutcome, Failure>,
+    at: &str,
 ) {
-    let Some(name) = &settings.host_name else {
+    let Some(name) = &asked.host_name else {
         return;
     };
     let written = async {
-        let at = crate::report::moment(settings.now);
-        let report = install::report(name, tip, state, outcome, &at);
+        let report = install::report(name, tip, state, outcome, at);
         let key = layout::host(&tip.app, &tip.environment, name)?;
         let body = Body::Bytes(to_bytes(&report));
         store

@@ -20,7 +20,9 @@ use crate::name::{CommitId, PackageName, RepoPath};
 use crate::plan::render::Missing;
 use crate::report::rehearsal::{Rehearsal, SCHEMA};
 use crate::report::release::{Ended, ReleaseReport, Released};
-use crate::settings::inputs::{Collected, Inputs};
+use crate::settings::config::ConfigFile;
+use crate::settings::given::Inputs;
+use crate::settings::inputs::Collected;
 use crate::settings::{RegistryAddress, Settings, World};
 use crate::version::Version;
 use crate::workspace::package::Kind;
@@ -91,11 +93,11 @@ fn settings_of_sample(settings: &Settings, directory: &Path) -> Result<Settings,
         &directory.join("pkgs.json"),
         crate::settings::config::LONGEST,
     )?;
-    let file = (
-        "pkgs.json".to_owned(),
-        String::from_utf8_lossy(&text).into_owned(),
-        None,
-    );
+    let file = ConfigFile {
+        name: "pkgs.json".to_owned(),
+        text: String::from_utf8_lossy(&text).into_owned(),
+        is_field: false,
+    };
     let collected = Collected {
         command: Some("rehearse".to_owned()),
         inputs: Inputs::default(),

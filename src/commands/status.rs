@@ -8,7 +8,7 @@ use crate::apply::builds;
 use crate::apply::point::{Log, Tip, environments_of};
 use crate::apply::static_files::Ground;
 use crate::commands::environments::names::{check_environment, unknown_app};
-use crate::commands::environments::{Apps, Remotes, walk_back};
+use crate::commands::environments::{Remotes, walk_back};
 use crate::commands::observe;
 use crate::environment::entry::Entry;
 use crate::explain::Failure;
@@ -21,6 +21,7 @@ use crate::report::environments::{
     AppStatus, EnvironmentStatus, HostStatus, PackageStatus, Past, STATUS_SCHEMA, Status,
     VersionStatus,
 };
+use crate::settings::Apps;
 use crate::settings::{Command, Settings};
 use crate::version::Version;
 

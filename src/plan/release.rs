@@ -242,7 +242,7 @@ fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<
         let packages = &workspace.packages;
         if including && !packages.iter().any(|package| matches(package, pattern)) {
             let names = packages.iter().map(|package| package.name.as_str());
-            let near = crate::settings::inputs::nearest(pattern, names);
+            let near = crate::settings::given::nearest(pattern, names);
             return Err(
                 refuse(format!("filter {} names no package", quoted(pattern))).hint(
                     near.map_or_else(

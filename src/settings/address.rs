@@ -1,13 +1,44 @@
-//! Where a store is, as a person writes it.
+//! Addresses, as a person writes them: of a store, and of a service on its own host.
 
 use std::fmt;
 use std::path::PathBuf;
+
+use url::{Host, Url};
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::Key;
 
 /// The longest prefix, in bytes: with a [`Key`] of 900 bytes behind it, the whole stays within the 1024 bytes that S3 allows.
 const LONGEST_PREFIX: usize = 120;
+
+/// The health address of a service: plain http on this machine, for a host asks its own service only.
+///
+/// # Errors
+/// Why it is none.
+///
+/// ```
+/// use pkgs_action::settings::address::health;
+/// assert!(health("http://127.0.0.1:8080/health").is_ok() && health("http://[::1]/").is_ok() && health("http://localhost").is_ok());
+/// assert!(health("https://127.0.0.1/").is_err() && health("http://10.0.0.1/").is_err() && health("health").is_err());
+/// ```
+pub fn health(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "it is not a URL")?;
+    if url.scheme() == "http" && is_loopback(&url) {
+        Ok(url)
+    } else {
+        Err("a host asks its own service only, by http on a loopback address")
+    }
+}
+
+/// Whether an address is one of this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(domain)) => domain == "localhost",
+        None => false,
+    }
+}
 
 /// The address of a store: `s3://bucket/prefix` or `file:///dir`. It holds no credentials.
 ///
@@ -44,7 +75,7 @@ impl StoreAddress {
         if let Some(rest) = text.strip_prefix("s3://") {
             parse_bucket(rest)
         } else if text.starts_with("file:") {
-            parse_directory(text)
+            directory(text).map(StoreAddress::Directory)
         } else {
             Err("it starts with neither s3:// nor file:///")
         }
@@ -113,14 +144,18 @@ fn parse_bucket(rest: &str) -> Result<StoreAddress, &'static str> {
     })
 }
 
-fn parse_directory(text: &str) -> Result<StoreAddress, &'static str> {
+/// The directory of a `file:///` address.
+///
+/// # Errors
+/// Why it is none.
+pub fn directory(text: &str) -> Result<PathBuf, &'static str> {
     if !text.starts_with("file:///") {
         return Err("a directory is written with three slashes and its absolute path");
     }
     if text.split('/').any(|part| part == "." || part == "..") {
         return Err("the parts of its path may not be '.' or '..'");
     }
-    let url = url::Url::parse(text).map_err(|_| "it is not a URL")?;
+    let url = Url::parse(text).map_err(|_| "it is not a URL")?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err("write '?' as %3F and '#' as %23");
     }
@@ -135,5 +170,5 @@ fn parse_directory(text: &str) -> Result<StoreAddress, &'static str> {
         return Err("the parts of its path may not be '..' or hold a zero byte");
     }
     // Collecting the components drops a final slash.
-    Ok(StoreAddress::Directory(path.components().collect()))
+    Ok(path.components().collect())
 }

@@ -4,130 +4,273 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
-use crate::settings::inputs::{Given, Inputs, Source, nearest, unknown};
+use crate::settings::given::{Given, Inputs, Source, nearest, unknown};
 use crate::settings::table::{self, Kind, Reach, SETTINGS, Setting, camel_case};
+
+/// An app's own settings, by kebab-case name; `type` and `build` are among them.
+pub type AppEntry = BTreeMap<&'static str, Given>;
+
+/// A configuration file, as it was read from the disk.
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its content.
+    pub text: String,
+    /// Whether the configuration is its field `pkgs`, not the whole.
+    pub is_field: bool,
+}
+
+impl ConfigFile {
+    /// The name of the configuration, for messages.
+    fn shown(&self) -> String {
+        if self.is_field {
+            format!("the pkgs field of {}", self.name)
+        } else {
+            self.name.clone()
+        }
+    }
+}
 
 /// What the file says beyond plain settings.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Whether the repository has opted in to releases by having a configuration.
     pub opted_in: bool,
-    /// `apps`: package name → the app's own settings by kebab-case name, and `type`.
-    pub apps: BTreeMap<PackageName, BTreeMap<&'static str, Given>>,
+    /// `apps`: what each package's entry says.
+    pub apps: BTreeMap<PackageName, AppEntry>,
 }
 
-/// The longest configuration file, in bytes.
-pub const LONGEST: u64 = 1 << 20;
+/// The longest file that may hold a configuration, in bytes.
+pub const LONGEST: u64 = 2 << 20;
 
-/// Reads `text`, the content of `file` (or of its `pkgs` field, when `field` is set), into `inputs` and the rest into a [`Config`].
-pub fn read(
-    file: &str,
-    text: &str,
-    field: Option<&str>,
-    inputs: &mut Inputs,
-    problems: &mut Vec<Failure>,
-) -> Config {
-    let value = match serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text)) {
-        Ok(Unambiguous(value)) => value,
-        Err(error) => {
-            let (code, what) = if error.is_data() {
-                ("settings::json_duplicate", "holds a key twice")
-            } else {
-                ("settings::json", "is not valid JSON")
-            };
-            problems.push(
-                Failure::new(Exit::Usage, code, format!("{file} {what}"))
-                    .because(
-                        error
-                            .to_string()
-                            .split(" at line")
-                            .next()
-                            .unwrap_or_default(),
-                    )
-                    .place(Place::at(file, error.line(), error.column()))
-                    .hint(if error.is_data() {
-                        "keep one of them"
-                    } else {
-                        "correct it there: it must be strict JSON, without comments"
-                    }),
-            );
-            return Config {
-                opted_in: true,
-                ..Config::default()
-            };
-        }
-    };
-    let shown = field.map_or_else(
-        || file.to_owned(),
-        |field| format!("the {field} field of {file}"),
-    );
-    let value = match field {
-        Some(field) => match value.get(field) {
-            Some(value) => value,
-            None => return Config::default(),
-        },
-        None => &value,
-    };
-    let Value::Object(object) = value else {
-        problems.push(Failure::new(
-            Exit::Usage,
-            "settings::config",
-            format!("{shown} is not a JSON object"),
-        ));
-        return Config {
-            opted_in: true,
-            ..Config::default()
-        };
-    };
+/// Reads a configuration: plain settings go into `inputs`, the rest into a [`Config`], whatever is wrong into `problems`.
+pub fn read(file: &ConfigFile, inputs: &mut Inputs, problems: &mut Vec<Failure>) -> Config {
     let mut config = Config {
         opted_in: true,
         ..Config::default()
     };
-    for (key, value) in object {
+    let object = match object(file) {
+        Ok(Some(object)) => object,
+        Ok(None) => return Config::default(),
+        Err(failure) => {
+            problems.push(failure);
+            return config;
+        }
+    };
+    let shown = file.shown();
+    for (key, value) in &object {
         match key.as_str() {
             "$schema" => {}
-            "apps" => read_apps(&shown, value, &mut config, problems),
-            key => match SETTINGS
-                .iter()
-                .find(|setting| camel_case(setting.name) == key)
-            {
-                Some(setting) if setting.reach == Reach::Outside => problems.push(
-                    Failure::new(
-                        Exit::Usage,
-                        "settings::not_in_file",
-                        format!("{key} in {shown} cannot be set by a file of the repository"),
-                    )
-                    .because("it speaks of one run, or decides where a credential is sent")
-                    .hint(outside(setting)),
-                ),
-                Some(setting) => {
-                    if let Some(value) = text_of(value, setting.kind, key, &shown, problems) {
-                        inputs.offer(
-                            setting,
-                            Given {
-                                value,
-                                source: Source::File {
-                                    file: shown.clone(),
-                                    key: key.to_owned(),
-                                },
-                            },
-                        );
-                    }
-                }
-                None => problems.push(unknown(
-                    "settings::unknown_key",
-                    &format!("{key} in {shown}"),
-                    &kebab_case(key),
-                    camel_case,
-                )),
+            "apps" => match read_apps(&shown, value, problems) {
+                Ok(apps) => config.apps = apps,
+                Err(failure) => problems.push(failure),
+            },
+            key => match read_setting(&shown, key, value) {
+                Ok(Some((setting, given))) => inputs.offer(setting, given),
+                Ok(None) => {}
+                Err(failure) => problems.push(failure),
             },
         }
     }
     config
+}
+
+/// The object that the configuration is; `None` where the file has no such field.
+fn object(file: &ConfigFile) -> Result<Option<Map<String, Value>>, Failure> {
+    let text = file.text.strip_prefix('\u{feff}').unwrap_or(&file.text);
+    let Unambiguous(value) = serde_json::from_str(text).map_err(|error| unread(file, &error))?;
+    let value = match value {
+        Value::Object(mut object) if file.is_field => match object.swap_remove("pkgs") {
+            Some(value) => value,
+            None => return Ok(None),
+        },
+        value => value,
+    };
+    match value {
+        Value::Object(object) => Ok(Some(object)),
+        _ => Err(Failure::new(
+            Exit::Usage,
+            "settings::config",
+            format!("{} is not a JSON object", file.shown()),
+        )
+        .hint("write {} where nothing is to be said")),
+    }
+}
+
+/// Why a file cannot be read as JSON, and where.
+fn unread(file: &ConfigFile, error: &serde_json::Error) -> Failure {
+    const EMPTY: &str = "write {} where nothing is to be said";
+    let (code, what, hint) = if file.text.trim().is_empty() {
+        ("settings::json", "is empty", EMPTY)
+    } else if error.is_data() {
+        (
+            "settings::json_duplicate",
+            "holds a key twice",
+            "keep one of them",
+        )
+    } else {
+        (
+            "settings::json",
+            "is not valid JSON",
+            "correct it there: it must be strict JSON, without comments",
+        )
+    };
+    let why = error.to_string();
+    let why = match why.split(" at line").next() {
+        Some("recursion limit exceeded") => "it nests too deep",
+        why => why.unwrap_or_default(),
+    };
+    Failure::new(Exit::Usage, code, format!("{} {what}", file.name))
+        .because(why)
+        .place(Place::at(&file.name, error.line(), error.column().max(1)))
+        .hint(hint)
+}
+
+/// A key of the whole configuration as a setting; `None` where it is `null`.
+fn read_setting(
+    shown: &str,
+    key: &str,
+    value: &Value,
+) -> Result<Option<(&'static Setting, Given)>, Failure> {
+    let known = SETTINGS
+        .iter()
+        .find(|setting| camel_case(setting.name) == key);
+    let Some(setting) = known else {
+        return Err(unknown(
+            "settings::unknown_key",
+            &format!("{} in {shown}", short(key)),
+            &kebab_case(key),
+            camel_case,
+        ));
+    };
+    if setting.reach == Reach::Outside {
+        return Err(Failure::new(
+            Exit::Usage,
+            "settings::not_in_file",
+            format!("{key} in {shown} cannot be set by a file of the repository"),
+        )
+        .because("it speaks of one run, or decides where a credential is sent")
+        .hint(outside(setting)));
+    }
+    let value = text_of(value, setting.kind, key, shown)?;
+    Ok(value.map(|value| (setting, given(shown, key.to_owned(), value))))
+}
+
+fn given(shown: &str, key: String, value: String) -> Given {
+    Given {
+        value,
+        source: Source::File {
+            file: shown.to_owned(),
+            key,
+        },
+    }
+}
+
+/// The entries of `apps`; one that is wrong goes to `problems` and keeps no other from being read.
+fn read_apps(
+    shown: &str,
+    value: &Value,
+    problems: &mut Vec<Failure>,
+) -> Result<BTreeMap<PackageName, AppEntry>, Failure> {
+    let Value::Object(entries) = value else {
+        return Err(Failure::new(
+            Exit::Usage,
+            "settings::config",
+            format!("apps in {shown} is not an object"),
+        )
+        .hint("write apps: { \"<package name>\": { … } }"));
+    };
+    let mut apps = BTreeMap::new();
+    for (name, value) in entries {
+        match PackageName::parse(name) {
+            Ok(package) => {
+                apps.insert(package, read_app(shown, name, value, problems));
+            }
+            Err(failure) => problems.push(
+                Failure::new(
+                    Exit::Usage,
+                    "settings::app",
+                    format!("apps.{} in {shown} names no package", quoted(name)),
+                )
+                .because(failure)
+                .hint("write the name of the package as its package.json has it"),
+            ),
+        }
+    }
+    Ok(apps)
+}
+
+fn read_app(shown: &str, name: &str, value: &Value, problems: &mut Vec<Failure>) -> AppEntry {
+    let mut entry = AppEntry::new();
+    let Value::Object(object) = value else {
+        problems.push(
+            Failure::new(
+                Exit::Usage,
+                "settings::config",
+                format!("apps.{name} in {shown} is not an object"),
+            )
+            .hint("write {} where nothing is to be said"),
+        );
+        return entry;
+    };
+    for (key, value) in object {
+        let spelled = format!("apps.{name}.{}", short(key));
+        let read = setting_of_app(key)
+            .ok_or_else(|| unknown_of_app(&spelled, key, shown))
+            .and_then(|(setting, kind)| Ok((setting, text_of(value, kind, &spelled, shown)?)));
+        match read {
+            Ok((setting, Some(value))) => {
+                entry.insert(setting, given(shown, spelled, value));
+            }
+            Ok((_, None)) => {}
+            Err(failure) => problems.push(failure),
+        }
+    }
+    entry
+}
+
+/// What an app's entry may say beside the settings that the table gives it.
+const APPS_OWN: [(&str, Kind); 2] = [("type", Kind::Text), ("build", Kind::Lines)];
+
+/// The settings of an app, by their names.
+fn settings_of_app() -> impl Iterator<Item = (&'static str, Kind)> {
+    SETTINGS
+        .iter()
+        .filter(|setting| setting.reach == Reach::App)
+        .map(|setting| (setting.name, setting.kind))
+        .chain(APPS_OWN)
+}
+
+/// What form a setting has where it stands in an app's entry.
+pub(super) fn kind_of_app(setting: &str) -> Kind {
+    settings_of_app()
+        .find(|(name, _)| *name == setting)
+        .map_or(Kind::Text, |(_, kind)| kind)
+}
+
+fn setting_of_app(key: &str) -> Option<(&'static str, Kind)> {
+    settings_of_app().find(|(name, _)| camel_case(name) == key)
+}
+
+fn unknown_of_app(spelled: &str, key: &str, shown: &str) -> Failure {
+    let failure = Failure::new(
+        Exit::Usage,
+        "settings::unknown_key",
+        format!(
+            "{} is not a setting of an app",
+            quoted(&format!("{spelled} in {shown}"))
+        ),
+    );
+    let names = settings_of_app().map(|(name, _)| name);
+    match nearest(&kebab_case(key), names) {
+        Some(near) => failure.hint(format!("did you mean {}?", camel_case(near))),
+        None => failure,
+    }
 }
 
 /// How a setting is given from outside the repository.
@@ -138,10 +281,12 @@ fn outside(setting: &Setting) -> String {
     } else {
         String::new()
     };
-    format!(
-        "set the input {} or the variable PKGS_{variable}{flag}",
-        setting.name
-    )
+    let input = if setting.in_action {
+        format!("the input {} or ", setting.name)
+    } else {
+        String::new()
+    };
+    format!("set {input}the variable PKGS_{variable}{flag}")
 }
 
 /// A JSON value whose objects hold each key once: of two, Node takes the last and other tools the first.
@@ -195,7 +340,7 @@ impl<'de> Visitor<'de> for UnambiguousVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Unambiguous, A::Error> {
-        let mut object = serde_json::Map::new();
+        let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if object.contains_key(&key) {
                 return Err(serde::de::Error::custom(quoted(&key)));
@@ -207,143 +352,52 @@ impl<'de> Visitor<'de> for UnambiguousVisitor {
     }
 }
 
-fn read_apps(shown: &str, value: &Value, config: &mut Config, problems: &mut Vec<Failure>) {
-    let Value::Object(apps) = value else {
-        problems.push(
-            Failure::new(
-                Exit::Usage,
-                "settings::config",
-                format!("apps in {shown} is not an object"),
-            )
-            .hint("write apps: { \"<package name>\": { … } }"),
-        );
-        return;
-    };
-    for (name, value) in apps {
-        let package = match PackageName::parse(name) {
-            Ok(package) => package,
-            Err(failure) => {
-                problems.push(
-                    Failure::new(
-                        Exit::Usage,
-                        "settings::app",
-                        format!("apps.{} in {shown} names no package", quoted(name)),
-                    )
-                    .because(failure)
-                    .hint("write the name of the package as its package.json has it"),
-                );
-                continue;
-            }
-        };
-        let Value::Object(object) = value else {
-            problems.push(Failure::new(
-                Exit::Usage,
-                "settings::config",
-                format!("apps.{name} in {shown} is not an object"),
-            ));
-            continue;
-        };
-        let mut settings = BTreeMap::new();
-        for (key, value) in object {
-            let spelled = format!("apps.{name}.{key}");
-            let known = if key == "type" {
-                Some(("type", Kind::Text))
-            } else if key == "build" {
-                Some(("build", Kind::Text))
-            } else {
-                SETTINGS
-                    .iter()
-                    .find(|setting| setting.reach == Reach::App && camel_case(setting.name) == *key)
-                    .map(|setting| (setting.name, setting.kind))
-            };
-            if let Some((setting, kind)) = known {
-                if let Some(value) = text_of(value, kind, &spelled, shown, problems) {
-                    settings.insert(
-                        setting,
-                        Given {
-                            value,
-                            source: Source::File {
-                                file: shown.to_owned(),
-                                key: spelled,
-                            },
-                        },
-                    );
-                }
-            } else {
-                let names = SETTINGS
-                    .iter()
-                    .filter(|setting| setting.reach == Reach::App)
-                    .map(|setting| setting.name)
-                    .chain(["type", "build"]);
-                let failure = Failure::new(
-                    Exit::Usage,
-                    "settings::unknown_key",
-                    format!("{spelled} in {shown} is not a setting of an app"),
-                );
-                problems.push(match nearest(&kebab_case(key), names) {
-                    Some(near) => failure.hint(format!("did you mean {}?", camel_case(near))),
-                    None => failure,
-                });
-            }
-        }
-        config.apps.insert(package, settings);
-    }
-}
-
-/// A value of the file as the text that a flag would have carried; `null` is unset.
-fn text_of(
-    value: &Value,
-    kind: Kind,
-    key: &str,
-    shown: &str,
-    problems: &mut Vec<Failure>,
-) -> Option<String> {
-    let refuse = |problems: &mut Vec<Failure>, wanted: &str| {
-        problems.push(
-            Failure::new(
-                Exit::Usage,
-                "settings::type",
-                format!("{key} in {shown} is not {wanted}"),
-            )
-            .hint(format!("write {wanted}")),
-        );
-        None
+/// A value of the file as the text that a flag would have carried; `null` and `""` are unset.
+fn text_of(value: &Value, kind: Kind, key: &str, shown: &str) -> Result<Option<String>, Failure> {
+    let refuse = |wanted: &str| {
+        Err(Failure::new(
+            Exit::Usage,
+            "settings::type",
+            format!("{key} in {shown} is not {wanted}"),
+        )
+        .hint(format!("write {wanted}")))
     };
     match (kind, value) {
-        (_, Value::Null) => None,
-        (Kind::Boolean, Value::Bool(value)) => Some(value.to_string()),
-        (Kind::Boolean, _) => refuse(problems, "true or false"),
+        (_, Value::Null) => Ok(None),
+        (Kind::Boolean, Value::Bool(value)) => Ok(Some(value.to_string())),
+        (Kind::Boolean, _) => refuse("true or false"),
         (Kind::List, Value::Array(entries)) => {
             let texts: Option<Vec<&str>> = entries.iter().map(Value::as_str).collect();
             match texts {
-                Some(texts) if texts.is_empty() => Some("none".to_owned()),
-                Some(texts) => Some(texts.join("\n") + "\n"),
-                None => refuse(problems, "a list of strings"),
+                Some(texts) if texts.is_empty() => Ok(Some("none".to_owned())),
+                Some(texts) => Ok(Some(texts.join("\n") + "\n")),
+                None => refuse("a list of strings"),
             }
         }
-        (_, Value::String(text)) => Some(text.clone()).filter(|text| !text.is_empty()),
-        (Kind::Text, Value::Number(number)) => Some(number.to_string()),
-        (Kind::List, _) => refuse(problems, "a list of strings"),
-        _ => refuse(problems, "a string"),
+        (_, Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+        (Kind::Text | Kind::Lines, Value::Number(number)) => Ok(Some(number.to_string())),
+        (Kind::List, _) => refuse("a list of strings"),
+        _ => refuse("a string"),
     }
 }
 
+/// A key that is no setting, short enough to leave room for where it stands.
+fn short(key: &str) -> String {
+    const LONGEST: usize = 40;
+    match key.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &key[..end]),
+        None => key.to_owned(),
+    }
+}
+
+/// A key as the table spells it: `tagFormat` is `tag-format`.
 fn kebab_case(key: &str) -> String {
-    table::SETTINGS
-        .iter()
-        .find(|setting| camel_case(setting.name) == key)
-        .map_or_else(
-            || {
-                key.chars()
-                    .flat_map(|letter| {
-                        if letter.is_ascii_uppercase() {
-                            vec!['-', letter.to_ascii_lowercase()]
-                        } else {
-                            vec![letter]
-                        }
-                    })
-                    .collect()
-            },
-            |setting| setting.name.to_owned(),
-        )
+    let mut text = String::new();
+    for letter in key.chars() {
+        if letter.is_ascii_uppercase() {
+            text.push('-');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
 }

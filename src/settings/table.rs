@@ -40,8 +40,10 @@ impl Group {
 /// What form a value has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Any text.
+    /// A line of text.
     Text,
+    /// Text that may have several lines: a command, a message.
+    Lines,
     /// `true` or `false`; as a flag it needs no value.
     Boolean,
     /// One entry per line.
@@ -101,7 +103,7 @@ const fn setting(
 }
 
 use Group::{App, Environment, General, Git, Host, Npm, Release, Store};
-use Kind::{Boolean, List, Secret, Text};
+use Kind::{Boolean, Lines, List, Secret, Text};
 use Reach::{Anywhere, Outside};
 
 /// All settings, in the order in which people read them.
@@ -109,29 +111,11 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "command",
         General,
-        Text,
+        Lines,
         Outside,
         true,
         "the command, with its arguments",
         "`release` where a release is due, else `plan`",
-    ),
-    setting(
-        "working-directory",
-        General,
-        Text,
-        Outside,
-        true,
-        "the directory of the workspace",
-        "the repository's root",
-    ),
-    setting(
-        "config",
-        General,
-        Text,
-        Outside,
-        true,
-        "the configuration file",
-        "`pkgs.json`, else the `pkgs` field of package.json",
     ),
     setting(
         "dry-run",
@@ -150,6 +134,24 @@ pub const SETTINGS: &[Setting] = &[
         true,
         "`text` or `json`",
         "text",
+    ),
+    setting(
+        "working-directory",
+        General,
+        Text,
+        Outside,
+        true,
+        "the directory of the workspace",
+        "the repository's root",
+    ),
+    setting(
+        "config",
+        General,
+        Text,
+        Outside,
+        true,
+        "the configuration file",
+        "`pkgs.json`, else the `pkgs` field of package.json",
     ),
     setting(
         "token",
@@ -179,22 +181,22 @@ pub const SETTINGS: &[Setting] = &[
         "info; debug when the runner debugs",
     ),
     setting(
-        "install",
+        "filter",
         Release,
-        Text,
+        List,
         Anywhere,
         true,
-        "`auto`, `none` or a command that installs dependencies before the build",
-        "auto: the lockfile-exact command where node_modules is missing",
+        "names or directory globs of packages to release; `!` excludes",
+        "all",
     ),
     setting(
-        "build",
+        "bump",
         Release,
         Text,
-        Anywhere,
+        Outside,
         true,
-        "a command that builds the whole repository before packing",
-        "none",
+        "`auto`, `patch`, `minor`, `major` or a version",
+        "auto: from the commits",
     ),
     setting(
         "mode",
@@ -206,13 +208,22 @@ pub const SETTINGS: &[Setting] = &[
         "`sync` where all packages hold one version, else `diff`",
     ),
     setting(
-        "filter",
+        "install",
         Release,
-        List,
+        Lines,
         Anywhere,
         true,
-        "names or directory globs of packages to release; `!` excludes",
-        "all",
+        "`auto`, `none` or a command that installs dependencies before the build",
+        "auto: the lockfile-exact command where node_modules is missing",
+    ),
+    setting(
+        "build",
+        Release,
+        Lines,
+        Anywhere,
+        true,
+        "a command that builds the whole repository before packing",
+        "none",
     ),
     setting(
         "base",
@@ -231,15 +242,6 @@ pub const SETTINGS: &[Setting] = &[
         false,
         "globs of files that do not count as a change",
         "none",
-    ),
-    setting(
-        "bump",
-        Release,
-        Text,
-        Outside,
-        true,
-        "`auto`, `patch`, `minor`, `major` or a version",
-        "auto: from the commits",
     ),
     setting(
         "zero-major",
@@ -280,7 +282,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "commit-message",
         Git,
-        Text,
+        Lines,
         Anywhere,
         false,
         "message of the release commit; {version}, {tags}, {count}",
@@ -433,7 +435,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "start",
         App,
-        Text,
+        Lines,
         Reach::App,
         false,
         "the command that starts the app",
@@ -442,7 +444,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "stop",
         App,
-        Text,
+        Lines,
         Reach::App,
         false,
         "the command that stops the app",
@@ -562,7 +564,7 @@ pub const SETTINGS: &[Setting] = &[
         Boolean,
         Outside,
         true,
-        "override held, bad and not a descendant; lifts the hold and clears the mark for good",
+        "override held, bad and not a descendant (which lifts the hold and clears the mark for good); on a host: try again what failed",
         "false",
     ),
     setting(
@@ -607,6 +609,34 @@ pub const SETTINGS: &[Setting] = &[
 pub fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
 }
+
+/// Settings that will come.
+pub const SETTINGS_TO_COME: &[&str] = &[
+    "artifacts",
+    "branches",
+    "bump-from",
+    "cdn-distribution",
+    "changelog",
+    "commit-via",
+    "compress",
+    "delivery",
+    "first-publish",
+    "fixed",
+    "keep-days",
+    "linked",
+    "max-bump",
+    "node-version",
+    "npm-publish",
+    "npm-rollback",
+    "prerelease",
+    "provenance",
+    "push",
+    "registries",
+    "role-to-assume",
+    "snapshot",
+    "static-url",
+    "when-moved",
+];
 
 /// Whether a setting is also a flag: secrets are not, and the command is an argument of its own.
 pub fn has_flag(setting: &Setting) -> bool {

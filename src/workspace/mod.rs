@@ -186,7 +186,7 @@ impl Workspace {
         for app in apps.keys().filter(|app| {
             !by_name.contains_key(app) && root.as_ref().is_none_or(|root| root.name != **app)
         }) {
-            let near = crate::settings::inputs::nearest(
+            let near = crate::settings::given::nearest(
                 app.as_str(),
                 by_name.keys().map(PackageName::as_str),
             )
@@ -342,7 +342,7 @@ impl Workspace {
             ),
         )
         .place(Place::file(package.file().as_str()));
-        match crate::settings::inputs::nearest(key, self.by_name.keys().map(PackageName::as_str)) {
+        match crate::settings::given::nearest(key, self.by_name.keys().map(PackageName::as_str)) {
             Some(near) => failure.hint(format!("did you mean {near}?")),
             None => failure,
         }

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use pkgs_action::settings::flags::COMMANDS;
-use pkgs_action::settings::table::{self, Kind, Reach, SETTINGS, Setting};
+use pkgs_action::settings::command::{COMMANDS, COMMANDS_TO_COME};
+use pkgs_action::settings::table::{self, Kind, Reach, SETTINGS, SETTINGS_TO_COME, Setting};
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::support::monorepo::Monorepo;
 use crate::support::sandbox::Sandbox;
 use crate::support::servers::{free_port, repository};
 use crate::support::source::Source;
+use crate::support::static_server::StaticServer;
 
 /// As much of `action.yml` as is checked.
 #[derive(Deserialize)]
@@ -46,15 +48,72 @@ fn action() -> Action {
         .unwrap_or_else(|error| panic!("action.yml: {error}"))
 }
 
-/// The text of the section of `README.md` under `## <title>`.
+/// The README and the pages it leads to.
+const PAGES: [&str; 5] = [
+    "README.md",
+    "docs/settings.md",
+    "docs/errors.md",
+    "docs/hosts.md",
+    "docs/inside.md",
+];
+
+/// The text of all pages.
+fn pages() -> String {
+    PAGES.map(document).join("\n")
+}
+
+/// The text of the section under `## <title>`, on whichever page it stands.
 fn section(title: &str) -> String {
-    let readme = document("README.md");
-    let start = readme
+    let pages = pages();
+    let start = pages
         .find(&format!("\n## {title}\n"))
-        .unwrap_or_else(|| panic!("README.md has no section {title:?}"));
-    let text = &readme[start + 1..];
-    let end = text[1..].find("\n## ").map_or(text.len(), |end| end + 1);
+        .unwrap_or_else(|| panic!("no page has a section {title:?}"));
+    let text = &pages[start + 1..];
+    let end = text[1..]
+        .find("\n## ")
+        .into_iter()
+        .chain(text.find("\n\n# "))
+        .min()
+        .map_or(text.len(), |end| end + 1);
     text[..end].to_owned()
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
+    let link = Regex::new(r"\]\(([^):]+)\)").expect("a pattern");
+    let mut wrong = Vec::new();
+    for page in PAGES {
+        let directory = repository()
+            .join(page)
+            .parent()
+            .expect("a directory")
+            .to_owned();
+        for found in link.captures_iter(&document(page)) {
+            let (path, anchor) = found[1].split_once('#').unwrap_or((&found[1], ""));
+            let target = if path.is_empty() {
+                repository().join(page)
+            } else {
+                directory.join(path)
+            };
+            let text = std::fs::read_to_string(&target).unwrap_or_default();
+            let mut anchors = text
+                .lines()
+                .filter_map(|line| line.strip_prefix('#'))
+                .map(|line| {
+                    let words = line.trim_start_matches('#').trim().to_lowercase();
+                    words
+                        .replace(
+                            |letter: char| !letter.is_alphanumeric() && letter != ' ',
+                            "",
+                        )
+                        .replace(' ', "-")
+                });
+            if text.is_empty() || !anchor.is_empty() && !anchors.any(|known| known == anchor) {
+                wrong.push(format!("{page}: {}", &found[1]));
+            }
+        }
+    }
+    assert_none("links that lead nowhere", &wrong);
 }
 
 /// The fenced blocks of a Markdown text: language and content, without the indentation of the fence.
@@ -138,16 +197,16 @@ fn assert_none(what: &str, wrong: &[String]) {
     assert!(wrong.is_empty(), "{what}:\n{}\n", wrong.join("\n"));
 }
 
-/// Asserts that a section of the README has exactly this text somewhere.
+/// Asserts that a section has exactly this text somewhere.
 fn assert_section_has(title: &str, wanted: &str) {
     assert!(
         section(title).contains(wanted),
-        "the section {title:?} of README.md should hold this:\n\n{wanted}\n"
+        "the section {title:?} should hold this:\n\n{wanted}\n"
     );
 }
 
 #[test]
-fn every_error_code_is_in_the_readme_and_none_is_there_that_cannot_happen() {
+fn every_error_code_is_documented_and_none_is_that_cannot_happen() {
     let explained: BTreeSet<String> = first_cells(&section("Errors"))
         .into_iter()
         .filter(|name| name.contains("::"))
@@ -158,18 +217,21 @@ fn every_error_code_is_in_the_readme_and_none_is_there_that_cannot_happen() {
         .filter(|(code, _)| !explained.contains(*code))
         .map(|(code, place)| format!("{place}: {code}"))
         .collect();
-    assert_none("error codes that README.md does not explain", &unexplained);
+    assert_none(
+        "error codes that docs/errors.md does not explain",
+        &unexplained,
+    );
     let impossible: Vec<String> = explained
         .into_iter()
         .filter(|code| !codes.contains_key(code))
         .collect();
     assert_none(
-        "error codes in README.md that src/ does not have",
+        "error codes in docs/errors.md that src/ does not have",
         &impossible,
     );
 }
 
-/// The row of a setting, as the README has it.
+/// The row of a setting, as docs/settings.md has it.
 fn row(setting: &Setting) -> String {
     let mut places = Vec::new();
     if setting.in_action {
@@ -190,7 +252,7 @@ fn row(setting: &Setting) -> String {
 }
 
 #[test]
-fn the_settings_in_the_readme_are_the_table_of_settings() {
+fn the_settings_in_the_documents_are_the_table_of_settings() {
     let mut wanted = String::new();
     for (index, setting) in SETTINGS.iter().enumerate() {
         if index == 0 || SETTINGS[index - 1].group != setting.group {
@@ -208,12 +270,35 @@ fn the_settings_in_the_readme_are_the_table_of_settings() {
 }
 
 #[test]
-fn the_commands_in_the_readme_are_those_of_the_binary() {
+fn the_commands_in_the_documents_are_those_of_the_binary() {
     let mut wanted = String::from("| command | does |\n| --- | --- |\n");
-    for (_, name, does) in COMMANDS {
-        writeln!(wanted, "| `{name}` | {does} |").expect("text");
+    for page in COMMANDS {
+        writeln!(wanted, "| `{}` | {} |", page.name, page.does).expect("text");
     }
     assert_section_has("Commands", &wanted);
+}
+
+#[test]
+fn what_will_come_is_the_same_in_the_readme_and_in_the_binary() {
+    let mut wanted = String::from("| command | today |\n| --- | --- |\n");
+    for (name, today) in COMMANDS_TO_COME {
+        assert!(COMMANDS.iter().all(|page| page.name != *name), "{name}");
+        writeln!(wanted, "| `{name}` | {today} |").expect("text");
+    }
+    assert_section_has("What is not there yet", &wanted);
+    assert!(
+        SETTINGS_TO_COME
+            .iter()
+            .all(|name| table::find(name).is_none())
+    );
+    let names: Vec<String> = SETTINGS_TO_COME
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect();
+    assert_section_has(
+        "What is not there yet",
+        &format!("settings: {}.\n", names.join(", ")),
+    );
 }
 
 #[test]
@@ -242,7 +327,7 @@ fn the_inputs_of_the_action_are_the_settings_that_say_so() {
 }
 
 #[test]
-fn the_outputs_are_the_same_in_the_code_in_the_action_and_in_the_readme() {
+fn the_outputs_are_the_same_in_the_code_in_the_action_and_in_the_documents() {
     let output = Regex::new(r#"\(\s*"([a-z-]+)","#).expect("a pattern");
     let source: String = document("src/report/outputs.rs")
         .lines()
@@ -259,7 +344,7 @@ fn the_outputs_are_the_same_in_the_code_in_the_action_and_in_the_readme() {
     assert_eq!(
         first_cells(&section("Outputs")),
         written,
-        "README.md and src/report/outputs.rs"
+        "docs/settings.md and src/report/outputs.rs"
     );
     for (name, output) in &action.outputs {
         assert!(!output.description.trim().is_empty(), "{name}");
@@ -279,10 +364,10 @@ fn the_action_runs_a_prebuilt_public_image_as_it_is() {
 }
 
 #[test]
-fn the_workflows_in_the_readme_can_be_read_and_use_inputs_that_exist() {
+fn the_workflows_in_the_documents_can_be_read_and_use_inputs_that_exist() {
     let inputs = action().inputs;
     let mut steps = 0;
-    for (language, text) in blocks(&document("README.md")) {
+    for (language, text) in blocks(&pages()) {
         if language != "yaml" {
             continue;
         }
@@ -328,15 +413,15 @@ fn steps_of(workflow: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn every_command_and_flag_in_the_readme_exists() {
+fn every_command_and_flag_in_the_documents_exists() {
     let call =
         Regex::new(r"(?:^|[\s`])(?:pkgs-action|-- |pkgs-action:1) ?([a-z][a-z-]*)((?: [^`\n|]*)?)")
             .expect("a pattern");
     let flag = Regex::new(r"(?:^|\s)--([a-z][a-z-]*)").expect("a pattern");
-    let known: BTreeSet<&str> = COMMANDS.iter().map(|(_, name, _)| *name).collect();
+    let known: BTreeSet<&str> = COMMANDS.iter().map(|page| page.name).collect();
     let mut wrong = Vec::new();
     let mut calls = 0;
-    for (language, text) in blocks(&document("README.md")) {
+    for (language, text) in blocks(&pages()) {
         if language != "sh" && language != "console" && !language.is_empty() {
             continue;
         }
@@ -455,7 +540,7 @@ fn the_example_in_the_readme_works_word_for_word() {
 }
 
 #[test]
-fn the_errors_in_the_readme_are_what_the_binary_says() {
+fn the_errors_in_the_documents_are_what_the_binary_says() {
     let sandbox = Sandbox::new();
     let mut seen = 0;
     for (language, block) in blocks(&section("Errors")) {
@@ -469,4 +554,69 @@ fn the_errors_in_the_readme_are_what_the_binary_says() {
         }
     }
     assert!(seen > 0);
+}
+
+#[test]
+fn a_directory_registry_below_a_path_serves_a_scope_beside_another_registry() {
+    let blocks = blocks(&section("A directory as npm registry"));
+    let [release, npmrc, install] = [0, 1, 2].map(|index: usize| blocks[index].1.trim().to_owned());
+    let www = tempfile::tempdir().expect("a directory");
+    let public = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(www.path().join("npm")).expect("a directory");
+    let (server, elsewhere) = (
+        StaticServer::start(www.path()),
+        StaticServer::start(public.path()),
+    );
+    let ours = |text: &str| {
+        text.replace("https://files.acme.example/", &server.url())
+            .replace("/srv/www", &www.path().display().to_string())
+    };
+    let released = |monorepo: &Monorepo, arguments: &[&str]| {
+        let _ = monorepo
+            .binary(&[&["release", "--install=none"], arguments].concat())
+            .run()
+            .expect(0);
+    };
+    let dependency = Monorepo::new()
+        .package("plain", "1.0.0")
+        .commit("feat: begin", &[])
+        .origin();
+    let address = format!("--registry=file://{}", public.path().display());
+    released(&dependency, &[&address]);
+    let monorepo = Monorepo::new()
+        .package("@acme/text", "1.0.0")
+        .depends("@acme/text", "plain", "^1.0.0")
+        .commit("feat: begin", &[])
+        .origin();
+    let words = shell_words::split(&ours(&release)).expect("words");
+    let words: Vec<&str> = words.iter().skip(2).map(String::as_str).collect();
+    released(&monorepo, &words);
+
+    let sandbox = Sandbox::new();
+    let project = sandbox.path().join("project");
+    std::fs::create_dir(&project).expect("a directory");
+    std::fs::write(project.join("package.json"), "{\"private\":true}").expect("a file");
+    let npmrc = ours(&npmrc);
+    std::fs::write(project.join(".npmrc"), npmrc).expect("a file");
+    let words = shell_words::split(&install).expect("words");
+    let output = sandbox
+        .command(&words[0], &project)
+        .args(&words[1..])
+        .env("npm_config_registry", elsewhere.url())
+        .output()
+        .expect("npm runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for (package, version) in [("@acme/text", "1.0.0"), ("plain", "1.0.0")] {
+        let manifest = project
+            .join("node_modules")
+            .join(package)
+            .join("package.json");
+        let manifest: Value =
+            serde_json::from_str(&std::fs::read_to_string(manifest).expect(package)).expect("JSON");
+        assert_eq!(manifest["version"], version, "{package}");
+    }
 }

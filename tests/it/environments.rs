@@ -320,7 +320,7 @@ fn a_hold_refuses_a_person_until_it_is_lifted_or_forced_for_good() {
     assert_eq!(forced["held"], false);
     assert_eq!(status(&world, "prod")["hold"], Value::Null);
     assert_eq!(done(&["promote", "--to", "1.0.1"])["to"], "1.0.1");
-    let help = world.operate(&["--help"]).expect(0).stdout;
+    let help = world.operate(&["hold", "--help"]).expect(0).stdout;
     assert!(help.contains("promote needs --force"), "{help}");
 }
 

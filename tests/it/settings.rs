@@ -1,5 +1,11 @@
 //! Settings: where a value comes from, which one wins, and what is said about those that cannot be right.
 
+use std::collections::BTreeMap;
+
+use pkgs_action::settings::command::COMMANDS_TO_COME;
+use pkgs_action::settings::inputs::{Asked, collect};
+use pkgs_action::settings::table::{Kind, Reach, SETTINGS, SETTINGS_TO_COME, camel_case};
+use pkgs_action::settings::{BumpRequest, Command, Settings, World};
 use serde_json::json;
 
 use crate::support::monorepo::Monorepo;
@@ -422,6 +428,16 @@ fn help_version_and_completions() {
         assert!(!of_plan.contains(secret), "{secret}:\n{of_plan}");
     }
     assert_eq!(run(&["help", "plan"]).expect(0).stdout, of_plan);
+    let order = ["npm:", "Store and static files:", "General:", "Examples:"]
+        .map(|title| of_plan.find(title));
+    assert!(order.is_sorted() && order[0].is_some(), "{of_plan}");
+    // A flag that would change nothing is not taken.
+    let of_hold = run(&["hold", "-h"]).expect(0).stdout;
+    for other in [
+        "--to", "--from", "--force", "--static", "--filter", "--once",
+    ] {
+        assert!(!of_hold.contains(&format!("  {other} ")), "{of_hold}");
+    }
     assert!(run(&["help", "pln"]).expect(2).stderr.contains("hint: "));
     assert_eq!(
         run(&["--version"]).expect(0).stdout,
@@ -438,12 +454,309 @@ fn help_version_and_completions() {
             "{shell}"
         );
     }
-    assert!(
-        run(&["completions", "tcsh"])
+    for (arguments, said) in [
+        (
+            &["completions"][..],
+            "`completions` needs the name of a shell",
+        ),
+        (
+            &["completions", "tcsh"],
+            "there are no completions for \"tcsh\"",
+        ),
+    ] {
+        let refused = run(arguments).expect(2).stderr;
+        let hint = "hint: name one of bash, zsh, fish, elvish, powershell\n";
+        assert!(
+            refused.contains(said) && refused.ends_with(hint),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn what_will_come_is_said_to_be_not_there_yet() {
+    let sandbox = Sandbox::new();
+    let said = |arguments: &[&str], environment: &[(&str, &str)], what: &str, hint: &str| {
+        let stderr = sandbox
+            .run(sandbox.path(), arguments, environment)
             .expect(2)
-            .stderr
-            .contains("hint: ")
+            .stderr;
+        let wanted =
+            format!("error[settings::not_there_yet]: {what} is not there yet\nhint: {hint}");
+        assert!(stderr.starts_with(&wanted), "{arguments:?}: {stderr}");
+        assert!(!stderr.contains("did you mean"), "{stderr}");
+    };
+    for (name, today) in COMMANDS_TO_COME {
+        let (what, hint) = (format!("the command `{name}`"), format!("today: {today}\n"));
+        said(&[name], &[], &what, &hint);
+        said(&["help", name], &[], &what, &hint);
+        said(&[name, "core", "--format=json"], &[], &what, &hint);
+        said(
+            &[],
+            &[("INPUT_COMMAND", &format!("{name} test"))],
+            &what,
+            &hint,
+        );
+    }
+    for name in SETTINGS_TO_COME {
+        let variable = format!("PKGS_{}", name.to_uppercase().replace('-', "_"));
+        let hint = "leave it out for now\n";
+        said(&["plan"], &[(&variable, "x")], &variable, hint);
+        said(
+            &["plan", &format!("--{name}=x")],
+            &[],
+            &format!("--{name}"),
+            hint,
+        );
+    }
+    std::fs::write(sandbox.path().join("pkgs.json"), "{\"maxBump\":\"minor\"}").expect("a file");
+    said(
+        &["plan"],
+        &[],
+        "maxBump in pkgs.json",
+        "leave it out for now\n",
     );
+}
+
+#[test]
+fn flags_without_a_command_are_those_of_the_command_that_the_rules_choose() {
+    let monorepo = repository().origin();
+    let registry = place(&monorepo, "npm");
+    let by_hand = |arguments: &[&str]| {
+        monorepo
+            .binary(arguments)
+            .env("PKGS_REGISTRY", &registry)
+            .run()
+    };
+    let plan = by_hand(&["--dry-run", "--filter", "core"]).expect(0).stdout;
+    assert!(
+        plan.contains("core  1.0.0 → 1.0.1")
+            && plan.contains("this was a plan: outside a workflow"),
+        "{plan}"
+    );
+    assert_eq!(
+        by_hand(&["--format=json"]).expect(0).json()["schema"],
+        "pkgs.plan/1"
+    );
+    for (arguments, said) in [
+        (
+            &["--dry-run", "release"][..],
+            "the command release stands behind a flag\nhint: write it first: `pkgs-action release …`",
+        ),
+        (
+            &["--environment", "prod"],
+            "a run without a command does not take --environment\nhint: `pkgs-action --help` lists the commands",
+        ),
+        (
+            &["release", "--to", "1.0.0"],
+            "`release` does not take --to\nhint: `pkgs-action release --help`",
+        ),
+        (
+            &["release", "--dry-run", "false"],
+            "`release` takes no argument \"false\"\nhint: a switch has its value behind `=`: --dry-run=false",
+        ),
+        (
+            &["promote", "prod"],
+            "`promote` takes no argument \"prod\"\nhint: `pkgs-action promote --help`",
+        ),
+        (
+            &["--verison"],
+            "a run without a command has no flag \"--verison\"\nhint: did you mean --version?",
+        ),
+        (
+            &["PLAN"],
+            "\"PLAN\" is not a command\nhint: did you mean plan?",
+        ),
+        (
+            &["relaese"],
+            "\"relaese\" is not a command\nhint: did you mean release?",
+        ),
+    ] {
+        let stderr = by_hand(arguments).expect(2).stderr;
+        assert!(
+            stderr.starts_with(&format!("error[settings::flags]: {said}")),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_meant_is_refused_with_its_place() {
+    let monorepo = repository();
+    let path = monorepo.path().join("pkgs.json");
+    let refused = |title: &str, said: &[&str]| {
+        let stderr = plan(&monorepo, &[], &[]).expect(2).stderr;
+        for said in said {
+            assert!(
+                stderr.contains(said),
+                "{title}: {said:?} is not said:\n{stderr}"
+            );
+        }
+        stderr
+    };
+    let deep = "[".repeat(100_000);
+    let long = format!("{{\"{}\":1}}", "a".repeat(5000));
+    for (text, said) in [
+        (
+            "",
+            &[
+                "error[settings::json]: pkgs.json is empty",
+                "pkgs.json:1:1",
+                "hint: write {}",
+            ][..],
+        ),
+        (
+            "{},",
+            &[
+                "error[settings::json]: pkgs.json is not valid JSON",
+                "pkgs.json:1:3",
+            ],
+        ),
+        (
+            &deep,
+            &[
+                "error[settings::json]",
+                "pkgs.json:1:",
+                "because it nests too deep",
+            ],
+        ),
+        (
+            "[]",
+            &[
+                "error[settings::config]: pkgs.json is not a JSON object",
+                "hint: write {}",
+            ],
+        ),
+        (
+            &long,
+            &[
+                "error[settings::unknown_key]",
+                "aaaa… in pkgs.json\" is not a setting",
+            ],
+        ),
+        (
+            "{\"keepReleases\":3}",
+            &[
+                "error[settings::not_in_file]",
+                "hint: set the variable PKGS_KEEP_RELEASES or the flag",
+            ],
+        ),
+        (
+            "{\"apps\":{\"core\":7}}",
+            &["apps.core in pkgs.json is not an object", "hint: write {}"],
+        ),
+    ] {
+        monorepo.write("pkgs.json", text);
+        let _ = refused(text.get(..20).unwrap_or(text), said);
+    }
+    // One problem is not told twice in other words.
+    monorepo.write(
+        "pkgs.json",
+        "{\"apps\":{\"core\":{\"environments\":[\"Prod\"],\"auto\":[\"sit\"]}}}",
+    );
+    let stderr = refused("environments", &["error[name::environment]"]);
+    assert_eq!(stderr.matches("error[").count(), 1, "{stderr}");
+
+    std::fs::write(&path, b"\xff\xfe{\0}\0").expect("a file");
+    let _ = refused(
+        "UTF-16",
+        &["error[settings::encoding]", "hint: write it in UTF-8"],
+    );
+    std::fs::remove_file(&path).expect("it was there");
+    std::fs::create_dir(&path).expect("a directory");
+    let _ = refused(
+        "a directory",
+        &["error[settings::config]", "because it is no file", "hint: "],
+    );
+    std::fs::remove_dir(&path).expect("it was there");
+    for target in ["nowhere", "/dev/zero", "pkgs.json"] {
+        std::os::unix::fs::symlink(target, &path).expect("a link");
+        let _ = refused(
+            target,
+            &[
+                "error[settings::config]",
+                "pkgs.json cannot be read",
+                "hint: ",
+            ],
+        );
+        std::fs::remove_file(&path).expect("it was there");
+    }
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_with_one_that_would_be() {
+    let monorepo = repository();
+    for (flag, said) in [
+        ("--registry=npm.example", "hint: write it like https://"),
+        (
+            "--registry=file://npm",
+            "hint: write file:///absolute/directory",
+        ),
+        (
+            "--registry=file:///a/../b",
+            "because the parts of its path may not be '.' or '..'",
+        ),
+        (
+            "--store-endpoint=minio:9000",
+            "hint: write it like https://",
+        ),
+        (
+            "--static=s3://bucket/{env}",
+            "hint: it may hold {app} and {environment}",
+        ),
+    ] {
+        let stderr = monorepo.binary(&["plan", flag]).run().expect(2).stderr;
+        let (name, _) = flag.split_once('=').expect("a flag with a value");
+        assert!(
+            stderr.contains(name) && stderr.contains(said),
+            "{flag}: {stderr}"
+        );
+    }
+    let directory = monorepo.sandbox().path().join("npm here");
+    std::fs::create_dir(&directory).expect("a directory");
+    let address = format!("--registry=file://{}", directory.display()).replace(' ', "%20");
+    let _ = monorepo.binary(&["plan", &address]).run().expect(0);
+}
+
+#[test]
+fn control_characters_are_refused_in_every_setting_of_a_file() {
+    let monorepo = repository();
+    for setting in SETTINGS
+        .iter()
+        .filter(|setting| setting.reach != Reach::Outside && setting.kind != Kind::Boolean)
+    {
+        let key = camel_case(setting.name);
+        for bad in ["a\0b", "a\u{1b}[2Jb", "a\u{85}b"] {
+            let value = match setting.kind {
+                Kind::List => json!([bad]),
+                _ => json!(bad),
+            };
+            monorepo.write("pkgs.json", &json!({ &key: value }).to_string());
+            let stderr = plan(&monorepo, &[], &[]).expect(2).stderr;
+            let wanted = format!(
+                "error[settings::control_character]: {key} in pkgs.json holds the control character U+"
+            );
+            assert!(stderr.contains(&wanted), "{stderr}");
+            assert!(
+                !stderr.contains('\u{1b}') && !stderr.contains('\0'),
+                "{stderr:?}"
+            );
+        }
+    }
+    monorepo.write(
+        "pkgs.json",
+        &json!({"apps": {"core": {"type": "service", "build": "a\0b", "start": "c\u{7}"}}})
+            .to_string(),
+    );
+    let stderr = plan(&monorepo, &[], &[]).expect(2).stderr;
+    for key in ["apps.core.build", "apps.core.start"] {
+        assert!(
+            stderr.contains(&format!("{key} in pkgs.json holds the control character")),
+            "{stderr}"
+        );
+    }
+    monorepo.write("pkgs.json", &json!({"mode": "diff", "build": "npm ci\n\tnpm run x", "commitMessage": "chore: {version}\n\nbody"}).to_string());
+    let _ = plan(&monorepo, &[], &[]).expect(0);
 }
 
 #[test]
@@ -481,4 +794,31 @@ fn what_is_no_text_is_refused_without_a_panic() {
         said.contains("error[settings::encoding]: the argument"),
         "{said}"
     );
+}
+
+#[test]
+fn a_version_may_carry_the_v_of_a_tag() {
+    let settings = |line: &str| {
+        let words = shell_words::split(line).expect("words");
+        let Ok(Asked::Run(collected)) = collect(&words, &BTreeMap::new()) else {
+            panic!("{line} runs")
+        };
+        Settings::resolve(*collected, &[], World::default()).expect("it is right")
+    };
+    for command in ["promote", "rollback", "mark-bad", "pin", "unpin"] {
+        for (given, meant) in [
+            ("v2.0.3", "2.0.3"),
+            ("2.0.3", "2.0.3"),
+            ("previous", "previous"),
+            ("20260131-0123456789ab", "20260131-0123456789ab"),
+        ] {
+            let line = format!("{command} --environment=prod --store=file:///store --to={given}");
+            let Command::Point(_, asked) = settings(&line).command else {
+                panic!("{line} is about an environment")
+            };
+            assert_eq!(asked.to.as_deref(), Some(meant), "{line}");
+        }
+    }
+    let bump = settings("release --bump v2.0.3").bump;
+    assert!(matches!(bump, BumpRequest::To(version) if version.to_string() == "2.0.3"));
 }

@@ -1,12 +1,14 @@
 //! What is known before the running service is touched: the manifest is the one that the tip names, and this host can run it.
 
-use url::{Host as UrlHost, Url};
+use url::Url;
 
 use super::{Install, blocking};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::host;
 use crate::plan::pull::Tip;
 use crate::release::app::{AppManifest, Archive, Scripts};
+use crate::settings::address;
+use crate::settings::form::is_variable_name;
 
 /// The archive that a tip names, when the manifest is that build's and can be run.
 pub(super) fn checked<'a>(manifest: &'a AppManifest, tip: &Tip) -> Result<&'a Archive, Failure> {
@@ -36,11 +38,7 @@ pub(super) fn checked<'a>(manifest: &'a AppManifest, tip: &Tip) -> Result<&'a Ar
         _ => return refuse(format!("it has no archive {}", tip.archive)),
     };
     let variable = &manifest.scripts.environment_variable;
-    let is_name = variable
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && variable.starts_with(|first: char| !first.is_ascii_digit());
-    if !is_name {
+    if !is_variable_name(variable) {
         return refuse(format!(
             "{} is not the name of an environment variable",
             quoted(variable)
@@ -55,28 +53,15 @@ pub(super) fn health(scripts: &Scripts) -> Result<Option<Url>, Failure> {
     let Some(text) = &scripts.health else {
         return Ok(None);
     };
-    let refuse = |why: &str| {
-        Err(Failure::new(
+    address::health(text).map(Some).map_err(|why| {
+        Failure::new(
             Exit::Usage,
             "install::health_address",
             format!("{} is not a health address", quoted(text)),
         )
         .because(why)
-        .hint("write it like http://127.0.0.1:8080/health"))
-    };
-    let Ok(url) = Url::parse(text) else {
-        return refuse("it is not a URL");
-    };
-    let here = match url.host() {
-        Some(UrlHost::Domain(name)) => name == "localhost",
-        Some(UrlHost::Ipv4(address)) => address.is_loopback(),
-        Some(UrlHost::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if url.scheme() != "http" || !here {
-        return refuse("a host asks its own service only, by http on a loopback address");
-    }
-    Ok(Some(url))
+        .hint("write it like http://127.0.0.1:8080/health")
+    })
 }
 
 pub(super) fn port(scripts: &Scripts) -> Option<u16> {

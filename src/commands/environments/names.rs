@@ -2,7 +2,7 @@
 
 use crate::explain::{Exit, Failure};
 use crate::name::{EnvironmentName, PackageName};
-use crate::settings::inputs::nearest;
+use crate::settings::given::nearest;
 
 pub(super) fn usage(code: &'static str, what: impl Into<String>) -> Failure {
     Failure::new(Exit::Usage, code, what)

@@ -11,24 +11,13 @@ use crate::plan::static_root::StaticSetting;
 use crate::remote::cdn::Cdn;
 use crate::remote::store::Store;
 use crate::report::environments::is_hostile;
+use crate::settings::Apps;
 
 /// The longest reason or actor, in characters.
 const LONGEST_TEXT: usize = 500;
 
 /// Whether the second commit descends from the first; `None` where nobody knows.
 pub type Ancestry = dyn Fn(&str, &str) -> Option<bool> + Send + Sync;
-
-/// Which apps a request is about.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Apps {
-    /// The only app there is, or those of the release that is named.
-    #[default]
-    Default,
-    /// All of them that the request can be about.
-    All,
-    /// These.
-    Named(Vec<PackageName>),
-}
 
 /// What a person or a workflow asks of an environment.
 #[derive(Clone)]

@@ -1,13 +1,14 @@
 //! Which apps a request is about, and where each is to go.
 
 use super::names::{check_environment, unknown_app, usage, which_app};
-use super::{Aim, Apps, Story};
+use super::{Aim, Story};
 use crate::apply::builds;
 use crate::apply::point::{Log, environments_of};
 use crate::environment::target::To;
 use crate::explain::{Exit, Failure};
 use crate::name::{EnvironmentName, PackageName, ReleaseId, Variant};
 use crate::release::manifest;
+use crate::settings::Apps;
 use crate::version::Version;
 
 impl Story<'_> {

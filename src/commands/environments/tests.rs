@@ -22,6 +22,7 @@ use crate::release::static_set::{self, Class, StaticFile, StaticSet};
 use crate::remote::cdn::Cdn;
 use crate::remote::store::Headers;
 use crate::report::environments::PointOutcome;
+use crate::settings::Apps;
 
 const SHARED: &str = "s3://cdn/{app}";
 const APART: &str = "s3://cdn/{app}/{environment}";

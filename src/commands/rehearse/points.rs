@@ -1,12 +1,13 @@
 //! Pointing the environments of a rehearsal.
 
-use crate::commands::environments::{self, Apps, Request};
+use crate::commands::environments::{self, Request};
 use crate::commands::{open_store, point};
 use crate::explain::{Exit, Failure};
 use crate::name::{EnvironmentName, PackageName};
 use crate::plan::promote::By;
 use crate::plan::static_root::StaticSetting;
 use crate::report::environments::{Points, points as told};
+use crate::settings::Apps;
 use crate::settings::Settings;
 use crate::version::Version;
 

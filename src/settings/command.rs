@@ -1,0 +1,330 @@
+//! The commands, and what each of them needs beside the settings of every run.
+
+use std::path::PathBuf;
+
+use crate::name::{EnvironmentName, PackageName};
+use crate::settings::StoreSettings;
+use crate::settings::table::{Group, Setting};
+
+/// What people are told about a command.
+#[derive(Debug)]
+pub struct Page {
+    /// The group in which `--help` shows it.
+    pub group: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub does: &'static str,
+    /// What is worth knowing beyond that.
+    pub more: &'static str,
+    /// What stands behind its name.
+    pub usage: &'static str,
+    /// Command lines that people copy.
+    pub examples: &'static [&'static str],
+}
+
+/// The commands, in the order in which people meet them.
+pub const COMMANDS: &[Page] = &[
+    Page {
+        group: "Release",
+        name: "plan",
+        does: "Show what a release would do, and why; writes nothing",
+        more: "It reads git and files, runs no code of the project and needs no credential.",
+        usage: "[flags]",
+        examples: &["plan", "plan --filter web --format json"],
+    },
+    Page {
+        group: "Release",
+        name: "release",
+        does: "Go the whole way: build, seal, commit, tag, publish, record, point",
+        more: "A run that was interrupted is continued by the next one. --dry-run builds and packs, and writes nothing.",
+        usage: "[flags]",
+        examples: &[
+            "release --dry-run",
+            "release --store s3://acme-releases/mono",
+            "release --bump minor --filter core",
+        ],
+    },
+    Page {
+        group: "Release",
+        name: "rehearse",
+        does: "Try a release and a rollback on a copy, against local stand-ins",
+        more: "The repository itself stays as it is. Where there is none, a small sample is used.",
+        usage: "[flags]",
+        examples: &["rehearse", "rehearse --working-directory ../mono"],
+    },
+    Page {
+        group: "Environments",
+        name: "promote",
+        does: "Point an environment at a version",
+        more: "While the environment is held it is refused; --force overrides that, and lifts the hold for good.",
+        usage: "--environment <name> (--to <version> | --from <environment>) [flags]",
+        examples: &[
+            "promote --environment pre --to 1.4.2",
+            "promote --environment prod --from pre --app web",
+        ],
+    },
+    Page {
+        group: "Environments",
+        name: "rollback",
+        does: "Point an environment at its last good version, and hold it there",
+        more: "The version that is left is marked bad. Until `unhold`, releases leave the environment as it is and promote needs --force.",
+        usage: "--environment <name> [flags]",
+        examples: &[
+            "rollback --environment prod --dry-run",
+            "rollback --environment prod --reason 'slow answers'",
+            "rollback --environment prod --app web --to 1.4.1",
+        ],
+    },
+    Page {
+        group: "Environments",
+        name: "hold",
+        does: "Keep an environment as it is",
+        more: "Releases leave it alone, and promote needs --force; rollback still works.",
+        usage: "--environment <name> [flags]",
+        examples: &["hold --environment prod --reason 'an incident'"],
+    },
+    Page {
+        group: "Environments",
+        name: "unhold",
+        does: "Let releases and promote change the environment again",
+        more: "It activates nothing by itself.",
+        usage: "--environment <name> [flags]",
+        examples: &["unhold --environment prod"],
+    },
+    Page {
+        group: "Environments",
+        name: "mark-bad",
+        does: "Keep rollbacks and automation away from a version",
+        more: "",
+        usage: "--environment <name> --to <version> [flags]",
+        examples: &["mark-bad --environment prod --to 1.4.2 --reason 'loses orders'"],
+    },
+    Page {
+        group: "Environments",
+        name: "pin",
+        does: "Keep a version whatever its age",
+        more: "",
+        usage: "--environment <name> --to <version> [flags]",
+        examples: &["pin --environment prod --to 1.4.2"],
+    },
+    Page {
+        group: "Environments",
+        name: "unpin",
+        does: "Stop keeping a version",
+        more: "",
+        usage: "--environment <name> --to <version> [flags]",
+        examples: &["unpin --environment prod --to 1.4.2"],
+    },
+    Page {
+        group: "Environments",
+        name: "status",
+        does: "Show what runs where, since when, by whom; where a rollback goes",
+        more: "Without a store it shows what of the checkout is not released yet.",
+        usage: "[flags]",
+        examples: &[
+            "status",
+            "status --environment prod --app web --format json",
+        ],
+    },
+    Page {
+        group: "Environments",
+        name: "pull",
+        does: "On a host: run what an environment names; go back if it fails",
+        more: "",
+        usage: "--once --environment <name> [flags]",
+        examples: &["pull --once --environment prod --app web"],
+    },
+];
+
+/// The command called `name`, as people are told about it.
+pub fn find(name: &str) -> Option<&'static Page> {
+    COMMANDS.iter().find(|page| page.name == name)
+}
+
+/// Whether a command can be told a setting by a flag. A flag that would change nothing is not taken: who gives it believes it does something.
+pub fn takes(command: &str, setting: &Setting) -> bool {
+    let releases = matches!(command, "plan" | "release" | "rehearse");
+    let aims = matches!(
+        command,
+        "promote" | "rollback" | "mark-bad" | "pin" | "unpin"
+    );
+    match setting.name {
+        "environment" | "app" => !releases,
+        "to" => aims,
+        "from" => command == "promote",
+        "reason" => Deed::parse(command).is_some(),
+        "actor" => command == "release" || Deed::parse(command).is_some(),
+        "force" => matches!(command, "promote" | "rollback" | "pull"),
+        "static" => releases || matches!(command, "promote" | "rollback"),
+        _ => match setting.group {
+            Group::General | Group::Store => true,
+            Group::Release | Group::Git | Group::Npm | Group::App => releases,
+            Group::Environment => false,
+            Group::Host => command == "pull",
+        },
+    }
+}
+
+/// Commands that will come: name, and what does the job today.
+pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
+    (
+        "version",
+        "`release` bumps, commits, tags and publishes in one go; `plan` shows the versions",
+    ),
+    (
+        "publish",
+        "`release` on the release branch publishes what a decided release lacks on npm",
+    ),
+    (
+        "pack",
+        "`release --dry-run` builds and packs everything and writes nothing",
+    ),
+    (
+        "why",
+        "`plan` names the commits and dependencies behind every version",
+    ),
+    (
+        "abandon",
+        "`release` again finishes what can be finished; `mark-bad` keeps a version away from environments",
+    ),
+    (
+        "gc",
+        "nothing is deleted from the store; a host keeps as many releases as `keep-releases` says",
+    ),
+    (
+        "run",
+        "`npm run <script> --workspaces --if-present` runs a script in all packages",
+    ),
+    (
+        "on-change",
+        "`git diff --name-only <from> <to>` lists the files that differ",
+    ),
+    (
+        "init",
+        "a `pkgs.json` that holds `{}` is all that a repository needs",
+    ),
+    (
+        "tag",
+        "`git tag <name>@<version> <commit>`, then `git push origin <name>@<version>`",
+    ),
+    (
+        "doctor",
+        "`plan` lists what is missing; `rehearse` tries everything against local stand-ins",
+    ),
+];
+
+/// What to do. A command that is here has what it needs: nobody has to ask again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Show what a release would do.
+    Plan,
+    /// Release.
+    Release,
+    /// Release and roll back against local stand-ins.
+    Rehearse,
+    /// Change what an environment says.
+    Point(Deed, PointSettings),
+    /// Show what runs where.
+    Status(StatusSettings),
+    /// Install what the pointer names.
+    Pull(PullSettings),
+}
+
+/// What is done to an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Point it at a version.
+    Promote,
+    /// Point it at its last good version.
+    Rollback,
+    /// Stop automation.
+    Hold,
+    /// Allow automation.
+    Unhold,
+    /// Judge a version.
+    MarkBad,
+    /// Keep a version.
+    Pin,
+    /// Stop keeping a version.
+    Unpin,
+}
+
+impl Deed {
+    /// The deed of the command called `name`.
+    pub fn parse(name: &str) -> Option<Deed> {
+        Some(match name {
+            "promote" => Deed::Promote,
+            "rollback" => Deed::Rollback,
+            "hold" => Deed::Hold,
+            "unhold" => Deed::Unhold,
+            "mark-bad" => Deed::MarkBad,
+            "pin" => Deed::Pin,
+            "unpin" => Deed::Unpin,
+            _ => return None,
+        })
+    }
+}
+
+/// Which apps a command is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Apps {
+    /// The only app there is, or those of the release that is named.
+    #[default]
+    Default,
+    /// All of them that the command can be about.
+    All,
+    /// These.
+    Named(Vec<PackageName>),
+}
+
+/// What `promote`, `rollback` and their siblings are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PointSettings {
+    /// Where the environments are recorded.
+    pub store: StoreSettings,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The apps.
+    pub apps: Apps,
+    /// A version, release id, sequence number or `previous`.
+    pub to: Option<String>,
+    /// Another environment.
+    pub from: Option<EnvironmentName>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Override held, bad, not a descendant.
+    pub force: bool,
+}
+
+/// What `status` is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusSettings {
+    /// Where the environments are recorded; `None`: the packages of the checkout are all there is to show.
+    pub store: Option<StoreSettings>,
+    /// The apps; [`Apps::Default`] means all.
+    pub apps: Apps,
+    /// Only this environment.
+    pub environment: Option<EnvironmentName>,
+}
+
+/// What `pull` is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullSettings {
+    /// Where archives and environments are.
+    pub store: StoreSettings,
+    /// The environment that this host serves.
+    pub environment: EnvironmentName,
+    /// The app; `None`: the only one in the store.
+    pub app: Option<PackageName>,
+    /// Try a release again that failed here before.
+    pub force: bool,
+    /// The directory that holds the apps.
+    pub host_directory: PathBuf,
+    /// The directory that holds their logs.
+    pub log_directory: PathBuf,
+    /// The name under which the host reports; `None`: it does not.
+    pub host_name: Option<String>,
+    /// How many releases stay on the host.
+    pub keep_releases: usize,
+}

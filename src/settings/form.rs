@@ -1,0 +1,244 @@
+//! What form the value of a single setting has.
+
+use std::path::PathBuf;
+
+use url::Url;
+
+use crate::explain::{Exit, Failure, quoted};
+use crate::name::{EnvironmentName, PackageName, TagName};
+use crate::settings::BumpRequest;
+use crate::settings::address::{self, is_loopback};
+use crate::settings::command::Apps;
+use crate::settings::given::{Given, list};
+use crate::settings::table::Kind;
+use crate::version::range::Range;
+use crate::version::{Bump, Version};
+
+/// A failure about a value, under the name the person used.
+pub(super) fn named(given: &Given, setting: &str, failure: &Failure) -> Failure {
+    let renamed = Failure::new(
+        Exit::Usage,
+        failure.code(),
+        format!("{}: {}", given.name(setting), failure.what()),
+    );
+    let renamed = failure.causes().iter().fold(renamed, Failure::because);
+    match failure.advice() {
+        Some(hint) => renamed.hint(hint),
+        None => renamed,
+    }
+}
+
+/// That a value is `what`, under the name the person used.
+fn refused(given: &Given, setting: &str, code: &'static str, what: &str) -> Failure {
+    let name = given.name(setting);
+    Failure::new(
+        Exit::Usage,
+        code,
+        format!("{name} is {}{what}", quoted(&given.value)),
+    )
+}
+
+/// Refuses control characters, but for the line breaks and tabs that belong into lists, commands and messages.
+pub(super) fn plain(given: &Given, setting: &str, kind: Kind) -> Result<(), Failure> {
+    let allowed: &[char] = match kind {
+        Kind::List => &['\n', '\r', '\t'],
+        Kind::Lines => &['\n', '\t'],
+        // What a credential may hold, `Secret` knows.
+        Kind::Secret => return Ok(()),
+        Kind::Text | Kind::Boolean => &[],
+    };
+    let is_wrong = |character: &char| character.is_control() && !allowed.contains(character);
+    match given.value.chars().find(is_wrong) {
+        None => Ok(()),
+        Some(character) => Err(Failure::new(
+            Exit::Usage,
+            "settings::control_character",
+            format!(
+                "{} holds the control character U+{:04X}",
+                given.name(setting),
+                u32::from(character)
+            ),
+        )
+        .because(quoted(&given.value))
+        .hint("take it out")),
+    }
+}
+
+/// A name of an environment.
+pub(super) fn environment(given: &Given, setting: &str) -> Result<EnvironmentName, Failure> {
+    EnvironmentName::parse(&given.value).map_err(|failure| named(given, setting, &failure))
+}
+
+/// Names of apps, or `all`.
+pub(super) fn apps(given: &Given) -> Result<Apps, Failure> {
+    match list(&given.value).as_slice() {
+        [] => Ok(Apps::Default),
+        [all] if all == "all" => Ok(Apps::All),
+        names => names
+            .iter()
+            .map(|name| {
+                PackageName::parse(name).map_err(|failure| {
+                    let what = format!("{}: {}", given.name("app"), failure.what());
+                    Failure::new(Exit::Usage, "settings::app", what)
+                        .hint("write the name of the package as its package.json has it, or all")
+                })
+            })
+            .collect::<Result<_, _>>()
+            .map(Apps::Named),
+    }
+}
+
+/// A version without the `v` that tags put before it, as npm takes it; any other text as it is.
+///
+/// ```
+/// use pkgs_action::settings::form::without_v;
+/// assert_eq!(["v1.4.2", "1.4.2", "previous", "v1", "41"].map(without_v), ["1.4.2", "1.4.2", "previous", "v1", "41"]);
+/// ```
+pub fn without_v(text: &str) -> &str {
+    text.strip_prefix('v')
+        .filter(|version| Version::parse(version).is_ok())
+        .unwrap_or(text)
+}
+
+/// How far versions grow.
+pub(super) fn bump(given: &Given) -> Result<BumpRequest, Failure> {
+    match given.value.as_str() {
+        "auto" => Ok(BumpRequest::Auto),
+        "patch" => Ok(BumpRequest::By(Bump::Patch)),
+        "minor" => Ok(BumpRequest::By(Bump::Minor)),
+        "major" => Ok(BumpRequest::By(Bump::Major)),
+        text => Version::parse(without_v(text))
+            .map(BumpRequest::To)
+            .map_err(|_| {
+                let what = ", not auto, patch, minor, major or a version";
+                refused(given, "bump", "settings::choice", what)
+                    .hint("write for example minor or 1.4.2")
+            }),
+    }
+}
+
+/// A commit message, without space around it.
+pub(super) fn message(given: &Given) -> Result<String, Failure> {
+    let text = given.value.trim();
+    if text.is_empty() {
+        let what = ", which is no commit message";
+        return Err(refused(given, "commit-message", "settings::message", what)
+            .hint("for example: chore: version {version}"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A form of tags: it makes one for every version, and git allows it.
+pub(super) fn tag_format(given: &Given) -> Result<String, Failure> {
+    let refuse = |why: &str| {
+        Err(refused(
+            given,
+            "tag-format",
+            "settings::tag_format",
+            &format!(": {why}"),
+        )
+        .hint("for example {name}@{version} or v{version}"))
+    };
+    if !given.value.contains("{version}") {
+        return refuse("it must hold {version}");
+    }
+    let sample = given
+        .value
+        .replace("{name}", "@a/b")
+        .replace("{version}", "1.0.0");
+    if sample.contains(['{', '}']) || TagName::parse(&sample).is_err() {
+        return refuse("it does not make a tag that git allows");
+    }
+    Ok(given.value.clone())
+}
+
+/// npm refuses dist-tags that read as a range, so that `npm install a@tag` stays unambiguous.
+pub(super) fn dist_tag(given: &Given) -> Result<String, Failure> {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    let text = &given.value;
+    if text.chars().all(is_plain) && Range::parse(text).is_err() {
+        return Ok(text.clone());
+    }
+    let what = ", which npm does not take as a dist-tag";
+    Err(refused(given, "npm-tag", "settings::dist_tag", what)
+        .hint("use a word such as next or beta"))
+}
+
+/// An http(s) address without credentials in it, ending in `/`; plain http only on loopback.
+pub(super) fn url(given: &Given, setting: &str) -> Result<Url, Failure> {
+    let refuse = |why: &str| {
+        Failure::new(
+            Exit::Usage,
+            "settings::url",
+            format!("{} is not an address: {why}", given.name(setting)),
+        )
+        .hint("write it like https://registry.example/path/")
+    };
+    let mut text = given.value.clone();
+    if !text.ends_with('/') {
+        text.push('/');
+    }
+    let url = Url::parse(&text).map_err(|error| refuse(&error.to_string()))?;
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return Err(refuse("it must not carry a user, a password or a query")
+            .hint("give credentials through their own settings"));
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        "http" => Err(refuse("plain http is for this machine only").hint("use https://")),
+        _ => Err(refuse("it does not start with https://")),
+    }
+}
+
+/// A directory that is written as an address.
+pub(super) fn directory(given: &Given, setting: &str) -> Result<PathBuf, Failure> {
+    address::directory(&given.value).map_err(|why| {
+        let what = ", which is no address of a directory";
+        refused(given, setting, "settings::url", what)
+            .because(why)
+            .hint("write file:///absolute/directory")
+    })
+}
+
+/// A name that a variable can have.
+///
+/// ```
+/// use pkgs_action::settings::form::is_variable_name;
+/// assert!(is_variable_name("SERVER_ENV") && is_variable_name("_x1"));
+/// assert!(!is_variable_name("") && !is_variable_name("1X") && !is_variable_name("A-B") && !is_variable_name("A=B"));
+/// ```
+pub fn is_variable_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || character == '_')
+}
+
+/// The variable that tells an app its environment: none by which the loader, the shell or Node would behave differently.
+pub(super) fn environment_variable(given: &Given) -> Result<String, Failure> {
+    const TAKEN: [&str; 5] = ["PATH", "HOME", "NODE_OPTIONS", "RELEASE_ID", "PORT"];
+    let name = &given.value;
+    if is_variable_name(name) && !name.starts_with("LD_") && !TAKEN.contains(&name.as_str()) {
+        return Ok(name.clone());
+    }
+    let what = ", which cannot tell an app its environment";
+    Err(refused(given, "environment-variable", "settings::variable", what)
+        .hint("use letters, digits and '_', and no name that programs give a meaning of their own: SERVER_ENV"))
+}
+
+/// The address that answers when a service is healthy.
+pub(super) fn health(given: &Given) -> Result<String, Failure> {
+    address::health(&given.value)
+        .map(|_| given.value.clone())
+        .map_err(|why| {
+            refused(
+                given,
+                "health",
+                "settings::health",
+                ", which is no health address",
+            )
+            .because(why)
+            .hint("write it like http://127.0.0.1:8080/health")
+        })
+}

@@ -1,0 +1,247 @@
+//! From raw values to [`Settings`]: every value is checked, every problem is kept, and all are told together.
+
+mod app;
+mod command;
+mod outside;
+
+use std::ops::RangeInclusive;
+
+use crate::explain::{Exit, Failure, quoted};
+use crate::secret::BoundSecret;
+use crate::settings::config::{self, Config, ConfigFile};
+use crate::settings::form;
+use crate::settings::given::{Given, Inputs, boolean, list, nearest};
+use crate::settings::inputs::Collected;
+use crate::settings::table::{self, Kind};
+use crate::settings::variables;
+use crate::settings::{
+    Access, Command, Format, Install, Mode, PeerPolicy, RegistryAddress, Settings, World,
+};
+use crate::version::{Bump, ZeroMajor};
+
+const FORMATS: &[(&str, Format)] = &[("text", Format::Text), ("json", Format::Json)];
+const MODES: &[(&str, Mode)] = &[
+    ("sync", Mode::Sync),
+    ("diff", Mode::Diff),
+    ("fixed", Mode::Sync),
+    ("independent", Mode::Diff),
+];
+const ZERO_MAJORS: &[(&str, ZeroMajor)] =
+    &[("shift", ZeroMajor::Shift), ("strict", ZeroMajor::Strict)];
+const PEERS: &[(&str, PeerPolicy)] = &[
+    ("patch", PeerPolicy::Bump(Bump::Patch)),
+    ("minor", PeerPolicy::Bump(Bump::Minor)),
+    ("major", PeerPolicy::Bump(Bump::Major)),
+    ("never", PeerPolicy::Never),
+];
+const ACCESSES: &[(&str, Access)] = &[
+    ("public", Access::Public),
+    ("restricted", Access::Restricted),
+];
+const SCRIPTS: &[(&str, bool)] = &[("run", true), ("skip", false)];
+/// The log starts before anything is resolved; here its level is only judged.
+const LOG_LEVELS: &[(&str, ())] = &[("error", ()), ("warn", ()), ("info", ()), ("debug", ())];
+
+impl Settings {
+    /// Resolves raw values: `collected` comes from the command line and the environment, `files` are the repository's configuration.
+    ///
+    /// # Errors
+    /// Every problem at once, exit 2; the codes are those of `settings` and of what a command needs.
+    pub fn resolve(
+        collected: Collected,
+        files: &[ConfigFile],
+        world: World,
+    ) -> Result<Settings, Failure> {
+        let (inputs, config, problems) = with_files(collected.inputs, collected.problems, files);
+        let mut values = Resolver {
+            inputs: &inputs,
+            problems,
+        };
+        values.plain(&config);
+        values.one_of("log-level", LOG_LEVELS);
+        let store = values.store(&world.environment);
+        let registry = values.registry();
+        let npm_token = values.npm_token(&world.environment);
+        let command = values.command(
+            collected.command.as_deref(),
+            collected.once,
+            &store,
+            world.host_name.as_deref(),
+        );
+        let settings = Settings {
+            // Where there is none, there is a problem, and these settings are seen by nobody.
+            command: command.unwrap_or(Command::Plan),
+            command_named: collected.command.is_some(),
+            command_reason: None,
+            dry_run: values.boolean("dry-run", false),
+            format: values.one_of("format", FORMATS).unwrap_or_default(),
+            max_concurrency: values.number("max-concurrency", 1..=256, 16),
+            token: values.forge_token(&world.environment),
+            install: values.install(),
+            build: values.text("build").filter(|command| command != "none"),
+            mode: values.one_of("mode", MODES),
+            filter: values.list("filter"),
+            base: values.text("base"),
+            ignore: values.list("ignore"),
+            bump: values.checked("bump", form::bump).unwrap_or_default(),
+            zero_major: values.one_of("zero-major", ZERO_MAJORS).unwrap_or_default(),
+            peer: values
+                .one_of("peer", PEERS)
+                .unwrap_or(PeerPolicy::Bump(Bump::Patch)),
+            branches: values.list("branch"),
+            remote: values.text_or("remote", "origin"),
+            commit_message: values
+                .checked("commit-message", form::message)
+                .unwrap_or_else(|| "chore: version {version}".to_owned()),
+            tag_format: values.checked("tag-format", form::tag_format),
+            forge_release: values.boolean("forge-release", true),
+            npm_token: match &registry {
+                RegistryAddress::Npm(url) => npm_token.map(|token| BoundSecret::new(token, url)),
+                RegistryAddress::Directory { .. } => None,
+            },
+            registry,
+            npm_tag: values.checked("npm-tag", form::dist_tag),
+            access: values.one_of("access", ACCESSES),
+            scripts: values.one_of("scripts", SCRIPTS).unwrap_or(true),
+            store,
+            static_root: values.static_root(),
+            apps: values.apps(&config),
+            app_defaults: values.app(None),
+            actor: values.text("actor").or_else(|| world.runner.actor.clone()),
+            opted_in: config.opted_in,
+            now: world.now,
+            child_environment: variables::of_children(&world.environment),
+            person_environment: variables::of_person(&world.environment),
+            nonce: world.nonce,
+            directory: world.directory,
+            runner: world.runner,
+        };
+        Failure::all(values.problems).map_or(Ok(settings), Err)
+    }
+}
+
+/// Adds what the configuration files say to what the command line and the environment say.
+fn with_files(
+    mut inputs: Inputs,
+    mut problems: Vec<Failure>,
+    files: &[ConfigFile],
+) -> (Inputs, Config, Vec<Failure>) {
+    let mut config = Config::default();
+    for file in files {
+        let read = config::read(file, &mut inputs, &mut problems);
+        config.opted_in |= read.opted_in;
+        config.apps.extend(read.apps);
+    }
+    inputs.empty_nones();
+    (inputs, config, problems)
+}
+
+/// Hands out values and collects the problems with them.
+struct Resolver<'a> {
+    inputs: &'a Inputs,
+    problems: Vec<Failure>,
+}
+
+impl Resolver<'_> {
+    fn text(&self, setting: &str) -> Option<String> {
+        self.inputs.get(setting).map(|given| given.value.clone())
+    }
+
+    fn text_or(&self, setting: &str, default: &str) -> String {
+        self.text(setting).unwrap_or_else(|| default.to_owned())
+    }
+
+    fn list(&self, setting: &str) -> Vec<String> {
+        self.inputs
+            .get(setting)
+            .map(|given| list(&given.value))
+            .unwrap_or_default()
+    }
+
+    fn boolean(&mut self, setting: &str, default: bool) -> bool {
+        self.checked(setting, |given| boolean(given, setting))
+            .unwrap_or(default)
+    }
+
+    /// The value through `check`; its failure becomes one of the problems, under the name the person used.
+    fn checked<T>(
+        &mut self,
+        setting: &str,
+        check: impl FnOnce(&Given) -> Result<T, Failure>,
+    ) -> Option<T> {
+        let given = self.inputs.get(setting)?;
+        self.kept(check(given))
+    }
+
+    /// A value, unless there is a problem with it, which is kept.
+    fn kept<T>(&mut self, checked: Result<T, Failure>) -> Option<T> {
+        checked.map_err(|failure| self.problems.push(failure)).ok()
+    }
+
+    fn one_of<T: Copy>(&mut self, setting: &str, choices: &[(&str, T)]) -> Option<T> {
+        self.checked(setting, |given| choice(given, setting, choices))
+    }
+
+    fn number(&mut self, setting: &str, range: RangeInclusive<usize>, default: usize) -> usize {
+        let number = self.checked(setting, |given| {
+            let number = given.value.parse().ok();
+            number
+                .filter(|number| range.contains(number))
+                .ok_or_else(|| {
+                    Failure::new(
+                        Exit::Usage,
+                        "settings::number",
+                        format!(
+                            "{} is {}, not a number from {} to {}",
+                            given.name(setting),
+                            quoted(&given.value),
+                            range.start(),
+                            range.end()
+                        ),
+                    )
+                })
+        });
+        number.unwrap_or(default)
+    }
+
+    /// Keeps a problem for every value that holds control characters.
+    fn plain(&mut self, config: &Config) {
+        for (setting, given) in self.inputs.iter() {
+            let kind = table::find(setting).map_or(Kind::Text, |setting| setting.kind);
+            self.kept(form::plain(given, setting, kind));
+        }
+        for (setting, given) in config.apps.values().flatten() {
+            self.kept(form::plain(given, setting, config::kind_of_app(setting)));
+        }
+    }
+
+    fn install(&self) -> Install {
+        match self.text("install").as_deref() {
+            None | Some("auto") => Install::Auto,
+            Some("none") => Install::None,
+            Some(command) => Install::Command(command.to_owned()),
+        }
+    }
+}
+
+/// The one of `choices` that a value names.
+fn choice<T: Copy>(given: &Given, setting: &str, choices: &[(&str, T)]) -> Result<T, Failure> {
+    let chosen = choices.iter().find(|(name, _)| *name == given.value);
+    chosen.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let failure = Failure::new(
+            Exit::Usage,
+            "settings::choice",
+            format!(
+                "{} is {}, not one of {}",
+                given.name(setting),
+                quoted(&given.value),
+                names.join(", ")
+            ),
+        );
+        match nearest(&given.value, names.iter().copied()) {
+            Some(near) => failure.hint(format!("did you mean {near}?")),
+            None => failure.hint(format!("write {}", names.join(" or "))),
+        }
+    })
+}
