@@ -463,10 +463,11 @@ fn five_packages_three_releases_a_rollback_and_a_roll_forward() {
     host_pull();
     assert_eq!(get(port, "/health"), "2.0.2");
     let settled = host_pull();
+    assert_eq!(settled.stdout, "");
     assert!(
-        settled.stdout.contains("runs already"),
+        settled.stderr.contains("runs already"),
         "{}",
-        settled.stdout
+        settled.stderr
     );
     check_store(&outside.bucket());
 
