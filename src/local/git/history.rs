@@ -4,7 +4,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use git2::{ErrorClass, ErrorCode, ObjectType, Odb, Oid};
 
-use super::{Repo, broken, commit_id};
+use super::{IDENTITY, Repo, broken, commit_id, object_id};
 use crate::changes::commit::{Commit, reverts};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, RepoPath};
@@ -114,13 +114,12 @@ impl Bits {
 
 /// Reads a commit object: the header lines `tree`, `parent` and `committer`, in [git's form](https://git-scm.com/docs/gitdatamodel).
 fn header(object: &[u8]) -> Option<Header> {
-    let id = |hex: &[u8]| Oid::from_str(std::str::from_utf8(hex).ok()?).ok();
     let mut lines = object.split(|byte| *byte == b'\n');
-    let tree = id(lines.next()?.strip_prefix(b"tree ")?)?;
+    let tree = object_id(lines.next()?.strip_prefix(b"tree ")?)?;
     let mut parents = Vec::new();
     for line in lines.take_while(|line| !line.is_empty()) {
         if let Some(parent) = line.strip_prefix(b"parent ") {
-            parents.push(id(parent)?);
+            parents.push(object_id(parent)?);
         } else if let Some(committer) = line.strip_prefix(b"committer ") {
             let moment = committer.rsplit(|byte| *byte == b' ').nth(1)?;
             let committed = std::str::from_utf8(moment).ok()?.parse().ok()?;
@@ -265,6 +264,66 @@ impl Repo {
         commit.paths = paths;
         Ok(commit)
     }
+
+    /// Seconds since 1970 at which a commit was committed.
+    pub fn committed_at(&self, commit: &CommitId) -> Result<i64, Failure> {
+        Ok(self.find(commit)?.time().seconds())
+    }
+
+    /// The first parent of a commit.
+    pub fn parent(&self, commit: &CommitId) -> Result<Option<CommitId>, Failure> {
+        Ok(self.find(commit)?.parent_id(0).ok().map(commit_id))
+    }
+
+    /// Whether a commit was made by [`Repo::make_commit`], as its identity says. That proves nothing without a tag of ours.
+    pub fn is_made_by_us(&self, commit: &CommitId) -> bool {
+        self.find(commit).is_ok_and(|commit| {
+            let committer = commit.committer();
+            committer.name() == Ok(IDENTITY.0) && committer.email() == Ok(IDENTITY.1)
+        })
+    }
+
+    /// Whether `ancestor` is `commit` or can be reached from it.
+    pub fn is_ancestor(&self, ancestor: &CommitId, commit: &CommitId) -> Result<bool, Failure> {
+        let id = |commit: &CommitId| {
+            Oid::from_str(commit.as_str()).map_err(|error| broken("an id cannot be read", &error))
+        };
+        Ok(ancestor == commit
+            || self
+                .git
+                .graph_descendant_of(id(commit)?, id(ancestor)?)
+                .map_err(|error| {
+                    broken(format!("the history of {commit} cannot be read"), &error)
+                })?)
+    }
+
+    /// Commits that `tip` reaches and `base` does not, oldest first; at most `limit`, `None` when there are more.
+    pub fn between(
+        &self,
+        base: &CommitId,
+        tip: &CommitId,
+        limit: usize,
+    ) -> Result<Option<Vec<CommitId>>, Failure> {
+        let unreadable = |error: git2::Error| {
+            broken(
+                format!("the commits from {base} to {tip} cannot be read"),
+                &error,
+            )
+        };
+        let mut walk = self.git.revwalk().map_err(unreadable)?;
+        walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::REVERSE)
+            .map_err(unreadable)?;
+        walk.push(Oid::from_str(tip.as_str()).map_err(unreadable)?)
+            .map_err(unreadable)?;
+        walk.hide(Oid::from_str(base.as_str()).map_err(unreadable)?)
+            .map_err(unreadable)?;
+        let commits = walk
+            .take(limit + 1)
+            .map(|oid| oid.map(commit_id))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(unreadable)?;
+        Ok((commits.len() <= limit).then_some(commits))
+    }
 }
 
 /// Puts commits in order: children before parents, the later committed first where both may come.
@@ -350,4 +409,126 @@ impl<'d> Asked<'d> {
 fn parents(path: &str) -> impl Iterator<Item = &str> {
     let inner = path.match_indices('/').map(|(end, _)| &path[..end]);
     (!path.is_empty()).then_some("").into_iter().chain(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use git2::Repository;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TREE: &str = "tree 1111111111111111111111111111111111111111\n";
+    const PARENT: &str = "parent 2222222222222222222222222222222222222222\n";
+    const PEOPLE: &str = "author A <a@b> 5 +0000\ncommitter B C <b@c d> -7 +0100\nencoding latin1\n\n\nwhy\n\nbody\n";
+
+    #[test]
+    fn a_commit_object_is_read_by_its_lines() {
+        let text = format!("{TREE}{PARENT}{PARENT}{PEOPLE}");
+        let read = header(text.as_bytes()).expect("a commit");
+        assert_eq!(read.tree.to_string(), "1".repeat(40));
+        assert_eq!(read.parents.len(), 2);
+        assert_eq!(read.committed, -7);
+        assert_eq!(message(text.as_bytes()), b"why\n\nbody\n");
+        assert_eq!(message(TREE.as_bytes()), b"");
+    }
+
+    #[test]
+    fn what_is_no_commit_object_is_refused() {
+        for text in [
+            String::new(),
+            PEOPLE.to_owned(),
+            TREE.to_owned(),
+            format!("{TREE}parent 2\n{PEOPLE}"),
+            format!("tree 1\n{PEOPLE}"),
+            format!("{TREE}committer B\n\n"),
+            format!("{TREE}committer B <b> soon +0000\n\n"),
+            format!("{TREE}\ncommitter B <b> 5 +0000\n"),
+        ] {
+            assert_eq!(header(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    /// Commits with the parents and moments that are asked for: each names earlier ones by how far they lie back.
+    fn repository(
+        directory: &std::path::Path,
+        commits: &[(Vec<usize>, i64)],
+    ) -> (Repository, Vec<Oid>) {
+        let git = Repository::init(directory).expect("a repository");
+        let mut ids: Vec<Oid> = Vec::new();
+        for (number, (back, moment)) in commits.iter().enumerate() {
+            let who = git2::Signature::new("a", "a@b", &git2::Time::new(*moment, 0)).expect("who");
+            let mut parents: Vec<Oid> = back
+                .iter()
+                .filter_map(|back| Some(ids[ids.len().checked_sub(back + 1)?]))
+                .collect();
+            parents.sort();
+            parents.dedup();
+            let parents: Vec<git2::Commit<'_>> = parents
+                .iter()
+                .map(|id| git.find_commit(*id).expect("here"))
+                .collect();
+            let parents: Vec<&git2::Commit<'_>> = parents.iter().collect();
+            let tree = git.treebuilder(None).and_then(|tree| tree.write());
+            let tree = git.find_tree(tree.expect("a tree")).expect("a tree");
+            let message = number.to_string();
+            let id = git.commit(None, &who, &who, &message, &tree, &parents);
+            ids.push(id.expect("a commit"));
+        }
+        (git, ids)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        /// In histories with merges and clocks that go wrong: what is reached, what a base contains, and children before parents, as git has it.
+        #[test]
+        fn a_walk_agrees_with_git(
+            commits in proptest::collection::vec((proptest::collection::vec(0_usize..4, 0..3), -9_i64..9), 1..14),
+            bases in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
+        ) {
+            let directory = tempfile::tempdir().expect("a directory");
+            let (git, ids) = repository(directory.path(), &commits);
+            let repo = Repo::open(directory.path()).expect("a repository");
+            let head = *ids.last().expect("one");
+            let reaches = |from: Oid, to: Oid| from == to || git.graph_descendant_of(from, to).expect("here");
+            let history = repo.history(&commit_id(head)).expect("whole");
+            for id in &ids {
+                prop_assert_eq!(history.contains(&commit_id(*id)), reaches(head, *id));
+            }
+            for (place, node) in history.commits.iter().enumerate() {
+                prop_assert!(node.parents.iter().all(|parent| *parent > place));
+            }
+            let bases: Vec<Oid> = bases.iter().map(|index| *index.get(&ids)).collect();
+            let named: Vec<CommitId> = bases.iter().map(|id| commit_id(*id)).collect();
+            let known: Vec<usize> = (0..bases.len()).filter(|bit| reaches(head, bases[*bit])).collect();
+            let walked = repo.commits_since(&history, &named, &[]).expect("read");
+            let walked: HashMap<String, Bits> = walked.into_iter().map(|one| (one.commit.id.to_string(), one.inside)).collect();
+            for id in ids.iter().filter(|id| reaches(head, **id)) {
+                let inside = |bit: usize| known.contains(&bit) && reaches(bases[bit], *id);
+                let all = !bases.is_empty() && (0..bases.len()).all(inside);
+                prop_assert_eq!(walked.contains_key(&id.to_string()), !all);
+                if let Some(bits) = walked.get(&id.to_string()) {
+                    for bit in 0..bases.len() {
+                        prop_assert_eq!(bits.has(bit), inside(bit));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_commit_is_never_the_beginning_of_history() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (git, ids) = repository(directory.path(), &[(vec![], 0), (vec![0], 1)]);
+        let first = ids[0].to_string();
+        let object = git
+            .path()
+            .join("objects")
+            .join(&first[..2])
+            .join(&first[2..]);
+        std::fs::remove_file(object).expect("loose");
+        let repo = Repo::open(directory.path()).expect("a repository");
+        let failure = repo.history(&commit_id(ids[1])).err().expect("cut");
+        assert_eq!(failure.code(), "git::cut_history");
+    }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Oid};
 
-use super::{Repo, Tag, commit_id};
+use super::{Repo, commit_id, object_id};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, TagName};
 
@@ -18,6 +18,27 @@ use crate::name::{CommitId, TagName};
 const LONGEST_PACKED_REFS: u64 = 256 << 20;
 /// The longest file of one ref, in bytes.
 const LONGEST_REF: u64 = 4 << 10;
+
+/// The most text of a tag's message that is read, in bytes.
+const LONGEST_MESSAGE: usize = 64 << 10;
+
+/// A tag with the object that its ref holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// Its name.
+    pub name: TagName,
+    /// The id of the object that its ref holds, 40 digits.
+    pub object: String,
+}
+
+/// An annotated tag as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagMessage {
+    /// The commit it names.
+    pub commit: CommitId,
+    /// Its message; empty for a lightweight tag.
+    pub message: String,
+}
 
 /// The tags of a repository at one moment.
 pub struct Tags {
@@ -68,7 +89,7 @@ impl Tags {
                 if text.starts_with(b"ref:") {
                     return Ok(None);
                 }
-                id(text).map(Some).ok_or_else(|| {
+                object_id(text).map(Some).ok_or_else(|| {
                     let what = format!("{} holds no object id", name.as_ref_name());
                     io::Error::new(io::ErrorKind::InvalidData, what)
                 })
@@ -102,19 +123,61 @@ impl Repo {
         if let Some(Held::Packed(_, Some(target))) = tags.held.get(name) {
             return Ok(Some(commit_id(*target)));
         }
-        let mut target = tags.object(name).map_err(|error| unreadable(name, error))?;
-        let objects = self.objects()?;
-        while let Some(id) = target {
-            let object = objects
-                .read(id)
-                .map_err(|error| unreadable(name, io::Error::other(error)))?;
-            target = match object.kind() {
-                ObjectType::Commit => return Ok(Some(commit_id(id))),
-                ObjectType::Tag => tagged(object.data()),
+        let object = tags.object(name).map_err(|error| unreadable(name, error))?;
+        let target = object.map(|object| self.target(object)).transpose();
+        let target = target.map_err(|error| unreadable(name, io::Error::other(error)))?;
+        Ok(target.flatten().map(commit_id))
+    }
+
+    /// The commit that an object is or, as a tag, names in the end.
+    fn target(&self, mut object: Oid) -> Result<Option<Oid>, git2::Error> {
+        let objects = self.git.odb()?;
+        loop {
+            let read = objects.read(object)?;
+            let named = match read.kind() {
+                ObjectType::Commit => return Ok(Some(object)),
+                ObjectType::Tag => tagged(read.data()),
                 _ => None,
             };
+            match named {
+                // Not read, only looked for: a thousand tags may name one commit with a long message.
+                Some((commit, b"commit")) if objects.exists(commit) => return Ok(Some(commit)),
+                Some((other, _)) => object = other,
+                None => return Ok(None),
+            }
         }
-        Ok(None)
+    }
+
+    /// The commit that a tag's object names in the end; `None` when it names something else, or is not here.
+    pub fn peel(&self, object: &str) -> Option<CommitId> {
+        let target = self.target(object_id(object.as_bytes())?).ok()??;
+        Some(commit_id(target))
+    }
+
+    /// The object that a tag's ref holds here.
+    pub fn resolve_tag(&self, name: &TagName) -> Option<String> {
+        self.git
+            .find_reference(&name.as_ref_name())
+            .ok()?
+            .target()
+            .map(|oid| oid.to_string())
+    }
+
+    /// What a tag's object says; `None` when it names no commit, or is not here.
+    pub fn tag_message(&self, object: &str) -> Option<TagMessage> {
+        let commit = self.peel(object)?;
+        let tag = Oid::from_str(object)
+            .ok()
+            .and_then(|oid| self.git.find_tag(oid).ok());
+        let message = tag
+            .and_then(|tag| {
+                tag.message()
+                    .ok()
+                    .flatten()
+                    .map(|message| message.chars().take(LONGEST_MESSAGE).collect())
+            })
+            .unwrap_or_default();
+        Some(TagMessage { commit, message })
     }
 }
 
@@ -124,18 +187,11 @@ fn unreadable(what: impl std::fmt::Display, error: io::Error) -> Failure {
         .hint("`git fsck` tells whether the repository is damaged")
 }
 
-/// What a tag object names, by its first line.
-fn tagged(tag: &[u8]) -> Option<Oid> {
-    id(tag.strip_prefix(b"object ")?.get(..40)?)
-}
-
-fn id(hex: &[u8]) -> Option<Oid> {
-    Oid::from_str(
-        std::str::from_utf8(hex)
-            .ok()
-            .filter(|hex| hex.len() == 40)?,
-    )
-    .ok()
+/// What a tag object names, and of which kind that is, by its first two lines.
+fn tagged(tag: &[u8]) -> Option<(Oid, &[u8])> {
+    let mut lines = tag.split(|byte| *byte == b'\n');
+    let object = object_id(lines.next()?.strip_prefix(b"object ")?)?;
+    Some((object, lines.next()?.strip_prefix(b"type ")?))
 }
 
 /// The names of the files below `refs/tags`.
@@ -197,13 +253,13 @@ fn packed(text: &[u8]) -> io::Result<BTreeMap<TagName, Held>> {
         }
         let peeled = lines
             .next_if(|(_, line)| line.starts_with(b"^"))
-            .map(|(_, line)| id(&line[1..]));
+            .map(|(_, line)| object_id(&line[1..]));
         let read = line.split_at_checked(40).and_then(|(object, name)| {
             let peeled = match peeled {
                 Some(peeled) => Some(peeled?),
                 None => None,
             };
-            Some((id(object)?, peeled, name.strip_prefix(b" ")?))
+            Some((object_id(object)?, peeled, name.strip_prefix(b" ")?))
         });
         let Some((object, peeled, name)) = read else {
             let what = format!("line {} of packed-refs is malformed", number + 1);

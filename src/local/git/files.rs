@@ -1,0 +1,141 @@
+//! What lies at a commit: files, directories, and the manifests of a workspace.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use git2::{ObjectType, Oid};
+
+use super::{ObjectId, Repo, broken};
+use crate::explain::{Exit, Failure};
+use crate::name::{CommitId, RepoPath};
+
+/// The longest manifest or lockfile that is read from history, in bytes.
+const LONGEST_FILE: usize = 64 << 20;
+
+impl Repo {
+    /// The content of a file at a commit; `None` when there is no such file. A link or a directory is no file.
+    pub fn file(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, Failure> {
+        let tree = self.tree(commit)?;
+        let Ok(entry) = tree.get_path(Path::new(path.as_str())) else {
+            return Ok(None);
+        };
+        if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == 0o120_000 {
+            return Ok(None);
+        }
+        let blob = self
+            .git
+            .find_blob(entry.id())
+            .map_err(|error| broken(format!("{path} at {commit} cannot be read"), &error))?;
+        if blob.size() > LONGEST_FILE {
+            return Err(Failure::new(
+                Exit::Refused,
+                "git::large_file",
+                format!("{path} is longer than 64 MiB"),
+            ));
+        }
+        Ok(Some(blob.content().to_vec()))
+    }
+
+    /// The text of a file at a commit; refuses what is not UTF-8.
+    pub fn text(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<String>, Failure> {
+        self.file(commit, path)?
+            .map(|bytes| String::from_utf8(bytes).map_err(|_| not_text(path)))
+            .transpose()
+    }
+
+    /// The id of what lies at `path` at a commit: the same id means the same content.
+    pub fn object_at(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<String>, Failure> {
+        let tree = self.tree(commit)?;
+        if path.is_root() {
+            return Ok(Some(tree.id().to_string()));
+        }
+        Ok(tree
+            .get_path(Path::new(path.as_str()))
+            .ok()
+            .map(|entry| entry.id().to_string()))
+    }
+
+    /// The id of what lies at each of `directories` at a commit: the same id means the same content; `None` where there is no directory.
+    pub fn directories_at(
+        &self,
+        commit: &CommitId,
+        directories: &[&RepoPath],
+    ) -> Result<Vec<Option<ObjectId>>, Failure> {
+        let unreadable = |error| broken(format!("the tree of {commit} cannot be read"), &error);
+        let found = self
+            .trees
+            .find(&self.objects()?, self.tree(commit)?.id(), directories);
+        let found = found.map_err(unreadable)?;
+        Ok(found.into_iter().map(|id| id.map(ObjectId)).collect())
+    }
+
+    /// Every `package.json` of a commit, by its directory, that `wanted` asks for; directories that `may_contain` denies are not entered.
+    pub fn package_files(
+        &self,
+        commit: &CommitId,
+        wanted: impl Fn(&RepoPath) -> bool,
+        may_contain: impl Fn(&RepoPath) -> bool,
+    ) -> Result<BTreeMap<RepoPath, String>, Failure> {
+        let tree = self.tree(commit)?.id();
+        let mut members: HashSet<RepoPath> = HashSet::new();
+        members.extend(Some(RepoPath::root()).filter(|root| wanted(root)));
+        let mut found = Vec::new();
+        self.trees
+            .compare(&self.objects()?, None, Some(tree), |entry| {
+                let (parent, name) = entry.path.rsplit_once('/').unwrap_or(("", entry.path));
+                if entry.is_directory() {
+                    let Some(directory) = RepoPath::parse(entry.path)
+                        .ok()
+                        .filter(|_| name != "node_modules")
+                    else {
+                        return false;
+                    };
+                    let is_member = wanted(&directory);
+                    let enter = is_member || may_contain(&directory);
+                    members.extend(is_member.then_some(directory));
+                    return enter;
+                }
+                if name == "package.json"
+                    && let Some(file) = entry.file()
+                    && let Some(directory) = RepoPath::parse(parent).ok()
+                    && members.contains(&directory)
+                {
+                    found.push((directory, file));
+                }
+                false
+            })
+            .map_err(|error| broken(format!("the tree of {commit} cannot be read"), &error))?;
+        let texts = self.side_by_side(&found, |repo, (directory, file)| {
+            let path = directory.join("package.json")?;
+            let blob = repo
+                .git
+                .find_blob(*file)
+                .map_err(|error| broken(format!("{path} cannot be read"), &error))?;
+            std::str::from_utf8(blob.content())
+                .map(str::to_owned)
+                .map_err(|_| not_text(&path))
+        })?;
+        let directories = found.into_iter().map(|(directory, _)| directory);
+        Ok(directories.zip(texts).collect())
+    }
+
+    /// The id of a commit's tree.
+    pub fn tree_id(&self, commit: &CommitId) -> Result<String, Failure> {
+        Ok(self.tree(commit)?.id().to_string())
+    }
+
+    /// The id that `bytes` would have as a file.
+    pub fn blob_id(bytes: &[u8]) -> Option<String> {
+        Oid::hash_object(ObjectType::Blob, bytes)
+            .ok()
+            .map(|oid| oid.to_string())
+    }
+}
+
+fn not_text(path: &RepoPath) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "git::encoding",
+        format!("{path} is not UTF-8 text"),
+    )
+}

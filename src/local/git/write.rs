@@ -1,0 +1,214 @@
+//! Making commits and tags as objects, and moving what is checked out. Refs move only in [`Repo::fast_forward`] and [`Repo::note_remote`].
+
+use std::path::Path;
+
+use git2::{Oid, Repository};
+
+use super::{Repo, Tag, commit_id};
+use crate::explain::{Exit, Failure};
+use crate::name::{CommitId, RepoPath, TagName};
+
+/// Our identity in release commits and tags: fixed, so that the same release has the same id on every machine.
+pub const IDENTITY: (&str, &str) = ("pkgs-action", "pkgs-action@users.noreply.github.com");
+
+/// A file of a release commit that differs from its parent: path and new bytes; `None` removes it.
+pub type FileEdit = (RepoPath, Option<Vec<u8>>);
+
+fn not_written(what: impl Into<String>, error: &git2::Error) -> Failure {
+    Failure::new(Exit::Temporary, "git::write", what)
+        .because(error.message())
+        .hint("check the disk and run again")
+}
+
+/// Our identity at a moment, in seconds since 1970.
+fn identity(moment: i64) -> Result<git2::Signature<'static>, git2::Error> {
+    git2::Signature::new(IDENTITY.0, IDENTITY.1, &git2::Time::new(moment, 0))
+}
+
+impl Repo {
+    /// Makes a release commit as an object: `parent`'s tree with `edits`, our identity, both dates those of `parent`. The same input gives the same id on every machine; no ref moves.
+    pub fn make_commit(
+        &self,
+        parent: &CommitId,
+        edits: &[FileEdit],
+        message: &str,
+    ) -> Result<CommitId, Failure> {
+        let failed = |error| not_written("the release commit could not be made", &error);
+        let parent = self.find(parent)?;
+        let mut builder = git2::build::TreeUpdateBuilder::new();
+        let tree = parent.tree().map_err(failed)?;
+        for (path, content) in edits {
+            match content {
+                Some(bytes) => {
+                    let mode = match tree
+                        .get_path(Path::new(path.as_str()))
+                        .map(|entry| entry.filemode())
+                    {
+                        Ok(0o100_755) => git2::FileMode::BlobExecutable,
+                        _ => git2::FileMode::Blob,
+                    };
+                    builder.upsert(path.as_str(), self.git.blob(bytes).map_err(failed)?, mode);
+                }
+                None => {
+                    builder.remove(path.as_str());
+                }
+            }
+        }
+        let tree = builder.create_updated(&self.git, &tree).map_err(failed)?;
+        let tree = self.git.find_tree(tree).map_err(failed)?;
+        let identity = identity(parent.time().seconds()).map_err(failed)?;
+        let commit = self
+            .git
+            .commit(None, &identity, &identity, message, &tree, &[&parent])
+            .map_err(failed)?;
+        Ok(commit_id(commit))
+    }
+
+    /// Makes an annotated tag as an object, with our identity and the date of `commit`; no ref moves. Gives the object's id.
+    pub fn make_tag(
+        &self,
+        name: &TagName,
+        commit: &CommitId,
+        message: &str,
+    ) -> Result<String, Failure> {
+        let failed = |error| not_written(format!("tag {name} could not be made"), &error);
+        let target = self.find(commit)?;
+        let identity = identity(target.time().seconds()).map_err(failed)?;
+        let tag = self
+            .git
+            .tag_annotation_create(name.as_str(), target.as_object(), &identity, message)
+            .map_err(failed)?;
+        Ok(tag.to_string())
+    }
+
+    /// Moves the work tree and `HEAD` from a commit to its descendant. Refuses to touch a file that differs from `HEAD`.
+    pub fn fast_forward(&self, to: &CommitId) -> Result<(), Failure> {
+        let failed = |error: git2::Error| {
+            Failure::new(
+                Exit::Refused,
+                "git::checkout",
+                format!("the work tree could not move to {}", to.short()),
+            )
+            .because(error.message())
+            .hint("commit or stash your changes and run again")
+        };
+        let target = self.find(to)?;
+        let mut checkout = git2::build::CheckoutBuilder::new();
+        checkout.safe();
+        self.git
+            .checkout_tree(target.as_object(), Some(&mut checkout))
+            .map_err(failed)?;
+        match self.git.head().map_err(failed)? {
+            mut head if head.is_branch() => {
+                head.set_target(target.id(), "pkgs-action: fast-forward to the release")
+                    .map_err(failed)?;
+            }
+            _ => self.git.set_head_detached(target.id()).map_err(failed)?,
+        }
+        Ok(())
+    }
+
+    /// Makes a repository of the files in `directory`: one commit on `branch`, made at `moment` (seconds since 1970).
+    pub fn create(directory: &Path, branch: &str, moment: i64) -> Result<Repo, Failure> {
+        let failed = |error: git2::Error| {
+            Failure::new(
+                Exit::Temporary,
+                "git::create",
+                "a repository could not be made",
+            )
+            .because(error.message())
+        };
+        let git = Repository::init_opts(
+            directory,
+            git2::RepositoryInitOptions::new().initial_head(branch),
+        )
+        .map_err(failed)?;
+        let mut index = git.index().map_err(failed)?;
+        index
+            .add_all(["*"], git2::IndexAddOption::DEFAULT, None)
+            .map_err(failed)?;
+        index.write().map_err(failed)?;
+        let tree = index.write_tree().map_err(failed)?;
+        let identity = identity(moment).map_err(failed)?;
+        git.commit(
+            Some("HEAD"),
+            &identity,
+            &identity,
+            "feat: the sample",
+            &git.find_tree(tree).map_err(failed)?,
+            &[],
+        )
+        .map_err(failed)?;
+        drop(index);
+        Repo::open(directory)
+    }
+
+    /// Commits one new file on the branch checked out, as our own identity, at `moment` (seconds since 1970).
+    pub fn commit_file(
+        &self,
+        path: &RepoPath,
+        bytes: &[u8],
+        message: &str,
+        moment: i64,
+    ) -> Result<CommitId, Failure> {
+        let failed = |error| not_written("a commit could not be made", &error);
+        let parent = self.find(&self.head()?)?;
+        let mut builder = git2::build::TreeUpdateBuilder::new();
+        builder.upsert(
+            path.as_str(),
+            self.git.blob(bytes).map_err(failed)?,
+            git2::FileMode::Blob,
+        );
+        let tree = builder
+            .create_updated(&self.git, &parent.tree().map_err(failed)?)
+            .map_err(failed)?;
+        let identity = identity(moment).map_err(failed)?;
+        let commit = self
+            .git
+            .commit(
+                None,
+                &identity,
+                &identity,
+                message,
+                &self.git.find_tree(tree).map_err(failed)?,
+                &[&parent],
+            )
+            .map_err(failed)?;
+        let commit = commit_id(commit);
+        self.fast_forward(&commit)?;
+        Ok(commit)
+    }
+
+    /// Notes locally what a remote was seen to hold: tags that are not here yet, and where its branch is.
+    pub fn note_remote(
+        &self,
+        remote: &str,
+        branch: &str,
+        tip: &CommitId,
+        tags: &[Tag],
+    ) -> Result<(), Failure> {
+        let failed = |error| not_written("what the remote holds could not be noted", &error);
+        for tag in tags {
+            let oid = Oid::from_str(&tag.object).map_err(failed)?;
+            match self.git.reference(
+                &tag.name.as_ref_name(),
+                oid,
+                false,
+                "pkgs-action: seen on the remote",
+            ) {
+                Err(error) if error.code() != git2::ErrorCode::Exists => return Err(failed(error)),
+                _ => {}
+            }
+        }
+        let oid = Oid::from_str(tip.as_str()).map_err(failed)?;
+        self.git
+            .reference(
+                &format!("refs/remotes/{remote}/{branch}"),
+                oid,
+                true,
+                "pkgs-action: seen on the remote",
+            )
+            .map_err(failed)?;
+        Ok(())
+    }
+}
