@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::http::send;
 use crate::support::monorepo::Monorepo;
+use crate::support::sandbox::kill_group;
 use crate::support::servers::free_port;
 use crate::support::world::{Machine, World};
 
@@ -202,6 +203,11 @@ fn bytes_that_are_not_what_the_manifest_says_never_reach_the_service() {
     assert_eq!(get(port, "/health"), "1.0.1");
 }
 
+fn kill_service(host: &Machine) {
+    let group = host.state("web")["group"]["id"].as_u64().expect("a group");
+    kill_group(u32::try_from(group).expect("a process"));
+}
+
 #[test]
 fn a_service_that_ended_is_started_again_and_a_dry_run_touches_nothing() {
     let port = free_port();
@@ -214,12 +220,7 @@ fn a_service_that_ended_is_started_again_and_a_dry_run_touches_nothing() {
     assert!(!host.app("web").exists());
 
     let _ = pull().run().expect(0);
-    let group = host.state("web")["group"]["id"].to_string();
-    let killed = std::process::Command::new("kill")
-        .args(["-KILL", "--", &format!("-{group}")])
-        .status()
-        .expect("kill runs");
-    assert!(killed.success());
+    kill_service(&host);
     let again = pull().run().expect(0);
     assert_eq!(again.stdout, "web 1.0.0 had ended and runs again (sit)\n");
     assert_eq!(get(port, "/health"), "1.0.0");
@@ -417,8 +418,7 @@ fn a_service_that_ended_comes_back_while_the_store_is_away() {
     let _ = world.run(&["release"]).expect(0);
     let pull = || host.pull(&world.outside, "web", "sit", port);
     let _ = pull().run().expect(0);
-    let group = host.state("web")["group"]["id"].as_u64().expect("a group");
-    crate::support::sandbox::kill_group(u32::try_from(group).expect("a process"));
+    kill_service(&host);
     let nowhere = format!("file://{}/nowhere", world.outside.path().display());
     let away = pull().env("PKGS_STORE", nowhere).run();
     assert_ne!(away.code, 0, "{}", away.stderr);

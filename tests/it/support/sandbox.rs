@@ -446,11 +446,26 @@ impl Drop for Running {
     }
 }
 
-/// Kills the process group that `pid` leads, as the end of a container would.
+/// Kills a process group, and waits until nothing of it runs any more: a signal is sent sooner than it is obeyed.
 pub fn kill_group(pid: u32) {
     if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
         let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
+    while lives(pid) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// Whether a process of a group runs; of one that nobody waited for yet only its exit status is left.
+fn lives(group: u32) -> bool {
+    let processes = fs::read_dir("/proc").expect("the process table");
+    processes.flatten().any(|process| {
+        let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        let mut fields = fields.split_ascii_whitespace();
+        let state = fields.next();
+        fields.nth(1) == Some(&group.to_string()) && !matches!(state, Some("Z" | "X"))
+    })
 }
 
 /// A file as text; a missing one is empty.
