@@ -166,7 +166,7 @@ fn directory(collected: &Collected) -> Result<PathBuf, Failure> {
         .because(error)
     })?;
     match collected.inputs.get("working-directory") {
-        None => Ok(here),
+        None => Ok(workspace_around(&here)),
         Some(given) => {
             let directory = here.join(&given.value);
             if directory.is_dir() {
@@ -185,6 +185,25 @@ fn directory(collected: &Collected) -> Result<PathBuf, Failure> {
             }
         }
     }
+}
+
+/// The outermost directory of the repository, on the way to where we stand, that has a `package.json`: whoever stands in a package
+/// means the workspace that it is part of.
+fn workspace_around(here: &Path) -> PathBuf {
+    let Some(root) = here
+        .ancestors()
+        .find(|directory| directory.join(".git").exists())
+    else {
+        return here.to_path_buf();
+    };
+    let within = here
+        .ancestors()
+        .take_while(|directory| directory.starts_with(root));
+    within
+        .filter(|directory| directory.join("package.json").is_file())
+        .last()
+        .unwrap_or(here)
+        .to_path_buf()
 }
 
 /// The configuration: the file that was named or `pkgs.json`, else the `pkgs` field of the root `package.json`.

@@ -71,6 +71,7 @@ pub fn workspace_at(
     if !root.is_root() && repo.file(commit, &root.join("package.json")?)?.is_none() {
         root = RepoPath::root();
     }
+    refuse_member(repo, commit, &root)?;
     let manifest_path = root.join("package.json")?;
     let Some(root_manifest) = repo.text(commit, &manifest_path)? else {
         return Err(Failure::new(
@@ -80,16 +81,7 @@ pub fn workspace_at(
         )
         .hint("run in the root of a Node repository, or name it with --working-directory"));
     };
-    let patterns = match repo.text(commit, &root.join("pnpm-workspace.yaml")?)? {
-        Some(text) => Some(Patterns::parse(
-            Manager::Pnpm,
-            &pnpm_workspace_packages("pnpm-workspace.yaml", &text)?.packages,
-        )?),
-        None => PackageJson::parse(manifest_path.as_str(), &root_manifest)?
-            .workspaces
-            .map(|list| Patterns::parse(Manager::Npm, &list))
-            .transpose()?,
-    };
+    let patterns = patterns(repo, commit, &root, &root_manifest)?;
     let members = match &patterns {
         Some(patterns) => repo.package_files(
             commit,
@@ -126,6 +118,58 @@ pub fn workspace_at(
         &settings.apps,
         has_service,
     )
+}
+
+/// Which directories are members of the workspace at `root`; `None` where none are declared.
+fn patterns(
+    repo: &Repo,
+    commit: &CommitId,
+    root: &RepoPath,
+    manifest: &str,
+) -> Result<Option<Patterns>, Failure> {
+    match repo.text(commit, &root.join("pnpm-workspace.yaml")?)? {
+        Some(text) => {
+            let listed = pnpm_workspace_packages("pnpm-workspace.yaml", &text)?.packages;
+            Patterns::parse(Manager::Pnpm, &listed).map(Some)
+        }
+        None => {
+            let file = root.join("package.json")?;
+            let listed = PackageJson::parse(file.as_str(), manifest)?.workspaces;
+            listed
+                .map(|listed| Patterns::parse(Manager::Npm, &listed))
+                .transpose()
+        }
+    }
+}
+
+/// Refuses a directory that is a package of a workspace above it: released for itself, its lockfile and dependents would be left behind.
+fn refuse_member(repo: &Repo, commit: &CommitId, directory: &RepoPath) -> Result<(), Failure> {
+    let parents = directory.as_str().rmatch_indices('/');
+    let parents = parents.map(|(end, _)| &directory.as_str()[..end]);
+    for parent in parents.chain((!directory.is_root()).then_some("")) {
+        let parent = RepoPath::parse(parent)?;
+        let Some(manifest) = repo.text(commit, &parent.join("package.json")?)? else {
+            continue;
+        };
+        let members = patterns(repo, commit, &parent, &manifest)?;
+        let path = below(&parent, directory);
+        if !members
+            .zip(path)
+            .is_some_and(|(members, path)| members.matches(&path))
+        {
+            continue;
+        }
+        let what = format!(
+            "{directory} is a package of the workspace in {}",
+            parent.display()
+        );
+        return Err(Failure::new(Exit::Usage, "workspace::member", what)
+            .because("released for itself, its dependents and the lockfile would be left behind")
+            .hint(format!(
+                "leave working-directory out; --filter {directory} releases this package alone"
+            )));
+    }
+    Ok(())
 }
 
 /// A repository path as one below the workspace's directory.
@@ -204,7 +248,9 @@ fn mode(workspace: &Workspace, settings: &Settings) -> (Mode, String) {
     }
 }
 
-/// For each package, its last reachable release tag: its own, or one of the whole repository at which it was there already; of both the newer.
+/// For each package, its last reachable release tag. Where all packages share their version, or there is only one, tags of the whole
+/// repository count, and of both kinds the newer. Where each has its own, such a tag counts for the packages that had its version there:
+/// anybody may call a commit `v1.5.0`.
 fn bases(
     repo: &Repo,
     workspace: &Workspace,
@@ -222,48 +268,71 @@ fn bases(
             None => {}
         }
     }
-    let newest_reachable = |mut candidates: Vec<(Version, &TagName)>| {
-        candidates.sort_by(|left, right| right.0.cmp(&left.0));
+    shared.sort_by(|left, right| right.0.cmp(&left.0));
+    let reachable = |version: &Version, name: &TagName| {
+        let target = repo.tag_target(tags, name)?;
+        let target = target.filter(|commit| history.contains(commit));
+        Ok::<_, Failure>(target.map(|commit| Base::Tag {
+            name: name.clone(),
+            commit,
+            version: version.clone(),
+        }))
+    };
+    let first = |candidates: &[(Version, &TagName)]| {
         for (version, name) in candidates {
-            let target = repo.tag_target(tags, name)?;
-            if let Some(commit) = target.filter(|commit| history.contains(commit)) {
-                let name = name.clone();
-                return Ok::<_, Failure>(Some(Base::Tag {
-                    name,
-                    commit,
-                    version,
-                }));
+            if let Some(base) = reachable(version, name)? {
+                return Ok::<_, Failure>(Some(base));
             }
         }
         Ok(None)
     };
-    let shared = newest_reachable(shared)?;
+    let packages = &workspace.packages;
+    let all_at_once = mode == Mode::Sync || packages.len() == 1;
+    let newest_shared = if all_at_once { first(&shared)? } else { None };
     let age = |base: &Base| {
         let age = base.commit().and_then(|commit| history.age(commit));
         age.unwrap_or(usize::MAX)
     };
-    let packages = &workspace.packages;
     let mut bases = Vec::with_capacity(packages.len());
     for package in packages {
-        let own = own.remove(package.name.as_str()).unwrap_or_default();
-        let own = newest_reachable(own)?;
-        let shared = shared.clone().filter(|base| {
-            mode == Mode::Sync || packages.len() == 1 || was_there(repo, base, package)
-        });
-        bases.push(match (own, shared) {
-            (Some(own), Some(shared)) if age(&shared) < age(&own) => shared,
-            (Some(base), _) | (None, Some(base)) => base,
-            (None, None) => Base::First,
-        });
+        let mut own = own.remove(package.name.as_str()).unwrap_or_default();
+        own.sort_by(|left, right| right.0.cmp(&left.0));
+        let own = first(&own)?;
+        let base = match (own, &newest_shared) {
+            (Some(own), Some(shared)) if age(shared) < age(&own) => Some(shared.clone()),
+            (None, Some(shared)) => Some(shared.clone()),
+            (own, _) if all_at_once => own,
+            (own, _) => {
+                let since = own.as_ref().and_then(Base::version);
+                let mut marked = None;
+                for (version, name) in shared.iter().filter(|(version, _)| {
+                    Some(version) > since && Some(version) <= package.version.as_ref()
+                }) {
+                    marked = reachable(version, name)?;
+                    if let Some(base) = &marked
+                        && had_version(repo, base, package)?
+                    {
+                        break;
+                    }
+                    marked = None;
+                }
+                marked.or(own)
+            }
+        };
+        bases.push(base.unwrap_or(Base::First));
     }
     Ok(bases)
 }
 
-fn was_there(repo: &Repo, base: &Base, package: &Package) -> bool {
-    base.commit().is_some_and(|commit| {
-        repo.object_at(commit, &package.file())
-            .is_ok_and(|found| found.is_some())
-    })
+/// Whether a package had the version that a tag names, at the commit that it names.
+fn had_version(repo: &Repo, base: &Base, package: &Package) -> Result<bool, Failure> {
+    let (Some(commit), Some(version)) = (base.commit(), base.version()) else {
+        return Ok(false);
+    };
+    let file = package.file();
+    let then = repo.text(commit, &file)?;
+    let then = then.and_then(|text| PackageJson::parse(file.as_str(), &text).ok());
+    Ok(then.and_then(|then| then.version).as_ref() == Some(version))
 }
 
 impl Observed {

@@ -326,6 +326,18 @@ fn each_package_is_measured_from_its_own_last_reachable_tag() {
             .commit("fix(a): more", A);
         check(tag, &monorepo, &[], &["a 1.0.9 -> 1.0.10: fix(a): more"]);
     }
+    for tag in ["v1.5.0", "v1.0.9", "v0.1.0", "3.0.0"] {
+        let monorepo = Monorepo::new()
+            .package("a", "1.0.9")
+            .package("b", "2.0.0")
+            .commit("feat: begin", &[])
+            .tag("a@1.0.9")
+            .tag("b@2.0.0")
+            .commit("fix(a): more", A)
+            .tag(tag);
+        let expected = &["a 1.0.9 -> 1.0.10: fix(a): more"];
+        check(&format!("{tag} marks no release"), &monorepo, &[], expected);
+    }
     let asked = Monorepo::new()
         .package("a", "1.0.0")
         .package("b", "1.0.0")
@@ -342,6 +354,34 @@ fn each_package_is_measured_from_its_own_last_reachable_tag() {
         outside.stderr.contains("error[git::base]") && outside.stderr.contains("hint: "),
         "{}",
         outside.stderr
+    );
+}
+
+#[test]
+fn whoever_stands_in_a_package_means_its_workspace() {
+    let monorepo = Monorepo::new()
+        .package("a", "1.0.0")
+        .package("b", "1.0.0")
+        .released()
+        .commit("fix(a): one", A);
+    let whole = plan(&monorepo, &[]);
+    for directory in ["packages", "packages/a", "packages/b"] {
+        let directory = monorepo.path().join(directory);
+        let inside = monorepo
+            .sandbox()
+            .binary(&directory, &["plan", "--format=json"])
+            .env("PKGS_REGISTRY", place(&monorepo, "npm"))
+            .env("PKGS_STORE", place(&monorepo, "store"))
+            .env("PKGS_INSTALL", "none")
+            .run();
+        assert_eq!(inside.expect(0).json(), whole, "{}", directory.display());
+    }
+    let named = run(&monorepo, &["plan", "--working-directory=packages/a"]).expect(2);
+    assert!(
+        named.stderr.contains("error[workspace::member]")
+            && named.stderr.contains("--filter packages/a"),
+        "{}",
+        named.stderr
     );
 }
 
