@@ -245,7 +245,7 @@ fn lost(store: &dyn Store, key: &Key, why: &str) -> Failure {
         "seal::blob",
         format!("{key} in {} {why}", store.describe()),
     )
-    .hint("the release cannot be finished without it: restore it from a backup, or abandon the release")
+    .hint("the release cannot be finished without it: restore it from a backup")
 }
 
 enum Source {
