@@ -439,7 +439,7 @@ pub const SETTINGS: &[Setting] = &[
         Reach::App,
         false,
         "the command that starts the app",
-        "npm run start",
+        super::START,
     ),
     setting(
         "stop",
@@ -448,7 +448,7 @@ pub const SETTINGS: &[Setting] = &[
         Reach::App,
         false,
         "the command that stops the app",
-        "npm run stop --if-present",
+        super::STOP,
     ),
     setting(
         "environment-variable",
