@@ -51,7 +51,7 @@ pub async fn publish(
             }
             continue;
         }
-        let outcomes: Vec<(&DecidedPackage, Result<Outcome, Failure>)> =
+        let mut outcomes: Vec<(&DecidedPackage, Result<Outcome, Failure>)> =
             futures_util::stream::iter(wave)
                 .map(|package| async move {
                     (package, publish_one(delivering, tarballs, package).await)
@@ -59,7 +59,6 @@ pub async fn publish(
                 .buffer_unordered(delivering.settings.max_concurrency.min(PUBLISHES))
                 .collect()
                 .await;
-        let mut outcomes = outcomes;
         outcomes.sort_by(|left, right| left.0.name.cmp(&right.0.name));
         for (package, outcome) in outcomes {
             match outcome {

@@ -79,7 +79,8 @@ pub fn describe(plan: &Plan, document: &PlanDocument, tree: String, packed: &Pac
     Seal {
         schema: SCHEMA.to_owned(),
         base: plan.head.to_string(),
-        plan: serde_json::to_value(document).unwrap_or_default(),
+        plan: serde_json::to_value(document)
+            .unwrap_or_else(|error| unreachable!("wire types always serialize: {error}")),
         plan_digest: document.digest.clone(),
         commit: SealedCommit {
             tree,

@@ -82,7 +82,8 @@ pub(super) fn operation_id(request: &Request, op: &str, app: &PackageName) -> St
     ]
     .join("\n");
     let digest = Digest::of(text.as_bytes());
-    let number = u128::from_str_radix(&digest.hex()[..32], 16).unwrap_or_default();
+    let number = u128::from_str_radix(&digest.hex()[..32], 16)
+        .unwrap_or_else(|error| unreachable!("a digest has hexadecimal digits: {error}"));
     ulid::Ulid::from_bytes(number.to_be_bytes()).to_string()
 }
 
