@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use super::names::usage;
 use crate::apply::static_files::OpenRoot;
-use crate::explain::{Failure, quoted};
+use crate::explain::{Failure, is_hostile, quoted};
 use crate::name::{Digest, EnvironmentName, PackageName};
 use crate::plan::promote::By;
 use crate::plan::static_root::StaticSetting;
 use crate::remote::cdn::Cdn;
 use crate::remote::store::Store;
-use crate::report::environments::is_hostile;
 use crate::settings::Apps;
 
 /// The longest reason or actor, in characters.
