@@ -643,6 +643,15 @@ pub fn has_flag(setting: &Setting) -> bool {
     setting.kind != Kind::Secret && setting.name != "command"
 }
 
+/// The variable that carries a setting.
+///
+/// ```
+/// assert_eq!(pkgs_action::settings::table::variable("tag-format"), "PKGS_TAG_FORMAT");
+/// ```
+pub fn variable(name: &str) -> String {
+    format!("PKGS_{}", name.to_uppercase().replace('-', "_"))
+}
+
 /// The name of a setting in the configuration file.
 ///
 /// ```
