@@ -330,8 +330,8 @@ async fn tell(session: &Session<'_>, released: &Released, deeds: &mut Deeds) {
             .ensure_release(tag, tag.as_str(), &body, is_prerelease, is_only)
             .await
         {
-            Ok(Told::Done(_)) => Outcome::Done,
-            Ok(_) => Outcome::AlreadyDone,
+            Ok(Told::Done) => Outcome::Done,
+            Ok(Told::AlreadyDone) => Outcome::AlreadyDone,
             Err(failure) => Outcome::Failed(failure),
         };
         deeds.note(Stage::Tell, tag.to_string(), outcome);
