@@ -7,10 +7,9 @@ use crate::apply::static_files::OpenRoot;
 use crate::explain::{Failure, is_hostile, quoted};
 use crate::name::{Digest, EnvironmentName, PackageName};
 use crate::plan::promote::By;
-use crate::plan::static_root::StaticSetting;
 use crate::remote::cdn::Cdn;
 use crate::remote::store::Store;
-use crate::settings::Apps;
+use crate::settings::{Apps, Choice};
 
 /// The longest reason or actor, in characters.
 const LONGEST_TEXT: usize = 500;
@@ -48,7 +47,7 @@ pub struct Request {
     /// The environments that are configured; empty where nobody knows.
     pub environments: Vec<EnvironmentName>,
     /// The static root that is configured.
-    pub static_root: StaticSetting,
+    pub static_root: Choice<String>,
     /// The CDN distribution that is configured.
     pub cdn: Option<String>,
     /// How many requests run side by side.
