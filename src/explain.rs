@@ -196,7 +196,31 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Untrusted text made safe to print: control characters escaped, cut after 80 characters.
+/// Whether a terminal or a log would do something else with this character than show it: control characters, line breaks of any kind, changes of
+/// direction.
+#[must_use]
+pub fn is_hostile(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// Text with every hostile character, and those that `also` names, escaped.
+fn escaped(characters: impl Iterator<Item = char>, also: &[char]) -> String {
+    characters
+        .flat_map(|character| {
+            if is_hostile(character) || also.contains(&character) {
+                character.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![character]
+            }
+        })
+        .collect()
+}
+
+/// Untrusted text made safe to print: hostile characters escaped, cut after 80 characters.
 ///
 /// ```
 /// use pkgs_action::explain::quoted;
@@ -205,17 +229,7 @@ impl std::error::Error for Failure {}
 #[must_use]
 pub fn quoted(text: &str) -> String {
     const LONGEST: usize = 80;
-    let shown: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(|character| {
-            if character.is_control() || character == '"' {
-                character.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![character]
-            }
-        })
-        .collect();
+    let shown = escaped(text.chars().take(LONGEST), &['"']);
     if text.chars().count() > LONGEST {
         format!("\"{shown}…\"")
     } else {
@@ -223,7 +237,18 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// One line of untrusted text made safe for a log: control characters escaped, and nothing that a workflow runner takes for a command
+/// Untrusted text made safe for a terminal, whole.
+///
+/// ```
+/// use pkgs_action::explain::plain;
+/// assert_eq!(plain("ada\u{202e}\u{1b}"), r"ada\u{202e}\u{1b}");
+/// ```
+#[must_use]
+pub fn plain(text: &str) -> String {
+    escaped(text.chars(), &[])
+}
+
+/// One line of untrusted text made safe for a log: hostile characters escaped, and nothing that a workflow runner takes for a command
 /// (`##[` anywhere, `::` at the start).
 ///
 /// ```
@@ -233,8 +258,7 @@ pub fn quoted(text: &str) -> String {
 /// ```
 #[must_use]
 pub fn safe_line(text: &str) -> String {
-    let escaped: String = text.chars().flat_map(|character| if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { character.escape_default().collect::<Vec<_>>() } else { vec![character] }).collect();
-    let escaped = escaped.replace("##[", "# #[");
+    let escaped = plain(text).replace("##[", "# #[");
     match escaped.trim_start().strip_prefix("::") {
         Some(rest) => format!(": :{rest}"),
         None => escaped,

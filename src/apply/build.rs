@@ -415,17 +415,7 @@ impl<'a> Builder<'a> {
     ) -> Result<Vec<(String, EntrySource, bool)>, Failure> {
         self.require_whole(package)?;
         let file = package.file();
-        let text = String::from_utf8(files::read_bounded(
-            &directory.join("package.json"),
-            crate::workspace::LONGEST_MANIFEST as u64,
-        )?)
-        .map_err(|_| {
-            Failure::new(
-                Exit::Refused,
-                "build::encoding",
-                format!("{file} is not UTF-8 text"),
-            )
-        })?;
+        let text = built_manifest(package, directory)?;
         let published = publishable(file.as_str(), &text, &self.versions, strict)?;
         let manifest =
             serde_json::from_str(published.trim_start_matches('\u{feff}')).map_err(|error| {
@@ -489,6 +479,21 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// The text of a package's `package.json` as the build left it.
+fn built_manifest(package: &Package, directory: &Path) -> Result<String, Failure> {
+    let bytes = files::read_bounded(
+        &directory.join("package.json"),
+        crate::workspace::LONGEST_MANIFEST as u64,
+    )?;
+    String::from_utf8(bytes).map_err(|_| {
+        Failure::new(
+            Exit::Refused,
+            "build::encoding",
+            format!("{} is not UTF-8 text", package.file()),
+        )
+    })
 }
 
 /// The scripts that run around packing, in npm's order; the last one runs after it.

@@ -51,7 +51,7 @@ pub async fn publish(
             }
             continue;
         }
-        let outcomes: Vec<(&DecidedPackage, Result<Outcome, Failure>)> =
+        let mut outcomes: Vec<(&DecidedPackage, Result<Outcome, Failure>)> =
             futures_util::stream::iter(wave)
                 .map(|package| async move {
                     (package, publish_one(delivering, tarballs, package).await)
@@ -59,7 +59,6 @@ pub async fn publish(
                 .buffer_unordered(delivering.settings.max_concurrency.min(PUBLISHES))
                 .collect()
                 .await;
-        let mut outcomes = outcomes;
         outcomes.sort_by(|left, right| left.0.name.cmp(&right.0.name));
         for (package, outcome) in outcomes {
             match outcome {
@@ -173,12 +172,32 @@ fn judge(
     let version = known.and_then(|known| known.versions.get(&package.version.to_string()));
     let published =
         version.map(|version| (version.integrity.as_deref(), version.git_head.as_deref()));
-    match delivery(published, &package.integrity, delivering.commit, delivering.sealed) {
-        Delivery::Foreign => Err(Failure::new(Exit::Integrity, "publish::other_bytes", format!("the registry holds other bytes as {}", label(package)))
-            .because(format!("theirs is {}, ours is {}", published.and_then(|published| published.0).unwrap_or("without integrity"), package.integrity))
-            .hint("somebody else published this version: find out who; a higher version can be released after this one is given up")),
+    match delivery(
+        published,
+        &package.integrity,
+        delivering.commit,
+        delivering.sealed,
+    ) {
+        Delivery::Foreign => Err(Failure::new(
+            Exit::Integrity,
+            "publish::other_bytes",
+            format!("the registry holds other bytes as {}", label(package)),
+        )
+        .because(format!(
+            "theirs is {}, ours is {}",
+            published
+                .and_then(|published| published.0)
+                .unwrap_or("without integrity"),
+            package.integrity
+        ))
+        .hint(
+            "somebody else published this version: find out who before anything more is released",
+        )),
         Delivery::SameCommit => {
-            tracing::warn!("{} was published by another attempt of this release from the same commit; its bytes stay", label(package));
+            tracing::warn!(
+                "{} was published by another attempt of this release from the same commit; its bytes stay",
+                label(package)
+            );
             Ok(Delivery::SameCommit)
         }
         other => Ok(other),

@@ -6,8 +6,8 @@ use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::seal::Named;
 use crate::explain::{Exit, Failure};
 use crate::local::stop::Stop;
-use crate::name::{CommitId, PackageName, ReleaseId, Variant};
-use crate::plan::next::DecidedPackage;
+use crate::name::{CommitId, PackageName, ReleaseId, TagName, Variant};
+use crate::plan::next::{DecidedPackage, tag_of};
 use crate::release::app::{AppManifest, Git};
 use crate::release::manifest::{RecordedApp, RecordedPackage, ReleaseManifest, SCHEMA, Status};
 use crate::release::seal::{Seal, SealedApp};
@@ -26,6 +26,8 @@ pub struct Recording {
     pub commit: CommitId,
     /// Its date, RFC 3339.
     pub committed_at: String,
+    /// The repository's own form of tags.
+    pub tag_format: Option<String>,
     /// The branch it was made on.
     pub branch: String,
     /// The registry, for people.
@@ -36,16 +38,22 @@ pub struct Recording {
 
 impl Recording {
     /// The manifests of the builds that `seal` holds.
-    #[must_use]
-    pub fn app_manifests(&self, seal: &Seal) -> Vec<AppManifest> {
+    pub fn app_manifests(&self, seal: &Seal) -> Result<Vec<AppManifest>, Failure> {
         let apps = seal.apps.iter();
         apps.map(|app| self.app_manifest(seal, app)).collect()
     }
 
-    fn app_manifest(&self, seal: &Seal, app: &SealedApp) -> AppManifest {
-        let own = format!("{}@", app.name);
-        let tag = seal.tags.iter().find(|tag| tag.starts_with(&own));
-        AppManifest {
+    fn app_manifest(&self, seal: &Seal, app: &SealedApp) -> Result<AppManifest, Failure> {
+        let tags: Vec<TagName> = seal
+            .tags
+            .iter()
+            .map(|tag| TagName::parse(tag))
+            .collect::<Result<_, _>>()?;
+        let version = Version::parse(&app.version)?;
+        let tag = tag_of(&tags, self.tag_format.as_deref(), &app.name, &version)
+            // The release may have been decided under another format.
+            .or(tags.first());
+        Ok(AppManifest {
             schema: app::SCHEMA.to_owned(),
             app: app.name.clone(),
             version: app.version.clone(),
@@ -54,10 +62,7 @@ impl Recording {
             git: Git {
                 repository: self.repository.clone(),
                 commit: self.commit.to_string(),
-                tag: tag
-                    .or_else(|| seal.tags.first())
-                    .cloned()
-                    .unwrap_or_default(),
+                tag: tag.map(ToString::to_string).unwrap_or_default(),
                 committed_at: self.committed_at.clone(),
             },
             build: app.build.clone(),
@@ -67,7 +72,7 @@ impl Recording {
             files: app.files.clone(),
             static_files: app.static_files.clone(),
             scripts: app.scripts.clone(),
-        }
+        })
     }
 
     /// The manifest of the whole release; `packages` are its libraries.

@@ -79,7 +79,8 @@ pub fn describe(plan: &Plan, document: &PlanDocument, tree: String, packed: &Pac
     Seal {
         schema: SCHEMA.to_owned(),
         base: plan.head.to_string(),
-        plan: serde_json::to_value(document).unwrap_or_default(),
+        plan: serde_json::to_value(document)
+            .unwrap_or_else(|error| unreachable!("wire types always serialize: {error}")),
         plan_digest: document.digest.clone(),
         commit: SealedCommit {
             tree,
@@ -245,7 +246,7 @@ fn lost(store: &dyn Store, key: &Key, why: &str) -> Failure {
         "seal::blob",
         format!("{key} in {} {why}", store.describe()),
     )
-    .hint("the release cannot be finished without it: restore it from a backup, or abandon the release")
+    .hint("the release cannot be finished without it: restore it from a backup")
 }
 
 enum Source {

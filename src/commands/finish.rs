@@ -103,7 +103,7 @@ pub async fn sealed(
     let waves = sealed_waves(session, commit, named)?;
     let packages: Vec<DecidedPackage> = waves.iter().flatten().cloned().collect();
     let recording = recording(session, branch, commit)?;
-    let manifests = recording.app_manifests(&named.seal);
+    let manifests = recording.app_manifests(&named.seal)?;
     if recorded.is_none() {
         let delivering = Delivering {
             registry: session.remotes.registry.as_ref(),
@@ -147,6 +147,7 @@ fn recording(session: &Session<'_>, branch: &str, commit: &CommitId) -> Result<R
         repository: session.repository_name(),
         commit: commit.clone(),
         committed_at: crate::report::moment(session.repo.committed_at(commit)?),
+        tag_format: session.settings.tag_format.clone(),
         branch: branch.to_owned(),
         registry: session.remotes.registry.describe(),
         previous: previous
@@ -329,8 +330,8 @@ async fn tell(session: &Session<'_>, released: &Released, deeds: &mut Deeds) {
             .ensure_release(tag, tag.as_str(), &body, is_prerelease, is_only)
             .await
         {
-            Ok(Told::Done(_)) => Outcome::Done,
-            Ok(_) => Outcome::AlreadyDone,
+            Ok(Told::Done) => Outcome::Done,
+            Ok(Told::AlreadyDone) => Outcome::AlreadyDone,
             Err(failure) => Outcome::Failed(failure),
         };
         deeds.note(Stage::Tell, tag.to_string(), outcome);

@@ -14,12 +14,11 @@ use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
 use crate::name::{CommitId, EnvironmentName, PackageName};
 use crate::plan::promote::By;
-use crate::plan::static_root::StaticSetting;
 use crate::release::app::AppManifest;
 use crate::remote::store::Store;
 use crate::report::environments::{Point, PointOutcome, activation};
 use crate::settings::address::StoreAddress;
-use crate::settings::{Apps, Choice, PointSettings, Settings, StoreSettings};
+use crate::settings::{Apps, PointSettings, Settings, StoreSettings};
 
 /// Opens static roots with the endpoint and region of the store. Below a directory that was named and exists, the directories of apps and
 /// environments are made; the directory itself never is: it may be a disk that is not mounted.
@@ -137,7 +136,7 @@ pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
             .unwrap_or_else(|| format!("{:032x}", settings.nonce)),
         run: settings.runner.run_id.clone(),
         environments: environments_of(settings),
-        static_root: static_setting(settings),
+        static_root: settings.static_root.clone(),
         cdn: None,
         concurrency: settings.max_concurrency,
         ancestry: None,
@@ -164,14 +163,6 @@ pub fn environments_of(settings: &Settings) -> Vec<EnvironmentName> {
     all.sort();
     all.dedup();
     all
-}
-
-fn static_setting(settings: &Settings) -> StaticSetting {
-    match &settings.static_root {
-        Choice::Unset => StaticSetting::Unset,
-        Choice::Off => StaticSetting::None,
-        Choice::On(root) => StaticSetting::Root(root.clone()),
-    }
 }
 
 /// POINT: moves every environment that an app activates by itself. What is held or goes back stays as it is, which is no failure. One that fails is
@@ -267,7 +258,7 @@ fn automatic_request(
         operation: format!("release {release}"),
         run: settings.runner.run_id.clone(),
         environments: settings.app_settings(app).environments.clone(),
-        static_root: static_setting(settings),
+        static_root: settings.static_root.clone(),
         cdn: None,
         concurrency: settings.max_concurrency,
         ancestry: Some(Arc::new(move |ancestor: &str, commit: &str| {

@@ -6,6 +6,7 @@ use crate::explain::Failure;
 use crate::local::git::Repo;
 use crate::local::scratch::Scratch;
 use crate::name::{CommitId, PackageName};
+use crate::plan::next::tag_of;
 use crate::plan::release::{Plan, PlannedPackage, dist_tag};
 use crate::settings::Mode;
 use crate::workspace::Workspace;
@@ -63,6 +64,7 @@ fn as_it_stands(
     workspace: &Workspace,
 ) -> Result<Plan, Failure> {
     let tags = crate::commands::decisions::tags_at(session.repo, commit)?;
+    let format = session.settings.tag_format.as_deref();
     let mut packages = Vec::new();
     for (index, package) in workspace
         .packages
@@ -73,13 +75,7 @@ fn as_it_stands(
         let Some(version) = package.version.clone() else {
             continue;
         };
-        let Some(tag) = tags.iter().find(|tag| {
-            crate::changes::tag::read_with(tag, session.settings.tag_format.as_deref()).is_some_and(
-                |(name, marked)| {
-                    name.is_none_or(|name| name == package.name.as_str()) && marked == version
-                },
-            )
-        }) else {
+        let Some(tag) = tag_of(&tags, format, package.name.as_str(), &version) else {
             continue;
         };
         packages.push(PlannedPackage {

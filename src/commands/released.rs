@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::commands::{Session, decisions, observe};
 use crate::explain::Failure;
-use crate::name::{CommitId, PackageName, TagName, Variant};
-use crate::plan::next::DecidedPackage;
+use crate::name::{CommitId, PackageName, Variant};
+use crate::plan::next::{DecidedPackage, tag_of};
 use crate::release::layout;
 use crate::release::seal::SealedApp;
 use crate::report::release::{Released, ReleasedApp, ReleasedPackage};
@@ -26,13 +26,14 @@ pub fn released(
         .unwrap_or_default();
     let workspace = observe::workspace_at(session.repo, commit, session.settings)?;
     let tags = decisions::tags_at(session.repo, commit)?;
+    let format = session.settings.tag_format.as_deref();
     let registry = session.remotes.registry.describe();
     let mut packages = Vec::new();
     for package in &workspace.packages {
         let Some(to) = package.version.clone() else {
             continue;
         };
-        let Some(tag) = tag_of(session, &tags, &package.name, &to) else {
+        let Some(tag) = tag_of(&tags, format, package.name.as_str(), &to).cloned() else {
             continue;
         };
         let library = libraries
@@ -78,22 +79,6 @@ fn versions(workspace: Workspace) -> BTreeMap<PackageName, Version> {
     packages
         .filter_map(|package| Some((package.name, package.version?)))
         .collect()
-}
-
-/// The tag that marks `version` of a package; in sync mode that of all.
-fn tag_of(
-    session: &Session<'_>,
-    tags: &[TagName],
-    name: &PackageName,
-    version: &Version,
-) -> Option<TagName> {
-    let format = session.settings.tag_format.as_deref();
-    let marks = |tag: &&TagName| {
-        crate::changes::tag::read_with(tag, format).is_some_and(|(of, marked)| {
-            of.is_none_or(|of| of == name.as_str()) && marked == *version
-        })
-    };
-    tags.iter().find(marks).cloned()
 }
 
 fn released_app(app: &SealedApp) -> Result<ReleasedApp, Failure> {

@@ -452,17 +452,7 @@ impl<'a> Remote<'a> {
                 "the remote's branch or a tag moved meanwhile",
             ));
         }
-        let denied = [
-            "403",
-            "401",
-            "Authentication failed",
-            "Permission denied",
-            "could not read Username",
-            "not permitted",
-        ]
-        .iter()
-        .any(|sign| ran.stderr.contains(sign));
-        if denied {
+        if is_denied(&ran.stderr) || ran.stderr.contains("not permitted") {
             return PushError::Refused(
                 failure(
                     Exit::RemoteRefused,
@@ -493,19 +483,10 @@ impl<'a> Remote<'a> {
     }
 
     fn unreachable(&self, what: &str, stderr: &str) -> Failure {
-        let denied = [
-            "403",
-            "401",
-            "Authentication failed",
-            "Permission denied",
-            "could not read Username",
-        ]
-        .iter()
-        .any(|sign| stderr.contains(sign));
         let unknown = stderr.contains("does not appear to be a git repository")
             || stderr.contains("No such remote")
             || stderr.contains("not found");
-        let failure = if denied {
+        let failure = if is_denied(stderr) {
             Failure::new(Exit::RemoteRefused, "git::denied", what)
                 .hint("check the token and its permissions")
         } else if unknown {
@@ -563,6 +544,19 @@ fn io(what: &str, error: &std::io::Error) -> Failure {
         .hint("check the disk and run again")
 }
 
+/// Whether git says that the credentials do not suffice. The status counts only in its sentence: ports and object ids hold the same digits.
+fn is_denied(stderr: &str) -> bool {
+    [
+        "returned error: 401",
+        "returned error: 403",
+        "Authentication failed",
+        "Permission denied",
+        "could not read Username",
+    ]
+    .iter()
+    .any(|sign| stderr.contains(sign))
+}
+
 fn last_line(text: &str) -> &str {
     text.lines()
         .rev()
@@ -580,4 +574,35 @@ fn remote_words(stderr: &str) -> String {
         .filter(|line| !line.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_of_a_status_elsewhere_are_no_refusal() {
+        for (stderr, denied) in [
+            (
+                "fatal: unable to access 'https://git.example/a/': The requested URL returned error: 403",
+                true,
+            ),
+            (
+                "fatal: Authentication failed for 'https://git.example/a/'",
+                true,
+            ),
+            ("git@git.example: Permission denied (publickey).", true),
+            (
+                "fatal: unable to access 'http://127.0.0.1:40312/a/': Failed to connect",
+                false,
+            ),
+            (
+                "fatal: unable to access 'https://git.example/a/': The requested URL returned error: 502",
+                false,
+            ),
+            ("error: bad object 4035401a", false),
+        ] {
+            assert_eq!(is_denied(stderr), denied, "{stderr}");
+        }
+    }
 }

@@ -97,10 +97,11 @@ impl<'a> Git<'a> {
             "",
         )?;
         // Each record is two letters, a space and the path.
-        Ok(answer
+        answer
             .split('\0')
-            .filter_map(|record| RepoPath::parse(record.get(3..)?).ok())
-            .collect())
+            .filter_map(|record| record.get(3..))
+            .map(RepoPath::parse)
+            .collect()
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Result<String, Failure> {

@@ -139,6 +139,29 @@ pub fn tag_message(
     message
 }
 
+/// The one of `tags` that marks `version` of the package `name`: its own, or that of all. `format` is the repository's own form of tags.
+///
+/// ```
+/// use pkgs_action::name::TagName;
+/// use pkgs_action::plan::next::tag_of;
+/// use pkgs_action::version::Version;
+/// let tags = ["a/v1.0.0", "b/v1.0.0"].map(|tag| TagName::parse(tag).unwrap());
+/// let version = Version::parse("1.0.0").unwrap();
+/// assert_eq!(tag_of(&tags, Some("{name}/v{version}"), "b", &version), Some(&tags[1]));
+/// assert_eq!(tag_of(&tags, None, "b", &version), None);
+/// ```
+pub fn tag_of<'a>(
+    tags: &'a [TagName],
+    format: Option<&str>,
+    name: &str,
+    version: &Version,
+) -> Option<&'a TagName> {
+    tags.iter().find(|tag| {
+        crate::changes::tag::read_with(tag, format)
+            .is_some_and(|(of, marked)| of.is_none_or(|of| of == name) && marked == *version)
+    })
+}
+
 /// What the registry holds under a version of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {

@@ -171,7 +171,7 @@ pub(super) fn runnable<'a>(
             format!("it was built for {} only", variants.join(", ")),
         )
         .hint(format!(
-            "check out the tag of {version} and run 'pkgs-action release' with {environment} in build-for: it adds the build without a new version"
+            "name {environment} in build-for, and release {app} again: its next version has a build for {environment}"
         ))),
     }
 }
@@ -202,9 +202,7 @@ pub(super) fn unknown_version(
             shown.join(", ")
         )),
     };
-    failure.hint(
-        "'status' lists what is recorded; 'release' at the commit of a version without a build adds one",
-    )
+    failure.hint("'status' lists what is recorded")
 }
 
 /// A hold or a mark stops automation silently and a person loudly.

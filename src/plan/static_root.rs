@@ -3,18 +3,7 @@
 use crate::environment::entry::StaticPlace;
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName};
-
-/// What the settings say about the static root.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum StaticSetting {
-    /// Nothing: what is recorded counts.
-    #[default]
-    Unset,
-    /// `none`: no static files are laid out, and that is meant.
-    None,
-    /// This root, placeholders not replaced.
-    Root(String),
-}
+use crate::settings::Choice;
 
 /// The root of one app in one environment: `{app}` becomes the full npm name, `{environment}` the environment.
 ///
@@ -63,16 +52,16 @@ pub fn is_shared(root: &str) -> bool {
 /// # Errors
 /// `static::root_unknown` and `static::root_differs`, exit 2.
 pub fn choose(
-    setting: &StaticSetting,
+    setting: &Choice<String>,
     recorded: Option<&str>,
     cdn: Option<&str>,
     app: &PackageName,
 ) -> Result<Option<StaticPlace>, Failure> {
     let known = recorded.filter(|root| !root.is_empty() && *root != "none");
     let root = match (setting, known) {
-        (StaticSetting::None, _) => return Ok(None),
-        (StaticSetting::Root(root), Some(known)) if root == known => root.as_str(),
-        (StaticSetting::Root(root), Some(known)) => {
+        (Choice::Off, _) => return Ok(None),
+        (Choice::On(root), Some(known)) if root == known => root.as_str(),
+        (Choice::On(root), Some(known)) => {
             return Err(Failure::new(
                 Exit::Usage,
                 "static::root_differs",
@@ -84,9 +73,9 @@ pub fn choose(
             )
             .hint("leave 'static' unset to use the recorded root, or say 'static: none' to lay out no files"));
         }
-        (StaticSetting::Root(root), None) => root.as_str(),
-        (StaticSetting::Unset, Some(known)) => known,
-        (StaticSetting::Unset, None) => {
+        (Choice::On(root), None) => root.as_str(),
+        (Choice::Unset, Some(known)) => known,
+        (Choice::Unset, None) => {
             return Err(Failure::new(
                 Exit::Usage,
                 "static::root_unknown",
@@ -135,13 +124,13 @@ mod tests {
     #[test]
     fn settings_and_record_must_agree() {
         let app = PackageName::parse("web").unwrap();
-        let root = |text: &str| StaticSetting::Root(text.to_owned());
+        let root = |text: &str| Choice::On(text.to_owned());
         for (setting, recorded, expected) in [
-            (StaticSetting::Unset, Some("s3://a"), "s3://a"),
-            (StaticSetting::Unset, None, "static::root_unknown"),
-            (StaticSetting::Unset, Some("none"), "static::root_unknown"),
-            (StaticSetting::None, Some("s3://a"), "-"),
-            (StaticSetting::None, None, "-"),
+            (Choice::Unset, Some("s3://a"), "s3://a"),
+            (Choice::Unset, None, "static::root_unknown"),
+            (Choice::Unset, Some("none"), "static::root_unknown"),
+            (Choice::Off, Some("s3://a"), "-"),
+            (Choice::Off, None, "-"),
             (root("s3://a"), Some("s3://a"), "s3://a"),
             (root("s3://a"), None, "s3://a"),
             (root("s3://b"), Some("s3://a"), "static::root_differs"),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::environment::entry::Hold;
 use crate::environment::target::Skipped;
-use crate::explain::{Failure, quoted};
+use crate::explain::{Failure, plain, quoted};
 use crate::plan::promote::WHILE_HELD;
 
 /// The schema of [`Points`].
@@ -388,9 +388,10 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
         status.environment, status.seq
     );
     if let Some(hold) = &status.hold {
-        let reason = hold.reason.as_deref().map_or_else(String::new, |reason| {
-            format!(": {}", plain(&quoted(reason)))
-        });
+        let reason = hold
+            .reason
+            .as_deref()
+            .map_or_else(String::new, |reason| format!(": {}", quoted(reason)));
         let _ = writeln!(
             text,
             "    held by {} since entry {}{reason}",
@@ -430,7 +431,7 @@ fn one_host(text: &mut String, host: &HostStatus) {
     let error = host
         .error
         .as_deref()
-        .map_or_else(String::new, |error| format!(": {}", plain(&quoted(error))));
+        .map_or_else(String::new, |error| format!(": {}", quoted(error)));
     let _ = writeln!(
         text,
         "    host {}: {} runs, {} at entry {}, {}{behind}{error}",
@@ -451,9 +452,10 @@ fn one_entry(text: &mut String, past: &Past) {
         .actor
         .as_deref()
         .map_or_else(String::new, |actor| format!(" by {}", plain(actor)));
-    let reason = past.reason.as_deref().map_or_else(String::new, |reason| {
-        format!(": {}", plain(&quoted(reason)))
-    });
+    let reason = past
+        .reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(": {}", quoted(reason)));
     let _ = writeln!(
         text,
         "    {:>5}  {}  {}{version}{actor}{reason}",
@@ -461,26 +463,6 @@ fn one_entry(text: &mut String, past: &Past) {
         plain(&past.at),
         past.op
     );
-}
-
-/// Whether a terminal would do something else with this character than show it: control characters, changes of direction.
-#[must_use]
-pub fn is_hostile(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Text of others, harmless in a terminal.
-fn plain(text: &str) -> String {
-    text.chars()
-        .flat_map(|character| {
-            if is_hostile(character) {
-                character.escape_unicode().collect::<Vec<_>>()
-            } else {
-                vec![character]
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

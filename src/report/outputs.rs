@@ -77,10 +77,7 @@ pub fn of_failure() -> Vec<(&'static str, String)> {
 /// The outputs of a command about environments; with one app also the details of its pointer.
 pub fn of_points(points: &Points) -> Vec<(&'static str, String)> {
     let mut outputs = vec![
-        (
-            "pointers",
-            serde_json::to_string(&points.apps).unwrap_or_default(),
-        ),
+        ("pointers", json!(points.apps).to_string()),
         (
             "held",
             points.apps.iter().any(|point| point.held).to_string(),

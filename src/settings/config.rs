@@ -275,7 +275,7 @@ fn unknown_of_app(spelled: &str, key: &str, shown: &str) -> Failure {
 
 /// How a setting is given from outside the repository.
 fn outside(setting: &Setting) -> String {
-    let variable = setting.name.to_uppercase().replace('-', "_");
+    let variable = table::variable(setting.name);
     let flag = if table::has_flag(setting) {
         format!(" or the flag --{}", setting.name)
     } else {
@@ -286,7 +286,7 @@ fn outside(setting: &Setting) -> String {
     } else {
         String::new()
     };
-    format!("set {input}the variable PKGS_{variable}{flag}")
+    format!("set {input}the variable {variable}{flag}")
 }
 
 /// A JSON value whose objects hold each key once: of two, Node takes the last and other tools the first.

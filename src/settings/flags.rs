@@ -263,8 +263,8 @@ fn secret_flag(setting: &Setting) -> Failure {
     )
     .because("everybody on the machine can read the arguments of a process")
     .hint(format!(
-        "set the variable PKGS_{} or the input {}",
-        setting.name.to_uppercase().replace('-', "_"),
+        "set the variable {} or the input {}",
+        table::variable(setting.name),
         setting.name
     ))
 }

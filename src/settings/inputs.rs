@@ -124,7 +124,7 @@ fn offer_environment(
                 if is_input {
                     format!("INPUT_{}", near.to_uppercase())
                 } else {
-                    format!("PKGS_{}", near.to_uppercase().replace('-', "_"))
+                    table::variable(near)
                 }
             })),
         }

@@ -42,6 +42,11 @@ pub use crate::settings::command::{
 /// with it are rewritten by npm to whatever registry it was asked with (`replace-registry-host`, default `npmjs`).
 pub const PUBLIC_REGISTRY: &str = "https://registry.npmjs.org/";
 
+/// Starts an app that says nothing else.
+pub const START: &str = "npm run start";
+/// Stops an app that says nothing else; does nothing where its `package.json` has no `stop`.
+pub const STOP: &str = "npm run stop --if-present";
+
 /// In which form the result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {

@@ -439,7 +439,7 @@ pub const SETTINGS: &[Setting] = &[
         Reach::App,
         false,
         "the command that starts the app",
-        "npm run start",
+        super::START,
     ),
     setting(
         "stop",
@@ -448,7 +448,7 @@ pub const SETTINGS: &[Setting] = &[
         Reach::App,
         false,
         "the command that stops the app",
-        "npm run stop --if-present",
+        super::STOP,
     ),
     setting(
         "environment-variable",
@@ -641,6 +641,15 @@ pub const SETTINGS_TO_COME: &[&str] = &[
 /// Whether a setting is also a flag: secrets are not, and the command is an argument of its own.
 pub fn has_flag(setting: &Setting) -> bool {
     setting.kind != Kind::Secret && setting.name != "command"
+}
+
+/// The variable that carries a setting.
+///
+/// ```
+/// assert_eq!(pkgs_action::settings::table::variable("tag-format"), "PKGS_TAG_FORMAT");
+/// ```
+pub fn variable(name: &str) -> String {
+    format!("PKGS_{}", name.to_uppercase().replace('-', "_"))
 }
 
 /// The name of a setting in the configuration file.

@@ -5,14 +5,12 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::LONGEST_MANIFEST;
 use super::json::{Document, Kind, Node, path};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
 use crate::settings::Access;
 use crate::version::Version;
-
-/// The largest `package.json`, in bytes.
-pub const LIMIT: usize = 2 * 1024 * 1024;
 
 /// What a `package.json` says.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -125,7 +123,7 @@ impl PackageJson {
     /// assert_eq!(places, ["package.json:1:10", "package.json:1:26"]);
     /// ```
     pub fn parse(file: &str, text: &str) -> Result<PackageJson, Failure> {
-        let document = Document::parse(file, text, LIMIT)?;
+        let document = Document::parse(file, text, LONGEST_MANIFEST)?;
         let root = document.root();
         let mut reader = Reader {
             file,
@@ -469,7 +467,7 @@ pub enum Change {
 ///     "{ \"version\":\t\"1.1.0\" }");
 /// ```
 pub fn edit(file: &str, text: &str, changes: &[Change]) -> Result<String, Failure> {
-    let document = Document::parse(file, text, LIMIT)?;
+    let document = Document::parse(file, text, LONGEST_MANIFEST)?;
     let root = document.root();
     let mut edits = document.edits();
     let mut failures = Vec::new();
@@ -680,7 +678,7 @@ mod tests {
 
     #[test]
     fn too_large_a_file_is_refused() {
-        let text = format!("{{}}{}", " ".repeat(LIMIT));
+        let text = format!("{{}}{}", " ".repeat(LONGEST_MANIFEST));
         let failure = PackageJson::parse("package.json", &text).unwrap_err();
         assert_eq!(failure.code(), "workspace::file_size");
     }

@@ -797,6 +797,26 @@ fn in_sync_mode_everything_has_one_version_and_one_tag() {
 }
 
 #[test]
+fn the_manifest_of_an_app_names_its_own_tag_in_any_format() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .service("web", "1.0.0")
+        .config(&json!({"mode": "diff", "tagFormat": "{name}/v{version}"}))
+        .commit("feat: begin", &[]);
+    let world = World::local(monorepo);
+    let _ = world.run(&["release"]).expect(0);
+    let tags = world.origin_git(&["tag", "--list"]);
+    assert_eq!(tags, "core/v1.0.0\nweb/v1.0.0");
+    let manifest = world
+        .outside
+        .path()
+        .join("store/v1/apps/web/1.0.0/any.json");
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(manifest).expect("a manifest")).expect("JSON");
+    assert_eq!(manifest["git"]["tag"], "web/v1.0.0");
+}
+
+#[test]
 fn a_single_package_keeps_every_other_byte_of_its_manifest() {
     let manifest = "{ \"name\" : \"odd\",\r\n\t\"version\":\"1.0.0\" ,\r\n  \"keywords\":[\"\\u00e9\", \"é\"], \"engines\": {\"node\":\">=1.0.0\"},\r\n\"main\": \"index.js\", \"license\":\"MIT\"}";
     let lockfile = "{\n    \"name\": \"odd\",\n    \"version\": \"1.0.0\",\n    \"lockfileVersion\": 3,\n    \"requires\": true,\n    \"packages\": {\n        \"\": {\n            \"name\": \"odd\",\n            \"version\": \"1.0.0\",\n            \"license\": \"MIT\",\n            \"engines\": {\"node\": \">=1.0.0\"}\n        }\n    }\n}";

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::Builder;
 use super::app::DIST;
+use super::{Builder, built_manifest};
 use crate::explain::{Exit, Failure};
 use crate::local::archive::{self, Content, Entry, EntrySource};
 use crate::local::files;
@@ -92,11 +92,7 @@ impl Builder<'_> {
 
     /// The app's `package.json`, with the versions of the workspace in it.
     fn manifest(&self, package: &Package, directory: &Path) -> Result<Entry, Failure> {
-        let bytes = files::read_bounded(
-            &directory.join("package.json"),
-            crate::workspace::LONGEST_MANIFEST as u64,
-        )?;
-        let text = String::from_utf8_lossy(&bytes);
+        let text = built_manifest(package, directory)?;
         let text = publishable(package.file().as_str(), &text, &self.versions, false)?;
         Ok(Entry {
             path: "package.json".to_owned(),

@@ -55,17 +55,15 @@ impl Install<'_> {
         };
         let is_current = self.host.current()?.as_deref() == Some(coming.directory.as_str());
         let healthy = if is_current {
-            self.probe(&coming, None, self.settings.probe.once()).await
+            let probed = self.probe(&coming, None, self.settings.probe.once());
+            probed.await.map_err(|failure| in_one_line(&failure))
         } else {
-            Err(interrupted())
+            Err("the release was not current yet".to_owned())
         };
         match healthy {
             Ok(()) => self.commit(coming.seq).await.map(|()| None),
-            Err(failure) => {
-                let why = format!(
-                    "the install was interrupted, and then {}",
-                    in_one_line(&failure)
-                );
+            Err(then) => {
+                let why = format!("the install was interrupted, and then {then}");
                 // Once may be the machine's fault. Whoever is interrupted twice may be what brings it down.
                 let again = self.state.interrupted.replace(coming.since) == Some(coming.since);
                 let failed = again.then_some(why.as_str());
@@ -158,14 +156,6 @@ impl Install<'_> {
             at: self.settings.at.clone(),
         });
     }
-}
-
-fn interrupted() -> Failure {
-    Failure::new(
-        Exit::CommandFailed,
-        "install::interrupted",
-        "the release was not current yet",
-    )
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::{Install, blocking};
 use crate::explain::Failure;
 use crate::release::app::{AppManifest, Scripts};
 use crate::release::host::{BEFORE, Installed, MARK_SCHEMA, Mark, Phase};
+use crate::settings::{START, STOP};
 
 impl Install<'_> {
     /// The last step that touches nothing: it is written down that the old service, or what ran here before us, is to stop.
@@ -24,8 +25,8 @@ impl Install<'_> {
                 digest: None,
                 seq: 0,
                 scripts: Scripts {
-                    start: "npm run start".to_owned(),
-                    stop: "npm run stop --if-present".to_owned(),
+                    start: START.to_owned(),
+                    stop: STOP.to_owned(),
                     environment_variable: manifest.scripts.environment_variable.clone(),
                     health: None,
                 },

@@ -15,8 +15,9 @@ use crate::name::EnvironmentName;
 use crate::plan::marks;
 use crate::plan::promote::{self, Found, Judgement, Wish};
 use crate::plan::rollback;
-use crate::plan::static_root::{self, StaticSetting};
+use crate::plan::static_root;
 use crate::release::app::AppManifest;
+use crate::settings::Choice;
 use crate::version::Version;
 
 /// Judges one app's deed on the newest entry, as often as another entry comes first.
@@ -201,7 +202,7 @@ impl Judging<'_> {
                     recorded = Some(place.root);
                     cdn = place.cdn.or(cdn);
                 }
-                None if request.static_root == StaticSetting::Unset => return Ok(None),
+                None if request.static_root == Choice::Unset => return Ok(None),
                 None => {}
             }
         }

@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use super::names::usage;
 use crate::apply::static_files::OpenRoot;
-use crate::explain::{Failure, quoted};
+use crate::explain::{Failure, is_hostile, quoted};
 use crate::name::{Digest, EnvironmentName, PackageName};
 use crate::plan::promote::By;
-use crate::plan::static_root::StaticSetting;
 use crate::remote::cdn::Cdn;
 use crate::remote::store::Store;
-use crate::report::environments::is_hostile;
-use crate::settings::Apps;
+use crate::settings::{Apps, Choice};
 
 /// The longest reason or actor, in characters.
 const LONGEST_TEXT: usize = 500;
@@ -49,7 +47,7 @@ pub struct Request {
     /// The environments that are configured; empty where nobody knows.
     pub environments: Vec<EnvironmentName>,
     /// The static root that is configured.
-    pub static_root: StaticSetting,
+    pub static_root: Choice<String>,
     /// The CDN distribution that is configured.
     pub cdn: Option<String>,
     /// How many requests run side by side.
@@ -82,7 +80,8 @@ pub(super) fn operation_id(request: &Request, op: &str, app: &PackageName) -> St
     ]
     .join("\n");
     let digest = Digest::of(text.as_bytes());
-    let number = u128::from_str_radix(&digest.hex()[..32], 16).unwrap_or_default();
+    let number = u128::from_str_radix(&digest.hex()[..32], 16)
+        .unwrap_or_else(|error| unreachable!("a digest has hexadecimal digits: {error}"));
     ulid::Ulid::from_bytes(number.to_be_bytes()).to_string()
 }
 

@@ -12,7 +12,6 @@ use crate::explain::Exit;
 use crate::name::{CommitId, Key, Variant};
 use crate::name::{Digest, EnvironmentName, PackageName, ReleaseId};
 use crate::plan::promote::By;
-use crate::plan::static_root::StaticSetting;
 use crate::release::app::AppManifest;
 use crate::release::app::{self, Build, Git, Runtime, Scripts, StaticFiles};
 use crate::release::layout;
@@ -22,7 +21,7 @@ use crate::release::static_set::{self, Class, StaticFile, StaticSet};
 use crate::remote::cdn::Cdn;
 use crate::remote::store::Headers;
 use crate::report::environments::PointOutcome;
-use crate::settings::Apps;
+use crate::settings::{Apps, Choice};
 
 const SHARED: &str = "s3://cdn/{app}";
 const APART: &str = "s3://cdn/{app}/{environment}";
@@ -270,7 +269,7 @@ fn request() -> Request {
         operation: unique(),
         run: None,
         environments: ["stable", "sit", "pre", "prod"].map(environment).into(),
-        static_root: StaticSetting::Unset,
+        static_root: Choice::Unset,
         cdn: None,
         concurrency: 4,
         ancestry: None,
@@ -675,7 +674,7 @@ fn a_root_without_environment_serves_one_environment() {
     );
     assert!(world.tip("web", "pre").is_none());
     let meant = Request {
-        static_root: StaticSetting::None,
+        static_root: Choice::Off,
         ..pre
     };
     let points = block_on(promote(&meant, &world.remotes())).unwrap();
@@ -687,7 +686,7 @@ fn a_root_without_environment_serves_one_environment() {
 fn a_root_that_differs_changes_nothing() {
     let world = static_world(APART);
     let other = Request {
-        static_root: StaticSetting::Root("s3://elsewhere".to_owned()),
+        static_root: Choice::On("s3://elsewhere".to_owned()),
         ..to("1.0.0")
     };
     assert_eq!(

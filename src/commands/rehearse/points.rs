@@ -5,7 +5,6 @@ use crate::commands::{open_store, point};
 use crate::explain::{Exit, Failure};
 use crate::name::{EnvironmentName, PackageName};
 use crate::plan::promote::By;
-use crate::plan::static_root::StaticSetting;
 use crate::report::environments::{Points, points as told};
 use crate::settings::Apps;
 use crate::settings::Settings;
@@ -44,12 +43,7 @@ fn request(
         operation: format!("{:032x} {deed}", settings.nonce),
         run: None,
         environments: settings.app_settings(app).environments.clone(),
-        static_root: settings
-            .static_root
-            .value()
-            .map_or(StaticSetting::Unset, |root| {
-                StaticSetting::Root(root.clone())
-            }),
+        static_root: settings.static_root.clone(),
         cdn: None,
         concurrency: settings.max_concurrency,
         ancestry: None,

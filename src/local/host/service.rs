@@ -15,6 +15,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::local::process::{self, Children, Output, Project, ShellCommand, Variables};
 use crate::release::app::Scripts;
 use crate::release::host::Group;
+use crate::settings::STOP;
 
 const LONGEST_TAIL: u64 = 4 << 10;
 
@@ -302,7 +303,7 @@ impl Service {
         if self.scripts.stop.trim().is_empty() {
             return false;
         }
-        if self.scripts.stop != "npm run stop --if-present" {
+        if self.scripts.stop != STOP {
             return true;
         }
         let Ok(Some(bytes)) = read_bounded(&self.directory.join("package.json")) else {

@@ -22,13 +22,13 @@ pub struct GitHub {
     repository: String,
 }
 
-/// What telling the forge came to. The address is that of the release's page, where the forge told it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What telling the forge came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     /// The release was made.
-    Done(Option<String>),
+    Done,
     /// There was one for this tag; it was left as it is, because people edit releases.
-    AlreadyDone(Option<String>),
+    AlreadyDone,
 }
 
 /// An answer of the API.
@@ -111,12 +111,12 @@ impl GitHub {
         let route = format!("/repos/{}/releases", self.repository);
         let mut doubt = None;
         for _ in 0..WRITES {
-            if let Some(found) = self.release(tag).await? {
-                return Ok(Told::AlreadyDone(page(&found)));
+            if self.is_there(tag).await? {
+                return Ok(Told::AlreadyDone);
             }
             match self.ask(&route, Some(&release)).await {
                 Ok(answer) if (200..300).contains(&answer.status) => {
-                    return Ok(Told::Done(page(&answer.body)));
+                    return Ok(Told::Done);
                 }
                 Ok(answer)
                     if answer.status == 422
@@ -136,8 +136,8 @@ impl GitHub {
         })
     }
 
-    /// The published release of `tag`, if there is one.
-    async fn release(&self, tag: &TagName) -> Result<Option<Value>, Failure> {
+    /// Whether there is a published release of `tag`.
+    async fn is_there(&self, tag: &TagName) -> Result<bool, Failure> {
         let route = format!("/repos/{}/releases/tags/{}", self.repository, escaped(tag));
         retry::read(&route, || async {
             let answer = self
@@ -145,8 +145,8 @@ impl GitHub {
                 .await
                 .map_err(|why| Tried::temporary(self.unreachable(tag).because(why)))?;
             match answer.status {
-                200 => Ok(Some(answer.body)),
-                404 => Ok(None),
+                200 => Ok(true),
+                404 => Ok(false),
                 status if retry::is_temporary(status) => Err(Tried::Temporary {
                     error: self.unreachable(tag).because(said(&answer)),
                     after: answer.after,
@@ -205,10 +205,6 @@ impl GitHub {
     }
 }
 
-fn page(release: &Value) -> Option<String> {
-    release.get("html_url")?.as_str().map(str::to_owned)
-}
-
 fn said(answer: &Answer) -> String {
     match answer.body.get("message").and_then(Value::as_str) {
         Some(message) => format!("GitHub answered {}: {}", answer.status, quoted(message)),
@@ -263,23 +259,22 @@ mod tests {
     }
 
     const ABSENT: &str = "404 No\r\n\r\n{\"message\":\"Not Found\"}";
-    const THERE: &str = "200 OK\r\n\r\n{\"html_url\":\"https://x/r\"}";
-    const MADE: &str = "201 Created\r\n\r\n{\"html_url\":\"https://x/r\"}";
+    const THERE: &str = "200 OK\r\n\r\n{}";
+    const MADE: &str = "201 Created\r\n\r\n{}";
 
     #[test]
     fn a_release_is_made_once() {
-        let page = Some("https://x/r".to_owned());
         assert_eq!(
             check(&[ABSENT, MADE]),
             (
-                Ok(Told::Done(page.clone())),
+                Ok(Told::Done),
                 vec![
                     "GET /api/v3/repos/o/n/releases/tags/@x/a%23b@1.0.0 HTTP/1.1".to_owned(),
                     "POST /api/v3/repos/o/n/releases HTTP/1.1".to_owned()
                 ]
             )
         );
-        let already = Ok(Told::AlreadyDone(page));
+        let already = Ok(Told::AlreadyDone);
         assert_eq!(check(&[THERE]).0, already);
         assert_eq!(check(&["502 No\r\n\r\n", THERE]).0, already);
         assert_eq!(check(&[ABSENT, "502 No\r\n\r\n", THERE]).0, already);

@@ -310,12 +310,12 @@ impl NpmRegistry {
             401 if answer.one_time_password => (
                 "npm::one_time_password",
                 format!("{registry} wants a one-time password for {name}"),
-                "use a granular token that may bypass it, or trusted publishing",
+                "use a granular token that may bypass it",
             ),
             401 if self.token.is_none() => (
                 "npm::unauthorized",
                 format!("{registry} wants a token for {name}"),
-                "set npm-token, or set up trusted publishing",
+                "set npm-token",
             ),
             401 => (
                 "npm::unauthorized",
@@ -337,7 +337,7 @@ impl NpmRegistry {
                 format!(
                     "{name} may not be {deed} at {registry}: to whom it gives no permission, it answers 404"
                 ),
-                "check the token's scope, the trusted publisher's settings, and for a new scope that it exists",
+                "check the token's scope, and for a new scope that it exists",
             ),
             413 => (
                 "npm::too_large",
@@ -347,7 +347,7 @@ impl NpmRegistry {
             422 => (
                 "npm::unprocessable",
                 format!("{registry} refuses what was sent for {name}"),
-                "with provenance, `repository.url` in package.json must be this repository",
+                "correct in package.json what it names",
             ),
             300..=399 => (
                 "npm::redirected",

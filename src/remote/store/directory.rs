@@ -12,7 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, changed, too_large};
+use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, changed, disk, too_large};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, Key};
 use crate::remote::disk::{DiskError, Lock, RESERVED, Root, Temporary, copy, exit_of};
@@ -170,14 +170,7 @@ fn temporary(root: &Root, key: &Key, body: &Body) -> Result<Temporary, StoreErro
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Failed(
-        Failure::new(
-            exit_of(error),
-            "store::disk",
-            format!("cannot read or write {}", path.display()),
-        )
-        .because(error),
-    )
+    StoreError::Failed(disk(path, error))
 }
 
 /// Writes the headers that belong to `body`; where none do, removes those of an object before it.

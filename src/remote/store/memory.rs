@@ -1,4 +1,4 @@
-//! A store in memory: for rehearsals and tests.
+//! A store in memory, for tests.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,8 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, too_large};
-use crate::explain::{Exit, Failure};
+use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, disk, too_large};
 use crate::name::{Digest, Key};
 
 /// Objects in memory, gone with it.
@@ -47,7 +46,7 @@ fn read(body: &Body) -> Result<Vec<u8>, StoreError> {
             let mut bytes = Vec::new();
             File::open(path)
                 .and_then(|file| file.take(*size + 1).read_to_end(&mut bytes))
-                .map_err(|error| disk(path, &error))?;
+                .map_err(|error| StoreError::Failed(disk(path, &error)))?;
             if bytes.len() as u64 == *size {
                 Ok(bytes)
             } else {
@@ -55,17 +54,6 @@ fn read(body: &Body) -> Result<Vec<u8>, StoreError> {
             }
         }
     }
-}
-
-fn disk(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Failed(
-        Failure::new(
-            Exit::RemoteRefused,
-            "store::disk",
-            format!("cannot read or write {}", path.display()),
-        )
-        .because(error),
-    )
 }
 
 #[async_trait]
@@ -80,7 +68,7 @@ impl Store for MemoryStore {
         };
         File::create_new(to)
             .and_then(|mut file| file.write_all(&bytes))
-            .map_err(|error| disk(to, &error))?;
+            .map_err(|error| StoreError::Failed(disk(to, &error)))?;
         Ok(Some(Digest::of(&bytes)))
     }
 

@@ -17,6 +17,7 @@ use url::Url;
 use crate::explain::{Exit, Failure};
 use crate::name::{Digest, Key};
 use crate::release::{LONGEST_DOCUMENT, layout};
+use crate::remote::disk::exit_of;
 use crate::remote::retry::backoff;
 use crate::settings::address::StoreAddress;
 
@@ -406,6 +407,16 @@ fn too_large(what: &str, key: &Key, limit: u64) -> Failure {
         "store::too_large",
         format!("{key} in {what} is longer than the {limit} bytes that are read of it"),
     )
+}
+
+/// A file of this machine that could not be read or written on its way to or from a store.
+fn disk(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        exit_of(error),
+        "store::disk",
+        format!("cannot read or write {}", path.display()),
+    )
+    .because(error)
 }
 
 /// A file that did not stay as it was while it was sent.

@@ -23,7 +23,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use futures_util::{StreamExt, TryStreamExt};
 use url::Url;
 
-use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, changed, too_large};
+use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, changed, disk, too_large};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, Key};
 use crate::remote::chain;
@@ -724,15 +724,6 @@ fn base64_of(digest: &Digest) -> String {
         .filter_map(|pair| u8::try_from(nibble(pair[0]) << 4 | nibble(pair[1])).ok())
         .collect();
     base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-fn disk(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(
-        Exit::RemoteRefused,
-        "store::disk",
-        format!("cannot read or write {}", path.display()),
-    )
-    .because(error)
 }
 
 fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {

@@ -8,7 +8,7 @@ use crate::settings::config::{AppEntry, Config};
 use crate::settings::form::{self, named};
 use crate::settings::given::{Given, Inputs, Source, list};
 use crate::settings::resolve::{Resolver, choice};
-use crate::settings::{AppKind, AppSettings};
+use crate::settings::{AppKind, AppSettings, START, STOP};
 
 const KINDS: &[(&str, AppKind)] = &[("service", AppKind::Service), ("static", AppKind::Static)];
 
@@ -94,8 +94,8 @@ impl Resolver<'_> {
             include: values.list("include"),
             dist: values.text("dist"),
             dist_in_archive: values.list("dist-in-archive").unwrap_or_default(),
-            start: values.text_or("start", "npm run start"),
-            stop: values.text_or("stop", "npm run stop --if-present"),
+            start: values.text_or("start", START),
+            stop: values.text_or("stop", STOP),
             environment_variable: values
                 .said("environment-variable")
                 .and_then(|given| self.kept(form::environment_variable(given)))
