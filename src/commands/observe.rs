@@ -127,19 +127,15 @@ fn patterns(
     root: &RepoPath,
     manifest: &str,
 ) -> Result<Option<Patterns>, Failure> {
-    match repo.text(commit, &root.join("pnpm-workspace.yaml")?)? {
-        Some(text) => {
-            let listed = pnpm_workspace_packages("pnpm-workspace.yaml", &text)?.packages;
-            Patterns::parse(Manager::Pnpm, &listed).map(Some)
-        }
-        None => {
-            let file = root.join("package.json")?;
-            let listed = PackageJson::parse(file.as_str(), manifest)?.workspaces;
-            listed
-                .map(|listed| Patterns::parse(Manager::Npm, &listed))
-                .transpose()
-        }
+    if let Some(text) = repo.text(commit, &root.join("pnpm-workspace.yaml")?)? {
+        let listed = pnpm_workspace_packages("pnpm-workspace.yaml", &text)?.packages;
+        return Patterns::parse(Manager::Pnpm, &listed).map(Some);
     }
+    let file = root.join("package.json")?;
+    let listed = PackageJson::parse(file.as_str(), manifest)?.workspaces;
+    listed
+        .map(|listed| Patterns::parse(Manager::Npm, &listed))
+        .transpose()
 }
 
 /// Refuses a directory that is a package of a workspace above it: released for itself, its lockfile and dependents would be left behind.

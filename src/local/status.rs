@@ -20,7 +20,7 @@ use crate::name::RepoPath;
 /// # Errors
 /// `git::missing`, `git::status`.
 pub fn dirty(repo: &Repo, environment: &Variables) -> Result<Vec<RepoPath>, Failure> {
-    if repo.dirty()?.is_empty() {
+    if !repo.is_dirty()? {
         return Ok(Vec::new());
     }
     let differing = Git::new(repo, environment, None).differing()?;

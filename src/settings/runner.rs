@@ -94,18 +94,19 @@ impl Runner {
         ))
     }
 
-    /// Whether the event may release: fork events and pull requests may not.
+    /// Whether the event may release: only those that take write access to cause, and never one of a fork.
     pub fn may_release(&self) -> bool {
-        let untrusted = matches!(
-            self.event.as_deref(),
-            Some(
-                "pull_request"
-                    | "pull_request_target"
-                    | "workflow_run"
-                    | "issue_comment"
-                    | "merge_group"
-            )
-        );
-        !self.from_fork && !untrusted
+        const TRUSTED: [&str; 5] = [
+            "push",
+            "schedule",
+            "workflow_dispatch",
+            "repository_dispatch",
+            "release",
+        ];
+        let trusted = match self.event.as_deref() {
+            Some(event) => TRUSTED.contains(&event),
+            None => !self.is_actions,
+        };
+        trusted && !self.from_fork
     }
 }

@@ -1,7 +1,5 @@
 //! How the work tree differs from what was committed.
 
-use std::collections::HashSet;
-
 use super::{Repo, broken};
 use crate::explain::Failure;
 use crate::name::{CommitId, RepoPath};
@@ -21,8 +19,8 @@ impl Repo {
         self.git.is_path_ignored(path.as_str()).unwrap_or(false)
     }
 
-    /// Tracked files whose content in the work tree or the index differs from `HEAD`, in order.
-    pub fn dirty(&self) -> Result<Vec<RepoPath>, Failure> {
+    /// Whether a tracked file's content in the work tree or the index differs from `HEAD`.
+    pub fn is_dirty(&self) -> Result<bool, Failure> {
         let mut options = git2::StatusOptions::new();
         options
             .include_untracked(false)
@@ -32,19 +30,8 @@ impl Repo {
             .git
             .statuses(Some(&mut options))
             .map_err(|error| broken("the state of the work tree cannot be read", &error))?;
-        let paths: HashSet<RepoPath> = statuses
-            .iter()
-            .filter(|entry| entry.status() != git2::Status::CURRENT)
-            .filter_map(|entry| {
-                entry
-                    .path()
-                    .ok()
-                    .and_then(|path| RepoPath::parse(path).ok())
-            })
-            .collect();
-        let mut paths: Vec<RepoPath> = paths.into_iter().collect();
-        paths.sort();
-        Ok(paths)
+        let mut states = statuses.iter().map(|entry| entry.status());
+        Ok(states.any(|status| status != git2::Status::CURRENT))
     }
 
     /// Tracked files that git was told not to look at (`assume-unchanged`, `skip-worktree`), in order.
@@ -54,11 +41,11 @@ impl Repo {
         index.read(false).map_err(failed)?;
         let assumed = git2::IndexEntryFlag::VALID.bits();
         let skipped = git2::IndexEntryExtendedFlag::SKIP_WORKTREE.bits();
-        Ok(index
+        index
             .iter()
             .filter(|entry| entry.flags & assumed != 0 || entry.flags_extended & skipped != 0)
-            .filter_map(|entry| RepoPath::parse(str::from_utf8(&entry.path).ok()?).ok())
-            .collect())
+            .map(|entry| RepoPath::parse(&String::from_utf8_lossy(&entry.path)))
+            .collect()
     }
 
     /// What must stay as it is during a rehearsal: `HEAD`, every ref, and `git status` with untracked files.
@@ -115,11 +102,14 @@ impl Repo {
             .git
             .statuses(Some(&mut options))
             .map_err(|error| broken("the state of the work tree cannot be read", &error))?;
-        let mut paths: Vec<RepoPath> = statuses
+        let ignored = statuses
             .iter()
             .filter(|entry| entry.status().contains(git2::Status::IGNORED))
-            .filter_map(|entry| RepoPath::parse(entry.path().ok()?.trim_end_matches('/')).ok())
-            .collect();
+            .map(|entry| {
+                let path = String::from_utf8_lossy(entry.path_bytes());
+                RepoPath::parse(path.trim_end_matches('/'))
+            });
+        let mut paths = ignored.collect::<Result<Vec<RepoPath>, Failure>>()?;
         paths.sort();
         Ok(paths)
     }
