@@ -274,19 +274,8 @@ impl<'a> Builder<'a> {
                 if self.root.join("node_modules").exists() || !self.needs_dependencies() {
                     return Ok(());
                 }
-                match self
-                    .workspace
-                    .lockfile
-                    .as_ref()
-                    .map(|(path, _)| path.as_str())
-                {
-                    Some(_) => "npm ci --no-audit --no-fund".to_owned(),
-                    None if self.root.join("pnpm-lock.yaml").exists() => {
-                        "pnpm install --frozen-lockfile".to_owned()
-                    }
-                    None if self.root.join("yarn.lock").exists() => {
-                        "yarn install --immutable".to_owned()
-                    }
+                match &self.workspace.lockfile {
+                    Some(lockfile) => lockfile.kind.frozen_install().to_owned(),
                     None => {
                         return Err(Failure::new(Exit::Refused, "build::no_lockfile", "dependencies are missing, and there is no lockfile to install them from").because("without a lockfile every machine would install something else").hint("commit a lockfile, or say `install: none`"));
                     }
@@ -340,7 +329,7 @@ impl<'a> Builder<'a> {
 
     /// Path and text of the lockfile as the release commit has it.
     fn released_lockfile(&self) -> Option<(&RepoPath, &str)> {
-        let (path, text) = self.workspace.lockfile.as_ref()?;
+        let (path, text) = self.workspace.lockfile.as_ref()?.npm()?;
         let edited = self.plan.edits.iter().find(|(edited, _)| edited == path);
         Some((path, edited.map_or(text, |(_, text)| text)))
     }

@@ -13,10 +13,12 @@ use crate::plan::release::{Base, Facts, PackageFacts};
 use crate::settings::{Mode, Settings};
 use crate::version::Version;
 use crate::workspace::lockfile::npm::Lock;
-use crate::workspace::members::{Manager, Patterns, pnpm_workspace_packages};
+use crate::workspace::lockfile::{Lockfile, LockfileKind};
+use crate::workspace::manager::{self, Signs};
+use crate::workspace::members::{Patterns, Rules, pnpm_workspace_packages};
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::PackageJson;
-use crate::workspace::{Edge, Sources, Workspace, production};
+use crate::workspace::{Edge, Sources, Workspace, below, production};
 
 /// Everything about a commit that a plan is made from, but for what only the registry knows.
 pub struct Observed {
@@ -80,14 +82,23 @@ pub fn workspace_at(
         )
         .hint("run in the root of a Node repository, or name it with --working-directory"));
     };
-    let patterns = match repo.text(commit, &root.join("pnpm-workspace.yaml")?)? {
-        Some(text) => Some(Patterns::parse(
-            Manager::Pnpm,
-            &pnpm_workspace_packages("pnpm-workspace.yaml", &text)?.packages,
-        )?),
-        None => PackageJson::parse(manifest_path.as_str(), &root_manifest)?
+    let manifest = PackageJson::parse(manifest_path.as_str(), &root_manifest)?;
+    let pnpm_workspace = repo
+        .text(commit, &root.join("pnpm-workspace.yaml")?)?
+        .map(|text| pnpm_workspace_packages("pnpm-workspace.yaml", &text))
+        .transpose()?;
+    let lockfiles = lockfiles(repo, commit, &root)?;
+    let told = manager::tell(&Signs {
+        package_manager: manifest.package_manager.as_deref(),
+        lockfiles: &lockfiles.iter().map(|one| one.kind).collect::<Vec<_>>(),
+        bun_lockb: repo.object_at(commit, &root.join("bun.lockb")?)?.is_some(),
+        pnpm_workspace: pnpm_workspace.is_some(),
+    })?;
+    let patterns = match pnpm_workspace {
+        Some(pnpm) => Some(Patterns::parse(Rules::Pnpm, &pnpm.packages)?),
+        None => manifest
             .workspaces
-            .map(|list| Patterns::parse(Manager::Npm, &list))
+            .map(|list| Patterns::parse(Rules::Npm, &list))
             .transpose()?,
     };
     let members = match &patterns {
@@ -101,14 +112,6 @@ pub fn workspace_at(
         )?,
         None => BTreeMap::new(),
     };
-    let mut lockfile = None;
-    for name in ["npm-shrinkwrap.json", "package-lock.json"] {
-        let path = root.join(name)?;
-        if let Some(text) = repo.text(commit, &path)? {
-            lockfile = Some((path, text));
-            break;
-        }
-    }
     let has_service = |directory: &RepoPath| {
         directory.join("service").is_ok_and(|path| {
             repo.object_at(commit, &path)
@@ -121,24 +124,32 @@ pub fn workspace_at(
             root_manifest,
             members,
             has_members: patterns.is_some(),
-            lockfile,
+            manager: told,
+            lockfile: lockfiles.into_iter().next(),
         },
         &settings.apps,
         has_service,
     )
 }
 
-/// A repository path as one below the workspace's directory.
-fn below(root: &RepoPath, path: &RepoPath) -> Option<RepoPath> {
-    if root.is_root() {
-        return (!path.is_root()).then(|| path.clone());
+/// The lockfiles at the root of the workspace; of npm's two only the one that npm reads.
+fn lockfiles(repo: &Repo, commit: &CommitId, root: &RepoPath) -> Result<Vec<Lockfile>, Failure> {
+    let mut found: Vec<Lockfile> = Vec::new();
+    for name in LockfileKind::FILE_NAMES {
+        let path = root.join(name)?;
+        let text = repo.text(commit, &path)?;
+        let kind = text
+            .as_deref()
+            .and_then(|text| LockfileKind::of(name, text));
+        let (Some(kind), Some(text)) = (kind, text) else {
+            continue;
+        };
+        let shrinkwrapped = found.iter().any(|one| one.kind == LockfileKind::Shrinkwrap);
+        if !(shrinkwrapped && kind == LockfileKind::Npm) {
+            found.push(Lockfile { kind, path, text });
+        }
     }
-    RepoPath::parse(
-        path.as_str()
-            .strip_prefix(root.as_str())?
-            .strip_prefix('/')?,
-    )
-    .ok()
+    Ok(found)
 }
 
 /// Reads everything about `head`.
@@ -502,7 +513,7 @@ impl Observed {
     fn lockfile_changes(&self, repo: &Repo) -> Result<Vec<BTreeSet<String>>, Failure> {
         let members = &self.workspace.packages;
         let mut changed = vec![BTreeSet::new(); members.len()];
-        let Some((path, text)) = &self.workspace.lockfile else {
+        let Some((path, text)) = self.workspace.lockfile.as_ref().and_then(Lockfile::npm) else {
             return Ok(changed);
         };
         let mut locks: BTreeMap<&CommitId, Option<Lock>> = BTreeMap::new();
@@ -527,8 +538,7 @@ impl Observed {
                     .and_then(|text| Lock::parse(path.as_str(), &text).ok());
                 locks.insert(base, then);
             }
-            let directory =
-                below(&self.workspace.directory, &package.directory).unwrap_or_else(RepoPath::root);
+            let directory = self.workspace.inside(&package.directory);
             let then = locks.get(base).and_then(Option::as_ref);
             let known = match (then, &now) {
                 (Some(then), Some(now)) => production::changed(then, now, &directory).ok(),

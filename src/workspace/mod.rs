@@ -3,6 +3,7 @@
 pub mod graph;
 pub mod json;
 pub mod lockfile;
+pub mod manager;
 pub mod members;
 pub mod pack_list;
 pub mod package;
@@ -17,6 +18,8 @@ use crate::name::{PackageName, RepoPath};
 use crate::settings::{AppKind, AppSettings};
 use crate::version::Version;
 use crate::version::range::Range;
+use crate::workspace::lockfile::Lockfile;
+use crate::workspace::manager::Told;
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::{Dependency, DependencyField, PackageJson};
 
@@ -36,8 +39,10 @@ pub struct Sources {
     pub members: BTreeMap<RepoPath, String>,
     /// Whether members were declared at all; without, the root is the only package.
     pub has_members: bool,
-    /// The npm lockfile's path and text.
-    pub lockfile: Option<(RepoPath, String)>,
+    /// The package manager.
+    pub manager: Told,
+    /// The lockfile.
+    pub lockfile: Option<Lockfile>,
 }
 
 /// The packages of a repository.
@@ -49,8 +54,10 @@ pub struct Workspace {
     pub root: Option<Package>,
     /// The workspace's directory in the repository.
     pub directory: RepoPath,
-    /// The npm lockfile's path and text.
-    pub lockfile: Option<(RepoPath, String)>,
+    /// The package manager.
+    pub manager: Told,
+    /// The lockfile.
+    pub lockfile: Option<Lockfile>,
     by_name: BTreeMap<PackageName, usize>,
 }
 
@@ -216,9 +223,16 @@ impl Workspace {
             packages,
             root,
             directory,
+            manager: sources.manager,
             lockfile: sources.lockfile,
             by_name,
         })
+    }
+
+    /// A repository path as one below the workspace's root; the root itself where the path is not below it.
+    #[must_use]
+    pub fn inside(&self, path: &RepoPath) -> RepoPath {
+        below(&self.directory, path).unwrap_or_else(RepoPath::root)
     }
 
     /// The place of the package called `name`.
@@ -347,6 +361,15 @@ impl Workspace {
             None => failure,
         }
     }
+}
+
+/// A repository path as one below the workspace's root; `None` where it is not below it.
+pub fn below(root: &RepoPath, path: &RepoPath) -> Option<RepoPath> {
+    if root.is_root() {
+        return (!path.is_root()).then(|| path.clone());
+    }
+    let inside = path.as_str().strip_prefix(root.as_str())?;
+    RepoPath::parse(inside.strip_prefix('/')?).ok()
 }
 
 /// Ranges by their text: a workspace declares few different ones, many times.

@@ -106,7 +106,7 @@ impl Builder<'_> {
     }
 
     fn lockfile(&self) -> Option<Entry> {
-        let (path, _) = self.workspace.lockfile.as_ref()?;
+        let (path, _) = self.workspace.lockfile.as_ref()?.npm()?;
         let name = path.as_str().rsplit('/').next().unwrap_or_default();
         Some(Entry {
             path: name.to_owned(),
