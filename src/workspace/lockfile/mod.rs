@@ -1,12 +1,14 @@
 //! Lockfiles, edited without calling a package manager: one function a question, whatever the manager.
 
 pub mod npm;
+pub mod pnpm;
 
 use std::collections::BTreeMap;
 
 use crate::explain::{Exit, Failure, Place};
 use crate::name::RepoPath;
 use crate::version::Version;
+use crate::workspace::catalogs::{Catalogs, NewEntry};
 use crate::workspace::lockfile::npm::NewSpec;
 use crate::workspace::manager::Manager;
 use crate::workspace::package_json::PackageJson;
@@ -91,6 +93,9 @@ impl LockfileKind {
     }
 }
 
+/// How many disagreements are told one by one.
+const MOST_TOLD: usize = 20;
+
 /// A lockfile as it stands at a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lockfile {
@@ -112,6 +117,16 @@ pub struct Changes {
     pub versions: BTreeMap<RepoPath, Version>,
     /// New specs of declared dependencies.
     pub specs: Vec<NewSpec>,
+    /// New entries of catalogs.
+    pub catalogs: Vec<NewEntry>,
+}
+
+impl Changes {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.versions.is_empty() && self.specs.is_empty() && self.catalogs.is_empty()
+    }
 }
 
 impl Lockfile {
@@ -125,11 +140,16 @@ impl Lockfile {
     ///
     /// # Errors
     /// `workspace::lockfile_stale` for each disagreement, with what to run; those of the kind's own reader.
-    pub fn check(&self, manifests: &Manifests<'_>) -> Result<(), Failure> {
+    pub fn check(
+        &self,
+        manifests: &Manifests<'_>,
+        catalogs: Option<&Catalogs>,
+    ) -> Result<(), Failure> {
         match self.kind {
             LockfileKind::Npm | LockfileKind::Shrinkwrap => {
                 npm::check(self.path.as_str(), &self.text, manifests)
             }
+            LockfileKind::Pnpm => pnpm::check(self.path.as_str(), &self.text, manifests, catalogs),
             _ => Ok(()),
         }
     }
@@ -139,7 +159,6 @@ impl Lockfile {
     /// # Errors
     /// `workspace::lockfile_unsupported` for a kind that is not edited yet; those of the kind's own editor.
     pub fn edit(&self, manifests: &Manifests<'_>, changes: &Changes) -> Result<String, Failure> {
-        let _ = manifests;
         match self.kind {
             LockfileKind::Npm | LockfileKind::Shrinkwrap => npm::edit(
                 self.path.as_str(),
@@ -150,9 +169,8 @@ impl Lockfile {
             // yarn 1 writes nothing about workspaces.
             LockfileKind::YarnClassic => Ok(self.text.clone()),
             LockfileKind::YarnBerry if changes.specs.is_empty() => Ok(self.text.clone()),
-            LockfileKind::Pnpm | LockfileKind::YarnBerry | LockfileKind::Bun => {
-                Err(self.unsupported())
-            }
+            LockfileKind::Pnpm => pnpm::edit(self.path.as_str(), &self.text, manifests, changes),
+            LockfileKind::YarnBerry | LockfileKind::Bun => Err(self.unsupported()),
         }
     }
 
