@@ -1,6 +1,10 @@
 //! Lockfiles, edited without calling a package manager: one function a question, whatever the manager.
 
+pub mod bun;
 pub mod npm;
+mod problems;
+pub mod yarn_berry;
+pub mod yarn_classic;
 
 use std::collections::BTreeMap;
 
@@ -130,7 +134,12 @@ impl Lockfile {
             LockfileKind::Npm | LockfileKind::Shrinkwrap => {
                 npm::check(self.path.as_str(), &self.text, manifests)
             }
-            _ => Ok(()),
+            LockfileKind::YarnClassic => {
+                yarn_classic::check(self.path.as_str(), &self.text, manifests)
+            }
+            LockfileKind::YarnBerry => yarn_berry::check(self.path.as_str(), &self.text, manifests),
+            LockfileKind::Bun => bun::check(self.path.as_str(), &self.text, manifests),
+            LockfileKind::Pnpm => Ok(()),
         }
     }
 
@@ -139,7 +148,6 @@ impl Lockfile {
     /// # Errors
     /// `workspace::lockfile_unsupported` for a kind that is not edited yet; those of the kind's own editor.
     pub fn edit(&self, manifests: &Manifests<'_>, changes: &Changes) -> Result<String, Failure> {
-        let _ = manifests;
         match self.kind {
             LockfileKind::Npm | LockfileKind::Shrinkwrap => npm::edit(
                 self.path.as_str(),
@@ -149,10 +157,11 @@ impl Lockfile {
             ),
             // yarn 1 writes nothing about workspaces.
             LockfileKind::YarnClassic => Ok(self.text.clone()),
-            LockfileKind::YarnBerry if changes.specs.is_empty() => Ok(self.text.clone()),
-            LockfileKind::Pnpm | LockfileKind::YarnBerry | LockfileKind::Bun => {
-                Err(self.unsupported())
+            LockfileKind::YarnBerry => {
+                yarn_berry::edit(self.path.as_str(), &self.text, manifests, changes)
             }
+            LockfileKind::Bun => bun::edit(self.path.as_str(), &self.text, changes),
+            LockfileKind::Pnpm => Err(self.unsupported()),
         }
     }
 
