@@ -1,11 +1,15 @@
 //! Lockfiles, edited without calling a package manager: one function a question, whatever the manager.
 
+pub mod bun;
 pub mod npm;
 pub mod pnpm;
+mod problems;
+pub mod yarn_berry;
+pub mod yarn_classic;
 
 use std::collections::BTreeMap;
 
-use crate::explain::{Exit, Failure, Place};
+use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::version::Version;
 use crate::workspace::catalogs::{Catalogs, NewEntry};
@@ -150,14 +154,18 @@ impl Lockfile {
                 npm::check(self.path.as_str(), &self.text, manifests)
             }
             LockfileKind::Pnpm => pnpm::check(self.path.as_str(), &self.text, manifests, catalogs),
-            _ => Ok(()),
+            LockfileKind::YarnClassic => {
+                yarn_classic::check(self.path.as_str(), &self.text, manifests)
+            }
+            LockfileKind::YarnBerry => yarn_berry::check(self.path.as_str(), &self.text, manifests),
+            LockfileKind::Bun => bun::check(self.path.as_str(), &self.text, manifests),
         }
     }
 
     /// The text after a release, as the manager itself would write it.
     ///
     /// # Errors
-    /// `workspace::lockfile_unsupported` for a kind that is not edited yet; those of the kind's own editor.
+    /// Those of the kind's own editor.
     pub fn edit(&self, manifests: &Manifests<'_>, changes: &Changes) -> Result<String, Failure> {
         match self.kind {
             LockfileKind::Npm | LockfileKind::Shrinkwrap => npm::edit(
@@ -168,23 +176,11 @@ impl Lockfile {
             ),
             // yarn 1 writes nothing about workspaces.
             LockfileKind::YarnClassic => Ok(self.text.clone()),
-            LockfileKind::YarnBerry if changes.specs.is_empty() => Ok(self.text.clone()),
             LockfileKind::Pnpm => pnpm::edit(self.path.as_str(), &self.text, manifests, changes),
-            LockfileKind::YarnBerry | LockfileKind::Bun => Err(self.unsupported()),
+            LockfileKind::YarnBerry => {
+                yarn_berry::edit(self.path.as_str(), &self.text, manifests, changes)
+            }
+            LockfileKind::Bun => bun::edit(self.path.as_str(), &self.text, changes),
         }
-    }
-
-    fn unsupported(&self) -> Failure {
-        Failure::new(
-            Exit::Refused,
-            "workspace::lockfile_unsupported",
-            format!("{} cannot be edited yet", self.path),
-        )
-        .because(format!(
-            "a release changes ranges in it, and only {} could write them",
-            self.kind.manager()
-        ))
-        .place(Place::file(self.path.as_str()))
-        .hint("release with versions that stay in the declared ranges")
     }
 }
