@@ -19,6 +19,8 @@ use crate::plan::release::{Notice, Plan};
 use crate::release::seal::SealedApp;
 use crate::settings::{Install, Settings};
 use crate::version::Version;
+use crate::workspace::catalogs::Catalogs;
+use crate::workspace::members::pnpm_workspace_packages;
 use crate::workspace::pack_list::{dropped, pack_list};
 use crate::workspace::package::Kind;
 use crate::workspace::publishable::publishable;
@@ -64,6 +66,8 @@ struct Builder<'a> {
     project: Project,
     root: PathBuf,
     versions: BTreeMap<PackageName, Version>,
+    /// As the release commit has them.
+    catalogs: Catalogs,
     moment: i64,
     /// Tracked files that are not checked out.
     absent: Vec<RepoPath>,
@@ -90,6 +94,17 @@ pub fn build(
         (Err(failure), Err(left)) => {
             Err(failure.because(format!("and the work tree could not be put back: {left}")))
         }
+    }
+}
+
+/// The catalogs as the release commit has them.
+fn released_catalogs(plan: &Plan, workspace: &Workspace) -> Result<Catalogs, Failure> {
+    let Some(file) = &workspace.catalogs else {
+        return Ok(Catalogs::new());
+    };
+    match plan.edits.iter().find(|(path, _)| *path == file.path) {
+        Some((path, text)) => Ok(pnpm_workspace_packages(path.as_str(), text)?.catalogs),
+        None => Ok(file.catalogs.clone()),
     }
 }
 
@@ -136,6 +151,7 @@ impl<'a> Builder<'a> {
         );
         let directory = Scratch::new()?;
         Ok(Builder {
+            catalogs: released_catalogs(plan, workspace)?,
             root: repo.root().join(workspace.directory.as_str()),
             moment: repo.committed_at(&plan.head)?,
             repo,
@@ -274,19 +290,8 @@ impl<'a> Builder<'a> {
                 if self.root.join("node_modules").exists() || !self.needs_dependencies() {
                     return Ok(());
                 }
-                match self
-                    .workspace
-                    .lockfile
-                    .as_ref()
-                    .map(|(path, _)| path.as_str())
-                {
-                    Some(_) => "npm ci --no-audit --no-fund".to_owned(),
-                    None if self.root.join("pnpm-lock.yaml").exists() => {
-                        "pnpm install --frozen-lockfile".to_owned()
-                    }
-                    None if self.root.join("yarn.lock").exists() => {
-                        "yarn install --immutable".to_owned()
-                    }
+                match &self.workspace.lockfile {
+                    Some(lockfile) => lockfile.kind.frozen_install().to_owned(),
                     None => {
                         return Err(Failure::new(Exit::Refused, "build::no_lockfile", "dependencies are missing, and there is no lockfile to install them from").because("without a lockfile every machine would install something else").hint("commit a lockfile, or say `install: none`"));
                     }
@@ -340,7 +345,7 @@ impl<'a> Builder<'a> {
 
     /// Path and text of the lockfile as the release commit has it.
     fn released_lockfile(&self) -> Option<(&RepoPath, &str)> {
-        let (path, text) = self.workspace.lockfile.as_ref()?;
+        let (path, text) = self.workspace.lockfile.as_ref()?.npm()?;
         let edited = self.plan.edits.iter().find(|(edited, _)| edited == path);
         Some((path, edited.map_or(text, |(_, text)| text)))
     }
@@ -416,7 +421,7 @@ impl<'a> Builder<'a> {
         self.require_whole(package)?;
         let file = package.file();
         let text = built_manifest(package, directory)?;
-        let published = publishable(file.as_str(), &text, &self.versions, strict)?;
+        let published = publishable(file.as_str(), &text, &self.versions, &self.catalogs, strict)?;
         let manifest =
             serde_json::from_str(published.trim_start_matches('\u{feff}')).map_err(|error| {
                 Failure::new(

@@ -12,11 +12,14 @@ use crate::plan::next::tag_lines;
 use crate::plan::release::{Base, Facts, PackageFacts};
 use crate::settings::{Mode, Settings};
 use crate::version::Version;
+use crate::workspace::catalogs::CatalogFile;
 use crate::workspace::lockfile::npm::Lock;
-use crate::workspace::members::{Manager, Patterns, pnpm_workspace_packages};
+use crate::workspace::lockfile::{Lockfile, LockfileKind};
+use crate::workspace::manager::{self, Signs};
+use crate::workspace::members::{Patterns, PnpmWorkspace, Rules, pnpm_workspace_packages};
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::PackageJson;
-use crate::workspace::{Edge, Sources, Workspace, production};
+use crate::workspace::{Edge, Sources, Workspace, below, production};
 
 /// Everything about a commit that a plan is made from, but for what only the registry knows.
 pub struct Observed {
@@ -81,7 +84,22 @@ pub fn workspace_at(
         )
         .hint("run in the root of a Node repository, or name it with --working-directory"));
     };
-    let patterns = patterns(repo, commit, &root, &root_manifest)?;
+    let manifest = PackageJson::parse(manifest_path.as_str(), &root_manifest)?;
+    let pnpm_path = root.join("pnpm-workspace.yaml")?;
+    let pnpm_workspace = pnpm_workspace(repo, commit, &root)?;
+    let lockfiles = lockfiles(repo, commit, &root)?;
+    let told = manager::tell(&Signs {
+        package_manager: manifest.package_manager.as_deref(),
+        lockfiles: &lockfiles.iter().map(|one| one.kind).collect::<Vec<_>>(),
+        bun_lockb: repo.object_at(commit, &root.join("bun.lockb")?)?.is_some(),
+        pnpm_workspace: pnpm_workspace.is_some(),
+    })?;
+    let patterns = patterns(pnpm_workspace.as_ref().map(|(pnpm, _)| pnpm), &manifest)?;
+    let catalogs = pnpm_workspace.map(|(pnpm, text)| CatalogFile {
+        path: pnpm_path,
+        text,
+        catalogs: pnpm.catalogs,
+    });
     let members = match &patterns {
         Some(patterns) => repo.package_files(
             commit,
@@ -93,14 +111,6 @@ pub fn workspace_at(
         )?,
         None => BTreeMap::new(),
     };
-    let mut lockfile = None;
-    for name in ["npm-shrinkwrap.json", "package-lock.json"] {
-        let path = root.join(name)?;
-        if let Some(text) = repo.text(commit, &path)? {
-            lockfile = Some((path, text));
-            break;
-        }
-    }
     let has_service = |directory: &RepoPath| {
         directory.join("service").is_ok_and(|path| {
             repo.object_at(commit, &path)
@@ -113,29 +123,36 @@ pub fn workspace_at(
             root_manifest,
             members,
             has_members: patterns.is_some(),
-            lockfile,
+            manager: told,
+            catalogs,
+            lockfile: lockfiles.into_iter().next(),
         },
         &settings.apps,
         has_service,
     )
 }
 
-/// Which directories are members of the workspace at `root`; `None` where none are declared.
-fn patterns(
+/// `pnpm-workspace.yaml` of the workspace at `root`, with its text.
+fn pnpm_workspace(
     repo: &Repo,
     commit: &CommitId,
     root: &RepoPath,
-    manifest: &str,
-) -> Result<Option<Patterns>, Failure> {
-    if let Some(text) = repo.text(commit, &root.join("pnpm-workspace.yaml")?)? {
-        let listed = pnpm_workspace_packages("pnpm-workspace.yaml", &text)?.packages;
-        return Patterns::parse(Manager::Pnpm, &listed).map(Some);
-    }
-    let file = root.join("package.json")?;
-    let listed = PackageJson::parse(file.as_str(), manifest)?.workspaces;
-    listed
-        .map(|listed| Patterns::parse(Manager::Npm, &listed))
+) -> Result<Option<(PnpmWorkspace, String)>, Failure> {
+    let text = repo.text(commit, &root.join("pnpm-workspace.yaml")?)?;
+    text.map(|text| Ok((pnpm_workspace_packages("pnpm-workspace.yaml", &text)?, text)))
         .transpose()
+}
+
+/// Which directories are members; `None` where none are declared.
+fn patterns(
+    pnpm: Option<&PnpmWorkspace>,
+    manifest: &PackageJson,
+) -> Result<Option<Patterns>, Failure> {
+    match (pnpm, &manifest.workspaces) {
+        (Some(pnpm), _) => Patterns::parse(Rules::Pnpm, &pnpm.packages).map(Some),
+        (None, Some(listed)) => Patterns::parse(Rules::Npm, listed).map(Some),
+        (None, None) => Ok(None),
+    }
 }
 
 /// Refuses a directory that is a package of a workspace above it: released for itself, its lockfile and dependents would be left behind.
@@ -144,10 +161,13 @@ fn refuse_member(repo: &Repo, commit: &CommitId, directory: &RepoPath) -> Result
     let parents = parents.map(|(end, _)| &directory.as_str()[..end]);
     for parent in parents.chain((!directory.is_root()).then_some("")) {
         let parent = RepoPath::parse(parent)?;
-        let Some(manifest) = repo.text(commit, &parent.join("package.json")?)? else {
+        let file = parent.join("package.json")?;
+        let Some(manifest) = repo.text(commit, &file)? else {
             continue;
         };
-        let members = patterns(repo, commit, &parent, &manifest)?;
+        let manifest = PackageJson::parse(file.as_str(), &manifest)?;
+        let pnpm = pnpm_workspace(repo, commit, &parent)?;
+        let members = patterns(pnpm.as_ref().map(|(pnpm, _)| pnpm), &manifest)?;
         let path = below(&parent, directory);
         if !members
             .zip(path)
@@ -168,17 +188,24 @@ fn refuse_member(repo: &Repo, commit: &CommitId, directory: &RepoPath) -> Result
     Ok(())
 }
 
-/// A repository path as one below the workspace's directory.
-fn below(root: &RepoPath, path: &RepoPath) -> Option<RepoPath> {
-    if root.is_root() {
-        return (!path.is_root()).then(|| path.clone());
+/// The lockfiles at the root of the workspace; of npm's two only the one that npm reads.
+fn lockfiles(repo: &Repo, commit: &CommitId, root: &RepoPath) -> Result<Vec<Lockfile>, Failure> {
+    let mut found: Vec<Lockfile> = Vec::new();
+    for name in LockfileKind::FILE_NAMES {
+        let path = root.join(name)?;
+        let text = repo.text(commit, &path)?;
+        let kind = text
+            .as_deref()
+            .and_then(|text| LockfileKind::of(name, text));
+        let (Some(kind), Some(text)) = (kind, text) else {
+            continue;
+        };
+        let shrinkwrapped = found.iter().any(|one| one.kind == LockfileKind::Shrinkwrap);
+        if !(shrinkwrapped && kind == LockfileKind::Npm) {
+            found.push(Lockfile { kind, path, text });
+        }
     }
-    RepoPath::parse(
-        path.as_str()
-            .strip_prefix(root.as_str())?
-            .strip_prefix('/')?,
-    )
-    .ok()
+    Ok(found)
 }
 
 /// Reads everything about `head`.
@@ -567,7 +594,7 @@ impl Observed {
     fn lockfile_changes(&self, repo: &Repo) -> Result<Vec<BTreeSet<String>>, Failure> {
         let members = &self.workspace.packages;
         let mut changed = vec![BTreeSet::new(); members.len()];
-        let Some((path, text)) = &self.workspace.lockfile else {
+        let Some((path, text)) = self.workspace.lockfile.as_ref().and_then(Lockfile::npm) else {
             return Ok(changed);
         };
         let mut locks: BTreeMap<&CommitId, Option<Lock>> = BTreeMap::new();
@@ -592,8 +619,7 @@ impl Observed {
                     .and_then(|text| Lock::parse(path.as_str(), &text).ok());
                 locks.insert(base, then);
             }
-            let directory =
-                below(&self.workspace.directory, &package.directory).unwrap_or_else(RepoPath::root);
+            let directory = self.workspace.inside(&package.directory);
             let then = locks.get(base).and_then(Option::as_ref);
             let known = match (then, &now) {
                 (Some(then), Some(now)) => production::changed(then, now, &directory).ok(),

@@ -6,9 +6,8 @@ use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::plan::release::{Plan, new_spec};
 use crate::version::Version;
-use crate::workspace::lockfile;
-use crate::workspace::package_json::{self, Change, DependencyField};
-use crate::workspace::{Edge, Workspace};
+use crate::workspace::package_json::{self, Change, PackageJson};
+use crate::workspace::{Edge, Workspace, catalogs, lockfile};
 
 /// New texts by path, in order of path; files that stay as they are do not occur.
 pub fn edits(
@@ -22,7 +21,7 @@ pub fn edits(
         .filter_map(|package| Some((package.index?, (&package.from, &package.to))))
         .collect();
     let mut changes: BTreeMap<Option<usize>, Vec<Change>> = BTreeMap::new();
-    let mut versions: BTreeMap<RepoPath, Version> = BTreeMap::new();
+    let mut changed = lockfile::Changes::default();
     for package in &plan.packages {
         let present = package
             .index
@@ -35,10 +34,10 @@ pub fn edits(
                 .entry(package.index)
                 .or_default()
                 .push(Change::SetVersion(package.to.clone()));
-            versions.insert(package.directory.clone(), package.to.clone());
+            let directory = workspace.inside(&package.directory);
+            changed.versions.insert(directory, package.to.clone());
         }
     }
-    let mut specs: Vec<(RepoPath, DependencyField, String, String)> = Vec::new();
     for edge in edges {
         let Some((from, to)) = grown.get(&edge.to) else {
             continue;
@@ -46,6 +45,13 @@ pub fn edits(
         let Some(spec) = new_spec(&edge.spec, from, to) else {
             continue;
         };
+        if let Some(catalog) = &edge.catalog {
+            let entry = (catalog.clone(), edge.key.clone(), spec);
+            if !changed.catalogs.contains(&entry) {
+                changed.catalogs.push(entry);
+            }
+            continue;
+        }
         changes.entry(edge.from).or_default().push(Change::SetSpec {
             field: edge.field,
             name: edge.key.clone(),
@@ -54,7 +60,12 @@ pub fn edits(
         let directory = edge.from.map_or(&workspace.directory, |index| {
             &workspace.packages[index].directory
         });
-        specs.push((directory.clone(), edge.field, edge.key.clone(), spec));
+        changed.specs.push((
+            workspace.inside(directory),
+            edge.field,
+            edge.key.clone(),
+            spec,
+        ));
     }
     let mut edits = BTreeMap::new();
     for (index, changes) in changes {
@@ -67,13 +78,28 @@ pub fn edits(
         let text = package_json::edit(file.as_str(), &package.text, &changes)?;
         edits.insert(file, text);
     }
-    if let Some((path, text)) = &workspace.lockfile
-        && (!versions.is_empty() || !specs.is_empty())
+    if let Some(file) = &workspace.catalogs
+        && !changed.catalogs.is_empty()
     {
-        let edited = lockfile::npm::edit(path.as_str(), text, &versions, &specs)?;
-        if edited != *text {
-            edits.insert(path.clone(), edited);
+        let text = catalogs::edit(file.path.as_str(), &file.text, &changed.catalogs)?;
+        edits.insert(file.path.clone(), text);
+    }
+    if let Some(lockfile) = &workspace.lockfile
+        && !changed.is_empty()
+    {
+        let manifests = manifests(workspace);
+        lockfile.check(&manifests, workspace.catalogs())?;
+        let text = lockfile.edit(&manifests, &changed)?;
+        if text != lockfile.text {
+            edits.insert(lockfile.path.clone(), text);
         }
     }
     Ok(edits.into_iter().collect())
+}
+
+/// Every `package.json` of the workspace, by its directory below the root.
+fn manifests(workspace: &Workspace) -> Vec<(RepoPath, &PackageJson)> {
+    let all = workspace.packages.iter().chain(&workspace.root);
+    all.map(|package| (workspace.inside(&package.directory), &package.manifest))
+        .collect()
 }

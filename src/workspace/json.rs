@@ -96,6 +96,35 @@ impl<'a> Document<'a> {
     /// `workspace::file_size` above the limit; `workspace::json_syntax` for anything but strict JSON, lone surrogates and numbers
     /// that no double can hold included; `workspace::json_depth` for more than 128 nested arrays and objects.
     pub fn parse(file: &str, text: &'a str, limit: usize) -> Result<Document<'a>, Failure> {
+        Document::read(file, text, limit, false)
+    }
+
+    /// Parses like [`Document::parse`], but the last element of an array or object may be followed by a comma: bun writes such lockfiles.
+    ///
+    /// # Errors
+    /// Those of [`Document::parse`], but for such commas.
+    ///
+    /// ```
+    /// use pkgs_action::workspace::json::Document;
+    /// let text = r#"{"a": [1, 2,],}"#;
+    /// assert!(Document::parse("bun.lock", text, 1000).is_err());
+    /// assert!(Document::parse_with_trailing_commas("bun.lock", text, 1000).is_ok());
+    /// assert!(Document::parse_with_trailing_commas("bun.lock", "[,]", 1000).is_err());
+    /// ```
+    pub fn parse_with_trailing_commas(
+        file: &str,
+        text: &'a str,
+        limit: usize,
+    ) -> Result<Document<'a>, Failure> {
+        Document::read(file, text, limit, true)
+    }
+
+    fn read(
+        file: &str,
+        text: &'a str,
+        limit: usize,
+        trailing_commas: bool,
+    ) -> Result<Document<'a>, Failure> {
         if text.len() > limit {
             return Err(Failure::new(
                 Exit::Refused,
@@ -112,6 +141,7 @@ impl<'a> Document<'a> {
                 0
             },
             values: 0,
+            trailing_commas,
         };
         match scanner.document() {
             Ok(root) => Ok(Document {
@@ -424,6 +454,7 @@ struct Scanner<'a> {
     text: &'a str,
     at: usize,
     values: usize,
+    trailing_commas: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -527,6 +558,9 @@ impl<'a> Scanner<'a> {
         }
         self.at += 1;
         self.skip_space();
+        if self.trailing_commas && self.closes(bracket) {
+            return Ok(true);
+        }
         match self.peek() {
             Some(b'}' | b']') => Err(Problem::Syntax(comma, "trailing comma".into())),
             _ => Ok(false),

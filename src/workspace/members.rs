@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
+use crate::workspace::catalogs::Catalogs;
 
 /// How many patterns there may be, alternatives counted apart.
 const MOST_PATTERNS: usize = 1000;
@@ -23,7 +24,7 @@ const LARGEST_YAML: usize = 2 * 1024 * 1024;
 
 /// Whose rules the patterns follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manager {
+pub enum Rules {
     /// npm: the root is no member; order matters for `!`.
     Npm,
     /// pnpm: the root is always a member; `!` wins wherever it stands.
@@ -34,8 +35,8 @@ pub enum Manager {
 ///
 /// ```
 /// use pkgs_action::name::RepoPath;
-/// use pkgs_action::workspace::members::{Manager, Patterns};
-/// let patterns = Patterns::parse(Manager::Npm, &["packages/*".into(), "!packages/old".into()]).unwrap();
+/// use pkgs_action::workspace::members::{Rules, Patterns};
+/// let patterns = Patterns::parse(Rules::Npm, &["packages/*".into(), "!packages/old".into()]).unwrap();
 /// let path = |text| RepoPath::parse(text).unwrap();
 /// assert!(patterns.matches(&path("packages/a")));
 /// assert!(!patterns.matches(&path("packages/old")));
@@ -44,7 +45,7 @@ pub enum Manager {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Patterns {
-    manager: Manager,
+    rules: Rules,
     included: Vec<Pattern>,
     excluded: Vec<Pattern>,
 }
@@ -55,17 +56,17 @@ impl Patterns {
     /// # Errors
     /// `workspace::glob_escape` for a pattern with `..`; `workspace::glob` for one that cannot be read: an unknown form, too long, or
     /// too many of them.
-    pub fn parse(manager: Manager, list: &[String]) -> Result<Patterns, Failure> {
+    pub fn parse(rules: Rules, list: &[String]) -> Result<Patterns, Failure> {
         if list.len() > MOST_PATTERNS {
             return Err(too_many());
         }
         let written: Vec<Written> = list
             .iter()
-            .map(|text| Written::parse(manager, text))
+            .map(|text| Written::parse(rules, text))
             .collect::<Result<_, _>>()?;
-        let (included, excluded) = match manager {
-            Manager::Npm => npm_order(written),
-            Manager::Pnpm => {
+        let (included, excluded) = match rules {
+            Rules::Npm => npm_order(written),
+            Rules::Pnpm => {
                 let (excluded, included): (Vec<_>, Vec<_>) = written
                     .into_iter()
                     // pnpm compares with paths that never start with a slash.
@@ -78,7 +79,7 @@ impl Patterns {
             written.into_iter().flat_map(|one| one.patterns).collect()
         };
         let parsed = Patterns {
-            manager,
+            rules,
             included: patterns(included),
             excluded: patterns(excluded),
         };
@@ -92,11 +93,11 @@ impl Patterns {
     #[must_use]
     pub fn matches(&self, directory: &RepoPath) -> bool {
         if directory.is_root() {
-            return self.manager == Manager::Pnpm;
+            return self.rules == Rules::Pnpm;
         }
-        let dots = match self.manager {
-            Manager::Npm => Dots::NamedBeforeAny,
-            Manager::Pnpm => Dots::Named,
+        let dots = match self.rules {
+            Rules::Npm => Dots::NamedBeforeAny,
+            Rules::Pnpm => Dots::Named,
         };
         let parts = parts(directory.as_str());
         !self.is_never(&parts)
@@ -118,7 +119,7 @@ impl Patterns {
 
     fn is_never(&self, parts: &[&str]) -> bool {
         parts.iter().any(|part| {
-            *part == "node_modules" || self.manager == Manager::Pnpm && *part == "bower_components"
+            *part == "node_modules" || self.rules == Rules::Pnpm && *part == "bower_components"
         })
     }
 }
@@ -146,7 +147,7 @@ struct Written {
 }
 
 impl Written {
-    fn parse(manager: Manager, listed: &str) -> Result<Written, Failure> {
+    fn parse(rules: Rules, listed: &str) -> Result<Written, Failure> {
         let refuse = |why: &str, hint: &str| {
             Err(Failure::new(
                 Exit::Refused,
@@ -164,13 +165,13 @@ impl Written {
         }
         let unmarked = listed.trim_start_matches('!');
         let marks = listed.len() - unmarked.len();
-        let negated = match manager {
-            Manager::Npm => marks % 2 == 1,
-            Manager::Pnpm => marks > 0,
+        let negated = match rules {
+            Rules::Npm => marks % 2 == 1,
+            Rules::Pnpm => marks > 0,
         };
-        let text = match manager {
-            Manager::Npm => without_root(&unmarked.replace('\\', "/")).to_owned(),
-            Manager::Pnpm => unmarked.to_owned(),
+        let text = match rules {
+            Rules::Npm => without_root(&unmarked.replace('\\', "/")).to_owned(),
+            Rules::Pnpm => unmarked.to_owned(),
         };
         if text.contains('\\') {
             return refuse("it holds a backslash", "separate directories with '/'");
@@ -485,7 +486,7 @@ pub struct PnpmWorkspace {
     /// `packages`; empty where it is absent, which leaves only the root.
     pub packages: Vec<String>,
     /// The catalogs: name → package → range. `catalog` is the one called `default`.
-    pub catalogs: BTreeMap<String, BTreeMap<String, String>>,
+    pub catalogs: Catalogs,
 }
 
 #[derive(Deserialize)]
@@ -589,9 +590,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn patterns(manager: Manager, list: &[&str]) -> Result<Patterns, Failure> {
+    fn patterns(rules: Rules, list: &[&str]) -> Result<Patterns, Failure> {
         let list: Vec<String> = list.iter().map(|text| (*text).to_owned()).collect();
-        Patterns::parse(manager, &list)
+        Patterns::parse(rules, &list)
     }
 
     const DIRECTORIES: [&str; 16] = [
@@ -613,13 +614,13 @@ mod tests {
         "Packages/a",
     ];
 
-    fn check(manager: Manager, list: &[&str], expected: &[&str]) {
-        let patterns = patterns(manager, list).unwrap();
+    fn check(rules: Rules, list: &[&str], expected: &[&str]) {
+        let patterns = patterns(rules, list).unwrap();
         let found: Vec<&str> = DIRECTORIES
             .into_iter()
             .filter(|directory| patterns.matches(&RepoPath::parse(directory).unwrap()))
             .collect();
-        assert_eq!(found, expected, "{manager:?} {list:?}");
+        assert_eq!(found, expected, "{rules:?} {list:?}");
     }
 
     const TWO: [&str; 2] = ["packages/a", "packages/b"];
@@ -635,7 +636,7 @@ mod tests {
 
     #[test]
     fn npm() {
-        let check = |list: &[&str], expected: &[&str]| check(Manager::Npm, list, expected);
+        let check = |list: &[&str], expected: &[&str]| check(Rules::Npm, list, expected);
         check(&[], &[]);
         check(&["."], &[]);
         check(
@@ -678,7 +679,7 @@ mod tests {
 
     #[test]
     fn pnpm() {
-        let check = |list: &[&str], expected: &[&str]| check(Manager::Pnpm, list, expected);
+        let check = |list: &[&str], expected: &[&str]| check(Rules::Pnpm, list, expected);
         check(&[], &[""]);
         check(&["."], &[""]);
         check(&["packages/?", "."], &["", "packages/a", "packages/b"]);
@@ -714,20 +715,20 @@ mod tests {
                 "workspace::glob",
             ),
         ] {
-            for manager in [Manager::Npm, Manager::Pnpm] {
-                let failure = patterns(manager, list).expect_err(list[0]);
+            for rules in [Rules::Npm, Rules::Pnpm] {
+                let failure = patterns(rules, list).expect_err(list[0]);
                 assert_eq!(failure.code(), code, "{list:?}");
                 assert!(failure.advice().is_some());
             }
         }
-        assert!(patterns(Manager::Npm, &[&"a".repeat(2000)]).is_err());
-        assert!(patterns(Manager::Npm, &["a"; 1001]).is_err());
+        assert!(patterns(Rules::Npm, &[&"a".repeat(2000)]).is_err());
+        assert!(patterns(Rules::Npm, &["a"; 1001]).is_err());
     }
 
     #[test]
     fn a_walk_enters_only_where_something_may_be() {
         let enters = |list: &[&str], directory: &str| {
-            let patterns = patterns(Manager::Npm, list).unwrap();
+            let patterns = patterns(Rules::Npm, list).unwrap();
             patterns.may_contain(&RepoPath::parse(directory).unwrap())
         };
         assert!(enters(&["packages/*"], ""));
@@ -804,8 +805,8 @@ mod tests {
             path in prop::collection::vec("a|b|ab|\\.a|node_modules", 1..5),
             pnpm in any::<bool>(),
         ) {
-            let manager = if pnpm { Manager::Pnpm } else { Manager::Npm };
-            let patterns = Patterns::parse(manager, &list).unwrap();
+            let rules = if pnpm { Rules::Pnpm } else { Rules::Npm };
+            let patterns = Patterns::parse(rules, &list).unwrap();
             let directory = RepoPath::parse(&path.join("/")).unwrap();
             if patterns.matches(&directory) {
                 for length in 0..path.len() {
@@ -817,7 +818,7 @@ mod tests {
 
         #[test]
         fn no_pattern_fails_badly(list in prop::collection::vec(any::<String>(), 0..4), path in "[a-z./]{0,12}") {
-            if let (Ok(patterns), Ok(path)) = (Patterns::parse(Manager::Npm, &list), RepoPath::parse(&path)) {
+            if let (Ok(patterns), Ok(path)) = (Patterns::parse(Rules::Npm, &list), RepoPath::parse(&path)) {
                 let _ = (patterns.matches(&path), patterns.may_contain(&path));
             }
         }

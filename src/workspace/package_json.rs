@@ -35,6 +35,8 @@ pub struct PackageJson {
     pub bin: BTreeMap<String, String>,
     /// `publishConfig`.
     pub publish_config: PublishConfig,
+    /// Whether `resolutions` says what dependencies resolve to, as yarn reads it.
+    pub has_resolutions: bool,
     /// `packageManager`, for example `npm@11.6.0`.
     pub package_manager: Option<String>,
     /// The `pkgs` field: our own settings, as they are.
@@ -173,6 +175,7 @@ impl Reader<'_> {
             files: self.strings(root, "", "files"),
             bin: self.bin(root, name.as_ref()),
             publish_config: self.publish_config(root),
+            has_resolutions: root.get("resolutions").is_some(),
             package_manager: self.string(root, "", "packageManager"),
             pkgs: self.value(root, "pkgs"),
             name,

@@ -15,6 +15,7 @@ mod hostile;
 mod house;
 mod image;
 mod lockfile;
+mod lockfiles;
 mod oracle;
 mod plan;
 mod plan_laws;

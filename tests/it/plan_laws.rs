@@ -9,6 +9,7 @@ use pkgs_action::settings::inputs::{Asked, collect};
 use pkgs_action::settings::{Mode, Settings, World};
 use pkgs_action::version::range::Range;
 use pkgs_action::version::{Bump, Version};
+use pkgs_action::workspace::manager::{self, Signs};
 use pkgs_action::workspace::{Sources, Workspace};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -158,6 +159,8 @@ fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String,
         root_manifest: "{}".to_owned(),
         members: members.clone(),
         has_members: true,
+        manager: manager::tell(&Signs::default()).expect("npm"),
+        catalogs: None,
         lockfile: None,
     };
     let workspace = Workspace::parse(sources, &settings.apps, |_| false).expect("a workspace");

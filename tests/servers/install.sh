@@ -2,12 +2,18 @@
 # Puts the servers that the tests run against into <repository>/.cache/servers, or into $PKGS_TEST_CACHE:
 #   node/bin/node                      a Node new enough for verdaccio (the machine's own where it is)
 #   verdaccio/node_modules/verdaccio   an npm registry
+#   managers/node_modules/{yarn-1,yarn-3,yarn-4,bun}   package managers
 #   moto/bin/python -m moto.server     an S3 server; the same Python has boto3, a second S3 client
 # Does nothing where all is there. Needs npm, tar and python3 with its venv module.
 set -eu
 
 verdaccio_version=6.10.4
 moto_version=5.2.5
+yarn_1=1.22.22
+yarn_3=3.8.7
+yarn_4=4.18.1
+bun=1.4.5
+managers_version="$yarn_1 $yarn_3 $yarn_4 $bun"
 node_major=24
 node_at_least=22
 
@@ -70,6 +76,26 @@ JSON
     echo "$verdaccio_version" >"$cache/verdaccio/.version"
 }
 
+install_managers() {
+    rm -rf "$cache/managers"
+    mkdir -p "$cache/managers"
+    cat >"$cache/managers/package.json" <<JSON
+{
+  "private": true,
+  "dependencies": {
+    "yarn-1": "npm:yarn@$yarn_1",
+    "yarn-3": "npm:@yarnpkg/cli-dist@$yarn_3",
+    "yarn-4": "npm:@yarnpkg/cli-dist@$yarn_4",
+    "bun": "$bun"
+  }
+}
+JSON
+    quietly npm install --prefix "$cache/managers" --no-audit --no-fund --no-package-lock --ignore-scripts --loglevel=error
+    # Its own script puts the binary for this machine into place.
+    (cd "$cache/managers/node_modules/bun" && quietly node install.js)
+    echo "$managers_version" >"$cache/managers/.version"
+}
+
 install_moto() {
     rm -rf "$cache/moto"
     quietly python3 -m venv "$cache/moto"
@@ -80,6 +106,7 @@ install_moto() {
 everything_installed() {
     installed node "$node_major" && [ -x "$cache/node/bin/node" ] \
         && installed verdaccio "$verdaccio_version" \
+        && installed managers "$managers_version" \
         && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ]
 }
 
@@ -96,4 +123,5 @@ if command -v flock >/dev/null 2>&1; then
 fi
 installed node "$node_major" && [ -x "$cache/node/bin/node" ] || install_node
 installed verdaccio "$verdaccio_version" || install_verdaccio
+installed managers "$managers_version" || install_managers
 installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto

@@ -93,7 +93,13 @@ impl Builder<'_> {
     /// The app's `package.json`, with the versions of the workspace in it.
     fn manifest(&self, package: &Package, directory: &Path) -> Result<Entry, Failure> {
         let text = built_manifest(package, directory)?;
-        let text = publishable(package.file().as_str(), &text, &self.versions, false)?;
+        let text = publishable(
+            package.file().as_str(),
+            &text,
+            &self.versions,
+            &self.catalogs,
+            false,
+        )?;
         Ok(Entry {
             path: "package.json".to_owned(),
             source: EntrySource::Bytes(text.into_bytes()),
@@ -102,7 +108,7 @@ impl Builder<'_> {
     }
 
     fn lockfile(&self) -> Option<Entry> {
-        let (path, _) = self.workspace.lockfile.as_ref()?;
+        let (path, _) = self.workspace.lockfile.as_ref()?.npm()?;
         let name = path.as_str().rsplit('/').next().unwrap_or_default();
         Some(Entry {
             path: name.to_owned(),

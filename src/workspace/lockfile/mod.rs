@@ -1,3 +1,186 @@
-//! Lockfiles, edited without calling a package manager.
+//! Lockfiles, edited without calling a package manager: one function a question, whatever the manager.
 
+pub mod bun;
 pub mod npm;
+pub mod pnpm;
+mod problems;
+pub mod yarn_berry;
+pub mod yarn_classic;
+
+use std::collections::BTreeMap;
+
+use crate::explain::Failure;
+use crate::name::RepoPath;
+use crate::version::Version;
+use crate::workspace::catalogs::{Catalogs, NewEntry};
+use crate::workspace::lockfile::npm::NewSpec;
+use crate::workspace::manager::Manager;
+use crate::workspace::package_json::PackageJson;
+
+/// The kinds of lockfiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockfileKind {
+    /// `package-lock.json`.
+    Npm,
+    /// `npm-shrinkwrap.json`, which npm prefers to `package-lock.json`.
+    Shrinkwrap,
+    /// `pnpm-lock.yaml`.
+    Pnpm,
+    /// `yarn.lock` of yarn 1.
+    YarnClassic,
+    /// `yarn.lock` of yarn 2 and newer.
+    YarnBerry,
+    /// `bun.lock`.
+    Bun,
+}
+
+impl LockfileKind {
+    /// The names of lockfiles at the root of a workspace; where npm finds several, it takes the first.
+    pub const FILE_NAMES: [&'static str; 5] = [
+        "npm-shrinkwrap.json",
+        "package-lock.json",
+        "pnpm-lock.yaml",
+        "yarn.lock",
+        "bun.lock",
+    ];
+
+    /// The kind of a lockfile by its name; both generations of yarn use one name, so its text decides.
+    #[must_use]
+    pub fn of(name: &str, text: &str) -> Option<LockfileKind> {
+        match name {
+            "package-lock.json" => Some(LockfileKind::Npm),
+            "npm-shrinkwrap.json" => Some(LockfileKind::Shrinkwrap),
+            "pnpm-lock.yaml" => Some(LockfileKind::Pnpm),
+            "yarn.lock" if text.lines().any(|line| line.starts_with("__metadata:")) => {
+                Some(LockfileKind::YarnBerry)
+            }
+            "yarn.lock" => Some(LockfileKind::YarnClassic),
+            "bun.lock" => Some(LockfileKind::Bun),
+            _ => None,
+        }
+    }
+
+    /// The name of the file.
+    #[must_use]
+    pub fn file_name(self) -> &'static str {
+        match self {
+            LockfileKind::Npm => "package-lock.json",
+            LockfileKind::Shrinkwrap => "npm-shrinkwrap.json",
+            LockfileKind::Pnpm => "pnpm-lock.yaml",
+            LockfileKind::YarnClassic | LockfileKind::YarnBerry => "yarn.lock",
+            LockfileKind::Bun => "bun.lock",
+        }
+    }
+
+    /// The command that installs exactly what the lockfile says.
+    #[must_use]
+    pub fn frozen_install(self) -> &'static str {
+        match self {
+            LockfileKind::Npm | LockfileKind::Shrinkwrap => "npm ci --no-audit --no-fund",
+            LockfileKind::Pnpm => "pnpm install --frozen-lockfile",
+            LockfileKind::YarnClassic => "yarn install --frozen-lockfile",
+            LockfileKind::YarnBerry => "yarn install --immutable",
+            LockfileKind::Bun => "bun install --frozen-lockfile",
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn manager(self) -> Manager {
+        match self {
+            LockfileKind::Npm | LockfileKind::Shrinkwrap => Manager::Npm,
+            LockfileKind::Pnpm => Manager::Pnpm,
+            LockfileKind::YarnClassic => Manager::YarnClassic,
+            LockfileKind::YarnBerry => Manager::YarnBerry,
+            LockfileKind::Bun => Manager::Bun,
+        }
+    }
+}
+
+/// How many disagreements are told one by one.
+const MOST_TOLD: usize = 20;
+
+/// A lockfile as it stands at a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lockfile {
+    /// Its kind.
+    pub kind: LockfileKind,
+    /// Its path in the repository.
+    pub path: RepoPath,
+    /// Its text.
+    pub text: String,
+}
+
+/// The `package.json` files as they are before a release, the root's and all members', by directory below the workspace's root.
+pub type Manifests<'a> = [(RepoPath, &'a PackageJson)];
+
+/// What a release changes in the `package.json` files; directories are below the workspace's root.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// New versions by directory.
+    pub versions: BTreeMap<RepoPath, Version>,
+    /// New specs of declared dependencies.
+    pub specs: Vec<NewSpec>,
+    /// New entries of catalogs.
+    pub catalogs: Vec<NewEntry>,
+}
+
+impl Changes {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.versions.is_empty() && self.specs.is_empty() && self.catalogs.is_empty()
+    }
+}
+
+impl Lockfile {
+    /// Path and text, where it is one of npm's: production closures are read from no other yet.
+    #[must_use]
+    pub fn npm(&self) -> Option<(&RepoPath, &str)> {
+        (self.kind.manager() == Manager::Npm).then_some((&self.path, self.text.as_str()))
+    }
+
+    /// Checks that the lockfile agrees with the `package.json` files before a release.
+    ///
+    /// # Errors
+    /// `workspace::lockfile_stale` for each disagreement, with what to run; those of the kind's own reader.
+    pub fn check(
+        &self,
+        manifests: &Manifests<'_>,
+        catalogs: Option<&Catalogs>,
+    ) -> Result<(), Failure> {
+        match self.kind {
+            LockfileKind::Npm | LockfileKind::Shrinkwrap => {
+                npm::check(self.path.as_str(), &self.text, manifests)
+            }
+            LockfileKind::Pnpm => pnpm::check(self.path.as_str(), &self.text, manifests, catalogs),
+            LockfileKind::YarnClassic => {
+                yarn_classic::check(self.path.as_str(), &self.text, manifests)
+            }
+            LockfileKind::YarnBerry => yarn_berry::check(self.path.as_str(), &self.text, manifests),
+            LockfileKind::Bun => bun::check(self.path.as_str(), &self.text, manifests),
+        }
+    }
+
+    /// The text after a release, as the manager itself would write it.
+    ///
+    /// # Errors
+    /// Those of the kind's own editor.
+    pub fn edit(&self, manifests: &Manifests<'_>, changes: &Changes) -> Result<String, Failure> {
+        match self.kind {
+            LockfileKind::Npm | LockfileKind::Shrinkwrap => npm::edit(
+                self.path.as_str(),
+                &self.text,
+                &changes.versions,
+                &changes.specs,
+            ),
+            // yarn 1 writes nothing about workspaces.
+            LockfileKind::YarnClassic => Ok(self.text.clone()),
+            LockfileKind::Pnpm => pnpm::edit(self.path.as_str(), &self.text, manifests, changes),
+            LockfileKind::YarnBerry => {
+                yarn_berry::edit(self.path.as_str(), &self.text, manifests, changes)
+            }
+            LockfileKind::Bun => bun::edit(self.path.as_str(), &self.text, changes),
+        }
+    }
+}

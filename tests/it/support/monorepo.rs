@@ -503,7 +503,7 @@ pub fn sample_files() -> Vec<PathBuf> {
 }
 
 /// Where a package lies.
-fn directory_of(name: &str) -> String {
+pub fn directory_of(name: &str) -> String {
     format!("packages/{}", name.rsplit('/').next().unwrap_or(name))
 }
 

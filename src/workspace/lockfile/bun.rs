@@ -1,0 +1,303 @@
+//! bun's lockfile: `bun.lock`, versions 1 and 2: JSON with commas before closing brackets.
+//!
+//! The edits give the bytes that `bun install --lockfile-only` gives after the same change of the `package.json` files, as long as
+//! every changed range still leads to the workspace it led to before; whatever would need a resolution is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::npm::LIMIT;
+use super::{Changes, Manifests, problems};
+use crate::explain::{Failure, Place, quoted};
+use crate::name::RepoPath;
+use crate::version::Version;
+use crate::version::range::Range;
+use crate::workspace::json::{Document, Edits, Kind, Node};
+use crate::workspace::package_json::{DependencyField, PackageJson};
+
+const REFRESH: &str = "bun install --lockfile-only";
+
+/// What both checking and editing need of a lockfile.
+struct Lockfile<'d> {
+    file: &'d str,
+    /// The entries of `workspaces` by directory, `""` for the root.
+    workspaces: BTreeMap<&'d str, Node<'d>>,
+    /// The entries of `packages` by where they are installed: `koa`, or `web/koa` below another.
+    packages: BTreeMap<&'d str, Node<'d>>,
+}
+
+fn read<'a>(file: &str, text: &'a str) -> Result<Document<'a>, Failure> {
+    problems::refuse_conflict(file, text, REFRESH)?;
+    Document::parse_with_trailing_commas(file, text, LIMIT)
+}
+
+impl<'d> Lockfile<'d> {
+    fn new(document: &'d Document<'d>) -> Result<Lockfile<'d>, Failure> {
+        let root = document.root();
+        let file = document.file();
+        let version = root.get("lockfileVersion").map(Node::raw);
+        if !matches!(version, Some("1" | "2")) {
+            let shown = version.map_or("absent".to_owned(), quoted);
+            let because = format!("its lockfileVersion is {shown}; 1 and 2 are supported");
+            return Err(problems::version(file, because, REFRESH));
+        }
+        let members = |key: &str| {
+            let members = root.get(key).into_iter().flat_map(Node::members);
+            members.map(|member| (member.key, member.value)).collect()
+        };
+        Ok(Lockfile {
+            file,
+            workspaces: members("workspaces"),
+            packages: members("packages"),
+        })
+    }
+
+    fn stale(&self, place: Option<Place>, what: String) -> Failure {
+        problems::stale(self.file, place, what, REFRESH)
+    }
+
+    /// What `name` leads to from what is installed at `from`: bun's search from the innermost outwards.
+    fn resolve(&self, from: &str, name: &str) -> Option<Node<'d>> {
+        let mut place = from;
+        while !place.is_empty() {
+            if let Some(found) = self.packages.get(format!("{place}/{name}").as_str()) {
+                return Some(*found);
+            }
+            place = outer(place);
+        }
+        self.packages.get(name).copied()
+    }
+
+    /// The directory of the workspace that an entry of `packages` is.
+    fn workspace_of(entry: Node<'d>) -> Option<&'d str> {
+        let identity = entry.items().next()?.as_str()?;
+        identity
+            .rsplit_once("@workspace:")
+            .map(|(_, directory)| directory)
+    }
+}
+
+/// The place that the package at `place` is installed below; empty at the top.
+fn outer(place: &str) -> &str {
+    let outside = place.rsplit_once('/').map_or("", |(outside, _)| outside);
+    let scope = outside.rsplit('/').next().unwrap_or(outside);
+    if scope.starts_with('@') {
+        outside[..outside.len() - scope.len()].trim_end_matches('/')
+    } else {
+        outside
+    }
+}
+
+/// Checks that a lockfile agrees with the `package.json` files as they are before a release.
+///
+/// # Errors
+/// Those of [`Document::parse`] but for commas before closing brackets; `workspace::lockfile_conflict`,
+/// `workspace::lockfile_version`; `workspace::lockfile_stale` for each of the first 20 disagreements.
+pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
+    let document = read(file, text)?;
+    let lockfile = Lockfile::new(&document)?;
+    let mut found = Vec::new();
+    for (directory, package) in manifests {
+        let Some(entry) = lockfile.workspaces.get(directory.as_str()).copied() else {
+            found.push((
+                None,
+                format!("{file} does not know {}", directory.display()),
+            ));
+            continue;
+        };
+        for what in compare(file, entry, directory, package) {
+            found.push((Some(entry.place()), what));
+        }
+    }
+    problems::all_stale(file, found, REFRESH)
+}
+
+fn compare(
+    file: &str,
+    entry: Node<'_>,
+    directory: &RepoPath,
+    package: &PackageJson,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    let locked = entry.get("version").and_then(Node::as_str);
+    let written = package.version.as_ref().map(ToString::to_string);
+    // bun writes no version of the root.
+    if !directory.is_root() && locked != written.as_deref() {
+        let of = |version: Option<&str>| version.unwrap_or("no version").to_owned();
+        found.push(format!(
+            "{file} has {} for {}, its package.json has {}",
+            locked.map_or("no version".to_owned(), |version| format!(
+                "version {}",
+                quoted(version).trim_matches('"')
+            )),
+            directory.display(),
+            of(written.as_deref())
+        ));
+    }
+    for field in DependencyField::ALL {
+        let object = entry.get(field.as_str());
+        let locked: BTreeMap<&str, &str> = object
+            .into_iter()
+            .flat_map(Node::members)
+            .filter_map(|member| Some((member.key, member.value.as_str()?)))
+            .collect();
+        let names: BTreeSet<&str> = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.field == field)
+            .map(|dependency| dependency.name.as_str())
+            .chain(locked.keys().copied())
+            .collect();
+        for name in names {
+            let (in_lock, in_package) = (locked.get(name).copied(), package.spec(field, name));
+            if in_lock != in_package {
+                let declared = problems::declared(directory, field, name);
+                found.push(problems::differs(file, &declared, in_lock, in_package));
+            }
+        }
+    }
+    found
+}
+
+/// The lockfile after a release; every other byte as it was.
+///
+/// # Errors
+/// Those of [`check`] for reading; `workspace::lockfile_stale` where the lockfile does not have what is to be changed;
+/// `workspace::lockfile_resolution` where a changed spec led to an installed package instead of a workspace, or where an installed
+/// package needs the old version of a workspace: only bun can tell where they lead afterwards.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use pkgs_action::{name::RepoPath, version::Version, workspace::lockfile::{Changes, bun::edit}};
+/// let lock = r#"{"lockfileVersion": 2, "workspaces": {"": {}, "a": {"name": "a", "version": "1.0.0",},},}"#;
+/// let versions = BTreeMap::from([(RepoPath::parse("a").unwrap(), Version::new(1, 1, 0))]);
+/// let changes = Changes { versions, ..Changes::default() };
+/// assert_eq!(edit("bun.lock", lock, &changes).unwrap(),
+///     r#"{"lockfileVersion": 2, "workspaces": {"": {}, "a": {"name": "a", "version": "1.1.0",},},}"#);
+/// ```
+pub fn edit(file: &str, text: &str, changes: &Changes) -> Result<String, Failure> {
+    let Changes {
+        versions, specs, ..
+    } = changes;
+    let document = read(file, text)?;
+    let lockfile = Lockfile::new(&document)?;
+    let mut edits = document.edits();
+    let mut failures = Vec::new();
+    // bun writes no version of the root.
+    for (directory, version) in versions
+        .iter()
+        .filter(|(directory, _)| !directory.is_root())
+    {
+        failures.extend(set_version(&lockfile, &mut edits, directory, version).err());
+    }
+    for (directory, field, name, spec) in specs {
+        failures.extend(set_spec(&lockfile, &mut edits, directory, (*field, name, spec)).err());
+    }
+    failures.extend(still_needed(&lockfile, versions));
+    match Failure::all(failures) {
+        None => Ok(edits.apply()),
+        Some(failure) => Err(failure),
+    }
+}
+
+fn set_version(
+    lockfile: &Lockfile<'_>,
+    edits: &mut Edits<'_>,
+    directory: &RepoPath,
+    version: &Version,
+) -> Result<(), Failure> {
+    let entry = lockfile.workspaces.get(directory.as_str()).copied();
+    let node = entry
+        .and_then(|entry| entry.get("version"))
+        .filter(|node| node.kind() == Kind::String);
+    let Some(node) = node else {
+        let what = format!(
+            "{} has no version for {}",
+            lockfile.file,
+            directory.display()
+        );
+        return Err(lockfile.stale(entry.map(Node::place), what));
+    };
+    edits.set(node, &version.to_string());
+    Ok(())
+}
+
+fn set_spec(
+    lockfile: &Lockfile<'_>,
+    edits: &mut Edits<'_>,
+    directory: &RepoPath,
+    (field, name, spec): (DependencyField, &str, &str),
+) -> Result<(), Failure> {
+    let declared = problems::declared(directory, field, name);
+    let entry = lockfile.workspaces.get(directory.as_str()).copied();
+    let node = entry
+        .and_then(|entry| entry.get(field.as_str())?.get(name))
+        .filter(|node| node.kind() == Kind::String);
+    let Some(node) = node else {
+        let what = format!("{} has nothing for {declared}", lockfile.file);
+        return Err(lockfile.stale(entry.map(Node::place), what));
+    };
+    let own_name = entry.and_then(|entry| entry.get("name")?.as_str());
+    let from = own_name
+        .filter(|_| !directory.is_root())
+        .unwrap_or_default();
+    let found = lockfile.resolve(from, name);
+    if let Some(found) = found.filter(|found| Lockfile::workspace_of(*found).is_none()) {
+        return Err(problems::resolution(
+            lockfile.file,
+            Some(found.place()),
+            format!("{declared} would change, but leads to an installed package"),
+            "the range does not admit the workspace's version".to_owned(),
+            format!(
+                "let {declared} admit the workspace's version, run `{REFRESH}` and commit both"
+            ),
+        ));
+    }
+    edits.set(node, spec);
+    Ok(())
+}
+
+/// The installed packages that need a workspace in a version that it leaves.
+fn still_needed(lockfile: &Lockfile<'_>, versions: &BTreeMap<RepoPath, Version>) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let installed = lockfile
+        .packages
+        .iter()
+        .filter(|(_, entry)| Lockfile::workspace_of(**entry).is_none());
+    for (place, entry) in installed {
+        let needs = entry
+            .items()
+            .filter(|item| item.kind() == Kind::Object)
+            .flat_map(|item| {
+                ["dependencies", "optionalDependencies"]
+                    .into_iter()
+                    .filter_map(move |field| item.get(field))
+            })
+            .flat_map(Node::members);
+        for need in needs {
+            let leads_to = lockfile
+                .resolve(place, need.key)
+                .and_then(Lockfile::workspace_of)
+                .and_then(|directory| versions.get(&RepoPath::parse(directory).ok()?));
+            let range = need.value.as_str().unwrap_or_default();
+            let Some(version) = leads_to else { continue };
+            if Range::parse(range).is_ok_and(|range| !range.contains(version)) {
+                failures.push(problems::resolution(
+                    lockfile.file,
+                    Some(need.place()),
+                    format!(
+                        "{} needs {} {}, which the workspace no longer is at {version}",
+                        quoted(place),
+                        quoted(need.key),
+                        quoted(range)
+                    ),
+                    "only a registry can tell what it gets instead".to_owned(),
+                    format!(
+                        "update {} or pin what it needs, run `{REFRESH}` and commit the lockfile",
+                        quoted(place)
+                    ),
+                ));
+            }
+        }
+    }
+    failures
+}

@@ -1,0 +1,690 @@
+//! yarn's lockfile since yarn 2: `yarn.lock` with `__metadata`, versions 6 (yarn 3) to 10.
+//!
+//! An entry of a workspace has no version. What it has are the declared dependencies and, at its left, every descriptor that leads to
+//! it. The edits give the bytes that `yarn install --mode=update-lockfile` gives after the same change of the `package.json` files, as
+//! long as every changed range still leads to the workspace it led to before; whatever would need a resolution is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range as Span;
+
+use super::npm::LIMIT;
+use super::{Changes, Manifests, problems};
+use crate::explain::{Exit, Failure, Place, quoted};
+use crate::name::RepoPath;
+use crate::version::Version;
+use crate::version::range::Range;
+use crate::workspace::json::{splice, string};
+use crate::workspace::package_json::{DependencyField, PackageJson};
+
+const REFRESH: &str = "yarn install --mode=update-lockfile";
+
+/// What the resolution of a workspace has after its name, before its directory.
+const WORKSPACE: &str = "@workspace:";
+
+/// A lockfile cut into its entries.
+#[derive(Debug)]
+struct Lockfile<'a> {
+    file: &'a str,
+    text: &'a str,
+    entries: Vec<Entry>,
+    /// Entries of workspaces by directory, `.` for the root.
+    workspaces: BTreeMap<String, usize>,
+    /// The entry that a descriptor leads to.
+    leads_to: BTreeMap<String, usize>,
+}
+
+/// One entry: a package and what leads to it.
+#[derive(Debug, Default)]
+struct Entry {
+    line: usize,
+    /// From its first byte to the end of its last line.
+    span: Span<usize>,
+    /// Its left side up to the colon.
+    key_span: Span<usize>,
+    key: String,
+    resolution: String,
+    dependencies: BTreeMap<String, Scalar>,
+    peers: BTreeMap<String, Scalar>,
+    /// `version` of `__metadata`.
+    version: String,
+}
+
+#[derive(Debug, Default)]
+struct Scalar {
+    line: usize,
+    span: Span<usize>,
+    text: String,
+}
+
+impl Entry {
+    fn descriptors(&self) -> Vec<&str> {
+        self.key.split(',').map(str::trim).collect()
+    }
+
+    fn directory(&self) -> Option<&str> {
+        let name_end = self.resolution.get(1..)?.find(WORKSPACE)? + 1;
+        Some(&self.resolution[name_end + WORKSPACE.len()..])
+    }
+}
+
+/// Refuses a text above `limit` bytes.
+pub(super) fn refuse_size(file: &str, text: &str, limit: usize) -> Result<(), Failure> {
+    if text.len() <= limit {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        "workspace::file_size",
+        format!("{file} is larger than {limit} bytes"),
+    )
+    .place(Place::file(file)))
+}
+
+/// Reads the lines of a lockfile: entries at the left, their fields two spaces in, dependencies four.
+struct Reader<'a> {
+    file: &'a str,
+    entries: Vec<Entry>,
+    section: String,
+    /// Whether the last line was `? <key>`, as yarn writes keys above 1,024 characters; their colon follows alone.
+    long_key: bool,
+    line: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn read(file: &'a str, text: &str) -> Result<Vec<Entry>, Failure> {
+        let mut reader = Reader {
+            file,
+            entries: Vec::new(),
+            section: String::new(),
+            long_key: false,
+            line: 0,
+        };
+        let mut start = 0;
+        for whole in text.split_inclusive('\n') {
+            reader.line += 1;
+            let line = whole.trim_end_matches(['\n', '\r']);
+            let marked = line.trim_start_matches('\u{feff}');
+            if !marked.trim().is_empty() && !marked.starts_with('#') {
+                reader.line(line, start)?;
+                if let Some(entry) = reader.entries.last_mut() {
+                    entry.span.end = start + line.len();
+                }
+            }
+            start += whole.len();
+        }
+        if reader.long_key {
+            return Err(reader.refuse("its key has no colon"));
+        }
+        Ok(reader.entries)
+    }
+
+    fn line(&mut self, line: &str, start: usize) -> Result<(), Failure> {
+        let content = line.trim_start_matches(' ');
+        let indent = line.len() - content.len();
+        if self.long_key {
+            return self.end_of_long_key(line, start);
+        }
+        if indent == 0 {
+            return self.entry(line, start);
+        }
+        if self.entries.is_empty() {
+            return Err(self.refuse("nothing stands above this line"));
+        }
+        match indent {
+            2 => self.field(content, start + indent),
+            4 => self.dependency(content, start + indent),
+            _ => Ok(()),
+        }
+    }
+
+    fn entry(&mut self, line: &str, start: usize) -> Result<(), Failure> {
+        self.section.clear();
+        let (long, scalar) = match line.strip_prefix("? ") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let (key, rest) = self.scalar(scalar)?;
+        if rest != if long { "" } else { ":" } {
+            return Err(self.refuse("a key and its colon are expected"));
+        }
+        self.long_key = long;
+        let end = start + line.len();
+        self.entries.push(Entry {
+            line: self.line,
+            span: start..end,
+            key_span: start..end,
+            key,
+            ..Entry::default()
+        });
+        Ok(())
+    }
+
+    fn end_of_long_key(&mut self, line: &str, start: usize) -> Result<(), Failure> {
+        self.long_key = false;
+        if line != ":" {
+            return Err(self.refuse("the colon of the key above is expected"));
+        }
+        if let Some(entry) = self.entries.last_mut() {
+            entry.key_span.end = start + 1;
+        }
+        Ok(())
+    }
+
+    fn field(&mut self, content: &str, start: usize) -> Result<(), Failure> {
+        let (key, scalar) = self.pair(content, start)?;
+        if let Some(entry) = self.entries.last_mut() {
+            match key.as_str() {
+                "resolution" => entry.resolution = scalar.text,
+                "version" => entry.version = scalar.text,
+                _ => {}
+            }
+        }
+        self.section = key;
+        Ok(())
+    }
+
+    fn dependency(&mut self, content: &str, start: usize) -> Result<(), Failure> {
+        let of_interest = matches!(self.section.as_str(), "dependencies" | "peerDependencies");
+        if !of_interest {
+            return Ok(());
+        }
+        let (name, scalar) = self.pair(content, start)?;
+        if let Some(entry) = self.entries.last_mut() {
+            if self.section == "dependencies" {
+                entry.dependencies.insert(name, scalar);
+            } else {
+                entry.peers.insert(name, scalar);
+            }
+        }
+        Ok(())
+    }
+
+    /// `key: value` or `key:`.
+    fn pair(&self, content: &str, start: usize) -> Result<(String, Scalar), Failure> {
+        let (key, rest) = self.scalar(content)?;
+        let Some(value) = rest.strip_prefix(':') else {
+            return Err(self.refuse("a key and its colon are expected"));
+        };
+        let value = value.trim_start_matches(' ');
+        let span = start + content.len() - value.len()..start + content.len();
+        let text = if value.starts_with('"') {
+            let (text, rest) = self.scalar(value)?;
+            if !rest.is_empty() {
+                return Err(self.refuse("something follows the value"));
+            }
+            text
+        } else {
+            value.to_owned()
+        };
+        let line = self.line;
+        Ok((key, Scalar { line, span, text }))
+    }
+
+    /// A key or a quoted value, and what follows it. Keys without quotes hold no colon.
+    fn scalar<'t>(&self, text: &'t str) -> Result<(String, &'t str), Failure> {
+        if !text.starts_with('"') {
+            let end = text.find(':').unwrap_or(text.len());
+            return Ok((text[..end].to_owned(), &text[end..]));
+        }
+        let mut escaped = false;
+        let end = text[1..].find(|character| {
+            let ends = character == '"' && !escaped;
+            escaped = character == '\\' && !escaped;
+            ends
+        });
+        let Some(end) = end.map(|end| end + 2) else {
+            return Err(self.refuse("a quote is not closed"));
+        };
+        match serde_json::from_str(&text[..end]) {
+            Ok(unescaped) => Ok((unescaped, &text[end..])),
+            Err(_) => Err(self.refuse("a quoted text cannot be read")),
+        }
+    }
+
+    fn refuse(&self, why: &str) -> Failure {
+        Failure::new(
+            Exit::Refused,
+            "workspace::lockfile_syntax",
+            format!("{} is not as yarn writes it", self.file),
+        )
+        .because(why)
+        .place(Place::at(self.file, self.line, 1))
+        .hint(format!("run `{REFRESH}` and commit the lockfile"))
+    }
+}
+
+impl<'a> Lockfile<'a> {
+    fn read(file: &'a str, text: &'a str) -> Result<Lockfile<'a>, Failure> {
+        refuse_size(file, text, LIMIT)?;
+        problems::refuse_conflict(file, text, REFRESH)?;
+        let entries = Reader::read(file, text)?;
+        let metadata = entries.iter().find(|entry| entry.key == "__metadata");
+        let version = metadata.map_or("", |entry| entry.version.as_str());
+        if !matches!(version.parse(), Ok(6..=10_u8)) {
+            let because = format!("its version is {}; 6 to 10 are supported", quoted(version));
+            return Err(problems::version(file, because, REFRESH));
+        }
+        let mut workspaces = BTreeMap::new();
+        let mut leads_to = BTreeMap::new();
+        for (index, entry) in entries.iter().enumerate() {
+            if let Some(directory) = entry.directory() {
+                workspaces.insert(directory.to_owned(), index);
+            }
+            for descriptor in entry.descriptors() {
+                leads_to.insert(descriptor.to_owned(), index);
+            }
+        }
+        Ok(Lockfile {
+            file,
+            text,
+            entries,
+            workspaces,
+            leads_to,
+        })
+    }
+
+    fn workspace(&self, directory: &RepoPath) -> Option<usize> {
+        self.workspaces.get(directory.display()).copied()
+    }
+
+    fn place(&self, line: usize) -> Option<Place> {
+        Some(Place::at(self.file, line, 1))
+    }
+}
+
+/// The field whose spec yarn installs, of all that name a dependency: the one that its manifest reads last.
+fn installing_field(package: &PackageJson, name: &str) -> Option<DependencyField> {
+    [
+        DependencyField::DevDependencies,
+        DependencyField::OptionalDependencies,
+        DependencyField::Dependencies,
+    ]
+    .into_iter()
+    .find(|field| package.spec(*field, name).is_some())
+}
+
+/// What a lockfile puts before a spec: yarn 4 writes `npm:` before ranges and tags. `None` where it has another spec.
+fn protocol<'s>(locked: &'s str, spec: &str) -> Option<&'s str> {
+    let before = locked.strip_suffix(spec)?;
+    let is_protocol = before.strip_suffix(':').is_some_and(|name| {
+        !name.is_empty() && name.chars().all(|one| one.is_ascii_alphanumeric())
+    });
+    (before.is_empty() || is_protocol).then_some(before)
+}
+
+/// Whether yarn may write such a spec otherwise than `package.json` does: places get a locator, patches a checksum.
+fn is_place(spec: &str) -> bool {
+    let protocols = ["npm:", "workspace:", "catalog:"];
+    !protocols.iter().any(|protocol| spec.starts_with(protocol)) && spec.contains([':', '/'])
+}
+
+/// Checks that a lockfile agrees with the `package.json` files as they are before a release.
+///
+/// # Errors
+/// `workspace::file_size` above 64 MiB; `workspace::lockfile_conflict` where a merge was not finished; `workspace::lockfile_syntax`
+/// for what yarn does not write; `workspace::lockfile_version`; `workspace::lockfile_stale` for each of the first 20 disagreements.
+pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
+    let lockfile = Lockfile::read(file, text)?;
+    let mut found = Vec::new();
+    for (directory, package) in manifests {
+        let Some(entry) = lockfile.workspace(directory) else {
+            found.push((
+                None,
+                format!("{file} does not know {}", directory.display()),
+            ));
+            continue;
+        };
+        let entry = &lockfile.entries[entry];
+        for (line, what) in compare(file, entry, directory, package) {
+            found.push((lockfile.place(line), what));
+        }
+    }
+    problems::all_stale(file, found, REFRESH)
+}
+
+fn compare(
+    file: &str,
+    entry: &Entry,
+    directory: &RepoPath,
+    package: &PackageJson,
+) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let name = entry
+        .resolution
+        .get(1..)
+        .and_then(|rest| rest.find(WORKSPACE));
+    let name = name.map_or("", |at| &entry.resolution[..=at]);
+    if package
+        .name
+        .as_ref()
+        .is_some_and(|own| own.as_str() != name)
+    {
+        let shown = directory.display();
+        found.push((entry.line, format!("{file} calls {shown} {}", quoted(name))));
+    }
+    let names: BTreeSet<&str> = package
+        .dependencies
+        .iter()
+        .map(|dependency| dependency.name.as_str())
+        .chain(entry.dependencies.keys().map(String::as_str))
+        .chain(entry.peers.keys().map(String::as_str))
+        .collect();
+    for name in names {
+        let field = installing_field(package, name);
+        let peer = DependencyField::PeerDependencies;
+        let rows = [
+            (
+                field.unwrap_or(DependencyField::Dependencies),
+                entry.dependencies.get(name),
+                field,
+            ),
+            (peer, entry.peers.get(name), Some(peer)),
+        ];
+        for (shown, locked, field) in rows {
+            let written = field.and_then(|field| package.spec(field, name));
+            let agrees = match (locked, written) {
+                (None, None) => true,
+                (Some(locked), Some(written)) => {
+                    is_place(written) || protocol(&locked.text, written).is_some()
+                }
+                _ => false,
+            };
+            if !agrees {
+                let line = locked.map_or(entry.line, |locked| locked.line);
+                let declared = problems::declared(directory, shown, name);
+                let locked = locked.map(|locked| locked.text.as_str());
+                found.push((line, problems::differs(file, &declared, locked, written)));
+            }
+        }
+    }
+    found
+}
+
+/// The lockfile after a release; every other byte as it was.
+///
+/// # Errors
+/// Those of [`check`] for reading; `workspace::lockfile_stale` where the lockfile does not have what is to be changed;
+/// `workspace::lockfile_resolution` where a descriptor would have to lead elsewhere than to the workspace: only yarn can tell where.
+pub fn edit(
+    file: &str,
+    text: &str,
+    manifests: &Manifests<'_>,
+    changes: &Changes,
+) -> Result<String, Failure> {
+    let lockfile = Lockfile::read(file, text)?;
+    let manifests: BTreeMap<&RepoPath, &PackageJson> = manifests
+        .iter()
+        .map(|(directory, package)| (directory, *package))
+        .collect();
+    let mut editing = Editing {
+        lockfile: &lockfile,
+        edits: Vec::new(),
+        moves: Vec::new(),
+        new_specs: BTreeMap::new(),
+    };
+    let mut failures = Vec::new();
+    for (directory, field, name, spec) in &changes.specs {
+        let package = manifests.get(directory).copied();
+        failures.extend(
+            editing
+                .set_spec(directory, package, *field, name, spec)
+                .err(),
+        );
+    }
+    let keys = editing.keys(&changes.versions, &mut failures);
+    match Failure::all(failures) {
+        None => Ok(editing.apply(&keys)),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// Collects what changes.
+struct Editing<'l> {
+    lockfile: &'l Lockfile<'l>,
+    edits: Vec<(Span<usize>, String)>,
+    /// The entry whose key loses the first descriptor, if nobody else needs it, and gets the second.
+    moves: Vec<(usize, String, String)>,
+    /// New specs by entry and name.
+    new_specs: BTreeMap<(usize, String), String>,
+}
+
+impl Editing<'_> {
+    fn set_spec(
+        &mut self,
+        directory: &RepoPath,
+        package: Option<&PackageJson>,
+        field: DependencyField,
+        name: &str,
+        spec: &str,
+    ) -> Result<(), Failure> {
+        let file = self.lockfile.file;
+        let declared = problems::declared(directory, field, name);
+        let stale = |line: Option<usize>| {
+            let place = line.and_then(|line| self.lockfile.place(line));
+            let what = format!("{file} has nothing for {declared}");
+            problems::stale(file, place, what, REFRESH)
+        };
+        let index = self
+            .lockfile
+            .workspace(directory)
+            .ok_or_else(|| stale(None))?;
+        let entry = &self.lockfile.entries[index];
+        let nothing = || stale(Some(entry.line));
+        if field == DependencyField::PeerDependencies {
+            let scalar = entry.peers.get(name).ok_or_else(nothing)?;
+            self.edits.push((scalar.span.clone(), written(spec)));
+            return Ok(());
+        }
+        let package = package.ok_or_else(nothing)?;
+        if installing_field(package, name) != Some(field) {
+            return Ok(());
+        }
+        let scalar = entry.dependencies.get(name).ok_or_else(nothing)?;
+        let before = package
+            .spec(field, name)
+            .and_then(|old| protocol(&scalar.text, old))
+            .ok_or_else(nothing)?;
+        let value = format!("{before}{spec}");
+        let old = format!("{name}@{}", scalar.text);
+        let target = *self.lockfile.leads_to.get(&old).ok_or_else(nothing)?;
+        if self.lockfile.entries[target].directory().is_none() {
+            return Err(problems::resolution(
+                file,
+                self.lockfile.place(self.lockfile.entries[target].line),
+                format!("{declared} would change, but leads to an installed package"),
+                "the range does not admit the workspace's version".to_owned(),
+                format!(
+                    "let {declared} admit the workspace's version, run `{REFRESH}` and commit both"
+                ),
+            ));
+        }
+        self.edits.push((scalar.span.clone(), written(&value)));
+        self.moves.push((target, old, format!("{name}@{value}")));
+        self.new_specs.insert((index, name.to_owned()), value);
+        Ok(())
+    }
+
+    /// The new keys of the entries whose descriptors change; tells the descriptors that would lead elsewhere.
+    fn keys(
+        &self,
+        versions: &BTreeMap<RepoPath, Version>,
+        failures: &mut Vec<Failure>,
+    ) -> BTreeMap<usize, String> {
+        let needed = self.needed();
+        let mut descriptors: BTreeMap<usize, Vec<&str>> = self
+            .moves
+            .iter()
+            .map(|(target, _, _)| *target)
+            .chain(
+                versions
+                    .keys()
+                    .filter_map(|directory| self.lockfile.workspace(directory)),
+            )
+            .map(|index| (index, self.lockfile.entries[index].descriptors()))
+            .collect();
+        for (target, old, new) in &self.moves {
+            let of_target = descriptors.entry(*target).or_default();
+            of_target.retain(|one| one != old || needed.contains(*one));
+            if let Some(other) = self.lockfile.leads_to.get(new).filter(|one| *one != target) {
+                failures.push(self.elsewhere(*other, new));
+            } else if !of_target.contains(&new.as_str()) {
+                of_target.push(new);
+            }
+        }
+        for (directory, version) in versions {
+            let index = self.lockfile.workspace(directory);
+            let left = index.and_then(|index| Some((index, descriptors.get(&index)?)));
+            let Some((index, left)) = left else { continue };
+            let refused = left.iter().filter(|one| refuses(one, version));
+            failures.extend(refused.map(|one| self.left(index, one, version)));
+        }
+        let mut keys = BTreeMap::new();
+        for (index, mut descriptors) in descriptors {
+            descriptors.sort_by(|one, other| one.encode_utf16().cmp(other.encode_utf16()));
+            let key = descriptors.join(", ");
+            if key != self.lockfile.entries[index].key {
+                keys.insert(index, key);
+            }
+        }
+        keys
+    }
+
+    /// Every descriptor that something depends on after the release; before yarn 4 entries leave out the `npm:` of their keys.
+    fn needed(&self) -> BTreeSet<String> {
+        let mut needed = BTreeSet::new();
+        for (index, entry) in self.lockfile.entries.iter().enumerate() {
+            for (name, scalar) in &entry.dependencies {
+                let new = self.new_specs.get(&(index, name.clone()));
+                let spec = new.unwrap_or(&scalar.text);
+                needed.insert(format!("{name}@{spec}"));
+                needed.insert(format!("{name}@npm:{spec}"));
+            }
+        }
+        needed
+    }
+
+    fn elsewhere(&self, other: usize, descriptor: &str) -> Failure {
+        let entry = &self.lockfile.entries[other];
+        problems::resolution(
+            self.lockfile.file,
+            self.lockfile.place(entry.line),
+            format!(
+                "{} would lead to the workspace, but leads to an installed package",
+                quoted(descriptor)
+            ),
+            format!(
+                "yarn keeps what {} has: {}",
+                self.lockfile.file,
+                quoted(&entry.resolution)
+            ),
+            format!("remove that entry, run `{REFRESH}` and commit the lockfile"),
+        )
+    }
+
+    fn left(&self, index: usize, descriptor: &str, version: &Version) -> Failure {
+        let entry = &self.lockfile.entries[index];
+        problems::resolution(
+            self.lockfile.file,
+            self.lockfile.place(entry.line),
+            format!(
+                "{} leads to the workspace, which is {version} after the release",
+                quoted(descriptor)
+            ),
+            "only a registry can tell where it leads then".to_owned(),
+            format!("update what depends on it, run `{REFRESH}` and commit the lockfile"),
+        )
+    }
+
+    /// The text with all edits; entries stand in the order of their keys.
+    fn apply(mut self, keys: &BTreeMap<usize, String>) -> String {
+        let Lockfile { text, entries, .. } = self.lockfile;
+        for (index, key) in keys {
+            let key = written(key);
+            let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+            // The length that JavaScript counts.
+            let left = if key.encode_utf16().count() > 1024 {
+                format!("? {key}{line_end}:")
+            } else {
+                format!("{key}:")
+            };
+            self.edits.push((entries[*index].key_span.clone(), left));
+        }
+        let order = |keys: &dyn Fn(usize) -> Vec<u16>| {
+            let mut order: Vec<usize> = (0..entries.len()).collect();
+            order.sort_by_cached_key(|index| (entries[*index].key != "__metadata", keys(*index)));
+            order
+        };
+        let utf16 = |key: &str| key.encode_utf16().collect::<Vec<u16>>();
+        let before = order(&|index| utf16(&entries[index].key));
+        let after = order(&|index| utf16(keys.get(&index).unwrap_or(&entries[index].key)));
+        if before == after || !before.is_sorted() {
+            return splice(text, self.edits);
+        }
+        let mut blocks = self.blocks();
+        let mut result = text[..entries[0].span.start].to_owned();
+        for (slot, index) in after.into_iter().enumerate() {
+            result.push_str(&std::mem::take(&mut blocks[index]));
+            let next = entries
+                .get(slot + 1)
+                .map_or(text.len(), |next| next.span.start);
+            result.push_str(&text[entries[slot].span.end..next]);
+        }
+        result
+    }
+
+    /// The edited text of each entry.
+    fn blocks(&self) -> Vec<String> {
+        let Lockfile { text, entries, .. } = self.lockfile;
+        let block = |entry: &Entry| {
+            let own = self
+                .edits
+                .iter()
+                .filter(|(span, _)| entry.span.contains(&span.start))
+                .map(|(span, new)| {
+                    let start = entry.span.start;
+                    (span.start - start..span.end - start, new.clone())
+                })
+                .collect();
+            splice(&text[entry.span.clone()], own)
+        };
+        entries.iter().map(block).collect()
+    }
+}
+
+/// Whether a descriptor with a range cannot lead to a workspace of that version.
+fn refuses(descriptor: &str, version: &Version) -> bool {
+    let Some(at) = descriptor.get(1..).and_then(|rest| rest.find('@')) else {
+        return false;
+    };
+    let range = &descriptor[at + 2..];
+    let range = match range.strip_prefix("npm:") {
+        // An alias has the name of what it means, too.
+        Some(range) => range
+            .get(1..)
+            .and_then(|rest| rest.rfind('@'))
+            .map_or(range, |at| &range[at + 2..]),
+        None => range.strip_prefix("workspace:").unwrap_or(range),
+    };
+    let form = matches!(range, "^" | "~");
+    !form && Range::parse(range).is_ok_and(|range| !range.contains(version))
+}
+
+/// A scalar as yarn writes it: bare where nothing in it means something to YAML, else as JSON.
+fn written(text: &str) -> String {
+    const AT_START: &str = "-?:,][{}#&*!|>'\"%@` \t\r\n";
+    const INSIDE: &str = ",][{}:# \t\r\n";
+    let mut characters = text.chars();
+    let bare = characters
+        .next()
+        .is_some_and(|first| !AT_START.contains(first))
+        && bare_rest(characters.as_str(), INSIDE);
+    if bare { text.to_owned() } else { string(text) }
+}
+
+/// Whether what follows the first character may be bare: blanks may stand inside, before something else that may.
+fn bare_rest(rest: &str, special: &str) -> bool {
+    !rest.ends_with([' ', '\t'])
+        && rest
+            .chars()
+            .all(|one| matches!(one, ' ' | '\t') || !special.contains(one))
+}

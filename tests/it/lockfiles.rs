@@ -1,0 +1,256 @@
+//! The lockfiles of yarn and bun in a release commit, against what these managers themselves write and accept.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use crate::support::monorepo::{Monorepo, directory_of};
+use crate::support::servers;
+use crate::support::world::World;
+
+/// A package manager as the tests run it.
+struct Manager {
+    /// Its directory in `managers/node_modules`.
+    name: &'static str,
+    program: &'static str,
+    /// Whether Node runs the program.
+    is_script: bool,
+    lockfile: &'static str,
+    write: &'static [&'static str],
+    frozen: &'static [&'static str],
+    /// The forms of dependencies on a workspace; `V` stands for its version.
+    forms: &'static [&'static str],
+    settings: (&'static str, &'static str),
+}
+
+const RANGES: [&str; 7] = ["^V", "~V", "V", ">=V", "*", "1.x || ^V", ">=V <9"];
+const WITH_PROTOCOLS: [&str; 12] = [
+    "^V",
+    "~V",
+    "V",
+    ">=V",
+    "*",
+    "1.x || ^V",
+    ">=V <9",
+    "workspace:^",
+    "workspace:~",
+    "workspace:*",
+    "workspace:^V",
+    "npm:",
+];
+const OFFLINE: (&str, &str) = (
+    ".yarnrc.yml",
+    "enableGlobalCache: false\nenableNetwork: false\nenableTelemetry: false\nnodeLinker: node-modules\n",
+);
+
+const CLASSIC: Manager = Manager {
+    name: "yarn-1",
+    program: "bin/yarn.js",
+    is_script: true,
+    lockfile: "yarn.lock",
+    write: &[
+        "install",
+        "--offline",
+        "--non-interactive",
+        "--ignore-scripts",
+    ],
+    frozen: &[
+        "install",
+        "--offline",
+        "--non-interactive",
+        "--frozen-lockfile",
+    ],
+    forms: &RANGES,
+    settings: (".yarnrc", "disable-self-update-check true\n"),
+};
+const BERRY_3: Manager = Manager {
+    name: "yarn-3",
+    program: "bin/yarn.js",
+    is_script: true,
+    lockfile: "yarn.lock",
+    write: &["install", "--mode=update-lockfile"],
+    frozen: &["install", "--immutable"],
+    forms: &WITH_PROTOCOLS,
+    settings: OFFLINE,
+};
+const BERRY_4: Manager = Manager {
+    name: "yarn-4",
+    ..BERRY_3
+};
+const BUN: Manager = Manager {
+    name: "bun",
+    program: "bin/bun.exe",
+    is_script: false,
+    lockfile: "bun.lock",
+    write: &["install", "--lockfile-only"],
+    frozen: &["install", "--frozen-lockfile"],
+    forms: &WITH_PROTOCOLS,
+    settings: ("bunfig.toml", "telemetry = false\n"),
+};
+
+impl Manager {
+    fn run(&self, monorepo: &Monorepo, arguments: &[&str]) -> Result<(), String> {
+        let managers: PathBuf = servers::installed().join("managers/node_modules");
+        let program = managers.join(self.name).join(self.program);
+        let sandbox = monorepo.sandbox();
+        let mut command = if self.is_script {
+            let mut node = sandbox.command("node", monorepo.path());
+            node.arg(program);
+            node
+        } else {
+            sandbox.command(program, monorepo.path())
+        };
+        let output = command
+            .args(arguments)
+            .output()
+            .expect("the manager starts");
+        let said = || {
+            format!(
+                "{} {arguments:?}: {}{}",
+                self.name,
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            )
+        };
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(said())
+        }
+    }
+
+    /// What it writes for the manifests as they are now, from the lockfile that is there.
+    fn writes(&self, monorepo: &Monorepo) -> String {
+        self.run(monorepo, self.write).unwrap();
+        monorepo.read(self.lockfile)
+    }
+
+    fn accepts(&self, monorepo: &Monorepo) -> Result<(), String> {
+        self.run(monorepo, self.frozen)
+    }
+}
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        usize::try_from(self.0 >> 33).expect("31 bits") % bound
+    }
+
+    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        choices[self.below(choices.len())]
+    }
+}
+
+const FIELDS: [&str; 4] = [
+    "dependencies",
+    "devDependencies",
+    "optionalDependencies",
+    "peerDependencies",
+];
+const NAMES: [&str; 8] = ["@x/a", "b", "b-b", "@x/d", "e", "f", "g", "h"];
+const VERSIONS: [&str; 4] = ["1.0.0", "1.2.3", "0.4.1", "2.0.0"];
+
+/// A released workspace: each package depends on some before it, now and then in two fields at once; the root on some and on a
+/// package that is no workspace.
+fn generated(manager: &Manager, seed: u64) -> (Monorepo, String) {
+    let mut dice = Dice(seed);
+    let mut monorepo = Monorepo::new();
+    let mut versions = Vec::new();
+    for (index, name) in NAMES.into_iter().enumerate() {
+        let version = dice.of(&VERSIONS);
+        monorepo = monorepo.package(name, version);
+        for _ in 0..dice.below(4).min(index) {
+            let (on, at) = (dice.below(index), dice.of(&FIELDS));
+            let mut form = dice.of(manager.forms);
+            if form == "npm:" && at == "peerDependencies" {
+                form = "*";
+            }
+            let spec = if form == "npm:" {
+                format!("npm:{}@^{}", NAMES[on], versions[on])
+            } else {
+                form.replace('V', versions[on])
+            };
+            monorepo = if form == "npm:" {
+                monorepo.depends_in(at, name, &format!("alias-{on}"), &spec)
+            } else {
+                monorepo.depends_in(at, name, NAMES[on], &spec)
+            };
+        }
+        versions.push(version);
+    }
+    let root = format!(
+        "{{\"name\": \"monorepo\", \"private\": true, \"workspaces\": [\"packages/*\", \"none/*\"], \"devDependencies\": {{{:?}: \"^{}\", {:?}: \"{}\", \"third\": \"file:./third\"}}}}\n",
+        NAMES[0], versions[0], NAMES[5], versions[5],
+    );
+    let monorepo = monorepo
+        .file("package.json", &root)
+        .file(
+            "third/package.json",
+            "{\"name\": \"third\", \"version\": \"1.0.0\"}\n",
+        )
+        .file(manager.settings.0, manager.settings.1)
+        .file(".gitignore", "node_modules/\n.yarn/\n.pnp*\n");
+    if manager.lockfile == "yarn.lock" && manager.name != "yarn-1" {
+        monorepo.write("yarn.lock", "");
+    }
+    let lockfile = manager.writes(&monorepo);
+    (monorepo.released(), lockfile)
+}
+
+/// Releases a generated workspace after a change of some packages and compares the lockfile with the manager's own.
+fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, changes: bool) {
+    for seed in seeds {
+        let (monorepo, before) = generated(manager, seed);
+        let mut dice = Dice(seed + 1000);
+        let mut message = String::from("feat!: everything\n");
+        let mut files = Vec::new();
+        for name in NAMES {
+            if dice.below(2) == 0 || name == NAMES[0] {
+                let directory = directory_of(name);
+                files.push(format!("{directory}/src/index.js"));
+                let _ = write!(message, "\n{name}");
+            }
+        }
+        let changed: Vec<(&str, &str)> = files.iter().map(|file| (file.as_str(), "")).collect();
+        let world = World::local(monorepo.commit(&message, &changed));
+        let _ = world.run(&["release"]).expect(0);
+        world.follow();
+        let monorepo = &world.monorepo;
+        let ours = monorepo.read(manager.lockfile);
+        assert_eq!(ours != before, changes, "{} seed {seed}", manager.name);
+        manager.accepts(monorepo).unwrap();
+        assert_eq!(monorepo.read(manager.lockfile), ours, "frozen");
+        monorepo.write(manager.lockfile, &before);
+        assert_eq!(
+            manager.writes(monorepo),
+            ours,
+            "{} seed {seed}",
+            manager.name
+        );
+    }
+}
+
+#[test]
+fn yarn_classic_installs_from_the_lockfile_of_a_release_which_is_as_it_was() {
+    is_as_written_by(&CLASSIC, 0..2, false);
+}
+
+#[test]
+fn yarn_3_writes_the_lockfile_that_a_release_commits() {
+    is_as_written_by(&BERRY_3, 0..2, true);
+}
+
+#[test]
+fn yarn_4_writes_the_lockfile_that_a_release_commits() {
+    is_as_written_by(&BERRY_4, 0..3, true);
+}
+
+#[test]
+fn bun_writes_the_lockfile_that_a_release_commits() {
+    is_as_written_by(&BUN, 0..3, true);
+}
