@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::changes::commit::Commit;
 use crate::changes::owner::Ignored;
-use crate::changes::{Sorter, Touched, commit, tag};
+use crate::changes::{OwnedFile, Sorter, Touched, Traced, TracedFile, Verdict, tag};
 use crate::explain::{Exit, Failure, quoted};
-use crate::local::git::{History, Repo, Tags, joined};
+use crate::local::git::{History, Repo, Tags, WalkedCommit, joined};
 use crate::name::{CommitId, PackageName, RepoPath, TagName};
 use crate::plan::next::tag_lines;
 use crate::plan::release::{Base, Facts, PackageFacts};
+use crate::plan::why::{OtherBases, PassedOver};
 use crate::settings::{Mode, Settings};
 use crate::version::Version;
 use crate::workspace::lockfile::npm::Lock;
@@ -30,6 +31,8 @@ pub struct Observed {
     pub mode_reason: String,
     /// What each package's changes are measured from, in the workspace's order.
     pub bases: Vec<Base>,
+    /// Which tags were no base, and why.
+    pub other_bases: OtherBases,
     /// Every tag's name.
     pub tags: BTreeSet<TagName>,
     history: History,
@@ -155,7 +158,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     });
     let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
     let (mode, mode_reason) = mode(&workspace, settings);
-    let bases = match &settings.base {
+    let (bases, other_bases) = match &settings.base {
         Some(base) => {
             let commit = repo.resolve(base)?;
             if !history.contains(&commit) {
@@ -170,7 +173,8 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
                 )
                 .hint("name a commit that leads here"));
             }
-            vec![Base::Asked(commit); workspace.packages.len()]
+            let count = workspace.packages.len();
+            (vec![Base::Asked(commit); count], OtherBases::none(count))
         }
         None => bases(repo, &workspace, mode, &tags, &history, settings)?,
     };
@@ -180,6 +184,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         mode,
         mode_reason,
         bases,
+        other_bases,
         tags: tags.names().cloned().collect(),
         history,
         head: head.clone(),
@@ -212,7 +217,7 @@ fn bases(
     tags: &Tags,
     history: &History,
     settings: &Settings,
-) -> Result<Vec<Base>, Failure> {
+) -> Result<(Vec<Base>, OtherBases), Failure> {
     let mut own: HashMap<&str, Vec<(Version, &TagName)>> = HashMap::new();
     let mut shared: Vec<(Version, &TagName)> = Vec::new();
     for name in tags.names() {
@@ -222,41 +227,58 @@ fn bases(
             None => {}
         }
     }
-    let newest_reachable = |mut candidates: Vec<(Version, &TagName)>| {
-        candidates.sort_by(|left, right| right.0.cmp(&left.0));
-        for (version, name) in candidates {
-            let target = repo.tag_target(tags, name)?;
-            if let Some(commit) = target.filter(|commit| history.contains(commit)) {
-                let name = name.clone();
-                return Ok::<_, Failure>(Some(Base::Tag {
-                    name,
-                    commit,
-                    version,
-                }));
-            }
-        }
-        Ok(None)
-    };
-    let shared = newest_reachable(shared)?;
+    let (shared, unreachable_shared) = newest_reachable(repo, tags, history, shared)?;
     let age = |base: &Base| {
         let age = base.commit().and_then(|commit| history.age(commit));
         age.unwrap_or(usize::MAX)
     };
     let packages = &workspace.packages;
     let mut bases = Vec::with_capacity(packages.len());
+    let mut others = OtherBases {
+        unreachable_shared,
+        of_package: Vec::with_capacity(packages.len()),
+    };
     for package in packages {
         let own = own.remove(package.name.as_str()).unwrap_or_default();
-        let own = newest_reachable(own)?;
+        let (own, unreachable) = newest_reachable(repo, tags, history, own)?;
         let shared = shared.clone().filter(|base| {
             mode == Mode::Sync || packages.len() == 1 || was_there(repo, base, package)
         });
-        bases.push(match (own, shared) {
-            (Some(own), Some(shared)) if age(&shared) < age(&own) => shared,
-            (Some(base), _) | (None, Some(base)) => base,
-            (None, None) => Base::First,
-        });
+        let (base, older) = match (own, shared) {
+            (Some(own), Some(shared)) if age(&shared) < age(&own) => (shared, Some(own)),
+            (Some(own), shared) => (own, shared),
+            (None, Some(shared)) => (shared, None),
+            (None, None) => (Base::First, None),
+        };
+        bases.push(base);
+        others.of_package.push(PassedOver { unreachable, older });
     }
-    Ok(bases)
+    Ok((bases, others))
+}
+
+/// The tag of the highest version on a commit of `history`, and the tags of higher versions that are not.
+fn newest_reachable(
+    repo: &Repo,
+    tags: &Tags,
+    history: &History,
+    mut candidates: Vec<(Version, &TagName)>,
+) -> Result<(Option<Base>, Vec<TagName>), Failure> {
+    candidates.sort_by(|left, right| right.0.cmp(&left.0));
+    let mut unreachable = Vec::new();
+    for (version, name) in candidates {
+        let target = repo.tag_target(tags, name)?;
+        let name = name.clone();
+        if let Some(commit) = target.filter(|commit| history.contains(commit)) {
+            let base = Base::Tag {
+                name,
+                commit,
+                version,
+            };
+            return Ok((Some(base), unreachable));
+        }
+        unreachable.push(name);
+    }
+    Ok((None, unreachable))
 }
 
 fn was_there(repo: &Repo, base: &Base, package: &Package) -> bool {
@@ -298,10 +320,15 @@ impl Observed {
         Ok(())
     }
 
-    /// The facts of a plan.
-    pub fn facts<'a>(&'a self, repo: &Repo, settings: &Settings) -> Result<Facts<'a>, Failure> {
+    /// The facts of a plan. Traced, they also hold what counts for nothing, and why.
+    pub fn facts<'a>(
+        &'a self,
+        repo: &Repo,
+        settings: &Settings,
+        traced: bool,
+    ) -> Result<Facts<'a>, Failure> {
         let ignored = Ignored::parse(&settings.ignore)?;
-        let packages = self.packages(repo, &ignored, settings)?;
+        let packages = self.packages(repo, &ignored, settings, traced)?;
         let base = self
             .bases
             .iter()
@@ -325,6 +352,7 @@ impl Observed {
         repo: &Repo,
         ignored: &Ignored,
         settings: &Settings,
+        traced: bool,
     ) -> Result<Vec<PackageFacts>, Failure> {
         let members = &self.workspace.packages;
         let also = self.unversioned_uses();
@@ -368,30 +396,33 @@ impl Observed {
             &commits,
             &own_releases,
         );
-        let by_directory: BTreeMap<&RepoPath, usize> = members
+        let mut touched: Vec<Touched> = differing
+            .iter()
+            .map(|differs| Touched {
+                differs: *differs,
+                ..Touched::default()
+            })
+            .collect();
+        let by_directory: HashMap<&RepoPath, usize> = members
             .iter()
             .enumerate()
             .map(|(index, package)| (&package.directory, index))
             .collect();
-        let mut touched = vec![Touched::default(); members.len()];
         for walked in &walked {
-            let mut counted = BTreeSet::new();
-            for directory in sorter.touched(&walked.commit) {
-                if let Some(index) = by_directory.get(directory) {
-                    counted.insert(*index);
-                    counted.extend(also[*index].iter().copied());
-                }
+            let since_base = |index: usize| {
+                differing[index] && places[index].is_some_and(|bit| !walked.inside.has(bit))
+            };
+            let concerned = |directory: &RepoPath| {
+                let owner = by_directory.get(directory).copied();
+                let users = owner.map(|owner| also[owner].iter().copied());
+                let packages = owner.into_iter().chain(users.into_iter().flatten());
+                packages.filter(|index| since_base(*index))
+            };
+            if traced && walked.commit.parents > 1 {
+                let later = (0..members.len()).filter(|index| since_base(*index));
+                later.for_each(|index| touched[index].merges += 1);
             }
-            for index in counted {
-                let since_base = places[index].is_some_and(|bit| !walked.inside.has(bit));
-                if since_base && differing[index] {
-                    touched[index].count(&walked.commit);
-                    if let Some(Ok(version)) = commit::release_as(&walked.commit.body) {
-                        touched[index].release_as =
-                            touched[index].release_as.take().max(Some(version));
-                    }
-                }
-            }
+            count(&sorter, walked, concerned, &mut touched, traced);
         }
         let lockfiles = self.lockfile_changes(repo)?;
         Ok(self
@@ -545,6 +576,47 @@ impl Observed {
             };
         }
         Ok(changed)
+    }
+}
+
+/// Counts a commit for the packages that are `concerned` by a change in the directory of one. A merge touches nothing by itself.
+fn count<I: Iterator<Item = usize>>(
+    sorter: &Sorter<'_>,
+    walked: &WalkedCommit,
+    concerned: impl Fn(&RepoPath) -> I,
+    touched: &mut [Touched],
+    traced: bool,
+) {
+    let commit = &walked.commit;
+    let passed_over = sorter.passed_over(commit);
+    if commit.parents > 1 || (passed_over.is_some() && !traced) {
+        return;
+    }
+    let mut files: BTreeMap<usize, Vec<OwnedFile<'_>>> = BTreeMap::new();
+    for file in sorter.files(commit) {
+        for index in concerned(file.owner) {
+            files.entry(index).or_default().push(file);
+        }
+    }
+    for (index, files) in files {
+        let touched = &mut touched[index];
+        let verdict = match &passed_over {
+            Some(verdict) => verdict.clone(),
+            None if files.iter().all(|file| file.ignored) => Verdict::Ignored,
+            None => touched.count(commit),
+        };
+        if traced {
+            let file = |file: &OwnedFile<'_>| TracedFile {
+                path: file.path.clone(),
+                ignored: file.ignored,
+            };
+            touched.traced.push(Traced {
+                id: commit.id.clone(),
+                subject: commit.subject.clone(),
+                files: files.iter().map(file).collect(),
+                verdict,
+            });
+        }
     }
 }
 

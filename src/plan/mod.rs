@@ -11,3 +11,4 @@ pub mod rollback;
 pub mod static_files;
 pub mod static_root;
 pub mod waves;
+pub mod why;

@@ -271,7 +271,7 @@ fn matches(package: &Package, pattern: &str) -> bool {
 }
 
 /// Whether a filter lets a package in: names or directory globs, `!` excludes.
-fn selected(package: &Package, filter: &[String]) -> bool {
+pub(super) fn selected(package: &Package, filter: &[String]) -> bool {
     let (excluding, including): (Vec<&String>, Vec<&String>) =
         filter.iter().partition(|pattern| pattern.starts_with('!'));
     (including.is_empty() || including.iter().any(|pattern| matches(package, pattern)))
@@ -388,16 +388,8 @@ fn follow(facts: &Facts<'_>, settings: &Settings, growing: &mut BTreeMap<usize, 
                 continue;
             }
             let to = dependency.to(settings);
-            if edge.spec.accepts(&dependency.from, &to) {
+            let Effect::Grows(bump) = effect(edge, &dependency.from, &to, settings) else {
                 continue;
-            }
-            let bump = match edge.field {
-                DependencyField::DevDependencies => continue,
-                DependencyField::PeerDependencies => match settings.peer {
-                    PeerPolicy::Never => continue,
-                    PeerPolicy::Bump(bump) => bump,
-                },
-                _ => Bump::Patch,
             };
             let reason = Reason::Dependency {
                 on: packages[edge.to].name.to_string(),
@@ -424,6 +416,32 @@ fn follow(facts: &Facts<'_>, settings: &Settings, growing: &mut BTreeMap<usize, 
         if !grown {
             return;
         }
+    }
+}
+
+/// What the growth of a dependency does to the library or private package that declares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The declared range still holds.
+    Holds,
+    /// The range is left, but only where the package itself is built: it is rewritten and releases nothing.
+    OnlyDevelopment,
+    /// The range of a peer is left, and `peer` is `never`.
+    PeerNever,
+    /// The range is left: the package grows this much.
+    Grows(Bump),
+}
+
+/// The rule by which a package follows a dependency that goes `from` one version `to` another.
+pub fn effect(edge: &Edge, from: &Version, to: &Version, settings: &Settings) -> Effect {
+    if edge.spec.accepts(from, to) {
+        return Effect::Holds;
+    }
+    match (edge.field, settings.peer) {
+        (DependencyField::DevDependencies, _) => Effect::OnlyDevelopment,
+        (DependencyField::PeerDependencies, PeerPolicy::Never) => Effect::PeerNever,
+        (DependencyField::PeerDependencies, PeerPolicy::Bump(bump)) => Effect::Grows(bump),
+        _ => Effect::Grows(Bump::Patch),
     }
 }
 

@@ -60,26 +60,41 @@ struct PackageDocument {
     reasons: Vec<ReasonDocument>,
 }
 
+/// A reason on the wire.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-enum ReasonDocument {
+pub enum ReasonDocument {
+    /// A commit touched it.
     Commit {
+        /// The commit.
         commit: String,
+        /// The first line of its message.
         subject: String,
+        /// What the message asks for.
         bump: &'static str,
     },
+    /// A range it declares no longer holds, or an app uses what changed.
     Dependency {
+        /// The package that changed.
         on: String,
+        /// The version it grows from.
         from: String,
+        /// The version it gets.
         to: String,
+        /// The declared range that this leaves.
         #[serde(skip_serializing_if = "Option::is_none")]
         range: Option<String>,
     },
+    /// A package of its production closure changed in the lockfile.
     Lockfile {
+        /// That package.
         on: String,
     },
+    /// All packages share one version.
     Group,
+    /// It was never released.
     First,
+    /// A person asked for this bump.
     Asked,
 }
 
@@ -96,10 +111,22 @@ struct AppDocument {
     variants: Vec<String>,
 }
 
+/// A notice on the wire.
 #[derive(Debug, Clone, Serialize)]
-struct NoticeDocument {
-    code: &'static str,
-    message: String,
+pub struct NoticeDocument {
+    /// `room::name`.
+    pub code: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
+impl From<&Notice> for NoticeDocument {
+    fn from(notice: &Notice) -> NoticeDocument {
+        NoticeDocument {
+            code: notice.code,
+            message: notice.message.clone(),
+        }
+    }
 }
 
 impl From<&Reason> for ReasonDocument {
@@ -168,14 +195,7 @@ pub fn document(plan: &Plan, settings: &Settings, missing: Vec<Missing>) -> Plan
     let canonical = serde_json::to_vec(&(&document, deciding(settings)))
         .unwrap_or_else(|error| unreachable!("wire types always serialize: {error}"));
     document.digest = Digest::of(&canonical).to_string();
-    document.warnings = plan
-        .warnings
-        .iter()
-        .map(|Notice { code, message }| NoticeDocument {
-            code,
-            message: message.clone(),
-        })
-        .collect();
+    document.warnings = plan.warnings.iter().map(NoticeDocument::from).collect();
     document.missing = missing;
     document
 }

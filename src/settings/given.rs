@@ -171,12 +171,22 @@ pub fn unknown(
 /// assert_eq!(nearest("nope", ["sit", "prod"].into_iter()), None);
 /// ```
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    similar(name, names).into_iter().next()
+}
+
+/// Those of `names` that are similar enough to be meant, the most similar first.
+///
+/// ```
+/// use pkgs_action::settings::given::similar;
+/// assert_eq!(similar("corr", ["core", "web", "cors"].into_iter()), ["cors", "core"]);
+/// ```
+pub fn similar<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     const SIMILAR: f64 = 0.8;
     let name = name.to_lowercase();
     // One slip of the finger in a short name leaves little that is alike.
     let slipped =
         |candidate: &str| candidate.len() > 2 && strsim::damerau_levenshtein(&name, candidate) == 1;
-    names
+    let mut candidates: Vec<(f64, &str)> = names
         .map(|candidate| {
             if slipped(candidate) {
                 (1.0, candidate)
@@ -185,8 +195,9 @@ pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&
             }
         })
         .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, candidate)| candidate)
+        .collect();
+    candidates.sort_by(|left, right| left.0.total_cmp(&right.0));
+    candidates.into_iter().rev().map(|(_, name)| name).collect()
 }
 
 /// That something which was promised cannot be used yet.

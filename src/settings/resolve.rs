@@ -64,6 +64,7 @@ impl Settings {
         let npm_token = values.npm_token(&world.environment);
         let command = values.command(
             collected.command.as_deref(),
+            collected.package.as_deref(),
             collected.once,
             &store,
             world.host_name.as_deref(),

@@ -28,3 +28,4 @@ mod store_contract;
 #[allow(dead_code, reason = "every story uses another part of it")]
 mod support;
 mod telling;
+mod why;
