@@ -41,6 +41,13 @@ pub enum Reason {
     },
     /// All packages share one version.
     Group,
+    /// It is in a group of packages that share one version.
+    Together {
+        /// Whether the whole group is released; else only what of it grows gets that version.
+        fixed: bool,
+        /// The packages of the group that grow the most by themselves.
+        with: Vec<String>,
+    },
     /// It was never released.
     First,
     /// A person asked for this bump.

@@ -195,6 +195,9 @@ fn mode(workspace: &Workspace, settings: &Settings) -> (Mode, String) {
     if let Some(mode) = settings.mode {
         return (mode, "as it is set".to_owned());
     }
+    if !settings.fixed.is_empty() || !settings.linked.is_empty() {
+        return (Mode::Diff, "there are groups of packages".to_owned());
+    }
     let versions: BTreeSet<&Version> = workspace
         .packages
         .iter()

@@ -1,6 +1,7 @@
 //! What we shall do.
 
 pub mod edits;
+pub mod groups;
 pub mod marks;
 pub mod next;
 pub mod promote;

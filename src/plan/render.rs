@@ -90,8 +90,15 @@ pub enum ReasonDocument {
         /// That package.
         on: String,
     },
-    /// All packages share one version.
-    Group,
+    /// It shares one version with others.
+    Group {
+        /// `fixed` or `linked`; all packages share it where it is absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<&'static str>,
+        /// The packages of the group that grow the most by themselves.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        with: Vec<String>,
+    },
     /// It was never released.
     First,
     /// A person asked for this bump.
@@ -149,7 +156,14 @@ impl From<&Reason> for ReasonDocument {
                 range: range.clone(),
             },
             Reason::Lockfile { on } => ReasonDocument::Lockfile { on: on.clone() },
-            Reason::Group => ReasonDocument::Group,
+            Reason::Group => ReasonDocument::Group {
+                group: None,
+                with: Vec::new(),
+            },
+            Reason::Together { fixed, with } => ReasonDocument::Group {
+                group: Some(if *fixed { "fixed" } else { "linked" }),
+                with: with.clone(),
+            },
             Reason::First => ReasonDocument::First,
             Reason::Asked => ReasonDocument::Asked,
         }
@@ -282,6 +296,10 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
         }
         Reason::Lockfile { on } => format!("{on} changed in the lockfile"),
         Reason::Group => "all packages share one version".to_owned(),
+        Reason::Together { fixed, with } => {
+            let group = if *fixed { "fixed" } else { "linked" };
+            format!("{group} to one version with {}", with.join(", "))
+        }
         Reason::First => "first release".to_owned(),
         Reason::Asked => "asked for".to_owned(),
     }

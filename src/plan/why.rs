@@ -292,6 +292,13 @@ fn rule_of_release(
         .bump
         .map_or_else(|| planned.to.to_string(), |bump| bump.to_string());
     let is_asked = planned.reasons.contains(&Reason::Asked);
+    let in_group = |reason: &Reason| matches!(reason, Reason::Together { .. });
+    if planned.reasons.iter().any(in_group) {
+        let text = format!(
+            "the packages of its group share one version, which grows as far as one of them must: {grown}"
+        );
+        return rule("group", text);
+    }
     match (planned.reasons.first(), &settings.bump) {
         (Some(Reason::First), _) if plan.mode == Mode::Sync => rule(
             "first",
@@ -513,6 +520,10 @@ fn chain(facts: &Facts<'_>, plan: &Plan, first: &PlannedPackage) -> Vec<Link> {
                     by_name.get(on.as_str()).copied().into_iter().collect()
                 }
                 Reason::Group => changed_by_themselves(plan).collect(),
+                Reason::Together { with, .. } => with
+                    .iter()
+                    .filter_map(|name| by_name.get(name.as_str()).copied())
+                    .collect(),
                 _ => Vec::new(),
             };
             let further = further

@@ -153,7 +153,9 @@ fn verdict(commit: &CommitStory) -> String {
 fn is_untold(reason: &ReasonDocument) -> bool {
     matches!(
         reason,
-        ReasonDocument::Dependency { .. } | ReasonDocument::Lockfile { .. }
+        ReasonDocument::Dependency { .. }
+            | ReasonDocument::Lockfile { .. }
+            | ReasonDocument::Group { group: Some(_), .. }
     )
 }
 

@@ -141,6 +141,31 @@ pub fn list(value: &str) -> Vec<String> {
         .collect()
 }
 
+/// Groups: one per line, entries divided by spaces, or by commas where the line has no `{}`. The word `none` is no group.
+///
+/// ```
+/// use pkgs_action::settings::given::groups;
+/// assert_eq!(groups("a, b\nc @x/{d,e}"), [vec!["a", "b"], vec!["c", "@x/{d,e}"]]);
+/// assert!(groups("none").is_empty());
+/// ```
+pub fn groups(value: &str) -> Vec<Vec<String>> {
+    if value == "none" {
+        return Vec::new();
+    }
+    let group = |line: &str| -> Vec<String> {
+        let commas = !line.contains('{');
+        line.split(|letter: char| letter.is_whitespace() || (commas && letter == ','))
+            .filter(|entry| !entry.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    value
+        .lines()
+        .map(group)
+        .filter(|group| !group.is_empty())
+        .collect()
+}
+
 /// An unknown name, with the nearest right one.
 pub fn unknown(
     code: &'static str,

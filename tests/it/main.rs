@@ -11,6 +11,7 @@ mod build;
 mod crash;
 mod documents;
 mod environments;
+mod groups;
 mod hostile;
 mod house;
 mod image;

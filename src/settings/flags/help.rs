@@ -109,6 +109,7 @@ pub(super) fn value_name(setting: &Setting) -> &'static str {
     match setting.kind {
         Kind::Boolean => "true|false",
         Kind::List => "list",
+        Kind::Groups => "group",
         Kind::Lines => "text",
         Kind::Text | Kind::Secret => "value",
     }
