@@ -123,7 +123,10 @@ fn prepare(
 
 /// Whether a command reads and builds a checkout; those about environments and hosts do not.
 fn works_in_checkout(command: Option<&str>) -> bool {
-    matches!(command, None | Some("plan" | "release" | "rehearse"))
+    matches!(
+        command,
+        None | Some("plan" | "why" | "release" | "rehearse")
+    )
 }
 
 fn start_log(collected: &Collected, environment: &BTreeMap<String, String>) {

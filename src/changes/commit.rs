@@ -3,7 +3,7 @@
 //! Whoever may open a pull request writes messages, and history cannot be corrected: nothing in a message is an error, and of each
 //! subject and body only the first 64 KiB are read.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::explain::Failure;
 use crate::name::{CommitId, RepoPath};
@@ -164,18 +164,32 @@ pub fn reverts(body: &str) -> Vec<CommitId> {
 /// that touches all its files, and a revert stays when it touches other files too or when something that it names is not among
 /// `commits` or not undone.
 #[must_use]
-pub fn cancelled(commits: &[Commit]) -> BTreeSet<CommitId> {
+pub fn cancelled(commits: &[Commit]) -> BTreeMap<CommitId, Cancelled> {
     let reverts = Reverts::of(commits);
     let fates = reverts.fates();
-    commits
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| {
-            fates[*index] == Fate::Undone
-                || (fates[*index] == Fate::Stands && reverts.leaves_no_trace(*index, &fates))
-        })
-        .map(|(_, commit)| commit.id.clone())
-        .collect()
+    let mut cancelled = BTreeMap::new();
+    for (index, revert) in commits.iter().enumerate() {
+        if fates[index] != Fate::Stands {
+            continue;
+        }
+        for undone in reverts.undoes(index) {
+            let by = Cancelled::RevertedBy(revert.id.clone());
+            cancelled.insert(commits[undone].id.clone(), by);
+        }
+        if reverts.leaves_no_trace(index, &fates) {
+            cancelled.insert(revert.id.clone(), Cancelled::OnlyReverts);
+        }
+    }
+    cancelled
+}
+
+/// Why a commit cancels out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cancelled {
+    /// This commit undoes it.
+    RevertedBy(CommitId),
+    /// It does nothing but undo others.
+    OnlyReverts,
 }
 
 /// What becomes of a commit.
@@ -439,6 +453,22 @@ mod tests {
         check(&format!("(cherry picked from commit {a})"), &[]);
     }
 
+    #[test]
+    fn what_cancels_out_says_why() {
+        let commit = |letter: char, reverted: Option<char>| Commit {
+            id: id(letter),
+            subject: String::new(),
+            body: reverted.map_or_else(String::new, |reverted| {
+                format!("This reverts commit {}.", id(reverted))
+            }),
+            parents: 1,
+            paths: vec![RepoPath::parse("x").unwrap()],
+        };
+        let found = cancelled(&[commit('b', Some('a')), commit('a', None)]);
+        assert_eq!(found[&id('a')], Cancelled::RevertedBy(id('b')));
+        assert_eq!(found[&id('b')], Cancelled::OnlyReverts);
+    }
+
     /// Each commit is written `letter:paths:letters that it reverts`; the answer is the letters that are left out.
     #[test]
     fn reverts_cancel_what_they_revert() {
@@ -461,11 +491,13 @@ mod tests {
             }
         }
         fn check(list: &str, expected: &str) {
-            let expected: BTreeSet<CommitId> = expected.chars().map(id).collect();
+            let expected: Vec<CommitId> = expected.chars().map(id).collect();
             let mut commits: Vec<Commit> = list.split_whitespace().map(commit).collect();
-            assert_eq!(cancelled(&commits), expected, "{list}");
+            let out: Vec<CommitId> = cancelled(&commits).into_keys().collect();
+            assert_eq!(out, expected, "{list}");
             commits.reverse();
-            assert_eq!(cancelled(&commits), expected, "{list}, reversed");
+            let out: Vec<CommitId> = cancelled(&commits).into_keys().collect();
+            assert_eq!(out, expected, "{list}, reversed");
         }
         check("", "");
         check("a:x: b:x:", "");

@@ -4,9 +4,9 @@ pub mod commit;
 pub mod owner;
 pub mod tag;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::changes::commit::Commit;
+use crate::changes::commit::{Cancelled, Commit};
 use crate::changes::owner::{Ignored, Owners};
 use crate::name::{CommitId, RepoPath};
 use crate::version::{Bump, Version};
@@ -41,6 +41,13 @@ pub enum Reason {
     },
     /// All packages share one version.
     Group,
+    /// It is in a group of packages that share one version.
+    Together {
+        /// Whether the whole group is released; else only what of it grows gets that version.
+        fixed: bool,
+        /// The packages of the group that grow the most by themselves.
+        with: Vec<String>,
+    },
     /// It was never released.
     First,
     /// A person asked for this bump.
@@ -54,18 +61,70 @@ pub struct Touched {
     pub bump: Option<Bump>,
     /// The commits that ask for something, newest first.
     pub reasons: Vec<Reason>,
-    /// How many commits touched it and ask for nothing.
-    pub silent: usize,
     /// The highest `Release-As`.
     pub release_as: Option<Version>,
+    /// Whether its files, or those of packages that are released with it, differ from those at its base.
+    pub differs: bool,
+    /// Every commit that touched it with what became of it, newest first; only where it is traced.
+    pub traced: Vec<Traced>,
+    /// How many merges there were, which touch nothing by themselves; only where it is traced.
+    pub merges: usize,
+}
+
+/// A commit that touched a package, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced {
+    /// The commit.
+    pub id: CommitId,
+    /// The first line of its message.
+    pub subject: String,
+    /// The files of the package that it touched.
+    pub files: Vec<TracedFile>,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// A file that a commit touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracedFile {
+    /// The file.
+    pub path: RepoPath,
+    /// Whether `ignore` says that it does not count.
+    pub ignored: bool,
+}
+
+/// What becomes of a commit for a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It asks for this bump.
+    Counts(Bump),
+    /// Its kind counts for nothing.
+    Silent,
+    /// All files of the package that it touched are ignored.
+    Ignored,
+    /// It is a release commit of ours.
+    OwnRelease,
+    /// It cancels out.
+    Cancelled(Cancelled),
 }
 
 /// Sorts commits to the packages they touch, once for all packages.
 pub struct Sorter<'a> {
     owners: Owners,
     ignored: &'a Ignored,
-    cancelled: BTreeSet<CommitId>,
+    cancelled: BTreeMap<CommitId, Cancelled>,
     own: &'a BTreeSet<CommitId>,
+}
+
+/// A file that a commit touched, with the directory of the package that owns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnedFile<'s> {
+    /// The file.
+    pub path: &'s RepoPath,
+    /// The directory of its package.
+    pub owner: &'s RepoPath,
+    /// Whether `ignore` says that it does not count.
+    pub ignored: bool,
 }
 
 impl<'a> Sorter<'a> {
@@ -84,39 +143,44 @@ impl<'a> Sorter<'a> {
         }
     }
 
-    /// The package directories that a commit counts for.
-    pub fn touched<'s>(&'s self, commit: &'s Commit) -> BTreeSet<&'s RepoPath> {
-        if commit.parents > 1
-            || self.own.contains(&commit.id)
-            || self.cancelled.contains(&commit.id)
-        {
-            return BTreeSet::new();
+    /// Why a commit counts for no package at all; `None` where its files and its message decide.
+    pub fn passed_over(&self, commit: &Commit) -> Option<Verdict> {
+        if self.own.contains(&commit.id) {
+            return Some(Verdict::OwnRelease);
         }
-        commit
-            .paths
-            .iter()
-            .filter_map(|path| {
-                self.owners
-                    .of(path)
-                    .filter(|directory| !self.ignored.matches(path, directory))
+        let cancelled = self.cancelled.get(&commit.id)?;
+        Some(Verdict::Cancelled(cancelled.clone()))
+    }
+
+    /// The files of packages that a commit touched.
+    pub fn files<'s>(&'s self, commit: &'s Commit) -> impl Iterator<Item = OwnedFile<'s>> {
+        commit.paths.iter().filter_map(|path| {
+            let owner = self.owners.of(path)?;
+            let ignored = self.ignored.matches(path, owner);
+            Some(OwnedFile {
+                path,
+                owner,
+                ignored,
             })
-            .collect()
+        })
     }
 }
 
 impl Touched {
-    /// Counts a commit.
-    pub fn count(&mut self, commit: &Commit) {
-        match commit::bump(&commit.subject, &commit.body) {
-            Some(bump) => {
-                self.bump = self.bump.max(Some(bump));
-                self.reasons.push(Reason::Commit {
-                    id: commit.id.clone(),
-                    subject: commit.subject.clone(),
-                    bump,
-                });
-            }
-            None => self.silent += 1,
+    /// Counts a commit that nothing passes over, and tells what became of it.
+    pub fn count(&mut self, commit: &Commit) -> Verdict {
+        if let Some(Ok(version)) = commit::release_as(&commit.body) {
+            self.release_as = self.release_as.take().max(Some(version));
         }
+        let Some(bump) = commit::bump(&commit.subject, &commit.body) else {
+            return Verdict::Silent;
+        };
+        self.bump = self.bump.max(Some(bump));
+        self.reasons.push(Reason::Commit {
+            id: commit.id.clone(),
+            subject: commit.subject.clone(),
+            bump,
+        });
+        Verdict::Counts(bump)
     }
 }

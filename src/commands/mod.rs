@@ -19,6 +19,7 @@ pub mod scene;
 pub mod session;
 pub mod status;
 pub mod tarballs;
+pub mod why;
 
 pub use connect::{connect, open_store, registry};
 pub use session::{Say, Session};
@@ -56,7 +57,7 @@ pub async fn run(
     children: &Children,
 ) -> Result<Answer, Failure> {
     match &settings.command {
-        Command::Plan | Command::Release => {
+        Command::Plan | Command::Why(_) | Command::Release => {
             let repo = Repo::open(&settings.directory)?;
             choose(&mut settings, &repo)?;
             on_repository(&settings, &repo, stdout, stop, children).await
@@ -107,19 +108,19 @@ async fn on_repository(
     stop: &Stop,
     children: &Children,
 ) -> Result<Answer, Failure> {
-    let is_plan = settings.command == Command::Plan;
-    let _alone = (!is_plan)
+    let writes = settings.command == Command::Release;
+    let _alone = writes
         .then(|| crate::local::worktree::alone(repo))
         .transpose()?;
-    let remotes = if is_plan {
+    let remotes = if writes {
+        connect(settings).await?
+    } else {
         Remotes {
             store: None,
             registry: registry(settings)?,
             forge: None,
             static_roots: std::sync::Arc::new(point::Roots::new(settings)),
         }
-    } else {
-        connect(settings).await?
     };
     let session = Session {
         settings,
@@ -141,10 +142,13 @@ async fn on_repository(
         repo: whole.as_ref().unwrap_or(repo),
         ..session
     };
-    if is_plan {
-        tell_plan(&session).await
-    } else {
-        tell_release(&session).await
+    match &settings.command {
+        Command::Why(package) => {
+            let why = why::why(&session, package).await?;
+            Ok(answer(settings, report::why::text(&why), &why))
+        }
+        Command::Release => tell_release(&session).await,
+        _ => tell_plan(&session).await,
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::changes::commit::Commit;
 use crate::changes::owner::Ignored;
-use crate::changes::{Sorter, Touched, commit, tag};
+use crate::changes::{OwnedFile, Sorter, Touched, Traced, TracedFile, Verdict, tag};
 use crate::explain::{Exit, Failure, quoted};
-use crate::local::git::{History, Repo, Tags, joined};
+use crate::local::git::{History, Repo, Tags, WalkedCommit, joined};
 use crate::name::{CommitId, PackageName, RepoPath, TagName};
 use crate::plan::next::tag_lines;
 use crate::plan::release::{Base, Facts, PackageFacts};
+use crate::plan::why::{OtherBases, PassedOver};
 use crate::settings::{Mode, Settings};
 use crate::version::Version;
 use crate::workspace::catalogs::CatalogFile;
@@ -33,6 +34,8 @@ pub struct Observed {
     pub mode_reason: String,
     /// What each package's changes are measured from, in the workspace's order.
     pub bases: Vec<Base>,
+    /// Which tags were no base, and why.
+    pub other_bases: OtherBases,
     /// Every tag's name.
     pub tags: BTreeSet<TagName>,
     history: History,
@@ -222,7 +225,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     });
     let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
     let (mode, mode_reason) = mode(&workspace, settings);
-    let bases = match &settings.base {
+    let (bases, other_bases) = match &settings.base {
         Some(base) => {
             let commit = repo.resolve(base)?;
             if !history.contains(&commit) {
@@ -237,7 +240,8 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
                 )
                 .hint("name a commit that leads here"));
             }
-            vec![Base::Asked(commit); workspace.packages.len()]
+            let count = workspace.packages.len();
+            (vec![Base::Asked(commit); count], OtherBases::none(count))
         }
         None => bases(repo, &workspace, mode, &tags, &history, settings)?,
     };
@@ -247,6 +251,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         mode,
         mode_reason,
         bases,
+        other_bases,
         tags: tags.names().cloned().collect(),
         history,
         head: head.clone(),
@@ -256,6 +261,9 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
 fn mode(workspace: &Workspace, settings: &Settings) -> (Mode, String) {
     if let Some(mode) = settings.mode {
         return (mode, "as it is set".to_owned());
+    }
+    if !settings.fixed.is_empty() || !settings.linked.is_empty() {
+        return (Mode::Diff, "there are groups of packages".to_owned());
     }
     let versions: BTreeSet<&Version> = workspace
         .packages
@@ -281,7 +289,7 @@ fn bases(
     tags: &Tags,
     history: &History,
     settings: &Settings,
-) -> Result<Vec<Base>, Failure> {
+) -> Result<(Vec<Base>, OtherBases), Failure> {
     let mut own: HashMap<&str, Vec<(Version, &TagName)>> = HashMap::new();
     let mut shared: Vec<(Version, &TagName)> = Vec::new();
     for name in tags.names() {
@@ -292,70 +300,91 @@ fn bases(
         }
     }
     shared.sort_by(|left, right| right.0.cmp(&left.0));
-    let reachable = |version: &Version, name: &TagName| {
-        let target = repo.tag_target(tags, name)?;
-        let target = target.filter(|commit| history.contains(commit));
-        Ok::<_, Failure>(target.map(|commit| Base::Tag {
-            name: name.clone(),
-            commit,
-            version: version.clone(),
-        }))
-    };
-    let first = |candidates: &[(Version, &TagName)]| {
-        for (version, name) in candidates {
-            if let Some(base) = reachable(version, name)? {
-                return Ok::<_, Failure>(Some(base));
-            }
-        }
-        Ok(None)
-    };
     let packages = &workspace.packages;
     let all_at_once = mode == Mode::Sync || packages.len() == 1;
-    let newest_shared = if all_at_once { first(&shared)? } else { None };
+    let (of_all, unreachable_shared) = if all_at_once {
+        newest_reachable(repo, tags, history, &shared)?
+    } else {
+        (None, Vec::new())
+    };
     let age = |base: &Base| {
         let age = base.commit().and_then(|commit| history.age(commit));
         age.unwrap_or(usize::MAX)
     };
     let mut bases = Vec::with_capacity(packages.len());
+    let mut others = OtherBases {
+        unreachable_shared,
+        of_package: Vec::with_capacity(packages.len()),
+    };
     for package in packages {
         let mut own = own.remove(package.name.as_str()).unwrap_or_default();
         own.sort_by(|left, right| right.0.cmp(&left.0));
-        let own = first(&own)?;
-        let base = match (own, &newest_shared) {
-            (Some(own), Some(shared)) if age(shared) < age(&own) => Some(shared.clone()),
-            (None, Some(shared)) => Some(shared.clone()),
-            (own, _) if all_at_once => own,
-            (own, _) => {
-                let since = own.as_ref().and_then(Base::version);
-                let mut marked = None;
-                for (version, name) in shared.iter().filter(|(version, _)| {
-                    Some(version) > since && Some(version) <= package.version.as_ref()
-                }) {
-                    marked = reachable(version, name)?;
-                    if let Some(base) = &marked
-                        && had_version(repo, base, package)?
-                    {
-                        break;
-                    }
-                    marked = None;
-                }
-                marked.or(own)
-            }
+        let (own, unreachable) = newest_reachable(repo, tags, history, &own)?;
+        let shared = if all_at_once {
+            of_all.clone()
+        } else {
+            let since = own.as_ref().and_then(Base::version);
+            let between =
+                |version| Some(version) > since && Some(version) <= package.version.as_ref();
+            let mut marks = shared.iter().filter(|(version, _)| between(version));
+            let found =
+                marks.find_map(|mark| marked_by(repo, tags, history, package, mark).transpose());
+            found.transpose()?
         };
-        bases.push(base.unwrap_or(Base::First));
+        let (base, older) = match (own, shared) {
+            (Some(own), Some(shared)) if age(&shared) < age(&own) => (shared, Some(own)),
+            (Some(own), shared) => (own, shared),
+            (None, Some(shared)) => (shared, None),
+            (None, None) => (Base::First, None),
+        };
+        bases.push(base);
+        others.of_package.push(PassedOver { unreachable, older });
     }
-    Ok(bases)
+    Ok((bases, others))
 }
 
-/// Whether a package had the version that a tag names, at the commit that it names.
-fn had_version(repo: &Repo, base: &Base, package: &Package) -> Result<bool, Failure> {
-    let (Some(commit), Some(version)) = (base.commit(), base.version()) else {
-        return Ok(false);
+/// The first of `candidates` that names a commit of `history`, and those before it.
+fn newest_reachable(
+    repo: &Repo,
+    tags: &Tags,
+    history: &History,
+    candidates: &[(Version, &TagName)],
+) -> Result<(Option<Base>, Vec<TagName>), Failure> {
+    let mut unreachable = Vec::new();
+    for (version, name) in candidates {
+        let name = (*name).clone();
+        let target = repo.tag_target(tags, &name)?;
+        if let Some(commit) = target.filter(|commit| history.contains(commit)) {
+            let version = version.clone();
+            let base = Base::Tag {
+                name,
+                commit,
+                version,
+            };
+            return Ok((Some(base), unreachable));
+        }
+        unreachable.push(name);
+    }
+    Ok((None, unreachable))
+}
+
+/// A tag of the whole repository as a package's base: where it names a commit of `history` at which the package had its version.
+fn marked_by(
+    repo: &Repo,
+    tags: &Tags,
+    history: &History,
+    package: &Package,
+    mark: &(Version, &TagName),
+) -> Result<Option<Base>, Failure> {
+    let (base, _) = newest_reachable(repo, tags, history, std::slice::from_ref(mark))?;
+    let Some(commit) = base.as_ref().and_then(Base::commit) else {
+        return Ok(None);
     };
     let file = package.file();
     let then = repo.text(commit, &file)?;
     let then = then.and_then(|text| PackageJson::parse(file.as_str(), &text).ok());
-    Ok(then.and_then(|then| then.version).as_ref() == Some(version))
+    let version = then.and_then(|then| then.version);
+    Ok(base.filter(|_| version.as_ref() == Some(&mark.0)))
 }
 
 impl Observed {
@@ -390,10 +419,15 @@ impl Observed {
         Ok(())
     }
 
-    /// The facts of a plan.
-    pub fn facts<'a>(&'a self, repo: &Repo, settings: &Settings) -> Result<Facts<'a>, Failure> {
+    /// The facts of a plan. Traced, they also hold what counts for nothing, and why.
+    pub fn facts<'a>(
+        &'a self,
+        repo: &Repo,
+        settings: &Settings,
+        traced: bool,
+    ) -> Result<Facts<'a>, Failure> {
         let ignored = Ignored::parse(&settings.ignore)?;
-        let packages = self.packages(repo, &ignored, settings)?;
+        let packages = self.packages(repo, &ignored, settings, traced)?;
         let base = self
             .bases
             .iter()
@@ -417,6 +451,7 @@ impl Observed {
         repo: &Repo,
         ignored: &Ignored,
         settings: &Settings,
+        traced: bool,
     ) -> Result<Vec<PackageFacts>, Failure> {
         let members = &self.workspace.packages;
         let also = self.unversioned_uses();
@@ -460,30 +495,33 @@ impl Observed {
             &commits,
             &own_releases,
         );
-        let by_directory: BTreeMap<&RepoPath, usize> = members
+        let mut touched: Vec<Touched> = differing
+            .iter()
+            .map(|differs| Touched {
+                differs: *differs,
+                ..Touched::default()
+            })
+            .collect();
+        let by_directory: HashMap<&RepoPath, usize> = members
             .iter()
             .enumerate()
             .map(|(index, package)| (&package.directory, index))
             .collect();
-        let mut touched = vec![Touched::default(); members.len()];
         for walked in &walked {
-            let mut counted = BTreeSet::new();
-            for directory in sorter.touched(&walked.commit) {
-                if let Some(index) = by_directory.get(directory) {
-                    counted.insert(*index);
-                    counted.extend(also[*index].iter().copied());
-                }
+            let since_base = |index: usize| {
+                differing[index] && places[index].is_some_and(|bit| !walked.inside.has(bit))
+            };
+            let concerned = |directory: &RepoPath| {
+                let owner = by_directory.get(directory).copied();
+                let users = owner.map(|owner| also[owner].iter().copied());
+                let packages = owner.into_iter().chain(users.into_iter().flatten());
+                packages.filter(|index| since_base(*index))
+            };
+            if traced && walked.commit.parents > 1 {
+                let later = (0..members.len()).filter(|index| since_base(*index));
+                later.for_each(|index| touched[index].merges += 1);
             }
-            for index in counted {
-                let since_base = places[index].is_some_and(|bit| !walked.inside.has(bit));
-                if since_base && differing[index] {
-                    touched[index].count(&walked.commit);
-                    if let Some(Ok(version)) = commit::release_as(&walked.commit.body) {
-                        touched[index].release_as =
-                            touched[index].release_as.take().max(Some(version));
-                    }
-                }
-            }
+            count(&sorter, walked, concerned, &mut touched, traced);
         }
         let lockfiles = self.lockfile_changes(repo)?;
         Ok(self
@@ -636,6 +674,47 @@ impl Observed {
             };
         }
         Ok(changed)
+    }
+}
+
+/// Counts a commit for the packages that are `concerned` by a change in the directory of one. A merge touches nothing by itself.
+fn count<I: Iterator<Item = usize>>(
+    sorter: &Sorter<'_>,
+    walked: &WalkedCommit,
+    concerned: impl Fn(&RepoPath) -> I,
+    touched: &mut [Touched],
+    traced: bool,
+) {
+    let commit = &walked.commit;
+    let passed_over = sorter.passed_over(commit);
+    if commit.parents > 1 || (passed_over.is_some() && !traced) {
+        return;
+    }
+    let mut files: BTreeMap<usize, Vec<OwnedFile<'_>>> = BTreeMap::new();
+    for file in sorter.files(commit) {
+        for index in concerned(file.owner) {
+            files.entry(index).or_default().push(file);
+        }
+    }
+    for (index, files) in files {
+        let touched = &mut touched[index];
+        let verdict = match &passed_over {
+            Some(verdict) => verdict.clone(),
+            None if files.iter().all(|file| file.ignored) => Verdict::Ignored,
+            None => touched.count(commit),
+        };
+        if traced {
+            let file = |file: &OwnedFile<'_>| TracedFile {
+                path: file.path.clone(),
+                ignored: file.ignored,
+            };
+            touched.traced.push(Traced {
+                id: commit.id.clone(),
+                subject: commit.subject.clone(),
+                files: files.iter().map(file).collect(),
+                verdict,
+            });
+        }
     }
 }
 

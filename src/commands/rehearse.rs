@@ -102,6 +102,7 @@ fn settings_of_sample(settings: &Settings, directory: &Path) -> Result<Settings,
         command: Some("rehearse".to_owned()),
         inputs: Inputs::default(),
         once: false,
+        package: None,
         problems: Vec::new(),
     };
     let world = World {

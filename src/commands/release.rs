@@ -112,6 +112,19 @@ pub async fn plan_at(
     head: &CommitId,
     strict: bool,
 ) -> Result<(Observed, Plan), Failure> {
+    let (observed, unasked) = observed_at(session, head, strict).await?;
+    let facts = observed.facts(session.repo, session.settings, false)?;
+    let mut plan = planning::plan(&facts, session.settings)?;
+    plan.warnings.extend(unasked);
+    Ok((observed, plan))
+}
+
+/// Everything that a plan at a commit is made from, the registry asked, and warnings of what it did not answer. `strict` is that of [`plan_at`].
+pub async fn observed_at(
+    session: &Session<'_>,
+    head: &CommitId,
+    strict: bool,
+) -> Result<(Observed, Vec<planning::Notice>), Failure> {
     let mut observed = observe::observe(session.repo, head, session.settings)?;
     let mut unasked = Vec::new();
     let untagged: Vec<(usize, PackageName)> = observed
@@ -140,10 +153,7 @@ pub async fn plan_at(
             }),
         }
     }
-    let facts = observed.facts(session.repo, session.settings)?;
-    let mut plan = planning::plan(&facts, session.settings)?;
-    plan.warnings.extend(unasked);
-    Ok((observed, plan))
+    Ok((observed, unasked))
 }
 
 /// The bytes of a release before it is decided.

@@ -252,7 +252,7 @@ pub fn packages(settings: &Settings) -> Result<Vec<PackageStatus>, Failure> {
         return Ok(Vec::new());
     }
     let observed = observe::observe(&repo, &head, settings)?;
-    let facts = observed.facts(&repo, settings)?;
+    let facts = observed.facts(&repo, settings, false)?;
     let planning = Settings {
         command: Command::Plan,
         ..settings.clone()

@@ -1,6 +1,7 @@
 //! What we shall do.
 
 pub mod edits;
+pub mod groups;
 pub mod marks;
 pub mod next;
 pub mod promote;
@@ -11,3 +12,4 @@ pub mod rollback;
 pub mod static_files;
 pub mod static_root;
 pub mod waves;
+pub mod why;

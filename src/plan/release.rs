@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::changes::{Reason, Touched, tag};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
+use crate::plan::groups::Groups;
 use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
 use crate::version::{Bump, Version, ZeroMajor};
 use crate::workspace::package::{Kind, Package};
@@ -177,16 +178,45 @@ pub struct PlannedApp {
 
 /// A package on its way into the plan.
 #[derive(Debug, Clone)]
-struct Growing {
-    from: Version,
+pub(super) struct Growing {
+    pub(super) from: Version,
     /// Set where the version is given, not grown.
-    fixed: Option<Version>,
-    bump: Option<Bump>,
-    reasons: Vec<Reason>,
+    pub(super) fixed: Option<Version>,
+    pub(super) bump: Option<Bump>,
+    /// What its group gives it.
+    pub(super) together: Option<Together>,
+    pub(super) reasons: Vec<Reason>,
+}
+
+/// What the packages of a group get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Together {
+    pub(super) to: Version,
+    /// How far the group grows; `None`: the version was given.
+    pub(super) bump: Option<Bump>,
 }
 
 impl Growing {
-    fn to(&self, settings: &Settings) -> Version {
+    /// A package that is released only because others of its group are.
+    pub(super) fn following(from: Version) -> Growing {
+        Growing {
+            from,
+            fixed: None,
+            bump: None,
+            together: None,
+            reasons: Vec::new(),
+        }
+    }
+
+    pub(super) fn to(&self, settings: &Settings) -> Version {
+        match &self.together {
+            Some(together) => together.to.clone(),
+            None => self.alone(settings),
+        }
+    }
+
+    /// The version it would get without its group.
+    pub(super) fn alone(&self, settings: &Settings) -> Version {
         match (&self.fixed, self.bump) {
             (Some(fixed), _) => fixed.clone(),
             (None, Some(bump)) => self.from.next(bump, settings.zero_major),
@@ -205,11 +235,34 @@ pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,
     };
-    assemble(facts, settings, &growing)
+    let plan = assemble(facts, settings, &growing)?;
+    check_max_bump(&plan, settings)?;
+    Ok(plan)
+}
+
+/// Refuses a release in which a version grows further than it may. What counts is how far the versions are apart, whatever raised them.
+fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
+    let too_far = |package: &&PlannedPackage| {
+        package.from != package.to && package.from.distance(&package.to) > settings.max_bump
+    };
+    let Some(package) = plan.packages.iter().find(too_far) else {
+        return Ok(());
+    };
+    let PlannedPackage { name, from, to, .. } = package;
+    let most = settings.max_bump;
+    let count = plan.packages.iter().filter(too_far).count();
+    let others = match count - 1 {
+        0 => String::new(),
+        others => format!(", and {others} more grow too far"),
+    };
+    let what = format!("{name} would go from {from} to {to}, but max-bump is {most}{others}");
+    Err(Failure::new(Exit::Refused, "plan::max_bump", what)
+        .because(format!("`why {name}` tells what asks for it"))
+        .hint("revert what asks for it, or raise max-bump; a smaller bump would hide a change that users must know"))
 }
 
 /// The version a package grows from: the higher of its manifest's and its last release's.
-fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Version> {
+pub(super) fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Version> {
     let manifest = package.version.clone()?;
     Some(
         facts
@@ -232,26 +285,37 @@ fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<
         .hint("leave filter away, or set mode to diff"));
     }
     for pattern in filter {
-        let refuse = |what: String| Failure::new(Exit::Usage, "plan::filter", what);
-        if let Err(error) = globset::Glob::new(pattern.trim_start_matches('!')) {
-            return Err(refuse(format!("filter {} is not a glob", quoted(pattern)))
+        check_pattern(workspace, "filter", "plan::filter", pattern)?;
+    }
+    Ok(())
+}
+
+/// Refuses a pattern of a setting that is no glob, or takes no package in.
+pub(super) fn check_pattern(
+    workspace: &Workspace,
+    setting: &str,
+    code: &'static str,
+    pattern: &str,
+) -> Result<(), Failure> {
+    const EXAMPLE: &str = "name packages, or directories by a glob such as packages/*";
+    let refuse = |what: String| Failure::new(Exit::Usage, code, what);
+    if let Err(error) = globset::Glob::new(pattern.trim_start_matches('!')) {
+        return Err(
+            refuse(format!("{setting} {} is not a glob", quoted(pattern)))
                 .because(error)
-                .hint("name packages, or directories by a glob such as packages/*"));
-        }
-        let including = !pattern.starts_with('!');
-        let packages = &workspace.packages;
-        if including && !packages.iter().any(|package| matches(package, pattern)) {
-            let names = packages.iter().map(|package| package.name.as_str());
-            let near = crate::settings::given::nearest(pattern, names);
-            return Err(
-                refuse(format!("filter {} names no package", quoted(pattern))).hint(
-                    near.map_or_else(
-                        || "name packages, or directories by a glob such as packages/*".to_owned(),
-                        |near| format!("did you mean {near}?"),
-                    ),
-                ),
-            );
-        }
+                .hint(EXAMPLE),
+        );
+    }
+    let including = !pattern.starts_with('!');
+    let packages = &workspace.packages;
+    if including && !packages.iter().any(|package| matches(package, pattern)) {
+        let names = packages.iter().map(|package| package.name.as_str());
+        let near = crate::settings::given::nearest(pattern, names);
+        let failure = refuse(format!("{setting} {} names no package", quoted(pattern)));
+        return Err(match near {
+            Some(near) => failure.hint(format!("did you mean {near}?")),
+            None => failure.hint(EXAMPLE),
+        });
     }
     Ok(())
 }
@@ -259,6 +323,10 @@ fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<
 /// Whether one pattern of a filter, without its `!`, means a package.
 fn matches(package: &Package, pattern: &str) -> bool {
     let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
+    let is_plain = !pattern.contains(['*', '?', '[', '{', '\\']);
+    if is_plain {
+        return package.name.as_str() == pattern || package.directory.as_str() == pattern;
+    }
     package.name.as_str() == pattern
         || globset::GlobBuilder::new(pattern)
             .literal_separator(true)
@@ -271,7 +339,7 @@ fn matches(package: &Package, pattern: &str) -> bool {
 }
 
 /// Whether a filter lets a package in: names or directory globs, `!` excludes.
-fn selected(package: &Package, filter: &[String]) -> bool {
+pub(super) fn selected(package: &Package, filter: &[String]) -> bool {
     let (excluding, including): (Vec<&String>, Vec<&String>) =
         filter.iter().partition(|pattern| pattern.starts_with('!'));
     (including.is_empty() || including.iter().any(|pattern| matches(package, pattern)))
@@ -299,7 +367,9 @@ fn grow_each(facts: &Facts<'_>, settings: &Settings) -> Result<BTreeMap<usize, G
             growing.insert(index, started);
         }
     }
-    follow(facts, settings, &mut growing);
+    let groups = Groups::of(facts.workspace, settings)?;
+    follow(facts, settings, &groups, &mut growing)?;
+    groups.tell(facts, settings, &mut growing);
     Ok(growing)
 }
 
@@ -316,6 +386,7 @@ fn start(
             from: from.clone(),
             fixed: manifest,
             bump: None,
+            together: None,
             reasons: vec![Reason::First],
         }));
     }
@@ -332,6 +403,7 @@ fn start(
             from: known.base.version().cloned().unwrap_or(from),
             fixed: manifest,
             bump: None,
+            together: None,
             reasons,
         }));
     }
@@ -359,11 +431,12 @@ fn start(
         from,
         fixed,
         bump,
+        together: None,
         reasons,
     }))
 }
 
-fn not_above(name: &PackageName, version: &Version, from: &Version) -> Failure {
+pub(super) fn not_above(name: &PackageName, version: &Version, from: &Version) -> Failure {
     Failure::new(
         Exit::Refused,
         "plan::bump",
@@ -374,11 +447,16 @@ fn not_above(name: &PackageName, version: &Version, from: &Version) -> Failure {
 
 /// Adds everything that must follow, until nothing more does. The result does not depend on the order of packages: versions only grow,
 /// and each round judges every edge.
-fn follow(facts: &Facts<'_>, settings: &Settings, growing: &mut BTreeMap<usize, Growing>) {
+fn follow(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    groups: &Groups,
+    growing: &mut BTreeMap<usize, Growing>,
+) -> Result<(), Failure> {
     let packages = &facts.workspace.packages;
     let uses = app_uses(facts, settings);
     loop {
-        let mut grown = false;
+        let mut grown = groups.apply(facts, settings, growing)?;
         for edge in facts.edges {
             let Some(from) = edge.from else { continue };
             let Some(dependency) = growing.get(&edge.to) else {
@@ -388,16 +466,8 @@ fn follow(facts: &Facts<'_>, settings: &Settings, growing: &mut BTreeMap<usize, 
                 continue;
             }
             let to = dependency.to(settings);
-            if edge.spec.accepts(&dependency.from, &to) {
+            let Effect::Grows(bump) = effect(edge, &dependency.from, &to, settings) else {
                 continue;
-            }
-            let bump = match edge.field {
-                DependencyField::DevDependencies => continue,
-                DependencyField::PeerDependencies => match settings.peer {
-                    PeerPolicy::Never => continue,
-                    PeerPolicy::Bump(bump) => bump,
-                },
-                _ => Bump::Patch,
             };
             let reason = Reason::Dependency {
                 on: packages[edge.to].name.to_string(),
@@ -422,8 +492,34 @@ fn follow(facts: &Facts<'_>, settings: &Settings, growing: &mut BTreeMap<usize, 
             }
         }
         if !grown {
-            return;
+            return Ok(());
         }
+    }
+}
+
+/// What the growth of a dependency does to the library or private package that declares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The declared range still holds.
+    Holds,
+    /// The range is left, but only where the package itself is built: it is rewritten and releases nothing.
+    OnlyDevelopment,
+    /// The range of a peer is left, and `peer` is `never`.
+    PeerNever,
+    /// The range is left: the package grows this much.
+    Grows(Bump),
+}
+
+/// The rule by which a package follows a dependency that goes `from` one version `to` another.
+pub fn effect(edge: &Edge, from: &Version, to: &Version, settings: &Settings) -> Effect {
+    if edge.spec.accepts(from, to) {
+        return Effect::Holds;
+    }
+    match (edge.field, settings.peer) {
+        (DependencyField::DevDependencies, _) => Effect::OnlyDevelopment,
+        (DependencyField::PeerDependencies, PeerPolicy::Never) => Effect::PeerNever,
+        (DependencyField::PeerDependencies, PeerPolicy::Bump(bump)) => Effect::Grows(bump),
+        _ => Effect::Grows(Bump::Patch),
     }
 }
 
@@ -438,7 +534,7 @@ fn join(
 ) -> bool {
     let package = &facts.workspace.packages[index];
     if let Some(present) = growing.get_mut(&index) {
-        let higher = present.fixed.is_none() && present.bump.is_some_and(|present| present < bump);
+        let higher = present.fixed.is_none() && present.bump.is_none_or(|present| present < bump);
         match present
             .reasons
             .iter_mut()
@@ -463,6 +559,7 @@ fn join(
             from,
             fixed: None,
             bump: Some(bump),
+            together: None,
             reasons: vec![reason],
         },
     );
@@ -623,6 +720,7 @@ fn grow_together(
                     from: own,
                     fixed: Some(to.clone()),
                     bump: bump.map(|bump| bump.of(&from, settings.zero_major)),
+                    together: None,
                     reasons,
                 },
             )
@@ -686,9 +784,10 @@ fn assemble(
             access: (of.kind == Kind::Library)
                 .then(|| access(of, settings))
                 .flatten(),
-            bump: match package.fixed {
-                Some(_) => package.bump,
-                None => package
+            bump: match (&package.together, &package.fixed) {
+                (Some(together), _) => together.bump,
+                (None, Some(_)) => package.bump,
+                (None, None) => package
                     .bump
                     .map(|bump| bump.of(&package.from, settings.zero_major)),
             },

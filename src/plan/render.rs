@@ -60,26 +60,48 @@ struct PackageDocument {
     reasons: Vec<ReasonDocument>,
 }
 
+/// A reason on the wire.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-enum ReasonDocument {
+pub enum ReasonDocument {
+    /// A commit touched it.
     Commit {
+        /// The commit.
         commit: String,
+        /// The first line of its message.
         subject: String,
+        /// What the message asks for.
         bump: &'static str,
     },
+    /// A range it declares no longer holds, or an app uses what changed.
     Dependency {
+        /// The package that changed.
         on: String,
+        /// The version it grows from.
         from: String,
+        /// The version it gets.
         to: String,
+        /// The declared range that this leaves.
         #[serde(skip_serializing_if = "Option::is_none")]
         range: Option<String>,
     },
+    /// A package of its production closure changed in the lockfile.
     Lockfile {
+        /// That package.
         on: String,
     },
-    Group,
+    /// It shares one version with others.
+    Group {
+        /// `fixed` or `linked`; all packages share it where it is absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<&'static str>,
+        /// The packages of the group that grow the most by themselves.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        with: Vec<String>,
+    },
+    /// It was never released.
     First,
+    /// A person asked for this bump.
     Asked,
 }
 
@@ -96,10 +118,22 @@ struct AppDocument {
     variants: Vec<String>,
 }
 
+/// A notice on the wire.
 #[derive(Debug, Clone, Serialize)]
-struct NoticeDocument {
-    code: &'static str,
-    message: String,
+pub struct NoticeDocument {
+    /// `room::name`.
+    pub code: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
+impl From<&Notice> for NoticeDocument {
+    fn from(notice: &Notice) -> NoticeDocument {
+        NoticeDocument {
+            code: notice.code,
+            message: notice.message.clone(),
+        }
+    }
 }
 
 impl From<&Reason> for ReasonDocument {
@@ -122,7 +156,14 @@ impl From<&Reason> for ReasonDocument {
                 range: range.clone(),
             },
             Reason::Lockfile { on } => ReasonDocument::Lockfile { on: on.clone() },
-            Reason::Group => ReasonDocument::Group,
+            Reason::Group => ReasonDocument::Group {
+                group: None,
+                with: Vec::new(),
+            },
+            Reason::Together { fixed, with } => ReasonDocument::Group {
+                group: Some(if *fixed { "fixed" } else { "linked" }),
+                with: with.clone(),
+            },
             Reason::First => ReasonDocument::First,
             Reason::Asked => ReasonDocument::Asked,
         }
@@ -168,14 +209,7 @@ pub fn document(plan: &Plan, settings: &Settings, missing: Vec<Missing>) -> Plan
     let canonical = serde_json::to_vec(&(&document, deciding(settings)))
         .unwrap_or_else(|error| unreachable!("wire types always serialize: {error}"));
     document.digest = Digest::of(&canonical).to_string();
-    document.warnings = plan
-        .warnings
-        .iter()
-        .map(|Notice { code, message }| NoticeDocument {
-            code,
-            message: message.clone(),
-        })
-        .collect();
+    document.warnings = plan.warnings.iter().map(NoticeDocument::from).collect();
     document.missing = missing;
     document
 }
@@ -262,6 +296,10 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
         }
         Reason::Lockfile { on } => format!("{on} changed in the lockfile"),
         Reason::Group => "all packages share one version".to_owned(),
+        Reason::Together { fixed, with } => {
+            let group = if *fixed { "fixed" } else { "linked" };
+            format!("{group} to one version with {}", with.join(", "))
+        }
         Reason::First => "first release".to_owned(),
         Reason::Asked => "asked for".to_owned(),
     }

@@ -7,6 +7,7 @@ pub mod pull;
 pub mod rehearsal;
 pub mod release;
 pub mod summary;
+pub mod why;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

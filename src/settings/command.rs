@@ -35,6 +35,14 @@ pub const COMMANDS: &[Page] = &[
     },
     Page {
         group: "Release",
+        name: "why",
+        does: "Show why a package is released, or is not; writes nothing",
+        more: "It tells the base, the commits and their files, what is ignored, the dependency path and the rule. It reads what `plan` reads.",
+        usage: "<package> [flags]",
+        examples: &["why web", "why @acme/text --format json"],
+    },
+    Page {
+        group: "Release",
         name: "release",
         does: "Go the whole way: build, seal, commit, tag, publish, record, point",
         more: "A run that was interrupted is continued by the next one. --dry-run builds and packs, and writes nothing.",
@@ -144,7 +152,7 @@ pub fn find(name: &str) -> Option<&'static Page> {
 
 /// Whether a command can be told a setting by a flag. A flag that would change nothing is not taken: who gives it believes it does something.
 pub fn takes(command: &str, setting: &Setting) -> bool {
-    let releases = matches!(command, "plan" | "release" | "rehearse");
+    let releases = matches!(command, "plan" | "why" | "release" | "rehearse");
     let aims = matches!(
         command,
         "promote" | "rollback" | "mark-bad" | "pin" | "unpin"
@@ -181,10 +189,6 @@ pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
         "`release --dry-run` builds and packs everything and writes nothing",
     ),
     (
-        "why",
-        "`plan` names the commits and dependencies behind every version",
-    ),
-    (
         "abandon",
         "`release` again finishes what can be finished; `mark-bad` keeps a version away from environments",
     ),
@@ -219,6 +223,8 @@ pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
 pub enum Command {
     /// Show what a release would do.
     Plan,
+    /// Show why this package is in that, or is not.
+    Why(String),
     /// Release.
     Release,
     /// Release and roll back against local stand-ins.

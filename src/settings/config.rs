@@ -374,11 +374,37 @@ fn text_of(value: &Value, kind: Kind, key: &str, shown: &str) -> Result<Option<S
                 None => refuse("a list of strings"),
             }
         }
+        (Kind::Groups, Value::Array(groups)) => match groups_of(groups) {
+            Some(text) => Ok(Some(text)),
+            None => refuse("a list of lists of names"),
+        },
+        (Kind::Groups, _) => refuse("a list of lists of names"),
         (_, Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
         (Kind::Text | Kind::Lines, Value::Number(number)) => Ok(Some(number.to_string())),
         (Kind::List, _) => refuse("a list of strings"),
         _ => refuse("a string"),
     }
+}
+
+/// Groups as the text of a flag, one per line; `None` where an entry is no text, empty or would be taken for two.
+fn groups_of(groups: &[Value]) -> Option<String> {
+    let is_one = |name: &&str| {
+        let divided = name.contains([' ', '\t', '\r', '\n']);
+        !name.is_empty() && !divided && (!name.contains(',') || name.contains('{'))
+    };
+    let mut text = String::new();
+    for group in groups {
+        for name in group.as_array()? {
+            text.push_str(name.as_str().filter(is_one)?);
+            text.push(' ');
+        }
+        text.push('\n');
+    }
+    Some(if groups.is_empty() {
+        "none".to_owned()
+    } else {
+        text
+    })
 }
 
 /// A key that is no setting, short enough to leave room for where it stands.

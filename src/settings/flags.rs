@@ -31,6 +31,8 @@ pub enum Line {
         inputs: Inputs,
         /// Whether `--once` was given.
         once: bool,
+        /// The package that was named behind the command.
+        package: Option<String>,
     },
     /// Print this text on stdout and exit 0: help, version, completions.
     Print(String),
@@ -58,6 +60,7 @@ pub fn read(words: &[String]) -> Result<Line, Failure> {
             command: None,
             inputs: Inputs::default(),
             once: false,
+            package: None,
         });
     };
     match name {
@@ -66,10 +69,12 @@ pub fn read(words: &[String]) -> Result<Line, Failure> {
         _ => {}
     }
     let once = matches.try_get_one::<bool>("once").ok().flatten();
+    let package = matches.try_get_one::<String>("package").ok().flatten();
     Ok(Line::Run {
         command: (!is_nameless).then(|| name.to_owned()),
         inputs: inputs(matches),
         once: once.copied().unwrap_or_default(),
+        package: package.cloned(),
     })
 }
 
@@ -88,7 +93,7 @@ fn inputs(matches: &ArgMatches) -> Inputs {
 /// What the flag of a setting says; the values of a list, one per line.
 fn value(matches: &ArgMatches, setting: &Setting) -> Option<String> {
     match setting.kind {
-        Kind::List => {
+        Kind::List | Kind::Groups => {
             let values = matches.try_get_many::<String>(setting.name).ok()??;
             Some(values.cloned().collect::<Vec<_>>().join("\n"))
         }
@@ -109,11 +114,13 @@ fn command_line() -> Command {
                 .action(ArgAction::SetTrue)
                 .help(help::ONCE)
         });
+        let package = (page.name == "why").then(|| Arg::new("package").value_name("package"));
         Command::new(page.name)
             .about(page.does)
             .override_help(help::of_command(page))
             .args(flags)
             .args(once)
+            .args(package)
     });
     Command::new("pkgs-action")
         .version(env!("CARGO_PKG_VERSION"))
@@ -138,7 +145,7 @@ fn flag(setting: &'static Setting) -> Arg {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true"),
-        Kind::List => argument.action(ArgAction::Append),
+        Kind::List | Kind::Groups => argument.action(ArgAction::Append),
         Kind::Text | Kind::Lines | Kind::Secret => argument,
     }
 }

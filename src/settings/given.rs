@@ -141,6 +141,31 @@ pub fn list(value: &str) -> Vec<String> {
         .collect()
 }
 
+/// Groups: one per line, entries divided by spaces, or by commas where the line has no `{}`. The word `none` is no group.
+///
+/// ```
+/// use pkgs_action::settings::given::groups;
+/// assert_eq!(groups("a, b\nc @x/{d,e}"), [vec!["a", "b"], vec!["c", "@x/{d,e}"]]);
+/// assert!(groups("none").is_empty());
+/// ```
+pub fn groups(value: &str) -> Vec<Vec<String>> {
+    if value == "none" {
+        return Vec::new();
+    }
+    let group = |line: &str| -> Vec<String> {
+        let commas = !line.contains('{');
+        line.split(|letter: char| letter.is_whitespace() || (commas && letter == ','))
+            .filter(|entry| !entry.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    value
+        .lines()
+        .map(group)
+        .filter(|group| !group.is_empty())
+        .collect()
+}
+
 /// An unknown name, with the nearest right one.
 pub fn unknown(
     code: &'static str,
@@ -171,12 +196,22 @@ pub fn unknown(
 /// assert_eq!(nearest("nope", ["sit", "prod"].into_iter()), None);
 /// ```
 pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    similar(name, names).into_iter().next()
+}
+
+/// Those of `names` that are similar enough to be meant, the most similar first.
+///
+/// ```
+/// use pkgs_action::settings::given::similar;
+/// assert_eq!(similar("corr", ["core", "web", "cors"].into_iter()), ["cors", "core"]);
+/// ```
+pub fn similar<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     const SIMILAR: f64 = 0.8;
     let name = name.to_lowercase();
     // One slip of the finger in a short name leaves little that is alike.
     let slipped =
         |candidate: &str| candidate.len() > 2 && strsim::damerau_levenshtein(&name, candidate) == 1;
-    names
+    let mut candidates: Vec<(f64, &str)> = names
         .map(|candidate| {
             if slipped(candidate) {
                 (1.0, candidate)
@@ -185,8 +220,9 @@ pub fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&
             }
         })
         .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, candidate)| candidate)
+        .collect();
+    candidates.sort_by(|left, right| left.0.total_cmp(&right.0));
+    candidates.into_iter().rev().map(|(_, name)| name).collect()
 }
 
 /// That something which was promised cannot be used yet.

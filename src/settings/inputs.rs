@@ -16,6 +16,8 @@ pub struct Collected {
     pub inputs: Inputs,
     /// Whether `--once` was given.
     pub once: bool,
+    /// The package that was named behind the command.
+    pub package: Option<String>,
     /// Problems so far; reported together with the later ones.
     pub problems: Vec<Failure>,
 }
@@ -60,19 +62,21 @@ pub fn collect(
         }
         _ => arguments.to_vec(),
     };
-    let (command, mut inputs, once) = match flags::read(&words)? {
+    let (command, mut inputs, once, package) = match flags::read(&words)? {
         Line::Print(text) => return Ok(Asked::Print(text)),
         Line::Run {
             command,
             inputs,
             once,
-        } => (command, inputs, once),
+            package,
+        } => (command, inputs, once, package),
     };
     inputs.fill(from_environment);
     Ok(Asked::Run(Box::new(Collected {
         command,
         inputs,
         once,
+        package,
         problems,
     })))
 }

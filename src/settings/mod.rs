@@ -257,6 +257,12 @@ pub struct Settings {
     pub zero_major: ZeroMajor,
     /// A left peer range.
     pub peer: PeerPolicy,
+    /// The most that a version may grow.
+    pub max_bump: Bump,
+    /// Groups of packages that are released together, at one version: names or directory globs.
+    pub fixed: Vec<Vec<String>>,
+    /// Groups of packages of which those that are released get one version.
+    pub linked: Vec<Vec<String>>,
     /// The release branches; empty: the default branch.
     pub branches: Vec<String>,
     /// The remote that decides.

@@ -10,7 +10,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::secret::BoundSecret;
 use crate::settings::config::{self, Config, ConfigFile};
 use crate::settings::form;
-use crate::settings::given::{Given, Inputs, boolean, list, nearest};
+use crate::settings::given::{Given, Inputs, boolean, groups, list, nearest};
 use crate::settings::inputs::Collected;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
@@ -28,6 +28,11 @@ const MODES: &[(&str, Mode)] = &[
 ];
 const ZERO_MAJORS: &[(&str, ZeroMajor)] =
     &[("shift", ZeroMajor::Shift), ("strict", ZeroMajor::Strict)];
+const BUMPS: &[(&str, Bump)] = &[
+    ("patch", Bump::Patch),
+    ("minor", Bump::Minor),
+    ("major", Bump::Major),
+];
 const PEERS: &[(&str, PeerPolicy)] = &[
     ("patch", PeerPolicy::Bump(Bump::Patch)),
     ("minor", PeerPolicy::Bump(Bump::Minor)),
@@ -64,6 +69,7 @@ impl Settings {
         let npm_token = values.npm_token(&world.environment);
         let command = values.command(
             collected.command.as_deref(),
+            collected.package.as_deref(),
             collected.once,
             &store,
             world.host_name.as_deref(),
@@ -88,6 +94,9 @@ impl Settings {
             peer: values
                 .one_of("peer", PEERS)
                 .unwrap_or(PeerPolicy::Bump(Bump::Patch)),
+            max_bump: values.one_of("max-bump", BUMPS).unwrap_or(Bump::Major),
+            fixed: values.groups("fixed"),
+            linked: values.groups("linked"),
             branches: values.list("branch"),
             remote: values.text_or("remote", "origin"),
             commit_message: values
@@ -155,6 +164,13 @@ impl Resolver<'_> {
         self.inputs
             .get(setting)
             .map(|given| list(&given.value))
+            .unwrap_or_default()
+    }
+
+    fn groups(&self, setting: &str) -> Vec<Vec<String>> {
+        self.inputs
+            .get(setting)
+            .map(|given| groups(&given.value))
             .unwrap_or_default()
     }
 

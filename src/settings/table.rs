@@ -48,6 +48,8 @@ pub enum Kind {
     Boolean,
     /// One entry per line.
     List,
+    /// One group per line, its entries divided by spaces or commas; in a file a list of lists.
+    Groups,
     /// A credential; it has no flag.
     Secret,
 }
@@ -103,7 +105,7 @@ const fn setting(
 }
 
 use Group::{App, Environment, General, Git, Host, Npm, Release, Store};
-use Kind::{Boolean, Lines, List, Secret, Text};
+use Kind::{Boolean, Groups, Lines, List, Secret, Text};
 use Reach::{Anywhere, Outside};
 
 /// All settings, in the order in which people read them.
@@ -260,6 +262,33 @@ pub const SETTINGS: &[Setting] = &[
         false,
         "bump of a package whose peer range is left: `patch`, `minor`, `major` or `never`",
         "patch",
+    ),
+    setting(
+        "max-bump",
+        Release,
+        Text,
+        Anywhere,
+        false,
+        "the most that a version may grow: `patch`, `minor` or `major`; a release that needs more is refused",
+        "major",
+    ),
+    setting(
+        "fixed",
+        Release,
+        Groups,
+        Anywhere,
+        false,
+        "groups of packages that are released together, at one version; names or directory globs",
+        "none",
+    ),
+    setting(
+        "linked",
+        Release,
+        Groups,
+        Anywhere,
+        false,
+        "groups of packages of which those that are released get one version; names or directory globs",
+        "none",
     ),
     setting(
         "branch",
@@ -621,10 +650,7 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "compress",
     "delivery",
     "first-publish",
-    "fixed",
     "keep-days",
-    "linked",
-    "max-bump",
     "node-version",
     "npm-publish",
     "npm-rollback",

@@ -94,6 +94,24 @@ impl Version {
         !self.0.pre.is_empty()
     }
 
+    /// How far a later version is from this one: the first of its numbers that differs.
+    ///
+    /// ```
+    /// use pkgs_action::version::{Bump, Version};
+    /// let distance = |to: &str| Version::new(1, 2, 3).distance(&Version::parse(to).unwrap());
+    /// assert_eq!([distance("2.0.0"), distance("1.3.0"), distance("1.2.4")], [Bump::Major, Bump::Minor, Bump::Patch]);
+    /// ```
+    #[must_use]
+    pub fn distance(&self, to: &Version) -> Bump {
+        if self.major() != to.major() {
+            Bump::Major
+        } else if self.minor() != to.minor() {
+            Bump::Minor
+        } else {
+            Bump::Patch
+        }
+    }
+
     /// The next version after this one.
     ///
     /// A prerelease grows to the release it announces when that is high enough, as npm's `semver inc` does. Below 1.0.0, with

@@ -11,6 +11,7 @@ mod build;
 mod crash;
 mod documents;
 mod environments;
+mod groups;
 mod hostile;
 mod house;
 mod image;
@@ -29,3 +30,4 @@ mod store_contract;
 #[allow(dead_code, reason = "every story uses another part of it")]
 mod support;
 mod telling;
+mod why;

@@ -25,6 +25,8 @@ const BUMPS: [Bump; 3] = [Bump::Patch, Bump::Minor, Bump::Major];
 struct Generated {
     versions: Vec<Number>,
     edges: BTreeMap<(usize, usize, usize), usize>,
+    /// Which packages share one version, and whether the group is released whole.
+    groups: Vec<(bool, Vec<usize>)>,
     /// How far each package grows by itself: 0 not at all, 1 patch, 2 minor, 3 major.
     changes: Vec<usize>,
     /// In which order their directories lie.
@@ -36,18 +38,36 @@ fn generated() -> impl Strategy<Value = Generated> {
         let version = (0..VERSIONS.len()).prop_map(|index| VERSIONS[index]);
         let edges =
             proptest::collection::btree_map((0..count, 0..count, 0_usize..3), 0_usize..7, 0..9);
+        // Of four numbers two are groups.
+        let groups = (
+            proptest::collection::vec(0_usize..4, count),
+            any::<[bool; 2]>(),
+        )
+            .prop_map(|(numbers, fixed)| {
+                let members = |group: usize| -> Vec<usize> {
+                    (0..numbers.len())
+                        .filter(|index| numbers[*index] == group)
+                        .collect()
+                };
+                (0..2)
+                    .map(|group| (fixed[group], members(group)))
+                    .filter(|(_, members)| !members.is_empty())
+                    .collect::<Vec<_>>()
+            });
         let change = prop_oneof![2 => Just(0_usize), 1 => 1_usize..4];
         (
             proptest::collection::vec(version, count),
             edges,
+            groups,
             proptest::collection::vec(change, count),
             Just((0..count).collect::<Vec<_>>()).prop_shuffle(),
         )
-            .prop_map(|(versions, mut edges, changes, order)| {
+            .prop_map(|(versions, mut edges, groups, changes, order)| {
                 edges.retain(|(from, to, _), _| from != to);
                 Generated {
                     versions,
                     edges,
+                    groups,
                     changes,
                     order,
                 }
@@ -95,10 +115,36 @@ fn grown(version: Number, level: usize) -> Number {
     }
 }
 
-/// The least levels that leave no dependent behind, found by trying all.
-fn oracle(generated: &Generated) -> Vec<usize> {
+/// The version of each package at these levels; `None` where a group does not hold together. A group grows from its highest version.
+fn at(generated: &Generated, levels: &[usize]) -> Option<Vec<Number>> {
+    let mut versions: Vec<Number> = generated
+        .versions
+        .iter()
+        .zip(levels)
+        .map(|(version, level)| grown(*version, *level))
+        .collect();
+    for (fixed, members) in &generated.groups {
+        let highest = members.iter().map(|member| generated.versions[*member]);
+        let highest = highest.max().expect("a member");
+        let level = members.iter().map(|member| levels[*member]).max();
+        let level = level.expect("a member");
+        for member in members {
+            if levels[*member] == level {
+                if level > 0 {
+                    versions[*member] = grown(highest, level);
+                }
+            } else if *fixed || levels[*member] > 0 {
+                return None;
+            }
+        }
+    }
+    Some(versions)
+}
+
+/// The versions of the least levels that leave no dependent behind, found by trying all.
+fn oracle(generated: &Generated) -> Vec<Number> {
     let count = generated.versions.len();
-    let mut best: Option<Vec<usize>> = None;
+    let mut best: Option<(Vec<usize>, Vec<Number>)> = None;
     for number in 0..4_usize.pow(u32::try_from(count).expect("few")) {
         let levels: Vec<usize> = (0..count)
             .map(|index| number / 4_usize.pow(u32::try_from(index).expect("few")) % 4)
@@ -107,30 +153,41 @@ fn oracle(generated: &Generated) -> Vec<usize> {
             .iter()
             .zip(&generated.changes)
             .all(|(level, change)| level >= change);
+        let Some(versions) = at(generated, &levels) else {
+            continue;
+        };
         let consistent = generated.edges.iter().all(|((from, to, field), form)| {
             let version = generated.versions[*to];
             FIELDS[*field] == "devDependencies"
                 || levels[*from] > 0
-                || holds(*form, version, grown(version, levels[*to]))
+                || holds(*form, version, versions[*to])
         });
         if enough
             && consistent
             && best
                 .as_ref()
-                .is_none_or(|best| levels.iter().sum::<usize>() < best.iter().sum())
+                .is_none_or(|(best, _)| levels.iter().sum::<usize>() < best.iter().sum())
         {
-            best = Some(levels);
+            best = Some((levels, versions));
         }
     }
-    best.expect("everything at major is consistent")
+    best.expect("everything at major is consistent").1
 }
 
 fn name(index: usize) -> String {
     format!("p{index}")
 }
 
-fn settings() -> Settings {
-    let collected = collect(&["plan".to_owned()], &BTreeMap::new()).expect("it is understood");
+fn settings(groups: &[(bool, Vec<usize>)]) -> Settings {
+    let group = |(fixed, members): &(bool, Vec<usize>)| {
+        let names: Vec<String> = members.iter().map(|member| name(*member)).collect();
+        let setting = if *fixed { "fixed" } else { "linked" };
+        format!("--{setting}={}", names.join(" "))
+    };
+    let words: Vec<String> = std::iter::once("plan".to_owned())
+        .chain(groups.iter().map(group))
+        .collect();
+    let collected = collect(&words, &BTreeMap::new()).expect("it is understood");
     let Asked::Run(collected) = collected else {
         panic!("plan runs")
     };
@@ -139,7 +196,7 @@ fn settings() -> Settings {
 
 /// The new version of each package by name, and all manifests afterwards.
 fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String, Value>) {
-    let settings = settings();
+    let settings = settings(&generated.groups);
     let mut members = BTreeMap::new();
     for (index, version) in generated.versions.iter().enumerate() {
         let mut manifest = json!({"name": name(index), "version": text(*version)});
@@ -247,7 +304,7 @@ proptest! {
         let expected: BTreeMap<String, Number> = oracle(&generated)
             .into_iter()
             .enumerate()
-            .map(|(index, level)| (name(index), grown(generated.versions[index], level)))
+            .map(|(index, version)| (name(index), version))
             .collect();
         prop_assert_eq!(versions, expected);
     }

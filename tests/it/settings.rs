@@ -509,11 +509,15 @@ fn what_will_come_is_said_to_be_not_there_yet() {
             hint,
         );
     }
-    std::fs::write(sandbox.path().join("pkgs.json"), "{\"maxBump\":\"minor\"}").expect("a file");
+    std::fs::write(
+        sandbox.path().join("pkgs.json"),
+        "{\"cdnDistribution\":\"x\"}",
+    )
+    .expect("a file");
     said(
         &["plan"],
         &[],
-        "maxBump in pkgs.json",
+        "cdnDistribution in pkgs.json",
         "leave it out for now\n",
     );
 }
@@ -729,6 +733,7 @@ fn control_characters_are_refused_in_every_setting_of_a_file() {
         for bad in ["a\0b", "a\u{1b}[2Jb", "a\u{85}b"] {
             let value = match setting.kind {
                 Kind::List => json!([bad]),
+                Kind::Groups => json!([[bad]]),
                 _ => json!(bad),
             };
             monorepo.write("pkgs.json", &json!({ &key: value }).to_string());

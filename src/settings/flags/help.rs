@@ -84,7 +84,7 @@ pub(super) fn of_command(page: &Page) -> String {
 fn groups(command: &str) -> [Group; 8] {
     use Group::{App, Environment, General, Git, Host, Npm, Release, Store};
     match command {
-        "plan" | "release" | "rehearse" => {
+        "plan" | "why" | "release" | "rehearse" => {
             [Release, Npm, Store, Git, Environment, App, Host, General]
         }
         _ => [Environment, Host, Store, General, Release, Npm, App, Git],
@@ -109,6 +109,7 @@ pub(super) fn value_name(setting: &Setting) -> &'static str {
     match setting.kind {
         Kind::Boolean => "true|false",
         Kind::List => "list",
+        Kind::Groups => "group",
         Kind::Lines => "text",
         Kind::Text | Kind::Secret => "value",
     }

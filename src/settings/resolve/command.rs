@@ -14,12 +14,14 @@ impl Resolver<'_> {
     pub(super) fn command(
         &mut self,
         name: Option<&str>,
+        package: Option<&str>,
         once: bool,
         store: &Choice<StoreSettings>,
         host_name: Option<&str>,
     ) -> Option<Command> {
         match name {
             None | Some("plan") => Some(Command::Plan),
+            Some("why") => self.why(package),
             Some("release") => Some(Command::Release),
             Some("rehearse") => Some(Command::Rehearse),
             Some("status") => self.status(store).map(Command::Status),
@@ -35,6 +37,17 @@ impl Resolver<'_> {
                 Some(Command::Point(deed, point))
             }
         }
+    }
+
+    fn why(&mut self, package: Option<&str>) -> Option<Command> {
+        if package.is_none() {
+            let what = "`why` needs the name of a package";
+            self.problems
+                .push(Failure::new(Exit::Usage, "settings::missing", what).hint(
+                    "name it behind the command: `why <package>`; `plan` lists the packages",
+                ));
+        }
+        package.map(|package| Command::Why(package.to_owned()))
     }
 
     fn point(&mut self, command: &str, store: &Choice<StoreSettings>) -> Option<PointSettings> {
