@@ -39,6 +39,8 @@ pub struct PackageJson {
     pub publish_config: PublishConfig,
     /// `packageManager`, for example `npm@11.6.0`.
     pub package_manager: Option<String>,
+    /// `repository`, or its `url`, as written; anything else there is nothing, as for npm.
+    pub repository: Option<String>,
     /// The `pkgs` field: our own settings, as they are.
     pub pkgs: Option<Value>,
 }
@@ -176,6 +178,7 @@ impl Reader<'_> {
             bin: self.bin(root, name.as_ref()),
             publish_config: self.publish_config(root),
             package_manager: self.string(root, "", "packageManager"),
+            repository: root.get("repository").and_then(address),
             pkgs: self.value(root, "pkgs"),
             name,
         }
@@ -502,6 +505,12 @@ pub fn edit(file: &str, text: &str, changes: &[Change]) -> Result<String, Failur
         None => Ok(edits.apply()),
         Some(failure) => Err(failure),
     }
+}
+
+/// The address that `repository` holds, alone or under `url`.
+fn address(node: Node<'_>) -> Option<String> {
+    let text = node.as_str().or_else(|| node.get("url")?.as_str());
+    text.map(str::to_owned)
 }
 
 #[cfg(test)]
