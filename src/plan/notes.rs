@@ -17,7 +17,6 @@ use crate::name::{CommitId, PackageName, RepoPath};
 use crate::plan::release::{Base, Plan, PlannedPackage};
 use crate::settings::{Changelog, Mode};
 use crate::version::Bump;
-use forge::Forge;
 use markdown::{code, inline};
 
 /// The file that sections are written to.
@@ -427,6 +426,7 @@ fn length(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::forge::Forge;
     use super::*;
     use crate::name::TagName;
     use crate::settings::Mode;

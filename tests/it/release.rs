@@ -818,7 +818,7 @@ fn a_single_package_keeps_every_other_byte_of_its_manifest() {
     assert_eq!(world.at("v1.0.1", "package-lock.json"), raised(lockfile, 2));
     assert_eq!(published(&world, "odd", "1.0.1")["version"], "1.0.1");
     let changed = world.origin_git(&["diff", "--name-only", "v1.0.1~1", "v1.0.1"]);
-    assert_eq!(changed, "package-lock.json\npackage.json");
+    assert_eq!(changed, "CHANGELOG.md\npackage-lock.json\npackage.json");
 }
 
 #[test]
