@@ -159,13 +159,13 @@ fn changelog_in(
     commit: &CommitId,
     directory: &RepoPath,
 ) -> Result<(RepoPath, Option<String>), Failure> {
+    const HINT: &str = "make it a file of UTF-8 text, or set changelog to none";
     const ALSO: [&str; 3] = ["changelog.md", "Changelog.md", "ChangeLog.md"];
     for name in [notes::FILE].into_iter().chain(ALSO) {
         let path = directory.join(name)?;
         if repo.object_at(commit, &path)?.is_none() {
             continue;
         }
-        const HINT: &str = "make it a file of UTF-8 text, or set changelog to none";
         let text = repo
             .text(commit, &path)
             .map_err(|failure| failure.hint(HINT))?;

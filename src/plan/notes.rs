@@ -8,6 +8,7 @@ pub mod forge;
 pub mod markdown;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -199,15 +200,15 @@ impl Notes {
         self.changes.is_empty() && self.dependencies.is_empty()
     }
 
-    /// Headings and entries; with `named`, each entry names the packages it is about.
-    fn lines(&self, named: bool) -> Vec<Line> {
+    /// Headings and entries; `with_packages`, each entry names the packages it is about.
+    fn lines(&self, with_packages: bool) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut group = None;
         for change in &self.changes {
             if group.replace(change.group) != Some(change.group) {
                 lines.push(Line::Heading(change.group.title().to_owned()));
             }
-            lines.push(Line::Entry(entry(change, named)));
+            lines.push(Line::Entry(entry(change, with_packages)));
         }
         if !self.dependencies.is_empty() {
             let each = self.dependencies.iter().map(|dependency| {
@@ -225,25 +226,25 @@ impl Notes {
 }
 
 /// A change as a line. It begins with the commit, so that nothing untrusted stands where a heading, a list or a quote begins.
-fn entry(change: &Change, named: bool) -> String {
-    const NAMED: usize = 3;
+fn entry(change: &Change, with_packages: bool) -> String {
+    const PACKAGES_SHOWN: usize = 3;
     let short = code(change.commit.short());
     let mut entry = match &change.url {
         Some(url) => format!("[{short}]({url}) "),
         None => format!("{short} "),
     };
     if let Some(scope) = &change.scope {
-        entry.push_str(&format!("**{}:** ", inline(scope)));
+        let _ = write!(entry, "**{}:** ", inline(scope));
     }
     entry.push_str(&inline(&change.text));
-    if named {
-        let names = change.packages.iter().take(NAMED);
+    if with_packages {
+        let names = change.packages.iter().take(PACKAGES_SHOWN);
         let mut names: Vec<String> = names.map(|name| code(name.as_str())).collect();
-        let more = change.packages.len().saturating_sub(NAMED);
+        let more = change.packages.len().saturating_sub(PACKAGES_SHOWN);
         if more > 0 {
             names.push(format!("{more} more"));
         }
-        entry.push_str(&format!(" ({})", names.join(", ")));
+        let _ = write!(entry, " ({})", names.join(", "));
     }
     entry
 }
@@ -255,9 +256,11 @@ fn markdown_of(lines: &[Line]) -> String {
         match line {
             Line::Heading(title) => {
                 let before = if text.is_empty() { "" } else { "\n" };
-                text.push_str(&format!("{before}### {title}\n\n"));
+                let _ = write!(text, "{before}### {title}\n\n");
             }
-            Line::Entry(entry) => text.push_str(&format!("- {entry}\n")),
+            Line::Entry(entry) => {
+                let _ = writeln!(text, "- {entry}");
+            }
         }
     }
     text
@@ -277,18 +280,15 @@ fn section_of_package(plan: &Plan, package: &PlannedPackage) -> Option<String> {
 fn section_of_all(plan: &Plan) -> Option<String> {
     let packages: Vec<&PlannedPackage> = plan.packages.iter().collect();
     let notes = notes(plan, &packages);
-    let heading = match &plan.version {
-        Some(version) => {
-            let title = linked(&version.to_string(), notes.compare.as_deref());
-            format!("## {title} ({})\n", plan.day)
-        }
-        None => {
-            let each = packages
-                .iter()
-                .map(|package| format!("{} {}", code(package.name.as_str()), package.to));
-            let each: Vec<String> = each.collect();
-            format!("## {}\n\n{}\n", plan.day, each.join(", "))
-        }
+    let heading = if let Some(version) = &plan.version {
+        let title = linked(&version.to_string(), notes.compare.as_deref());
+        format!("## {title} ({})\n", plan.day)
+    } else {
+        let each = packages
+            .iter()
+            .map(|package| format!("{} {}", code(package.name.as_str()), package.to));
+        let each: Vec<String> = each.collect();
+        format!("## {}\n\n{}\n", plan.day, each.join(", "))
     };
     let lines = markdown_of(&notes.lines(packages.len() > 1));
     (!notes.is_empty()).then(|| format!("{heading}\n{lines}"))

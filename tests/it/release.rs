@@ -777,6 +777,13 @@ fn in_sync_mode_everything_has_one_version_and_one_tag() {
             "{path}"
         );
     }
+    // One version has one changelog.
+    let changelogs = world.origin_git(&["ls-tree", "-r", "--name-only", "v1.1.0"]);
+    let changelogs: Vec<&str> = changelogs
+        .lines()
+        .filter(|path| path.ends_with("CHANGELOG.md"))
+        .collect();
+    assert_eq!(changelogs, ["CHANGELOG.md"]);
     let lockfile = read("package-lock.json");
     assert_eq!(lockfile["version"], "1.1.0");
     for path in ["", "packages/core", "packages/text", "packages/web"] {

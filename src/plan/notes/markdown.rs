@@ -123,7 +123,7 @@ fn is_active(text: &str) -> bool {
     let other_repository = text.match_indices('#').any(|(at, _)| {
         text[..at].ends_with(|before: char| before.is_alphanumeric() || "._-".contains(before))
     });
-    text.contains(['@', '$']) || lower.contains("://") || lower.contains("www.") || other_repository
+    text.contains(['@', '$']) || lower.contains("//") || lower.contains("www.") || other_repository
 }
 
 fn escaped(text: &str) -> String {
@@ -166,6 +166,7 @@ mod tests {
         check("thanks @ada!", "thanks `@ada!`");
         check("mail a@b.example", "mail `a@b.example`");
         check("see https://evil.example/a", "see `https://evil.example/a`");
+        check("see //evil.example", "see `//evil.example`");
         check("see <HTTPS://evil.example>", "see `<HTTPS://evil.example>`");
         check("see WWW.evil.example", "see `WWW.evil.example`");
         check("like evil/repo#1", "like `evil/repo#1`");
@@ -210,7 +211,7 @@ mod tests {
                     other => {
                         proptest::prop_assert!(!"*@$<[".contains(other), "{} holds {}", shown, other);
                         proptest::prop_assert!(other != '#' || before != 'a', "{} holds a reference", shown);
-                        proptest::prop_assert!(!rest.starts_with("://"), "{} holds an address", shown);
+                        proptest::prop_assert!(!rest.starts_with("//"), "{} holds an address", shown);
                         other.len_utf8()
                     }
                 };
