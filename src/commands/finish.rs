@@ -82,15 +82,17 @@ async fn finish_earlier(
     }
 }
 
-/// Finishes a sealed release; `packed` are its bytes on this machine, where they were built here.
+/// Finishes a sealed release; `own` is this run's plan, where it decided, with the bytes on this machine, where it built them.
 pub async fn sealed(
     session: &Session<'_>,
     branch: &str,
     commit: &CommitId,
     named: &Named,
-    packed: Option<Arc<Packed>>,
+    own: Option<(&Plan, Option<Arc<Packed>>)>,
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
+    let (plan, packed) = own.unzip();
+    let packed = packed.flatten();
     let Some(store) = session.remotes.store.as_deref() else {
         return Err(Failure::new(
             Exit::Usage,
@@ -134,7 +136,7 @@ pub async fn sealed(
     released.manifest = Some(crate::release::layout::release(&id).to_string());
     if recorded.is_none_or(|recorded| recorded.status == Status::Complete) {
         released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
-        tell(session, &released, deeds).await;
+        tell(session, &released, plan, deeds).await;
     }
     Ok(released)
 }
@@ -218,7 +220,8 @@ pub async fn unsealed(
         .iter()
         .map(|package| (package.name.clone(), decided(package)))
         .collect();
-    deliver_unsealed(session, commit, packages, &Built::new(&packed), deeds).await
+    let built = Built::new(&packed);
+    deliver_unsealed(session, commit, packages, &built, Some(plan), deeds).await
 }
 
 async fn finish_earlier_unsealed(
@@ -269,7 +272,7 @@ async fn finish_earlier_unsealed(
         .hint("find out who pushed these tags"));
     }
     let tarballs = Rebuilt::new(session, commit);
-    deliver_unsealed(session, commit, packages, &tarballs, deeds).await
+    deliver_unsealed(session, commit, packages, &tarballs, None, deeds).await
 }
 
 async fn deliver_unsealed(
@@ -277,6 +280,7 @@ async fn deliver_unsealed(
     commit: &CommitId,
     packages: BTreeMap<PackageName, DecidedPackage>,
     tarballs: &dyn Tarballs,
+    plan: Option<&Plan>,
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
     let listed: Vec<DecidedPackage> = packages.values().cloned().collect();
@@ -297,12 +301,13 @@ async fn deliver_unsealed(
         .filter(|_| session.repo.is_made_by_us(commit));
     let base = parent.as_ref().unwrap_or(commit).as_str();
     let released = released::released(session, commit, base, &listed, &[])?;
-    tell(session, &released, deeds).await;
+    tell(session, &released, plan, deeds).await;
     Ok(released)
 }
 
-/// TELL: forge releases. Repeatable, never decisive: a failure is noted and the release is still complete.
-async fn tell(session: &Session<'_>, released: &Released, deeds: &mut Deeds) {
+/// TELL: forge releases. Repeatable, never decisive: a failure is noted and the release is still complete. `plan` is what was decided,
+/// where this run did; else it is planned again.
+async fn tell(session: &Session<'_>, released: &Released, plan: Option<&Plan>, deeds: &mut Deeds) {
     let Some(forge) = session
         .remotes
         .forge
@@ -316,6 +321,12 @@ async fn tell(session: &Session<'_>, released: &Released, deeds: &mut Deeds) {
         .iter()
         .map(|package| &package.tag)
         .collect();
+    let again = match plan {
+        Some(_) => None,
+        None => planned_again(session, released)
+            .inspect_err(|why| tracing::info!("the release is told without notes: {why}"))
+            .ok(),
+    };
     // Of several tags none is the repository's newest release.
     let is_only = tags.len() == 1;
     for tag in tags {
@@ -325,7 +336,7 @@ async fn tell(session: &Session<'_>, released: &Released, deeds: &mut Deeds) {
             .filter(|package| package.tag == *tag)
             .collect();
         let is_prerelease = packages.iter().any(|package| package.to.is_prerelease());
-        let body = crate::report::summary::forge_body(released, &packages);
+        let body = crate::report::summary::forge_body(released, &packages, plan.or(again.as_ref()));
         let outcome = match forge
             .ensure_release(tag, tag.as_str(), &body, is_prerelease, is_only)
             .await
@@ -336,4 +347,12 @@ async fn tell(session: &Session<'_>, released: &Released, deeds: &mut Deeds) {
         };
         deeds.note(Stage::Tell, tag.to_string(), outcome);
     }
+}
+
+/// The plan of a release that an earlier run decided, made again of the commit it was planned on, as if its tags were not there yet.
+fn planned_again(session: &Session<'_>, released: &Released) -> Result<Plan, Failure> {
+    let mut observed = observe::observe(session.repo, &released.base, session.settings)?;
+    observed.tags.retain(|tag| !released.tags.contains(tag));
+    let facts = observed.facts(session.repo, session.settings, false)?;
+    planning::plan(&facts, session.settings)
 }

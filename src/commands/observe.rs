@@ -9,6 +9,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::{History, Repo, Tags, WalkedCommit, joined};
 use crate::name::{CommitId, PackageName, RepoPath, TagName};
 use crate::plan::next::tag_lines;
+use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, PackageFacts};
 use crate::plan::why::{OtherBases, PassedOver};
 use crate::settings::{Mode, Settings};
@@ -443,7 +444,22 @@ impl Observed {
             packages,
             tags: &self.tags,
             base,
+            day: crate::report::moment(repo.committed_at(&self.head)?)
+                .chars()
+                .take("yyyy-mm-dd".len())
+                .collect(),
+            forge: self.forge(repo, settings),
         })
+    }
+
+    /// Where people look at the repository: as its manifests say, else as its remote does.
+    fn forge(&self, repo: &Repo, settings: &Settings) -> Option<Forge> {
+        let members = self.workspace.root.iter().chain(&self.workspace.packages);
+        let mut declared = members.filter_map(|package| package.manifest.repository.as_deref());
+        match declared.next() {
+            Some(declared) => Forge::of_manifest(declared),
+            None => Forge::of_remote(&repo.remote_address(&settings.remote)?),
+        }
     }
 
     fn packages(

@@ -7,7 +7,7 @@ use crate::local::git::Repo;
 use crate::local::scratch::Scratch;
 use crate::name::{CommitId, PackageName};
 use crate::plan::next::tag_of;
-use crate::plan::release::{Plan, PlannedPackage, dist_tag};
+use crate::plan::release::{Base, Plan, PlannedPackage, dist_tag};
 use crate::settings::Mode;
 use crate::workspace::Workspace;
 use crate::workspace::package::Kind;
@@ -89,6 +89,8 @@ fn as_it_stands(
             access: None,
             bump: None,
             reasons: Vec::new(),
+            base: Base::First,
+            is_written: false,
             tag: tag.clone(),
             to: version,
         });
@@ -108,5 +110,7 @@ fn as_it_stands(
         edits: Vec::new(),
         message: String::new(),
         warnings: Vec::new(),
+        day: String::new(),
+        forge: None,
     })
 }

@@ -12,10 +12,11 @@ use crate::commands::observe::{self, Observed};
 use crate::commands::scene::Scene;
 use crate::commands::{Session, finish, preflight};
 use crate::explain::{Exit, Failure};
-use crate::local::git::{FileEdit, Tag};
+use crate::local::git::{FileEdit, Repo, Tag};
 use crate::local::worktree;
-use crate::name::{CommitId, Digest, Integrity, PackageName, TagName};
+use crate::name::{CommitId, Digest, Integrity, PackageName, RepoPath, TagName};
 use crate::plan::next::Position;
+use crate::plan::notes;
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::render::{self, PlanDocument};
 use crate::report::release::{Ended, ReleaseReport};
@@ -98,7 +99,8 @@ async fn attempt(
     };
     let released = match bytes {
         Bytes::Sealed { named, packed } => {
-            finish::sealed(session, &scene.branch, &commit, &named, packed, deeds).await?
+            let own = Some((&plan, packed));
+            finish::sealed(session, &scene.branch, &commit, &named, own, deeds).await?
         }
         Bytes::Loose(packed) => finish::unsealed(session, &commit, &plan, packed, deeds).await?,
     };
@@ -116,6 +118,11 @@ pub async fn plan_at(
     let facts = observed.facts(session.repo, session.settings, false)?;
     let mut plan = planning::plan(&facts, session.settings)?;
     plan.warnings.extend(unasked);
+    let root = &observed.workspace.directory;
+    let found = |directory: &RepoPath| changelog_in(session.repo, head, directory);
+    let changelogs = notes::changelogs(&plan, session.settings.changelog, root, found)?;
+    plan.edits.extend(changelogs);
+    plan.edits.sort();
     Ok((observed, plan))
 }
 
@@ -154,6 +161,34 @@ pub async fn observed_at(
         }
     }
     Ok((observed, unasked))
+}
+
+/// The changelog of a directory at a commit: where it is, or would be made, and its text.
+fn changelog_in(
+    repo: &Repo,
+    commit: &CommitId,
+    directory: &RepoPath,
+) -> Result<(RepoPath, Option<String>), Failure> {
+    const HINT: &str = "make it a file of UTF-8 text, or set changelog to none";
+    const ALSO: [&str; 3] = ["changelog.md", "Changelog.md", "ChangeLog.md"];
+    for name in [notes::FILE].into_iter().chain(ALSO) {
+        let path = directory.join(name)?;
+        if repo.object_at(commit, &path)?.is_none() {
+            continue;
+        }
+        let text = repo
+            .text(commit, &path)
+            .map_err(|failure| failure.hint(HINT))?;
+        return text.map(|text| (path.clone(), Some(text))).ok_or_else(|| {
+            let what = format!("{path} is no file");
+            Failure::new(Exit::Refused, "plan::changelog", what)
+                .because(
+                    "it is a link or a directory, and the notes of the release would replace it",
+                )
+                .hint(HINT)
+        });
+    }
+    Ok((directory.join(notes::FILE)?, None))
 }
 
 /// The bytes of a release before it is decided.

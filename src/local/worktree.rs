@@ -20,7 +20,8 @@ struct Journal {
 /// Holds the edits in the work tree; dropping it puts the original bytes back.
 pub struct EditedTree<'a> {
     repo: &'a Repo,
-    originals: Vec<(PathBuf, Vec<u8>)>,
+    /// `None` for a file that the release adds.
+    originals: Vec<(PathBuf, Option<Vec<u8>>)>,
 }
 
 fn journal_path(repo: &Repo) -> PathBuf {
@@ -40,6 +41,10 @@ impl<'a> EditedTree<'a> {
         };
         let bytes = serde_json::to_vec(&journal)
             .unwrap_or_else(|error| unreachable!("a journal always serializes: {error}"));
+        let head = repo.head()?;
+        for (path, _) in edits {
+            is_new(repo, &head, path)?;
+        }
         files::write_atomically(&journal_path(repo), &bytes)?;
         let mut tree = EditedTree {
             repo,
@@ -47,6 +52,11 @@ impl<'a> EditedTree<'a> {
         };
         for (path, text) in edits {
             let file = repo.root().join(path.as_str());
+            if is_new(repo, &head, path)? {
+                tree.originals.push((file.clone(), None));
+                files::write_atomically(&file, text.as_bytes())?;
+                continue;
+            }
             let original = std::fs::read(&file).map_err(|error| {
                 Failure::new(
                     Exit::Refused,
@@ -55,7 +65,7 @@ impl<'a> EditedTree<'a> {
                 )
                 .because(error)
             })?;
-            tree.originals.push((file.clone(), original));
+            tree.originals.push((file.clone(), Some(original)));
             files::overwrite(&file, text.as_bytes())?;
         }
         Ok(tree)
@@ -70,7 +80,10 @@ impl<'a> EditedTree<'a> {
     fn put_back(&mut self) -> Result<(), Failure> {
         let mut result = Ok(());
         for (file, original) in self.originals.drain(..) {
-            result = result.and(write_back(&file, &original));
+            result = result.and(match original {
+                Some(original) => write_back(&file, &original),
+                None => remove(&file),
+            });
         }
         if result.is_ok() {
             drop(std::fs::remove_file(journal_path(self.repo)));
@@ -88,6 +101,31 @@ fn write_back(file: &Path, original: &[u8]) -> Result<(), Failure> {
     std::fs::create_dir_all(directory)
         .map_err(|error| files::failed("files::write", "create", directory, &error))?;
     files::write_atomically(file, original)
+}
+
+fn remove(file: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(files::failed("files::write", "remove", file, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the release adds a file. Refuses to where one lies already that no commit holds: nothing could bring it back.
+fn is_new(repo: &Repo, head: &CommitId, path: &RepoPath) -> Result<bool, Failure> {
+    if repo.file(head, path)?.is_some() {
+        return Ok(false);
+    }
+    if std::fs::symlink_metadata(repo.root().join(path.as_str())).is_err() {
+        return Ok(true);
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        "worktree::in_the_way",
+        format!("{path} is not committed, and the release adds a file there"),
+    )
+    .hint("commit it, or move it away"))
 }
 
 impl Drop for EditedTree<'_> {
@@ -172,6 +210,14 @@ fn take_back(
     };
     if !dirty.iter().all(is_ours) {
         return Ok(dirty);
+    }
+    for (path, _) in &journal.edits {
+        let Ok(path) = RepoPath::parse(path) else {
+            continue;
+        };
+        if repo.file(head, &path)?.is_none() && is_ours(&path) {
+            remove(&repo.root().join(path.as_str()))?;
+        }
     }
     for path in &dirty {
         if let Some(bytes) = repo.file(head, path)? {

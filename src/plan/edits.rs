@@ -23,13 +23,7 @@ pub fn edits(
     let mut changes: BTreeMap<Option<usize>, Vec<Change>> = BTreeMap::new();
     let mut changed = lockfile::Changes::default();
     for package in &plan.packages {
-        let present = package
-            .index
-            .map_or(workspace.root.as_ref(), |index| {
-                workspace.packages.get(index)
-            })
-            .and_then(|of| of.version.as_ref());
-        if present != Some(&package.to) {
+        if package.is_written {
             changes
                 .entry(package.index)
                 .or_default()

@@ -4,6 +4,7 @@ pub mod edits;
 pub mod groups;
 pub mod marks;
 pub mod next;
+pub mod notes;
 pub mod promote;
 pub mod pull;
 pub mod release;

@@ -7,6 +7,7 @@ use crate::changes::{Reason, Touched, tag};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::plan::groups::Groups;
+use crate::plan::notes::forge::Forge;
 use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
 use crate::version::{Bump, Version, ZeroMajor};
 use crate::workspace::package::{Kind, Package};
@@ -88,6 +89,10 @@ pub struct Facts<'a> {
     pub tags: &'a BTreeSet<TagName>,
     /// The commit before everything that is in the release, for people.
     pub base: Option<CommitId>,
+    /// The day of the commit that is planned on, `yyyy-mm-dd`, UTC.
+    pub day: String,
+    /// Where people look at the repository.
+    pub forge: Option<Forge>,
 }
 
 /// What shall be released.
@@ -115,12 +120,16 @@ pub struct Plan {
     pub tags: Vec<TagName>,
     /// The one version, in sync mode or of a single package.
     pub version: Option<Version>,
-    /// New texts of manifests and lockfile.
+    /// New texts of manifests, lockfile and changelogs, in order of path.
     pub edits: Vec<(RepoPath, String)>,
     /// Message of the release commit.
     pub message: String,
     /// What a person should know.
     pub warnings: Vec<Notice>,
+    /// The day of the commit that is planned on, `yyyy-mm-dd`, UTC: the release's own.
+    pub day: String,
+    /// Where people look at the repository.
+    pub forge: Option<Forge>,
 }
 
 /// Something a person should know, with a stable code.
@@ -159,6 +168,10 @@ pub struct PlannedPackage {
     pub access: Option<Access>,
     /// Why, most important first.
     pub reasons: Vec<Reason>,
+    /// What its changes are measured from.
+    pub base: Base,
+    /// Whether the release writes its version: its manifest does not hold it yet.
+    pub is_written: bool,
 }
 
 /// An app that is built.
@@ -792,6 +805,8 @@ fn assemble(
                     .map(|bump| bump.of(&package.from, settings.zero_major)),
             },
             reasons: package.reasons.clone(),
+            base: facts.packages[*index].base.clone(),
+            is_written: of.version.as_ref() != Some(&to),
             tag,
             to,
         });
@@ -815,6 +830,8 @@ fn assemble(
             dist_tag: None,
             access: None,
             reasons: vec![Reason::Group],
+            base: Base::First,
+            is_written: from != version,
         });
     }
     let tags: BTreeSet<TagName> = planned.iter().map(|package| package.tag.clone()).collect();
@@ -853,6 +870,8 @@ fn assemble(
         edits: Vec::new(),
         message: String::new(),
         warnings: left_behind(facts, settings, growing),
+        day: facts.day.clone(),
+        forge: facts.forge.clone(),
         packages: planned,
     };
     plan.warnings.extend(unused_bump(&plan, settings));

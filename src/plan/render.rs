@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::changes::Reason;
 use crate::name::Digest;
+use crate::plan::notes::{self, Notes};
 use crate::plan::release::{Notice, Plan, PlannedApp, PlannedPackage};
 use crate::settings::{AppSettings, Install, Settings};
 use crate::version::{Bump, Version};
@@ -58,6 +59,7 @@ struct PackageDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<&'static str>,
     reasons: Vec<ReasonDocument>,
+    notes: Notes,
 }
 
 /// A reason on the wire.
@@ -179,7 +181,11 @@ pub fn document(plan: &Plan, settings: &Settings, missing: Vec<Missing>) -> Plan
         mode_reason: plan.mode_reason.clone(),
         base: plan.base.as_ref().map(ToString::to_string),
         head: plan.head.to_string(),
-        packages: plan.packages.iter().map(package_document).collect(),
+        packages: plan
+            .packages
+            .iter()
+            .map(|package| package_document(plan, package))
+            .collect(),
         unchanged: plan.unchanged.iter().map(ToString::to_string).collect(),
         waves: plan
             .waves
@@ -253,7 +259,7 @@ fn deciding_of_app(app: &AppSettings) -> serde_json::Value {
     })
 }
 
-fn package_document(package: &PlannedPackage) -> PackageDocument {
+fn package_document(plan: &Plan, package: &PlannedPackage) -> PackageDocument {
     PackageDocument {
         name: package.name.to_string(),
         dir: package.directory.display().to_string(),
@@ -266,6 +272,7 @@ fn package_document(package: &PlannedPackage) -> PackageDocument {
         dist_tag: package.dist_tag.clone(),
         access: package.access.map(crate::settings::Access::as_str),
         reasons: package.reasons.iter().map(ReasonDocument::from).collect(),
+        notes: notes::notes(plan, &[package]),
     }
 }
 

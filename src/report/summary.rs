@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::plan::notes::{self, markdown::code};
+use crate::plan::release::{Plan, PlannedPackage};
 use crate::plan::render::phrase;
 use crate::report::release::{ReleaseReport, Released, ReleasedPackage};
 
@@ -22,12 +24,12 @@ pub fn of_release(report: &ReleaseReport) -> String {
                 .reasons
                 .iter()
                 .take(3)
-                .map(|reason| code(&phrase(plan, package, reason)))
+                .map(|reason| cell(&phrase(plan, package, reason)))
                 .collect();
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} |",
-                code(package.name.as_str()),
+                cell(package.name.as_str()),
                 package.from,
                 package.to,
                 why.join("<br>")
@@ -42,7 +44,7 @@ pub fn of_release(report: &ReleaseReport) -> String {
                 text,
                 "| {} | {} | {} |",
                 deed.stage.as_str(),
-                code(&deed.about),
+                cell(&deed.about),
                 deed.outcome.as_str()
             );
         }
@@ -77,39 +79,38 @@ fn title(report: &ReleaseReport) -> String {
     }
 }
 
-/// Untrusted text as a code span that cannot end early, break a table or mention anybody.
-fn code(text: &str) -> String {
-    let text = crate::explain::safe_line(text).replace('|', "\\|");
-    let longest = text
-        .split(|character| character != '`')
-        .map(str::len)
-        .max()
-        .unwrap_or(0);
-    let fence = "`".repeat(longest + 1);
-    if longest == 0 {
-        format!("{fence}{text}{fence}")
-    } else {
-        format!("{fence} {text} {fence}")
-    }
+/// Untrusted text as a code span in a table.
+fn cell(text: &str) -> String {
+    code(text).replace('|', "\\|")
 }
 
-/// The body of a forge release for one tag.
-pub fn forge_body(released: &Released, packages: &[&ReleasedPackage]) -> String {
-    let mut text = String::new();
-    for package in packages {
-        let _ = writeln!(
-            text,
-            "- {} {} → {}",
-            code(package.name.as_str()),
-            package.from,
-            package.to
-        );
-    }
-    let _ = writeln!(
-        text,
-        "\nRelease {} of {}",
+/// The body of a forge release for one tag, in the forge's limits. `plan` is what was released, where it is known.
+pub fn forge_body(
+    released: &Released,
+    packages: &[&ReleasedPackage],
+    plan: Option<&Plan>,
+) -> String {
+    /// [GitHub](https://docs.github.com/rest/releases/releases) takes 125,000 characters.
+    const LONGEST: usize = 125_000;
+    let end = format!(
+        "\nRelease {} of {}\n",
         code(released.id.as_str()),
         code(released.commit.as_str())
     );
-    text
+    let listed: Vec<String> = packages
+        .iter()
+        .map(|package| {
+            let name = code(package.name.as_str());
+            format!("{name} {} → {}", package.from, package.to)
+        })
+        .collect();
+    let planned = plan.map_or_else(Vec::new, |plan| {
+        let is_released = |planned: &&PlannedPackage| {
+            packages
+                .iter()
+                .any(|package| package.name == planned.name && package.to == planned.to)
+        };
+        plan.packages.iter().filter(is_released).collect()
+    });
+    notes::release_page(plan, &planned, &listed, LONGEST - end.len()) + &end
 }

@@ -74,7 +74,14 @@ impl Inputs {
     /// Forgets texts that say `none`: the word empties what a lower source gives. The settings in which it has a meaning of its own,
     /// lists and secrets keep it.
     pub fn empty_nones(&mut self) {
-        const OWN_MEANING: [&str; 5] = ["command", "install", "build", "store", "static"];
+        const OWN_MEANING: [&str; 6] = [
+            "command",
+            "install",
+            "build",
+            "store",
+            "static",
+            "changelog",
+        ];
         self.0.retain(|name, given| {
             let is_text = table::find(name)
                 .is_some_and(|setting| matches!(setting.kind, Kind::Text | Kind::Lines));

@@ -97,6 +97,19 @@ pub enum PeerPolicy {
     Never,
 }
 
+/// Where the notes of a release are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changelog {
+    /// Beside each package's manifest.
+    Packages,
+    /// Beside the workspace's manifest.
+    Root,
+    /// To all of these.
+    Both,
+    /// To no file.
+    None,
+}
+
 /// How dependencies are installed before the build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Install {
@@ -271,6 +284,8 @@ pub struct Settings {
     pub commit_message: String,
     /// Form of the tags; `None`: by mode.
     pub tag_format: Option<String>,
+    /// Where the notes of a release are written; `None`: by mode.
+    pub changelog: Option<Changelog>,
     /// Make forge releases.
     pub forge_release: bool,
     /// Where npm packages go.

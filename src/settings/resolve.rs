@@ -15,7 +15,7 @@ use crate::settings::inputs::Collected;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
-    Access, Command, Format, Install, Mode, PeerPolicy, RegistryAddress, Settings, World,
+    Access, Changelog, Command, Format, Install, Mode, PeerPolicy, RegistryAddress, Settings, World,
 };
 use crate::version::{Bump, ZeroMajor};
 
@@ -42,6 +42,12 @@ const PEERS: &[(&str, PeerPolicy)] = &[
 const ACCESSES: &[(&str, Access)] = &[
     ("public", Access::Public),
     ("restricted", Access::Restricted),
+];
+const CHANGELOGS: &[(&str, Changelog)] = &[
+    ("packages", Changelog::Packages),
+    ("root", Changelog::Root),
+    ("both", Changelog::Both),
+    ("none", Changelog::None),
 ];
 const SCRIPTS: &[(&str, bool)] = &[("run", true), ("skip", false)];
 /// The log starts before anything is resolved; here its level is only judged.
@@ -103,6 +109,7 @@ impl Settings {
                 .checked("commit-message", form::message)
                 .unwrap_or_else(|| "chore: version {version}".to_owned()),
             tag_format: values.checked("tag-format", form::tag_format),
+            changelog: values.one_of("changelog", CHANGELOGS),
             forge_release: values.boolean("forge-release", true),
             npm_token: match &registry {
                 RegistryAddress::Npm(url) => npm_token.map(|token| BoundSecret::new(token, url)),

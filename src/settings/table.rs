@@ -327,6 +327,15 @@ pub const SETTINGS: &[Setting] = &[
         "{name}@{version}; in sync mode v{version}",
     ),
     setting(
+        "changelog",
+        Git,
+        Text,
+        Anywhere,
+        false,
+        "where the notes of a release are written: `packages`, `root`, `both` or `none`",
+        "packages; in sync mode root",
+    ),
+    setting(
         "forge-release",
         Git,
         Boolean,
@@ -645,7 +654,6 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "branches",
     "bump-from",
     "cdn-distribution",
-    "changelog",
     "commit-via",
     "compress",
     "delivery",

@@ -39,6 +39,8 @@ pub struct PackageJson {
     pub has_resolutions: bool,
     /// `packageManager`, for example `npm@11.6.0`.
     pub package_manager: Option<String>,
+    /// `repository`, or its `url`, as written; anything else there is nothing, as for npm.
+    pub repository: Option<String>,
     /// The `pkgs` field: our own settings, as they are.
     pub pkgs: Option<Value>,
 }
@@ -177,6 +179,7 @@ impl Reader<'_> {
             publish_config: self.publish_config(root),
             has_resolutions: root.get("resolutions").is_some(),
             package_manager: self.string(root, "", "packageManager"),
+            repository: root.get("repository").and_then(address),
             pkgs: self.value(root, "pkgs"),
             name,
         }
@@ -503,6 +506,12 @@ pub fn edit(file: &str, text: &str, changes: &[Change]) -> Result<String, Failur
         None => Ok(edits.apply()),
         Some(failure) => Err(failure),
     }
+}
+
+/// The address that `repository` holds, alone or under `url`.
+fn address(node: Node<'_>) -> Option<String> {
+    let text = node.as_str().or_else(|| node.get("url")?.as_str());
+    text.map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod build;
+mod changelog;
 mod crash;
 mod documents;
 mod environments;

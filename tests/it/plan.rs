@@ -420,8 +420,11 @@ fn what_is_left_by_a_range_follows_as_far_as_it_goes() {
         edits,
         [
             "package-lock.json",
+            "packages/a/CHANGELOG.md",
             "packages/a/package.json",
+            "packages/b/CHANGELOG.md",
             "packages/b/package.json",
+            "packages/c/CHANGELOG.md",
             "packages/c/package.json",
             "packages/d/package.json"
         ],
@@ -813,12 +816,14 @@ fn the_document_is_what_was_promised_and_always_the_same() {
         "schema": "pkgs.plan/1", "digest": digest, "mode": "diff", "modeReason": "as it is set", "base": base, "head": head,
         "packages": [
             {"name": "@x/b", "dir": "packages/b", "kind": "library", "private": false, "from": "1.0.0", "to": "1.1.0", "bump": "minor", "tag": "@x/b@1.1.0", "distTag": "latest", "access": "public",
-             "reasons": [{"kind": "commit", "commit": head, "subject": "feat(b): more", "bump": "minor"}]},
+             "reasons": [{"kind": "commit", "commit": head, "subject": "feat(b): more", "bump": "minor"}],
+             "notes": {"changes": [{"group": "features", "commit": head, "scope": "b", "text": "more"}], "dependencies": []}},
             {"name": "web", "dir": "packages/web", "kind": "service", "private": true, "from": "1.4.1", "to": "1.4.2", "bump": "patch", "tag": "web@1.4.2",
-             "reasons": [{"kind": "dependency", "on": "@x/b", "from": "1.0.0", "to": "1.1.0"}]},
+             "reasons": [{"kind": "dependency", "on": "@x/b", "from": "1.0.0", "to": "1.1.0"}],
+             "notes": {"changes": [], "dependencies": [{"name": "@x/b", "version": "1.1.0"}]}},
         ],
         "unchanged": ["@x/c"], "waves": [["@x/b"]],
-        "edits": [{"path": "package-lock.json"}, {"path": "packages/b/package.json"}, {"path": "packages/web/package.json"}],
+        "edits": [{"path": "package-lock.json"}, {"path": "packages/b/CHANGELOG.md"}, {"path": "packages/b/package.json"}, {"path": "packages/web/CHANGELOG.md"}, {"path": "packages/web/package.json"}],
         "apps": [{"name": "web", "from": "1.4.1", "to": "1.4.2", "variants": ["any"]}], "warnings": [], "missing": [],
     });
     assert_eq!(plan, expected, "{plan:#}");

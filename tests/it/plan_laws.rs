@@ -254,6 +254,8 @@ fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String,
         packages,
         tags: &tags,
         base: None,
+        day: "2026-01-31".to_owned(),
+        forge: None,
     };
     let plan = plan(&facts, &settings).expect("a plan");
     let number = |version: &Version| {

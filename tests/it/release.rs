@@ -777,6 +777,13 @@ fn in_sync_mode_everything_has_one_version_and_one_tag() {
             "{path}"
         );
     }
+    // One version has one changelog.
+    let changelogs = world.origin_git(&["ls-tree", "-r", "--name-only", "v1.1.0"]);
+    let changelogs: Vec<&str> = changelogs
+        .lines()
+        .filter(|path| path.ends_with("CHANGELOG.md"))
+        .collect();
+    assert_eq!(changelogs, ["CHANGELOG.md"]);
     let lockfile = read("package-lock.json");
     assert_eq!(lockfile["version"], "1.1.0");
     for path in ["", "packages/core", "packages/text", "packages/web"] {
@@ -838,7 +845,7 @@ fn a_single_package_keeps_every_other_byte_of_its_manifest() {
     assert_eq!(world.at("v1.0.1", "package-lock.json"), raised(lockfile, 2));
     assert_eq!(published(&world, "odd", "1.0.1")["version"], "1.0.1");
     let changed = world.origin_git(&["diff", "--name-only", "v1.0.1~1", "v1.0.1"]);
-    assert_eq!(changed, "package-lock.json\npackage.json");
+    assert_eq!(changed, "CHANGELOG.md\npackage-lock.json\npackage.json");
 }
 
 #[test]
