@@ -15,6 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use pkgs_action::commands;
 use pkgs_action::explain::{Exit, Failure};
+use pkgs_action::local::hidden::hide_secrets;
 use pkgs_action::local::owner::become_owner;
 use pkgs_action::local::process::Children;
 use pkgs_action::local::stop::Stop;
@@ -33,7 +34,14 @@ fn main() -> ExitCode {
         .get("GITHUB_ACTIONS")
         .is_some_and(|value| value == "true");
     let secrets = secret_values(&environment);
-    let prepared = arguments().and_then(|arguments| prepare(&arguments, environment));
+    let hidden = if secrets.iter().any(|secret| !secret.is_empty()) {
+        hide_secrets()
+    } else {
+        Ok(())
+    };
+    let prepared = hidden
+        .and_then(|()| arguments())
+        .and_then(|arguments| prepare(&arguments, environment));
     let ended = match prepared {
         Ok(Prepared::Print(text)) => {
             print(&text);

@@ -173,30 +173,20 @@ impl<'a> Remote<'a> {
             ("http.lowSpeedLimit".into(), "1000".into()),
             ("http.lowSpeedTime".into(), "60".into()),
         ];
-        match &self.address {
-            Address::Configured { environment, .. } => {
-                command.envs(environment);
-            }
-            Address::Isolated {
-                token,
-                environment,
-                url,
-            } => {
-                command
-                    .envs(environment)
-                    .env("GIT_CONFIG_NOSYSTEM", "1")
-                    .env("GIT_CONFIG_GLOBAL", "/dev/null");
-                settings.push(("http.followRedirects".into(), "false".into()));
-                settings.push(("credential.helper".into(), String::new()));
-                if let Some(token) = token {
-                    use base64::Engine as _;
-                    let basic = base64::engine::general_purpose::STANDARD
-                        .encode(format!("x-access-token:{}", token.reveal()));
-                    settings.push((
-                        format!("http.{url}.extraheader"),
-                        format!("Authorization: Basic {basic}"),
-                    ));
-                }
+        let (Address::Configured { environment, .. } | Address::Isolated { environment, .. }) =
+            &self.address;
+        command.envs(environment);
+        if let Address::Isolated { token, url, .. } = &self.address {
+            command
+                .env("GIT_CONFIG_NOSYSTEM", "1")
+                .env("GIT_CONFIG_GLOBAL", "/dev/null");
+            settings.push(("http.followRedirects".into(), "false".into()));
+            settings.push(("credential.helper".into(), String::new()));
+            if let Some(token) = token {
+                settings.push((
+                    format!("http.{url}.extraheader"),
+                    format!("Authorization: Basic {}", basic(token)),
+                ));
             }
         }
         settings.push(("safe.directory".into(), "*".into()));
@@ -237,7 +227,7 @@ impl<'a> Remote<'a> {
         match &self.address {
             Address::Isolated {
                 token: Some(token), ..
-            } => text.replace(token.reveal(), "***"),
+            } => redacted(text, token),
             _ => text.to_owned(),
         }
     }
@@ -553,6 +543,18 @@ impl<'a> Remote<'a> {
     }
 }
 
+/// The credentials of HTTP's `Basic`, as git's servers take a token.
+fn basic(token: &Secret) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{}", token.reveal()))
+}
+
+/// A text without a token, as it is and as `Basic` carries it.
+fn redacted(text: &str, token: &Secret) -> String {
+    text.replace(&basic(token), "***")
+        .replace(token.reveal(), "***")
+}
+
 fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
@@ -580,4 +582,17 @@ fn remote_words(stderr: &str) -> String {
         .filter(|line| !line.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_not_shown_in_any_form_that_was_sent() {
+        let token = Secret::new("hunter2").unwrap();
+        let said = format!("> Authorization: Basic {}; hunter2!", basic(&token));
+        assert!(said.contains("eC1hY2Nlc3MtdG9rZW46aHVudGVyMg=="));
+        assert_eq!(redacted(&said, &token), "> Authorization: Basic ***; ***!");
+    }
 }
