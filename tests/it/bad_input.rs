@@ -725,6 +725,29 @@ fn a_state_of_git_that_cannot_be_released() {
 }
 
 #[test]
+fn an_event_that_is_no_file() {
+    let monorepo = repository();
+    let fifo = monorepo.sandbox().path().join("event");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0)
+        .expect("a fifo");
+    let fifo = fifo.display().to_string();
+    refused(
+        "a fifo nobody writes to",
+        &monorepo,
+        &["release"],
+        &[
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_EVENT_NAME", "pull_request"),
+            ("GITHUB_EVENT_PATH", fifo.as_str()),
+            ("GITHUB_REF", "refs/heads/main"),
+        ],
+        (3, "release::untrusted_event"),
+        &["the event of the workflow is not known"],
+    );
+}
+
+#[test]
 fn tags_that_exist_elsewhere() {
     let monorepo = repository();
     monorepo.git(&["switch", "--quiet", "--create", "abandoned", "HEAD~1"]);
