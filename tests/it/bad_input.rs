@@ -725,6 +725,23 @@ fn a_state_of_git_that_cannot_be_released() {
 }
 
 #[test]
+fn a_directory_registry_that_cannot_be_written_to() {
+    let monorepo = repository();
+    let [_, (_, registry)] = places(&monorepo);
+    let directory = registry.trim_start_matches("file://");
+    // Also root cannot make a directory there.
+    fs::write(Path::new(directory).join(".pkgs-tmp"), "").expect("a file");
+    refused(
+        "a directory that takes no file",
+        &monorepo,
+        &["release"],
+        &[],
+        (3, "registry::disk"),
+        &[directory],
+    );
+}
+
+#[test]
 fn an_event_that_is_no_file() {
     let monorepo = repository();
     let fifo = monorepo.sandbox().path().join("event");
