@@ -15,6 +15,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use pkgs_action::commands;
 use pkgs_action::explain::{Exit, Failure};
+use pkgs_action::local::files;
+use pkgs_action::local::hidden::hide_secrets;
 use pkgs_action::local::owner::become_owner;
 use pkgs_action::local::process::Children;
 use pkgs_action::local::stop::Stop;
@@ -33,7 +35,14 @@ fn main() -> ExitCode {
         .get("GITHUB_ACTIONS")
         .is_some_and(|value| value == "true");
     let secrets = secret_values(&environment);
-    let prepared = arguments().and_then(|arguments| prepare(&arguments, environment));
+    let hidden = if secrets.iter().any(|secret| !secret.is_empty()) {
+        hide_secrets()
+    } else {
+        Ok(())
+    };
+    let prepared = hidden
+        .and_then(|()| arguments())
+        .and_then(|arguments| prepare(&arguments, environment));
     let ended = match prepared {
         Ok(Prepared::Print(text)) => {
             print(&text);
@@ -104,7 +113,8 @@ fn prepare(
     let files = config_files(&collected, &directory)?;
     let event = environment
         .get("GITHUB_EVENT_PATH")
-        .and_then(|path| std::fs::read_to_string(path).ok());
+        .filter(|path| !path.is_empty())
+        .and_then(|path| event_text(Path::new(path)));
     let clock = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
@@ -119,6 +129,16 @@ fn prepare(
         environment,
     };
     Settings::resolve(*collected, &files, world).map(|settings| Prepared::Run(Box::new(settings)))
+}
+
+/// The text of the event that started a workflow; the runner's own bound is 25 MiB. One that cannot be read is no event, and that is said.
+fn event_text(file: &Path) -> Option<String> {
+    const LONGEST_EVENT: u64 = 32 << 20;
+    let read = files::read_bounded(file, LONGEST_EVENT);
+    let bytes = read
+        .inspect_err(|failure| tracing::warn!("the event of the workflow is not known: {failure}"))
+        .ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 /// Whether a command reads and builds a checkout; those about environments and hosts do not.

@@ -42,7 +42,13 @@ async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
     let names: Vec<&str> = libraries(plan)
         .map(|package| package.name.as_str())
         .collect();
-    if names.is_empty() || !matches!(session.settings.registry, RegistryAddress::Npm(_)) {
+    if names.is_empty() {
+        return Ok(());
+    }
+    if !matches!(session.settings.registry, RegistryAddress::Npm(_)) {
+        if !session.settings.dry_run {
+            session.remotes.registry.check_writable().await?;
+        }
         return Ok(());
     }
     if session.settings.npm_token.is_none() {

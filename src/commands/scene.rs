@@ -81,7 +81,7 @@ impl<'a> Scene<'a> {
             &self.head,
             &session.settings.child_environment,
         )?;
-        session.repo.fast_forward(&self.tip)?;
+        worktree::fast_forward(session.repo, &self.tip)?;
         tracing::info!(
             "moved to {}: only our own release commits lie between",
             self.tip.short()

@@ -3,6 +3,7 @@
 mod clones;
 mod files;
 mod history;
+mod moves;
 mod tags;
 mod trees;
 mod work_tree;

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod files;
 pub mod git;
+pub mod hidden;
 pub mod host;
 pub mod owner;
 mod proc;

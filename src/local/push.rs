@@ -72,6 +72,24 @@ pub enum PushError {
     Uncertain(Failure),
 }
 
+/// Where git is to look for a repository, from `git rev-parse --local-env-vars` and git(1): whoever calls us from a hook has set them for
+/// a repository that may be another one.
+const LOCATES: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
 /// A connection to the remote that decides.
 pub struct Remote<'a> {
     repo: &'a Repo,
@@ -157,8 +175,12 @@ impl<'a> Remote<'a> {
         into_repository: bool,
     ) -> Result<Ran, Failure> {
         let mut command = Command::new("git");
+        let (Address::Configured { environment, .. } | Address::Isolated { environment, .. }) =
+            &self.address;
+        let located = |name: &&String| LOCATES.contains(&name.as_str());
         command
             .env_clear()
+            .envs(environment.iter().filter(|(name, _)| !located(name)))
             .env("GIT_DIR", self.directory.path())
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("LC_ALL", "C")
@@ -173,30 +195,17 @@ impl<'a> Remote<'a> {
             ("http.lowSpeedLimit".into(), "1000".into()),
             ("http.lowSpeedTime".into(), "60".into()),
         ];
-        match &self.address {
-            Address::Configured { environment, .. } => {
-                command.envs(environment);
-            }
-            Address::Isolated {
-                token,
-                environment,
-                url,
-            } => {
-                command
-                    .envs(environment)
-                    .env("GIT_CONFIG_NOSYSTEM", "1")
-                    .env("GIT_CONFIG_GLOBAL", "/dev/null");
-                settings.push(("http.followRedirects".into(), "false".into()));
-                settings.push(("credential.helper".into(), String::new()));
-                if let Some(token) = token {
-                    use base64::Engine as _;
-                    let basic = base64::engine::general_purpose::STANDARD
-                        .encode(format!("x-access-token:{}", token.reveal()));
-                    settings.push((
-                        format!("http.{url}.extraheader"),
-                        format!("Authorization: Basic {basic}"),
-                    ));
-                }
+        if let Address::Isolated { token, url, .. } = &self.address {
+            command
+                .env("GIT_CONFIG_NOSYSTEM", "1")
+                .env("GIT_CONFIG_GLOBAL", "/dev/null");
+            settings.push(("http.followRedirects".into(), "false".into()));
+            settings.push(("credential.helper".into(), String::new()));
+            if let Some(token) = token {
+                settings.push((
+                    format!("http.{url}.extraheader"),
+                    format!("Authorization: Basic {}", basic(token)),
+                ));
             }
         }
         settings.push(("safe.directory".into(), "*".into()));
@@ -237,7 +246,7 @@ impl<'a> Remote<'a> {
         match &self.address {
             Address::Isolated {
                 token: Some(token), ..
-            } => text.replace(token.reveal(), "***"),
+            } => redacted(text, token),
             _ => text.to_owned(),
         }
     }
@@ -534,6 +543,18 @@ impl<'a> Remote<'a> {
     }
 }
 
+/// The credentials of HTTP's `Basic`, as git's servers take a token.
+fn basic(token: &Secret) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{}", token.reveal()))
+}
+
+/// A text without a token, as it is and as `Basic` carries it.
+fn redacted(text: &str, token: &Secret) -> String {
+    text.replace(&basic(token), "***")
+        .replace(token.reveal(), "***")
+}
+
 fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
@@ -604,5 +625,46 @@ mod tests {
         ] {
             assert_eq!(is_denied(stderr), denied, "{stderr}");
         }
+    }
+
+    #[test]
+    fn a_token_is_not_shown_in_any_form_that_was_sent() {
+        let token = Secret::new("hunter2").unwrap();
+        let said = format!("> Authorization: Basic {}; hunter2!", basic(&token));
+        assert!(said.contains("eC1hY2Nlc3MtdG9rZW46aHVudGVyMg=="));
+        assert_eq!(redacted(&said, &token), "> Authorization: Basic ***; ***!");
+    }
+
+    #[test]
+    fn another_repository_that_the_environment_names_is_not_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let [theirs, ours, other] = ["theirs", "ours", "other"].map(|name| {
+            let path = directory.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            std::fs::write(path.join("file"), name).unwrap();
+            path
+        });
+        let tip = Repo::create(&theirs, "main", 0).unwrap().head().unwrap();
+        let repo = Repo::create(&ours, "main", 0).unwrap();
+        Repo::create(&other, "main", 0).unwrap();
+        let config = ours.join(".git/config");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let origin = format!("[remote \"origin\"]\n\turl = {}\n", theirs.display());
+        std::fs::write(config, text + &origin).unwrap();
+        let path = ("PATH".to_owned(), env!("PATH").to_owned());
+        let mut environment = BTreeMap::from([path]);
+        for name in LOCATES {
+            let value = other.join(".git").display().to_string();
+            environment.insert((*name).to_owned(), value);
+        }
+        let address = Address::Configured {
+            remote: "origin".to_owned(),
+            environment,
+        };
+        let remote = Remote::open(&repo, address).unwrap();
+        let seen = remote.look("main").unwrap();
+        assert_eq!(seen.tip.as_ref(), Some(&tip));
+        remote.fetch("main", &seen).unwrap();
+        assert!(repo.has_commit(&tip));
     }
 }

@@ -78,7 +78,7 @@ impl Scratch {
 }
 
 /// Opens a directory, never by way of a link.
-fn open(directory: &Path) -> io::Result<File> {
+pub(super) fn open(directory: &Path) -> io::Result<File> {
     let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
     fs::OpenOptions::new()
         .read(true)

@@ -1,6 +1,7 @@
 //! The edits of a release in the work tree while it builds, and the original bytes back afterwards, whatever happens in between.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,93 @@ pub struct EditedTree<'a> {
     repo: &'a Repo,
     /// `None` for a file that the release adds.
     originals: Vec<(PathBuf, Option<Vec<u8>>)>,
+}
+
+/// What an interrupted run must be able to bring to one of both: the work tree was moved from a commit to another.
+#[derive(Debug, Serialize, Deserialize)]
+struct Move {
+    from: String,
+    to: String,
+}
+
+fn move_path(repo: &Repo) -> PathBuf {
+    repo.git_directory().join("pkgs-action-move.json")
+}
+
+/// Moves the work tree and `HEAD` to a descendant, after noting it: a run that is killed on the way leaves nothing that the next one
+/// could not tell from a person's work. The caller holds [`alone`].
+///
+/// # Errors
+/// `git::checkout`, exit 3, when a file differs from `HEAD` or another git works in the repository.
+pub fn fast_forward(repo: &Repo, to: &CommitId) -> Result<(), Failure> {
+    if let Some(lock) = repo.locks_of_move().iter().find(|lock| lock.exists()) {
+        return Err(Failure::new(
+            Exit::Refused,
+            "git::checkout",
+            format!("the work tree could not move to {}", to.short()),
+        )
+        .because(format!(
+            "{} is there: another git works here, or one was killed",
+            lock.display()
+        ))
+        .hint("wait for it; when none runs, remove that file"));
+    }
+    let noted = Move {
+        from: repo.head()?.to_string(),
+        to: to.to_string(),
+    };
+    let bytes = serde_json::to_vec(&noted)
+        .unwrap_or_else(|error| unreachable!("a journal always serializes: {error}"));
+    files::write_atomically(&move_path(repo), &bytes)?;
+    let moved = repo.fast_forward(to);
+    if moved.is_ok() || undo(repo, &noted).unwrap_or(false) {
+        drop(std::fs::remove_file(move_path(repo)));
+    }
+    moved
+}
+
+/// Ends a move that was interrupted; a person's work in its files stays, and is refused as any other.
+fn finish_move(repo: &Repo) -> Result<(), Failure> {
+    let path = move_path(repo);
+    let noted: Option<Move> = std::fs::read(&path)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let Some(noted) = noted else {
+        return Ok(());
+    };
+    remove_locks(repo, &path);
+    if undo(repo, &noted)? {
+        tracing::info!("a move of the work tree was interrupted: it is at its commit again");
+        drop(std::fs::remove_file(path));
+    }
+    Ok(())
+}
+
+/// Removes the locks that a killed move left. Whoever was killed held them at once after its journal: a later one is somebody else's.
+fn remove_locks(repo: &Repo, journal: &Path) {
+    const LONGEST_MOVE: Duration = Duration::from_mins(1);
+    let changed = |path: &Path| std::fs::symlink_metadata(path)?.modified();
+    for lock in repo.locks_of_move() {
+        let (Ok(began), Ok(locked)) = (changed(journal), changed(&lock)) else {
+            continue;
+        };
+        if locked
+            .duration_since(began)
+            .is_ok_and(|after| after < LONGEST_MOVE)
+        {
+            drop(std::fs::remove_file(lock));
+        }
+    }
+}
+
+/// Brings work tree and index to `HEAD`, if that is one end of the move and nobody worked there since.
+fn undo(repo: &Repo, noted: &Move) -> Result<bool, Failure> {
+    let head = repo.head()?.to_string();
+    if head != noted.from && head != noted.to {
+        return Ok(false);
+    }
+    let (from, to) = (CommitId::parse(&noted.from)?, CommitId::parse(&noted.to)?);
+    repo.undo_move(&from, &to)
 }
 
 fn journal_path(repo: &Repo) -> PathBuf {
@@ -184,6 +272,7 @@ fn take_back(
     head: &CommitId,
     environment: &Variables,
 ) -> Result<Vec<RepoPath>, Failure> {
+    finish_move(repo)?;
     let dirty = status::dirty(repo, environment)?;
     let journal: Option<Journal> = std::fs::read(journal_path(repo))
         .ok()
@@ -248,4 +337,116 @@ pub fn alone(repo: &Repo) -> Result<std::fs::File, Failure> {
     rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
         .map_err(|error| refuse(&error))?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "{ \"version\": \"1.0.0\" }\n";
+    const NEW: &str = "{ \"version\": \"1.1.0\" }\n";
+
+    fn variables() -> Variables {
+        [("PATH".to_owned(), env!("PATH").to_owned())].into()
+    }
+
+    /// A checkout at the first of two commits; the second changes a file and adds another.
+    fn between() -> (tempfile::TempDir, Repo, CommitId, CommitId) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("package.json"), OLD).unwrap();
+        std::fs::write(directory.path().join("other"), "other").unwrap();
+        let repo = Repo::create(directory.path(), "main", 0).unwrap();
+        let old = repo.head().unwrap();
+        let file = |path: &str, text: &str| {
+            (
+                RepoPath::parse(path).unwrap(),
+                Some(text.as_bytes().to_vec()),
+            )
+        };
+        let edits = [file("package.json", NEW), file("CHANGELOG.md", "1.1.0\n")];
+        let new = repo.make_commit(&old, &edits, "release").unwrap();
+        (directory, repo, old, new)
+    }
+
+    /// The journal of a killed move.
+    fn killed(repo: &Repo, from: &CommitId, to: &CommitId) {
+        let noted = format!(r#"{{"from":"{from}","to":"{to}"}}"#);
+        std::fs::write(move_path(repo), noted).unwrap();
+    }
+
+    #[test]
+    fn a_move_that_was_killed_anywhere_is_ended_by_the_next_run() {
+        for present in [OLD, "", &NEW[..9], NEW] {
+            for added in [None, Some(""), Some("1.1.0\n")] {
+                for staged in [false, true] {
+                    let (directory, repo, old, new) = between();
+                    let at = |path: &str| directory.path().join(path);
+                    if staged {
+                        repo.fast_forward(&new).unwrap();
+                        let head = repo.git_directory().join("refs/heads/main");
+                        std::fs::write(head, format!("{old}\n")).unwrap();
+                    }
+                    killed(&repo, &old, &new);
+                    std::fs::write(at("package.json"), present).unwrap();
+                    let _ = std::fs::remove_file(at("CHANGELOG.md"));
+                    if let Some(added) = added {
+                        std::fs::write(at("CHANGELOG.md"), added).unwrap();
+                    }
+                    std::fs::write(repo.git_directory().join("index.lock"), "").unwrap();
+                    let again = Repo::open(directory.path()).unwrap();
+                    require_clean(&again, &old, &variables()).unwrap();
+                    assert_eq!(std::fs::read_to_string(at("package.json")).unwrap(), OLD);
+                    assert!(!at("CHANGELOG.md").exists());
+                    assert!(!move_path(&repo).exists());
+                    fast_forward(&again, &new).unwrap();
+                    require_clean(&again, &new, &variables()).unwrap();
+                    assert_eq!(std::fs::read_to_string(at("package.json")).unwrap(), NEW);
+                    assert!(!move_path(&repo).exists());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_move_that_was_killed_after_its_end_stays() {
+        let (directory, repo, old, new) = between();
+        repo.fast_forward(&new).unwrap();
+        killed(&repo, &old, &new);
+        require_clean(&repo, &new, &variables()).unwrap();
+        assert_eq!(repo.head().unwrap(), new);
+        let present = std::fs::read_to_string(directory.path().join("package.json"));
+        assert_eq!(present.unwrap(), NEW);
+        assert!(!move_path(&repo).exists());
+    }
+
+    #[test]
+    fn what_a_person_wrote_after_a_killed_move_stays() {
+        for (path, text) in [
+            ("package.json", "mine"),
+            ("CHANGELOG.md", "mine"),
+            ("other", "mine"),
+        ] {
+            let (directory, repo, old, new) = between();
+            killed(&repo, &old, &new);
+            std::fs::write(directory.path().join("package.json"), "").unwrap();
+            let file = directory.path().join(path);
+            std::fs::write(&file, text).unwrap();
+            let failure = require_clean(&repo, &old, &variables()).unwrap_err();
+            assert_eq!(failure.code(), "worktree::dirty");
+            assert_eq!(std::fs::read_to_string(file).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn another_gits_lock_stays_and_nothing_moves() {
+        let (directory, repo, old, new) = between();
+        let lock = repo.git_directory().join("index.lock");
+        std::fs::write(&lock, "").unwrap();
+        let failure = fast_forward(&repo, &new).unwrap_err();
+        assert_eq!(failure.code(), "git::checkout");
+        assert!(lock.exists() && !move_path(&repo).exists());
+        let present = std::fs::read_to_string(directory.path().join("package.json"));
+        assert_eq!(present.unwrap(), OLD);
+        assert_eq!(repo.head().unwrap(), old);
+    }
 }

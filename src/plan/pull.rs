@@ -120,8 +120,8 @@ pub enum Recovery {
     Discard,
     /// The old service may stand still: it is started again. The entry has not failed.
     StartOldAgain,
-    /// The new one is asked for its health once; if it does not answer, back to the old one.
-    ProbeOnceElseBack,
+    /// The new one must become healthy as after any start; if it does not, back to the old one.
+    ProbeElseBack,
     /// The way back was interrupted: it is gone from its beginning.
     GoBackAgain,
 }
@@ -180,7 +180,7 @@ pub fn after_restart(state: Phase) -> Recovery {
         Phase::Idle | Phase::Committed => Recovery::Nothing,
         Phase::Fetching | Phase::Verified | Phase::Extracted => Recovery::Discard,
         Phase::Stopping => Recovery::StartOldAgain,
-        Phase::Switched | Phase::Starting | Phase::Probing => Recovery::ProbeOnceElseBack,
+        Phase::Switched | Phase::Starting | Phase::Probing => Recovery::ProbeElseBack,
         Phase::GoingBack => Recovery::GoBackAgain,
     }
 }
@@ -326,9 +326,9 @@ mod tests {
             (Phase::Verified, Recovery::Discard),
             (Phase::Extracted, Recovery::Discard),
             (Phase::Stopping, Recovery::StartOldAgain),
-            (Phase::Switched, Recovery::ProbeOnceElseBack),
-            (Phase::Starting, Recovery::ProbeOnceElseBack),
-            (Phase::Probing, Recovery::ProbeOnceElseBack),
+            (Phase::Switched, Recovery::ProbeElseBack),
+            (Phase::Starting, Recovery::ProbeElseBack),
+            (Phase::Probing, Recovery::ProbeElseBack),
             (Phase::GoingBack, Recovery::GoBackAgain),
             (Phase::Committed, Recovery::Nothing),
         ] {

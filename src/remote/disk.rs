@@ -8,6 +8,7 @@ use std::hash::BuildHasher;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
@@ -20,6 +21,8 @@ use crate::name::Digest;
 pub(super) const RESERVED: &str = ".pkgs-";
 
 const TEMPORARY: &str = ".pkgs-tmp";
+/// How often a step is tried that another run's removal can undo at any time.
+const TRIES: u32 = 100;
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
@@ -101,12 +104,41 @@ pub(super) fn copy(
 pub(super) struct Root {
     directory: OwnedFd,
     path: PathBuf,
+    swept: Once,
 }
 
 /// A complete, durable file without a name of its own yet; gone when dropped.
 pub(super) struct Temporary {
     directory: OwnedFd,
     name: String,
+    // Locked as long as its maker lives: by that others know that it is in use.
+    file: File,
+}
+
+impl Temporary {
+    /// Makes an empty file and locks it. Another run may take it for abandoned before it is locked: then another one is made.
+    fn new(directory: OwnedFd) -> Result<Temporary, DiskError> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        for _ in 0..TRIES {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let random = std::collections::hash_map::RandomState::new().hash_one(number);
+            let name = format!("{}-{number}-{random:016x}", std::process::id());
+            let mode = Mode::from_raw_mode(0o666);
+            let file = rustix::fs::openat(&directory, name.as_str(), flags, mode)?;
+            // A file system without locks lets nobody take a file for abandoned either.
+            let _ = rustix::fs::flock(&file, FlockOperation::LockExclusive);
+            if rustix::fs::fstat(&file)?.st_nlink > 0 {
+                let file = File::from(file);
+                return Ok(Temporary {
+                    directory,
+                    name,
+                    file,
+                });
+            }
+        }
+        Err(DiskError::Before(io::ErrorKind::NotFound.into()))
+    }
 }
 
 impl Drop for Temporary {
@@ -132,6 +164,7 @@ impl Root {
         Ok(Root {
             directory,
             path: path.to_owned(),
+            swept: Once::new(),
         })
     }
 
@@ -161,21 +194,11 @@ impl Root {
         &self,
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<Temporary, DiskError> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
         let directory = self.make(&[TEMPORARY])?;
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let random = std::collections::hash_map::RandomState::new().hash_one(number);
-        let name = format!("{}-{number}-{random:016x}", std::process::id());
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(
-            &directory,
-            name.as_str(),
-            flags,
-            Mode::from_raw_mode(0o666),
-        )?);
-        let temporary = Temporary { directory, name };
-        write(&mut file)?;
-        file.sync_all()?;
+        self.swept.call_once(|| remove_abandoned(&directory));
+        let mut temporary = Temporary::new(directory)?;
+        write(&mut temporary.file)?;
+        temporary.file.sync_all()?;
         Ok(temporary)
     }
 
@@ -318,12 +341,18 @@ impl Root {
         name: &'name str,
         deed: impl Fn(&OwnedFd, &str) -> Result<T, Errno>,
     ) -> Result<(T, OwnedFd, &'name str), DiskError> {
-        const TRIES: u32 = 10;
         let (parents, last) = split(name);
         let mut tries = 0;
         loop {
             tries += 1;
-            let directory = self.make(&parents)?;
+            let directory = match self.make(&parents) {
+                Err(DiskError::Before(error))
+                    if error.kind() == io::ErrorKind::NotFound && tries < TRIES =>
+                {
+                    continue;
+                }
+                made => made?,
+            };
             match deed(&directory, last) {
                 Ok(value) => return Ok((value, directory, last)),
                 // A removal took the directory away because it was empty.
@@ -371,6 +400,24 @@ impl Root {
             };
         }
         Ok(Some(directory))
+    }
+}
+
+/// Removes the temporary files that killed runs left. It is their lock that tells, not the number of their process: the directory may be
+/// shared with other machines. What cannot be removed stays for a later run: it is in nobody's way.
+fn remove_abandoned(directory: &OwnedFd) {
+    let Ok(entries) = rustix::fs::Dir::read_from(directory) else {
+        return;
+    };
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Ok(file) = rustix::fs::openat(directory, name, flags, Mode::empty()) else {
+            continue;
+        };
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = rustix::fs::unlinkat(directory, name, AtFlags::empty());
+        }
     }
 }
 
@@ -447,5 +494,35 @@ mod tests {
         root.remove("a/b/c").expect("removed");
         root.remove("a/b/c").expect("nothing there");
         assert!(write(&root, "a", "one").expect("created"));
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_what_is_in_use_stays() {
+        let (directory, first) = root();
+        let used = first.temporary(|_| Ok(())).expect("made");
+        let left = directory.path().join(TEMPORARY).join("1-0-left");
+        std::fs::write(&left, "half").expect("written");
+        let later = Root::open(directory.path()).expect("its root");
+        assert!(write(&later, "a", "one").expect("created"));
+        assert!(!left.exists());
+        assert!(first.create(&used, "b").expect("created"));
+    }
+
+    #[test]
+    fn a_directory_that_another_run_empties_meanwhile_is_made_again() {
+        let (_directory, root) = root();
+        std::thread::scope(|scope| {
+            for writer in 0..2 {
+                let root = &root;
+                scope.spawn(move || {
+                    let temporary = root.temporary(|_| Ok(())).expect("made");
+                    for _ in 0..1000 {
+                        let name = format!("a/b/c/{writer}");
+                        root.create(&temporary, &name).expect("created");
+                        root.remove(&name).expect("removed");
+                    }
+                });
+            }
+        });
     }
 }

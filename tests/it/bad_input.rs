@@ -725,6 +725,46 @@ fn a_state_of_git_that_cannot_be_released() {
 }
 
 #[test]
+fn a_directory_registry_that_cannot_be_written_to() {
+    let monorepo = repository();
+    let [_, (_, registry)] = places(&monorepo);
+    let directory = registry.trim_start_matches("file://");
+    // Also root cannot make a directory there.
+    fs::write(Path::new(directory).join(".pkgs-tmp"), "").expect("a file");
+    refused(
+        "a directory that takes no file",
+        &monorepo,
+        &["release"],
+        &[],
+        (3, "registry::disk"),
+        &[directory],
+    );
+}
+
+#[test]
+fn an_event_that_is_no_file() {
+    let monorepo = repository();
+    let fifo = monorepo.sandbox().path().join("event");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0)
+        .expect("a fifo");
+    let fifo = fifo.display().to_string();
+    refused(
+        "a fifo nobody writes to",
+        &monorepo,
+        &["release"],
+        &[
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_EVENT_NAME", "pull_request"),
+            ("GITHUB_EVENT_PATH", fifo.as_str()),
+            ("GITHUB_REF", "refs/heads/main"),
+        ],
+        (3, "release::untrusted_event"),
+        &["the event of the workflow is not known"],
+    );
+}
+
+#[test]
 fn tags_that_exist_elsewhere() {
     let monorepo = repository();
     monorepo.git(&["switch", "--quiet", "--create", "abandoned", "HEAD~1"]);

@@ -39,7 +39,7 @@ impl Install<'_> {
             Recovery::Nothing => Ok(None),
             Recovery::Discard => self.discard().await.map(|()| None),
             Recovery::StartOldAgain => self.go_back(None).await.map(|()| None),
-            Recovery::ProbeOnceElseBack => self.probe_once_else_back().await,
+            Recovery::ProbeElseBack => self.probe_else_back().await,
             Recovery::GoBackAgain => {
                 let why = self
                     .why_coming_failed()
@@ -49,14 +49,20 @@ impl Install<'_> {
         }
     }
 
-    async fn probe_once_else_back(&mut self) -> Result<Option<String>, Failure> {
+    async fn probe_else_back(&mut self) -> Result<Option<String>, Failure> {
         let Some(coming) = self.state.coming.clone() else {
             return self.go_back(None).await.map(|()| None);
         };
         let is_current = self.host.current()?.as_deref() == Some(coming.directory.as_str());
+        let lived = is_current && self.group_lives();
+        let patience = if lived {
+            self.settings.probe
+        } else {
+            self.settings.probe.without_waiting()
+        };
         let healthy = if is_current {
-            let probed = self.probe(&coming, None, self.settings.probe.once());
-            probed.await.map_err(|failure| in_one_line(&failure))
+            let probed = self.probe(&coming, None, patience).await;
+            probed.map_err(|failure| in_one_line(&failure))
         } else {
             Err("the release was not current yet".to_owned())
         };
@@ -64,9 +70,9 @@ impl Install<'_> {
             Ok(()) => self.commit(coming.seq).await.map(|()| None),
             Err(then) => {
                 let why = format!("the install was interrupted, and then {then}");
-                // Once may be the machine's fault. Whoever is interrupted twice may be what brings it down.
+                // That nothing ran any more may be the machine's fault, once. Whoever is interrupted twice may be what brings it down.
                 let again = self.state.interrupted.replace(coming.since) == Some(coming.since);
-                let failed = again.then_some(why.as_str());
+                let failed = (lived || again).then_some(why.as_str());
                 self.go_back(failed).await.map(|()| Some(why))
             }
         }
@@ -228,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn interrupted_later_it_is_asked_once_and_kept_when_it_answers() {
+    async fn interrupted_later_it_is_kept_when_it_answers() {
         let mut site = Site::new();
         site.installed("1.0.0", GOOD).await;
         let next = site.release("1.1.0", GOOD);
@@ -270,6 +276,34 @@ mod tests {
             assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"), "{phase:?}");
             assert_eq!(site.current().as_deref(), Some("1.0.0"));
         }
+    }
+
+    #[tokio::test]
+    async fn interrupted_while_it_ran_one_good_answer_is_not_enough() {
+        let mut site = Site::new();
+        site.installed("1.0.0", GOOD).await;
+        let next = site.release("1.1.0", GOOD);
+        let crashes_soon = "let asked = 0; require('http').createServer((q, s) => ++asked > 1 ? process.exit(1) : s.end()).listen(+process.env.PORT, '127.0.0.1');";
+        site.lay_out(&next, crashes_soon);
+        site.stop_everything();
+        assert!(eventually(|| site.pid().is_none()));
+        site.host.switch_current("1.1.0").expect("switched");
+        site.start(&next);
+        assert!(eventually(|| std::net::TcpStream::connect((
+            "127.0.0.1",
+            site.port
+        ))
+        .is_ok()));
+        site.crashed_in(Phase::Probing, &next);
+        site.settings.probe.attempts = 150;
+        let outcome = site.install(&next).await;
+        assert!(
+            matches!(outcome, Ok(InstallOutcome::WentBack { .. })),
+            "{outcome:?}"
+        );
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+        let outcome = site.install(&next).await;
+        assert_eq!(outcome, Ok(InstallOutcome::AlreadyFailedHere));
     }
 
     #[tokio::test]

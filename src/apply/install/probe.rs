@@ -40,11 +40,10 @@ impl Default for ProbePatience {
 }
 
 impl ProbePatience {
-    pub(super) fn once(self) -> ProbePatience {
+    /// As many good answers as ever, but nothing is waited for.
+    pub(super) fn without_waiting(self) -> ProbePatience {
         ProbePatience {
-            successes: 1,
-            attempts: 1,
-            looks: 1,
+            attempts: self.successes,
             ..self
         }
     }
@@ -185,9 +184,13 @@ mod tests {
             release_directory: site.host.release("1.1.0"),
             version: "1.1.0".to_owned(),
         };
-        let why = probe(&check, || Life::Running, site.settings.probe.once())
-            .await
-            .expect_err("it is the old one");
+        let why = probe(
+            &check,
+            || Life::Running,
+            site.settings.probe.without_waiting(),
+        )
+        .await
+        .expect_err("it is the old one");
         assert!(why.contains("releases/1.0.0"), "{why}");
     }
 }

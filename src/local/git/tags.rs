@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Oid};
+use rustix::fs::OFlags;
 
 use super::{Repo, commit_id, object_id};
 use crate::explain::{Exit, Failure};
@@ -222,10 +224,20 @@ fn is_gone(error: &walkdir::Error) -> bool {
 
 /// A file's bytes; `None` where there is none.
 fn bounded(path: &Path, longest: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match std::fs::File::open(path) {
+    // Without NONBLOCK, a fifo in its place would hold us for ever.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path);
+    let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
+    if !file.metadata()?.is_file() {
+        let what = format!("{} is no regular file", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
     let mut bytes = Vec::new();
     file.take(longest + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > longest {
@@ -281,6 +293,19 @@ mod tests {
     use git2::Repository;
 
     use super::*;
+
+    #[test]
+    fn a_fifo_in_the_place_of_a_ref_holds_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        tagged_repository(directory.path());
+        let repository = Repo::open(directory.path()).unwrap();
+        let fifo = directory.path().join(".git/refs/tags/fifo");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let failure = repository.tags().unwrap_err();
+        assert_eq!(failure.code(), "git::read");
+        assert!(failure.causes()[0].contains("no regular file"));
+    }
 
     /// A repository with a lightweight and an annotated tag, a tag of a tag, and one of a file.
     fn tagged_repository(directory: &Path) -> Repository {

@@ -85,6 +85,7 @@ fn failed(root: &Root, what: &str, error: DiskError) -> RegistryError {
             format!("cannot read or write {what} in {}", root.path().display()),
         )
         .because(why)
+        .hint("check that the directory is there, that there is room, and that this user may write to it")
     };
     match error {
         DiskError::Shape(why) => RegistryError::Failed(failure(Exit::Refused, &why)),
@@ -225,7 +226,38 @@ impl Registry for DirectoryRegistry {
             .await
     }
 
+    async fn check_writable(&self) -> Result<(), RegistryError> {
+        self.blocking(|root| {
+            root.temporary(|file| file.write_all(b"\n"))
+                .map(drop)
+                .map_err(|error| failed(root, "a file", error))
+        })
+        .await
+    }
+
     fn describe(&self) -> String {
         format!("file://{}", self.root.path().display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_directory_that_cannot_be_written_to_is_known_before_a_publish() {
+        let directory = tempfile::tempdir().unwrap();
+        let registry = DirectoryRegistry::open(directory.path(), None).unwrap();
+        registry.check_writable().await.unwrap();
+        let temporary = directory.path().join(".pkgs-tmp");
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+        std::fs::remove_dir(&temporary).unwrap();
+        // Also root cannot make a directory there.
+        std::fs::write(temporary, "").unwrap();
+        let error = registry.check_writable().await.unwrap_err();
+        let RegistryError::Failed(failure) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(failure.code(), "registry::disk");
     }
 }

@@ -33,6 +33,12 @@ pub trait Registry: Send + Sync {
         Ok(())
     }
 
+    /// Whether this process can write where it publishes, found out by a write that leaves no file. A registry behind a network passes: there
+    /// the credential decides.
+    async fn check_writable(&self) -> Result<(), RegistryError> {
+        Ok(())
+    }
+
     /// Whether the credential may publish `name`, which is there, as far as the registry says so without a write. Asked after
     /// [`Registry::check_credential`].
     async fn publish_right(&self, _name: &PackageName) -> PublishRight {
