@@ -69,7 +69,7 @@ pub struct Sorter<'a> {
 }
 
 impl<'a> Sorter<'a> {
-    /// `directories` are all package directories; `own` are our own release commits, which count for nothing, as merges do.
+    /// `directories` are all package directories; `own` are our own release commits, which count for nothing.
     pub fn new(
         directories: impl IntoIterator<Item = RepoPath>,
         ignored: &'a Ignored,
@@ -86,10 +86,7 @@ impl<'a> Sorter<'a> {
 
     /// The package directories that a commit counts for.
     pub fn touched<'s>(&'s self, commit: &'s Commit) -> BTreeSet<&'s RepoPath> {
-        if commit.parents > 1
-            || self.own.contains(&commit.id)
-            || self.cancelled.contains(&commit.id)
-        {
+        if self.own.contains(&commit.id) || self.cancelled.contains(&commit.id) {
             return BTreeSet::new();
         }
         commit
