@@ -32,7 +32,7 @@ use crate::local::git::Repo;
 use crate::local::process::Children;
 use crate::local::stop::Stop;
 use crate::report::environments::{STATUS_SCHEMA, Status};
-use crate::report::release::Ended;
+use crate::report::release::{Ended, ReleaseReport};
 use crate::report::{self, outputs, summary};
 use crate::settings::{Command, Deed, Format, PointSettings, Settings, StatusSettings};
 use session::current_branch;
@@ -149,12 +149,50 @@ async fn on_repository(
 }
 
 async fn tell_plan(session: &Session<'_>) -> Result<Answer, Failure> {
-    let planned = plan::plan(session).await?;
+    let settings = session.settings;
+    let planned = match plan::plan(session).await {
+        Ok(planned) => planned,
+        Err(failure) => return Ok(failed(settings, failure)),
+    };
     let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
-    if let Some(reason) = &session.settings.command_reason {
+    if let Some(reason) = &settings.command_reason {
         let _ = writeln!(text, "this was a plan: {reason}");
     }
-    Ok(answer(session.settings, text, &planned.document))
+    let mut answer = answer(settings, text, &planned.document);
+    let ended = if planned.plan.packages.is_empty() {
+        Ended::Nothing
+    } else {
+        Ended::Planned
+    };
+    let report = ReleaseReport::new(ended).planned(planned.plan, planned.document);
+    answer.appended = for_runner(settings, &report);
+    Ok(answer)
+}
+
+/// What the files of the runner get of a release or a plan.
+fn for_runner(settings: &Settings, report: &ReleaseReport) -> Vec<(PathBuf, String)> {
+    let outputs = settings
+        .runner
+        .output_file
+        .clone()
+        .map(|file| (file, outputs::lines(&outputs::of_release(report))));
+    let summary = settings
+        .runner
+        .summary_file
+        .clone()
+        .map(|file| (file, summary::of_release(report)));
+    outputs.into_iter().chain(summary).collect()
+}
+
+/// The answer of a release or a plan that failed before it could tell anything.
+fn failed(settings: &Settings, failure: Failure) -> Answer {
+    let outputs = outputs::lines(&outputs::of_failure());
+    let file = settings.runner.output_file.clone();
+    Answer {
+        appended: file.map(|file| (file, outputs)).into_iter().collect(),
+        failure: Some(failure),
+        ..Answer::default()
+    }
 }
 
 async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
@@ -162,31 +200,14 @@ async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
     let released = release::release(session).await;
     let report = match released {
         Ok(report) => report,
-        Err(failure) => {
-            let outputs = outputs::lines(&outputs::of_failure());
-            let file = settings.runner.output_file.clone();
-            return Ok(Answer {
-                appended: file.map(|file| (file, outputs)).into_iter().collect(),
-                failure: Some(failure),
-                ..Answer::default()
-            });
-        }
+        Err(failure) => return Ok(failed(settings, failure)),
     };
     let mut answer = answer(settings, report.text(), &report.json());
     answer.failure = match &report.ended {
         Ended::Failed(failure) => Some(failure.clone()),
         _ => report.deeds.unmoved().cloned(),
     };
-    if let Some(file) = &settings.runner.output_file {
-        answer
-            .appended
-            .push((file.clone(), outputs::lines(&outputs::of_release(&report))));
-    }
-    if let Some(file) = &settings.runner.summary_file {
-        answer
-            .appended
-            .push((file.clone(), summary::of_release(&report)));
-    }
+    answer.appended = for_runner(settings, &report);
     Ok(answer)
 }
 
@@ -209,6 +230,10 @@ async fn tell_point(
     let mut answer = answer(settings, report::environments::points(&points), &points);
     if let Some(file) = &settings.runner.output_file {
         let text = outputs::lines(&outputs::of_points(&points));
+        answer.appended.push((file.clone(), text));
+    }
+    if let Some(file) = &settings.runner.summary_file {
+        let text = summary::of_points(&points);
         answer.appended.push((file.clone(), text));
     }
     answer.failure.clone_from(&points.failure);
