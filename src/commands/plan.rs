@@ -4,7 +4,8 @@ use crate::commands::{Session, release};
 use crate::explain::Failure;
 use crate::local::git::Repo;
 use crate::local::push::Remote;
-use crate::plan::release::Plan;
+use crate::local::worktree;
+use crate::plan::release::{Notice, Plan};
 use crate::plan::render::{self, Missing, PlanDocument};
 use crate::settings::{Choice, RegistryAddress, Settings};
 use crate::workspace::package::Kind;
@@ -22,7 +23,8 @@ pub struct Planned {
 /// Plans a release of the commit checked out.
 pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
     let head = session.repo.head()?;
-    let (_, plan) = release::plan_at(session, &head, false).await?;
+    let (_, mut plan) = release::plan_at(session, &head, false).await?;
+    plan.warnings.extend(uncommitted(session.repo)?);
     let missing = missing(session.settings, &plan);
     let document = render::document(&plan, session.settings, missing.clone());
     Ok(Planned {
@@ -30,6 +32,19 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
         document,
         missing,
     })
+}
+
+/// That tracked files differ from the commit, which a plan does not count and a release refuses.
+pub fn uncommitted(repo: &Repo) -> Result<Option<Notice>, Failure> {
+    let dirty = repo.dirty()?;
+    let notice = || Notice {
+        code: "plan::uncommitted",
+        message: format!(
+            "tracked files are changed and not committed, and count for nothing: {}",
+            worktree::named(&dirty)
+        ),
+    };
+    Ok((!dirty.is_empty()).then(notice))
 }
 
 /// Fetches the rest of a history that is cut: a shallow clone is never taken for a repository in which everything changed. Gives the repository

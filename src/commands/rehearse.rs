@@ -171,6 +171,12 @@ async fn missing(
     };
     let planned = plan::plan(&session).await?;
     let mut missing = plan::missing(settings, &planned.plan);
+    if let Some(notice) = plan::uncommitted(source)? {
+        missing.push(Missing {
+            what: "commit".to_owned(),
+            hint: format!("{}; a release refuses that", notice.message),
+        });
+    }
     if asks {
         missing.extend(refused_by_registry(settings, session).await?);
     }

@@ -201,3 +201,20 @@ fn a_plan_and_a_promote_leave_outputs_and_a_summary_in_a_workflow() {
         promote.summary
     );
 }
+
+#[test]
+fn a_plan_says_that_it_is_made_of_the_commit_and_not_of_what_is_changed() {
+    let world = World::local(service());
+    let clean = world.run(&["plan"]).expect(0).stdout;
+    assert!(!clean.contains("not committed"), "{clean}");
+    world
+        .monorepo
+        .write("packages/core/package.json", "{\"name\": \"other\"}");
+    world.monorepo.write("packages/core/untracked.js", "");
+    let plan = world.run(&["plan", "--format", "json"]).expect(0).json();
+    let warning = &plan["warnings"][0];
+    assert_eq!(warning["code"], "plan::uncommitted");
+    let message = warning["message"].as_str().expect("text");
+    assert!(message.contains("packages/core/package.json"), "{message}");
+    assert!(!message.contains("untracked"), "{message}");
+}
