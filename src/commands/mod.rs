@@ -59,7 +59,11 @@ pub async fn run(
         Command::Plan | Command::Release => {
             let repo = Repo::open(&settings.directory)?;
             choose(&mut settings, &repo)?;
-            on_repository(&settings, &repo, stdout, stop, children).await
+            let told = on_repository(&settings, &repo, stdout, stop, children).await;
+            let mut answer = told.map_err(|failure| of_partial_clone(failure, &repo))?;
+            let failure = answer.failure.take();
+            answer.failure = failure.map(|failure| of_partial_clone(failure, &repo));
+            Ok(answer)
         }
         Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
         Command::Pull(asked) => {
@@ -69,6 +73,22 @@ pub async fn run(
         Command::Status(asked) => tell_status(&settings, asked).await,
         Command::Point(deed, asked) => tell_point(&settings, *deed, asked).await,
     }
+}
+
+/// What a failure to read is in a clone that was told to leave objects out: no damage.
+fn of_partial_clone(failure: Failure, repo: &Repo) -> Failure {
+    let partial = repo
+        .partial_from()
+        .filter(|_| failure.code() == "git::read");
+    let Some(remote) = partial else {
+        return failure;
+    };
+    let what = "this clone leaves out objects that are needed";
+    Failure::new(Exit::Usage, "git::partial_clone", what)
+        .because(failure)
+        .hint(format!(
+            "clone without --filter, or fetch what is left out: `git -c remote.{remote}.partialclonefilter= fetch --refetch {remote}`"
+        ))
 }
 
 fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {

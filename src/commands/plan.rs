@@ -79,6 +79,15 @@ pub fn whole(session: &Session<'_>) -> Result<Repo, Failure> {
     Repo::open(session.repo.root())
 }
 
+/// Where a credential for npm is given.
+pub fn npm_token(settings: &Settings) -> &'static str {
+    if settings.runner.is_actions {
+        "set the input npm-token, or NODE_AUTH_TOKEN"
+    } else {
+        "set PKGS_NPM_TOKEN, NODE_AUTH_TOKEN or NPM_TOKEN"
+    }
+}
+
 /// What a release of this plan would still need.
 pub fn missing(settings: &Settings, plan: &Plan) -> Vec<Missing> {
     let mut missing = Vec::new();
@@ -92,7 +101,7 @@ pub fn missing(settings: &Settings, plan: &Plan) -> Vec<Missing> {
     {
         missing.push(Missing {
             what: "npm-token".to_owned(),
-            hint: "set the input npm-token, NODE_AUTH_TOKEN or NPM_TOKEN".to_owned(),
+            hint: npm_token(settings).to_owned(),
         });
     }
     if !plan.apps.is_empty() && settings.store == Choice::Unset {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::apply::{record, seal};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, point};
+use crate::commands::{Session, plan, point};
 use crate::explain::{Exit, Failure};
 use crate::local::push::{PushError, RefUpdate};
 use crate::name::{Digest, PackageName};
@@ -54,9 +54,10 @@ async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
             "npm::no_credential",
             format!("there is no npm credential to publish {}", names.join(", ")),
         )
-        .hint(
-            "set npm-token (or NODE_AUTH_TOKEN, NPM_TOKEN); a missing credential costs no version",
-        ));
+        .hint(format!(
+            "{}; a missing credential costs no version",
+            plan::npm_token(session.settings)
+        )));
     }
     Ok(session.remotes.registry.check_credential().await?)
 }
