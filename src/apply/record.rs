@@ -6,7 +6,7 @@ use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::seal::Named;
 use crate::explain::{Exit, Failure};
 use crate::local::stop::Stop;
-use crate::name::{CommitId, PackageName, ReleaseId, TagName, Variant};
+use crate::name::{CommitId, Key, PackageName, ReleaseId, TagName, Variant};
 use crate::plan::next::{DecidedPackage, tag_of};
 use crate::release::app::{AppManifest, Git};
 use crate::release::manifest::{RecordedApp, RecordedPackage, ReleaseManifest, SCHEMA, Status};
@@ -121,6 +121,27 @@ pub async fn read(store: &dyn Store, id: &ReleaseId) -> Result<Option<ReleaseMan
         Some(bytes) => from_bytes(SCHEMA, key.as_str(), &bytes).map(Some),
         None => Ok(None),
     }
+}
+
+/// The build of a version of an app that is recorded already, unless the release with the seal at `seal` recorded it itself.
+pub async fn taken(
+    store: &dyn Store,
+    app: &PackageName,
+    version: &Version,
+    seal: &Key,
+) -> Result<Option<AppManifest>, Failure> {
+    let keys = store.list(&layout::version(app, version), None).await?;
+    for key in keys.iter().filter(|key| layout::build_of(key).is_some()) {
+        let Some(bytes) = store.get(key, LONGEST_DOCUMENT).await? else {
+            continue;
+        };
+        let build: AppManifest = from_bytes(app::SCHEMA, key.as_str(), &bytes)?;
+        let release = read(store, &ReleaseId::parse(&build.release)?).await?;
+        if release.is_none_or(|release| release.seal != seal.as_str()) {
+            return Ok(Some(build));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes the manifests. What is there already must say the same about the bytes; who built it and when may differ between attempts.

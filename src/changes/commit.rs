@@ -23,7 +23,7 @@ pub struct Commit {
     pub body: String,
     /// How many parents it has: a merge has more than one.
     pub parents: usize,
-    /// The files that differ from its first parent, both sides of a rename.
+    /// The files that differ from its parent, both sides of a rename; of a merge those that differ from all its parents: what it changed itself.
     pub paths: Vec<RepoPath>,
 }
 
@@ -203,6 +203,7 @@ enum Fate {
 
 /// Which of a list of commits reverts which, by index.
 struct Reverts<'a> {
+    commits: &'a [Commit],
     paths: Vec<HashSet<&'a RepoPath>>,
     /// What each commit names; `None` for what is not in the list.
     named: Vec<Vec<Option<usize>>>,
@@ -222,6 +223,7 @@ impl<'a> Reverts<'a> {
                 .collect()
         };
         Reverts {
+            commits,
             paths: commits
                 .iter()
                 .map(|commit| commit.paths.iter().collect())
@@ -268,7 +270,8 @@ impl<'a> Reverts<'a> {
         fates
     }
 
-    /// Whether `commit` is a revert that does nothing but undo commits of the list.
+    /// Whether `commit` is a revert that does nothing but undo commits of the list. What a merge changed itself is not all that undoing it
+    /// changes: a revert of one always leaves a trace.
     fn leaves_no_trace(&self, commit: usize, fates: &[Fate]) -> bool {
         let named = &self.named[commit];
         let all_undone = named
@@ -279,6 +282,7 @@ impl<'a> Reverts<'a> {
                 named
                     .iter()
                     .flatten()
+                    .filter(|&&undone| self.commits[undone].parents < 2)
                     .any(|&undone| self.paths[undone].contains(path))
             })
         };

@@ -67,7 +67,7 @@ pub struct Touched {
     pub differs: bool,
     /// Every commit that touched it with what became of it, newest first; only where it is traced.
     pub traced: Vec<Traced>,
-    /// How many merges there were, which touch nothing by themselves; only where it is traced.
+    /// How many merges there were that changed nothing themselves; only where it is traced.
     pub merges: usize,
 }
 
@@ -128,7 +128,7 @@ pub struct OwnedFile<'s> {
 }
 
 impl<'a> Sorter<'a> {
-    /// `directories` are all package directories; `own` are our own release commits, which count for nothing, as merges do.
+    /// `directories` are all package directories; `own` are our own release commits, which count for nothing.
     pub fn new(
         directories: impl IntoIterator<Item = RepoPath>,
         ignored: &'a Ignored,

@@ -33,7 +33,7 @@ use crate::local::git::Repo;
 use crate::local::process::Children;
 use crate::local::stop::Stop;
 use crate::report::environments::{STATUS_SCHEMA, Status};
-use crate::report::release::Ended;
+use crate::report::release::{Ended, ReleaseReport};
 use crate::report::{self, outputs, summary};
 use crate::settings::{Command, Deed, Format, PointSettings, Settings, StatusSettings};
 use session::current_branch;
@@ -60,7 +60,11 @@ pub async fn run(
         Command::Plan | Command::Why(_) | Command::Release => {
             let repo = Repo::open(&settings.directory)?;
             choose(&mut settings, &repo)?;
-            on_repository(&settings, &repo, stdout, stop, children).await
+            let told = on_repository(&settings, &repo, stdout, stop, children).await;
+            let mut answer = told.map_err(|failure| of_partial_clone(failure, &repo))?;
+            let failure = answer.failure.take();
+            answer.failure = failure.map(|failure| of_partial_clone(failure, &repo));
+            Ok(answer)
         }
         Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
         Command::Pull(asked) => {
@@ -70,6 +74,22 @@ pub async fn run(
         Command::Status(asked) => tell_status(&settings, asked).await,
         Command::Point(deed, asked) => tell_point(&settings, *deed, asked).await,
     }
+}
+
+/// What a failure to read is in a clone that was told to leave objects out: no damage.
+fn of_partial_clone(failure: Failure, repo: &Repo) -> Failure {
+    let partial = repo
+        .partial_from()
+        .filter(|_| failure.code() == "git::read");
+    let Some(remote) = partial else {
+        return failure;
+    };
+    let what = "this clone leaves out objects that are needed";
+    Failure::new(Exit::Usage, "git::partial_clone", what)
+        .because(failure)
+        .hint(format!(
+            "clone without --filter, or fetch what is left out: `git -c remote.{remote}.partialclonefilter= fetch --refetch {remote}`"
+        ))
 }
 
 fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
@@ -153,12 +173,50 @@ async fn on_repository(
 }
 
 async fn tell_plan(session: &Session<'_>) -> Result<Answer, Failure> {
-    let planned = plan::plan(session).await?;
+    let settings = session.settings;
+    let planned = match plan::plan(session).await {
+        Ok(planned) => planned,
+        Err(failure) => return Ok(failed(settings, failure)),
+    };
     let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
-    if let Some(reason) = &session.settings.command_reason {
+    if let Some(reason) = &settings.command_reason {
         let _ = writeln!(text, "this was a plan: {reason}");
     }
-    Ok(answer(session.settings, text, &planned.document))
+    let mut answer = answer(settings, text, &planned.document);
+    let ended = if planned.plan.packages.is_empty() {
+        Ended::Nothing
+    } else {
+        Ended::Planned
+    };
+    let report = ReleaseReport::new(ended).planned(planned.plan, planned.document);
+    answer.appended = for_runner(settings, &report);
+    Ok(answer)
+}
+
+/// What the files of the runner get of a release or a plan.
+fn for_runner(settings: &Settings, report: &ReleaseReport) -> Vec<(PathBuf, String)> {
+    let outputs = settings
+        .runner
+        .output_file
+        .clone()
+        .map(|file| (file, outputs::lines(&outputs::of_release(report))));
+    let summary = settings
+        .runner
+        .summary_file
+        .clone()
+        .map(|file| (file, summary::of_release(report)));
+    outputs.into_iter().chain(summary).collect()
+}
+
+/// The answer of a release or a plan that failed before it could tell anything.
+fn failed(settings: &Settings, failure: Failure) -> Answer {
+    let outputs = outputs::lines(&outputs::of_failure());
+    let file = settings.runner.output_file.clone();
+    Answer {
+        appended: file.map(|file| (file, outputs)).into_iter().collect(),
+        failure: Some(failure),
+        ..Answer::default()
+    }
 }
 
 async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
@@ -166,31 +224,14 @@ async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
     let released = release::release(session).await;
     let report = match released {
         Ok(report) => report,
-        Err(failure) => {
-            let outputs = outputs::lines(&outputs::of_failure());
-            let file = settings.runner.output_file.clone();
-            return Ok(Answer {
-                appended: file.map(|file| (file, outputs)).into_iter().collect(),
-                failure: Some(failure),
-                ..Answer::default()
-            });
-        }
+        Err(failure) => return Ok(failed(settings, failure)),
     };
     let mut answer = answer(settings, report.text(), &report.json());
     answer.failure = match &report.ended {
         Ended::Failed(failure) => Some(failure.clone()),
         _ => report.deeds.unmoved().cloned(),
     };
-    if let Some(file) = &settings.runner.output_file {
-        answer
-            .appended
-            .push((file.clone(), outputs::lines(&outputs::of_release(&report))));
-    }
-    if let Some(file) = &settings.runner.summary_file {
-        answer
-            .appended
-            .push((file.clone(), summary::of_release(&report)));
-    }
+    answer.appended = for_runner(settings, &report);
     Ok(answer)
 }
 
@@ -213,6 +254,10 @@ async fn tell_point(
     let mut answer = answer(settings, report::environments::points(&points), &points);
     if let Some(file) = &settings.runner.output_file {
         let text = outputs::lines(&outputs::of_points(&points));
+        answer.appended.push((file.clone(), text));
+    }
+    if let Some(file) = &settings.runner.summary_file {
+        let text = summary::of_points(&points);
         answer.appended.push((file.clone(), text));
     }
     answer.failure.clone_from(&points.failure);

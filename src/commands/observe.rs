@@ -533,7 +533,7 @@ impl Observed {
                 let packages = owner.into_iter().chain(users.into_iter().flatten());
                 packages.filter(|index| since_base(*index))
             };
-            if traced && walked.commit.parents > 1 {
+            if traced && walked.commit.parents > 1 && walked.commit.paths.is_empty() {
                 let later = (0..members.len()).filter(|index| since_base(*index));
                 later.for_each(|index| touched[index].merges += 1);
             }
@@ -693,7 +693,7 @@ impl Observed {
     }
 }
 
-/// Counts a commit for the packages that are `concerned` by a change in the directory of one. A merge touches nothing by itself.
+/// Counts a commit for the packages that are `concerned` by a change in the directory of one.
 fn count<I: Iterator<Item = usize>>(
     sorter: &Sorter<'_>,
     walked: &WalkedCommit,
@@ -703,7 +703,7 @@ fn count<I: Iterator<Item = usize>>(
 ) {
     let commit = &walked.commit;
     let passed_over = sorter.passed_over(commit);
-    if commit.parents > 1 || (passed_over.is_some() && !traced) {
+    if passed_over.is_some() && !traced {
         return;
     }
     let mut files: BTreeMap<usize, Vec<OwnedFile<'_>>> = BTreeMap::new();

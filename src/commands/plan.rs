@@ -4,7 +4,8 @@ use crate::commands::{Session, release};
 use crate::explain::Failure;
 use crate::local::git::Repo;
 use crate::local::push::Remote;
-use crate::plan::release::Plan;
+use crate::local::{status, worktree};
+use crate::plan::release::{Notice, Plan};
 use crate::plan::render::{self, Missing, PlanDocument};
 use crate::settings::{Choice, RegistryAddress, Settings};
 use crate::workspace::package::Kind;
@@ -22,7 +23,12 @@ pub struct Planned {
 /// Plans a release of the commit checked out.
 pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
     let head = session.repo.head()?;
-    let (_, plan) = release::plan_at(session, &head, false).await?;
+    let (_, mut plan) = release::plan_at(session, &head, false).await?;
+    // To look at every file costs more than a plan; whoever sees their change planned does not ask for it.
+    if plan.packages.is_empty() {
+        plan.warnings
+            .extend(uncommitted(session.repo, session.settings)?);
+    }
     let missing = missing(session.settings, &plan);
     let document = render::document(&plan, session.settings, missing.clone());
     Ok(Planned {
@@ -30,6 +36,19 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
         document,
         missing,
     })
+}
+
+/// That tracked files differ from the commit, which a plan does not count and a release refuses.
+pub fn uncommitted(repo: &Repo, settings: &Settings) -> Result<Option<Notice>, Failure> {
+    let dirty = status::dirty(repo, &settings.child_environment)?;
+    let notice = || Notice {
+        code: "plan::uncommitted",
+        message: format!(
+            "tracked files are changed and not committed, and count for nothing: {}",
+            worktree::named(&dirty)
+        ),
+    };
+    Ok((!dirty.is_empty()).then(notice))
 }
 
 /// Fetches the rest of a history that is cut: a shallow clone is never taken for a repository in which everything changed. Gives the repository
@@ -64,6 +83,15 @@ pub fn whole(session: &Session<'_>) -> Result<Repo, Failure> {
     Repo::open(session.repo.root())
 }
 
+/// Where a credential for npm is given.
+pub fn npm_token(settings: &Settings) -> &'static str {
+    if settings.runner.is_actions {
+        "set the input npm-token, or NODE_AUTH_TOKEN"
+    } else {
+        "set PKGS_NPM_TOKEN, NODE_AUTH_TOKEN or NPM_TOKEN"
+    }
+}
+
 /// What a release of this plan would still need.
 pub fn missing(settings: &Settings, plan: &Plan) -> Vec<Missing> {
     let mut missing = Vec::new();
@@ -77,7 +105,7 @@ pub fn missing(settings: &Settings, plan: &Plan) -> Vec<Missing> {
     {
         missing.push(Missing {
             what: "npm-token".to_owned(),
-            hint: "set the input npm-token, NODE_AUTH_TOKEN or NPM_TOKEN".to_owned(),
+            hint: npm_token(settings).to_owned(),
         });
     }
     if !plan.apps.is_empty() && settings.store == Choice::Unset {

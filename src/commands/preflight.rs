@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::apply::seal;
+use crate::apply::{record, seal};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, point};
+use crate::commands::{Session, plan, point};
 use crate::explain::{Exit, Failure};
 use crate::local::push::{PushError, RefUpdate};
-use crate::name::PackageName;
+use crate::name::{Digest, PackageName};
 use crate::plan::release::{Notice, Plan, PlannedPackage};
+use crate::plan::render;
+use crate::release::layout;
 use crate::remote::registry::PublishRight;
 use crate::settings::{Choice, RegistryAddress};
 use crate::version::Version;
@@ -28,6 +30,7 @@ pub async fn preflight(
     let apps: Vec<PackageName> = plan.apps.iter().map(|app| app.name.clone()).collect();
     point::check_roots(session, &apps).await?;
     store(session, proven).await?;
+    builds(session, &plan).await?;
     permission_to_push(scene, &plan)?;
     Ok(plan)
 }
@@ -57,9 +60,10 @@ async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
             "npm::no_credential",
             format!("there is no npm credential to publish {}", names.join(", ")),
         )
-        .hint(
-            "set npm-token (or NODE_AUTH_TOKEN, NPM_TOKEN); a missing credential costs no version",
-        ));
+        .hint(format!(
+            "{}; a missing credential costs no version",
+            plan::npm_token(session.settings)
+        )));
     }
     Ok(session.remotes.registry.check_credential().await?)
 }
@@ -163,6 +167,32 @@ async fn store(session: &Session<'_>, proven: &mut bool) -> Result<(), Failure> 
         let nonce = format!("{:032x}", session.settings.nonce);
         crate::remote::store::prove_conditions(store, &nonce).await?;
         *proven = true;
+    }
+    Ok(())
+}
+
+/// A version of an app that another release recorded is refused: its tag was deleted, and what is recorded is never written over.
+async fn builds(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
+    let Some(store) = session.remotes.store.as_deref() else {
+        return Ok(());
+    };
+    let digest = render::document(plan, session.settings, Vec::new()).digest;
+    let seal = layout::seal(&plan.head, &Digest::parse(&digest)?);
+    for app in &plan.apps {
+        let Some(build) = record::taken(store, &app.name, &app.to, &seal).await? else {
+            continue;
+        };
+        let (name, version) = (&app.name, &app.to);
+        let (tag, commit) = (build.git.tag, build.git.commit);
+        return Err(Failure::new(
+            Exit::Refused,
+            "record::version_taken",
+            format!("{name} {version} is in the store already, but no tag here marks it"),
+        )
+        .because(format!("release {} recorded it at commit {commit}", build.release))
+        .hint(format!(
+            "put its tag back: git tag {tag} {commit}, then push the tag; or raise the version in package.json above {version}"
+        )));
     }
     Ok(())
 }

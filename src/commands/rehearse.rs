@@ -6,6 +6,7 @@ mod stage;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::commands::{
     Answer, Session, answer, connect, decisions, observe, plan, registry, release, sample,
@@ -29,6 +30,9 @@ use crate::workspace::package::Kind;
 use points::{point_at, roll_back};
 use stage::{Stage, bring_ignored};
 
+/// How long a rehearsal waits for the real registry, which it needs for nothing but what is missing.
+const REGISTRY_ANSWERS: Duration = Duration::from_secs(20);
+
 /// Rehearses a release, a second one, a rollback and the way forward again.
 ///
 /// # Errors
@@ -40,6 +44,8 @@ pub async fn rehearse(
 ) -> Result<Answer, Failure> {
     let stage = Stage::make()?;
     let (source, of, own) = source(settings, &stage)?;
+    // The sample is nobody's package.
+    let asks = own.is_none();
     let settings = own.as_ref().unwrap_or(settings);
     let before = source.snapshot()?;
     let mut rehearsal = Rehearsal {
@@ -48,7 +54,7 @@ pub async fn rehearse(
         directory: stage.root.display().to_string(),
         ..Rehearsal::default()
     };
-    rehearsal.missing = missing(settings, &stage, &source, stop, children).await?;
+    rehearsal.missing = missing(settings, &stage, &source, stop, children, asks).await?;
     let ended = Box::pin(play(
         settings,
         &stage,
@@ -132,13 +138,14 @@ fn check_untouched(source: &Repo, before: &Snapshot) -> Result<(), Failure> {
     .hint("if you did not change it yourself meanwhile, please report this"))
 }
 
-/// What a real release of the repository would still need.
+/// What a real release of the repository would still need; `asks` tells whether the real registry is asked, too.
 async fn missing(
     settings: &Settings,
     stage: &Stage,
     source: &Repo,
     stop: &Stop,
     children: &Children,
+    asks: bool,
 ) -> Result<Vec<Missing>, Failure> {
     let local = Settings {
         directory: source.root().to_path_buf(),
@@ -165,6 +172,15 @@ async fn missing(
     };
     let planned = plan::plan(&session).await?;
     let mut missing = plan::missing(settings, &planned.plan);
+    if let Some(notice) = plan::uncommitted(source, settings)? {
+        missing.push(Missing {
+            what: "commit".to_owned(),
+            hint: format!("{}; a release refuses that", notice.message),
+        });
+    }
+    if asks {
+        missing.extend(refused_by_registry(settings, session).await?);
+    }
     if source.remote_address(&settings.remote).is_none() {
         missing.push(Missing {
             what: "remote".to_owned(),
@@ -181,6 +197,43 @@ async fn missing(
         });
     }
     Ok(missing)
+}
+
+/// Whether the real registry holds packages that nothing here marks, which a release refuses; that it does not answer is said.
+async fn refused_by_registry(
+    settings: &Settings,
+    session: Session<'_>,
+) -> Result<Option<Missing>, Failure> {
+    let remotes = crate::apply::Remotes {
+        store: None,
+        registry: registry(settings)?,
+        forge: None,
+        static_roots: session.remotes.static_roots.clone(),
+    };
+    let unasked = |why: String| Missing {
+        what: "registry".to_owned(),
+        hint: format!(
+            "it was not asked whether packages without a tag were published before: {why}"
+        ),
+    };
+    let session = Session {
+        remotes: &remotes,
+        ..session
+    };
+    let head = session.repo.head()?;
+    let asked = tokio::time::timeout(REGISTRY_ANSWERS, release::plan_at(&session, &head, true));
+    Ok(match asked.await {
+        Ok(Ok(_)) => None,
+        Ok(Err(failure)) if failure.code() == "plan::no_base" => Some(Missing {
+            what: "tag".to_owned(),
+            hint: failure.to_string(),
+        }),
+        Ok(Err(failure)) => Some(unasked(failure.to_string())),
+        Err(_) => Some(unasked(format!(
+            "no answer in {} seconds",
+            REGISTRY_ANSWERS.as_secs()
+        ))),
+    })
 }
 
 async fn play(

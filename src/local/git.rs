@@ -11,7 +11,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-use git2::{Odb, Oid, Repository, Tree};
+use git2::{ErrorCode, Odb, Oid, Repository, Tree};
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::CommitId;
@@ -65,6 +65,16 @@ impl Repo {
         // names. Hashing each tree of a walk again would cost more than the walk.
         git2::opts::strict_hash_verification(false);
         let git = Repository::discover(directory).map_err(|error| {
+            let why = error.message();
+            if why.contains("extension") || why.contains("object format") {
+                return Failure::new(
+                    Exit::Usage,
+                    "git::unsupported",
+                    format!("the git repository of {} is of a kind that is not supported", directory.display()),
+                )
+                .because(why)
+                .hint("objects must have SHA-1 names and refs be files: `git rev-parse --show-object-format --show-ref-format` says what it has; clone into a repository with `--ref-format=files`");
+            }
             Failure::new(
                 Exit::Usage,
                 "git::no_repository",
@@ -143,14 +153,15 @@ impl Repo {
             .git
             .head()
             .and_then(|head| head.peel_to_commit())
-            .map_err(|error| {
-                Failure::new(
+            .map_err(|error| match error.code() {
+                ErrorCode::UnbornBranch => Failure::new(
                     Exit::Usage,
                     "git::no_commit",
                     "the repository has no commit yet",
                 )
                 .because(error.message())
-                .hint("commit something first")
+                .hint("commit something first"),
+                _ => broken("the commit checked out cannot be read", &error),
             })?;
         Ok(commit_id(head.id()))
     }
@@ -182,6 +193,17 @@ impl Repo {
     /// Whether history is cut.
     pub fn is_shallow(&self) -> bool {
         self.git.is_shallow()
+    }
+
+    /// The remote that has the objects which this clone leaves out (`git clone --filter`), if it is such a clone.
+    pub fn partial_from(&self) -> Option<String> {
+        let mut remotes = self.remotes().into_iter();
+        let config = self.git.config().ok()?;
+        remotes.find(|remote| {
+            config
+                .get_bool(&format!("remote.{remote}.promisor"))
+                .is_ok_and(|is_partial| is_partial)
+        })
     }
 
     /// The address of a remote, as it is configured.

@@ -372,7 +372,7 @@ impl<'a> Remote<'a> {
             true,
         )?;
         if !ran.success {
-            return Err(cut(last_line(&ran.stderr)));
+            return Err(cut(first_words(&ran.stderr)));
         }
         let theirs = self.directory.path().join("shallow");
         let ours = self.repo.common_directory().join("shallow");
@@ -434,7 +434,7 @@ impl<'a> Remote<'a> {
             .filter(|line| line.starts_with('!'))
             .collect();
         let said = if lines.is_empty() {
-            last_line(&ran.stderr).to_owned()
+            first_words(&ran.stderr).to_owned()
         } else {
             lines.join("; ").replace('\t', " ")
         };
@@ -451,6 +451,16 @@ impl<'a> Remote<'a> {
                 && !line.contains("atomic")
                 && !line.contains("incorrect old value")
         });
+        if refused && is_full(&ran.stderr) {
+            return PushError::Uncertain(
+                failure(
+                    Exit::Temporary,
+                    "git::remote_full",
+                    "the remote could not store the release commit and its tags",
+                )
+                .hint("make room on the disk of the git server, then run again: it continues where this run stopped"),
+            );
+        }
         if refused {
             return PushError::Refused(failure(Exit::RemoteRefused, "git::push_refused", "the remote refuses the release commit or its tags").hint("let the workflow's token write to the branch and its tags: `permissions: contents: write`, and an exception in the branch or tag protection"));
         }
@@ -503,7 +513,7 @@ impl<'a> Remote<'a> {
         } else {
             Failure::new(Exit::Temporary, "git::unreachable", what).hint("run again")
         };
-        failure.because(quoted(last_line(stderr)))
+        failure.because(quoted(first_words(stderr)))
     }
 
     /// There is no repository where the remote should be: what is there instead, and what to do.
@@ -578,12 +588,18 @@ fn is_denied(stderr: &str) -> bool {
     .any(|sign| stderr.contains(sign))
 }
 
-fn last_line(text: &str) -> &str {
+/// Why git failed: its first line, which names the cause; those that follow are general advice.
+fn first_words(text: &str) -> &str {
     text.lines()
-        .rev()
         .map(str::trim)
-        .find(|line| !line.is_empty())
+        .find(|line| !line.is_empty() && !line.to_ascii_lowercase().starts_with("warning:"))
         .unwrap_or("git gave no reason")
+}
+
+/// Whether the server lacks the room to store what it was sent. What its checks refuse ends as "unpack failed" too, and says so.
+fn is_full(stderr: &str) -> bool {
+    stderr.contains("No space left")
+        || (stderr.contains("unpack failed") && !stderr.contains("fsck"))
 }
 
 /// What the server itself said, joined.
@@ -628,6 +644,20 @@ mod tests {
     }
 
     #[test]
+    fn the_first_line_of_git_says_why() {
+        for (text, expected) in [
+            ("", "git gave no reason"),
+            (
+                "\nfatal: a\nPlease make sure\nand the repository exists.\n",
+                "fatal: a",
+            ),
+            ("Warning: Permanently added 'x'\nfatal: b\n", "fatal: b"),
+        ] {
+            assert_eq!(first_words(text), expected);
+        }
+    }
+
+    #[test]
     fn a_token_is_not_shown_in_any_form_that_was_sent() {
         let token = Secret::new("hunter2").unwrap();
         let said = format!("> Authorization: Basic {}; hunter2!", basic(&token));
@@ -666,5 +696,30 @@ mod tests {
         assert_eq!(seen.tip.as_ref(), Some(&tip));
         remote.fetch("main", &seen).unwrap();
         assert!(repo.has_commit(&tip));
+    }
+
+    #[test]
+    fn a_server_without_room_is_asked_again_and_one_that_refuses_is_not() {
+        let code = |stderr: &str| {
+            let ran = Ran {
+                success: false,
+                stdout: "!\trefs/heads/main:refs/heads/main\t[remote rejected] (unpacker error)"
+                    .into(),
+                stderr: stderr.to_owned(),
+            };
+            match Remote::classify(&ran) {
+                PushError::Moved(failure) => ("moved", failure.exit().code()),
+                PushError::Refused(failure) => ("refused", failure.exit().code()),
+                PushError::Uncertain(failure) => (failure.code(), failure.exit().code()),
+            }
+        };
+        let full = "remote: fatal: write error: No space left on device\nerror: remote unpack failed: unpack-objects abnormal exit";
+        assert_eq!(code(full), ("git::remote_full", 75));
+        assert_eq!(
+            code("error: remote unpack failed: index-pack failed"),
+            ("git::remote_full", 75)
+        );
+        let refused = "remote: error: object 1: missingEmail\nremote: fatal: fsck error in packed object\nerror: remote unpack failed: index-pack failed";
+        assert_eq!(code(refused), ("refused", 5));
     }
 }

@@ -99,6 +99,12 @@ pub fn builds(app: &PackageName) -> String {
     format!("v1/apps/{app}/")
 }
 
+/// The prefix of everything about one version of an app, for listing.
+#[must_use]
+pub fn version(app: &PackageName, version: &Version) -> String {
+    format!("v1/apps/{app}/{version}/")
+}
+
 /// The build whose app manifest lies at `key`, if one does.
 ///
 /// ```

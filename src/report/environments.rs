@@ -273,7 +273,9 @@ fn one_point(text: &mut String, point: &Point) {
     }
 }
 
-fn headline(point: &Point) -> String {
+/// What a deed did to one environment, in a line.
+#[must_use]
+pub fn headline(point: &Point) -> String {
     let entry = point
         .seq
         .map_or_else(String::new, |seq| format!(" (entry {seq})"));

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::plan::notes::{self, markdown::code};
 use crate::plan::release::{Plan, PlannedPackage};
 use crate::plan::render::phrase;
+use crate::report::environments::{Points, headline};
 use crate::report::release::{ReleaseReport, Released, ReleasedPackage};
 
 /// GitHub drops a summary above 1 MiB whole.
@@ -70,11 +71,28 @@ pub fn of_release(report: &ReleaseReport) -> String {
     text
 }
 
+/// The summary of a command about environments.
+pub fn of_points(points: &Points) -> String {
+    let mut text =
+        "## Environments\n\n| app | environment | what was done |\n|---|---|---|\n".to_owned();
+    for point in &points.apps {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} |",
+            code(&point.app),
+            code(&point.environment),
+            code(&headline(point))
+        );
+    }
+    text.push('\n');
+    text
+}
+
 fn title(report: &ReleaseReport) -> String {
     match (&report.release, report.ended.as_str()) {
         (Some(release), _) => format!("Released {}", release.id),
         (None, "superseded") => "Superseded by a newer commit".to_owned(),
-        (None, "planned") => "Release plan (dry run)".to_owned(),
+        (None, "planned") => "Release plan, nothing is released".to_owned(),
         (None, _) => "Nothing to release".to_owned(),
     }
 }

@@ -10,6 +10,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::settings::command::{self, COMMANDS, COMMANDS_TO_COME};
 use crate::settings::given::{Given, Inputs, Source, nearest, not_there_yet};
 use crate::settings::table::{self, Kind, SETTINGS, SETTINGS_TO_COME, Setting};
+use crate::version::Version;
 
 /// The shells that get completions.
 const SHELLS: [(&str, Shell); 5] = [
@@ -236,6 +237,10 @@ fn no_argument(argument: &str, command: &str, is_nameless: bool) -> Failure {
                 .hint(format!("write it first: `pkgs-action {argument} …`"));
         }
         let failure = refuse(format!("{whose} takes no argument {}", quoted(argument)));
+        let names_version = Version::parse(argument).is_ok();
+        if names_version && table::find("to").is_some_and(|to| command::takes(command, to)) {
+            return failure.hint(format!("did you mean --to {argument}?"));
+        }
         return failure.hint(match argument {
             "true" | "false" => format!("a switch has its value behind `=`: --dry-run={argument}"),
             _ => lists,

@@ -174,6 +174,10 @@ pub(super) fn url(given: &Given, setting: &str) -> Result<Url, Failure> {
         )
         .hint("write it like https://registry.example/path/")
     };
+    if setting == "registry" && given.value.starts_with('/') {
+        return Err(refuse("it is a path")
+            .hint("a directory as registry is written file:///absolute/directory"));
+    }
     let mut text = given.value.clone();
     if !text.ends_with('/') {
         text.push('/');

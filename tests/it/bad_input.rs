@@ -258,6 +258,13 @@ fn settings_that_cannot_be_right() {
             &["PKGS_ENVIRONMENT"],
         ),
         (
+            "a directory as registry, written as a path",
+            &["release", "--registry", "/srv/npm"],
+            &[],
+            (2, "settings::url"),
+            &["file:///absolute/directory"],
+        ),
+        (
             "no environment",
             &["rollback"],
             &[],
@@ -624,6 +631,16 @@ fn places_that_are_no_repository() {
         run.stderr
     );
 
+    let other = monorepo.sandbox().path().join("other");
+    let named = other.display().to_string();
+    monorepo.git(&["init", "--quiet", "--object-format=sha256", &named]);
+    let run = monorepo.sandbox().run(&other, &["plan"], &[]).expect(2);
+    assert!(
+        run.stderr.contains("error[git::unsupported]") && run.stderr.contains("sha256"),
+        "{}",
+        run.stderr
+    );
+
     let bare = monorepo.sandbox().path().join("bare.git");
     git_server::bare(&bare);
     let run = monorepo.sandbox().run(&bare, &["plan"], &[]).expect(2);
@@ -762,6 +779,58 @@ fn an_event_that_is_no_file() {
         (3, "release::untrusted_event"),
         &["the event of the workflow is not known"],
     );
+}
+
+#[test]
+fn a_clone_that_leaves_objects_out_is_told_from_a_damaged_one() {
+    let monorepo = repository();
+    let monorepo = monorepo
+        .commit(
+            "fix(core): more",
+            &[("packages/core/src/index.js", "exports.a = 2;\n")],
+        )
+        .pushed();
+    let origin = monorepo.origin_directory().display().to_string();
+    let config = [
+        "--git-dir",
+        &origin,
+        "config",
+        "uploadpack.allowFilter",
+        "true",
+    ];
+    monorepo.git(&config);
+    let partial = monorepo.sandbox().path().join("partial");
+    let (from, to) = (format!("file://{origin}"), partial.display().to_string());
+    monorepo.git(&[
+        "clone",
+        "--quiet",
+        "--filter=tree:0",
+        "--no-checkout",
+        &from,
+        &to,
+    ]);
+    let run = monorepo.sandbox().run(&partial, &["plan"], &[]).expect(2);
+    assert!(
+        run.stderr.contains("error[git::partial_clone]"),
+        "{}",
+        run.stderr
+    );
+    let hint = "git -c remote.origin.partialclonefilter= fetch --refetch origin";
+    assert!(run.stderr.contains(hint), "{}", run.stderr);
+    monorepo.git(&[
+        "-C",
+        &to,
+        "-c",
+        "remote.origin.partialclonefilter=",
+        "fetch",
+        "--quiet",
+        "--refetch",
+        "origin",
+    ]);
+    let _ = monorepo
+        .sandbox()
+        .run(&partial, &["plan", "--registry", "file:///"], &[])
+        .expect(0);
 }
 
 #[test]

@@ -53,6 +53,26 @@ fn operate(world: &World, arguments: &[&str]) -> Run {
     world.operate(&all)
 }
 
+#[test]
+fn a_version_in_the_store_whose_tag_was_deleted_is_refused_until_the_tag_is_back() {
+    let world = released(1);
+    world.follow();
+    let commit = world.origin_git(&["rev-parse", "web@1.0.1^{commit}"]);
+    world.origin_git(&["tag", "--delete", "web@1.0.1"]);
+    world.monorepo.git(&["tag", "--delete", "web@1.0.1"]);
+    let refs = world.origin_git(&["show-ref"]);
+    for _ in 0..2 {
+        let run = world.run(&["release"]).expect(3);
+        refusal(&run, "record::version_taken");
+        assert!(run.stderr.contains(&commit), "{}", run.stderr);
+        assert_eq!(world.origin_git(&["show-ref"]), refs);
+    }
+    world.origin_git(&["tag", "web@1.0.1", &commit]);
+    let world = fixed(world, 2);
+    let _ = world.run(&["release"]).expect(0);
+    assert!(world.origin_git(&["tag", "--list"]).contains("web@1.0.2"));
+}
+
 /// What `status` says of an environment of the only app.
 fn status(world: &World, environment: &str) -> Value {
     let status = operate(world, &["status"]).expect(0).json();

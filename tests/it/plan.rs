@@ -644,6 +644,44 @@ fn what_counts_for_nothing() {
 }
 
 #[test]
+fn what_a_merge_changes_itself_counts_for_what_it_touches() {
+    let merging = || {
+        let merging = Monorepo::new()
+            .package("a", "1.0.0")
+            .package("b", "1.0.0")
+            .released();
+        merging.git(&["switch", "--quiet", "--create", "topic"]);
+        let merging = merging.commit("docs(a): x", &[("packages/a/a.md", "")]);
+        merging.git(&["switch", "--quiet", "main"]);
+        let merging = merging.commit("docs(b): y", &[("packages/b/b.md", "")]);
+        merging.git(&["merge", "--quiet", "--no-ff", "--no-commit", "topic"]);
+        merging
+    };
+    let with = |message: &str| merging().commit(message, &[("packages/b/index.js", "// 2\n")]);
+    check(
+        "a plain subject asks for a patch",
+        &with("Merge branch 'topic'"),
+        &[],
+        &["b 1.0.0 -> 1.0.1: Merge branch 'topic'"],
+    );
+    check(
+        "a subject that asks for more",
+        &with("feat(b): take topic in"),
+        &[],
+        &["b 1.0.0 -> 1.1.0: feat(b): take topic in"],
+    );
+    check("one that asks for nothing", &with("docs: join"), &[], &[]);
+    let undone = with("Merge branch 'topic'");
+    undone.git(&["revert", "--no-edit", "--mainline=1", "HEAD"]);
+    check(
+        "a revert of a merge leaves a trace",
+        &undone,
+        &[],
+        &["b 1.0.0 -> 1.0.1: Revert \"Merge branch 'topic'\""],
+    );
+}
+
+#[test]
 fn our_own_release_commits_count_for_nothing() {
     let monorepo = Monorepo::new()
         .package("a", "1.0.0")

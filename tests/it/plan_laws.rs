@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pkgs_action::changes::Touched;
+use pkgs_action::commands::observe::observe;
+use pkgs_action::local::git::Repo;
 use pkgs_action::name::{CommitId, RepoPath, TagName};
 use pkgs_action::plan::release::{Base, Facts, PackageFacts, plan};
 use pkgs_action::settings::inputs::{Asked, collect};
@@ -179,6 +181,10 @@ fn name(index: usize) -> String {
 }
 
 fn settings(groups: &[(bool, Vec<usize>)]) -> Settings {
+    settings_in(groups, World::default())
+}
+
+fn settings_in(groups: &[(bool, Vec<usize>)], world: World) -> Settings {
     let group = |(fixed, members): &(bool, Vec<usize>)| {
         let names: Vec<String> = members.iter().map(|member| name(*member)).collect();
         let setting = if *fixed { "fixed" } else { "linked" };
@@ -191,7 +197,7 @@ fn settings(groups: &[(bool, Vec<usize>)]) -> Settings {
     let Asked::Run(collected) = collected else {
         panic!("plan runs")
     };
-    Settings::resolve(*collected, &[], World::default()).expect("defaults are right")
+    Settings::resolve(*collected, &[], world).expect("defaults are right")
 }
 
 /// The new version of each package by name, and all manifests afterwards.
@@ -342,6 +348,140 @@ proptest! {
                 let held = range.starts_with("workspace:") || Range::parse(range).expect("a range").contains(&version);
                 prop_assert!(held, "{} declares {} {}, which is {}", name, on, range, version);
             }
+        }
+    }
+}
+
+/// Two packages of two files each: what every file holds.
+type Contents = [u8; 4];
+/// Files that a commit writes.
+type Edits = Vec<(usize, u8)>;
+
+/// What main and a topic do beside each other, and what the merge changes itself.
+#[derive(Debug, Clone)]
+struct Round {
+    main: Vec<Edits>,
+    topic: Vec<Edits>,
+    merge: Edits,
+}
+
+fn rounds() -> impl Strategy<Value = Vec<Round>> {
+    let edits = || proptest::collection::vec((0_usize..4, 0_u8..3), 0..3);
+    let side = move || proptest::collection::vec(edits(), 0..3);
+    let round =
+        (side(), side(), edits()).prop_map(|(main, topic, merge)| Round { main, topic, merge });
+    proptest::collection::vec(round, 1..4)
+}
+
+fn edited(mut contents: Contents, edits: &Edits) -> Contents {
+    for (file, content) in edits {
+        contents[*file] = *content;
+    }
+    contents
+}
+
+/// A history that is being written.
+struct Written {
+    git: git2::Repository,
+    commits: Vec<(git2::Oid, Contents)>,
+}
+
+impl Written {
+    fn commit(&mut self, parents: &[usize], contents: Contents) -> usize {
+        let mut index = git2::Index::new().expect("an index");
+        let mut files = vec![(
+            "package.json".to_owned(),
+            r#"{"name": "root", "private": true, "workspaces": ["p0", "p1"]}"#.to_owned(),
+        )];
+        for package in 0..2 {
+            let manifest =
+                json!({"name": name(package), "version": format!("{}.0.0", package + 1)});
+            files.push((format!("p{package}/package.json"), manifest.to_string()));
+        }
+        for (file, content) in contents.iter().enumerate() {
+            files.push((format!("p{}/{file}.js", file / 2), content.to_string()));
+        }
+        for (path, text) in files {
+            let entry = git2::IndexEntry {
+                ctime: git2::IndexTime::new(0, 0),
+                mtime: git2::IndexTime::new(0, 0),
+                dev: 0,
+                ino: 0,
+                mode: 0o100_644,
+                uid: 0,
+                gid: 0,
+                file_size: 0,
+                id: self.git.blob(text.as_bytes()).expect("a blob"),
+                flags: 0,
+                flags_extended: 0,
+                path: path.into_bytes(),
+            };
+            index.add(&entry).expect("an entry");
+        }
+        let tree = index.write_tree_to(&self.git).expect("a tree");
+        let tree = self.git.find_tree(tree).expect("a tree");
+        let who = git2::Signature::new("a", "a@b", &git2::Time::new(0, 0)).expect("who");
+        let parents: Vec<git2::Commit<'_>> = parents
+            .iter()
+            .map(|parent| self.git.find_commit(self.commits[*parent].0).expect("here"))
+            .collect();
+        let parents: Vec<&git2::Commit<'_>> = parents.iter().collect();
+        let message = format!("fix: {}", self.commits.len());
+        let id = self.git.commit(None, &who, &who, &message, &tree, &parents);
+        self.commits.push((id.expect("a commit"), contents));
+        self.commits.len() - 1
+    }
+
+    fn side(&mut self, from: usize, commits: &[Edits]) -> usize {
+        commits.iter().fold(from, |parent, edits| {
+            let contents = edited(self.commits[parent].1, edits);
+            self.commit(&[parent], contents)
+        })
+    }
+
+    fn round(&mut self, fork: usize, round: &Round) -> usize {
+        let (main, topic) = (self.side(fork, &round.main), self.side(fork, &round.topic));
+        let [base, ours, theirs] = [fork, main, topic].map(|place| self.commits[place].1);
+        let merged: Contents = std::array::from_fn(|file| {
+            match (ours[file] == base[file], theirs[file] == base[file]) {
+                (true, _) => theirs[file],
+                (false, true) => ours[file],
+                (false, false) if ours[file] == theirs[file] => ours[file],
+                (false, false) => 9,
+            }
+        });
+        self.commit(&[main, topic], edited(merged, &round.merge))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Nothing is ignored and every commit asks for something: what differs from its base is planned, however it came to differ.
+    #[test]
+    fn what_differs_is_planned(rounds in rounds(), bases in proptest::array::uniform2(any::<prop::sample::Index>())) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let git = git2::Repository::init(directory.path()).expect("a repository");
+        let mut written = Written { git, commits: Vec::new() };
+        let first = written.commit(&[], [0; 4]);
+        let head = rounds.iter().fold(first, |fork, round| written.round(fork, round));
+        let bases = bases.map(|base| base.index(written.commits.len()));
+        for (package, base) in bases.iter().enumerate() {
+            let target = written.git.find_object(written.commits[*base].0, None).expect("here");
+            let tag = format!("p{package}@{}.0.0", package + 1);
+            written.git.tag_lightweight(&tag, &target, false).expect("a tag");
+        }
+        let settings = settings_in(&[], World { directory: directory.path().to_owned(), ..World::default() });
+        let repo = Repo::open(directory.path()).expect("a repository");
+        let commit = CommitId::parse(&written.commits[head].0.to_string()).expect("an id");
+        let observed = observe(&repo, &commit, &settings).expect("observed");
+        let facts = observed.facts(&repo, &settings, false).expect("facts");
+        let plan = plan(&facts, &settings).expect("a plan");
+        for (package, base) in bases.iter().enumerate() {
+            let files = package * 2..package * 2 + 2;
+            let differs = written.commits[*base].1[files.clone()] != written.commits[head].1[files];
+            let planned = plan.packages.iter().any(|planned| planned.name.as_str() == name(package));
+            prop_assert!(planned || !differs, "p{} is not planned", package);
         }
     }
 }

@@ -74,3 +74,39 @@ fn a_repository_that_was_released_is_rehearsed_and_left_as_it_was() {
     let titles = titles(&run);
     assert!(has(&titles, "rolled web back"), "{titles:?}");
 }
+
+#[test]
+fn a_package_that_is_published_without_a_tag_is_missing_one_for_the_real_thing() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .commit("feat: begin", &[]);
+    let world = World::local(monorepo);
+    let _ = world.run(&["release"]).expect(0);
+    world.monorepo.git(&["tag", "--list"]);
+    world.origin_git(&["update-ref", "-d", "refs/tags/core@1.0.0"]);
+    let lost = world
+        .monorepo
+        .git_output(&["tag", "--delete", "core@1.0.0"]);
+    assert!(lost.status.success());
+    world.monorepo.git(&[
+        "commit",
+        "--quiet",
+        "--amend",
+        "--message",
+        "feat: begin again",
+    ]);
+    let _ = world.run(&["plan"]).expect(3);
+    let run = world
+        .binary(&["rehearse", "--format", "json"])
+        .run()
+        .expect(0);
+    let missing = run.json()["missing"].clone();
+    let tag = missing
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|missing| missing["what"] == "tag")
+        .unwrap_or_else(|| panic!("{missing:#}"));
+    let hint = tag["hint"].as_str().expect("text");
+    assert!(hint.contains("core 1.0.0 is on the registry"), "{hint}");
+}

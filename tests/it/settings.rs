@@ -564,6 +564,10 @@ fn flags_without_a_command_are_those_of_the_command_that_the_rules_choose() {
             "`promote` takes no argument \"prod\"\nhint: `pkgs-action promote --help`",
         ),
         (
+            &["promote", "2.0.1", "--environment", "prod"],
+            "`promote` takes no argument \"2.0.1\"\nhint: did you mean --to 2.0.1?",
+        ),
+        (
             &["--verison"],
             "a run without a command has no flag \"--verison\"\nhint: did you mean --version?",
         ),

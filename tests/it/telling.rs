@@ -167,3 +167,56 @@ fn a_remote_that_is_not_there_is_told_with_what_is() {
     assert!(none.contains("this repository has no remote"), "{none}");
     assert!(none.contains("`git remote add origin <address>`"), "{none}");
 }
+
+#[test]
+fn a_plan_and_a_promote_leave_outputs_and_a_summary_in_a_workflow() {
+    let world = World::local(service());
+    let outside = |name: &str| world.outside.path().join(name);
+    let told = |arguments: &[&str], number: usize| {
+        world
+            .binary(arguments)
+            .env("GITHUB_OUTPUT", outside(&format!("outputs-{number}")))
+            .env("GITHUB_STEP_SUMMARY", outside(&format!("summary-{number}")))
+            .run()
+            .expect(0)
+    };
+    let plan = told(&["plan"], 1);
+    assert_eq!(plan.outputs["outcome"], "planned");
+    assert_eq!(plan.outputs["released"], "false");
+    assert!(
+        plan.summary.contains("| `core` | 1.0.0 |"),
+        "{}",
+        plan.summary
+    );
+    let _ = told(&["release"], 2);
+    world.follow();
+    let nothing = told(&["plan"], 3);
+    assert_eq!(nothing.outputs["outcome"], "nothing");
+    assert!(nothing.summary.contains("Nothing to release"));
+    let promote = told(&["promote", "--environment", "prod", "--to", "1.0.0"], 4);
+    assert_eq!(promote.outputs["current"], "1.0.0");
+    assert!(
+        promote.summary.contains("| `web` | `prod` |"),
+        "{}",
+        promote.summary
+    );
+}
+
+#[test]
+fn a_plan_says_that_it_is_made_of_the_commit_and_not_of_what_is_changed() {
+    let world = World::local(service());
+    let _ = world.run(&["release"]).expect(0);
+    world.monorepo.git(&["pull", "--quiet"]);
+    let clean = world.run(&["plan"]).expect(0).stdout;
+    assert!(!clean.contains("not committed"), "{clean}");
+    world
+        .monorepo
+        .write("packages/core/package.json", "{\"name\": \"other\"}");
+    world.monorepo.write("packages/core/untracked.js", "");
+    let plan = world.run(&["plan", "--format", "json"]).expect(0).json();
+    let warning = &plan["warnings"][0];
+    assert_eq!(warning["code"], "plan::uncommitted");
+    let message = warning["message"].as_str().expect("text");
+    assert!(message.contains("packages/core/package.json"), "{message}");
+    assert!(!message.contains("untracked"), "{message}");
+}

@@ -1,6 +1,6 @@
 //! The commits behind a commit, each read once, and the paths that they touched.
 
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use git2::{ErrorClass, ErrorCode, ObjectType, Odb, Oid};
 
@@ -224,7 +224,8 @@ impl Repo {
             .collect())
     }
 
-    /// A commit with the paths that it touches where it is asked; none for a merge.
+    /// A commit with the paths that it touches where it is asked: those that differ from every parent, which for a merge are what it
+    /// changed itself, as [`git diff-tree -c`](https://git-scm.com/docs/git-diff-tree#_combined_diff_format) has them.
     fn walked_commit<'a, 'd: 'a>(
         &self,
         history: &History,
@@ -244,25 +245,51 @@ impl Repo {
             parents: node.parents.len(),
             paths: Vec::new(),
         };
-        if commit.parents > 1 {
-            return Ok(commit);
-        }
         let asked = asked(&commit);
-        let old = node
-            .parents
-            .first()
-            .map(|parent| history.commits[*parent].tree);
-        let mut paths = Vec::new();
-        self.trees
-            .compare(&objects, old, Some(node.tree), |difference| {
-                let within = asked.within(difference.path);
-                if within && !difference.is_directory() {
-                    paths.extend(RepoPath::parse(difference.path));
-                }
-                within || asked.leads_to(difference.path)
-            })?;
-        commit.paths = paths;
+        let parents = node.parents.iter().map(|parent| Some(*parent));
+        let first = parents.clone().next().flatten();
+        let mut paths = self.differing_from(&objects, history, first, node.tree, asked, None)?;
+        for parent in parents.skip(1) {
+            if paths.is_empty() {
+                break;
+            }
+            paths =
+                self.differing_from(&objects, history, parent, node.tree, asked, Some(&paths))?;
+        }
+        commit.paths = paths
+            .into_iter()
+            .filter(|(_, is_directory)| !is_directory)
+            .filter_map(|(path, _)| RepoPath::parse(&path).ok())
+            .collect();
         Ok(commit)
+    }
+
+    /// What differs between a commit (by its place; `None`: nothing at all) and a tree, and whether each is a directory, where it is asked and,
+    /// if given, among `known`.
+    fn differing_from(
+        &self,
+        objects: &Odb<'_>,
+        history: &History,
+        parent: Option<usize>,
+        tree: Oid,
+        asked: &Asked<'_>,
+        known: Option<&BTreeSet<(String, bool)>>,
+    ) -> Result<BTreeSet<(String, bool)>, git2::Error> {
+        let old = parent.map(|parent| history.commits[parent].tree);
+        let mut paths = BTreeSet::new();
+        self.trees.compare(objects, old, Some(tree), |difference| {
+            let within = asked.within(difference.path);
+            let found = (difference.path.to_owned(), difference.is_directory());
+            let enter = within || asked.leads_to(difference.path);
+            if !enter || known.is_some_and(|known| !known.contains(&found)) {
+                return false;
+            }
+            if within || found.1 {
+                paths.insert(found);
+            }
+            enter
+        })?;
+        Ok(paths)
     }
 
     /// Seconds since 1970 at which a commit was committed.

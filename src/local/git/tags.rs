@@ -106,12 +106,19 @@ impl Repo {
         Tags::read(self.common_directory()).map_err(|error| unreadable("the tags", error))
     }
 
-    /// All tags with the objects their refs hold, in order of name.
+    /// All tags with the objects their refs hold, in order of name. A broken ref is warned of and left out, as git does; whoever needs that
+    /// tag is told by [`Repo::tag_target`].
     pub fn tags(&self) -> Result<Vec<Tag>, Failure> {
         let tags = self.tag_names()?;
         let mut held = Vec::new();
         for name in tags.names() {
-            let object = tags.object(name).map_err(|error| unreadable(name, error))?;
+            let object = match tags.object(name) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::warn!("the tag {name} is left out: {error}");
+                    None
+                }
+                object => object.map_err(|error| unreadable(name, error))?,
+            };
             held.extend(object.map(|object| Tag {
                 name: name.clone(),
                 object: object.to_string(),
@@ -424,6 +431,8 @@ mod tests {
         let repo = Repo::open(directory.path()).unwrap();
         let tags = repo.tag_names().unwrap();
         let name = TagName::parse("light").unwrap();
+        let held = repo.tags().unwrap();
+        assert!(held.len() == 3 && held.iter().all(|tag| tag.name != name));
         assert_eq!(
             repo.tag_target(&tags, &name).unwrap_err().code(),
             "git::read"

@@ -56,7 +56,7 @@ pub(super) fn of_command(page: &Page) -> String {
                     && table::has_flag(setting)
                     && command::takes(page.name, setting)
             })
-            .map(row)
+            .map(|setting| row(page.name, setting))
             .collect();
         match group {
             Group::Host if page.name == "pull" => {
@@ -91,12 +91,25 @@ fn groups(command: &str) -> [Group; 8] {
     }
 }
 
-fn row(setting: &Setting) -> (String, String) {
+fn row(command: &str, setting: &Setting) -> (String, String) {
     let value = value_name(setting);
     let flag = match setting.kind {
         Kind::Boolean => format!("--{}", setting.name),
         _ => format!("--{} <{value}>", setting.name),
     };
+    // A host has one app at a time, and nothing to override but its own failure.
+    if command == "pull" && setting.name == "app" {
+        return (
+            format!("--{} <{value}>", setting.name),
+            "the app".to_owned(),
+        );
+    }
+    if command == "pull" && setting.name == "force" {
+        return (
+            format!("--{}", setting.name),
+            "try again what failed here".to_owned(),
+        );
+    }
     let help = match setting.default {
         "not set" | "false" => setting.help.to_owned(),
         default => format!("{} [default: {default}]", setting.help),
