@@ -16,7 +16,7 @@ use crate::workspace::catalogs::CatalogFile;
 use crate::workspace::lockfile::npm::Lock;
 use crate::workspace::lockfile::{Lockfile, LockfileKind};
 use crate::workspace::manager::{self, Signs};
-use crate::workspace::members::{Patterns, Rules, pnpm_workspace_packages};
+use crate::workspace::members::{Declared, Patterns, lerna_packages, pnpm_workspace_packages};
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::PackageJson;
 use crate::workspace::{Edge, Sources, Workspace, below, production};
@@ -98,13 +98,22 @@ pub fn workspace_at(
         bun_lockb: repo.object_at(commit, &root.join("bun.lockb")?)?.is_some(),
         pnpm_workspace: pnpm_workspace.is_some(),
     })?;
-    let patterns = match &pnpm_workspace {
-        Some((pnpm, _)) => Some(Patterns::parse(Rules::Pnpm, &pnpm.packages)?),
-        None => manifest
-            .workspaces
-            .map(|list| Patterns::parse(Rules::Npm, &list))
-            .transpose()?,
+    let lerna = match repo.text(commit, &root.join("lerna.json")?)? {
+        Some(text) => lerna_packages("lerna.json", &text)?,
+        None => None,
     };
+    let pnpm_packages = pnpm_workspace
+        .as_ref()
+        .map(|(pnpm, _)| pnpm.packages.clone());
+    let declared = Declared {
+        pnpm: pnpm_packages,
+        lerna,
+        workspaces: manifest.workspaces,
+    };
+    let patterns = declared
+        .patterns(&told)?
+        .map(|(rules, list)| Patterns::parse(rules, &list))
+        .transpose()?;
     let catalogs = pnpm_workspace.map(|(pnpm, text)| CatalogFile {
         path: pnpm_path,
         text,

@@ -1,4 +1,4 @@
-//! The lockfiles of yarn and bun in a release commit, against what these managers themselves write and accept.
+//! The lockfiles of pnpm, yarn and bun in a release commit, against what these managers themselves write and accept.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -9,7 +9,8 @@ use crate::support::world::World;
 
 /// A package manager as the tests run it.
 struct Manager {
-    /// Its directory in `managers/node_modules`.
+    /// Where it is installed, and its directory there.
+    home: &'static str,
     name: &'static str,
     program: &'static str,
     /// Whether Node runs the program.
@@ -43,6 +44,7 @@ const OFFLINE: (&str, &str) = (
 );
 
 const CLASSIC: Manager = Manager {
+    home: "managers",
     name: "yarn-1",
     program: "bin/yarn.js",
     is_script: true,
@@ -63,6 +65,7 @@ const CLASSIC: Manager = Manager {
     settings: (".yarnrc", "disable-self-update-check true\n"),
 };
 const BERRY_3: Manager = Manager {
+    home: "managers",
     name: "yarn-3",
     program: "bin/yarn.js",
     is_script: true,
@@ -77,6 +80,7 @@ const BERRY_4: Manager = Manager {
     ..BERRY_3
 };
 const BUN: Manager = Manager {
+    home: "managers",
     name: "bun",
     program: "bin/bun.exe",
     is_script: false,
@@ -87,9 +91,35 @@ const BUN: Manager = Manager {
     settings: ("bunfig.toml", "telemetry = false\n"),
 };
 
+const PNPM_10: Manager = Manager {
+    home: "pnpm",
+    name: "pnpm-10",
+    program: "bin/pnpm.cjs",
+    is_script: true,
+    lockfile: "pnpm-lock.yaml",
+    write: &[
+        "install",
+        "--lockfile-only",
+        "--offline",
+        "--no-frozen-lockfile",
+    ],
+    frozen: &["install", "--frozen-lockfile", "--offline"],
+    forms: &WITH_PROTOCOLS,
+    settings: (
+        "pnpm-workspace.yaml",
+        "packages:\n  - packages/*\nlinkWorkspacePackages: true\n",
+    ),
+};
+const PNPM_12: Manager = Manager {
+    name: "pnpm-12",
+    program: "pnpm",
+    is_script: false,
+    ..PNPM_10
+};
+
 impl Manager {
     fn run(&self, monorepo: &Monorepo, arguments: &[&str]) -> Result<(), String> {
-        let managers: PathBuf = servers::installed().join("managers/node_modules");
+        let managers: PathBuf = servers::installed().join(self.home).join("node_modules");
         let program = managers.join(self.name).join(self.program);
         let sandbox = monorepo.sandbox();
         let mut command = if self.is_script {
@@ -253,4 +283,10 @@ fn yarn_4_writes_the_lockfile_that_a_release_commits() {
 #[test]
 fn bun_writes_the_lockfile_that_a_release_commits() {
     is_as_written_by(&BUN, 0..3, true);
+}
+
+#[test]
+fn pnpm_writes_the_lockfile_that_a_release_commits() {
+    is_as_written_by(&PNPM_10, 0..1, true);
+    is_as_written_by(&PNPM_12, 1..4, true);
 }
