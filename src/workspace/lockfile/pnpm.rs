@@ -323,7 +323,7 @@ fn refuse_conflict(file: &str, text: &str) -> Result<(), Failure> {
 fn unreadable(file: &str, line: usize) -> Failure {
     Failure::new(
         Exit::Refused,
-        "workspace::lockfile_form",
+        "workspace::lockfile_syntax",
         format!("{file} has a line in a form that pnpm does not write"),
     )
     .place(Place::at(file, line, 1))
@@ -355,7 +355,7 @@ fn importer(directory: &RepoPath) -> &str {
 ///
 /// # Errors
 /// `workspace::lockfile_stale` for each of the first 20 disagreements; `workspace::lockfile_conflict`, `workspace::lockfile_version`,
-/// `workspace::lockfile_form` where it cannot be read.
+/// `workspace::lockfile_syntax` where it cannot be read.
 pub fn check(
     file: &str,
     text: &str,
@@ -403,6 +403,9 @@ fn catalog_disagreements(lock: &Lock<'_>, catalogs: Option<&Catalogs>) -> Vec<Fa
     found
 }
 
+/// What the lockfile and a `package.json` say of one dependency.
+type Sides<'l> = (Option<&'l Scalar<'l>>, Option<&'l str>);
+
 fn disagreements(lock: &Lock<'_>, directory: &RepoPath, package: &PackageJson) -> Vec<Failure> {
     let (file, shown, key) = (lock.file, directory.display(), importer(directory));
     if !lock.importers.contains(key) {
@@ -412,7 +415,7 @@ fn disagreements(lock: &Lock<'_>, directory: &RepoPath, package: &PackageJson) -
         return Vec::new();
     }
     let overridden = lock.overridden();
-    let mut specs: BTreeMap<(&str, &str), (Option<&Scalar<'_>>, Option<&str>)> = BTreeMap::new();
+    let mut specs: BTreeMap<(&str, &str), Sides<'_>> = BTreeMap::new();
     for (keys, scalar) in lock.below(&["importers", key]) {
         if let [_, _, field, name, what] = keys.as_slice()
             && what == "specifier"
@@ -791,7 +794,7 @@ packages:
         );
         assert_eq!(
             code(&LOCK.replace("specifier: ^2.0.0", "specifier: &a ^2.0.0")),
-            "workspace::lockfile_form"
+            "workspace::lockfile_syntax"
         );
     }
 
