@@ -75,7 +75,9 @@ pub fn edits(
     if let Some(lockfile) = &workspace.lockfile
         && !(changed.versions.is_empty() && changed.specs.is_empty())
     {
-        let text = lockfile.edit(&manifests(workspace), &changed)?;
+        let manifests = manifests(workspace);
+        lockfile.check(&manifests)?;
+        let text = lockfile.edit(&manifests, &changed)?;
         if text != lockfile.text {
             edits.insert(lockfile.path.clone(), text);
         }
