@@ -19,6 +19,8 @@ use crate::plan::release::{Notice, Plan};
 use crate::release::seal::SealedApp;
 use crate::settings::{Install, Settings};
 use crate::version::Version;
+use crate::workspace::catalogs::Catalogs;
+use crate::workspace::members::pnpm_workspace_packages;
 use crate::workspace::pack_list::{dropped, pack_list};
 use crate::workspace::package::Kind;
 use crate::workspace::publishable::publishable;
@@ -64,6 +66,8 @@ struct Builder<'a> {
     project: Project,
     root: PathBuf,
     versions: BTreeMap<PackageName, Version>,
+    /// As the release commit has them.
+    catalogs: Catalogs,
     moment: i64,
     /// Tracked files that are not checked out.
     absent: Vec<RepoPath>,
@@ -90,6 +94,17 @@ pub fn build(
         (Err(failure), Err(left)) => {
             Err(failure.because(format!("and the work tree could not be put back: {left}")))
         }
+    }
+}
+
+/// The catalogs as the release commit has them.
+fn released_catalogs(plan: &Plan, workspace: &Workspace) -> Result<Catalogs, Failure> {
+    let Some(file) = &workspace.catalogs else {
+        return Ok(Catalogs::new());
+    };
+    match plan.edits.iter().find(|(path, _)| *path == file.path) {
+        Some((path, text)) => Ok(pnpm_workspace_packages(path.as_str(), text)?.catalogs),
+        None => Ok(file.catalogs.clone()),
     }
 }
 
@@ -136,6 +151,7 @@ impl<'a> Builder<'a> {
         );
         let directory = Scratch::new()?;
         Ok(Builder {
+            catalogs: released_catalogs(plan, workspace)?,
             root: repo.root().join(workspace.directory.as_str()),
             moment: repo.committed_at(&plan.head)?,
             repo,
@@ -415,7 +431,7 @@ impl<'a> Builder<'a> {
                 format!("{file} is not UTF-8 text"),
             )
         })?;
-        let published = publishable(file.as_str(), &text, &self.versions, strict)?;
+        let published = publishable(file.as_str(), &text, &self.versions, &self.catalogs, strict)?;
         let manifest =
             serde_json::from_str(published.trim_start_matches('\u{feff}')).map_err(|error| {
                 Failure::new(

@@ -12,6 +12,7 @@ use crate::plan::next::tag_lines;
 use crate::plan::release::{Base, Facts, PackageFacts};
 use crate::settings::{Mode, Settings};
 use crate::version::Version;
+use crate::workspace::catalogs::CatalogFile;
 use crate::workspace::lockfile::npm::Lock;
 use crate::workspace::lockfile::{Lockfile, LockfileKind};
 use crate::workspace::manager::{self, Signs};
@@ -83,9 +84,12 @@ pub fn workspace_at(
         .hint("run in the root of a Node repository, or name it with --working-directory"));
     };
     let manifest = PackageJson::parse(manifest_path.as_str(), &root_manifest)?;
+    let pnpm_path = root.join("pnpm-workspace.yaml")?;
     let pnpm_workspace = repo
-        .text(commit, &root.join("pnpm-workspace.yaml")?)?
-        .map(|text| pnpm_workspace_packages("pnpm-workspace.yaml", &text))
+        .text(commit, &pnpm_path)?
+        .map(|text| {
+            Ok::<_, Failure>((pnpm_workspace_packages("pnpm-workspace.yaml", &text)?, text))
+        })
         .transpose()?;
     let lockfiles = lockfiles(repo, commit, &root)?;
     let told = manager::tell(&Signs {
@@ -94,13 +98,18 @@ pub fn workspace_at(
         bun_lockb: repo.object_at(commit, &root.join("bun.lockb")?)?.is_some(),
         pnpm_workspace: pnpm_workspace.is_some(),
     })?;
-    let patterns = match pnpm_workspace {
-        Some(pnpm) => Some(Patterns::parse(Rules::Pnpm, &pnpm.packages)?),
+    let patterns = match &pnpm_workspace {
+        Some((pnpm, _)) => Some(Patterns::parse(Rules::Pnpm, &pnpm.packages)?),
         None => manifest
             .workspaces
             .map(|list| Patterns::parse(Rules::Npm, &list))
             .transpose()?,
     };
+    let catalogs = pnpm_workspace.map(|(pnpm, text)| CatalogFile {
+        path: pnpm_path,
+        text,
+        catalogs: pnpm.catalogs,
+    });
     let members = match &patterns {
         Some(patterns) => repo.package_files(
             commit,
@@ -125,6 +134,7 @@ pub fn workspace_at(
             members,
             has_members: patterns.is_some(),
             manager: told,
+            catalogs,
             lockfile: lockfiles.into_iter().next(),
         },
         &settings.apps,

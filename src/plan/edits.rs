@@ -6,9 +6,8 @@ use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::plan::release::{Plan, new_spec};
 use crate::version::Version;
-use crate::workspace::lockfile;
 use crate::workspace::package_json::{self, Change, PackageJson};
-use crate::workspace::{Edge, Workspace};
+use crate::workspace::{Edge, Workspace, catalogs, lockfile};
 
 /// New texts by path, in order of path; files that stay as they are do not occur.
 pub fn edits(
@@ -46,6 +45,13 @@ pub fn edits(
         let Some(spec) = new_spec(&edge.spec, from, to) else {
             continue;
         };
+        if let Some(catalog) = &edge.catalog {
+            let entry = (catalog.clone(), edge.key.clone(), spec);
+            if !changed.catalogs.contains(&entry) {
+                changed.catalogs.push(entry);
+            }
+            continue;
+        }
         changes.entry(edge.from).or_default().push(Change::SetSpec {
             field: edge.field,
             name: edge.key.clone(),
@@ -72,11 +78,17 @@ pub fn edits(
         let text = package_json::edit(file.as_str(), &package.text, &changes)?;
         edits.insert(file, text);
     }
+    if let Some(file) = &workspace.catalogs
+        && !changed.catalogs.is_empty()
+    {
+        let text = catalogs::edit(file.path.as_str(), &file.text, &changed.catalogs)?;
+        edits.insert(file.path.clone(), text);
+    }
     if let Some(lockfile) = &workspace.lockfile
-        && !(changed.versions.is_empty() && changed.specs.is_empty())
+        && !changed.is_empty()
     {
         let manifests = manifests(workspace);
-        lockfile.check(&manifests)?;
+        lockfile.check(&manifests, workspace.catalogs())?;
         let text = lockfile.edit(&manifests, &changed)?;
         if text != lockfile.text {
             edits.insert(lockfile.path.clone(), text);

@@ -66,7 +66,7 @@ pub struct Told {
 ///
 /// # Errors
 /// `workspace::manager_conflict` where two of them name different managers; `workspace::manager_unknown` for a `packageManager` that
-/// is none of npm, pnpm, yarn and bun.
+/// is none of npm, pnpm, yarn and bun; `workspace::lockfile_unsupported` for a `bun.lockb` without a `bun.lock`.
 ///
 /// ```
 /// use pkgs_action::workspace::lockfile::LockfileKind;
@@ -110,9 +110,21 @@ pub fn tell(signs: &Signs<'_>) -> Result<Told, Failure> {
         });
     };
     match all.find(|other| other.manager != first.manager) {
+        None if signs.bun_lockb && !signs.lockfiles.contains(&LockfileKind::Bun) => Err(binary()),
         None => Ok(first),
         Some(other) => Err(conflict(&first, &other)),
     }
+}
+
+fn binary() -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "workspace::lockfile_unsupported",
+        "bun.lockb cannot be edited",
+    )
+    .because("it is binary; bun.lock is its successor")
+    .place(Place::file("bun.lockb"))
+    .hint("run `bun install --save-text-lockfile --frozen-lockfile --lockfile-only`, remove bun.lockb and commit bun.lock")
 }
 
 fn conflict(first: &Told, other: &Told) -> Failure {
@@ -209,6 +221,21 @@ mod tests {
         check(Some("yarn@classic"), &[YarnClassic], Manager::YarnClassic);
         check(Some("bun@1.2.0"), &[Bun], Manager::Bun);
         assert_eq!(told(None, &[], true).unwrap(), Manager::Pnpm);
+    }
+
+    #[test]
+    fn a_binary_lockfile_is_no_lockfile() {
+        let signs = |lockfiles| Signs {
+            lockfiles,
+            bun_lockb: true,
+            ..Signs::default()
+        };
+        let failure = tell(&signs(&[])).unwrap_err();
+        assert_eq!(failure.code(), "workspace::lockfile_unsupported");
+        assert_eq!(
+            tell(&signs(&[LockfileKind::Bun])).unwrap().manager,
+            Manager::Bun
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
+use crate::workspace::catalogs::Catalogs;
 
 /// How many patterns there may be, alternatives counted apart.
 const MOST_PATTERNS: usize = 1000;
@@ -485,7 +486,7 @@ pub struct PnpmWorkspace {
     /// `packages`; empty where it is absent, which leaves only the root.
     pub packages: Vec<String>,
     /// The catalogs: name → package → range. `catalog` is the one called `default`.
-    pub catalogs: BTreeMap<String, BTreeMap<String, String>>,
+    pub catalogs: Catalogs,
 }
 
 #[derive(Deserialize)]

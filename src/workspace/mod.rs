@@ -1,5 +1,6 @@
 //! What is there: the packages of the workspace and how they depend on each other.
 
+pub mod catalogs;
 pub mod graph;
 pub mod json;
 pub mod lockfile;
@@ -18,6 +19,7 @@ use crate::name::{PackageName, RepoPath};
 use crate::settings::{AppKind, AppSettings};
 use crate::version::Version;
 use crate::version::range::Range;
+use crate::workspace::catalogs::{CatalogFile, Catalogs};
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::manager::Told;
 use crate::workspace::package::{Kind, Package};
@@ -41,6 +43,8 @@ pub struct Sources {
     pub has_members: bool,
     /// The package manager.
     pub manager: Told,
+    /// The file with the catalogs.
+    pub catalogs: Option<CatalogFile>,
     /// The lockfile.
     pub lockfile: Option<Lockfile>,
 }
@@ -56,6 +60,8 @@ pub struct Workspace {
     pub directory: RepoPath,
     /// The package manager.
     pub manager: Told,
+    /// The file with the catalogs.
+    pub catalogs: Option<CatalogFile>,
     /// The lockfile.
     pub lockfile: Option<Lockfile>,
     by_name: BTreeMap<PackageName, usize>,
@@ -72,6 +78,8 @@ pub struct Edge {
     pub field: DependencyField,
     /// The key under which it is declared; an alias differs from the package's name.
     pub key: String,
+    /// The catalog that holds the range; `None` where the `package.json` itself does.
+    pub catalog: Option<String>,
     /// What is declared.
     pub spec: Spec,
 }
@@ -85,9 +93,7 @@ pub enum Spec {
     WorkspaceCaret,
     /// `workspace:~`.
     WorkspaceTilde,
-    /// `workspace:<range>`: the range is checked and published as it stands.
-    WorkspaceRange(Range, String),
-    /// `<range>`, or `npm:<name>@<range>`: the text before the range and the range's own text.
+    /// A range, `workspace:<range>`, `npm:<name>@<range>` or `workspace:<name>@<range>`: the text before the range and the range's own.
     Range(Range, String, String),
 }
 
@@ -98,14 +104,14 @@ impl Spec {
             Spec::WorkspaceExact => version.to_string(),
             Spec::WorkspaceCaret => format!("^{version}"),
             Spec::WorkspaceTilde => format!("~{version}"),
-            Spec::WorkspaceRange(_, text) | Spec::Range(_, _, text) => text.clone(),
+            Spec::Range(_, _, text) => text.clone(),
         }
     }
 
     /// Whether a package that was published while the dependency was at `from` accepts `to`.
     pub fn accepts(&self, from: &Version, to: &Version) -> bool {
         match self {
-            Spec::WorkspaceRange(range, _) | Spec::Range(range, _, _) => range.contains(to),
+            Spec::Range(range, _, _) => range.contains(to),
             _ => Range::parse(&self.effective(from)).is_ok_and(|range| range.contains(to)),
         }
     }
@@ -113,10 +119,6 @@ impl Spec {
     /// The text to write where `to` has left the range; `None` where the text follows by itself.
     pub fn rewritten(&self, to: &Version) -> Option<String> {
         match self {
-            Spec::WorkspaceRange(_, text) => Some(format!(
-                "workspace:{}",
-                crate::version::range::rewrite(text, to)
-            )),
             Spec::Range(_, prefix, text) => Some(format!(
                 "{prefix}{}",
                 crate::version::range::rewrite(text, to)
@@ -224,6 +226,7 @@ impl Workspace {
             root,
             directory,
             manager: sources.manager,
+            catalogs: sources.catalogs,
             lockfile: sources.lockfile,
             by_name,
         })
@@ -273,34 +276,43 @@ impl Workspace {
         }
     }
 
+    /// The catalogs, where a file has some.
+    #[must_use]
+    pub fn catalogs(&self) -> Option<&Catalogs> {
+        self.catalogs.as_ref().map(|file| &file.catalogs)
+    }
+
     fn edge<'a>(
-        &self,
+        &'a self,
         from: Option<usize>,
-        package: &Package,
+        package: &'a Package,
         dependency: &'a Dependency,
         ranges: &mut Ranges<'a>,
     ) -> Result<Option<Edge>, Failure> {
         let Dependency {
             name: key,
-            spec,
+            spec: declared,
             field,
         } = dependency;
-        let (name, prefix, text) = match spec.strip_prefix("npm:") {
-            Some(aliased) => match aliased.rfind('@').filter(|at| *at > 0) {
-                Some(at) => (
-                    &aliased[..at],
-                    format!("npm:{}@", &aliased[..at]),
-                    &aliased[at + 1..],
-                ),
-                None => return Ok(None),
-            },
-            None => (key.as_str(), String::new(), spec.as_str()),
+        let catalog = catalogs::named(declared);
+        let spec = match (catalog, self.catalogs()) {
+            (Some(_), Some(catalogs)) => {
+                catalogs::entry(catalogs, key, declared).ok_or_else(|| {
+                    catalogs::unknown(declared, key, Place::file(package.file().as_str()))
+                })?
+            }
+            _ => declared,
         };
+        let Some((name, prefix, text)) = parts(key, spec) else {
+            return Ok(None);
+        };
+        let is_workspace = prefix.starts_with("workspace:");
         let Some(to) = self.position(name).filter(|to| Some(*to) != from) else {
-            return Ok(match spec.strip_prefix("workspace:") {
-                Some(_) => return Err(self.not_here(package, key, spec)),
-                None => None,
-            });
+            return if is_workspace {
+                Err(self.not_here(package, name, spec))
+            } else {
+                Ok(None)
+            };
         };
         let Some(version) = &self.packages[to].version else {
             return Ok(None);
@@ -319,19 +331,16 @@ impl Workspace {
             .place(Place::file(package.file().as_str()))
             .hint(format!("write for example ^{version}"))
         };
-        let spec = match text.strip_prefix("workspace:") {
-            Some("*" | "") => Spec::WorkspaceExact,
-            Some("^") => Spec::WorkspaceCaret,
-            Some("~") => Spec::WorkspaceTilde,
-            Some(range) => {
-                Spec::WorkspaceRange(ranges.parse(range).ok_or_else(refuse)?, range.to_owned())
-            }
-            None => match ranges.parse(text) {
-                Some(range) if range.contains(version) => {
+        let spec = match text {
+            "*" | "" if is_workspace => Spec::WorkspaceExact,
+            "^" if is_workspace => Spec::WorkspaceCaret,
+            "~" if is_workspace => Spec::WorkspaceTilde,
+            _ => match ranges.parse(text) {
+                Some(range) if is_workspace || range.contains(version) => {
                     Spec::Range(range, prefix, text.to_owned())
                 }
                 Some(_) => return Ok(None),
-                None if comes_from_elsewhere(text) => return Ok(None),
+                None if !is_workspace && comes_from_elsewhere(text) => return Ok(None),
                 None => return Err(refuse()),
             },
         };
@@ -340,6 +349,7 @@ impl Workspace {
             to,
             field: *field,
             key: key.clone(),
+            catalog: catalog.map(str::to_owned),
             spec,
         }))
     }
@@ -370,6 +380,22 @@ pub fn below(root: &RepoPath, path: &RepoPath) -> Option<RepoPath> {
     }
     let inside = path.as_str().strip_prefix(root.as_str())?;
     RepoPath::parse(inside.strip_prefix('/')?).ok()
+}
+
+/// The name, what stands before the range, and the range of a dependency; `None` for an alias without a range.
+fn parts<'a>(key: &'a str, spec: &'a str) -> Option<(&'a str, String, &'a str)> {
+    let named = |inside: &'a str| inside.rsplit_once('@').filter(|(name, _)| !name.is_empty());
+    if let Some(inside) = spec.strip_prefix("npm:") {
+        let (name, range) = named(inside)?;
+        return Some((name, format!("npm:{name}@"), range));
+    }
+    let Some(inside) = spec.strip_prefix("workspace:") else {
+        return Some((key, String::new(), spec));
+    };
+    Some(match named(inside) {
+        Some((name, range)) => (name, format!("workspace:{name}@"), range),
+        None => (key, "workspace:".to_owned(), inside),
+    })
 }
 
 /// Ranges by their text: a workspace declares few different ones, many times.

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
 use crate::version::Version;
+use crate::workspace::catalogs::{self, Catalogs};
 use crate::workspace::package_json::{self, Change, DependencyField, PackageJson};
 
 /// The text of a `package.json` as it is published or shipped: `workspace:` forms become ranges of the versions in `versions`, as pnpm does it
 /// (`*` exact, `^` and `~` with the version, a range as it stands, `workspace:name@range` an alias).
 ///
-/// With `strict`, as for npm, dependencies that an installer outside cannot follow (`catalog:`, `link:`, `portal:`, `file:`) are refused; devDependencies are
+/// `catalog:` becomes what `catalogs` say of it.
+///
+/// With `strict`, as for npm, dependencies that an installer outside cannot follow (`catalog:` without an entry, `link:`, `portal:`, `file:`) are refused; devDependencies are
 /// never installed from a registry and may stay.
 ///
 /// # Errors
@@ -19,13 +22,16 @@ pub fn publishable(
     file: &str,
     text: &str,
     versions: &BTreeMap<PackageName, Version>,
+    catalogs: &Catalogs,
     strict: bool,
 ) -> Result<String, Failure> {
     let manifest = PackageJson::parse(file, text)?;
     let mut changes = Vec::new();
     let mut problems = Vec::new();
     for dependency in &manifest.dependencies {
-        if let Some(inside) = dependency.spec.strip_prefix("workspace:") {
+        let listed = catalogs::entry(catalogs, &dependency.name, &dependency.spec);
+        let spec = listed.unwrap_or(&dependency.spec);
+        if let Some(inside) = spec.strip_prefix("workspace:") {
             match resolved(&dependency.name, inside, versions) {
                 Some(spec) => changes.push(Change::SetSpec {
                     field: dependency.field,
@@ -39,9 +45,16 @@ pub fn publishable(
             }
             continue;
         }
+        if let Some(range) = listed {
+            changes.push(Change::SetSpec {
+                field: dependency.field,
+                name: dependency.name.clone(),
+                spec: range.to_owned(),
+            });
+        }
         let stays_here = ["catalog:", "link:", "portal:", "file:"]
             .iter()
-            .any(|protocol| dependency.spec.starts_with(protocol));
+            .any(|protocol| spec.starts_with(protocol));
         if strict && stays_here && dependency.field != DependencyField::DevDependencies {
             problems.push(
                 unpublishable(file, dependency.field, &dependency.name, &dependency.spec)
@@ -97,10 +110,15 @@ mod tests {
 
     fn check(spec: &str, expected: Option<&str>) {
         let versions = BTreeMap::from([(PackageName::parse("b").unwrap(), Version::new(1, 2, 3))]);
+        let catalogs = [("default", "^1.1.0"), ("old", "workspace:^")].map(|(name, range)| {
+            let entries = BTreeMap::from([("b".to_owned(), range.to_owned())]);
+            (name.to_owned(), entries)
+        });
+        let catalogs = Catalogs::from(catalogs);
         let text = format!(
             "{{\"name\":\"a\",\"version\":\"1.0.0\",\"dependencies\":{{\"b\":\"{spec}\"}}}}"
         );
-        let published = publishable("package.json", &text, &versions, true).ok();
+        let published = publishable("package.json", &text, &versions, &catalogs, true).ok();
         assert_eq!(
             published,
             expected.map(|expected| text.replace(spec, expected)),
@@ -118,6 +136,9 @@ mod tests {
         check("workspace:c@^", None);
         check("^1.0.0", Some("^1.0.0"));
         check("file:../b", None);
-        check("catalog:", None);
+        check("catalog:", Some("^1.1.0"));
+        check("catalog:default", Some("^1.1.0"));
+        check("catalog:old", Some("^1.2.3"));
+        check("catalog:none", None);
     }
 }

@@ -160,6 +160,7 @@ fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String,
         members: members.clone(),
         has_members: true,
         manager: manager::tell(&Signs::default()).expect("npm"),
+        catalogs: None,
         lockfile: None,
     };
     let workspace = Workspace::parse(sources, &settings.apps, |_| false).expect("a workspace");

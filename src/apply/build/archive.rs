@@ -97,7 +97,13 @@ impl Builder<'_> {
             crate::workspace::LONGEST_MANIFEST as u64,
         )?;
         let text = String::from_utf8_lossy(&bytes);
-        let text = publishable(package.file().as_str(), &text, &self.versions, false)?;
+        let text = publishable(
+            package.file().as_str(),
+            &text,
+            &self.versions,
+            &self.catalogs,
+            false,
+        )?;
         Ok(Entry {
             path: "package.json".to_owned(),
             source: EntrySource::Bytes(text.into_bytes()),

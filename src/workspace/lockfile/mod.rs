@@ -2,15 +2,17 @@
 
 pub mod bun;
 pub mod npm;
+pub mod pnpm;
 mod problems;
 pub mod yarn_berry;
 pub mod yarn_classic;
 
 use std::collections::BTreeMap;
 
-use crate::explain::{Exit, Failure, Place};
+use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::version::Version;
+use crate::workspace::catalogs::{Catalogs, NewEntry};
 use crate::workspace::lockfile::npm::NewSpec;
 use crate::workspace::manager::Manager;
 use crate::workspace::package_json::PackageJson;
@@ -95,6 +97,9 @@ impl LockfileKind {
     }
 }
 
+/// How many disagreements are told one by one.
+const MOST_TOLD: usize = 20;
+
 /// A lockfile as it stands at a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lockfile {
@@ -116,6 +121,16 @@ pub struct Changes {
     pub versions: BTreeMap<RepoPath, Version>,
     /// New specs of declared dependencies.
     pub specs: Vec<NewSpec>,
+    /// New entries of catalogs.
+    pub catalogs: Vec<NewEntry>,
+}
+
+impl Changes {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.versions.is_empty() && self.specs.is_empty() && self.catalogs.is_empty()
+    }
 }
 
 impl Lockfile {
@@ -129,24 +144,28 @@ impl Lockfile {
     ///
     /// # Errors
     /// `workspace::lockfile_stale` for each disagreement, with what to run; those of the kind's own reader.
-    pub fn check(&self, manifests: &Manifests<'_>) -> Result<(), Failure> {
+    pub fn check(
+        &self,
+        manifests: &Manifests<'_>,
+        catalogs: Option<&Catalogs>,
+    ) -> Result<(), Failure> {
         match self.kind {
             LockfileKind::Npm | LockfileKind::Shrinkwrap => {
                 npm::check(self.path.as_str(), &self.text, manifests)
             }
+            LockfileKind::Pnpm => pnpm::check(self.path.as_str(), &self.text, manifests, catalogs),
             LockfileKind::YarnClassic => {
                 yarn_classic::check(self.path.as_str(), &self.text, manifests)
             }
             LockfileKind::YarnBerry => yarn_berry::check(self.path.as_str(), &self.text, manifests),
             LockfileKind::Bun => bun::check(self.path.as_str(), &self.text, manifests),
-            LockfileKind::Pnpm => Ok(()),
         }
     }
 
     /// The text after a release, as the manager itself would write it.
     ///
     /// # Errors
-    /// `workspace::lockfile_unsupported` for a kind that is not edited yet; those of the kind's own editor.
+    /// Those of the kind's own editor.
     pub fn edit(&self, manifests: &Manifests<'_>, changes: &Changes) -> Result<String, Failure> {
         match self.kind {
             LockfileKind::Npm | LockfileKind::Shrinkwrap => npm::edit(
@@ -157,25 +176,11 @@ impl Lockfile {
             ),
             // yarn 1 writes nothing about workspaces.
             LockfileKind::YarnClassic => Ok(self.text.clone()),
+            LockfileKind::Pnpm => pnpm::edit(self.path.as_str(), &self.text, manifests, changes),
             LockfileKind::YarnBerry => {
                 yarn_berry::edit(self.path.as_str(), &self.text, manifests, changes)
             }
             LockfileKind::Bun => bun::edit(self.path.as_str(), &self.text, changes),
-            LockfileKind::Pnpm => Err(self.unsupported()),
         }
-    }
-
-    fn unsupported(&self) -> Failure {
-        Failure::new(
-            Exit::Refused,
-            "workspace::lockfile_unsupported",
-            format!("{} cannot be edited yet", self.path),
-        )
-        .because(format!(
-            "a release changes ranges in it, and only {} could write them",
-            self.kind.manager()
-        ))
-        .place(Place::file(self.path.as_str()))
-        .hint("release with versions that stay in the declared ranges")
     }
 }

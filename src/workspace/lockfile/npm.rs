@@ -9,13 +9,11 @@ use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
 use crate::workspace::json::{Document, Edits, Kind, Node, path};
+use crate::workspace::lockfile::MOST_TOLD;
 use crate::workspace::package_json::{DependencyField, PackageJson};
 
 /// The largest lockfile, in bytes.
 pub const LIMIT: usize = 64 * 1024 * 1024;
-
-/// How many disagreements are told one by one.
-const MOST_TOLD: usize = 20;
 
 const REFRESH: &str =
     "run `npm install --package-lock-only --ignore-scripts` and commit the lockfile";

@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
     fn refuse(&self, why: &str) -> Failure {
         Failure::new(
             Exit::Refused,
-            "workspace::lockfile_syntax",
+            "workspace::lockfile_form",
             format!("{} is not as yarn writes it", self.file),
         )
         .because(why)
@@ -321,7 +321,7 @@ fn is_place(spec: &str) -> bool {
 /// Checks that a lockfile agrees with the `package.json` files as they are before a release.
 ///
 /// # Errors
-/// `workspace::file_size` above 64 MiB; `workspace::lockfile_conflict` where a merge was not finished; `workspace::lockfile_syntax`
+/// `workspace::file_size` above 64 MiB; `workspace::lockfile_conflict` where a merge was not finished; `workspace::lockfile_form`
 /// for what yarn does not write; `workspace::lockfile_version`; `workspace::lockfile_stale` for each of the first 20 disagreements.
 pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
     let lockfile = Lockfile::read(file, text)?;
@@ -774,23 +774,16 @@ __metadata:
         versions: &[(&str, &str)],
         specs: &[(&str, DependencyField, &str, &str)],
     ) -> Changes {
-        Changes {
-            versions: versions
-                .iter()
-                .map(|(directory, version)| (at(directory), Version::parse(version).unwrap()))
-                .collect(),
-            specs: specs
-                .iter()
-                .map(|(directory, field, name, spec)| {
-                    (
-                        at(directory),
-                        *field,
-                        (*name).to_owned(),
-                        (*spec).to_owned(),
-                    )
-                })
-                .collect(),
+        let mut changes = Changes::default();
+        for (directory, version) in versions {
+            let version = Version::parse(version).unwrap();
+            changes.versions.insert(at(directory), version);
         }
+        for (directory, field, name, spec) in specs {
+            let (name, spec) = ((*name).to_owned(), (*spec).to_owned());
+            changes.specs.push((at(directory), *field, name, spec));
+        }
+        changes
     }
 
     fn edited(text: &str, changes: &Changes) -> Result<String, Failure> {
@@ -927,19 +920,19 @@ __metadata:
             ),
             (
                 "  version: 8\n",
-                "workspace::lockfile_syntax: yarn.lock is not as yarn writes it",
+                "workspace::lockfile_form: yarn.lock is not as yarn writes it",
             ),
             (
                 "\"a:\n",
-                "workspace::lockfile_syntax: yarn.lock is not as yarn writes it",
+                "workspace::lockfile_form: yarn.lock is not as yarn writes it",
             ),
             (
                 "? a\n",
-                "workspace::lockfile_syntax: yarn.lock is not as yarn writes it",
+                "workspace::lockfile_form: yarn.lock is not as yarn writes it",
             ),
             (
                 "a\n",
-                "workspace::lockfile_syntax: yarn.lock is not as yarn writes it",
+                "workspace::lockfile_form: yarn.lock is not as yarn writes it",
             ),
         ] {
             assert_eq!(refused(text, &nothing), [said], "{text:?}");

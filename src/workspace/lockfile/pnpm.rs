@@ -1,0 +1,640 @@
+//! pnpm's lockfile: `pnpm-lock.yaml`, version 9.
+//!
+//! pnpm writes no versions of workspace packages, only what their `package.json` files ask for: `importers`, `catalogs`, and the peers
+//! of injected packages. The file is read line by line in the one form that pnpm writes; only the values that change are replaced.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::explain::{Exit, Failure, Place, quoted};
+use crate::name::RepoPath;
+use crate::workspace::catalogs::{self, Catalogs};
+use crate::workspace::json::path;
+use crate::workspace::lockfile::{Changes, MOST_TOLD, Manifests};
+use crate::workspace::package_json::{DependencyField, PackageJson};
+
+const REFRESH: &str = "run `pnpm install --lockfile-only` and commit the lockfile";
+
+/// The sections that speak of the workspace.
+const READ: [&str; 4] = ["settings", "catalogs", "overrides", "importers"];
+
+/// A value as it stands in the file.
+#[derive(Debug, Clone)]
+struct Scalar<'t> {
+    /// Where its text begins, in bytes.
+    start: usize,
+    /// Its text, quotes included.
+    raw: &'t str,
+    line: usize,
+    value: Cow<'t, str>,
+}
+
+/// What the file says of the workspace.
+#[derive(Debug)]
+struct Lock<'t> {
+    file: &'t str,
+    text: &'t str,
+    /// Values by the keys that lead to them, as in `importers`, `packages/a`, `dependencies`, `koa`, `specifier`.
+    values: BTreeMap<Vec<String>, Scalar<'t>>,
+    importers: BTreeSet<String>,
+    /// Whether a `.pnpmfile.cjs` may have changed what the `package.json` files ask for.
+    has_hooks: bool,
+}
+
+/// A line `key: value`; the value is absent where a block follows.
+struct Pair<'t> {
+    key: String,
+    value: &'t str,
+}
+
+impl<'t> Lock<'t> {
+    fn parse(file: &'t str, text: &'t str) -> Result<Lock<'t>, Failure> {
+        refuse_conflict(file, text)?;
+        let mut lock = Lock {
+            file,
+            text,
+            values: BTreeMap::new(),
+            importers: BTreeSet::new(),
+            has_hooks: false,
+        };
+        let mut version = None;
+        let mut keys: Vec<(usize, String)> = Vec::new();
+        for (number, start, line) in last_document(text) {
+            let content = line.trim_start_matches(' ');
+            let indent = line.len() - content.len();
+            if content.is_empty() || !wanted(&keys, indent, content) {
+                continue;
+            }
+            let unread = || unreadable(file, number);
+            let pair = pair(content).ok_or_else(unread)?;
+            while keys.last().is_some_and(|(above, _)| *above >= indent) {
+                keys.pop();
+            }
+            keys.push((indent, pair.key));
+            if let [(_, section), (_, importer)] = keys.as_slice()
+                && section == "importers"
+            {
+                lock.importers.insert(importer.clone());
+            }
+            if pair.value.is_empty() || pair.value.starts_with(['{', '[']) {
+                continue;
+            }
+            let value = decode(pair.value).ok_or_else(unread)?;
+            match keys.as_slice() {
+                [(_, key)] if key == "lockfileVersion" => version = Some(value),
+                [(_, key)] => lock.has_hooks |= key == "pnpmfileChecksum",
+                _ => {
+                    let scalar = Scalar {
+                        start: start + line.len() - pair.value.len(),
+                        raw: pair.value,
+                        line: number,
+                        value,
+                    };
+                    let path = keys.iter().map(|(_, key)| key.clone()).collect();
+                    lock.values.insert(path, scalar);
+                }
+            }
+        }
+        match version {
+            Some(version) if version.starts_with("9.") => Ok(lock),
+            other => Err(unsupported_version(file, other.as_deref())),
+        }
+    }
+
+    fn get(&self, keys: &[&str]) -> Option<&Scalar<'t>> {
+        let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        self.values.get(&keys)
+    }
+
+    /// The values below `keys`.
+    fn below(&self, keys: &[&str]) -> impl Iterator<Item = (&Vec<String>, &Scalar<'t>)> {
+        let above: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        self.values
+            .range(above.clone()..)
+            .take_while(move |(keys, _)| keys.starts_with(&above))
+    }
+
+    fn setting(&self, name: &str) -> bool {
+        self.get(&["settings", name])
+            .is_some_and(|scalar| scalar.value == "true")
+    }
+
+    fn stale(&self, line: Option<usize>, what: String) -> Failure {
+        Failure::new(Exit::Refused, "workspace::lockfile_stale", what)
+            .because(format!(
+                "{} does not say what the workspace says",
+                self.file
+            ))
+            .place(match line {
+                Some(line) => Place::at(self.file, line, 1),
+                None => Place::file(self.file),
+            })
+            .hint(REFRESH)
+    }
+
+    /// The names whose specs `overrides` may have replaced.
+    fn overridden(&self) -> BTreeSet<&str> {
+        let selectors = self.below(&["overrides"]);
+        selectors
+            .filter_map(|(keys, _)| Some(overridden_name(keys.get(1)?)))
+            .collect()
+    }
+
+    /// What pnpm writes of a `package.json`: by name the field it stands in here, the field it comes from, and its spec.
+    fn declared<'p>(&self, package: &'p PackageJson) -> BTreeMap<&'p str, Declared<'p>> {
+        let mut declared = BTreeMap::new();
+        for (from, field) in [
+            (
+                DependencyField::PeerDependencies,
+                DependencyField::Dependencies,
+            ),
+            (
+                DependencyField::DevDependencies,
+                DependencyField::DevDependencies,
+            ),
+            (DependencyField::Dependencies, DependencyField::Dependencies),
+            (
+                DependencyField::OptionalDependencies,
+                DependencyField::OptionalDependencies,
+            ),
+        ] {
+            if from == DependencyField::PeerDependencies && !self.setting("autoInstallPeers") {
+                continue;
+            }
+            for dependency in package.dependencies.iter().filter(|one| one.field == from) {
+                let spec = dependency.spec.as_str();
+                if !(self.setting("excludeLinksFromLockfile") && spec.starts_with("link:")) {
+                    declared.insert(dependency.name.as_str(), Declared { from, field, spec });
+                }
+            }
+        }
+        declared
+    }
+}
+
+struct Declared<'p> {
+    from: DependencyField,
+    field: DependencyField,
+    spec: &'p str,
+}
+
+/// Number, first byte and text of each line of the last document: pnpm may put one about itself before it.
+fn last_document(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
+    let mut start = 0;
+    let lines = text
+        .split_inclusive('\n')
+        .enumerate()
+        .map(move |(index, line)| {
+            let at = start;
+            start += line.len();
+            (index + 1, at, line.trim_end_matches(['\n', '\r']))
+        });
+    let begin = text
+        .match_indices("\n---")
+        .filter(|(at, _)| text[at + 4..].starts_with(['\n', '\r']))
+        .last()
+        .map_or(0, |(at, _)| at + 4);
+    lines
+        .skip_while(move |(_, at, _)| *at < begin)
+        .filter(|(_, _, line)| *line != "---")
+}
+
+/// Whether a line says something of the workspace; `keys` lead to the line before.
+fn wanted(keys: &[(usize, String)], indent: usize, content: &str) -> bool {
+    let Some((_, section)) = keys.first().filter(|_| indent > 0) else {
+        return !content.starts_with('-');
+    };
+    if section == "packages" {
+        let injected = |key: &str| key.contains("@file:");
+        return injected(content) && indent == 2
+            || indent > 2 && keys.get(1).is_some_and(|(_, key)| injected(key));
+    }
+    READ.contains(&section.as_str())
+}
+
+fn pair(content: &str) -> Option<Pair<'_>> {
+    let end = match content.chars().next()? {
+        quote @ ('\'' | '"') => quoted_end(content, quote)?,
+        _ => content
+            .find(": ")
+            .or_else(|| content.strip_suffix(':').map(str::len))?,
+    };
+    let value = content[end..].strip_prefix(':')?;
+    Some(Pair {
+        key: decode(&content[..end])?.into_owned(),
+        value: value.trim(),
+    })
+}
+
+/// Where a quoted text at the beginning ends.
+fn quoted_end(content: &str, quote: char) -> Option<usize> {
+    let bytes = content.as_bytes();
+    let mut at = 1;
+    while at < bytes.len() {
+        let is_quote = bytes[at] == quote as u8;
+        if quote == '"' && bytes[at] == b'\\'
+            || is_quote && quote == '\'' && bytes.get(at + 1) == Some(&b'\'')
+        {
+            at += 2;
+        } else if is_quote {
+            return Some(at + 1);
+        } else {
+            at += 1;
+        }
+    }
+    None
+}
+
+/// The text that a scalar means; `None` for a form that pnpm does not write.
+fn decode(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.chars().next()? {
+        '\'' if quoted_end(raw, '\'') == Some(raw.len()) => {
+            let inside = &raw[1..raw.len() - 1];
+            Some(if inside.contains('\'') {
+                Cow::Owned(inside.replace("''", "'"))
+            } else {
+                Cow::Borrowed(inside)
+            })
+        }
+        '"' => serde_json::from_str(raw).ok().map(Cow::Owned),
+        '\'' | '|' | '>' | '&' | '*' | '!' | '?' | '-' | '%' | '@' | '`' => None,
+        _ if raw.contains(" #") || raw.contains(": ") => None,
+        _ => Some(Cow::Borrowed(raw)),
+    }
+}
+
+/// A text as pnpm writes it: plain where YAML reads the same text back, else in single quotes.
+pub(crate) fn encode(text: &str) -> String {
+    const SPECIAL: &str = "-?:,[]{}#&*!|=>'\"%@`";
+    let special = text.starts_with(|first| SPECIAL.contains(first));
+    let plain = !text.is_empty()
+        && !special
+        && !text.ends_with(':')
+        && text.trim() == text
+        && !text.contains(": ")
+        && !text.contains(" #")
+        && !reads_as_something_else(text);
+    if plain {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "''"))
+    }
+}
+
+/// Whether YAML would read a number, a boolean or nothing.
+fn reads_as_something_else(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let lower = unsigned.to_ascii_lowercase();
+    matches!(
+        lower.as_str(),
+        "~" | "null" | "true" | "false" | ".inf" | ".nan" | "<<"
+    ) || lower.starts_with("0x")
+        || lower.starts_with("0o")
+        || lower.starts_with("0b")
+        || unsigned.replace('_', "").parse::<f64>().is_ok()
+            && unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+}
+
+/// The package that a selector such as `a>b@1` speaks of.
+fn overridden_name(selector: &str) -> &str {
+    let name = selector.rsplit_once('>').map_or(selector, |(_, name)| name);
+    match name.rfind('@').filter(|at| *at > 0) {
+        Some(at) => &name[..at],
+        None => name,
+    }
+}
+
+fn refuse_conflict(file: &str, text: &str) -> Result<(), Failure> {
+    let marker = |line: &str| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>");
+    match text.lines().position(marker) {
+        None => Ok(()),
+        Some(index) => Err(Failure::new(
+            Exit::Refused,
+            "workspace::lockfile_conflict",
+            format!("{file} holds an unfinished merge"),
+        )
+        .place(Place::at(file, index + 1, 1))
+        .hint(
+            "run `pnpm install --lockfile-only`, which merges both sides, and commit the lockfile",
+        )),
+    }
+}
+
+fn unreadable(file: &str, line: usize) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "workspace::lockfile_form",
+        format!("{file} has a line in a form that pnpm does not write"),
+    )
+    .place(Place::at(file, line, 1))
+    .hint(REFRESH)
+}
+
+fn unsupported_version(file: &str, version: Option<&str>) -> Failure {
+    let shown = version.map_or("absent".to_owned(), quoted);
+    Failure::new(
+        Exit::Refused,
+        "workspace::lockfile_version",
+        format!("{file} has a version that is not supported"),
+    )
+    .because(format!("its lockfileVersion is {shown}; 9.0 is supported"))
+    .place(Place::file(file))
+    .hint("run `pnpm install --lockfile-only` with pnpm 9 or newer and commit the lockfile")
+}
+
+/// How the file calls a workspace's directory.
+fn importer(directory: &RepoPath) -> &str {
+    if directory.is_root() {
+        "."
+    } else {
+        directory.as_str()
+    }
+}
+
+/// Checks that a lockfile agrees with the `package.json` files and catalogs before a release, as `pnpm install --frozen-lockfile` does.
+///
+/// # Errors
+/// `workspace::lockfile_stale` for each of the first 20 disagreements; `workspace::lockfile_conflict`, `workspace::lockfile_version`,
+/// `workspace::lockfile_form` where it cannot be read.
+pub fn check(
+    file: &str,
+    text: &str,
+    manifests: &Manifests<'_>,
+    catalogs: Option<&Catalogs>,
+) -> Result<(), Failure> {
+    let lock = Lock::parse(file, text)?;
+    let mut found = catalog_disagreements(&lock, catalogs);
+    for (directory, package) in manifests {
+        if found.len() > MOST_TOLD {
+            found.truncate(MOST_TOLD);
+            found.push(lock.stale(None, format!("{file} has further disagreements")));
+            break;
+        }
+        found.extend(disagreements(&lock, directory, package));
+    }
+    Failure::all(found).map_or(Ok(()), Err)
+}
+
+fn catalog_disagreements(lock: &Lock<'_>, catalogs: Option<&Catalogs>) -> Vec<Failure> {
+    let mut found = Vec::new();
+    for (keys, scalar) in lock.below(&["catalogs"]) {
+        let [_, catalog, name, key] = keys.as_slice() else {
+            continue;
+        };
+        if key != "specifier" {
+            continue;
+        }
+        let written = catalogs
+            .and_then(|catalogs| catalogs.get(catalog))
+            .and_then(|entries| entries.get(name));
+        if written.map(String::as_str) != Some(scalar.value.as_ref()) {
+            found.push(lock.stale(
+                Some(scalar.line),
+                format!(
+                    "{} has {} for {}, pnpm-workspace.yaml has {}",
+                    lock.file,
+                    quoted(&scalar.value),
+                    path(&path("catalogs", catalog), name),
+                    written.map_or("nothing".to_owned(), |text| quoted(text)),
+                ),
+            ));
+        }
+    }
+    found
+}
+
+fn disagreements(lock: &Lock<'_>, directory: &RepoPath, package: &PackageJson) -> Vec<Failure> {
+    let (file, shown, key) = (lock.file, directory.display(), importer(directory));
+    if !lock.importers.contains(key) {
+        return vec![lock.stale(None, format!("{file} does not know {shown}"))];
+    }
+    if lock.has_hooks {
+        return Vec::new();
+    }
+    let overridden = lock.overridden();
+    let mut specs: BTreeMap<(&str, &str), (Option<&Scalar<'_>>, Option<&str>)> = BTreeMap::new();
+    for (keys, scalar) in lock.below(&["importers", key]) {
+        if let [_, _, field, name, what] = keys.as_slice()
+            && what == "specifier"
+        {
+            specs.entry((field, name)).or_default().0 = Some(scalar);
+        }
+    }
+    for (name, declared) in lock.declared(package) {
+        specs.entry((declared.field.as_str(), name)).or_default().1 = Some(declared.spec);
+    }
+    specs
+        .into_iter()
+        .filter(|((_, name), (locked, written))| {
+            locked.map(|scalar| scalar.value.as_ref()) != *written && !overridden.contains(name)
+        })
+        .map(|((field, name), (locked, written))| {
+            lock.stale(
+                locked.map(|scalar| scalar.line),
+                format!(
+                    "{file} has {} for {} of {shown}, its package.json has {}",
+                    locked.map_or("nothing".to_owned(), |scalar| quoted(&scalar.value)),
+                    path(field, name),
+                    written.map_or("nothing".to_owned(), quoted),
+                ),
+            )
+        })
+        .collect()
+}
+
+/// The lockfile after a release, byte for byte as pnpm writes it.
+///
+/// # Errors
+/// Those of [`check`] but for what does not change; `workspace::lockfile_resolution` where a spec changes that led to an installed
+/// package instead of a workspace, because only pnpm can tell where the new one leads.
+pub fn edit(
+    file: &str,
+    text: &str,
+    manifests: &Manifests<'_>,
+    changes: &Changes,
+) -> Result<String, Failure> {
+    let lock = Lock::parse(file, text)?;
+    let mut edits = Edits::default();
+    let mut failures = Vec::new();
+    let by_directory: BTreeMap<&RepoPath, &PackageJson> = manifests
+        .iter()
+        .map(|(directory, package)| (directory, *package))
+        .collect();
+    for (directory, field, name, spec) in &changes.specs {
+        let Some(package) = by_directory.get(directory) else {
+            continue;
+        };
+        if let Err(failure) = set_spec(
+            &lock,
+            &mut edits,
+            (directory, package),
+            (*field, name),
+            spec,
+        ) {
+            failures.push(failure);
+        }
+    }
+    for (catalog, name, spec) in &changes.catalogs {
+        if let Err(failure) = set_catalog(&lock, &mut edits, (catalog, name), spec) {
+            failures.push(failure);
+        }
+    }
+    for (directory, version) in &changes.versions {
+        if let Some(package) = by_directory.get(directory) {
+            set_catalog_version(&lock, &mut edits, package, &version.to_string());
+        }
+    }
+    match Failure::all(failures) {
+        None => Ok(edits.apply(lock.text)),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// New texts by the first byte they replace.
+#[derive(Default)]
+struct Edits(BTreeMap<usize, (usize, String)>);
+
+impl Edits {
+    fn set(&mut self, scalar: &Scalar<'_>, text: &str) {
+        self.0
+            .insert(scalar.start, (scalar.raw.len(), encode(text)));
+    }
+
+    fn apply(self, text: &str) -> String {
+        let mut result = String::with_capacity(text.len());
+        let mut done = 0;
+        for (start, (length, new)) in self.0 {
+            result.push_str(&text[done..start]);
+            result.push_str(&new);
+            done = start + length;
+        }
+        result.push_str(&text[done..]);
+        result
+    }
+}
+
+fn set_spec(
+    lock: &Lock<'_>,
+    edits: &mut Edits,
+    (directory, package): (&RepoPath, &PackageJson),
+    (from, name): (DependencyField, &str),
+    spec: &str,
+) -> Result<(), Failure> {
+    if from == DependencyField::PeerDependencies
+        && let Some(own) = &package.name
+    {
+        let injected = format!("{own}@file:{}", directory.as_str());
+        if let Some(scalar) = lock.get(&["packages", &injected, from.as_str(), name]) {
+            edits.set(scalar, spec);
+        }
+    }
+    let declared = lock.declared(package);
+    let Some(declared) = declared.get(name).filter(|declared| declared.from == from) else {
+        return Ok(());
+    };
+    if lock.overridden().contains(name) {
+        return Ok(());
+    }
+    let field = declared.field.as_str();
+    let at = |key| lock.get(&["importers", importer(directory), field, name, key]);
+    let what = || format!("{} of {}", path(field, name), directory.display());
+    match (at("specifier"), at("version")) {
+        (Some(specifier), Some(version)) if specifier.value == declared.spec => {
+            if !is_linked(version) {
+                return Err(leads_elsewhere(lock, version, &what()));
+            }
+            edits.set(specifier, spec);
+            Ok(())
+        }
+        (found, _) => Err(lock.stale(
+            found.map(|scalar| scalar.line),
+            format!(
+                "{} has {} for {}, its package.json has {}",
+                lock.file,
+                found.map_or("nothing".to_owned(), |scalar| quoted(&scalar.value)),
+                what(),
+                quoted(declared.spec),
+            ),
+        )),
+    }
+}
+
+/// Whether a resolved version is the workspace's package.
+fn is_linked(version: &Scalar<'_>) -> bool {
+    version.value.starts_with("link:") || version.value.starts_with("file:")
+}
+
+fn leads_elsewhere(lock: &Lock<'_>, version: &Scalar<'_>, what: &str) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "workspace::lockfile_resolution",
+        format!("{what} would change, but leads to an installed package"),
+    )
+    .because(format!(
+        "{} has it at {}, not linked to the workspace",
+        lock.file,
+        quoted(&version.value)
+    ))
+    .place(Place::at(lock.file, version.line, 1))
+    .hint("write it with workspace:, or say `linkWorkspacePackages: true` in pnpm-workspace.yaml; then run `pnpm install --lockfile-only` and commit")
+}
+
+fn set_catalog(
+    lock: &Lock<'_>,
+    edits: &mut Edits,
+    (catalog, name): (&str, &str),
+    spec: &str,
+) -> Result<(), Failure> {
+    let at = |key| lock.get(&["catalogs", catalog, name, key]);
+    let what = path(&path("catalogs", catalog), name);
+    let (Some(specifier), Some(version)) = (at("specifier"), at("version")) else {
+        return Err(lock.stale(None, format!("{} has nothing for {what}", lock.file)));
+    };
+    if let Some(installed) = catalog_uses(lock, catalog, name).find(|version| !is_linked(version)) {
+        return Err(leads_elsewhere(lock, installed, &what));
+    }
+    // pnpm 12 repeats the range, older ones the version that it led to.
+    if version.value == specifier.value {
+        edits.set(version, spec);
+    }
+    edits.set(specifier, spec);
+    Ok(())
+}
+
+fn set_catalog_version(lock: &Lock<'_>, edits: &mut Edits, package: &PackageJson, new: &str) {
+    let (Some(own), Some(old)) = (&package.name, &package.version) else {
+        return;
+    };
+    let old = old.to_string();
+    for (keys, scalar) in lock.below(&["catalogs"]) {
+        if let [_, catalog, name, key] = keys.as_slice()
+            && key == "version"
+            && name == own.as_str()
+            && scalar.value == old
+            && lock
+                .get(&["catalogs", catalog, name, "specifier"])
+                .is_some_and(|specifier| specifier.value != old)
+            && catalog_uses(lock, catalog, name).any(is_linked)
+        {
+            edits.set(scalar, new);
+        }
+    }
+}
+
+/// Where the uses of a catalog's entry lead.
+fn catalog_uses<'l, 't>(
+    lock: &'l Lock<'t>,
+    catalog: &'l str,
+    name: &'l str,
+) -> impl Iterator<Item = &'l Scalar<'t>> {
+    lock.below(&["importers"])
+        .filter_map(move |(keys, scalar)| {
+            let [_, importer, field, of, key] = keys.as_slice() else {
+                return None;
+            };
+            let used = of == name && key == "specifier";
+            (used && catalogs::named(&scalar.value) == Some(catalog))
+                .then(|| lock.get(&["importers", importer, field, name, "version"]))
+                .flatten()
+        })
+}
