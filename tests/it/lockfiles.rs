@@ -290,3 +290,60 @@ fn pnpm_writes_the_lockfile_that_a_release_commits() {
     is_as_written_by(&PNPM_10, 0..1, true);
     is_as_written_by(&PNPM_12, 1..4, true);
 }
+
+#[test]
+fn a_lockfile_that_only_its_manager_can_mend_is_refused_before_anything_is_decided() {
+    let conflict = |text: &str| format!("<<<<<<< HEAD\n{text}");
+    let cases: [(&Manager, &dyn Fn(&str) -> String, &str, &str); 6] = [
+        (
+            &CLASSIC,
+            &conflict,
+            "workspace::lockfile_conflict",
+            "run `yarn install`",
+        ),
+        (
+            &CLASSIC,
+            &|text| text.replace("third@", "fourth@"),
+            "workspace::lockfile_stale",
+            "devDependencies.third of .",
+        ),
+        (
+            &BERRY_4,
+            &conflict,
+            "workspace::lockfile_conflict",
+            "run `yarn install",
+        ),
+        (
+            &BERRY_4,
+            &|text| text.replace("@npm:", "@npm:>"),
+            "workspace::lockfile_stale",
+            "run `yarn install",
+        ),
+        (
+            &BUN,
+            &conflict,
+            "workspace::lockfile_conflict",
+            "run `bun install",
+        ),
+        (
+            &BUN,
+            &|text| text.replace("\"version\": \"", "\"version\": \"1"),
+            "workspace::lockfile_stale",
+            "for the version of packages/a",
+        ),
+    ];
+    for (manager, spoil, code, said) in cases {
+        let (monorepo, lockfile) = generated(manager, 1);
+        let spoilt = spoil(&lockfile);
+        let changed = [
+            ("packages/a/src/index.js", ""),
+            (manager.lockfile, spoilt.as_str()),
+        ];
+        let world = World::local(monorepo.commit("feat!: it", &changed));
+        let tags = world.origin_git(&["tag", "--list"]);
+        let run = world.run(&["release"]).expect(3);
+        let told = run.stderr.contains(&format!("error[{code}]")) && run.stderr.contains(said);
+        assert!(told, "{} {code}: {}", manager.name, run.stderr);
+        assert_eq!(world.origin_git(&["tag", "--list"]), tags);
+    }
+}

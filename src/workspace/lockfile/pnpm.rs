@@ -323,7 +323,7 @@ fn refuse_conflict(file: &str, text: &str) -> Result<(), Failure> {
 fn unreadable(file: &str, line: usize) -> Failure {
     Failure::new(
         Exit::Refused,
-        "workspace::lockfile_syntax",
+        "workspace::lockfile_form",
         format!("{file} has a line in a form that pnpm does not write"),
     )
     .place(Place::at(file, line, 1))
@@ -355,7 +355,7 @@ fn importer(directory: &RepoPath) -> &str {
 ///
 /// # Errors
 /// `workspace::lockfile_stale` for each of the first 20 disagreements; `workspace::lockfile_conflict`, `workspace::lockfile_version`,
-/// `workspace::lockfile_syntax` where it cannot be read.
+/// `workspace::lockfile_form` where it cannot be read.
 pub fn check(
     file: &str,
     text: &str,
@@ -794,7 +794,7 @@ packages:
         );
         assert_eq!(
             code(&LOCK.replace("specifier: ^2.0.0", "specifier: &a ^2.0.0")),
-            "workspace::lockfile_syntax"
+            "workspace::lockfile_form"
         );
     }
 
