@@ -62,14 +62,17 @@ impl<'t> Lock<'t> {
         for (number, start, line) in last_document(text) {
             let content = line.trim_start_matches(' ');
             let indent = line.len() - content.len();
-            if content.is_empty() || !wanted(&keys, indent, content) {
+            if content.is_empty() {
+                continue;
+            }
+            while keys.last().is_some_and(|(above, _)| *above >= indent) {
+                keys.pop();
+            }
+            if !wanted(&keys, indent, content) {
                 continue;
             }
             let unread = || unreadable(file, number);
             let pair = pair(content).ok_or_else(unread)?;
-            while keys.last().is_some_and(|(above, _)| *above >= indent) {
-                keys.pop();
-            }
             keys.push((indent, pair.key));
             if let [(_, section), (_, importer)] = keys.as_slice()
                 && section == "importers"
@@ -199,7 +202,7 @@ fn last_document(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
         .filter(|(_, _, line)| *line != "---")
 }
 
-/// Whether a line says something of the workspace; `keys` lead to the line before.
+/// Whether a line says something of the workspace; `keys` lead to the block it stands in.
 fn wanted(keys: &[(usize, String)], indent: usize, content: &str) -> bool {
     let Some((_, section)) = keys.first().filter(|_| indent > 0) else {
         return !content.starts_with('-');
