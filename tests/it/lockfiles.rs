@@ -150,7 +150,8 @@ impl Manager {
 
     /// What it writes for the manifests as they are now, from the lockfile that is there.
     fn writes(&self, monorepo: &Monorepo) -> String {
-        self.run(monorepo, self.write).unwrap();
+        self.run(monorepo, self.write)
+            .expect("the manager writes its lockfile");
         monorepo.read(self.lockfile)
     }
 
@@ -233,7 +234,7 @@ fn generated(manager: &Manager, seed: u64) -> (Monorepo, String) {
 }
 
 /// Releases a generated workspace after a change of some packages and compares the lockfile with the manager's own.
-fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, changes: bool) {
+fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, differs: bool) {
     for seed in seeds {
         let (monorepo, before) = generated(manager, seed);
         let mut dice = Dice(seed + 1000);
@@ -252,8 +253,10 @@ fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, changes: boo
         world.follow();
         let monorepo = &world.monorepo;
         let ours = monorepo.read(manager.lockfile);
-        assert_eq!(ours != before, changes, "{} seed {seed}", manager.name);
-        manager.accepts(monorepo).unwrap();
+        assert_eq!(ours != before, differs, "{} seed {seed}", manager.name);
+        manager
+            .accepts(monorepo)
+            .expect("the manager installs from the lockfile");
         assert_eq!(monorepo.read(manager.lockfile), ours, "frozen");
         monorepo.write(manager.lockfile, &before);
         assert_eq!(

@@ -287,8 +287,8 @@ impl<'a> Lockfile<'a> {
         self.workspaces.get(directory.display()).copied()
     }
 
-    fn place(&self, line: usize) -> Option<Place> {
-        Some(Place::at(self.file, line, 1))
+    fn place(&self, line: usize) -> Place {
+        Place::at(self.file, line, 1)
     }
 }
 
@@ -336,7 +336,7 @@ pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Fa
         };
         let entry = &lockfile.entries[entry];
         for (line, what) in compare(file, entry, directory, package) {
-            found.push((lockfile.place(line), what));
+            found.push((Some(lockfile.place(line)), what));
         }
     }
     problems::all_stale(file, found, REFRESH)
@@ -460,7 +460,7 @@ impl Editing<'_> {
         let file = self.lockfile.file;
         let declared = problems::declared(directory, field, name);
         let stale = |line: Option<usize>| {
-            let place = line.and_then(|line| self.lockfile.place(line));
+            let place = line.map(|line| self.lockfile.place(line));
             let what = format!("{file} has nothing for {declared}");
             problems::stale(file, place, what, REFRESH)
         };
@@ -490,7 +490,7 @@ impl Editing<'_> {
         if self.lockfile.entries[target].directory().is_none() {
             return Err(problems::resolution(
                 file,
-                self.lockfile.place(self.lockfile.entries[target].line),
+                Some(self.lockfile.place(self.lockfile.entries[target].line)),
                 format!("{declared} would change, but leads to an installed package"),
                 "the range does not admit the workspace's version".to_owned(),
                 format!(
@@ -567,7 +567,7 @@ impl Editing<'_> {
         let entry = &self.lockfile.entries[other];
         problems::resolution(
             self.lockfile.file,
-            self.lockfile.place(entry.line),
+            Some(self.lockfile.place(entry.line)),
             format!(
                 "{} would lead to the workspace, but leads to an installed package",
                 quoted(descriptor)
@@ -585,7 +585,7 @@ impl Editing<'_> {
         let entry = &self.lockfile.entries[index];
         problems::resolution(
             self.lockfile.file,
-            self.lockfile.place(entry.line),
+            Some(self.lockfile.place(entry.line)),
             format!(
                 "{} leads to the workspace, which is {version} after the release",
                 quoted(descriptor)
