@@ -11,7 +11,7 @@ use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed};
-use crate::commands::{Session, observe, point, rebuild, released};
+use crate::commands::{Session, monorepo, observe, point, rebuild, released};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::DecidedPackage;
@@ -189,7 +189,7 @@ fn in_waves(
     if packages.is_empty() {
         return Ok(Vec::new());
     }
-    let workspace = observe::workspace_at(session.repo, commit, session.settings)?;
+    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
     waves::in_waves(&workspace, packages)
 }
 
@@ -230,7 +230,7 @@ async fn finish_earlier_unsealed(
     decision: &Decision,
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
-    let workspace = observe::workspace_at(session.repo, commit, session.settings)?;
+    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
     let mut packages = BTreeMap::new();
     for (name, integrity) in &decision.integrities {
         let Some(package) = workspace.package(name) else {

@@ -4,6 +4,8 @@ pub mod connect;
 pub mod decisions;
 pub mod environments;
 pub mod finish;
+
+pub mod monorepo;
 pub mod observe;
 pub mod plan;
 pub mod point;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::changes::commit::Commit;
 use crate::changes::owner::Ignored;
 use crate::changes::{OwnedFile, Sorter, Touched, Traced, TracedFile, Verdict, tag};
+use crate::commands::monorepo;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::{History, Repo, Tags, WalkedCommit, joined};
 use crate::name::{CommitId, PackageName, RepoPath, TagName};
@@ -14,14 +15,11 @@ use crate::plan::release::{Base, Facts, PackageFacts};
 use crate::plan::why::{OtherBases, PassedOver};
 use crate::settings::{Mode, Settings};
 use crate::version::Version;
-use crate::workspace::catalogs::CatalogFile;
+use crate::workspace::lockfile::Lockfile;
 use crate::workspace::lockfile::npm::Lock;
-use crate::workspace::lockfile::{Lockfile, LockfileKind};
-use crate::workspace::manager::{self, Signs};
-use crate::workspace::members::{Patterns, PnpmWorkspace, Rules, pnpm_workspace_packages};
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::PackageJson;
-use crate::workspace::{Edge, Sources, Workspace, below, production};
+use crate::workspace::{Edge, Workspace, production};
 
 /// Everything about a commit that a plan is made from, but for what only the registry knows.
 pub struct Observed {
@@ -43,181 +41,12 @@ pub struct Observed {
     head: CommitId,
 }
 
-/// The workspace's directory in the repository.
-pub fn workspace_directory(repo: &Repo, settings: &Settings) -> Result<RepoPath, Failure> {
-    let outside = || {
-        Failure::new(
-            Exit::Usage,
-            "settings::working_directory",
-            format!(
-                "{} is not inside the repository {}",
-                settings.directory.display(),
-                repo.root().display()
-            ),
-        )
-    };
-    let root = repo
-        .root()
-        .canonicalize()
-        .map_err(|error| outside().because(error))?;
-    let directory = settings
-        .directory
-        .canonicalize()
-        .map_err(|error| outside().because(error))?;
-    let relative = directory.strip_prefix(root).map_err(|_| outside())?;
-    RepoPath::parse(relative.to_str().ok_or_else(outside)?)
-}
-
-/// The workspace as it stands at a commit.
-pub fn workspace_at(
-    repo: &Repo,
-    commit: &CommitId,
-    settings: &Settings,
-) -> Result<Workspace, Failure> {
-    let mut root = workspace_directory(repo, settings)?;
-    if !root.is_root() && repo.file(commit, &root.join("package.json")?)?.is_none() {
-        root = RepoPath::root();
-    }
-    refuse_member(repo, commit, &root)?;
-    let manifest_path = root.join("package.json")?;
-    let Some(root_manifest) = repo.text(commit, &manifest_path)? else {
-        return Err(Failure::new(
-            Exit::Usage,
-            "workspace::no_manifest",
-            format!("there is no {manifest_path} at {}", commit.short()),
-        )
-        .hint("run in the root of a Node repository, or name it with --working-directory"));
-    };
-    let manifest = PackageJson::parse(manifest_path.as_str(), &root_manifest)?;
-    let pnpm_path = root.join("pnpm-workspace.yaml")?;
-    let pnpm_workspace = pnpm_workspace(repo, commit, &root)?;
-    let lockfiles = lockfiles(repo, commit, &root)?;
-    let told = manager::tell(&Signs {
-        package_manager: manifest.package_manager.as_deref(),
-        lockfiles: &lockfiles.iter().map(|one| one.kind).collect::<Vec<_>>(),
-        bun_lockb: repo.object_at(commit, &root.join("bun.lockb")?)?.is_some(),
-        pnpm_workspace: pnpm_workspace.is_some(),
-    })?;
-    let patterns = patterns(pnpm_workspace.as_ref().map(|(pnpm, _)| pnpm), &manifest)?;
-    let catalogs = pnpm_workspace.map(|(pnpm, text)| CatalogFile {
-        path: pnpm_path,
-        text,
-        catalogs: pnpm.catalogs,
-    });
-    let members = match &patterns {
-        Some(patterns) => repo.package_files(
-            commit,
-            |directory| below(&root, directory).is_some_and(|path| patterns.matches(&path)),
-            |directory| {
-                root.is_below(directory)
-                    || below(&root, directory).is_some_and(|path| patterns.may_contain(&path))
-            },
-        )?,
-        None => BTreeMap::new(),
-    };
-    let has_service = |directory: &RepoPath| {
-        directory.join("service").is_ok_and(|path| {
-            repo.object_at(commit, &path)
-                .is_ok_and(|found| found.is_some())
-        })
-    };
-    Workspace::parse(
-        Sources {
-            root,
-            root_manifest,
-            members,
-            has_members: patterns.is_some(),
-            manager: told,
-            catalogs,
-            lockfile: lockfiles.into_iter().next(),
-        },
-        &settings.apps,
-        has_service,
-    )
-}
-
-/// `pnpm-workspace.yaml` of the workspace at `root`, with its text.
-fn pnpm_workspace(
-    repo: &Repo,
-    commit: &CommitId,
-    root: &RepoPath,
-) -> Result<Option<(PnpmWorkspace, String)>, Failure> {
-    let text = repo.text(commit, &root.join("pnpm-workspace.yaml")?)?;
-    text.map(|text| Ok((pnpm_workspace_packages("pnpm-workspace.yaml", &text)?, text)))
-        .transpose()
-}
-
-/// Which directories are members; `None` where none are declared.
-fn patterns(
-    pnpm: Option<&PnpmWorkspace>,
-    manifest: &PackageJson,
-) -> Result<Option<Patterns>, Failure> {
-    match (pnpm, &manifest.workspaces) {
-        (Some(pnpm), _) => Patterns::parse(Rules::Pnpm, &pnpm.packages).map(Some),
-        (None, Some(listed)) => Patterns::parse(Rules::Npm, listed).map(Some),
-        (None, None) => Ok(None),
-    }
-}
-
-/// Refuses a directory that is a package of a workspace above it: released for itself, its lockfile and dependents would be left behind.
-fn refuse_member(repo: &Repo, commit: &CommitId, directory: &RepoPath) -> Result<(), Failure> {
-    let parents = directory.as_str().rmatch_indices('/');
-    let parents = parents.map(|(end, _)| &directory.as_str()[..end]);
-    for parent in parents.chain((!directory.is_root()).then_some("")) {
-        let parent = RepoPath::parse(parent)?;
-        let file = parent.join("package.json")?;
-        let Some(manifest) = repo.text(commit, &file)? else {
-            continue;
-        };
-        let manifest = PackageJson::parse(file.as_str(), &manifest)?;
-        let pnpm = pnpm_workspace(repo, commit, &parent)?;
-        let members = patterns(pnpm.as_ref().map(|(pnpm, _)| pnpm), &manifest)?;
-        let path = below(&parent, directory);
-        if !members
-            .zip(path)
-            .is_some_and(|(members, path)| members.matches(&path))
-        {
-            continue;
-        }
-        let what = format!(
-            "{directory} is a package of the workspace in {}",
-            parent.display()
-        );
-        return Err(Failure::new(Exit::Usage, "workspace::member", what)
-            .because("released for itself, its dependents and the lockfile would be left behind")
-            .hint(format!(
-                "leave working-directory out; --filter {directory} releases this package alone"
-            )));
-    }
-    Ok(())
-}
-
-/// The lockfiles at the root of the workspace; of npm's two only the one that npm reads.
-fn lockfiles(repo: &Repo, commit: &CommitId, root: &RepoPath) -> Result<Vec<Lockfile>, Failure> {
-    let mut found: Vec<Lockfile> = Vec::new();
-    for name in LockfileKind::FILE_NAMES {
-        let path = root.join(name)?;
-        let text = repo.text(commit, &path)?;
-        let kind = text
-            .as_deref()
-            .and_then(|text| LockfileKind::of(name, text));
-        let (Some(kind), Some(text)) = (kind, text) else {
-            continue;
-        };
-        let shrinkwrapped = found.iter().any(|one| one.kind == LockfileKind::Shrinkwrap);
-        if !(shrinkwrapped && kind == LockfileKind::Npm) {
-            found.push(Lockfile { kind, path, text });
-        }
-    }
-    Ok(found)
-}
-
 /// Reads everything about `head`.
 pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Observed, Failure> {
     let root = repo.root();
     let (workspace, tags, history) = std::thread::scope(|scope| {
         let workspace = scope.spawn(|| {
-            let workspace = workspace_at(&Repo::open(root)?, head, settings)?;
+            let workspace = monorepo::workspace_at(&Repo::open(root)?, head, settings)?;
             Ok::<_, Failure>((workspace.edges()?, workspace))
         });
         let tags = scope.spawn(|| Repo::open(root)?.tag_names());

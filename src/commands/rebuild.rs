@@ -1,7 +1,7 @@
 //! Building a decided release again, where no store kept its bytes: in this checkout when it stands at the release or its base, else in a clean clone.
 
 use crate::apply::build::{Packed, build};
-use crate::commands::{Session, observe};
+use crate::commands::{Session, monorepo};
 use crate::explain::Failure;
 use crate::local::git::Repo;
 use crate::local::scratch::Scratch;
@@ -14,7 +14,7 @@ use crate::workspace::package::Kind;
 
 /// Packs every library of the release at `commit`.
 pub fn rebuild(session: &Session<'_>, commit: &CommitId) -> Result<Packed, Failure> {
-    let workspace = observe::workspace_at(session.repo, commit, session.settings)?;
+    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
     let plan = as_it_stands(session, commit, &workspace)?;
     if session.repo.head()? == *commit {
         tracing::info!("building {} again in this checkout", commit.short());

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::commands::{
-    Answer, Session, answer, connect, decisions, observe, plan, registry, release, sample,
+    Answer, Session, answer, connect, decisions, monorepo, plan, registry, release, sample,
 };
 use crate::explain::{Exit, Failure};
 use crate::local::git::{Repo, Snapshot};
@@ -411,7 +411,7 @@ fn apps_of(release: Option<&Released>) -> Vec<(PackageName, Version)> {
 
 /// The directory that the rehearsal's own change goes into: a library that an app uses, so that the change runs through everything; else an app's, else the first package's.
 fn touched_by_rehearsal(settings: &Settings, work: &Repo) -> Result<Option<RepoPath>, Failure> {
-    let workspace = observe::workspace_at(work, &work.head()?, settings)?;
+    let workspace = monorepo::workspace_at(work, &work.head()?, settings)?;
     let packages = &workspace.packages;
     let edges = workspace.edges()?;
     let used_by_app = edges

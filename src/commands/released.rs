@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::commands::{Session, decisions, observe};
+use crate::commands::{Session, decisions, monorepo};
 use crate::explain::Failure;
 use crate::name::{CommitId, PackageName, Variant};
 use crate::plan::next::{DecidedPackage, tag_of};
@@ -21,10 +21,10 @@ pub fn released(
     apps: &[SealedApp],
 ) -> Result<Released, Failure> {
     let base = CommitId::parse(base)?;
-    let before = observe::workspace_at(session.repo, &base, session.settings)
+    let before = monorepo::workspace_at(session.repo, &base, session.settings)
         .map(versions)
         .unwrap_or_default();
-    let workspace = observe::workspace_at(session.repo, commit, session.settings)?;
+    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
     let tags = decisions::tags_at(session.repo, commit)?;
     let format = session.settings.tag_format.as_deref();
     let registry = session.remotes.registry.describe();

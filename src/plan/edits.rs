@@ -21,7 +21,7 @@ pub fn edits(
         .filter_map(|package| Some((package.index?, (&package.from, &package.to))))
         .collect();
     let mut changes: BTreeMap<Option<usize>, Vec<Change>> = BTreeMap::new();
-    let mut changed = lockfile::Changes::default();
+    let mut lock_changes = lockfile::Changes::default();
     for package in &plan.packages {
         if package.is_written {
             changes
@@ -29,7 +29,7 @@ pub fn edits(
                 .or_default()
                 .push(Change::SetVersion(package.to.clone()));
             let directory = workspace.inside(&package.directory);
-            changed.versions.insert(directory, package.to.clone());
+            lock_changes.versions.insert(directory, package.to.clone());
         }
     }
     for edge in edges {
@@ -41,8 +41,8 @@ pub fn edits(
         };
         if let Some(catalog) = &edge.catalog {
             let entry = (catalog.clone(), edge.key.clone(), spec);
-            if !changed.catalogs.contains(&entry) {
-                changed.catalogs.push(entry);
+            if !lock_changes.catalogs.contains(&entry) {
+                lock_changes.catalogs.push(entry);
             }
             continue;
         }
@@ -54,7 +54,7 @@ pub fn edits(
         let directory = edge.from.map_or(&workspace.directory, |index| {
             &workspace.packages[index].directory
         });
-        changed.specs.push((
+        lock_changes.specs.push((
             workspace.inside(directory),
             edge.field,
             edge.key.clone(),
@@ -73,17 +73,17 @@ pub fn edits(
         edits.insert(file, text);
     }
     if let Some(file) = &workspace.catalogs
-        && !changed.catalogs.is_empty()
+        && !lock_changes.catalogs.is_empty()
     {
-        let text = catalogs::edit(file.path.as_str(), &file.text, &changed.catalogs)?;
+        let text = catalogs::edit(file.path.as_str(), &file.text, &lock_changes.catalogs)?;
         edits.insert(file.path.clone(), text);
     }
     if let Some(lockfile) = &workspace.lockfile
-        && !changed.is_empty()
+        && !lock_changes.is_empty()
     {
         let manifests = manifests(workspace);
         lockfile.check(&manifests, workspace.catalogs())?;
-        let text = lockfile.edit(&manifests, &changed)?;
+        let text = lockfile.edit(&manifests, &lock_changes)?;
         if text != lockfile.text {
             edits.insert(lockfile.path.clone(), text);
         }

@@ -1,4 +1,4 @@
-//! Which directories are packages of the workspace: the patterns of npm's `workspaces` and of `pnpm-workspace.yaml`.
+//! Which directories are packages of the workspace: the patterns of `workspaces`, `pnpm-workspace.yaml` and `lerna.json`.
 //!
 //! The rules are those of `@npmcli/map-workspaces` and of pnpm's project search, tried against both. A pattern names directories, one
 //! part between slashes at a time: `*`, `?` and `[a-z]` within a part, `**` for any number of parts, `{a,b}` and `@(a|b)` for
@@ -12,6 +12,8 @@ use serde::Deserialize;
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::workspace::catalogs::Catalogs;
+use crate::workspace::json::{Document, Kind};
+use crate::workspace::manager::{Manager, Told};
 
 /// How many patterns there may be, alternatives counted apart.
 const MOST_PATTERNS: usize = 1000;
@@ -29,6 +31,69 @@ pub enum Rules {
     Npm,
     /// pnpm: the root is always a member; `!` wins wherever it stands.
     Pnpm,
+    /// yarn 1: `!` means nothing.
+    YarnClassic,
+    /// yarn 2 and newer, and lerna: `!` wins wherever it stands.
+    YarnBerry,
+    /// bun: `!` wins wherever it stands, but not over a directory that is listed as it is.
+    Bun,
+}
+
+impl Rules {
+    /// The rules for `workspaces` of a `package.json`.
+    #[must_use]
+    pub fn of(manager: Manager) -> Rules {
+        match manager {
+            Manager::Npm => Rules::Npm,
+            Manager::Pnpm => Rules::Pnpm,
+            Manager::YarnClassic => Rules::YarnClassic,
+            Manager::YarnBerry => Rules::YarnBerry,
+            Manager::Bun => Rules::Bun,
+        }
+    }
+}
+
+/// Where a repository may list its packages.
+#[derive(Debug, Clone, Default)]
+pub struct Declared {
+    /// `packages` of `pnpm-workspace.yaml`.
+    pub pnpm: Option<Vec<String>>,
+    /// `packages` of `lerna.json`.
+    pub lerna: Option<Vec<String>>,
+    /// `workspaces` of the root's `package.json`.
+    pub workspaces: Option<Vec<String>>,
+}
+
+impl Declared {
+    /// The list that counts, with its rules; `None` where the root is the only package. pnpm reads its own file alone; lerna's list
+    /// goes before `workspaces`.
+    ///
+    /// # Errors
+    /// `workspace::manager_conflict` where pnpm would not see the packages that `workspaces` lists.
+    pub fn patterns(self, told: &Told) -> Result<Option<(Rules, Vec<String>)>, Failure> {
+        if told.manager != Manager::Pnpm {
+            let rules = Rules::of(told.manager);
+            return Ok(match (self.lerna, self.workspaces) {
+                (Some(list), _) => Some((Rules::YarnBerry, list)),
+                (None, list) => list.map(|list| (rules, list)),
+            });
+        }
+        match (self.pnpm, self.workspaces) {
+            (None, Some(_)) => Err(Failure::new(
+                Exit::Refused,
+                "workspace::manager_conflict",
+                "package.json lists workspaces, which pnpm does not read",
+            )
+            .because(format!("{} says pnpm", told.by))
+            .place(Place::file("package.json"))
+            .hint("list them as packages in pnpm-workspace.yaml")),
+            (list, _) => {
+                let below =
+                    list.filter(|list| list.iter().any(|one| !matches!(one.as_str(), "." | "./")));
+                Ok(below.map(|list| (Rules::Pnpm, list)))
+            }
+        }
+    }
 }
 
 /// A list of patterns.
@@ -66,12 +131,15 @@ impl Patterns {
             .collect::<Result<_, _>>()?;
         let (included, excluded) = match rules {
             Rules::Npm => npm_order(written),
-            Rules::Pnpm => {
-                let (excluded, included): (Vec<_>, Vec<_>) = written
+            Rules::Pnpm | Rules::YarnClassic | Rules::YarnBerry | Rules::Bun => {
+                let (mut excluded, included): (Vec<_>, Vec<_>) = written
                     .into_iter()
-                    // pnpm compares with paths that never start with a slash.
+                    // They compare with paths that never start with a slash.
                     .filter(|one| !one.text.starts_with('/'))
                     .partition(|one| one.negated);
+                if rules == Rules::YarnClassic {
+                    excluded.clear();
+                }
                 (included, excluded)
             }
         };
@@ -97,9 +165,12 @@ impl Patterns {
         }
         let dots = match self.rules {
             Rules::Npm => Dots::NamedBeforeAny,
-            Rules::Pnpm => Dots::Named,
+            _ => Dots::Named,
         };
         let parts = parts(directory.as_str());
+        if self.rules == Rules::Bun && self.included.iter().any(|one| one.is_literally(&parts)) {
+            return !self.is_never(&parts);
+        }
         !self.is_never(&parts)
             && self.included.iter().any(|one| one.accepts(&parts, dots))
             && !self
@@ -114,7 +185,7 @@ impl Patterns {
         let parts = parts(directory.as_str());
         !self.is_never(&parts)
             && self.included.iter().any(|one| one.goes_on(&parts))
-            && !self.excluded.iter().any(|one| one.swallows(&parts))
+            && (self.rules == Rules::Bun || !self.excluded.iter().any(|one| one.swallows(&parts)))
     }
 
     fn is_never(&self, parts: &[&str]) -> bool {
@@ -167,11 +238,11 @@ impl Written {
         let marks = listed.len() - unmarked.len();
         let negated = match rules {
             Rules::Npm => marks % 2 == 1,
-            Rules::Pnpm => marks > 0,
+            _ => marks > 0,
         };
         let text = match rules {
             Rules::Npm => without_root(&unmarked.replace('\\', "/")).to_owned(),
-            Rules::Pnpm => unmarked.to_owned(),
+            _ => unmarked.to_owned(),
         };
         if text.contains('\\') {
             return refuse("it holds a backslash", "separate directories with '/'");
@@ -420,6 +491,13 @@ impl Pattern {
         Some(Pattern { parts })
     }
 
+    /// Whether the pattern names this very directory.
+    fn is_literally(&self, path: &[&str]) -> bool {
+        let literal =
+            |(part, name): (&Part, &&str)| matches!(part, Part::Literal(text) if text == name);
+        self.parts.len() == path.len() && self.parts.iter().zip(path).all(literal)
+    }
+
     fn ends_with_any(&self) -> bool {
         matches!(self.parts.last(), Some(Part::Any))
     }
@@ -539,6 +617,35 @@ pub fn pnpm_workspace_packages(file: &str, text: &str) -> Result<PnpmWorkspace, 
     }
 }
 
+/// `packages` of a `lerna.json`; `None` where it is absent. `file` is what messages call it.
+///
+/// # Errors
+/// Those of [`Document::parse`]; `workspace::field` where it is no list of strings.
+///
+/// ```
+/// use pkgs_action::workspace::members::lerna_packages;
+/// assert_eq!(lerna_packages("lerna.json", r#"{"packages": ["modules/*"]}"#).unwrap().unwrap(), ["modules/*"]);
+/// assert_eq!(lerna_packages("lerna.json", "{}").unwrap(), None);
+/// ```
+pub fn lerna_packages(file: &str, text: &str) -> Result<Option<Vec<String>>, Failure> {
+    let document = Document::parse(file, text, LARGEST_YAML)?;
+    let Some(list) = document.root().get("packages") else {
+        return Ok(None);
+    };
+    let patterns: Option<Vec<String>> = (list.kind() == Kind::Array)
+        .then(|| list.items().map(|item| item.as_str().map(str::to_owned)))
+        .and_then(Iterator::collect);
+    patterns.map(Some).ok_or_else(|| {
+        Failure::new(
+            Exit::Refused,
+            "workspace::field",
+            format!("packages in {file} is not an array of strings"),
+        )
+        .place(list.place())
+        .hint("write for example [\"packages/*\"]")
+    })
+}
+
 /// The failure for a `- !packages/x`, if the text has one: YAML gives nothing for it, and the directory meant to be left out would
 /// be released.
 fn unquoted(file: &str, text: &str) -> Option<Failure> {
@@ -623,6 +730,47 @@ mod tests {
         assert_eq!(found, expected, "{rules:?} {list:?}");
     }
 
+    #[test]
+    fn the_list_that_counts() {
+        let list = |text: &str| Some(vec![text.to_owned()]);
+        let found = |manager, pnpm, lerna, workspaces| {
+            let told = Told {
+                manager,
+                by: "a lockfile".to_owned(),
+            };
+            let declared = Declared {
+                pnpm,
+                lerna,
+                workspaces,
+            };
+            match declared.patterns(&told) {
+                Ok(found) => found.map_or("the root".to_owned(), |(rules, list)| {
+                    format!("{rules:?} {}", list.join(" "))
+                }),
+                Err(failure) => failure.code().to_owned(),
+            }
+        };
+        assert_eq!(found(Manager::Npm, None, None, None), "the root");
+        assert_eq!(found(Manager::Bun, None, None, list("a")), "Bun a");
+        assert_eq!(
+            found(Manager::Npm, None, list("b"), list("a")),
+            "YarnBerry b"
+        );
+        assert_eq!(
+            found(Manager::Pnpm, list("c"), list("b"), list("a")),
+            "Pnpm c"
+        );
+        assert_eq!(found(Manager::Pnpm, list("."), None, None), "the root");
+        assert_eq!(
+            found(Manager::Pnpm, Some(Vec::new()), None, None),
+            "the root"
+        );
+        assert_eq!(
+            found(Manager::Pnpm, None, None, list("a")),
+            "workspace::manager_conflict"
+        );
+    }
+
     const TWO: [&str; 2] = ["packages/a", "packages/b"];
     const ALL_PACKAGES: [&str; 7] = [
         "packages",
@@ -695,6 +843,27 @@ mod tests {
             &["", "packages", "packages/a", "packages/b"],
         );
         check(&["packages/*/*", "!**/d"], &["", "packages/group/c"]);
+    }
+
+    #[test]
+    fn yarn_and_bun() {
+        let all = ["packages/a", "packages/b", "packages/group"];
+        for rules in [Rules::YarnClassic, Rules::YarnBerry, Rules::Bun] {
+            check(rules, &["./packages/*"], &all);
+            check(rules, &["/packages/*"], &[]);
+            check(rules, &["packages/.hidden"], &["packages/.hidden"]);
+            check(rules, &["bower_components/*"], &["bower_components/z"]);
+            check(rules, &["packages/@(a|b)"], &TWO);
+            check(rules, &["packages/{a,b}"], &TWO);
+        }
+        check(Rules::YarnClassic, &["packages/*", "!packages/group"], &all);
+        let literal: &[&str] = &["!packages/**", "packages/*", "packages/a"];
+        check(Rules::YarnClassic, literal, &all);
+        check(Rules::YarnBerry, literal, &[]);
+        check(Rules::Bun, literal, &["packages/a"]);
+        for rules in [Rules::YarnBerry, Rules::Bun] {
+            check(rules, &["!packages/group", "packages/*"], &TWO);
+        }
     }
 
     #[test]

@@ -72,6 +72,25 @@ fn npm_installs_from_the_lockfile_of_a_release_and_every_other_byte_is_the_same(
 }
 
 #[test]
+fn a_shrinkwrap_is_what_npm_writes() {
+    let monorepo = released("3", str::to_owned);
+    monorepo.git(&["mv", "package-lock.json", "npm-shrinkwrap.json"]);
+    let change = [("packages/core/src/index.js", "")];
+    let world = World::local(monorepo.commit("feat(core)!: another world", &change));
+    let before = world.monorepo.read("npm-shrinkwrap.json");
+    let _ = world.run(&["release"]).expect(0);
+    world.follow();
+    let ours = world.monorepo.read("npm-shrinkwrap.json");
+    world.monorepo.npm(&["ci", "--offline", "--no-audit"]);
+    world.monorepo.write("npm-shrinkwrap.json", &before);
+    world
+        .monorepo
+        .npm(&["install", "--package-lock-only", "--offline"]);
+    assert_eq!(world.monorepo.read("npm-shrinkwrap.json"), ours);
+    assert_ne!(ours, before);
+}
+
+#[test]
 fn a_lockfile_that_only_npm_can_mend_is_refused_before_anything_is_decided() {
     let cases: [(&dyn Fn(&str) -> String, &str, &str); 4] = [
         (

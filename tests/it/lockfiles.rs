@@ -1,4 +1,4 @@
-//! The lockfiles of yarn and bun in a release commit, against what these managers themselves write and accept.
+//! The lockfiles of pnpm, yarn and bun in a release commit, against what these managers themselves write and accept.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -9,7 +9,8 @@ use crate::support::world::World;
 
 /// A package manager as the tests run it.
 struct Manager {
-    /// Its directory in `managers/node_modules`.
+    /// Where it is installed, and its directory there.
+    home: &'static str,
     name: &'static str,
     program: &'static str,
     /// Whether Node runs the program.
@@ -43,6 +44,7 @@ const OFFLINE: (&str, &str) = (
 );
 
 const CLASSIC: Manager = Manager {
+    home: "managers",
     name: "yarn-1",
     program: "bin/yarn.js",
     is_script: true,
@@ -63,6 +65,7 @@ const CLASSIC: Manager = Manager {
     settings: (".yarnrc", "disable-self-update-check true\n"),
 };
 const BERRY_3: Manager = Manager {
+    home: "managers",
     name: "yarn-3",
     program: "bin/yarn.js",
     is_script: true,
@@ -77,6 +80,7 @@ const BERRY_4: Manager = Manager {
     ..BERRY_3
 };
 const BUN: Manager = Manager {
+    home: "managers",
     name: "bun",
     program: "bin/bun.exe",
     is_script: false,
@@ -87,9 +91,35 @@ const BUN: Manager = Manager {
     settings: ("bunfig.toml", "telemetry = false\n"),
 };
 
+const PNPM_10: Manager = Manager {
+    home: "pnpm",
+    name: "pnpm-10",
+    program: "bin/pnpm.cjs",
+    is_script: true,
+    lockfile: "pnpm-lock.yaml",
+    write: &[
+        "install",
+        "--lockfile-only",
+        "--offline",
+        "--no-frozen-lockfile",
+    ],
+    frozen: &["install", "--frozen-lockfile", "--offline"],
+    forms: &WITH_PROTOCOLS,
+    settings: (
+        "pnpm-workspace.yaml",
+        "packages:\n  - packages/*\nlinkWorkspacePackages: true\n",
+    ),
+};
+const PNPM_12: Manager = Manager {
+    name: "pnpm-12",
+    program: "pnpm",
+    is_script: false,
+    ..PNPM_10
+};
+
 impl Manager {
     fn run(&self, monorepo: &Monorepo, arguments: &[&str]) -> Result<(), String> {
-        let managers: PathBuf = servers::installed().join("managers/node_modules");
+        let managers: PathBuf = servers::installed().join(self.home).join("node_modules");
         let program = managers.join(self.name).join(self.program);
         let sandbox = monorepo.sandbox();
         let mut command = if self.is_script {
@@ -120,7 +150,8 @@ impl Manager {
 
     /// What it writes for the manifests as they are now, from the lockfile that is there.
     fn writes(&self, monorepo: &Monorepo) -> String {
-        self.run(monorepo, self.write).unwrap();
+        self.run(monorepo, self.write)
+            .expect("the manager writes its lockfile");
         monorepo.read(self.lockfile)
     }
 
@@ -203,7 +234,7 @@ fn generated(manager: &Manager, seed: u64) -> (Monorepo, String) {
 }
 
 /// Releases a generated workspace after a change of some packages and compares the lockfile with the manager's own.
-fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, changes: bool) {
+fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, differs: bool) {
     for seed in seeds {
         let (monorepo, before) = generated(manager, seed);
         let mut dice = Dice(seed + 1000);
@@ -222,8 +253,10 @@ fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, changes: boo
         world.follow();
         let monorepo = &world.monorepo;
         let ours = monorepo.read(manager.lockfile);
-        assert_eq!(ours != before, changes, "{} seed {seed}", manager.name);
-        manager.accepts(monorepo).unwrap();
+        assert_eq!(ours != before, differs, "{} seed {seed}", manager.name);
+        manager
+            .accepts(monorepo)
+            .expect("the manager installs from the lockfile");
         assert_eq!(monorepo.read(manager.lockfile), ours, "frozen");
         monorepo.write(manager.lockfile, &before);
         assert_eq!(
@@ -253,4 +286,67 @@ fn yarn_4_writes_the_lockfile_that_a_release_commits() {
 #[test]
 fn bun_writes_the_lockfile_that_a_release_commits() {
     is_as_written_by(&BUN, 0..3, true);
+}
+
+#[test]
+fn pnpm_writes_the_lockfile_that_a_release_commits() {
+    is_as_written_by(&PNPM_10, 0..1, true);
+    is_as_written_by(&PNPM_12, 1..4, true);
+}
+
+#[test]
+fn a_lockfile_that_only_its_manager_can_mend_is_refused_before_anything_is_decided() {
+    let conflict = |text: &str| format!("<<<<<<< HEAD\n{text}");
+    let cases: [(&Manager, &dyn Fn(&str) -> String, &str, &str); 6] = [
+        (
+            &CLASSIC,
+            &conflict,
+            "workspace::lockfile_conflict",
+            "run `yarn install`",
+        ),
+        (
+            &CLASSIC,
+            &|text| text.replace("third@", "fourth@"),
+            "workspace::lockfile_stale",
+            "devDependencies.third of .",
+        ),
+        (
+            &BERRY_4,
+            &conflict,
+            "workspace::lockfile_conflict",
+            "run `yarn install",
+        ),
+        (
+            &BERRY_4,
+            &|text| text.replace("@npm:", "@npm:>"),
+            "workspace::lockfile_stale",
+            "run `yarn install",
+        ),
+        (
+            &BUN,
+            &conflict,
+            "workspace::lockfile_conflict",
+            "run `bun install",
+        ),
+        (
+            &BUN,
+            &|text| text.replace("\"version\": \"", "\"version\": \"1"),
+            "workspace::lockfile_stale",
+            "for the version of packages/a",
+        ),
+    ];
+    for (manager, spoil, code, said) in cases {
+        let (monorepo, lockfile) = generated(manager, 1);
+        let spoilt = spoil(&lockfile);
+        let changed = [
+            ("packages/a/src/index.js", ""),
+            (manager.lockfile, spoilt.as_str()),
+        ];
+        let world = World::local(monorepo.commit("feat!: it", &changed));
+        let tags = world.origin_git(&["tag", "--list"]);
+        let run = world.run(&["release"]).expect(3);
+        let told = run.stderr.contains(&format!("error[{code}]")) && run.stderr.contains(said);
+        assert!(told, "{} {code}: {}", manager.name, run.stderr);
+        assert_eq!(world.origin_git(&["tag", "--list"]), tags);
+    }
 }

@@ -21,6 +21,7 @@ mod lockfiles;
 mod oracle;
 mod plan;
 mod plan_laws;
+mod pnpm;
 mod pull;
 mod race;
 mod registry_contract;

@@ -3,6 +3,7 @@
 #   node/bin/node                      a Node new enough for verdaccio (the machine's own where it is)
 #   verdaccio/node_modules/verdaccio   an npm registry
 #   managers/node_modules/{yarn-1,yarn-3,yarn-4,bun}   package managers
+#   pnpm/node_modules/{pnpm-10,pnpm-12}   pnpm
 #   moto/bin/python -m moto.server     an S3 server; the same Python has boto3, a second S3 client
 # Does nothing where all is there. Needs npm, tar and python3 with its venv module.
 set -eu
@@ -14,6 +15,9 @@ yarn_3=3.8.7
 yarn_4=4.18.1
 bun=1.4.5
 managers_version="$yarn_1 $yarn_3 $yarn_4 $bun"
+pnpm_10=10.34.8
+pnpm_12=12.21.0
+pnpm_version="$pnpm_10 $pnpm_12"
 node_major=24
 node_at_least=22
 
@@ -96,6 +100,21 @@ JSON
     echo "$managers_version" >"$cache/managers/.version"
 }
 
+install_pnpm() {
+    rm -rf "$cache/pnpm"
+    mkdir -p "$cache/pnpm"
+    cat >"$cache/pnpm/package.json" <<JSON
+{
+  "private": true,
+  "dependencies": { "pnpm-10": "npm:pnpm@$pnpm_10", "pnpm-12": "npm:pnpm@$pnpm_12" }
+}
+JSON
+    quietly npm install --prefix "$cache/pnpm" --no-audit --no-fund --no-package-lock --ignore-scripts --loglevel=error
+    # Its own script puts the binary for this machine into place.
+    (cd "$cache/pnpm/node_modules/pnpm-12" && quietly node install.js)
+    echo "$pnpm_version" >"$cache/pnpm/.version"
+}
+
 install_moto() {
     rm -rf "$cache/moto"
     quietly python3 -m venv "$cache/moto"
@@ -107,6 +126,7 @@ everything_installed() {
     installed node "$node_major" && [ -x "$cache/node/bin/node" ] \
         && installed verdaccio "$verdaccio_version" \
         && installed managers "$managers_version" \
+        && installed pnpm "$pnpm_version" \
         && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ]
 }
 
@@ -124,4 +144,5 @@ fi
 installed node "$node_major" && [ -x "$cache/node/bin/node" ] || install_node
 installed verdaccio "$verdaccio_version" || install_verdaccio
 installed managers "$managers_version" || install_managers
+installed pnpm "$pnpm_version" || install_pnpm
 installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto

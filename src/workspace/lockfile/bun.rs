@@ -122,13 +122,10 @@ fn compare(
     let written = package.version.as_ref().map(ToString::to_string);
     // bun writes no version of the root.
     if !directory.is_root() && locked != written.as_deref() {
-        let of = |version: Option<&str>| version.unwrap_or("no version").to_owned();
+        let of = |version: Option<&str>| version.map_or("no version".to_owned(), quoted);
         found.push(format!(
-            "{file} has {} for {}, its package.json has {}",
-            locked.map_or("no version".to_owned(), |version| format!(
-                "version {}",
-                quoted(version).trim_matches('"')
-            )),
+            "{file} has {} for the version of {}, its package.json has {}",
+            of(locked),
             directory.display(),
             of(written.as_deref())
         ));
@@ -300,4 +297,211 @@ fn still_needed(lockfile: &Lockfile<'_>, versions: &BTreeMap<RepoPath, Version>)
         }
     }
     failures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::Exit;
+    use crate::workspace::json::string;
+    use proptest::prelude::*;
+
+    /// As bun 1.4 writes it, of a workspace with an installed package that depends on another.
+    const BEFORE: &str = r#"{
+  "lockfileVersion": 2,
+  "configVersion": 1,
+  "workspaces": {
+    "": {
+      "name": "mono",
+      "devDependencies": {
+        "@x/a": "^1.0.0",
+      },
+    },
+    "packages/a": {
+      "name": "@x/a",
+      "version": "1.0.0",
+    },
+    "packages/web": {
+      "name": "web",
+      "version": "1.2.3",
+      "dependencies": {
+        "@x/a": "^1.0.0",
+      },
+      "devDependencies": {
+        "@x/a": "workspace:^1.0.0",
+        "d": "0.9.0",
+      },
+      "peerDependencies": {
+        "@x/a": ">=1.0.0",
+      },
+      "optionalPeers": [
+        "@x/a",
+      ],
+    },
+  },
+  "packages": {
+    "@x/a": ["@x/a@workspace:packages/a"],
+
+    "d": ["d@2.0.0", "", { "dependencies": { "@x/a": "^1.0.0" } }, "sha512-x"],
+
+    "web": ["web@workspace:packages/web"],
+
+    "web/d": ["d@0.9.0", "", {}, "sha512-y"],
+  }
+}
+"#;
+    const WEB: &str = r#"{"name": "web", "version": "1.2.3", "dependencies": {"@x/a": "^1.0.0"},
+        "devDependencies": {"@x/a": "workspace:^1.0.0", "d": "0.9.0"}, "peerDependencies": {"@x/a": ">=1.0.0"}}"#;
+
+    use DependencyField::{Dependencies, DevDependencies, PeerDependencies};
+
+    fn at(text: &str) -> RepoPath {
+        RepoPath::parse(text).unwrap()
+    }
+
+    fn changes(
+        versions: &[(&str, &str)],
+        specs: &[(&str, DependencyField, &str, &str)],
+    ) -> Changes {
+        let mut changes = Changes::default();
+        for (directory, version) in versions {
+            let version = Version::parse(version).unwrap();
+            changes.versions.insert(at(directory), version);
+        }
+        for (directory, field, name, spec) in specs {
+            let (name, spec) = ((*name).to_owned(), (*spec).to_owned());
+            changes.specs.push((at(directory), *field, name, spec));
+        }
+        changes
+    }
+
+    #[test]
+    fn versions_and_specs_change_and_nothing_else() {
+        let all = changes(
+            &[
+                ("", "9.0.0"),
+                ("packages/a", "1.1.0"),
+                ("packages/web", "2.0.0"),
+            ],
+            &[
+                ("", DevDependencies, "@x/a", "^1.1.0"),
+                ("packages/web", Dependencies, "@x/a", "~1.1.0"),
+                ("packages/web", DevDependencies, "@x/a", "workspace:^1.1.0"),
+                ("packages/web", PeerDependencies, "@x/a", ">=1.1.0"),
+            ],
+        );
+        let after = BEFORE
+            .replacen("\"@x/a\": \"^1.0.0\"", "\"@x/a\": \"^1.1.0\"", 1)
+            .replacen(
+                "\"@x/a\": \"^1.0.0\",\n      },\n      \"dev",
+                "\"@x/a\": \"~1.1.0\",\n      },\n      \"dev",
+                1,
+            )
+            .replace("workspace:^1.0.0", "workspace:^1.1.0")
+            .replace(">=1.0.0", ">=1.1.0")
+            .replace("\"version\": \"1.0.0\"", "\"version\": \"1.1.0\"")
+            .replace("\"version\": \"1.2.3\"", "\"version\": \"2.0.0\"");
+        assert_eq!(edit("bun.lock", BEFORE, &all).unwrap(), after);
+    }
+
+    fn refused(text: &str, changes: &Changes) -> Vec<String> {
+        let failure = edit("bun.lock", text, changes).unwrap_err();
+        failure
+            .each()
+            .map(|one| {
+                assert_eq!(one.exit(), Exit::Refused);
+                assert!(one.advice().is_some());
+                format!("{}: {}", one.code(), one.what())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_only_bun_can_do_is_refused() {
+        let all = changes(
+            &[("packages/a", "2.0.0"), ("packages/x", "1.0.0")],
+            &[
+                ("packages/web", DevDependencies, "d", "1.0.0"),
+                ("packages/web", PeerDependencies, "d", "1.0.0"),
+            ],
+        );
+        assert_eq!(
+            refused(BEFORE, &all),
+            [
+                "workspace::lockfile_stale: bun.lock has no version for packages/x",
+                "workspace::lockfile_resolution: devDependencies.d of packages/web would change, but leads to an installed package",
+                "workspace::lockfile_stale: bun.lock has nothing for peerDependencies.d of packages/web",
+                "workspace::lockfile_resolution: \"d\" needs \"@x/a\" \"^1.0.0\", which the workspace no longer is at 2.0.0",
+            ]
+        );
+        let nothing = Changes::default();
+        for (text, said) in [
+            (
+                "{\n<<<<<<< HEAD\n}",
+                "workspace::lockfile_conflict: bun.lock holds an unfinished merge",
+            ),
+            (
+                "{\"lockfileVersion\": 3}",
+                "workspace::lockfile_version: bun.lock has a version that is not supported",
+            ),
+            (
+                "{}",
+                "workspace::lockfile_version: bun.lock has a version that is not supported",
+            ),
+            ("[1,,]", "workspace::json_syntax: bun.lock is not JSON"),
+        ] {
+            assert_eq!(refused(text, &nothing), [said], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_lockfile_that_disagrees_says_where() {
+        let checked = |web: &str| {
+            let web = PackageJson::parse("p", web).unwrap();
+            match check("bun.lock", BEFORE, &[(at("packages/web"), &web)]) {
+                Ok(()) => Vec::new(),
+                Err(failure) => failure.each().map(|one| one.what().to_owned()).collect(),
+            }
+        };
+        assert_eq!(checked(WEB), [""; 0]);
+        assert_eq!(
+            checked(
+                &WEB.replace("\"d\": \"0.9.0\"", "\"e\": \"1\"")
+                    .replace("1.2.3", "1.2.4")
+            ),
+            [
+                "bun.lock has \"1.2.3\" for the version of packages/web, its package.json has \"1.2.4\"",
+                "bun.lock has \"0.9.0\" for devDependencies.d of packages/web, its package.json has nothing",
+                "bun.lock has nothing for devDependencies.e of packages/web, its package.json has \"1\"",
+            ]
+        );
+        let unknown = PackageJson::parse("p", "{}").unwrap();
+        let failure = check("bun.lock", BEFORE, &[(at("packages/x"), &unknown)]).unwrap_err();
+        assert_eq!(failure.what(), "bun.lock does not know packages/x");
+    }
+
+    #[test]
+    fn installed_packages_are_found_from_the_inside_out() {
+        for (place, expected) in [
+            ("a/b", "a"),
+            ("@x/a/b", "@x/a"),
+            ("a/@x/b", "a"),
+            ("@x/b", ""),
+            ("a", ""),
+        ] {
+            assert_eq!(outer(place), expected, "{place}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_edit_changes_only_what_it_names(spec in any::<String>(), noise in any::<String>()) {
+            let lock = |version: &str, spec: &str| format!(
+                "{{\"x\":{noise},\"lockfileVersion\": 1, \"workspaces\": {{\"w\":{{\"version\":\"{version}\",\"dependencies\":{{\"d\": {},}},\"x\":[{noise},],}},}},}}",
+                string(spec), noise = string(&noise)
+            );
+            let all = changes(&[("w", "9.0.0")], &[("w", Dependencies, "d", &spec)]);
+            prop_assert_eq!(edit("bun.lock", &lock("1.0.0", "^1.0.0"), &all).unwrap(), lock("9.0.0", &spec));
+        }
+    }
 }

@@ -62,14 +62,17 @@ impl<'t> Lock<'t> {
         for (number, start, line) in last_document(text) {
             let content = line.trim_start_matches(' ');
             let indent = line.len() - content.len();
-            if content.is_empty() || !wanted(&keys, indent, content) {
+            if content.is_empty() {
+                continue;
+            }
+            while keys.last().is_some_and(|(above, _)| *above >= indent) {
+                keys.pop();
+            }
+            if !wanted(&keys, indent, content) {
                 continue;
             }
             let unread = || unreadable(file, number);
             let pair = pair(content).ok_or_else(unread)?;
-            while keys.last().is_some_and(|(above, _)| *above >= indent) {
-                keys.pop();
-            }
             keys.push((indent, pair.key));
             if let [(_, section), (_, importer)] = keys.as_slice()
                 && section == "importers"
@@ -199,7 +202,7 @@ fn last_document(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
         .filter(|(_, _, line)| *line != "---")
 }
 
-/// Whether a line says something of the workspace; `keys` lead to the line before.
+/// Whether a line says something of the workspace; `keys` lead to the block it stands in.
 fn wanted(keys: &[(usize, String)], indent: usize, content: &str) -> bool {
     let Some((_, section)) = keys.first().filter(|_| indent > 0) else {
         return !content.starts_with('-');
@@ -403,6 +406,9 @@ fn catalog_disagreements(lock: &Lock<'_>, catalogs: Option<&Catalogs>) -> Vec<Fa
     found
 }
 
+/// What the lockfile and a `package.json` say of one dependency.
+type Sides<'l> = (Option<&'l Scalar<'l>>, Option<&'l str>);
+
 fn disagreements(lock: &Lock<'_>, directory: &RepoPath, package: &PackageJson) -> Vec<Failure> {
     let (file, shown, key) = (lock.file, directory.display(), importer(directory));
     if !lock.importers.contains(key) {
@@ -412,7 +418,7 @@ fn disagreements(lock: &Lock<'_>, directory: &RepoPath, package: &PackageJson) -
         return Vec::new();
     }
     let overridden = lock.overridden();
-    let mut specs: BTreeMap<(&str, &str), (Option<&Scalar<'_>>, Option<&str>)> = BTreeMap::new();
+    let mut specs: BTreeMap<(&str, &str), Sides<'_>> = BTreeMap::new();
     for (keys, scalar) in lock.below(&["importers", key]) {
         if let [_, _, field, name, what] = keys.as_slice()
             && what == "specifier"
@@ -637,4 +643,237 @@ fn catalog_uses<'l, 't>(
                 .then(|| lock.get(&["importers", importer, field, name, "version"]))
                 .flatten()
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version::Version;
+
+    /// What pnpm 10 writes.
+    const LOCK: &str = "lockfileVersion: '9.0'
+
+settings:
+  autoInstallPeers: true
+  excludeLinksFromLockfile: false
+
+catalogs:
+  default:
+    core:
+      specifier: ^1.0.0
+      version: 1.0.0
+
+overrides:
+  koa@1: ^2.0.0
+
+importers:
+
+  .: {}
+
+  packages/core: {}
+
+  packages/web:
+    dependencies:
+      '@x/peer':
+        specifier: workspace:^1.0.0
+        version: file:packages/peer(core@packages+core)
+      core:
+        specifier: 'catalog:'
+        version: link:../core
+      koa:
+        specifier: ^2.0.0
+        version: 2.0.0
+    devDependencies:
+      other:
+        specifier: '>=1.0.0'
+        version: 1.0.0
+
+  packages/peer:
+    dependencies:
+      core:
+        specifier: '>=1.0.0'
+        version: link:../core
+
+packages:
+
+  '@x/peer@file:packages/peer':
+    resolution: {directory: packages/peer, type: directory}
+    peerDependencies:
+      core: '>=1.0.0'
+
+  koa@2.0.0:
+    resolution: {integrity: sha512-x}
+    deprecated: |-
+      use another
+";
+
+    fn at(directory: &str) -> RepoPath {
+        RepoPath::parse(directory).unwrap()
+    }
+
+    fn manifests(web: &str) -> Vec<(RepoPath, PackageJson)> {
+        [
+            ("", "{}"),
+            ("packages/core", r#"{"name": "core", "version": "1.0.0"}"#),
+            ("packages/peer", r#"{"name": "@x/peer", "version": "1.0.0", "peerDependencies": {"core": ">=1.0.0"}}"#),
+            ("packages/web", web),
+        ]
+        .map(|(directory, text)| (at(directory), PackageJson::parse("package.json", text).unwrap()))
+        .to_vec()
+    }
+
+    const WEB: &str = r#"{"name": "web", "version": "1.0.0", "dependencies": {"@x/peer": "workspace:^1.0.0", "core": "catalog:", "koa": "^1.0.0"},
+        "devDependencies": {"other": ">=1.0.0", "core": "*"}}"#;
+
+    fn borrowed(all: &[(RepoPath, PackageJson)]) -> Vec<(RepoPath, &PackageJson)> {
+        all.iter()
+            .map(|(directory, package)| (directory.clone(), package))
+            .collect()
+    }
+
+    fn checked(lock: &str, web: &str, core: &str) -> Vec<String> {
+        let catalog = BTreeMap::from([("core".to_owned(), core.to_owned())]);
+        let catalogs = Catalogs::from([("default".to_owned(), catalog)]);
+        let all = manifests(web);
+        match check("lock", lock, &borrowed(&all), Some(&catalogs)) {
+            Ok(()) => Vec::new(),
+            Err(failure) => failure
+                .each()
+                .map(|one| {
+                    assert!(
+                        one.advice()
+                            .is_some_and(|hint| hint.contains("pnpm install"))
+                    );
+                    format!("{} {}", one.code(), one.what())
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_lockfile_that_disagrees_says_where() {
+        assert_eq!(checked(LOCK, WEB, "^1.0.0"), [""; 0]);
+        assert_eq!(
+            checked(
+                &format!("---\nlockfileVersion: '9.0'\n\n---\n{LOCK}").replace('\n', "\r\n"),
+                WEB,
+                "^1.0.0"
+            ),
+            [""; 0]
+        );
+        let changed = WEB
+            .replace("workspace:^1.0.0", "workspace:*")
+            .replace("\"other\"", "\"third\"");
+        assert_eq!(
+            checked(
+                &LOCK.replace("  packages/core: {}\n", ""),
+                &changed,
+                "^1.1.0"
+            ),
+            [
+                "workspace::lockfile_stale lock has \"^1.0.0\" for catalogs.default.core, pnpm-workspace.yaml has \"^1.1.0\"",
+                "workspace::lockfile_stale lock does not know packages/core",
+                "workspace::lockfile_stale lock has \"workspace:^1.0.0\" for dependencies[\"@x/peer\"] of packages/web, its package.json has \"workspace:*\"",
+                "workspace::lockfile_stale lock has \">=1.0.0\" for devDependencies.other of packages/web, its package.json has nothing",
+                "workspace::lockfile_stale lock has nothing for devDependencies.third of packages/web, its package.json has \">=1.0.0\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        let code = |text: &str| {
+            let found = checked(text, WEB, "^1.0.0");
+            found[0].split(' ').next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(
+            code("lockfileVersion: '6.0'\n"),
+            "workspace::lockfile_version"
+        );
+        assert_eq!(code(""), "workspace::lockfile_version");
+        assert_eq!(
+            code(&LOCK.replace("importers:\n", "importers:\n<<<<<<< HEAD\n")),
+            "workspace::lockfile_conflict"
+        );
+        assert_eq!(
+            code(&LOCK.replace("specifier: ^2.0.0", "specifier: &a ^2.0.0")),
+            "workspace::lockfile_form"
+        );
+    }
+
+    #[test]
+    fn an_edit_changes_only_what_the_workspace_says() {
+        let all = manifests(WEB);
+        let changes = Changes {
+            versions: BTreeMap::from([(at("packages/core"), Version::new(2, 0, 0))]),
+            specs: vec![
+                (
+                    at("packages/web"),
+                    DependencyField::Dependencies,
+                    "@x/peer".to_owned(),
+                    ">=2".to_owned(),
+                ),
+                (
+                    at("packages/web"),
+                    DependencyField::DevDependencies,
+                    "core".to_owned(),
+                    "^2".to_owned(),
+                ),
+                (
+                    at("packages/peer"),
+                    DependencyField::PeerDependencies,
+                    "core".to_owned(),
+                    "2.0".to_owned(),
+                ),
+            ],
+            catalogs: vec![("default".to_owned(), "core".to_owned(), "^2.0.0".to_owned())],
+        };
+        let edited = edit("lock", LOCK, &borrowed(&all), &changes).unwrap();
+        let expected = LOCK
+            .replace(
+                "      specifier: ^1.0.0\n      version: 1.0.0\n",
+                "      specifier: ^2.0.0\n      version: 2.0.0\n",
+            )
+            .replace("workspace:^1.0.0", "'>=2'")
+            .replace(
+                "        specifier: '>=1.0.0'\n        version: link:",
+                "        specifier: '2.0'\n        version: link:",
+            )
+            .replace("      core: '>=1.0.0'", "      core: '2.0'");
+        assert_eq!(edited, expected);
+        let other = Changes {
+            specs: vec![(
+                at("packages/web"),
+                DependencyField::DevDependencies,
+                "other".to_owned(),
+                "^2".to_owned(),
+            )],
+            ..Changes::default()
+        };
+        let failure = edit("lock", LOCK, &borrowed(&all), &other).unwrap_err();
+        assert_eq!(failure.code(), "workspace::lockfile_resolution");
+    }
+
+    #[test]
+    fn texts_are_quoted_as_pnpm_quotes_them() {
+        for (text, expected) in [
+            ("^1.0.0", "^1.0.0"),
+            ("1.0.0", "1.0.0"),
+            ("1.0", "'1.0'"),
+            ("1", "'1'"),
+            ("*", "'*'"),
+            ("", "''"),
+            (">=1.0.0", "'>=1.0.0'"),
+            ("~1.0.0", "~1.0.0"),
+            ("catalog:", "'catalog:'"),
+            ("catalog:old", "catalog:old"),
+            ("workspace:*", "workspace:*"),
+            ("npm:@x/a@^1.0.0", "npm:@x/a@^1.0.0"),
+            ("1.x || ^2.0.0", "1.x || ^2.0.0"),
+            ("it's", "it's"),
+            ("true", "'true'"),
+        ] {
+            assert_eq!(encode(text), expected);
+        }
+    }
 }

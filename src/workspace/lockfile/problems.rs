@@ -1,12 +1,10 @@
 //! What can be wrong with a lockfile, said in one way for every package manager.
 
+use super::MOST_TOLD;
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::workspace::json::path;
 use crate::workspace::package_json::DependencyField;
-
-/// How many disagreements are told one by one.
-pub(super) const MOST_TOLD: usize = 20;
 
 /// Refuses a text with the markers of an unfinished merge; `run` is the command that mends the lockfile.
 pub(super) fn refuse_conflict(file: &str, text: &str, run: &str) -> Result<(), Failure> {
