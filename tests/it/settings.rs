@@ -509,7 +509,11 @@ fn what_will_come_is_said_to_be_not_there_yet() {
             hint,
         );
     }
-    std::fs::write(sandbox.path().join("pkgs.json"), "{\"cdnDistribution\":\"x\"}").expect("a file");
+    std::fs::write(
+        sandbox.path().join("pkgs.json"),
+        "{\"cdnDistribution\":\"x\"}",
+    )
+    .expect("a file");
     said(
         &["plan"],
         &[],
