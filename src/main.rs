@@ -21,7 +21,8 @@ use pkgs_action::local::owner::become_owner;
 use pkgs_action::local::process::Children;
 use pkgs_action::local::stop::Stop;
 use pkgs_action::report;
-use pkgs_action::settings::config::{self, ConfigFile};
+use pkgs_action::settings::adopted;
+use pkgs_action::settings::config::{self, ConfigFile, Form};
 use pkgs_action::settings::inputs::{self, Asked, Collected};
 use pkgs_action::settings::runner::Runner;
 use pkgs_action::settings::variables::secret_values;
@@ -229,19 +230,35 @@ fn workspace_around(here: &Path) -> PathBuf {
         .to_path_buf()
 }
 
-/// The configuration: the file that was named or `pkgs.json`, else the `pkgs` field of the root `package.json`.
+/// Our own configuration, then what other release tools have, which decides less.
 fn config_files(collected: &Collected, directory: &Path) -> Result<Vec<ConfigFile>, Failure> {
+    let mut files: Vec<ConfigFile> = own_config(collected, directory)?.into_iter().collect();
+    for (name, form) in [
+        (adopted::CHANGESETS, Form::Changesets),
+        (adopted::LERNA, Form::Lerna),
+    ] {
+        files.extend(read_text(&directory.join(name))?.map(|text| ConfigFile {
+            name: name.to_owned(),
+            text,
+            form,
+        }));
+    }
+    Ok(files)
+}
+
+/// The configuration: the file that was named or `pkgs.json`, else the `pkgs` field of the root `package.json`.
+fn own_config(collected: &Collected, directory: &Path) -> Result<Option<ConfigFile>, Failure> {
     let named = collected
         .inputs
         .get("config")
         .map(|given| given.value.as_str());
     let own = directory.join(named.unwrap_or("pkgs.json"));
     if let Some(text) = read_text(&own)? {
-        return Ok(vec![ConfigFile {
+        return Ok(Some(ConfigFile {
             name: named.unwrap_or("pkgs.json").to_owned(),
             text,
-            is_field: false,
-        }]);
+            form: Form::Own,
+        }));
     }
     if let Some(named) = named {
         return Err(Failure::new(
@@ -261,10 +278,8 @@ fn config_files(collected: &Collected, directory: &Path) -> Result<Vec<ConfigFil
         .map(|text| ConfigFile {
             name: "package.json".to_owned(),
             text,
-            is_field: true,
-        })
-        .into_iter()
-        .collect())
+            form: Form::Field,
+        }))
 }
 
 /// The text of a file; `None` where there is none. A link that leads nowhere is no missing file: somebody meant one.

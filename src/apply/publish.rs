@@ -216,7 +216,7 @@ async fn publication(
         .get("publishConfig")
         .and_then(|config| config.get("access"))
         .and_then(serde_json::Value::as_str);
-    let access = delivering.settings.access.or(match declared {
+    let access = delivering.settings.access_of(match declared {
         Some("public") => Some(Access::Public),
         Some("restricted") => Some(Access::Restricted),
         _ => None,

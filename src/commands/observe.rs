@@ -90,7 +90,11 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
 
 fn mode(workspace: &Workspace, settings: &Settings) -> (Mode, String) {
     if let Some(mode) = settings.mode {
-        return (mode, "as it is set".to_owned());
+        let reason = match settings.adopted_from("mode") {
+            Some(file) => format!("as {file} says"),
+            None => "as it is set".to_owned(),
+        };
+        return (mode, reason);
     }
     if !settings.fixed.is_empty() || !settings.linked.is_empty() {
         return (Mode::Diff, "there are groups of packages".to_owned());

@@ -96,6 +96,7 @@ fn as_it_stands(
         });
     }
     Ok(Plan {
+        adopted: Vec::new(),
         mode: Mode::Diff,
         mode_reason: String::new(),
         zero_major: session.settings.zero_major,

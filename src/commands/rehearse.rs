@@ -21,7 +21,7 @@ use crate::name::{CommitId, PackageName, RepoPath};
 use crate::plan::render::Missing;
 use crate::report::rehearsal::{Rehearsal, SCHEMA};
 use crate::report::release::{Ended, ReleaseReport, Released};
-use crate::settings::config::ConfigFile;
+use crate::settings::config::{ConfigFile, Form};
 use crate::settings::given::Inputs;
 use crate::settings::inputs::Collected;
 use crate::settings::{RegistryAddress, Settings, World};
@@ -102,7 +102,7 @@ fn settings_of_sample(settings: &Settings, directory: &Path) -> Result<Settings,
     let file = ConfigFile {
         name: "pkgs.json".to_owned(),
         text: String::from_utf8_lossy(&text).into_owned(),
-        is_field: false,
+        form: Form::Own,
     };
     let collected = Collected {
         command: Some("rehearse".to_owned()),

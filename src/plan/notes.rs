@@ -494,6 +494,7 @@ mod tests {
             edits: Vec::new(),
             message: String::new(),
             warnings: Vec::new(),
+            adopted: Vec::new(),
             day: "2026-01-31".to_owned(),
             forge: Forge::of_manifest("acme/mono"),
             packages,

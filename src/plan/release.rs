@@ -8,6 +8,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::plan::groups::Groups;
 use crate::plan::notes::forge::Forge;
+use crate::settings::adopted::Adopted;
 use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
 use crate::version::{Bump, Version, ZeroMajor};
 use crate::workspace::package::{Kind, Package};
@@ -102,6 +103,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Why that mode.
     pub mode_reason: String,
+    /// What files of other release tools decided.
+    pub adopted: Vec<Adopted>,
     /// What a breaking change does below 1.0.0.
     pub zero_major: ZeroMajor,
     /// The commit before everything that is in the release.
@@ -859,6 +862,7 @@ fn assemble(
     let mut plan = Plan {
         mode: facts.mode,
         mode_reason: facts.mode_reason.clone(),
+        adopted: settings.adopted.clone(),
         zero_major: settings.zero_major,
         base: facts.base.clone(),
         head: facts.head.clone(),
@@ -900,7 +904,7 @@ pub fn dist_tag(version: &Version, package: &Package, settings: &Settings) -> St
 }
 
 fn access(package: &Package, settings: &Settings) -> Option<Access> {
-    settings.access.or(package.manifest.publish_config.access)
+    settings.access_of(package.manifest.publish_config.access)
 }
 
 /// Packages in the order in which they are published; only libraries are.

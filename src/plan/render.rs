@@ -8,6 +8,7 @@ use crate::changes::Reason;
 use crate::name::Digest;
 use crate::plan::notes::{self, Notes};
 use crate::plan::release::{Notice, Plan, PlannedApp, PlannedPackage};
+use crate::settings::adopted::{CHANGESETS, LERNA};
 use crate::settings::{AppSettings, Install, Settings};
 use crate::version::{Bump, Version};
 
@@ -39,8 +40,16 @@ pub struct PlanDocument {
     waves: Vec<Vec<String>>,
     edits: Vec<EditDocument>,
     apps: Vec<AppDocument>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    adopted: Vec<AdoptedDocument>,
     warnings: Vec<NoticeDocument>,
     missing: Vec<Missing>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct AdoptedDocument {
+    setting: &'static str,
+    file: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -209,12 +218,18 @@ pub fn document(plan: &Plan, settings: &Settings, missing: Vec<Missing>) -> Plan
                 variants: app.variants.iter().map(ToString::to_string).collect(),
             })
             .collect(),
+        adopted: Vec::new(),
         warnings: Vec::new(),
         missing: Vec::new(),
     };
     let canonical = serde_json::to_vec(&(&document, deciding(settings)))
         .unwrap_or_else(|error| unreachable!("wire types always serialize: {error}"));
     document.digest = Digest::of(&canonical).to_string();
+    let adopted = plan.adopted.iter().map(|adopted| AdoptedDocument {
+        setting: adopted.setting,
+        file: adopted.file.clone(),
+    });
+    document.adopted = adopted.collect();
     document.warnings = plan.warnings.iter().map(NoticeDocument::from).collect();
     document.missing = missing;
     document
@@ -315,6 +330,7 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
 /// The plan as text, for a person.
 pub fn text(plan: &Plan, missing: &[Missing]) -> String {
     let mut text = format!("mode {} ({})\n", plan.mode.as_str(), plan.mode_reason);
+    adopted(&mut text, plan);
     if plan.packages.is_empty() {
         text.push_str("nothing to release: no package changed since its last release\n");
     }
@@ -334,6 +350,15 @@ pub fn text(plan: &Plan, missing: &[Missing]) -> String {
         let _ = writeln!(text, "missing {what}: {hint}");
     }
     text
+}
+
+/// What comes from files of other release tools, a line for each file.
+fn adopted(text: &mut String, plan: &Plan) {
+    for file in [CHANGESETS, LERNA] {
+        let from_file = plan.adopted.iter().filter(|adopted| adopted.file == file);
+        let settings: Vec<&str> = from_file.map(|adopted| adopted.setting).collect();
+        line(text, &format!("from {file}"), &settings.join(", "));
+    }
 }
 
 /// From where to where a package goes, what it becomes, and why.

@@ -21,14 +21,27 @@ pub struct ConfigFile {
     pub name: String,
     /// Its content.
     pub text: String,
-    /// Whether the configuration is its field `pkgs`, not the whole.
-    pub is_field: bool,
+    /// Whose it is.
+    pub form: Form,
+}
+
+/// Whose configuration a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Ours.
+    Own,
+    /// Ours, as the field `pkgs` of a `package.json`.
+    Field,
+    /// That of changesets.
+    Changesets,
+    /// That of lerna.
+    Lerna,
 }
 
 impl ConfigFile {
     /// The name of the configuration, for messages.
     fn shown(&self) -> String {
-        if self.is_field {
+        if self.form == Form::Field {
             format!("the pkgs field of {}", self.name)
         } else {
             self.name.clone()
@@ -81,11 +94,11 @@ pub fn read(file: &ConfigFile, inputs: &mut Inputs, problems: &mut Vec<Failure>)
 }
 
 /// The object that the configuration is; `None` where the file has no such field.
-fn object(file: &ConfigFile) -> Result<Option<Map<String, Value>>, Failure> {
+pub(super) fn object(file: &ConfigFile) -> Result<Option<Map<String, Value>>, Failure> {
     let text = file.text.strip_prefix('\u{feff}').unwrap_or(&file.text);
     let Unambiguous(value) = serde_json::from_str(text).map_err(|error| unread(file, &error))?;
     let value = match value {
-        Value::Object(mut object) if file.is_field => match object.swap_remove("pkgs") {
+        Value::Object(mut object) if file.form == Form::Field => match object.swap_remove("pkgs") {
             Some(value) => value,
             None => return Ok(None),
         },
@@ -353,7 +366,12 @@ impl<'de> Visitor<'de> for UnambiguousVisitor {
 }
 
 /// A value of the file as the text that a flag would have carried; `null` and `""` are unset.
-fn text_of(value: &Value, kind: Kind, key: &str, shown: &str) -> Result<Option<String>, Failure> {
+pub(super) fn text_of(
+    value: &Value,
+    kind: Kind,
+    key: &str,
+    shown: &str,
+) -> Result<Option<String>, Failure> {
     let refuse = |wanted: &str| {
         Err(Failure::new(
             Exit::Usage,

@@ -14,6 +14,13 @@ pub enum Source {
     Input(String),
     /// `PKGS_<NAME>`.
     Variable(String),
+    /// A key of a file of another release tool.
+    Adopted {
+        /// The file's name.
+        file: String,
+        /// The key as it stands there.
+        key: String,
+    },
     /// A key of the configuration file.
     File {
         /// The file's name.
@@ -38,7 +45,9 @@ impl Given {
         match &self.source {
             Source::Flag => format!("--{setting}"),
             Source::Input(variable) | Source::Variable(variable) => variable.clone(),
-            Source::File { file, key } => format!("{key} in {file}"),
+            Source::File { file, key } | Source::Adopted { file, key } => {
+                format!("{key} in {file}")
+            }
         }
     }
 }

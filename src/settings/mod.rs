@@ -8,10 +8,12 @@
 //! | [`given`] | values as they were given, and the name under which they were |
 //! | [`inputs`] | flags, `INPUT_*` and `PKGS_*` together |
 //! | [`config`] | the configuration file |
+//! | [`adopted`] | what files of other release tools say already |
 //! | [`form`], [`address`] | what form a single value has |
 //! | `resolve` | all of them into [`Settings`] |
 
 pub mod address;
+pub mod adopted;
 pub mod command;
 pub mod config;
 pub mod flags;
@@ -31,6 +33,7 @@ use url::Url;
 use crate::name::{EnvironmentName, PackageName};
 use crate::secret::{BoundSecret, Secret};
 use crate::settings::address::StoreAddress;
+use crate::settings::adopted::Adopted;
 use crate::settings::runner::Runner;
 use crate::version::{Bump, Version, ZeroMajor};
 
@@ -258,6 +261,8 @@ pub struct Settings {
     pub build: Option<String>,
     /// One version for all or each its own; `None`: what the repository says.
     pub mode: Option<Mode>,
+    /// What files of other release tools decided.
+    pub adopted: Vec<Adopted>,
     /// Names or directory globs; `!` excludes.
     pub filter: Vec<String>,
     /// The ref to compare with.
@@ -296,6 +301,8 @@ pub struct Settings {
     pub npm_tag: Option<String>,
     /// Who may see new packages.
     pub access: Option<Access>,
+    /// Who may see those that do not say it themselves, as another tool has it.
+    pub access_otherwise: Option<Access>,
     /// Run lifecycle scripts while packing.
     pub scripts: bool,
     /// Where archives and manifests live.
@@ -340,6 +347,20 @@ pub struct World {
 }
 
 impl Settings {
+    /// Who may see a package that declares this itself.
+    pub fn access_of(&self, declared: Option<Access>) -> Option<Access> {
+        self.access.or(declared).or(self.access_otherwise)
+    }
+
+    /// The file of another tool that decided a setting.
+    pub fn adopted_from(&self, setting: &str) -> Option<&str> {
+        let adopted = self
+            .adopted
+            .iter()
+            .find(|adopted| adopted.setting == setting);
+        adopted.map(|adopted| adopted.file.as_str())
+    }
+
     /// The settings of an app.
     pub fn app_settings(&self, name: &PackageName) -> &AppSettings {
         self.apps.get(name).unwrap_or(&self.app_defaults)

@@ -8,9 +8,10 @@ use std::ops::RangeInclusive;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::secret::BoundSecret;
-use crate::settings::config::{self, Config, ConfigFile};
+use crate::settings::adopted::{self, Adopted};
+use crate::settings::config::{self, Config, ConfigFile, Form};
 use crate::settings::form;
-use crate::settings::given::{Given, Inputs, boolean, groups, list, nearest};
+use crate::settings::given::{Given, Inputs, Source, boolean, groups, list, nearest};
 use crate::settings::inputs::Collected;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
@@ -80,6 +81,9 @@ impl Settings {
             &store,
             world.host_name.as_deref(),
         );
+        let access = values.one_of("access", ACCESSES);
+        let adopted = adopted(&inputs);
+        let own_access = adopted.iter().all(|adopted| adopted.setting != "access");
         let settings = Settings {
             // Where there is none, there is a problem, and these settings are seen by nobody.
             command: command.unwrap_or(Command::Plan),
@@ -92,6 +96,7 @@ impl Settings {
             install: values.install(),
             build: values.text("build").filter(|command| command != "none"),
             mode: values.one_of("mode", MODES),
+            adopted,
             filter: values.list("filter"),
             base: values.text("base"),
             ignore: values.list("ignore"),
@@ -117,7 +122,8 @@ impl Settings {
             },
             registry,
             npm_tag: values.checked("npm-tag", form::dist_tag),
-            access: values.one_of("access", ACCESSES),
+            access: access.filter(|_| own_access),
+            access_otherwise: access.filter(|_| !own_access),
             scripts: values.one_of("scripts", SCRIPTS).unwrap_or(true),
             store,
             static_root: values.static_root(),
@@ -144,12 +150,28 @@ fn with_files(
 ) -> (Inputs, Config, Vec<Failure>) {
     let mut config = Config::default();
     for file in files {
+        if matches!(file.form, Form::Changesets | Form::Lerna) {
+            adopted::read(file, &mut inputs, &mut problems);
+            continue;
+        }
         let read = config::read(file, &mut inputs, &mut problems);
         config.opted_in |= read.opted_in;
         config.apps.extend(read.apps);
     }
     inputs.empty_nones();
     (inputs, config, problems)
+}
+
+/// The settings that files of other tools decide.
+fn adopted(inputs: &Inputs) -> Vec<Adopted> {
+    let from = |given: &Given| match &given.source {
+        Source::Adopted { file, .. } => Some(file.clone()),
+        _ => None,
+    };
+    inputs
+        .iter()
+        .filter_map(|(setting, given)| from(given).map(|file| Adopted { setting, file }))
+        .collect()
 }
 
 /// Hands out values and collects the problems with them.
