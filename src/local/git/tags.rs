@@ -309,7 +309,16 @@ mod tests {
         let fifo = directory.path().join(".git/refs/tags/fifo");
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        let failure = repository.tags().unwrap_err();
+        assert!(
+            repository
+                .tags()
+                .unwrap()
+                .iter()
+                .all(|tag| tag.name.as_str() != "fifo")
+        );
+        let tags = repository.tag_names().unwrap();
+        let name = TagName::parse("fifo").unwrap();
+        let failure = repository.tag_target(&tags, &name).unwrap_err();
         assert_eq!(failure.code(), "git::read");
         assert!(failure.causes()[0].contains("no regular file"));
     }
