@@ -119,7 +119,7 @@ pub async fn plan_at(
     let mut plan = planning::plan(&facts, session.settings)?;
     plan.warnings.extend(unasked);
     let root = &observed.workspace.directory;
-    let found = |directory: &RepoPath| changelog_in(session.repo, head, directory);
+    let found = |directories: &[&RepoPath]| changelogs_in(session.repo, head, directories);
     let changelogs = notes::changelogs(&plan, session.settings.changelog, root, found)?;
     plan.edits.extend(changelogs);
     plan.edits.sort();
@@ -163,32 +163,30 @@ pub async fn observed_at(
     Ok((observed, unasked))
 }
 
-/// The changelog of a directory at a commit: where it is, or would be made, and its text.
-fn changelog_in(
+/// The changelog of each directory at a commit: where it is, or would be made, and its text.
+fn changelogs_in(
     repo: &Repo,
     commit: &CommitId,
-    directory: &RepoPath,
-) -> Result<(RepoPath, Option<String>), Failure> {
-    const HINT: &str = "make it a file of UTF-8 text, or set changelog to none";
-    const ALSO: [&str; 3] = ["changelog.md", "Changelog.md", "ChangeLog.md"];
-    for name in [notes::FILE].into_iter().chain(ALSO) {
-        let path = directory.join(name)?;
-        if repo.object_at(commit, &path)?.is_none() {
-            continue;
-        }
-        let text = repo
-            .text(commit, &path)
-            .map_err(|failure| failure.hint(HINT))?;
-        return text.map(|text| (path.clone(), Some(text))).ok_or_else(|| {
-            let what = format!("{path} is no file");
-            Failure::new(Exit::Refused, "plan::changelog", what)
-                .because(
-                    "it is a link or a directory, and the notes of the release would replace it",
-                )
-                .hint(HINT)
-        });
-    }
-    Ok((directory.join(notes::FILE)?, None))
+    directories: &[&RepoPath],
+) -> Result<Vec<(RepoPath, Option<String>)>, Failure> {
+    const NAMES: [&str; 4] = [notes::FILE, "changelog.md", "Changelog.md", "ChangeLog.md"];
+    let refused = |path: &RepoPath, why: &str| {
+        let what = format!("the notes of the release cannot be written to {path}");
+        Failure::new(Exit::Refused, "plan::changelog", what)
+            .because(why)
+            .hint("make it a file of UTF-8 text, or set changelog to none")
+    };
+    let found = repo.first_in_each(commit, directories, &NAMES)?;
+    let each = directories.iter().zip(found);
+    each.map(|(directory, found)| match found {
+        None => Ok((directory.join(notes::FILE)?, None)),
+        Some((path, None)) => Err(refused(&path, "it is a link or a directory")),
+        Some((path, Some(bytes))) => match String::from_utf8(bytes) {
+            Ok(text) => Ok((path, Some(text))),
+            Err(_) => Err(refused(&path, "it is not UTF-8 text")),
+        },
+    })
+    .collect()
 }
 
 /// The bytes of a release before it is decided.

@@ -301,8 +301,8 @@ fn linked(title: &str, address: Option<&str>) -> String {
     }
 }
 
-/// The changelogs of a plan as they will be, by path. `root` is the workspace's directory, `found` the changelog of a directory as it is at the
-/// commit that is planned on.
+/// The changelogs of a plan as they will be, by path. `root` is the workspace's directory, `found` gives the changelogs of
+/// directories, one each, as they are at the commit that is planned on.
 ///
 /// A section is written where the release commit writes a version. Where the manifest holds it already (a first release, a version that a
 /// person or a merged pull request wrote), the changelog is theirs too.
@@ -313,7 +313,7 @@ pub fn changelogs(
     plan: &Plan,
     setting: Option<Changelog>,
     root: &RepoPath,
-    found: impl Fn(&RepoPath) -> Result<(RepoPath, Option<String>), Failure>,
+    found: impl FnOnce(&[&RepoPath]) -> Result<Vec<(RepoPath, Option<String>)>, Failure>,
 ) -> Result<Vec<(RepoPath, String)>, Failure> {
     let setting = setting.unwrap_or(match plan.mode {
         Mode::Diff => Changelog::Packages,
@@ -335,10 +335,13 @@ pub fn changelogs(
             sections.entry(of).or_insert((section, Some(&package.to)));
         }
     }
+    sections.retain(|_, (section, _)| section.is_some());
+    let directories: Vec<&RepoPath> = sections.keys().copied().collect();
     let mut changelogs = Vec::new();
-    for (directory, (section, version)) in sections {
+    for ((path, text), (section, version)) in
+        found(&directories)?.into_iter().zip(sections.into_values())
+    {
         let Some(section) = section else { continue };
-        let (path, text) = found(directory)?;
         let text = match text {
             Some(text) => file::with_section(&text, &section, version),
             None => Some(file::begun_with(&section)),
@@ -533,7 +536,11 @@ mod tests {
 
     /// Every changelog of a plan, where there is none yet.
     fn check(plan: &Plan, setting: Option<Changelog>) -> String {
-        let found = |directory: &RepoPath| Ok((directory.join(FILE)?, None));
+        let found = |directories: &[&RepoPath]| {
+            let each = directories.iter();
+            each.map(|directory| Ok((directory.join(FILE)?, None)))
+                .collect()
+        };
         let written = changelogs(plan, setting, &RepoPath::root(), found).unwrap();
         let each = written
             .iter()

@@ -167,7 +167,7 @@ fn a_section_that_somebody_wrote_stays_and_what_is_no_file_is_refused() {
     let run = release(&world).expect(3);
     assert!(
         run.stderr
-            .contains("error[plan::changelog]: packages/core/CHANGELOG.md is no file"),
+            .contains("error[plan::changelog]: the notes of the release cannot be written to packages/core/CHANGELOG.md"),
         "{}",
         run.stderr
     );

@@ -12,6 +12,9 @@ use crate::name::{CommitId, RepoPath};
 /// The longest manifest or lockfile that is read from history, in bytes.
 const LONGEST_FILE: usize = 64 << 20;
 
+/// Where something lies, and its content if it is a file.
+pub type FoundFile = (RepoPath, Option<Vec<u8>>);
+
 impl Repo {
     /// The content of a file at a commit; `None` when there is no such file. A link or a directory is no file.
     pub fn file(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, Failure> {
@@ -19,6 +22,42 @@ impl Repo {
         let Ok(entry) = tree.get_path(Path::new(path.as_str())) else {
             return Ok(None);
         };
+        self.content(commit, path, &entry)
+    }
+
+    /// The first of `names` that lies in each of `directories` at a commit.
+    pub fn first_in_each(
+        &self,
+        commit: &CommitId,
+        directories: &[&RepoPath],
+        names: &[&str],
+    ) -> Result<Vec<Option<FoundFile>>, Failure> {
+        let unreadable = |error| broken(format!("the tree of {commit} cannot be read"), &error);
+        let ids = self.directories_at(commit, directories)?;
+        let first = |(directory, id): (&&RepoPath, Option<ObjectId>)| {
+            let Some(ObjectId(id)) = id else {
+                return Ok(None);
+            };
+            let tree = self.git.find_tree(id).map_err(unreadable)?;
+            let mut entries = names
+                .iter()
+                .filter_map(|name| Some((name, tree.get_name(name)?)));
+            let Some((name, entry)) = entries.next() else {
+                return Ok(None);
+            };
+            let path = directory.join(name)?;
+            let content = self.content(commit, &path, &entry)?;
+            Ok(Some((path, content)))
+        };
+        directories.iter().zip(ids).map(first).collect()
+    }
+
+    fn content(
+        &self,
+        commit: &CommitId,
+        path: &RepoPath,
+        entry: &git2::TreeEntry<'_>,
+    ) -> Result<Option<Vec<u8>>, Failure> {
         if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == 0o120_000 {
             return Ok(None);
         }
