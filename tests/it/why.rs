@@ -222,7 +222,11 @@ fn the_base_says_how_it_was_chosen() {
         .package("a", "1.0.0")
         .package("b", "1.0.0")
         .released()
-        .commit("fix(a): one", &[("packages/a/a.js", "1\n")])
+        .file(
+            "packages/a/package.json",
+            "{\"name\":\"a\",\"version\":\"1.1.0\"}\n",
+        )
+        .commit("fix(a): one", &[])
         .tag("v1.1.0")
         .commit("fix(a): two", &[("packages/a/a.js", "2\n")]);
     monorepo.git(&["switch", "--quiet", "--create", "abandoned", "HEAD~1"]);
