@@ -279,9 +279,13 @@ mod tests {
     #[test]
     fn another_boot_or_another_process_with_the_same_number_is_not_ours() {
         let nowhere = Path::new("/no/such/directory");
-        let here = super::group(std::process::id());
-        let own_group = Stat::read(here.id).expect("it lives").group;
-        let ours = super::group(own_group);
+        use std::os::unix::process::CommandExt as _;
+        let mut first = std::process::Command::new("sleep")
+            .arg("600")
+            .process_group(0)
+            .spawn()
+            .expect("it starts");
+        let ours = super::group(first.id());
         assert!(!members(&ours, nowhere).is_empty());
         let recycled = Group {
             started: ours.started.map(|started| started + 1),
@@ -293,5 +297,7 @@ mod tests {
             ..ours
         };
         assert!(members(&other_boot, Path::new("/")).is_empty());
+        first.kill().expect("it lives");
+        first.wait().expect("it ended");
     }
 }
