@@ -242,6 +242,8 @@ pub fn members(group: &Group, directory: &Path) -> Vec<Process> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt as _;
+
     use super::*;
 
     #[test]
@@ -279,7 +281,6 @@ mod tests {
     #[test]
     fn another_boot_or_another_process_with_the_same_number_is_not_ours() {
         let nowhere = Path::new("/no/such/directory");
-        use std::os::unix::process::CommandExt as _;
         let mut first = std::process::Command::new("sleep")
             .arg("600")
             .process_group(0)
