@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod files;
 pub mod git;
+mod git_program;
 pub mod hidden;
 pub mod host;
 pub mod owner;

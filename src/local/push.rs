@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::{Repo, Tag};
+use crate::local::git_program;
 use crate::local::scratch::Scratch;
 use crate::name::{CommitId, TagName};
 use crate::secret::Secret;
@@ -218,21 +218,8 @@ impl<'a> Remote<'a> {
         command
             .args(arguments)
             .current_dir(self.repo.root())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .process_group(0);
-        let mut child = command.spawn().map_err(|error| {
-            Failure::new(Exit::Usage, "git::missing", "git could not be started")
-                .because(error)
-                .hint("install git, or use the container image")
-        })?;
-        if let Some(mut stdin) = child.stdin.take() {
-            let input = input.to_owned();
-            std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
-        }
-        let output = child
-            .wait_with_output()
+        let output = git_program::run(&mut command, input)?
             .map_err(|error| io("git did not answer", &error))?;
         Ok(Ran {
             success: output.status.success(),

@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
+use crate::local::git_program;
 use crate::local::process::{Variables, allowed};
 use crate::local::scratch::Scratch;
 use crate::name::RepoPath;
@@ -118,25 +118,11 @@ impl<'a> Git<'a> {
             .current_dir(self.repo.root())
             .env_clear()
             .envs(&self.variables)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .env("LC_ALL", "C");
         if let Some(index) = self.index {
             command.env("GIT_INDEX_FILE", index);
         }
-        let mut child = command.spawn().map_err(|error| {
-            Failure::new(Exit::Usage, "git::missing", "git could not be started")
-                .because(error)
-                .hint("install git, or use the container image")
-        })?;
-        if let Some(mut stdin) = child.stdin.take() {
-            let input = input.to_owned();
-            std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
-        }
-        let output = child
-            .wait_with_output()
-            .map_err(|error| unanswered(&error))?;
+        let output = git_program::run(&mut command, input)?.map_err(|error| unanswered(&error))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }

@@ -401,20 +401,24 @@ mod tests {
     use super::*;
     use crate::local::host::tests::{host, mark};
 
-    #[test]
-    fn no_service_begins_before_it_is_remembered() {
-        let (_root, host) = host();
+    fn service(host: &Host, start: &str) -> Service {
         fs::create_dir_all(host.release("1.0.0")).expect("made");
-        let service = Service {
+        Service {
             directory: host.release("1.0.0"),
             version: "1.0.0".to_owned(),
             environment: "prod".to_owned(),
             scripts: Scripts {
-                start: "echo $RELEASE_ID $SERVER_ENV > ran".to_owned(),
+                start: start.to_owned(),
                 ..mark("1.0.0", 1).scripts
             },
             variables: [("PATH".to_owned(), env!("PATH").to_owned())].into(),
-        };
+        }
+    }
+
+    #[test]
+    fn no_service_begins_before_it_is_remembered() {
+        let (_root, host) = host();
+        let service = service(&host, "echo $RELEASE_ID $SERVER_ENV > ran");
         let ran = service.directory.join("ran");
         let refused = host.start(&service, |_| {
             Err(Failure::new(
@@ -447,17 +451,7 @@ mod tests {
     #[test]
     fn last_words_are_the_error_and_not_its_stack() {
         let (_root, host) = host();
-        fs::create_dir_all(host.release("1.0.0")).expect("made");
-        let service = Service {
-            directory: host.release("1.0.0"),
-            version: "1.0.0".to_owned(),
-            environment: "prod".to_owned(),
-            scripts: Scripts {
-                start: "node -e \"throw new Error('no database')\"".to_owned(),
-                ..mark("1.0.0", 1).scripts
-            },
-            variables: [("PATH".to_owned(), env!("PATH").to_owned())].into(),
-        };
+        let service = service(&host, "node -e \"throw new Error('no database')\"");
         let mut started = host.start(&service, |_| Ok(())).expect("started");
         assert!(!started.child.wait().expect("it ends").success());
         let words = started.last_words();
