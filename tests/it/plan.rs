@@ -682,6 +682,59 @@ fn what_a_merge_changes_itself_counts_for_what_it_touches() {
 }
 
 #[test]
+fn what_a_merge_takes_back_counts_where_nothing_else_does() {
+    let merging = |message: &str, file: &str| {
+        let merging = Monorepo::new()
+            .package("a", "1.0.0")
+            .package("b", "1.0.0")
+            .commit("feat: before", &[("packages/a/index.js", "// 1\n")]);
+        merging.git(&["branch", "topic"]);
+        let merging = merging.commit("feat(a): x", &[(file, "// 2\n")]).released();
+        merging.git(&["switch", "--quiet", "topic"]);
+        let merging = merging.commit("feat(b): y", &[("packages/b/index.js", "// y\n")]);
+        merging.git(&["switch", "--quiet", "main"]);
+        let ours = [
+            "merge",
+            "--quiet",
+            "--no-ff",
+            "--strategy-option=theirs",
+            "--message",
+            message,
+            "topic",
+        ];
+        merging.git(&ours);
+        merging.git(&["rm", "--quiet", "--ignore-unmatch", file]);
+        merging.git(&["checkout", "topic", "--", "packages/a"]);
+        merging.git(&["commit", "--quiet", "--amend", "--no-edit"]);
+        merging
+    };
+    check(
+        "the other side's content",
+        &merging("Merge branch 'topic'", "packages/a/index.js"),
+        &[],
+        &[
+            "a 1.0.0 -> 1.0.1: Merge branch 'topic'",
+            "b 1.0.0 -> 1.1.0: feat(b): y",
+        ],
+    );
+    check(
+        "a file that the other side never had",
+        &merging("feat!: without x", "packages/a/x.js"),
+        &[],
+        &[
+            "a 1.0.0 -> 2.0.0: feat!: without x",
+            "b 1.0.0 -> 1.1.0: feat(b): y",
+        ],
+    );
+    check(
+        "a file that is ignored",
+        &merging("Merge branch 'topic'", "packages/a/x.test.js"),
+        &["--ignore", "**/*.test.js"],
+        &["b 1.0.0 -> 1.1.0: feat(b): y"],
+    );
+}
+
+#[test]
 fn our_own_release_commits_count_for_nothing() {
     let monorepo = Monorepo::new()
         .package("a", "1.0.0")

@@ -51,7 +51,9 @@ pub(super) fn touched(
         &commits,
         &own_releases,
     );
-    Ok(since.count(&sorter, traced))
+    let mut touched = since.count(&sorter, traced);
+    since.count_taken(repo, &sorter, &mut touched, traced)?;
+    Ok(touched)
 }
 
 impl<'o> Since<'o> {
@@ -127,6 +129,58 @@ impl<'o> Since<'o> {
             count(sorter, &walked.commit, concerned, &mut touched, traced);
         }
         touched
+    }
+
+    /// A package may differ from its base in files that no commit since then changed: a merge took them from a side that the base was never
+    /// on, by which it undid what the base had. Where nothing else counts, these merges do.
+    fn count_taken(
+        &self,
+        repo: &Repo,
+        sorter: &Sorter<'_>,
+        touched: &mut [Touched],
+        traced: bool,
+    ) -> Result<(), Failure> {
+        let members = &self.observed.workspace.packages;
+        for (index, touched) in touched.iter_mut().enumerate() {
+            let later = || self.walked.iter().filter(|one| self.is_later(index, one));
+            let merged = later().any(|walked| walked.commit.parents > 1);
+            let Some(base) = self.observed.bases[index].commit().filter(|_| merged) else {
+                continue;
+            };
+            if touched.bump.is_some() {
+                continue;
+            }
+            let together = |other: &usize| *other == index || self.also[*other].contains(&index);
+            let own = (0..members.len()).filter(together);
+            let own: Vec<&RepoPath> = own.map(|index| &members[index].directory).collect();
+            let history = &self.observed.history;
+            let mut unexplained = repo.differing_files(history, base, &own)?;
+            for path in later().flat_map(|walked| &walked.commit.paths) {
+                unexplained.remove(path);
+            }
+            if unexplained.is_empty() {
+                continue;
+            }
+            for mut merge in repo.merges_since(history, base, &own)? {
+                merge.paths.retain(|path| unexplained.contains(path));
+                let concerned = |owner: &RepoPath| own.contains(&owner).then_some(0).into_iter();
+                count(
+                    sorter,
+                    &merge,
+                    concerned,
+                    std::slice::from_mut(touched),
+                    traced,
+                );
+                let told = |traced: &Traced| traced.id == merge.id;
+                let changed_nothing = |walked: &WalkedCommit| walked.commit.paths.is_empty();
+                if touched.traced.last().is_some_and(told)
+                    && later().any(|one| one.commit.id == merge.id && changed_nothing(one))
+                {
+                    touched.merges -= 1;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
