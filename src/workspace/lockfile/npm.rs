@@ -183,7 +183,10 @@ impl<'d> Lockfile<'d> {
     fn view(&self) -> Result<Lock, Failure> {
         let mut packages = BTreeMap::new();
         for (location, node) in &self.packages {
-            packages.insert((*location).to_owned(), lock_package(location, *node)?);
+            packages.insert(
+                (*location).to_owned(),
+                lock_package(self.document.file(), location, *node)?,
+            );
         }
         Ok(Lock {
             file: self.document.file().to_owned(),
@@ -244,20 +247,20 @@ fn members<'d>(
         .collect())
 }
 
-fn lock_package(location: &str, node: Node<'_>) -> Result<LockPackage, Failure> {
-    let at = path("packages", location);
+fn lock_package(file: &str, location: &str, node: Node<'_>) -> Result<LockPackage, Failure> {
     let entry = Entry {
-        file: node.place().file,
-        at,
+        file,
+        location,
         node,
     };
-    entry.require(node, &entry.at, Kind::Object, "an object")?;
+    if node.kind() != Kind::Object {
+        return Err(wrong_type(node, file, &entry.at(), "an object"));
+    }
     let is_link = entry.flag("link")?;
     let resolved = entry.string("resolved")?;
     let (resolved, link) = if is_link {
-        let target = resolved.ok_or_else(|| {
-            wrong_type(node, &entry.file, &path(&entry.at, "resolved"), "a string")
-        })?;
+        let target = resolved
+            .ok_or_else(|| wrong_type(node, file, &path(&entry.at(), "resolved"), "a string"))?;
         (None, Some(target))
     } else {
         (resolved, None)
@@ -279,61 +282,56 @@ fn lock_package(location: &str, node: Node<'_>) -> Result<LockPackage, Failure> 
 
 /// One entry of `packages` while it is read.
 struct Entry<'d> {
-    file: String,
-    at: String,
+    file: &'d str,
+    location: &'d str,
     node: Node<'d>,
 }
 
-impl Entry<'_> {
-    fn require(&self, node: Node<'_>, at: &str, kind: Kind, wanted: &str) -> Result<(), Failure> {
-        if node.kind() == kind {
-            Ok(())
-        } else {
-            Err(wrong_type(node, &self.file, at, wanted))
+impl<'d> Entry<'d> {
+    fn at(&self) -> String {
+        path("packages", self.location)
+    }
+
+    /// What stands under a key, if anything does.
+    fn field(&self, key: &str, kind: Kind, wanted: &str) -> Result<Option<Node<'d>>, Failure> {
+        match self.node.get(key) {
+            Some(node) if node.kind() != kind => {
+                Err(wrong_type(node, self.file, &path(&self.at(), key), wanted))
+            }
+            found => Ok(found),
         }
     }
 
     fn string(&self, key: &str) -> Result<Option<String>, Failure> {
-        let Some(node) = self.node.get(key) else {
-            return Ok(None);
-        };
-        self.require(node, &path(&self.at, key), Kind::String, "a string")?;
-        Ok(node.as_str().map(str::to_owned))
+        let node = self.field(key, Kind::String, "a string")?;
+        Ok(node.and_then(Node::as_str).map(str::to_owned))
     }
 
     fn flag(&self, key: &str) -> Result<bool, Failure> {
-        let Some(node) = self.node.get(key) else {
-            return Ok(false);
-        };
-        self.require(node, &path(&self.at, key), Kind::Boolean, "true or false")?;
-        Ok(node.as_bool() == Some(true))
+        let node = self.field(key, Kind::Boolean, "true or false")?;
+        Ok(node.and_then(Node::as_bool) == Some(true))
     }
 
     fn strings_by_name(&self, key: &str) -> Result<BTreeMap<String, String>, Failure> {
         let mut strings = BTreeMap::new();
-        let Some(node) = self.node.get(key) else {
-            return Ok(strings);
-        };
-        let at = path(&self.at, key);
-        for (name, value) in members(node, &self.file, &at)? {
-            let text = value
-                .as_str()
-                .ok_or_else(|| wrong_type(value, &self.file, &path(&at, name), "a string"))?;
+        let members = self.field(key, Kind::Object, "an object")?;
+        for member in members.into_iter().flat_map(Node::members) {
+            let (name, value) = (member.key, member.value);
+            let text = value.as_str().ok_or_else(|| {
+                let at = path(&path(&self.at(), key), name);
+                wrong_type(value, self.file, &at, "a string")
+            })?;
             strings.insert(name.to_owned(), text.to_owned());
         }
         Ok(strings)
     }
 
     fn optional_peers(&self) -> Result<BTreeSet<String>, Failure> {
-        const FIELD: &str = "peerDependenciesMeta";
-        let Some(node) = self.node.get(FIELD) else {
-            return Ok(BTreeSet::new());
-        };
-        let peers = members(node, &self.file, &path(&self.at, FIELD))?;
+        let peers = self.field("peerDependenciesMeta", Kind::Object, "an object")?;
+        let peers = peers.into_iter().flat_map(Node::members);
         Ok(peers
-            .into_iter()
-            .filter(|(_, peer)| peer.get("optional").and_then(Node::as_bool) == Some(true))
-            .map(|(name, _)| name.to_owned())
+            .filter(|peer| peer.value.get("optional").and_then(Node::as_bool) == Some(true))
+            .map(|peer| peer.key.to_owned())
             .collect())
     }
 }
