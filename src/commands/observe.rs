@@ -4,15 +4,17 @@ mod touched;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::changes::intent::{self, Intent};
 use crate::changes::tag;
 use crate::commands::monorepo;
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure, Place, quoted};
 use crate::local::git::{History, Repo, Tags, joined};
 use crate::name::{CommitId, PackageName, TagName};
+use crate::plan::intents;
 use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, PackageFacts};
 use crate::plan::why::{OtherBases, PassedOver};
-use crate::settings::{Mode, Settings};
+use crate::settings::{BumpFrom, Mode, Settings};
 use crate::version::Version;
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::lockfile::npm::Lock;
@@ -34,6 +36,8 @@ pub struct Observed {
     pub bases: Vec<Base>,
     /// Which tags were no base, and why.
     pub other_bases: OtherBases,
+    /// What people said about the next release.
+    pub intents: Vec<Intent>,
     /// Every tag's name.
     pub tags: BTreeSet<TagName>,
     history: History,
@@ -53,6 +57,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         (joined(workspace), joined(tags), history)
     });
     let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
+    let intents = intents(repo, head, &workspace, settings)?;
     let (mode, mode_reason) = mode(&workspace, settings);
     let (bases, other_bases) = match &settings.base {
         Some(base) => {
@@ -81,6 +86,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         mode_reason,
         bases,
         other_bases,
+        intents,
         tags: tags.names().cloned().collect(),
         history,
         head: head.clone(),
@@ -110,6 +116,30 @@ fn mode(workspace: &Workspace, settings: &Settings) -> (Mode, String) {
             format!("the packages hold {count} different versions"),
         ),
     }
+}
+
+/// The intents that lie in the workspace at a commit; none where commits alone decide.
+fn intents(
+    repo: &Repo,
+    head: &CommitId,
+    workspace: &Workspace,
+    settings: &Settings,
+) -> Result<Vec<Intent>, Failure> {
+    if settings.bump_from == BumpFrom::Commits {
+        return Ok(Vec::new());
+    }
+    let directory = workspace.directory.join(intent::DIRECTORY)?;
+    let wanted = |name: &str| name == intent::PRE_MODE || intent::is_intent(name);
+    let found = repo.files_in(head, &directory, wanted)?;
+    let pre_mode = directory.join(intent::PRE_MODE)?;
+    if found.iter().any(|(path, _)| *path == pre_mode) {
+        let what = format!("{pre_mode} says that changesets makes prereleases of everything");
+        return Err(Failure::new(Exit::Refused, "intent::pre_mode", what)
+            .because("its intents are released already, in part, and kept until it ends")
+            .place(Place::file(pre_mode.as_str()))
+            .hint("end it first: npx changeset pre exit && npx changeset version; or set bump-from to commits"));
+    }
+    intents::read(&found, workspace, settings)
 }
 
 /// For each package, its last reachable release tag. Where all packages share their version, or there is only one, tags of the whole
@@ -262,13 +292,19 @@ impl Observed {
         let touched = touched::touched(self, repo, settings, traced)?;
         let lockfiles = self.lockfile_changes(repo)?;
         let bases = self.bases.iter().zip(touched).zip(lockfiles);
-        let packages = bases
+        let mut packages: Vec<PackageFacts> = bases
             .map(|((base, touched), lockfile)| PackageFacts {
                 base: base.clone(),
                 touched,
                 lockfile,
             })
             .collect();
+        intents::decide(
+            &self.intents,
+            &self.workspace,
+            settings.bump_from,
+            &mut packages,
+        );
         let base = self
             .bases
             .iter()
@@ -282,6 +318,7 @@ impl Observed {
             mode_reason: self.mode_reason.clone(),
             head: self.head.clone(),
             packages,
+            intents: &self.intents,
             tags: &self.tags,
             base,
             day: crate::report::moment(repo.committed_at(&self.head)?)

@@ -2,6 +2,7 @@
 
 pub mod edits;
 pub mod groups;
+pub mod intents;
 pub mod marks;
 pub mod next;
 pub mod notes;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::changes::intent::Intent;
 use crate::changes::{Reason, Touched, tag};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::plan::groups::Groups;
+use crate::plan::intents;
 use crate::plan::notes::forge::Forge;
 use crate::settings::adopted::Adopted;
 use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
@@ -86,6 +88,8 @@ pub struct Facts<'a> {
     pub head: CommitId,
     /// What is known of each package, in the workspace's order.
     pub packages: Vec<PackageFacts>,
+    /// What people said about the next release, in order of file; it decides already, see [`intents::decide`].
+    pub intents: &'a [Intent],
     /// Every tag there is, reachable or not.
     pub tags: &'a BTreeSet<TagName>,
     /// The commit before everything that is in the release, for people.
@@ -95,6 +99,9 @@ pub struct Facts<'a> {
     /// Where people look at the repository.
     pub forge: Option<Forge>,
 }
+
+/// A file that the release commit changes, and its new text; `None` deletes it.
+pub type Edit = (RepoPath, Option<String>);
 
 /// What shall be released.
 #[derive(Debug, Clone)]
@@ -123,8 +130,8 @@ pub struct Plan {
     pub tags: Vec<TagName>,
     /// The one version, in sync mode or of a single package.
     pub version: Option<Version>,
-    /// New texts of manifests, lockfile and changelogs, in order of path.
-    pub edits: Vec<(RepoPath, String)>,
+    /// New texts of manifests, lockfile and changelogs, and the intents that are consumed, in order of path.
+    pub edits: Vec<Edit>,
     /// Message of the release commit.
     pub message: String,
     /// What a person should know.
@@ -403,7 +410,7 @@ fn start(
             fixed: manifest,
             bump: None,
             together: None,
-            reasons: vec![Reason::First],
+            reasons: first_reasons(known),
         }));
     }
     let written_by_hand = known
@@ -709,7 +716,7 @@ fn grow_together(
                 reasons.insert(0, Reason::Asked);
             }
             if known.base == Base::First {
-                reasons = vec![Reason::First];
+                reasons = first_reasons(known);
             }
             reasons.extend(lockfile_reasons(known));
             let changed_uses = uses
@@ -742,6 +749,12 @@ fn grow_together(
             )
         })
         .collect())
+}
+
+/// Nothing counts for a package before its first release, but what intents tell about it.
+fn first_reasons(known: &PackageFacts) -> Vec<Reason> {
+    let told = known.touched.reasons.iter().cloned();
+    std::iter::once(Reason::First).chain(told).collect()
 }
 
 fn lockfile_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
@@ -878,9 +891,17 @@ fn assemble(
         forge: facts.forge.clone(),
         packages: planned,
     };
+    plan.warnings.extend(misread(facts));
     plan.warnings.extend(unused_bump(&plan, settings));
+    plan.warnings
+        .extend(intents::unnamed(&plan, facts, settings));
     plan.message = message(&plan, settings);
     plan.edits = crate::plan::edits::edits(facts.workspace, facts.edges, &plan)?;
+    if !plan.packages.is_empty() {
+        let consumed = intents::consumed(facts.intents, facts.workspace, settings);
+        plan.edits.extend(consumed);
+        plan.edits.sort();
+    }
     Ok(plan)
 }
 
@@ -1019,6 +1040,21 @@ fn left_behind(
         }
     }
     notices.into_values().collect()
+}
+
+/// The commits whose `Release-As` says no version: history cannot be corrected, so they are told.
+fn misread(facts: &Facts<'_>) -> Vec<Notice> {
+    let packages = facts.packages.iter();
+    let commits: BTreeMap<&CommitId, &String> =
+        packages.flat_map(|known| &known.touched.misread).collect();
+    let notice = |(commit, why): (&CommitId, &String)| Notice {
+        code: "plan::release_as",
+        message: format!(
+            "{} says Release-As, which counts for nothing: {why}",
+            commit.short()
+        ),
+    };
+    commits.into_iter().map(notice).collect()
 }
 
 /// That a bump was asked for and nothing grows: it says how far, not what.

@@ -91,6 +91,18 @@ pub enum BumpRequest {
     To(Version),
 }
 
+/// What says how far packages grow by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BumpFrom {
+    /// Intents alone.
+    Intents,
+    /// Commits alone; intents are not read.
+    Commits,
+    /// Intents for the packages that they name, commits for the others.
+    #[default]
+    Both,
+}
+
 /// What a left peer range does to the package that declares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerPolicy {
@@ -271,6 +283,8 @@ pub struct Settings {
     pub ignore: Vec<String>,
     /// How far versions grow.
     pub bump: BumpRequest,
+    /// What says how far packages grow by themselves.
+    pub bump_from: BumpFrom,
     /// Below 1.0.0.
     pub zero_major: ZeroMajor,
     /// A left peer range.

@@ -16,7 +16,8 @@ use crate::settings::inputs::Collected;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
-    Access, Changelog, Command, Format, Install, Mode, PeerPolicy, RegistryAddress, Settings, World,
+    Access, BumpFrom, Changelog, Command, Format, Install, Mode, PeerPolicy, RegistryAddress,
+    Settings, World,
 };
 use crate::version::{Bump, ZeroMajor};
 
@@ -33,6 +34,11 @@ const BUMPS: &[(&str, Bump)] = &[
     ("patch", Bump::Patch),
     ("minor", Bump::Minor),
     ("major", Bump::Major),
+];
+const BUMPS_FROM: &[(&str, BumpFrom)] = &[
+    ("intents", BumpFrom::Intents),
+    ("commits", BumpFrom::Commits),
+    ("both", BumpFrom::Both),
 ];
 const PEERS: &[(&str, PeerPolicy)] = &[
     ("patch", PeerPolicy::Bump(Bump::Patch)),
@@ -101,6 +107,7 @@ impl Settings {
             base: values.text("base"),
             ignore: values.list("ignore"),
             bump: values.checked("bump", form::bump).unwrap_or_default(),
+            bump_from: values.one_of("bump-from", BUMPS_FROM).unwrap_or_default(),
             zero_major: values.one_of("zero-major", ZERO_MAJORS).unwrap_or_default(),
             peer: values
                 .one_of("peer", PEERS)

@@ -246,6 +246,15 @@ pub const SETTINGS: &[Setting] = &[
         "none",
     ),
     setting(
+        "bump-from",
+        Release,
+        Text,
+        Anywhere,
+        false,
+        "what says how far packages grow: `intents` (the files `.changeset/*.md`), `commits`, or `both`: intents for the packages they name",
+        "`intents` where `.changeset/config.json` exists, else `both`",
+    ),
+    setting(
         "zero-major",
         Release,
         Text,
@@ -652,7 +661,6 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 pub const SETTINGS_TO_COME: &[&str] = &[
     "artifacts",
     "branches",
-    "bump-from",
     "cdn-distribution",
     "commit-via",
     "compress",

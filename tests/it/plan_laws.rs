@@ -258,6 +258,7 @@ fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String,
         mode_reason: String::new(),
         head: commit,
         packages,
+        intents: &[],
         tags: &tags,
         base: None,
         day: "2026-01-31".to_owned(),
@@ -288,7 +289,7 @@ fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String,
     texts.extend(
         plan.edits
             .iter()
-            .map(|(path, text)| (path.to_string(), text.clone())),
+            .map(|(path, text)| (path.to_string(), text.clone().expect("a text"))),
     );
     let manifests = texts
         .values()

@@ -25,6 +25,40 @@ impl Repo {
         self.content(commit, path, &entry)
     }
 
+    /// Whether a file of a commit may be run.
+    pub fn is_executable(&self, commit: &CommitId, path: &RepoPath) -> Result<bool, Failure> {
+        let tree = self.tree(commit)?;
+        let entry = tree.get_path(Path::new(path.as_str()));
+        Ok(entry.is_ok_and(|entry| entry.filemode() == 0o100_755))
+    }
+
+    /// The files of a directory at a commit, in order of name, whose names are `wanted`; `None` for what is no file but a link.
+    pub fn files_in(
+        &self,
+        commit: &CommitId,
+        directory: &RepoPath,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<FoundFile>, Failure> {
+        let unreadable = |error| broken(format!("the tree of {commit} cannot be read"), &error);
+        let found = self.directories_at(commit, &[directory])?;
+        let Some(ObjectId(id)) = found.into_iter().flatten().next() else {
+            return Ok(Vec::new());
+        };
+        let tree = self.git.find_tree(id).map_err(unreadable)?;
+        let entries = tree.iter().filter_map(|entry| {
+            let name = entry.name().ok()?.to_owned();
+            let is_file = entry.kind() == Some(ObjectType::Blob);
+            (is_file && wanted(&name)).then_some((name, entry))
+        });
+        entries
+            .map(|(name, entry)| {
+                let path = directory.join(&name)?;
+                let content = self.content(commit, &path, &entry)?;
+                Ok((path, content))
+            })
+            .collect()
+    }
+
     /// The first of `names` that lies in each of `directories` at a commit.
     pub fn first_in_each(
         &self,

@@ -98,7 +98,7 @@ fn headings(text: &str) -> Vec<Heading<'_>> {
 }
 
 /// The backticks or tildes that open a block of code.
-fn fence_of(line: &str) -> Option<&str> {
+pub(super) fn fence_of(line: &str) -> Option<&str> {
     ['`', '~'].into_iter().find_map(|tick| {
         let length = line.len() - line.trim_start_matches(tick).len();
         (length >= 3).then(|| &line[..length])
