@@ -198,7 +198,7 @@ pub const SETTINGS: &[Setting] = &[
         Outside,
         true,
         "`auto`, `patch`, `minor`, `major` or a version",
-        "auto: from the commits",
+        "auto: from intents and commits",
     ),
     setting(
         "mode",

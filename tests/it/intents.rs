@@ -372,6 +372,19 @@ fn intents_of_packages_that_are_kept_out_stay() {
 }
 
 #[test]
+fn a_repository_of_changesets_is_rehearsed() {
+    let monorepo = Monorepo::new()
+        .service("web", "1.0.0")
+        .file(".changeset/config.json", "{}\n")
+        .commit(
+            "chore: say it",
+            &[(".changeset/x.md", "---\nweb: minor\n---\n\nIt.\n")],
+        );
+    let run = run(&monorepo, &["rehearse"]).expect(0).stdout;
+    assert!(run.contains("rolled web back"), "{run}");
+}
+
+#[test]
 fn what_an_intent_cannot_say_is_refused_all_at_once() {
     let monorepo = repository().released();
     std::fs::remove_file(monorepo.path().join("packages/other/package.json")).expect("removed");
