@@ -187,14 +187,19 @@ impl<'a> Sorter<'a> {
 impl Touched {
     /// Counts a commit that nothing passes over, and tells what became of it.
     pub fn count(&mut self, commit: &Commit) -> Verdict {
+        let mut bump = commit::bump(&commit.subject, &commit.body);
         match commit::release_as(&commit.body) {
-            Some(Ok(version)) => self.release_as = self.release_as.take().max(Some(version)),
+            Some(Ok(version)) => {
+                self.release_as = self.release_as.take().max(Some(version));
+                // Who asks for a version asks for a release, whatever the kind of the commit.
+                bump = bump.or(Some(Bump::Patch));
+            }
             Some(Err(why)) => {
                 self.misread.insert(commit.id.clone(), why.to_string());
             }
             None => {}
         }
-        let Some(bump) = commit::bump(&commit.subject, &commit.body) else {
+        let Some(bump) = bump else {
             return Verdict::Silent;
         };
         self.bump = self.bump.max(Some(bump));

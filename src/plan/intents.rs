@@ -212,3 +212,150 @@ pub(super) fn unnamed(plan: &Plan, facts: &Facts<'_>, settings: &Settings) -> Op
         ),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::changes::{Touched, Traced};
+    use crate::name::CommitId;
+    use crate::plan::release::Base;
+    use crate::settings::World;
+    use crate::settings::inputs::{Asked, collect};
+    use crate::version::{Bump, Version};
+    use crate::workspace::Sources;
+    use crate::workspace::manager::{self, Signs};
+
+    fn path(text: &str) -> RepoPath {
+        RepoPath::parse(text).unwrap()
+    }
+
+    /// Settings as the words of a command line give them.
+    fn settings(words: &[&str]) -> Settings {
+        let words: Vec<String> = [&["plan"], words]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        let Ok(Asked::Run(collected)) = collect(&words, &BTreeMap::new()) else {
+            panic!("{words:?} is a plan");
+        };
+        Settings::resolve(*collected, &[], World::default()).unwrap()
+    }
+
+    /// The packages `a` and `b`.
+    fn workspace() -> Workspace {
+        let manifest = |name: &str| format!(r#"{{"name": "{name}", "version": "1.0.0"}}"#);
+        let sources = Sources {
+            root: RepoPath::root(),
+            root_manifest: "{}".to_owned(),
+            members: ["a", "b"].map(|name| (path(name), manifest(name))).into(),
+            has_members: true,
+            manager: manager::tell(&Signs::default()).unwrap(),
+            catalogs: None,
+            lockfile: None,
+        };
+        Workspace::parse(sources, &BTreeMap::new(), |_| false).unwrap()
+    }
+
+    /// Intents of which each line is one, such as `a: minor, b: none`.
+    fn intents(lines: &str) -> Vec<Intent> {
+        let intent = |(index, line): (usize, &str)| {
+            let text = format!("---\n{}\n---\n\nIt.\n", line.replace(", ", "\n"));
+            Intent::parse(&path(&format!(".changeset/{index}.md")), text.as_bytes()).unwrap()
+        };
+        lines.lines().enumerate().map(intent).collect()
+    }
+
+    /// A package that a commit asks to grow to 3.0.0, and whose lockfile changed.
+    fn changed() -> PackageFacts {
+        let id = CommitId::parse(&"a".repeat(40)).unwrap();
+        let traced = Traced {
+            id: id.clone(),
+            subject: String::new(),
+            files: Vec::new(),
+            verdict: Verdict::Counts(Bump::Minor),
+        };
+        PackageFacts {
+            base: Base::Asked(id.clone()),
+            touched: Touched {
+                bump: Some(Bump::Minor),
+                reasons: vec![Reason::Asked],
+                release_as: Version::parse("3.0.0").ok(),
+                misread: BTreeMap::from([(id, String::new())]),
+                differs: true,
+                traced: vec![traced],
+                merges: 0,
+            },
+            lockfile: BTreeSet::from(["koa".to_owned()]),
+        }
+    }
+
+    #[test]
+    fn who_decides_about_a_package() {
+        /// `a` afterwards: how far it grows, and by how many reasons; `commits`: nothing changed.
+        fn check(bump_from: BumpFrom, lines: &str, expected: &str) {
+            let mut packages = [changed(), changed()];
+            decide(&intents(lines), &workspace(), bump_from, &mut packages);
+            let [
+                PackageFacts {
+                    touched, lockfile, ..
+                },
+                _,
+            ] = &packages;
+            let found = match (touched.bump, touched.reasons.as_slice()) {
+                (Some(Bump::Minor), [Reason::Asked]) => {
+                    assert!(touched.release_as.is_some() && !touched.misread.is_empty());
+                    assert_eq!(touched.traced[0].verdict, Verdict::Counts(Bump::Minor));
+                    "commits".to_owned()
+                }
+                (bump, reasons) => {
+                    assert!(touched.release_as.is_none() && touched.misread.is_empty());
+                    assert_eq!(touched.traced[0].verdict, Verdict::Outweighed(Bump::Minor));
+                    assert_eq!(lockfile.is_empty(), reasons.is_empty());
+                    format!("{} {}", bump.map_or("nothing", Bump::as_str), reasons.len())
+                }
+            };
+            assert_eq!(found, expected, "{bump_from:?} {lines:?}");
+        }
+        for (lines, intents, both) in [
+            ("", "nothing 0", "commits"),
+            ("b: major", "nothing 0", "commits"),
+            ("a: none", "nothing 0", "commits"),
+            ("a: patch", "patch 1", "patch 1"),
+            ("a: patch, b: major", "patch 1", "patch 1"),
+            (
+                "a: none\na: patch\na: major\na: minor",
+                "major 3",
+                "major 3",
+            ),
+        ] {
+            check(BumpFrom::Intents, lines, intents);
+            check(BumpFrom::Both, lines, both);
+            check(BumpFrom::Commits, lines, "commits");
+        }
+    }
+
+    #[test]
+    fn what_a_release_consumes() {
+        /// What becomes of the only intent: it stays, it is deleted, or these lines are left.
+        fn check(line: &str, words: &[&str], expected: &str) {
+            let consumed = consumed(&intents(line), &workspace(), &settings(words));
+            let found = match consumed.as_slice() {
+                [] => "stays".to_owned(),
+                [(_, None)] => "deleted".to_owned(),
+                [(_, Some(text))] => text.lines().nth(1).unwrap().to_owned(),
+                more => panic!("{more:?}"),
+            };
+            assert_eq!(found, expected, "{line:?} {words:?}");
+        }
+        check("a: minor, b: patch", &[], "deleted");
+        check("a: minor, b: patch", &["--filter=a"], "b: patch");
+        check("a: minor, b: patch", &["--filter=!a"], "a: minor");
+        check("b: patch", &["--filter=a"], "stays");
+        check("b: none", &["--filter=a"], "stays");
+        check("a: none", &["--filter=a"], "deleted");
+        check("# nothing", &["--filter=a"], "deleted");
+    }
+}

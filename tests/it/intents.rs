@@ -427,6 +427,15 @@ fn what_an_intent_cannot_say_is_refused_all_at_once() {
     }
     assert!(!refused.contains("deeper"), "{refused}");
     let _ = run(&monorepo, &["plan", "--bump-from=commits"]).expect(0);
+    // Whoever looks what runs where is not stopped by it.
+    let world = World::local(monorepo);
+    let status = world.run(&["status"]).expect(0);
+    assert!(status.stdout.contains("core 1.0.0"), "{}", status.stdout);
+    assert!(
+        status.stderr.contains("without intents"),
+        "{}",
+        status.stderr
+    );
 
     let pre = changed(repository()).commit(
         "chore: begin",
