@@ -55,8 +55,9 @@ pub struct Entry {
 #[must_use]
 pub fn is_intent(name: &str) -> bool {
     const OTHERS: [&str; 3] = ["AGENTS.md", "CLAUDE.md", "GEMINI.md"];
+    let is_markdown = name.strip_suffix(".md").is_some();
     let is_readme = name.eq_ignore_ascii_case("README.md");
-    name.ends_with(".md") && !name.starts_with('.') && !is_readme && !OTHERS.contains(&name)
+    is_markdown && !name.starts_with('.') && !is_readme && !OTHERS.contains(&name)
 }
 
 impl Intent {

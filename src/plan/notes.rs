@@ -106,6 +106,7 @@ pub struct Notes {
     pub compare: Option<String>,
 }
 
+#[expect(clippy::ref_option, reason = "serde hands a field as it is")]
 fn as_text<T: ToString, S: serde::Serializer>(
     name: &Option<T>,
     serializer: S,

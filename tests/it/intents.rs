@@ -1,6 +1,7 @@
 //! Stories of intents: what they decide, what they tell, and how a release consumes them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
@@ -212,10 +213,12 @@ fn a_release_consumes_its_intents_and_the_next_run_finds_nothing() {
         let world = World::local(changed(repository()));
         let release = || {
             let invocation = world.binary(&["release"]);
-            match store {
-                true => invocation.run(),
-                false => invocation.env("PKGS_STORE", "none").run(),
-            }
+            let invocation = if store {
+                invocation
+            } else {
+                invocation.env("PKGS_STORE", "none")
+            };
+            invocation.run()
         };
         let _ = release().expect(0);
         assert_eq!(world.monorepo.git(&["status", "--porcelain"]), "");
@@ -573,7 +576,7 @@ fn generated(seed: u64) -> Monorepo {
                     ["", "'", "\""][random.below(3)]
                 };
                 let word = ["patch", "minor", "major", "none"][random.below(4)];
-                intent.push_str(&format!("{quote}{name}{quote}: {word}\n"));
+                let _ = writeln!(intent, "{quote}{name}{quote}: {word}");
             }
         }
         intent.push_str("---\n\nIt.\n");
