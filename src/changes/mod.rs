@@ -52,6 +52,8 @@ pub enum Reason {
     First,
     /// A person asked for this bump.
     Asked,
+    /// Its manifest holds a higher version than its last release.
+    Written,
 }
 
 /// The commits that count for one directory since its base.

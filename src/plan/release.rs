@@ -8,6 +8,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::plan::groups::Groups;
 use crate::plan::notes::forge::Forge;
+use crate::plan::registry;
 use crate::settings::adopted::Adopted;
 use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
 use crate::version::{Bump, Version, ZeroMajor};
@@ -247,11 +248,15 @@ impl Growing {
 /// `plan::tag_exists` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     check_filter(facts.workspace, facts.mode, &settings.filter)?;
+    check_groups(facts.mode, settings)?;
     let growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,
     };
-    let plan = assemble(facts, settings, &growing)?;
+    let mut plan = assemble(facts, settings, &growing)?;
+    registry::check(facts.workspace, &plan, settings)?;
+    plan.warnings
+        .extend(registry::private_names(&plan, settings));
     check_max_bump(&plan, settings)?;
     Ok(plan)
 }
@@ -259,7 +264,9 @@ pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
 /// Refuses a release in which a version grows further than it may. What counts is how far the versions are apart, whatever raised them.
 fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
     let too_far = |package: &&PlannedPackage| {
-        package.from != package.to && package.from.distance(&package.to) > settings.max_bump
+        package.base != Base::First
+            && package.from != package.to
+            && package.from.distance(&package.to) > settings.max_bump
     };
     let Some(package) = plan.packages.iter().find(too_far) else {
         return Ok(());
@@ -304,6 +311,24 @@ fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<
         check_pattern(workspace, "filter", "plan::filter", pattern)?;
     }
     Ok(())
+}
+
+/// Refuses groups in sync mode, where they could do nothing; those of another tool's file give way to a mode that somebody set.
+fn check_groups(mode: Mode, settings: &Settings) -> Result<(), Failure> {
+    let groups = [("fixed", &settings.fixed), ("linked", &settings.linked)];
+    let set = |(name, groups): &(&str, &Vec<Vec<String>>)| {
+        !groups.is_empty() && settings.adopted_from(name).is_none()
+    };
+    match groups.iter().find(|group| mode == Mode::Sync && set(group)) {
+        Some((name, _)) => Err(Failure::new(
+            Exit::Usage,
+            "plan::group",
+            format!("{name} cannot make groups in sync mode"),
+        )
+        .because("all packages share one version")
+        .hint(format!("leave {name} away, or set mode to diff"))),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a pattern of a setting that is no glob, or takes no package in.
@@ -400,7 +425,7 @@ fn start(
     if known.base == Base::First {
         return Ok(Some(Growing {
             from: from.clone(),
-            fixed: manifest,
+            fixed: as_it_stands(&package.name, manifest, settings)?,
             bump: None,
             together: None,
             reasons: vec![Reason::First],
@@ -412,12 +437,12 @@ fn start(
         .zip(manifest.as_ref())
         .is_some_and(|(released, manifest)| manifest > released);
     if written_by_hand {
-        let reasons = std::iter::once(Reason::Asked)
+        let reasons = std::iter::once(Reason::Written)
             .chain(known.touched.reasons.iter().cloned())
             .collect();
         return Ok(Some(Growing {
             from: known.base.version().cloned().unwrap_or(from),
-            fixed: manifest,
+            fixed: as_it_stands(&package.name, manifest, settings)?,
             bump: None,
             together: None,
             reasons,
@@ -450,6 +475,19 @@ fn start(
         together: None,
         reasons,
     }))
+}
+
+/// The version that a manifest brings along: where a higher one is asked for, that.
+fn as_it_stands(
+    name: &PackageName,
+    held: Option<Version>,
+    settings: &Settings,
+) -> Result<Option<Version>, Failure> {
+    match (&settings.bump, held) {
+        (BumpRequest::To(asked), Some(held)) if *asked < held => Err(not_above(name, asked, &held)),
+        (BumpRequest::To(asked), Some(_)) => Ok(Some(asked.clone())),
+        (_, held) => Ok(held),
+    }
 }
 
 pub(super) fn not_above(name: &PackageName, version: &Version, from: &Version) -> Failure {
@@ -652,7 +690,7 @@ fn grow_together(
                 .filter_map(|root| root.version.as_ref()),
         )
         .max();
-    let Some(highest) = manifests.cloned() else {
+    let (Some(highest), Some((_, first, _))) = (manifests.cloned(), versioned.first()) else {
         return Ok(BTreeMap::new());
     };
     let changed: Option<Bump> = versioned
@@ -672,7 +710,8 @@ fn grow_together(
         .cloned()
         .map_or(highest.clone(), |released| released.max(highest.clone()));
     let (to, bump) = if is_first || written_by_hand {
-        (highest, None)
+        let stands = as_it_stands(&first.name, Some(highest.clone()), settings)?;
+        (stands.unwrap_or(highest), None)
     } else {
         let Some(changed) = changed else {
             return Ok(BTreeMap::new());
@@ -689,23 +728,16 @@ fn grow_together(
         }
     };
     if !is_first && !written_by_hand && to <= from {
-        return Err(versioned.first().map_or_else(
-            || {
-                Failure::new(
-                    Exit::Refused,
-                    "plan::bump",
-                    "the asked version is not above what is there",
-                )
-            },
-            |(_, package, _)| not_above(&package.name, &to, &from),
-        ));
+        return Err(not_above(&first.name, &to, &from));
     }
     let uses: BTreeMap<usize, BTreeSet<usize>> = app_uses(facts, settings).into_iter().collect();
     Ok(versioned
         .iter()
         .map(|(index, package, known)| {
             let mut reasons = known.touched.reasons.clone();
-            if settings.bump != BumpRequest::Auto || (written_by_hand && !is_first) {
+            if written_by_hand {
+                reasons.insert(0, Reason::Written);
+            } else if settings.bump != BumpRequest::Auto {
                 reasons.insert(0, Reason::Asked);
             }
             if known.base == Base::First {
@@ -879,6 +911,7 @@ fn assemble(
         packages: planned,
     };
     plan.warnings.extend(unused_bump(&plan, settings));
+    plan.warnings.extend(overruled_bump(&plan, settings));
     plan.message = message(&plan, settings);
     plan.edits = crate::plan::edits::edits(facts.workspace, facts.edges, &plan)?;
     Ok(plan)
@@ -904,7 +937,7 @@ pub fn dist_tag(version: &Version, package: &Package, settings: &Settings) -> St
 }
 
 fn access(package: &Package, settings: &Settings) -> Option<Access> {
-    settings.access_of(package.manifest.publish_config.access)
+    settings.access_of(&package.name, package.manifest.publish_config.access)
 }
 
 /// Packages in the order in which they are published; only libraries are.
@@ -996,11 +1029,8 @@ fn left_behind(
         let (Some(from), Some(dependency)) = (edge.from, growing.get(&edge.to)) else {
             continue;
         };
-        let leaves = !edge
-            .spec
-            .accepts(&dependency.from, &dependency.to(settings))
-            && edge.field != DependencyField::DevDependencies;
-        if leaves
+        let effect = effect(edge, &dependency.from, &dependency.to(settings), settings);
+        if matches!(effect, Effect::Grows(_))
             && !growing.contains_key(&from)
             && packages[from].version.is_some()
             && !selected(&packages[from], &settings.filter)
@@ -1035,6 +1065,35 @@ fn unused_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
             "bump {asked} was asked for, but it says how far changed packages grow, and none changed (docs, test, ci and style count for nothing); \
              to release one without a change, commit a higher version in its package.json"
         ),
+    })
+}
+
+/// That a bump was asked for, and packages are released at the version that their manifest brings along.
+fn overruled_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
+    const SHOWN: usize = 5;
+    let BumpRequest::By(bump) = &settings.bump else {
+        return None;
+    };
+    let stands = |package: &&PlannedPackage| {
+        matches!(
+            package.reasons.first(),
+            Some(Reason::First | Reason::Written)
+        )
+    };
+    let names: Vec<&str> = plan
+        .packages
+        .iter()
+        .filter(stands)
+        .map(|package| package.name.as_str())
+        .collect();
+    let others = names.len().saturating_sub(SHOWN);
+    let mut shown = names.get(..SHOWN).unwrap_or(&names).join(", ");
+    if others > 0 {
+        let _ = write!(shown, " and {others} more");
+    }
+    (!names.is_empty()).then(|| Notice {
+        code: "plan::bump_unused",
+        message: format!("bump {bump} was asked for, but the manifest decides the version of {shown}: never released, or raised by hand"),
     })
 }
 

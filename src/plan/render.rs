@@ -114,6 +114,8 @@ pub enum ReasonDocument {
     First,
     /// A person asked for this bump.
     Asked,
+    /// Its manifest holds a higher version than its last release.
+    Written,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -177,6 +179,7 @@ impl From<&Reason> for ReasonDocument {
             },
             Reason::First => ReasonDocument::First,
             Reason::Asked => ReasonDocument::Asked,
+            Reason::Written => ReasonDocument::Written,
         }
     }
 }
@@ -324,6 +327,7 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
         }
         Reason::First => "first release".to_owned(),
         Reason::Asked => "asked for".to_owned(),
+        Reason::Written => "its manifest holds a higher version than its last release".to_owned(),
     }
 }
 

@@ -164,8 +164,26 @@ pub struct DependencyStory {
     pub from: String,
     /// The version it gets.
     pub to: String,
-    /// `left`, `holds`, `only-development`, `peer-never`, or `uses` for an app.
-    pub effect: &'static str,
+    /// What that does to the package.
+    pub effect: DependencyEffect,
+}
+
+/// What a dependency that grows does to a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DependencyEffect {
+    /// The declared range no longer holds: it is released.
+    Left,
+    /// An app uses it: it is released.
+    Uses,
+    /// The declared range still holds.
+    Holds,
+    /// It is a devDependency, which releases nothing.
+    OnlyDevelopment,
+    /// It leaves the range of a peer, and `peer` is `never`.
+    PeerNever,
+    /// It would release the package, but `filter` keeps that out.
+    Filtered,
 }
 
 /// A package of a chain.
@@ -316,8 +334,8 @@ fn rule_of_release(
             "asked",
             format!("it changed, and the version {version} was asked for"),
         ),
-        _ if is_asked => rule(
-            "asked",
+        (Some(Reason::Written), _) => rule(
+            "written",
             format!(
                 "a higher version than that of the last release stands in the manifest: {}",
                 planned.to
@@ -388,12 +406,12 @@ fn rule_of_absence(
     if !known.touched.differs {
         return rule(
             "unchanged",
-            "no file of it differs from its base, and no range that it declares is left",
+            "no file of it differs from its base, and no range that would release it is left",
         );
     }
     rule(
         "silent",
-        "its files differ from its base, but no commit since then counts, and no range that it declares is left",
+        "its files differ from its base, but no commit since then counts, and no range that would release it is left",
     )
 }
 
@@ -482,13 +500,18 @@ fn dependencies(
         .filter_map(|edge| {
             let on = grown.get(&Some(edge.to))?;
             let is_used = |reason: &Reason| matches!(reason, Reason::Dependency { on: used, .. } if *used == on.name.as_str());
+            let is_released = planned.is_some_and(|planned| planned.reasons.iter().any(is_used));
             let effect = match effect(edge, &on.from, &on.to, settings) {
-                _ if package.kind.is_app() && planned.is_some_and(|planned| planned.reasons.iter().any(is_used)) => "uses",
-                _ if package.kind.is_app() => "only-development",
-                Effect::Holds => "holds",
-                Effect::OnlyDevelopment => "only-development",
-                Effect::PeerNever => "peer-never",
-                Effect::Grows(_) => "left",
+                _ if package.kind.is_app() && is_released => DependencyEffect::Uses,
+                _ if package.kind.is_app() && edge.field == DependencyField::DevDependencies => {
+                    DependencyEffect::OnlyDevelopment
+                }
+                _ if package.kind.is_app() => DependencyEffect::Filtered,
+                Effect::Holds => DependencyEffect::Holds,
+                Effect::OnlyDevelopment => DependencyEffect::OnlyDevelopment,
+                Effect::PeerNever => DependencyEffect::PeerNever,
+                Effect::Grows(_) if planned.is_none() => DependencyEffect::Filtered,
+                Effect::Grows(_) => DependencyEffect::Left,
             };
             Some(DependencyStory {
                 on: on.name.to_string(),
