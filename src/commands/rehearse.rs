@@ -74,10 +74,7 @@ pub async fn rehearse(
 fn source(settings: &Settings, stage: &Stage) -> Result<(Repo, String, Option<Settings>), Failure> {
     if let Ok(repo) = Repo::open(&settings.directory) {
         let head = repo.head()?;
-        if repo
-            .file(&head, &RepoPath::parse("package.json")?)?
-            .is_some()
-        {
+        if monorepo::is_there(&repo, &head, settings)? {
             if repo.is_shallow() {
                 return Err(Failure::new(Exit::Usage, "git::cut_history", "the history here is cut, and a rehearsal changes nothing in the repository, not even that").hint("fetch it all first: actions/checkout with fetch-depth: 0, or `git fetch --unshallow`"));
             }
@@ -148,7 +145,6 @@ async fn missing(
     asks: bool,
 ) -> Result<Vec<Missing>, Failure> {
     let local = Settings {
-        directory: source.root().to_path_buf(),
         registry: RegistryAddress::Directory {
             path: stage.registry.clone(),
             url: None,
@@ -258,7 +254,8 @@ async fn play(
             )]
         },
     );
-    let local = stage.settings(settings, branch);
+    let workspace = monorepo::workspace_directory(source, settings)?;
+    let local = stage.settings(settings, &workspace, branch);
     // Earlier releases are finished elsewhere, with a store that is not here.
     let tags = Seen {
         tip: None,
