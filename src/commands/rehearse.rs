@@ -175,17 +175,9 @@ async fn missing(
         });
     }
     if asks {
-        missing.extend(refused_by_registry(settings, session).await?);
+        missing.extend(refused_by_registry(settings, &session).await?);
     }
-    if source.remote_address(&settings.remote).is_none() {
-        missing.push(Missing {
-            what: "remote".to_owned(),
-            hint: format!(
-                "`git remote add {} <address>`: the release commit and its tags are pushed there",
-                settings.remote
-            ),
-        });
-    }
+    missing.extend(plan::unready(&session));
     if !settings.opted_in {
         missing.push(Missing {
             what: "pkgs.json".to_owned(),
@@ -198,7 +190,7 @@ async fn missing(
 /// Whether the real registry holds packages that nothing here marks, which a release refuses; that it does not answer is said.
 async fn refused_by_registry(
     settings: &Settings,
-    session: Session<'_>,
+    session: &Session<'_>,
 ) -> Result<Option<Missing>, Failure> {
     let remotes = crate::apply::Remotes {
         store: None,
@@ -214,7 +206,7 @@ async fn refused_by_registry(
     };
     let session = Session {
         remotes: &remotes,
-        ..session
+        ..*session
     };
     let head = session.repo.head()?;
     let asked = tokio::time::timeout(REGISTRY_ANSWERS, release::plan_at(&session, &head, true));
