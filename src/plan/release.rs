@@ -10,7 +10,7 @@ use crate::plan::groups::Groups;
 use crate::plan::notes::forge::Forge;
 use crate::plan::registry;
 use crate::settings::adopted::Adopted;
-use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
+use crate::settings::{Access, BumpRequest, Choice, Command, Mode, PeerPolicy, Settings};
 use crate::version::{Bump, Version, ZeroMajor};
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::DependencyField;
@@ -976,7 +976,11 @@ fn apps(
     planned: &[PlannedPackage],
 ) -> Result<Vec<PlannedApp>, Failure> {
     let mut apps = Vec::new();
-    for package in planned.iter().filter(|package| package.kind.is_app()) {
+    let wanted = settings.store != Choice::Off;
+    for package in planned
+        .iter()
+        .filter(|package| wanted && package.kind.is_app())
+    {
         let Some(index) = package.index else { continue };
         let is_new = package
             .reasons
@@ -1010,9 +1014,15 @@ fn apps(
     }
     let first = apps.first().map(|app| app.name.clone());
     match (first, &settings.store) {
-        (Some(name), crate::settings::Choice::Unset) if settings.command == crate::settings::Command::Release => Err(Failure::new(Exit::Usage, "plan::no_store", format!("{name} is an app, but no store is set"))
-            .because("an app's archive and manifest live in a store")
-            .hint("set store to s3://bucket/prefix or file:///dir; `store: none` releases versions only")),
+        (Some(name), Choice::Unset) if settings.command == Command::Release => Err(Failure::new(
+            Exit::Usage,
+            "plan::no_store",
+            format!("{name} is an app, but no store is set"),
+        )
+        .because("an app's archive and manifest live in a store")
+        .hint(
+            "set store to s3://bucket/prefix or file:///dir; `store: none` releases versions only",
+        )),
         _ => Ok(apps),
     }
 }
