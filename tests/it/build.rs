@@ -139,7 +139,10 @@ fn a_service_whose_archive_cannot_be_made_is_released_without_a_store() {
     }
     let run = release().env("PKGS_STORE", "none").run().expect(0);
     assert_eq!(run.json()["plan"]["apps"], json!([]));
-    assert_eq!(world.origin_git(&["tag", "--list"]), "v1.0.0");
+    assert_eq!(
+        world.origin_git(&["tag", "--list"]),
+        "core@1.0.0\nweb@1.0.0"
+    );
 }
 
 #[test]
