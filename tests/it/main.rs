@@ -19,6 +19,7 @@ mod house;
 mod image;
 mod lockfile;
 mod lockfiles;
+mod npm_versions;
 mod oracle;
 mod plan;
 mod plan_laws;
