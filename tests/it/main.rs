@@ -21,6 +21,7 @@ mod lockfile;
 mod lockfiles;
 mod npm_versions;
 mod oracle;
+mod other_tools;
 mod plan;
 mod plan_laws;
 mod pnpm;

@@ -16,6 +16,8 @@ use pkgs_action::workspace::{Sources, Workspace};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::support::random;
+
 pub type Number = (u64, u64, u64);
 
 const VERSIONS: [Number; 4] = [(1, 0, 0), (0, 2, 0), (1, 2, 3), (0, 0, 4)];
@@ -267,7 +269,7 @@ fn settings_in(groups: &[(bool, Vec<usize>)], world: World) -> Settings {
 }
 
 /// The new version of each package by name, and all manifests afterwards.
-fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String, Value>) {
+pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String, Value>) {
     let settings = settings(generated);
     let mut members = BTreeMap::new();
     for (index, version) in generated.versions.iter().enumerate() {
@@ -369,8 +371,12 @@ fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String,
     (versions, manifests)
 }
 
+fn cases(usually: u64) -> ProptestConfig {
+    ProptestConfig::with_cases(u32::try_from(random::many(usually)).unwrap_or(u32::MAX))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(cases(192))]
 
     #[test]
     fn exactly_what_must_follow_follows(generated in generated()) {
@@ -525,7 +531,7 @@ impl Written {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases(48))]
 
     /// Nothing is ignored and every commit asks for something: what differs from its base is planned, however it came to differ.
     #[test]

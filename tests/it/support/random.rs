@@ -34,15 +34,15 @@ impl Random {
     }
 }
 
-/// The first seed: `PKGS_TEST_SEED`, or 1.
-pub fn first_seed() -> u64 {
-    number("PKGS_TEST_SEED").unwrap_or(1)
+/// The seeds that a test tries: from `PKGS_TEST_SEED` or 1 on, as [`many`].
+pub fn seeds(usually: u64) -> std::ops::Range<u64> {
+    let first = number("PKGS_TEST_SEED").unwrap_or(1);
+    first..first + many(usually)
 }
 
-/// How many seeds a test tries: `PKGS_TEST_SEEDS`, or as many as its time allows.
-pub fn seeds(usually: u64) -> std::ops::Range<u64> {
-    let first = first_seed();
-    first..first + number("PKGS_TEST_SEEDS").unwrap_or(usually)
+/// How many cases a test tries: `PKGS_TEST_SEEDS`, or as many as its time allows.
+pub fn many(usually: u64) -> u64 {
+    number("PKGS_TEST_SEEDS").unwrap_or(usually)
 }
 
 fn number(variable: &str) -> Option<u64> {
