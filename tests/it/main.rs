@@ -19,6 +19,7 @@ mod house;
 mod image;
 mod lockfile;
 mod lockfiles;
+mod moved;
 mod npm_versions;
 mod oracle;
 mod other_tools;
