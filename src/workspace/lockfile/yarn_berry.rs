@@ -666,7 +666,7 @@ fn refuses(descriptor: &str, version: &Version) -> bool {
         None => range.strip_prefix("workspace:").unwrap_or(range),
     };
     let form = matches!(range, "^" | "~");
-    !form && Range::parse(range).is_ok_and(|range| !range.contains(version))
+    !form && Range::parse_with_prereleases(range).is_ok_and(|range| !range.contains(version))
 }
 
 /// A scalar as yarn writes it: bare where nothing in it means something to YAML, else as JSON.
@@ -793,6 +793,24 @@ __metadata:
     }
 
     use DependencyField::{Dependencies, DevDependencies, OptionalDependencies, PeerDependencies};
+
+    #[test]
+    fn a_range_leads_to_every_prerelease_within_its_bounds() {
+        let refuses = |range: &str, version: &str| {
+            refuses(&format!("@x/a@{range}"), &Version::parse(version).unwrap())
+        };
+        for range in [
+            "npm:^1.0.0",
+            "npm:*",
+            "workspace:1.x",
+            "npm:@y/b@>=1.0.0",
+            "workspace:^",
+        ] {
+            assert!(!refuses(range, "1.1.0-beta.1"), "{range}");
+        }
+        assert!(refuses("npm:^1.1.0", "1.1.0-beta.1"));
+        assert!(refuses("npm:^1.0.0", "2.0.0-beta.1"));
+    }
 
     #[test]
     fn specs_and_what_leads_to_a_workspace_change_together() {
