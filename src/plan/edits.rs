@@ -62,15 +62,12 @@ pub fn edits(
         ));
     }
     let mut edits = BTreeMap::new();
-    for (index, changes) in changes {
-        let Some(package) = index.map_or(workspace.root.as_ref(), |index| {
-            workspace.packages.get(index)
-        }) else {
-            continue;
-        };
-        let file = package.file();
-        let text = package_json::edit(file.as_str(), &package.text, &changes)?;
-        edits.insert(file, text);
+    for manifest in workspace.manifests() {
+        if let Some(changes) = changes.get(&manifest.index) {
+            let file = manifest.file();
+            let text = package_json::edit(file.as_str(), manifest.text, changes)?;
+            edits.insert(file, text);
+        }
     }
     if let Some(file) = &workspace.catalogs
         && !lock_changes.catalogs.is_empty()
@@ -93,7 +90,7 @@ pub fn edits(
 
 /// Every `package.json` of the workspace, by its directory below the root.
 fn manifests(workspace: &Workspace) -> Vec<(RepoPath, &PackageJson)> {
-    let all = workspace.packages.iter().chain(&workspace.root);
-    all.map(|package| (workspace.inside(&package.directory), &package.manifest))
+    let all = workspace.manifests();
+    all.map(|one| (workspace.inside(one.directory), one.manifest))
         .collect()
 }
