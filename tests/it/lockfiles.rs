@@ -201,7 +201,7 @@ const NAMES: [&str; 8] = ["@x/a", "b", "b-b", "@x/d", "e", "f", "g", "h"];
 const VERSIONS: [&str; 4] = ["1.0.0", "1.2.3", "0.4.1", "2.0.0"];
 
 /// A released workspace: each package depends on some before it, now and then in two fields at once; the root, which has no name in
-/// every second one, on some and on a package that is no workspace.
+/// every second one, on some; the root, and now and then another, on a package that is no workspace.
 fn generated(manager: &Manager, seed: u64) -> (Monorepo, String) {
     let mut dice = Dice(seed);
     let mut monorepo = Monorepo::new();
@@ -227,6 +227,17 @@ fn generated(manager: &Manager, seed: u64) -> (Monorepo, String) {
             };
         }
         versions.push(version);
+    }
+    for name in NAMES {
+        if let Some(spec) = [
+            None,
+            None,
+            Some("file:../../third"),
+            Some("file:./../../third/"),
+        ][dice.below(4)]
+        {
+            monorepo = monorepo.depends_in("devDependencies", name, "third", spec);
+        }
     }
     let name = ["", "\"name\": \"monorepo\", "][usize::from(seed.is_multiple_of(2))];
     let root = format!(
