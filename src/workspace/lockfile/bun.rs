@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::npm::LIMIT;
-use super::{Changes, Manifests, problems};
+use super::problems::{self, Disagreements};
+use super::{Changes, Manifests};
 use crate::explain::{Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
@@ -95,40 +96,40 @@ fn outer(place: &str) -> &str {
 pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
     let document = read(file, text)?;
     let lockfile = Lockfile::new(&document)?;
-    let mut found = Vec::new();
+    let mut found = Disagreements::new(file, REFRESH);
     for (directory, package) in manifests {
-        let Some(entry) = lockfile.workspaces.get(directory.as_str()).copied() else {
-            found.push((
-                None,
-                format!("{file} does not know {}", directory.display()),
-            ));
-            continue;
-        };
-        for what in compare(file, entry, directory, package) {
-            found.push((Some(entry.place()), what));
+        if found.has_more() {
+            break;
+        }
+        match lockfile.workspaces.get(directory.as_str()) {
+            Some(entry) => compare(file, *entry, (directory, package), &mut found),
+            None => found.add(|| {
+                let what = format!("{file} does not know {}", directory.display());
+                (None, what)
+            }),
         }
     }
-    problems::all_stale(file, found, REFRESH)
+    found.into_result()
 }
 
 fn compare(
     file: &str,
     entry: Node<'_>,
-    directory: &RepoPath,
-    package: &PackageJson,
-) -> Vec<String> {
-    let mut found = Vec::new();
+    (directory, package): (&RepoPath, &PackageJson),
+    found: &mut Disagreements<'_>,
+) {
     let locked = entry.get("version").and_then(Node::as_str);
     let written = package.version.as_ref().map(ToString::to_string);
     // bun writes no version of the root.
     if !directory.is_root() && locked != written.as_deref() {
         let of = |version: Option<&str>| version.map_or("no version".to_owned(), quoted);
-        found.push(format!(
+        let what = format!(
             "{file} has {} for the version of {}, its package.json has {}",
             of(locked),
             directory.display(),
             of(written.as_deref())
-        ));
+        );
+        found.add(|| (Some(entry.place()), what));
     }
     for field in DependencyField::ALL {
         let object = entry.get(field.as_str());
@@ -147,12 +148,14 @@ fn compare(
         for name in names {
             let (in_lock, in_package) = (locked.get(name).copied(), package.spec(field, name));
             if in_lock != in_package {
-                let declared = problems::declared(directory, field, name);
-                found.push(problems::differs(file, &declared, in_lock, in_package));
+                found.add(|| {
+                    let declared = problems::declared(directory, field.as_str(), name);
+                    let what = problems::differs(file, &declared, in_lock, in_package);
+                    (Some(entry.place()), what)
+                });
             }
         }
     }
-    found
 }
 
 /// The lockfile after a release; every other byte as it was.
@@ -224,7 +227,7 @@ fn set_spec(
     directory: &RepoPath,
     (field, name, spec): (DependencyField, &str, &str),
 ) -> Result<(), Failure> {
-    let declared = problems::declared(directory, field, name);
+    let declared = problems::declared(directory, field.as_str(), name);
     let entry = lockfile.workspaces.get(directory.as_str()).copied();
     let node = entry
         .and_then(|entry| entry.get(field.as_str())?.get(name))

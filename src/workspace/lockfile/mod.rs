@@ -97,9 +97,6 @@ impl LockfileKind {
     }
 }
 
-/// How many disagreements are told one by one.
-const MOST_TOLD: usize = 20;
-
 /// A lockfile as it stands at a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lockfile {
@@ -181,6 +178,55 @@ impl Lockfile {
                 yarn_berry::edit(self.path.as_str(), &self.text, manifests, changes)
             }
             LockfileKind::Bun => bun::edit(self.path.as_str(), &self.text, changes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_manifest_that_disagrees_everywhere_the_first_places_are_told() {
+        let names: Vec<String> = (0..50)
+            .map(|number| format!("\"a{number}\": \"1\""))
+            .collect();
+        let manifest = format!("{{\"dependencies\": {{{}}}}}", names.join(","));
+        let manifest = PackageJson::parse("package.json", &manifest).unwrap();
+        for (name, text) in [
+            (
+                "package-lock.json",
+                r#"{"lockfileVersion": 3, "packages": {"": {}}}"#,
+            ),
+            (
+                "pnpm-lock.yaml",
+                "lockfileVersion: '9.0'\nimporters:\n  .: {}\n",
+            ),
+            ("yarn.lock", "# yarn lockfile v1\n"),
+            (
+                "yarn.lock",
+                "__metadata:\n  version: 8\n\"r@workspace:.\":\n  resolution: \"r@workspace:.\"\n",
+            ),
+            (
+                "bun.lock",
+                r#"{"lockfileVersion": 2, "workspaces": {"": {},},}"#,
+            ),
+        ] {
+            let lockfile = Lockfile {
+                kind: LockfileKind::of(name, text).unwrap(),
+                path: RepoPath::parse(name).unwrap(),
+                text: text.to_owned(),
+            };
+            let manifests = [(RepoPath::root(), &manifest)];
+            let failure = lockfile.check(&manifests, None).unwrap_err();
+            let told: Vec<&str> = failure.each().map(Failure::what).collect();
+            assert_eq!(told.len(), 21, "{:?} {told:?}", lockfile.kind);
+            assert!(told[20].ends_with("has further disagreements"));
+            assert!(
+                failure
+                    .each()
+                    .all(|one| one.code() == "workspace::lockfile_stale")
+            );
         }
     }
 }

@@ -5,18 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::problems::{self, Disagreements};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
 use crate::workspace::json::{Document, Edits, Kind, Node, path};
-use crate::workspace::lockfile::MOST_TOLD;
-use crate::workspace::package_json::{DependencyField, PackageJson};
+use crate::workspace::package_json::{Dependency, DependencyField, PackageJson};
 
 /// The largest lockfile, in bytes.
 pub const LIMIT: usize = 64 * 1024 * 1024;
 
-const REFRESH: &str =
-    "run `npm install --package-lock-only --ignore-scripts` and commit the lockfile";
+const REFRESH: &str = "npm install --package-lock-only --ignore-scripts";
 
 /// What a lockfile says: every package by its location, `""` for the root, `packages/web` for a workspace, `node_modules/koa` for
 /// an installed one.
@@ -195,13 +194,7 @@ impl<'d> Lockfile<'d> {
     }
 
     fn stale(&self, place: Option<Place>, what: String) -> Failure {
-        let file = self.document.file();
-        Failure::new(Exit::Refused, "workspace::lockfile_stale", what)
-            .because(format!(
-                "{file} does not say what the package.json files say"
-            ))
-            .place(place.unwrap_or_else(|| Place::file(file)))
-            .hint(REFRESH)
+        problems::stale(self.document.file(), place, what, REFRESH)
     }
 
     fn is_link_to(&self, location: &str, directory: &str) -> bool {
@@ -230,7 +223,7 @@ fn wrong_type(node: Node<'_>, file: &str, name: &str, wanted: &str) -> Failure {
         format!("{name} in {file} is not {wanted}"),
     )
     .place(node.place())
-    .hint(REFRESH)
+    .hint(format!("run `{REFRESH}` and commit the lockfile"))
 }
 
 fn members<'d>(
@@ -356,78 +349,52 @@ pub fn check(file: &str, text: &str, packages: &[(RepoPath, &PackageJson)]) -> R
     let document = read(file, text)?;
     let lockfile = Lockfile::new(&document)?;
     let lock = lockfile.view()?;
-    let mut found = Vec::new();
+    let mut found = Disagreements::new(file, REFRESH);
     for (directory, package) in packages {
-        compare(&lock, directory, package, &mut found);
-        if found.len() > MOST_TOLD {
-            found.truncate(MOST_TOLD);
-            found.push(Disagreement {
-                location: String::new(),
-                what: format!("{file} has further disagreements"),
-            });
+        if found.has_more() {
             break;
         }
+        let node = lockfile.packages.get(directory.as_str());
+        compare(&lock, (directory, package), &mut |what| {
+            found.add(|| (node.map(|node| node.place()), what()));
+        });
     }
-    let failures = found
-        .into_iter()
-        .map(|one| {
-            let place = lockfile
-                .packages
-                .get(one.location.as_str())
-                .map(|node| node.place());
-            lockfile.stale(place, one.what)
-        })
-        .collect();
-    Failure::all(failures).map_or(Ok(()), Err)
+    found.into_result()
 }
 
-struct Disagreement {
-    location: String,
-    what: String,
-}
-
+/// Says where the lockfile and a `package.json` disagree.
 fn compare(
     lock: &Lock,
-    directory: &RepoPath,
-    package: &PackageJson,
-    found: &mut Vec<Disagreement>,
+    (directory, package): (&RepoPath, &PackageJson),
+    say: &mut impl FnMut(&dyn Fn() -> String),
 ) {
     let file = &lock.file;
     let shown = directory.display();
-    let mut say = |what: String| {
-        found.push(Disagreement {
-            location: directory.as_str().to_owned(),
-            what,
-        });
-    };
     let Some(entry) = lock.packages.get(directory.as_str()) else {
-        say(format!("{file} does not know {shown}"));
+        say(&|| format!("{file} does not know {shown}"));
         return;
     };
     let version = package.version.as_ref().map(ToString::to_string);
     if entry.version != version {
         let of =
             |version: &Option<String>| version.clone().unwrap_or_else(|| "no version".to_owned());
-        say(format!(
-            "{file} has version {} for {shown}, its package.json has {}",
-            of(&entry.version),
-            of(&version)
-        ));
+        say(&|| {
+            let (locked, written) = (of(&entry.version), of(&version));
+            format!("{file} has version {locked} for {shown}, its package.json has {written}")
+        });
     }
     if let Some(name) = &package.name
         && !directory.is_root()
         && lock.resolve("", name.as_str()) != Some(directory.as_str())
     {
-        say(format!("{file} does not link {name} to {shown}"));
+        say(&|| format!("{file} does not link {name} to {shown}"));
     }
     for field in DependencyField::ALL {
         compare_field(entry, field, package, &mut |name, locked, written| {
-            say(format!(
-                "{file} has {} for {} of {shown}, its package.json has {}",
-                locked.map_or("nothing".to_owned(), quoted),
-                path(field.as_str(), name),
-                written.map_or("nothing".to_owned(), quoted),
-            ));
+            say(&|| {
+                let declared = problems::declared(directory, field.as_str(), name);
+                problems::differs(file, &declared, locked, written)
+            });
         });
     }
     for dependency in &package.dependencies {
@@ -438,10 +405,11 @@ fn compare(
             .spec(DependencyField::OptionalDependencies, &dependency.name)
             .is_none();
         if needed && lock.resolve(directory.as_str(), &dependency.name).is_none() {
-            say(format!(
-                "{file} has no package for {} of {shown}",
-                path(dependency.field.as_str(), &dependency.name)
-            ));
+            say(&|| {
+                let Dependency { field, name, .. } = dependency;
+                let declared = problems::declared(directory, field.as_str(), name);
+                format!("{file} has no package for {declared}")
+            });
         }
     }
 }

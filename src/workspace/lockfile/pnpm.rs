@@ -6,14 +6,15 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::problems::{self, Disagreements};
+use super::{Changes, Manifests};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::workspace::catalogs::{self, Catalogs};
 use crate::workspace::json::path;
-use crate::workspace::lockfile::{Changes, MOST_TOLD, Manifests};
 use crate::workspace::package_json::{DependencyField, PackageJson};
 
-const REFRESH: &str = "run `pnpm install --lockfile-only` and commit the lockfile";
+const REFRESH: &str = "pnpm install --lockfile-only";
 
 /// The sections that speak of the workspace.
 const READ: [&str; 4] = ["settings", "catalogs", "overrides", "importers"];
@@ -122,17 +123,13 @@ impl<'t> Lock<'t> {
             .is_some_and(|scalar| scalar.value == "true")
     }
 
-    fn stale(&self, line: Option<usize>, what: String) -> Failure {
-        Failure::new(Exit::Refused, "workspace::lockfile_stale", what)
-            .because(format!(
-                "{} does not say what the workspace says",
-                self.file
-            ))
-            .place(match line {
-                Some(line) => Place::at(self.file, line, 1),
-                None => Place::file(self.file),
-            })
-            .hint(REFRESH)
+    fn place(&self, scalar: &Scalar<'_>) -> Place {
+        Place::at(self.file, scalar.line, 1)
+    }
+
+    fn stale(&self, scalar: Option<&Scalar<'_>>, what: String) -> Failure {
+        let place = scalar.map(|scalar| self.place(scalar));
+        problems::stale(self.file, place, what, REFRESH)
     }
 
     /// The names whose specs `overrides` may have replaced.
@@ -330,7 +327,7 @@ fn unreadable(file: &str, line: usize) -> Failure {
         format!("{file} has a line in a form that pnpm does not write"),
     )
     .place(Place::at(file, line, 1))
-    .hint(REFRESH)
+    .hint(format!("run `{REFRESH}` and commit the lockfile"))
 }
 
 fn unsupported_version(file: &str, version: Option<&str>) -> Failure {
@@ -366,20 +363,18 @@ pub fn check(
     catalogs: Option<&Catalogs>,
 ) -> Result<(), Failure> {
     let lock = Lock::parse(file, text)?;
-    let mut found = catalog_disagreements(&lock, catalogs);
+    let mut found = Disagreements::new(file, REFRESH);
+    compare_catalogs(&lock, catalogs, &mut found);
     for (directory, package) in manifests {
-        if found.len() > MOST_TOLD {
-            found.truncate(MOST_TOLD);
-            found.push(lock.stale(None, format!("{file} has further disagreements")));
+        if found.has_more() {
             break;
         }
-        found.extend(disagreements(&lock, directory, package));
+        compare(&lock, directory, package, &mut found);
     }
-    Failure::all(found).map_or(Ok(()), Err)
+    found.into_result()
 }
 
-fn catalog_disagreements(lock: &Lock<'_>, catalogs: Option<&Catalogs>) -> Vec<Failure> {
-    let mut found = Vec::new();
+fn compare_catalogs(lock: &Lock<'_>, catalogs: Option<&Catalogs>, found: &mut Disagreements<'_>) {
     for (keys, scalar) in lock.below(&["catalogs"]) {
         let [_, catalog, name, key] = keys.as_slice() else {
             continue;
@@ -391,31 +386,39 @@ fn catalog_disagreements(lock: &Lock<'_>, catalogs: Option<&Catalogs>) -> Vec<Fa
             .and_then(|catalogs| catalogs.get(catalog))
             .and_then(|entries| entries.get(name));
         if written.map(String::as_str) != Some(scalar.value.as_ref()) {
-            found.push(lock.stale(
-                Some(scalar.line),
-                format!(
+            found.add(|| {
+                let what = format!(
                     "{} has {} for {}, pnpm-workspace.yaml has {}",
                     lock.file,
                     quoted(&scalar.value),
                     path(&path("catalogs", catalog), name),
                     written.map_or("nothing".to_owned(), |text| quoted(text)),
-                ),
-            ));
+                );
+                (Some(lock.place(scalar)), what)
+            });
         }
     }
-    found
 }
 
 /// What the lockfile and a `package.json` say of one dependency.
 type Sides<'l> = (Option<&'l Scalar<'l>>, Option<&'l str>);
 
-fn disagreements(lock: &Lock<'_>, directory: &RepoPath, package: &PackageJson) -> Vec<Failure> {
-    let (file, shown, key) = (lock.file, directory.display(), importer(directory));
+fn compare(
+    lock: &Lock<'_>,
+    directory: &RepoPath,
+    package: &PackageJson,
+    found: &mut Disagreements<'_>,
+) {
+    let (file, key) = (lock.file, importer(directory));
     if !lock.importers.contains(key) {
-        return vec![lock.stale(None, format!("{file} does not know {shown}"))];
+        found.add(|| {
+            let what = format!("{file} does not know {}", directory.display());
+            (None, what)
+        });
+        return;
     }
     if lock.has_hooks {
-        return Vec::new();
+        return;
     }
     let overridden = lock.overridden();
     let mut specs: BTreeMap<(&str, &str), Sides<'_>> = BTreeMap::new();
@@ -429,23 +432,16 @@ fn disagreements(lock: &Lock<'_>, directory: &RepoPath, package: &PackageJson) -
     for (name, declared) in lock.declared(package) {
         specs.entry((declared.field.as_str(), name)).or_default().1 = Some(declared.spec);
     }
-    specs
-        .into_iter()
-        .filter(|((_, name), (locked, written))| {
-            locked.map(|scalar| scalar.value.as_ref()) != *written && !overridden.contains(name)
-        })
-        .map(|((field, name), (locked, written))| {
-            lock.stale(
-                locked.map(|scalar| scalar.line),
-                format!(
-                    "{file} has {} for {} of {shown}, its package.json has {}",
-                    locked.map_or("nothing".to_owned(), |scalar| quoted(&scalar.value)),
-                    path(field, name),
-                    written.map_or("nothing".to_owned(), quoted),
-                ),
-            )
-        })
-        .collect()
+    for ((field, name), (scalar, written)) in specs {
+        let locked = scalar.map(|scalar| scalar.value.as_ref());
+        if locked != written && !overridden.contains(name) {
+            found.add(|| {
+                let declared = problems::declared(directory, field, name);
+                let what = problems::differs(file, &declared, locked, written);
+                (scalar.map(|scalar| lock.place(scalar)), what)
+            });
+        }
+    }
 }
 
 /// The lockfile after a release, byte for byte as pnpm writes it.
@@ -543,7 +539,7 @@ fn set_spec(
     }
     let field = declared.field.as_str();
     let at = |key| lock.get(&["importers", importer(directory), field, name, key]);
-    let what = || format!("{} of {}", path(field, name), directory.display());
+    let what = || problems::declared(directory, field, name);
     match (at("specifier"), at("version")) {
         (Some(specifier), Some(version)) if specifier.value == declared.spec => {
             if !is_linked(version) {
@@ -552,16 +548,11 @@ fn set_spec(
             edits.set(specifier, spec);
             Ok(())
         }
-        (found, _) => Err(lock.stale(
-            found.map(|scalar| scalar.line),
-            format!(
-                "{} has {} for {}, its package.json has {}",
-                lock.file,
-                found.map_or("nothing".to_owned(), |scalar| quoted(&scalar.value)),
-                what(),
-                quoted(declared.spec),
-            ),
-        )),
+        (found, _) => {
+            let locked = found.map(|scalar| scalar.value.as_ref());
+            let what = problems::differs(lock.file, &what(), locked, Some(declared.spec));
+            Err(lock.stale(found, what))
+        }
     }
 }
 

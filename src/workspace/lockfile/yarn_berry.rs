@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range as Span;
 
 use super::npm::LIMIT;
-use super::{Changes, Manifests, problems};
+use super::problems::{self, Disagreements};
+use super::{Changes, Manifests};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
@@ -325,30 +326,29 @@ fn is_place(spec: &str) -> bool {
 /// for what yarn does not write; `workspace::lockfile_version`; `workspace::lockfile_stale` for each of the first 20 disagreements.
 pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
     let lockfile = Lockfile::read(file, text)?;
-    let mut found = Vec::new();
+    let mut found = Disagreements::new(file, REFRESH);
     for (directory, package) in manifests {
-        let Some(entry) = lockfile.workspace(directory) else {
-            found.push((
-                None,
-                format!("{file} does not know {}", directory.display()),
-            ));
-            continue;
-        };
-        let entry = &lockfile.entries[entry];
-        for (line, what) in compare(file, entry, directory, package) {
-            found.push((Some(lockfile.place(line)), what));
+        if found.has_more() {
+            break;
+        }
+        match lockfile.workspace(directory) {
+            Some(entry) => compare(&lockfile, entry, (directory, package), &mut found),
+            None => found.add(|| {
+                let what = format!("{file} does not know {}", directory.display());
+                (None, what)
+            }),
         }
     }
-    problems::all_stale(file, found, REFRESH)
+    found.into_result()
 }
 
 fn compare(
-    file: &str,
-    entry: &Entry,
-    directory: &RepoPath,
-    package: &PackageJson,
-) -> Vec<(usize, String)> {
-    let mut found = Vec::new();
+    lockfile: &Lockfile<'_>,
+    entry: usize,
+    (directory, package): (&RepoPath, &PackageJson),
+    found: &mut Disagreements<'_>,
+) {
+    let (file, entry) = (lockfile.file, &lockfile.entries[entry]);
     let name = entry
         .resolution
         .get(1..)
@@ -360,7 +360,8 @@ fn compare(
         .is_some_and(|own| own.as_str() != name)
     {
         let shown = directory.display();
-        found.push((entry.line, format!("{file} calls {shown} {}", quoted(name))));
+        let what = format!("{file} calls {shown} {}", quoted(name));
+        found.add(|| (Some(lockfile.place(entry.line)), what));
     }
     let names: BTreeSet<&str> = package
         .dependencies
@@ -390,14 +391,16 @@ fn compare(
                 _ => false,
             };
             if !agrees {
-                let line = locked.map_or(entry.line, |locked| locked.line);
-                let declared = problems::declared(directory, shown, name);
-                let locked = locked.map(|locked| locked.text.as_str());
-                found.push((line, problems::differs(file, &declared, locked, written)));
+                found.add(|| {
+                    let line = locked.map_or(entry.line, |locked| locked.line);
+                    let declared = problems::declared(directory, shown.as_str(), name);
+                    let locked = locked.map(|locked| locked.text.as_str());
+                    let what = problems::differs(file, &declared, locked, written);
+                    (Some(lockfile.place(line)), what)
+                });
             }
         }
     }
-    found
 }
 
 /// The lockfile after a release; every other byte as it was.
@@ -458,7 +461,7 @@ impl Editing<'_> {
         spec: &str,
     ) -> Result<(), Failure> {
         let file = self.lockfile.file;
-        let declared = problems::declared(directory, field, name);
+        let declared = problems::declared(directory, field.as_str(), name);
         let stale = |line: Option<usize>| {
             let place = line.map(|line| self.lockfile.place(line));
             let what = format!("{file} has nothing for {declared}");

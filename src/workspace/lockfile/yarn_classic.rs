@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Manifests;
 use super::npm::LIMIT;
+use super::problems::{self, Disagreements};
 use super::yarn_berry::refuse_size;
-use super::{Manifests, problems};
 use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::version::Version;
@@ -46,7 +47,7 @@ pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Fa
             Some((package.name.as_ref()?.as_str(), package.version.as_ref()))
         })
         .collect();
-    let mut found = Vec::new();
+    let mut found = Disagreements::new(file, REFRESH);
     for (directory, package) in manifests {
         for dependency in &package.dependencies {
             let there = is_workspace(dependency, &versions)
@@ -59,13 +60,15 @@ pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Fa
                 }
                 || resolutions && names.contains(dependency.name.as_str());
             if !there {
-                let declared = problems::declared(directory, dependency.field, &dependency.name);
-                let written = Some(dependency.spec.as_str());
-                found.push((None, problems::differs(file, &declared, None, written)));
+                found.add(|| {
+                    let Dependency { field, name, spec } = dependency;
+                    let declared = problems::declared(directory, field.as_str(), name);
+                    (None, problems::differs(file, &declared, None, Some(spec)))
+                });
             }
         }
     }
-    problems::all_stale(file, found, REFRESH)
+    found.into_result()
 }
 
 /// What stands at the left of the entry of a dependency that the package in `directory` declares; `None` where it depends on where
