@@ -6,6 +6,8 @@ use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::plan::release::{Plan, new_spec};
 use crate::version::Version;
+use crate::workspace::catalogs::NewEntry;
+use crate::workspace::lockfile::NewSpec;
 use crate::workspace::package_json::{self, Change, PackageJson};
 use crate::workspace::{Edge, Workspace, catalogs, lockfile};
 
@@ -40,7 +42,11 @@ pub fn edits(
             continue;
         };
         if let Some(catalog) = &edge.catalog {
-            let entry = (catalog.clone(), edge.key.clone(), spec);
+            let entry = NewEntry {
+                catalog: catalog.clone(),
+                name: edge.key.clone(),
+                range: spec,
+            };
             if !lock_changes.catalogs.contains(&entry) {
                 lock_changes.catalogs.push(entry);
             }
@@ -54,12 +60,12 @@ pub fn edits(
         let directory = edge.from.map_or(&workspace.directory, |index| {
             &workspace.packages[index].directory
         });
-        lock_changes.specs.push((
-            workspace.inside(directory),
-            edge.field,
-            edge.key.clone(),
+        lock_changes.specs.push(NewSpec {
+            directory: workspace.inside(directory),
+            field: edge.field,
+            name: edge.key.clone(),
             spec,
-        ));
+        });
     }
     let mut edits = BTreeMap::new();
     for manifest in workspace.manifests() {

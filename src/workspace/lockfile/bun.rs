@@ -5,9 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::npm::LIMIT;
 use super::problems::{self, Disagreements};
-use super::{Changes, Manifests};
+use super::{Changes, LIMIT, Manifests, NewSpec};
 use crate::explain::{Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
@@ -39,7 +38,7 @@ impl<'d> Lockfile<'d> {
         if !matches!(version, Some("1" | "2")) {
             let shown = version.map_or("absent".to_owned(), quoted);
             let because = format!("its lockfileVersion is {shown}; 1 and 2 are supported");
-            return Err(problems::version(file, because, REFRESH));
+            return Err(problems::version(file, None, because, REFRESH));
         }
         let members = |key: &str| {
             let members = root.get(key).into_iter().flat_map(Node::members);
@@ -189,8 +188,8 @@ pub fn edit(file: &str, text: &str, changes: &Changes) -> Result<String, Failure
     {
         failures.extend(set_version(&lockfile, &mut edits, directory, version).err());
     }
-    for (directory, field, name, spec) in specs {
-        failures.extend(set_spec(&lockfile, &mut edits, directory, (*field, name, spec)).err());
+    for new in specs {
+        failures.extend(set_spec(&lockfile, &mut edits, new).err());
     }
     failures.extend(still_needed(&lockfile, versions));
     match Failure::all(failures) {
@@ -221,12 +220,13 @@ fn set_version(
     Ok(())
 }
 
-fn set_spec(
-    lockfile: &Lockfile<'_>,
-    edits: &mut Edits<'_>,
-    directory: &RepoPath,
-    (field, name, spec): (DependencyField, &str, &str),
-) -> Result<(), Failure> {
+fn set_spec(lockfile: &Lockfile<'_>, edits: &mut Edits<'_>, new: &NewSpec) -> Result<(), Failure> {
+    let NewSpec {
+        directory,
+        field,
+        name,
+        spec,
+    } = new;
     let declared = problems::declared(directory, field.as_str(), name);
     let entry = lockfile.workspaces.get(directory.as_str()).copied();
     let node = entry
@@ -242,14 +242,11 @@ fn set_spec(
         .unwrap_or_default();
     let found = lockfile.resolve(from, name);
     if let Some(found) = found.filter(|found| Lockfile::workspace_of(*found).is_none()) {
-        return Err(problems::resolution(
+        return Err(problems::range_leads_elsewhere(
             lockfile.file,
-            Some(found.place()),
-            format!("{declared} would change, but leads to an installed package"),
-            "the range does not admit the workspace's version".to_owned(),
-            format!(
-                "let {declared} admit the workspace's version, run `{REFRESH}` and commit both"
-            ),
+            found.place(),
+            &declared,
+            REFRESH,
         ));
     }
     edits.set(node, spec);
@@ -307,6 +304,7 @@ mod tests {
     use super::*;
     use crate::explain::Exit;
     use crate::workspace::json::string;
+    use crate::workspace::lockfile::tests::new_spec;
     use proptest::prelude::*;
 
     /// As bun 1.4 writes it, of a workspace with an installed package that depends on another.
@@ -372,8 +370,7 @@ mod tests {
             changes.versions.insert(at(directory), version);
         }
         for (directory, field, name, spec) in specs {
-            let (name, spec) = ((*name).to_owned(), (*spec).to_owned());
-            changes.specs.push((at(directory), *field, name, spec));
+            changes.specs.push(new_spec(directory, *field, name, spec));
         }
         changes
     }

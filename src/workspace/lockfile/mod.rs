@@ -13,9 +13,8 @@ use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::version::Version;
 use crate::workspace::catalogs::{Catalogs, NewEntry};
-use crate::workspace::lockfile::npm::NewSpec;
 use crate::workspace::manager::Manager;
-use crate::workspace::package_json::PackageJson;
+use crate::workspace::package_json::{DependencyField, PackageJson};
 
 /// The kinds of lockfiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +96,9 @@ impl LockfileKind {
     }
 }
 
+/// The largest lockfile, in bytes.
+pub const LIMIT: usize = 64 * 1024 * 1024;
+
 /// A lockfile as it stands at a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lockfile {
@@ -110,6 +112,19 @@ pub struct Lockfile {
 
 /// The `package.json` files as they are before a release, the root's and all members', by directory below the workspace's root.
 pub type Manifests<'a> = [(RepoPath, &'a PackageJson)];
+
+/// A new spec of a declared dependency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSpec {
+    /// The directory of the package that declares it, below the workspace's root.
+    pub directory: RepoPath,
+    /// The field it stands in.
+    pub field: DependencyField,
+    /// Its key there.
+    pub name: String,
+    /// What is written now.
+    pub spec: String,
+}
 
 /// What a release changes in the `package.json` files; directories are below the workspace's root.
 #[derive(Debug, Clone, Default)]
@@ -185,6 +200,20 @@ impl Lockfile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    pub(super) fn new_spec(
+        directory: &str,
+        field: DependencyField,
+        name: &str,
+        spec: &str,
+    ) -> NewSpec {
+        NewSpec {
+            directory: RepoPath::parse(directory).unwrap(),
+            field,
+            name: name.to_owned(),
+            spec: spec.to_owned(),
+        }
+    }
 
     #[test]
     fn of_a_manifest_that_disagrees_everywhere_the_first_places_are_told() {

@@ -6,14 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::problems::{self, Disagreements};
+use super::{LIMIT, NewSpec};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
 use crate::workspace::json::{Document, Edits, Kind, Node, path};
 use crate::workspace::package_json::{Dependency, DependencyField, PackageJson};
-
-/// The largest lockfile, in bytes.
-pub const LIMIT: usize = 64 * 1024 * 1024;
 
 const REFRESH: &str = "npm install --package-lock-only --ignore-scripts";
 
@@ -127,18 +125,7 @@ fn find<T>(from: &str, name: &str, mut there: impl FnMut(&str) -> Option<T>) -> 
 
 fn read<'a>(file: &str, text: &'a str) -> Result<Document<'a>, Failure> {
     // No JSON has such a line, so this only gives the better reason.
-    let conflict = text
-        .lines()
-        .position(|line| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>"));
-    if let Some(index) = conflict {
-        return Err(Failure::new(
-            Exit::Refused,
-            "workspace::lockfile_conflict",
-            format!("{file} holds an unfinished merge"),
-        )
-        .place(Place::at(file, index + 1, 1))
-        .hint("take one side of the conflict as a whole, then run `npm install --package-lock-only --ignore-scripts` and commit the lockfile"));
-    }
+    problems::refuse_conflict(file, text, REFRESH)?;
     Document::parse(file, text, LIMIT)
 }
 
@@ -158,14 +145,15 @@ impl<'d> Lockfile<'d> {
             Some("3") => 3,
             other => {
                 let shown = other.map_or("absent".to_owned(), quoted);
-                return Err(Failure::new(
-                    Exit::Refused,
-                    "workspace::lockfile_version",
-                    format!("{} has a version that is not supported", document.file()),
-                )
-                .because(format!("its lockfileVersion is {shown}; 2 and 3 are supported"))
-                .place(version_node.unwrap_or(root).place())
-                .hint("run `npm install --package-lock-only --ignore-scripts --lockfile-version 3` and commit the lockfile"));
+                let because = format!("its lockfileVersion is {shown}; 2 and 3 are supported");
+                let place = version_node.unwrap_or(root).place();
+                let run = format!("{REFRESH} --lockfile-version 3");
+                return Err(problems::version(
+                    document.file(),
+                    Some(place),
+                    because,
+                    &run,
+                ));
             }
         };
         let packages = root
@@ -455,9 +443,6 @@ fn compare_field(
     }
 }
 
-/// A new spec of a declared dependency: the directory of the package that declares it, the field, the dependency's key, the spec.
-pub type NewSpec = (RepoPath, DependencyField, String, String);
-
 /// The lockfile after a release: new versions by the package's directory, and new specs; every other byte as it was.
 ///
 /// # Errors
@@ -484,14 +469,10 @@ pub fn edit(
     let mut edits = document.edits();
     let mut failures = Vec::new();
     for (directory, version) in versions {
-        if let Err(failure) = set_version(&lockfile, &mut edits, directory, version) {
-            failures.push(failure);
-        }
+        failures.extend(set_version(&lockfile, &mut edits, directory, version).err());
     }
-    for (directory, field, name, spec) in specs {
-        if let Err(failure) = set_spec(&lockfile, &mut edits, directory, (*field, name, spec)) {
-            failures.push(failure);
-        }
+    for new in specs {
+        failures.extend(set_spec(&lockfile, &mut edits, new).err());
     }
     match Failure::all(failures) {
         None => Ok(edits.apply()),
@@ -528,22 +509,13 @@ fn set_version(
     Ok(())
 }
 
-fn set_spec(
-    lockfile: &Lockfile<'_>,
-    edits: &mut Edits<'_>,
-    directory: &RepoPath,
-    (field, name, spec): (DependencyField, &str, &str),
-) -> Result<(), Failure> {
+fn set_spec(lockfile: &Lockfile<'_>, edits: &mut Edits<'_>, new: &NewSpec) -> Result<(), Failure> {
+    let (directory, field) = (&new.directory, new.field);
+    let (name, spec) = (new.name.as_str(), new.spec.as_str());
     let file = lockfile.document.file();
     let stale = |place: Option<Place>| {
-        lockfile.stale(
-            place,
-            format!(
-                "{file} has nothing for {} of {}",
-                path(field.as_str(), name),
-                directory.display()
-            ),
-        )
+        let declared = problems::declared(directory, field.as_str(), name);
+        lockfile.stale(place, format!("{file} has nothing for {declared}"))
     };
     let entry = *lockfile
         .packages
@@ -614,36 +586,27 @@ fn refuse_installed(
     let found = find(directory.as_str(), name, |location| {
         lockfile.packages.get_key_value(location)
     });
-    let Some((location, node)) = found else {
+    let Some((_, node)) = found else {
         return Ok(());
     };
     if node.get("link").and_then(Node::as_bool) == Some(true) {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Refused,
-        "workspace::lockfile_resolution",
-        format!(
-            "{} of {} would change, but leads to an installed package",
-            path(field.as_str(), name),
-            directory.display()
-        ),
-    )
-    .because(format!(
-        "{} has it at {location}, because the range does not admit the workspace's version",
-        lockfile.document.file()
+    let declared = problems::declared(directory, field.as_str(), name);
+    let file = lockfile.document.file();
+    Err(problems::range_leads_elsewhere(
+        file,
+        node.place(),
+        &declared,
+        REFRESH,
     ))
-    .place(node.place())
-    .hint(format!(
-        "let {} admit the workspace's version, run `npm install --package-lock-only --ignore-scripts` and commit both",
-        path(field.as_str(), name)
-    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::workspace::json::string;
+    use crate::workspace::lockfile::tests::new_spec;
     use proptest::prelude::*;
 
     /// What `npm install --package-lock-only --lockfile-version 3` (npm 11) wrote for three workspaces.
@@ -834,9 +797,7 @@ mod tests {
             ("apps/c", PeerDependencies, "@x/a", ">=2.0.0"),
             ("apps/c", DevDependencies, "web", "1.3.0"),
         ]
-        .map(|(directory, field, name, spec)| {
-            (at(directory), field, name.to_owned(), spec.to_owned())
-        })
+        .map(|(directory, field, name, spec)| new_spec(directory, field, name, spec))
         .to_vec()
     }
 
@@ -866,7 +827,7 @@ mod tests {
             )
         };
         let changed = |field| {
-            let specs = [(at("w"), field, "a".to_owned(), "^2".to_owned())];
+            let specs = [new_spec("w", field, "a", "^2")];
             edit("lock", &lock("^1", "~1", "~1"), &BTreeMap::new(), &specs).unwrap()
         };
         assert_eq!(
@@ -1037,7 +998,7 @@ mod tests {
             };
             let directory = at(&format!("p/{}", directories[chosen]));
             let versions = BTreeMap::from([(directory.clone(), Version::new(9, 0, 0))]);
-            let specs = [(directory, DependencyField::Dependencies, "d".to_owned(), spec.clone())];
+            let specs = [new_spec(directory.as_str(), DependencyField::Dependencies, "d", &spec)];
             prop_assert_eq!(edit("x", &text("1.0.0", "^1.0.0"), &versions, &specs).unwrap(), text("9.0.0", &spec));
         }
     }

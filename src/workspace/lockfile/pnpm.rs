@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::problems::{self, Disagreements};
-use super::{Changes, Manifests};
+use super::{Changes, Manifests, NewSpec};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
-use crate::workspace::catalogs::{self, Catalogs};
+use crate::workspace::catalogs::{self, Catalogs, NewEntry};
 use crate::workspace::json::path;
 use crate::workspace::package_json::{DependencyField, PackageJson};
 
@@ -50,7 +50,8 @@ struct Pair<'t> {
 
 impl<'t> Lock<'t> {
     fn parse(file: &'t str, text: &'t str) -> Result<Lock<'t>, Failure> {
-        refuse_conflict(file, text)?;
+        problems::refuse_size(file, text)?;
+        problems::refuse_conflict(file, text, REFRESH)?;
         let mut lock = Lock {
             file,
             text,
@@ -101,7 +102,13 @@ impl<'t> Lock<'t> {
         }
         match version {
             Some(version) if version.starts_with("9.") => Ok(lock),
-            other => Err(unsupported_version(file, other.as_deref())),
+            other => {
+                let shown = other.map_or("absent".to_owned(), |version| quoted(&version));
+                let because = format!(
+                    "its lockfileVersion is {shown}; 9.0 is supported, which pnpm 9 and newer write"
+                );
+                Err(problems::version(file, None, because, REFRESH))
+            }
         }
     }
 
@@ -304,22 +311,6 @@ fn overridden_name(selector: &str) -> &str {
     }
 }
 
-fn refuse_conflict(file: &str, text: &str) -> Result<(), Failure> {
-    let marker = |line: &str| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>");
-    match text.lines().position(marker) {
-        None => Ok(()),
-        Some(index) => Err(Failure::new(
-            Exit::Refused,
-            "workspace::lockfile_conflict",
-            format!("{file} holds an unfinished merge"),
-        )
-        .place(Place::at(file, index + 1, 1))
-        .hint(
-            "run `pnpm install --lockfile-only`, which merges both sides, and commit the lockfile",
-        )),
-    }
-}
-
 fn unreadable(file: &str, line: usize) -> Failure {
     Failure::new(
         Exit::Refused,
@@ -328,18 +319,6 @@ fn unreadable(file: &str, line: usize) -> Failure {
     )
     .place(Place::at(file, line, 1))
     .hint(format!("run `{REFRESH}` and commit the lockfile"))
-}
-
-fn unsupported_version(file: &str, version: Option<&str>) -> Failure {
-    let shown = version.map_or("absent".to_owned(), quoted);
-    Failure::new(
-        Exit::Refused,
-        "workspace::lockfile_version",
-        format!("{file} has a version that is not supported"),
-    )
-    .because(format!("its lockfileVersion is {shown}; 9.0 is supported"))
-    .place(Place::file(file))
-    .hint("run `pnpm install --lockfile-only` with pnpm 9 or newer and commit the lockfile")
 }
 
 /// How the file calls a workspace's directory.
@@ -462,24 +441,13 @@ pub fn edit(
         .iter()
         .map(|(directory, package)| (directory, *package))
         .collect();
-    for (directory, field, name, spec) in &changes.specs {
-        let Some(package) = by_directory.get(directory) else {
-            continue;
-        };
-        if let Err(failure) = set_spec(
-            &lock,
-            &mut edits,
-            (directory, package),
-            (*field, name),
-            spec,
-        ) {
-            failures.push(failure);
+    for new in &changes.specs {
+        if let Some(package) = by_directory.get(&new.directory) {
+            failures.extend(set_spec(&lock, &mut edits, package, new).err());
         }
     }
-    for (catalog, name, spec) in &changes.catalogs {
-        if let Err(failure) = set_catalog(&lock, &mut edits, (catalog, name), spec) {
-            failures.push(failure);
-        }
+    for new in &changes.catalogs {
+        failures.extend(set_catalog(&lock, &mut edits, new).err());
     }
     for (directory, version) in &changes.versions {
         if let Some(package) = by_directory.get(directory) {
@@ -518,10 +486,11 @@ impl Edits {
 fn set_spec(
     lock: &Lock<'_>,
     edits: &mut Edits,
-    (directory, package): (&RepoPath, &PackageJson),
-    (from, name): (DependencyField, &str),
-    spec: &str,
+    package: &PackageJson,
+    new: &NewSpec,
 ) -> Result<(), Failure> {
+    let (directory, from) = (&new.directory, new.field);
+    let (name, spec) = (new.name.as_str(), new.spec.as_str());
     if from == DependencyField::PeerDependencies
         && let Some(own) = &package.name
     {
@@ -562,26 +531,27 @@ fn is_linked(version: &Scalar<'_>) -> bool {
 }
 
 fn leads_elsewhere(lock: &Lock<'_>, version: &Scalar<'_>, what: &str) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        "workspace::lockfile_resolution",
-        format!("{what} would change, but leads to an installed package"),
-    )
-    .because(format!(
-        "{} has it at {}, not linked to the workspace",
+    let version_there = quoted(&version.value);
+    problems::leads_elsewhere(
         lock.file,
-        quoted(&version.value)
-    ))
-    .place(Place::at(lock.file, version.line, 1))
-    .hint("write it with workspace:, or say `linkWorkspacePackages: true` in pnpm-workspace.yaml; then run `pnpm install --lockfile-only` and commit")
+        lock.place(version),
+        what,
+        format!(
+            "{} has it at {version_there}, not linked to the workspace",
+            lock.file
+        ),
+        format!(
+            "write it with workspace:, or say `linkWorkspacePackages: true` in pnpm-workspace.yaml; then run `{REFRESH}` and commit"
+        ),
+    )
 }
 
-fn set_catalog(
-    lock: &Lock<'_>,
-    edits: &mut Edits,
-    (catalog, name): (&str, &str),
-    spec: &str,
-) -> Result<(), Failure> {
+fn set_catalog(lock: &Lock<'_>, edits: &mut Edits, new: &NewEntry) -> Result<(), Failure> {
+    let NewEntry {
+        catalog,
+        name,
+        range,
+    } = new;
     let at = |key| lock.get(&["catalogs", catalog, name, key]);
     let what = path(&path("catalogs", catalog), name);
     let (Some(specifier), Some(version)) = (at("specifier"), at("version")) else {
@@ -592,9 +562,9 @@ fn set_catalog(
     }
     // pnpm 12 repeats the range, older ones the version that it led to.
     if version.value == specifier.value {
-        edits.set(version, spec);
+        edits.set(version, range);
     }
-    edits.set(specifier, spec);
+    edits.set(specifier, range);
     Ok(())
 }
 
@@ -640,6 +610,7 @@ fn catalog_uses<'l, 't>(
 mod tests {
     use super::*;
     use crate::version::Version;
+    use crate::workspace::lockfile::tests::new_spec;
 
     /// What pnpm 10 writes.
     const LOCK: &str = "lockfileVersion: '9.0'
@@ -794,30 +765,20 @@ packages:
 
     #[test]
     fn an_edit_changes_only_what_the_workspace_says() {
+        use DependencyField::{Dependencies, DevDependencies, PeerDependencies};
         let all = manifests(WEB);
         let changes = Changes {
             versions: BTreeMap::from([(at("packages/core"), Version::new(2, 0, 0))]),
             specs: vec![
-                (
-                    at("packages/web"),
-                    DependencyField::Dependencies,
-                    "@x/peer".to_owned(),
-                    ">=2".to_owned(),
-                ),
-                (
-                    at("packages/web"),
-                    DependencyField::DevDependencies,
-                    "core".to_owned(),
-                    "^2".to_owned(),
-                ),
-                (
-                    at("packages/peer"),
-                    DependencyField::PeerDependencies,
-                    "core".to_owned(),
-                    "2.0".to_owned(),
-                ),
+                new_spec("packages/web", Dependencies, "@x/peer", ">=2"),
+                new_spec("packages/web", DevDependencies, "core", "^2"),
+                new_spec("packages/peer", PeerDependencies, "core", "2.0"),
             ],
-            catalogs: vec![("default".to_owned(), "core".to_owned(), "^2.0.0".to_owned())],
+            catalogs: vec![NewEntry {
+                catalog: "default".to_owned(),
+                name: "core".to_owned(),
+                range: "^2.0.0".to_owned(),
+            }],
         };
         let edited = edit("lock", LOCK, &borrowed(&all), &changes).unwrap();
         let expected = LOCK
@@ -833,12 +794,7 @@ packages:
             .replace("      core: '>=1.0.0'", "      core: '2.0'");
         assert_eq!(edited, expected);
         let other = Changes {
-            specs: vec![(
-                at("packages/web"),
-                DependencyField::DevDependencies,
-                "other".to_owned(),
-                "^2".to_owned(),
-            )],
+            specs: vec![new_spec("packages/web", DevDependencies, "other", "^2")],
             ..Changes::default()
         };
         let failure = edit("lock", LOCK, &borrowed(&all), &other).unwrap_err();

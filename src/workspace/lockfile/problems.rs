@@ -1,5 +1,6 @@
 //! What can be wrong with a lockfile, said in one way for every package manager.
 
+use super::LIMIT;
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::workspace::json::path;
@@ -26,15 +27,28 @@ pub(super) fn refuse_conflict(file: &str, text: &str, run: &str) -> Result<(), F
     )))
 }
 
+/// Refuses a text above [`LIMIT`].
+pub(super) fn refuse_size(file: &str, text: &str) -> Result<(), Failure> {
+    if text.len() <= LIMIT {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        "workspace::file_size",
+        format!("{file} is larger than {LIMIT} bytes"),
+    )
+    .place(Place::file(file)))
+}
+
 /// A lockfile in a version of its format that is not supported.
-pub(super) fn version(file: &str, because: String, run: &str) -> Failure {
+pub(super) fn version(file: &str, place: Option<Place>, because: String, run: &str) -> Failure {
     Failure::new(
         Exit::Refused,
         "workspace::lockfile_version",
         format!("{file} has a version that is not supported"),
     )
     .because(because)
-    .place(Place::file(file))
+    .place(place.unwrap_or_else(|| Place::file(file)))
     .hint(format!("run `{run}` and commit the lockfile"))
 }
 
@@ -105,6 +119,30 @@ pub(super) fn resolution(
         .because(because)
         .place(place.unwrap_or_else(|| Place::file(file)))
         .hint(hint)
+}
+
+/// A spec that would change although a package from a registry answers it, and not the workspace.
+pub(super) fn leads_elsewhere(
+    file: &str,
+    place: Place,
+    declared: &str,
+    because: String,
+    hint: String,
+) -> Failure {
+    let what = format!("{declared} would change, but leads to an installed package");
+    resolution(file, Some(place), what, because, hint)
+}
+
+/// The same, where the range shut the workspace's version out.
+pub(super) fn range_leads_elsewhere(
+    file: &str,
+    place: Place,
+    declared: &str,
+    run: &str,
+) -> Failure {
+    let because = "the range does not admit the workspace's version".to_owned();
+    let hint = format!("let {declared} admit the workspace's version, run `{run}` and commit both");
+    leads_elsewhere(file, place, declared, because, hint)
 }
 
 /// How a message names a declared dependency: `dependencies["@x/a"] of packages/web`.

@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Manifests;
-use super::npm::LIMIT;
 use super::problems::{self, Disagreements};
-use super::yarn_berry::refuse_size;
 use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::version::Version;
@@ -31,7 +29,7 @@ fn descriptors(text: &str) -> BTreeSet<&str> {
 /// `workspace::file_size` above 64 MiB; `workspace::lockfile_conflict` where a merge was not finished; `workspace::lockfile_stale`
 /// for each of the first 20 dependencies without an entry.
 pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
-    refuse_size(file, text, LIMIT)?;
+    problems::refuse_size(file, text)?;
     problems::refuse_conflict(file, text, REFRESH)?;
     let descriptors = descriptors(text);
     let names: BTreeSet<&str> = descriptors
