@@ -294,8 +294,11 @@ impl Observed {
 
     /// Where people look at the repository: as its manifests say, else as its remote does.
     fn forge(&self, repo: &Repo, settings: &Settings) -> Option<Forge> {
-        let members = self.workspace.root.iter().chain(&self.workspace.packages);
-        let mut declared = members.filter_map(|package| package.manifest.repository.as_deref());
+        let root = self.workspace.root.iter().map(|root| &root.manifest);
+        let members = self.workspace.packages.iter().map(|one| &one.manifest);
+        let mut declared = root
+            .chain(members)
+            .filter_map(|manifest| manifest.repository.as_deref());
         match declared.next() {
             Some(declared) => Forge::of_manifest(declared),
             None => Forge::of_remote(&repo.remote_address(&settings.remote)?),

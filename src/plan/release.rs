@@ -662,6 +662,12 @@ fn app_uses(facts: &Facts<'_>, settings: &Settings) -> Vec<(usize, BTreeSet<usiz
     .collect()
 }
 
+/// The root's name and version, where it has both: only then it shares the version of its packages.
+fn root_version(workspace: &Workspace) -> Option<(&PackageName, &Version)> {
+    let manifest = &workspace.root.as_ref()?.manifest;
+    Some((manifest.name.as_ref()?, manifest.version.as_ref()?))
+}
+
 fn grow_together(
     facts: &Facts<'_>,
     settings: &Settings,
@@ -682,13 +688,7 @@ fn grow_together(
     let manifests = versioned
         .iter()
         .filter_map(|(_, package, _)| package.version.as_ref())
-        .chain(
-            facts
-                .workspace
-                .root
-                .iter()
-                .filter_map(|root| root.version.as_ref()),
-        )
+        .chain(root_version(facts.workspace).map(|(_, version)| version))
         .max();
     let (Some(highest), Some((_, first, _))) = (manifests.cloned(), versioned.first()) else {
         return Ok(BTreeMap::new());
@@ -846,16 +846,15 @@ fn assemble(
             to,
         });
     }
-    if let (Mode::Sync, Some(root), Some(version)) =
-        (facts.mode, &facts.workspace.root, &shared_version)
-        && let Some(from) = &root.version
+    if let (Mode::Sync, Some((name, from)), Some(version)) =
+        (facts.mode, root_version(facts.workspace), &shared_version)
     {
-        let tag = TagName::parse(&tag::format(tag_format, root.name.as_str(), version))?;
+        let tag = TagName::parse(&tag::format(tag_format, name.as_str(), version))?;
         let bump = planned.first().and_then(|first| first.bump);
         planned.push(PlannedPackage {
             index: None,
-            name: root.name.clone(),
-            directory: root.directory.clone(),
+            name: name.clone(),
+            directory: facts.workspace.directory.clone(),
             kind: Kind::Private,
             private: true,
             from: from.clone(),

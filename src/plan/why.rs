@@ -15,7 +15,7 @@ use crate::plan::render::{NoticeDocument, ReasonDocument};
 use crate::settings::given::similar;
 use crate::settings::{BumpRequest, Mode, Settings};
 use crate::version::Bump;
-use crate::workspace::package::Package;
+use crate::workspace::package::{Package, Root};
 use crate::workspace::package_json::DependencyField;
 use crate::workspace::{Edge, Workspace};
 
@@ -227,7 +227,8 @@ pub fn why(
     settings: &Settings,
     asked: &str,
 ) -> Result<Why, Failure> {
-    let (index, package) = find(facts.workspace, asked)?;
+    let root = facts.workspace.root.as_ref().and_then(Root::package);
+    let (index, package) = find(facts.workspace, root.as_ref(), asked)?;
     let known = index.map(|index| &facts.packages[index]);
     let planned = plan.packages.iter().find(|planned| planned.index == index);
     let chain = planned.map(|planned| chain(facts, plan, planned));
@@ -263,6 +264,7 @@ pub fn why(
 /// The package that is meant, with its place; `None`: the root.
 fn find<'a>(
     workspace: &'a Workspace,
+    root: Option<&'a Package>,
     asked: &str,
 ) -> Result<(Option<usize>, &'a Package), Failure> {
     const MOST_NAMES: usize = 3;
@@ -270,7 +272,7 @@ fn find<'a>(
     let members = workspace.packages.iter().enumerate();
     let all = members
         .map(|(index, package)| (Some(index), package))
-        .chain(workspace.root.iter().map(|root| (None, root)));
+        .chain(root.map(|root| (None, root)));
     let is_meant = |package: &Package| {
         package.name.as_str() == asked
             || (!directory.is_empty() && package.directory.as_str() == directory)
