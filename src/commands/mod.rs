@@ -107,6 +107,7 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
         } else {
             settings.branches.clone()
         };
+        let branches = settings.release_branches(branches);
         settings.choose_command(current.as_deref(), &branches);
     } else if settings.command == Command::Release && !settings.runner.may_release() {
         return Err(Failure::new(

@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::changes::commit::Commit;
 use crate::changes::owner::Ignored;
 use crate::changes::{OwnedFile, Sorter, Touched, Traced, TracedFile, Verdict, tag};
-use crate::commands::monorepo;
+use crate::commands::{monorepo, session};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::{History, Repo, Tags, WalkedCommit, joined};
 use crate::name::{CommitId, PackageName, RepoPath, TagName};
 use crate::plan::next::tag_lines;
 use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, PackageFacts};
+use crate::plan::way::graduates;
 use crate::plan::why::{OtherBases, PassedOver};
 use crate::settings::{Mode, Settings};
 use crate::version::Version;
+use crate::version::line::Line;
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::lockfile::npm::Lock;
 use crate::workspace::package::{Kind, Package};
@@ -33,6 +35,10 @@ pub struct Observed {
     pub mode_reason: String,
     /// What each package's changes are measured from, in the workspace's order.
     pub bases: Vec<Base>,
+    /// The last releases before those of the bases that are prereleases.
+    releases: Vec<Option<Base>>,
+    /// What the branch is for, where it has a line of its own.
+    line: Option<Line>,
     /// Which tags were no base, and why.
     pub other_bases: OtherBases,
     /// Every tag's name.
@@ -55,7 +61,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     });
     let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
     let (mode, mode_reason) = mode(&workspace, settings);
-    let (bases, other_bases) = match &settings.base {
+    let (bases, releases, other_bases) = match &settings.base {
         Some(base) => {
             let commit = repo.resolve(base)?;
             if !history.contains(&commit) {
@@ -71,7 +77,8 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
                 .hint("name a commit that leads here"));
             }
             let count = workspace.packages.len();
-            (vec![Base::Asked(commit); count], OtherBases::none(count))
+            let bases = vec![Base::Asked(commit); count];
+            (bases, vec![None; count], OtherBases::none(count))
         }
         None => bases(repo, &workspace, mode, &tags, &history, settings)?,
     };
@@ -81,6 +88,8 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         mode,
         mode_reason,
         bases,
+        releases,
+        line: session::line(settings, repo).cloned(),
         other_bases,
         tags: tags.names().cloned().collect(),
         history,
@@ -123,7 +132,7 @@ fn bases(
     tags: &Tags,
     history: &History,
     settings: &Settings,
-) -> Result<(Vec<Base>, OtherBases), Failure> {
+) -> Result<(Vec<Base>, Vec<Option<Base>>, OtherBases), Failure> {
     let mut own: HashMap<&str, Vec<(Version, &TagName)>> = HashMap::new();
     let mut shared: Vec<(Version, &TagName)> = Vec::new();
     for name in tags.names() {
@@ -145,7 +154,20 @@ fn bases(
         let age = base.commit().and_then(|commit| history.age(commit));
         age.unwrap_or(usize::MAX)
     };
+    let last_release = |candidates: &[(Version, &TagName)]| {
+        let releases = candidates
+            .iter()
+            .filter(|(version, _)| !version.is_prerelease());
+        let releases: Vec<_> = releases.cloned().collect();
+        Ok::<_, Failure>(newest_reachable(repo, tags, history, &releases)?.0)
+    };
+    let is_prerelease = |base: &Base| base.version().is_some_and(Version::is_prerelease);
+    let release_of_all = match &of_all {
+        Some(base) if is_prerelease(base) => last_release(&shared)?,
+        _ => None,
+    };
     let mut bases = Vec::with_capacity(packages.len());
+    let mut releases = Vec::with_capacity(packages.len());
     let mut others = OtherBases {
         unreachable_shared,
         of_package: Vec::with_capacity(packages.len()),
@@ -153,11 +175,15 @@ fn bases(
     for package in packages {
         let mut own = own.remove(package.name.as_str()).unwrap_or_default();
         own.sort_by(|left, right| right.0.cmp(&left.0));
-        let (own, unreachable) = newest_reachable(repo, tags, history, &own)?;
+        let (newest, unreachable) = newest_reachable(repo, tags, history, &own)?;
+        let release = match &newest {
+            Some(base) if is_prerelease(base) => last_release(&own)?,
+            _ => None,
+        };
         let shared = if all_at_once {
             of_all.clone()
         } else {
-            let since = own.as_ref().and_then(Base::version);
+            let since = newest.as_ref().and_then(Base::version);
             let between =
                 |version| Some(version) > since && Some(version) <= package.version.as_ref();
             let mut marks = shared.iter().filter(|(version, _)| between(version));
@@ -165,7 +191,8 @@ fn bases(
                 marks.find_map(|mark| marked_by(repo, tags, history, package, mark).transpose());
             found.transpose()?
         };
-        let (base, older) = match (own, shared) {
+        releases.push(release.or_else(|| release_of_all.clone()));
+        let (base, older) = match (newest, shared) {
             (Some(own), Some(shared)) if age(&shared) < age(&own) => (shared, Some(own)),
             (Some(own), shared) => (own, shared),
             (None, Some(shared)) => (shared, None),
@@ -174,7 +201,7 @@ fn bases(
         bases.push(base);
         others.of_package.push(PassedOver { unreachable, older });
     }
-    Ok((bases, others))
+    Ok((bases, releases, others))
 }
 
 /// The first of `candidates` that names a commit of `history`, and those before it.
@@ -261,7 +288,8 @@ impl Observed {
         traced: bool,
     ) -> Result<Facts<'a>, Failure> {
         let ignored = Ignored::parse(&settings.ignore)?;
-        let packages = self.packages(repo, &ignored, settings, traced)?;
+        let mut packages = self.packages(repo, &ignored, settings, &self.bases, traced)?;
+        self.since_releases(repo, &ignored, settings, &mut packages)?;
         let base = self
             .bases
             .iter()
@@ -276,6 +304,7 @@ impl Observed {
             head: self.head.clone(),
             packages,
             tags: &self.tags,
+            line: self.line.as_ref(),
             base,
             day: crate::report::moment(repo.committed_at(&self.head)?)
                 .chars()
@@ -300,20 +329,19 @@ impl Observed {
         repo: &Repo,
         ignored: &Ignored,
         settings: &Settings,
+        bases: &[Base],
         traced: bool,
     ) -> Result<Vec<PackageFacts>, Failure> {
         let members = &self.workspace.packages;
         let also = self.unversioned_uses();
-        let differing = self.differing(repo, &also)?;
-        let since: BTreeSet<&CommitId> = self
-            .bases
+        let differing = self.differing(repo, &also, bases)?;
+        let since: BTreeSet<&CommitId> = bases
             .iter()
             .zip(&differing)
             .filter_map(|(base, differs)| base.commit().filter(|_| *differs))
             .collect();
         let since: Vec<CommitId> = since.into_iter().cloned().collect();
-        let places: Vec<Option<usize>> = self
-            .bases
+        let places: Vec<Option<usize>> = bases
             .iter()
             .map(|base| since.binary_search(base.commit()?).ok())
             .collect();
@@ -372,9 +400,8 @@ impl Observed {
             }
             count(&sorter, walked, concerned, &mut touched, traced);
         }
-        let lockfiles = self.lockfile_changes(repo)?;
-        Ok(self
-            .bases
+        let lockfiles = self.lockfile_changes(repo, bases)?;
+        Ok(bases
             .iter()
             .zip(touched)
             .zip(lockfiles)
@@ -382,12 +409,46 @@ impl Observed {
                 base: base.clone(),
                 touched,
                 lockfile,
+                since_release: None,
             })
             .collect())
     }
 
+    /// Adds to the packages whose prereleases end now what counts since the release before them: their notes tell all of it.
+    fn since_releases(
+        &self,
+        repo: &Repo,
+        ignored: &Ignored,
+        settings: &Settings,
+        packages: &mut [PackageFacts],
+    ) -> Result<(), Failure> {
+        let members = self.workspace.packages.iter().zip(packages.iter());
+        let bases: Vec<Base> = members
+            .zip(&self.releases)
+            .map(|((package, known), release)| {
+                let ends = graduates(package, known, settings, self.line.as_ref());
+                release.clone().filter(|_| ends).unwrap_or(Base::First)
+            })
+            .collect();
+        if bases.iter().all(|base| *base == Base::First) {
+            return Ok(());
+        }
+        let since = self.packages(repo, ignored, settings, &bases, false)?;
+        for (known, since) in packages.iter_mut().zip(since) {
+            if since.base != Base::First {
+                known.since_release = Some((since.base, since.touched.reasons));
+            }
+        }
+        Ok(())
+    }
+
     /// Which packages' directories differ between base and head, or those of packages `also` released with them; equal objects mean that nothing can have changed.
-    fn differing(&self, repo: &Repo, also: &[Vec<usize>]) -> Result<Vec<bool>, Failure> {
+    fn differing(
+        &self,
+        repo: &Repo,
+        also: &[Vec<usize>],
+        bases: &[Base],
+    ) -> Result<Vec<bool>, Failure> {
         let members = &self.workspace.packages;
         let directories: Vec<&RepoPath> = members.iter().map(|member| &member.directory).collect();
         let now = repo.directories_at(&self.head, &directories)?;
@@ -395,7 +456,7 @@ impl Observed {
         let mut measured: BTreeMap<_, Vec<(usize, usize)>> = BTreeMap::new();
         for (index, users) in also.iter().enumerate() {
             for user in std::iter::once(&index).chain(users) {
-                if let Some(base) = self.bases[*user].commit() {
+                if let Some(base) = bases[*user].commit() {
                     let pairs = measured.entry((self.history.age(base), base)).or_default();
                     pairs.push((*user, index));
                 }
@@ -407,7 +468,7 @@ impl Observed {
                 pairs.iter().map(|(_, index)| directories[*index]).collect();
             repo.directories_at(base, &asked)
         })?;
-        let mut differing = vec![false; self.bases.len()];
+        let mut differing = vec![false; bases.len()];
         for ((_, pairs), found) in measured.iter().zip(found) {
             for ((user, index), then) in pairs.iter().zip(found) {
                 differing[*user] |= then != now[*index];
@@ -478,7 +539,11 @@ impl Observed {
     }
 
     /// For each package what changed of its production closure in the lockfile since its base; only apps are judged.
-    fn lockfile_changes(&self, repo: &Repo) -> Result<Vec<BTreeSet<String>>, Failure> {
+    fn lockfile_changes(
+        &self,
+        repo: &Repo,
+        bases: &[Base],
+    ) -> Result<Vec<BTreeSet<String>>, Failure> {
         let members = &self.workspace.packages;
         let mut changed = vec![BTreeSet::new(); members.len()];
         let Some((path, text)) = self.workspace.lockfile.as_ref().and_then(Lockfile::npm) else {
@@ -491,7 +556,7 @@ impl Observed {
             .enumerate()
             .filter(|(_, package)| package.kind.is_app())
         {
-            let Some(base) = self.bases[index].commit() else {
+            let Some(base) = bases[index].commit() else {
                 continue;
             };
             if repo.object_at(base, path)? == repo.object_at(&self.head, path)? {

@@ -36,7 +36,8 @@ pub fn edits(
         let Some((from, to)) = grown.get(&edge.to) else {
             continue;
         };
-        let Some(spec) = new_spec(&edge.spec, from, to) else {
+        let released = edge.from.is_some_and(|from| grown.contains_key(&from));
+        let Some(spec) = new_spec(&edge.spec, from, to, released) else {
             continue;
         };
         if let Some(catalog) = &edge.catalog {

@@ -7,9 +7,12 @@ use crate::explain::{Exit, Failure};
 use crate::plan::release::{
     Base, Facts, Growing, Together, check_pattern, grown_from, not_above, selected,
 };
+use crate::plan::way::{self, Way};
 use crate::settings::{BumpRequest, Settings};
+use crate::version::line::Identifier;
 use crate::version::{Bump, Version};
 use crate::workspace::Workspace;
+use crate::workspace::package::Package;
 
 /// How many packages a reason names.
 const MOST_NAMED: usize = 3;
@@ -23,6 +26,8 @@ struct Group {
     fixed: bool,
     /// Its packages that have a version, by their place.
     members: Vec<usize>,
+    /// To releases, or to prereleases.
+    way: Way,
 }
 
 impl Groups {
@@ -31,7 +36,8 @@ impl Groups {
     /// # Errors
     /// `plan::group`, exit 2, for a name that is none, a glob that is none, and a package in two groups; `plan::filter`, exit 2, where
     /// a filter takes in a part of a fixed group only.
-    pub(super) fn of(workspace: &Workspace, settings: &Settings) -> Result<Groups, Failure> {
+    pub(super) fn of(facts: &Facts<'_>, settings: &Settings) -> Result<Groups, Failure> {
+        let workspace = facts.workspace;
         let packages = &workspace.packages;
         let fixed = settings.fixed.iter().map(|patterns| (true, patterns));
         let linked = settings.linked.iter().map(|patterns| (false, patterns));
@@ -54,8 +60,16 @@ impl Groups {
                         .hint("take it out of all but one of the groups of fixed and linked"));
                 }
             }
-            let group = Group { fixed, members };
+            let first = members.first().map(|index| &packages[*index]);
+            let own = |package: &Package| way::identifier(package, settings, facts.line);
+            let way = Way::of(first.and_then(own));
+            let group = Group {
+                fixed,
+                members,
+                way,
+            };
             group.check_filter(workspace, settings)?;
+            group.check_prerelease(workspace, own)?;
             groups.push(group);
         }
         Ok(Groups(groups))
@@ -172,10 +186,14 @@ impl Group {
         }
         let bump = members().filter_map(|(_, member)| member?.bump).max();
         let bump = bump.unwrap_or(Bump::Patch);
+        let ways = members().filter_map(|(_, member)| Some(&member?.way));
+        let asked = |way: &&Way| matches!(way, Way::NewPrerelease(_)) || self.way == Way::Release;
+        let way = ways.filter(asked).max_by_key(|way| **way != Way::Release);
+        let way = way.unwrap_or(&self.way);
         Ok(Some(match given.filter(|given| *given > from) {
             Some(to) => Together { to, bump: None },
             None => Together {
-                to: from.next(bump, settings.zero_major),
+                to: way.next(&from, bump, settings.zero_major),
                 bump: Some(bump.of(&from, settings.zero_major)),
             },
         }))
@@ -193,7 +211,7 @@ impl Group {
             if self.fixed && !growing.contains_key(index) {
                 let package = &facts.workspace.packages[*index];
                 if let Some(from) = grown_from(package, &facts.packages[*index]) {
-                    growing.insert(*index, Growing::following(from));
+                    growing.insert(*index, Growing::following(from, self.way.clone()));
                 }
             }
             if let Some(member) = growing.get_mut(index)
@@ -204,6 +222,26 @@ impl Group {
             }
         }
         grown
+    }
+
+    /// Refuses a group of which some packages get prereleases and others do not, or others.
+    fn check_prerelease<'a>(
+        &self,
+        workspace: &Workspace,
+        own: impl Fn(&Package) -> Option<&'a Identifier>,
+    ) -> Result<(), Failure> {
+        let mut members = self.members.iter().map(|index| &workspace.packages[*index]);
+        let differs = |package: &&Package| Way::of(own(package)) != self.way;
+        let Some(package) = members.find(differs) else {
+            return Ok(());
+        };
+        let what = format!(
+            "prerelease says of {} what it does not say of its whole group",
+            package.name
+        );
+        Err(Failure::new(Exit::Usage, "plan::prerelease", what)
+            .because("the packages of a group share one version")
+            .hint("say the same of all packages of the group"))
     }
 
     /// Refuses a filter that takes in a part of a fixed group: its packages share one version.

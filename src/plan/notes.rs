@@ -131,7 +131,11 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
                         version: None,
                     });
                 }
-                Reason::Group | Reason::Together { .. } | Reason::First | Reason::Asked => {}
+                Reason::Group
+                | Reason::Together { .. }
+                | Reason::First
+                | Reason::Graduate { .. }
+                | Reason::Asked => {}
             }
         }
     }

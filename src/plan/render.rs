@@ -112,6 +112,11 @@ pub enum ReasonDocument {
     },
     /// It was never released.
     First,
+    /// It was released as a prerelease, which becomes something else.
+    Graduate {
+        /// The prerelease.
+        from: String,
+    },
     /// A person asked for this bump.
     Asked,
 }
@@ -176,6 +181,9 @@ impl From<&Reason> for ReasonDocument {
                 with: with.clone(),
             },
             Reason::First => ReasonDocument::First,
+            Reason::Graduate { from } => ReasonDocument::Graduate {
+                from: from.to_string(),
+            },
             Reason::Asked => ReasonDocument::Asked,
         }
     }
@@ -323,6 +331,7 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
             format!("{group} to one version with {}", with.join(", "))
         }
         Reason::First => "first release".to_owned(),
+        Reason::Graduate { from } => format!("{from} graduates"),
         Reason::Asked => "asked for".to_owned(),
     }
 }

@@ -23,6 +23,7 @@ mod oracle;
 mod plan;
 mod plan_laws;
 mod pnpm;
+mod prerelease;
 mod pull;
 mod race;
 mod registry_contract;

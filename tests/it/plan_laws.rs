@@ -247,6 +247,7 @@ fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String,
                     ..Touched::default()
                 },
                 lockfile: BTreeSet::new(),
+                since_release: None,
             }
         })
         .collect();
@@ -259,6 +260,7 @@ fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String,
         head: commit,
         packages,
         tags: &tags,
+        line: None,
         base: None,
         day: "2026-01-31".to_owned(),
         forge: None,

@@ -1,0 +1,442 @@
+//! `prerelease`, `branches`, `bump=prepatch … graduate`: which prereleases there are, what they become, and where `latest` stays.
+
+use serde_json::{Value, json};
+
+use crate::support::monorepo::Monorepo;
+use crate::support::sandbox::Run;
+use crate::support::static_server::StaticServer;
+
+/// A run that publishes to a directory beside the repository.
+fn run(monorepo: &Monorepo, arguments: &[&str]) -> Run {
+    let npm = monorepo.sandbox().path().join("npm");
+    std::fs::create_dir_all(&npm).expect("a directory");
+    monorepo
+        .binary(arguments)
+        .env("PKGS_REGISTRY", format!("file://{}", npm.display()))
+        .env("PKGS_STORE", "none")
+        .env("PKGS_INSTALL", "none")
+        .run()
+}
+
+fn plan(monorepo: &Monorepo, arguments: &[&str]) -> Value {
+    run(monorepo, &[&["plan", "--format=json"], arguments].concat())
+        .expect(0)
+        .json()
+}
+
+/// `name from -> to [dist-tag]: kinds of reasons`, for each package.
+fn lines(plan: &Value) -> Vec<String> {
+    let packages = plan["packages"].as_array().expect("a list");
+    let line = |package: &Value| {
+        let text = |field: &str| package[field].as_str().unwrap_or("-").to_owned();
+        let reasons = package["reasons"].as_array().expect("a list").iter();
+        let kinds: Vec<&str> = reasons
+            .map(|reason| reason["kind"].as_str().expect("a kind"))
+            .collect();
+        let [name, from, to, tag] = ["name", "from", "to", "distTag"].map(text);
+        format!("{name} {from} -> {to} [{tag}]: {}", kinds.join(", "))
+    };
+    packages.iter().map(line).collect()
+}
+
+fn warnings(plan: &Value) -> Vec<&str> {
+    let warnings = plan["warnings"].as_array().expect("a list").iter();
+    warnings
+        .map(|warning| warning["code"].as_str().expect("a code"))
+        .collect()
+}
+
+fn check(title: &str, monorepo: &Monorepo, arguments: &[&str], expected: &[&str]) {
+    let plan = plan(monorepo, arguments);
+    assert_eq!(lines(&plan), expected, "{title}: {plan:#}");
+}
+
+fn refused(monorepo: &Monorepo, arguments: &[&str], exit: i32, wanted: &[&str]) {
+    let stderr = run(monorepo, &[&["plan"], arguments].concat())
+        .expect(exit)
+        .stderr;
+    for wanted in wanted {
+        assert!(stderr.contains(wanted), "no {wanted:?} in {stderr}");
+    }
+}
+
+/// Releases what the branch holds and takes the release commit.
+fn release(monorepo: &Monorepo) {
+    monorepo.git(&["push", "--quiet", "--set-upstream", "origin", "HEAD"]);
+    let _ = run(monorepo, &["release"]).expect(0);
+    monorepo.git(&["pull", "--quiet", "--ff-only"]);
+}
+
+/// `a`, `b` that depends on it, and `c` alone; released from `main`.
+fn three(config: &Value) -> Monorepo {
+    Monorepo::new()
+        .package("a", "1.0.0")
+        .package("b", "1.0.0")
+        .package("c", "1.0.0")
+        .depends("b", "a", "^1.0.0")
+        .config(config)
+        .released()
+}
+
+fn change(monorepo: Monorepo, package: &str, subject: &str) -> Monorepo {
+    let text = format!("// {subject}\n");
+    monorepo.commit(
+        subject,
+        &[(&format!("packages/{package}/src/more.js"), &text)],
+    )
+}
+
+/// What npm knows of a package in the directory registry.
+fn dist_tags(monorepo: &Monorepo, package: &str) -> Value {
+    let npm = monorepo.sandbox().path().join("npm");
+    let server = StaticServer::start(npm);
+    let asked = [
+        "view",
+        package,
+        "dist-tags",
+        "--json",
+        "--registry",
+        &server.url(),
+    ];
+    serde_json::from_str(&monorepo.npm(&asked)).expect("JSON")
+}
+
+#[test]
+fn a_branch_releases_betas_and_the_main_branch_what_they_announce() {
+    let monorepo = three(&json!({"mode": "diff", "branches": {"next": "beta"}})).origin();
+    monorepo.git(&["checkout", "--quiet", "-b", "next"]);
+    let monorepo = change(monorepo, "a", "feat(a): one");
+    let found = plan(&monorepo, &[]);
+    assert_eq!(
+        lines(&found),
+        [
+            "a 1.0.0 -> 1.1.0-beta.0 [beta]: commit",
+            "b 1.0.0 -> 1.0.1-beta.0 [beta]: dependency",
+        ]
+    );
+    assert_eq!(found["unchanged"], json!(["c"]));
+    release(&monorepo);
+    assert_eq!(
+        monorepo.json("packages/b/package.json")["dependencies"],
+        json!({"a": "^1.1.0-beta.0"})
+    );
+    let monorepo = change(monorepo, "a", "fix(a): two");
+    let next = ["a 1.1.0-beta.0 -> 1.1.0-beta.1 [beta]: commit"];
+    check("the range of b holds", &monorepo, &[], &next);
+    release(&monorepo);
+    check("nothing changed", &monorepo, &[], &[]);
+    let monorepo = change(monorepo, "a", "feat(a)!: three");
+    release(&monorepo);
+
+    // npm takes the beta, and from its dependent the exact beta that it was made for.
+    let server = StaticServer::start(monorepo.sandbox().path().join("npm"));
+    let project = monorepo.sandbox().path().join("project");
+    std::fs::create_dir(&project).expect("a directory");
+    std::fs::write(project.join("package.json"), "{}").expect("a file");
+    let prefix = project.display().to_string();
+    monorepo.npm(&[
+        "install",
+        "--prefix",
+        &prefix,
+        "--registry",
+        &server.url(),
+        "b@beta",
+    ]);
+    let installed = |name: &str| {
+        let path = project.join("node_modules").join(name).join("package.json");
+        let text = std::fs::read_to_string(path).expect("a file");
+        let manifest: Value = serde_json::from_str(&text).expect("JSON");
+        manifest["version"].as_str().expect("text").to_owned()
+    };
+    assert_eq!(
+        [installed("a"), installed("b")],
+        ["2.0.0-beta.0", "1.0.1-beta.1"]
+    );
+
+    monorepo.git(&["checkout", "--quiet", "main"]);
+    check("main holds nothing of it yet", &monorepo, &[], &[]);
+    monorepo.git(&["merge", "--quiet", "--no-ff", "--no-edit", "next"]);
+    let graduated = [
+        "a 2.0.0-beta.0 -> 2.0.0 [latest]: graduate, commit, commit, commit",
+        "b 1.0.1-beta.1 -> 1.0.1 [latest]: graduate, dependency",
+    ];
+    check("merged", &monorepo, &[], &graduated);
+    release(&monorepo);
+    assert_eq!(
+        monorepo.json("packages/b/package.json")["dependencies"],
+        json!({"a": "^2.0.0"})
+    );
+    let section = monorepo.read("packages/a/CHANGELOG.md");
+    let section = section.split("\n## ").nth(1).expect("a section");
+    for words in ["2.0.0 (", "three", "one", "two"] {
+        assert!(section.contains(words), "everything since 1.0.0: {section}");
+    }
+    assert_eq!(
+        dist_tags(&monorepo, "a"),
+        json!({"beta": "2.0.0-beta.0", "latest": "2.0.0"})
+    );
+    check("and that is all", &monorepo, &[], &[]);
+    let again = change(monorepo, "a", "fix(a): four");
+    let after = ["a 2.0.0 -> 2.0.1 [latest]: commit"];
+    check("main goes on", &again, &[], &after);
+}
+
+#[test]
+fn a_merge_that_squashes_or_rebases_graduates_too() {
+    let monorepo = three(&json!({"mode": "diff", "branches": {"next": "beta"}})).origin();
+    monorepo.git(&["checkout", "--quiet", "-b", "next"]);
+    let monorepo = change(monorepo, "c", "feat(c): one");
+    release(&monorepo);
+    monorepo.git(&["checkout", "--quiet", "main"]);
+    monorepo.git(&["merge", "--quiet", "--squash", "next"]);
+    let monorepo = monorepo.commit("feat(c): all of next", &[]);
+    let squashed = ["c 1.1.0-beta.0 -> 1.1.0 [latest]: graduate, commit"];
+    check("squashed", &monorepo, &[], &squashed);
+}
+
+#[test]
+fn a_prerelease_of_one_package_makes_no_others_prereleases() {
+    let config = json!({"mode": "diff", "prerelease": {"a": "rc"}});
+    let monorepo = change(three(&config), "a", "feat(a): one");
+    let found = plan(&monorepo, &[]);
+    assert_eq!(
+        lines(&found),
+        [
+            "a 1.0.0 -> 1.1.0-rc.0 [rc]: commit",
+            "b 1.0.0 -> 1.0.1 [latest]: dependency",
+        ]
+    );
+    assert_eq!(warnings(&found), ["plan::prerelease_needed"]);
+    let all = [
+        "a 1.0.0 -> 1.1.0-beta.0 [beta]: commit",
+        "b 1.0.0 -> 1.0.1-beta.0 [beta]: dependency",
+    ];
+    check("asked of all", &monorepo, &["--prerelease=beta"], &all);
+    let but_b = ["--prerelease=packages/*=beta", "--prerelease=b=none"];
+    let but = [
+        "a 1.0.0 -> 1.1.0-beta.0 [beta]: commit",
+        "b 1.0.0 -> 1.0.1 [latest]: dependency",
+    ];
+    check("the last that matches decides", &monorepo, &but_b, &but);
+    refused(
+        &monorepo,
+        &["--prerelease=d=beta"],
+        2,
+        &["error[plan::prerelease]: prerelease \"d\" names no package"],
+    );
+    refused(
+        &monorepo,
+        &["--prerelease=latest"],
+        2,
+        &["error[version::identifier]: --prerelease:"],
+    );
+    refused(
+        &monorepo,
+        &["--fixed=a c"],
+        2,
+        &["error[plan::prerelease]", "share one version"],
+    );
+    refused(
+        &monorepo,
+        &["--mode=sync"],
+        2,
+        &["error[plan::prerelease]", "in sync mode"],
+    );
+}
+
+#[test]
+fn bumps_to_prereleases_are_those_of_npm_and_graduate_ends_them() {
+    let monorepo = change(three(&json!({"mode": "diff"})), "c", "fix(c): one");
+    for (bump, to) in [
+        ("prepatch", "1.0.1-beta.0"),
+        ("preminor", "1.1.0-beta.0"),
+        ("premajor", "2.0.0-beta.0"),
+        ("prerelease", "1.0.1-beta.0"),
+        ("major", "2.0.0-beta.0"),
+    ] {
+        let wanted = format!("c 1.0.0 -> {to} [beta]: asked, commit");
+        let asked = [&format!("--bump={bump}"), "--prerelease=beta"];
+        check(bump, &monorepo, &asked, &[&wanted]);
+    }
+    refused(
+        &monorepo,
+        &["--bump=preminor"],
+        2,
+        &[
+            "error[plan::no_identifier]: c is at 1.0.0",
+            "--prerelease beta",
+        ],
+    );
+    check(
+        "graduate is auto for what is no prerelease",
+        &monorepo,
+        &["--bump=graduate"],
+        &["c 1.0.0 -> 1.0.1 [latest]: commit"],
+    );
+    let beta = Monorepo::new()
+        .package("c", "1.1.0-beta.4")
+        .package("d", "1.0.0")
+        .released();
+    check("a beta stays", &beta, &[], &[]);
+    check(
+        "unless it is asked for",
+        &beta,
+        &["--bump=graduate"],
+        &["c 1.1.0-beta.4 -> 1.1.0 [latest]: graduate"],
+    );
+    let beta = change(beta, "c", "fix(c): one");
+    for (bump, to) in [
+        ("prerelease", "1.1.0-beta.5"),
+        ("preminor", "1.2.0-beta.0"),
+        ("prepatch", "1.1.1-beta.0"),
+    ] {
+        let wanted = format!("c 1.1.0-beta.4 -> {to} [beta]: asked, commit");
+        check(bump, &beta, &[&format!("--bump={bump}")], &[&wanted]);
+    }
+    refused(
+        &beta,
+        &["--prerelease=alpha"],
+        3,
+        &["error[plan::bump]: c cannot become 1.1.0-alpha.0: it is at 1.1.0-beta.4 already"],
+    );
+}
+
+#[test]
+fn all_packages_at_one_version_are_prereleases_together() {
+    let monorepo = Monorepo::new()
+        .config(&json!({"mode": "sync", "branches": {"next": "beta"}}))
+        .package("a", "1.0.0")
+        .package("b", "1.0.0")
+        .depends("b", "a", "^1.0.0")
+        .commit("chore: release", &[])
+        .tag("v1.0.0")
+        .origin();
+    monorepo.git(&["checkout", "--quiet", "-b", "next"]);
+    let monorepo = change(monorepo, "a", "feat(a): one");
+    let betas = [
+        "a 1.0.0 -> 1.1.0-beta.0 [beta]: commit",
+        "b 1.0.0 -> 1.1.0-beta.0 [beta]: group",
+    ];
+    check("next", &monorepo, &[], &betas);
+    release(&monorepo);
+    monorepo.git(&["checkout", "--quiet", "main"]);
+    monorepo.git(&["merge", "--quiet", "--ff-only", "next"]);
+    let graduated = [
+        "a 1.1.0-beta.0 -> 1.1.0 [latest]: graduate, commit",
+        "b 1.1.0-beta.0 -> 1.1.0 [latest]: graduate",
+    ];
+    check("main", &monorepo, &[], &graduated);
+}
+
+#[test]
+fn an_older_line_never_touches_latest_and_is_never_left() {
+    let config = json!({"mode": "diff", "branches": {"1.x": "1.x", "v1.0": "1.0.x"}});
+    let monorepo = Monorepo::new()
+        .package("c", "1.0.0")
+        .package("d", "1.0.0")
+        .config(&config)
+        .commit("feat: begin", &[])
+        .origin();
+    release(&monorepo);
+    monorepo.git(&["branch", "1.x"]);
+    monorepo.git(&["branch", "v1.0"]);
+    let monorepo = change(monorepo, "c", "feat(c)!: two");
+    release(&monorepo);
+    monorepo.git(&["checkout", "--quiet", "1.x"]);
+    let monorepo = change(monorepo, "c", "feat(c): for the old line");
+    let found = plan(&monorepo, &[]);
+    assert_eq!(lines(&found), ["c 1.0.0 -> 1.1.0 [latest-1]: commit"]);
+    assert_eq!(warnings(&found), ["plan::older_line"]);
+    release(&monorepo);
+    let tags = json!({"latest": "2.0.0", "latest-1": "1.1.0"});
+    assert_eq!(dist_tags(&monorepo, "c"), tags);
+    let breaking = change(monorepo, "c", "feat(c)!: too far");
+    refused(
+        &breaking,
+        &[],
+        3,
+        &["error[plan::line]: c would go from 1.1.0 to 2.0.0, but this branch is for 1.x"],
+    );
+    breaking.git(&["checkout", "--quiet", "v1.0"]);
+    let monorepo = change(breaking, "c", "fix(c): for an older line");
+    release(&monorepo);
+    // `latest-1` names 1.1.0, which is higher.
+    let tags = json!({"latest": "2.0.0", "latest-1": "1.1.0", "latest-1.0": "1.0.1"});
+    assert_eq!(dist_tags(&monorepo, "c"), tags);
+    let feature = change(monorepo, "c", "feat(c): too far");
+    refused(&feature, &[], 3, &["error[plan::line]", "1.0.x"]);
+    let named = ["--bump=patch", "--npm-tag=old"];
+    let asked = ["c 1.0.1 -> 1.0.2 [old]: asked, commit"];
+    check("a named dist-tag", &feature, &named, &asked);
+}
+
+#[test]
+fn what_prereleases_are_called_is_checked_wherever_it_is_said() {
+    let monorepo = three(&json!({"mode": "diff"}));
+    for (config, wanted) in [
+        (
+            json!({"branches": {"next": "1"}}),
+            "error[version::identifier]: branches in pkgs.json:",
+        ),
+        (
+            json!({"branches": "beta"}),
+            "error[settings::branches]: branches in pkgs.json",
+        ),
+        (
+            json!({"branches": ["next"]}),
+            "error[settings::type]: branches in pkgs.json",
+        ),
+        (
+            json!({"prerelease": {"a": 1}}),
+            "error[settings::type]: prerelease in pkgs.json",
+        ),
+        (
+            json!({"prerelease": "be.ta"}),
+            "error[version::identifier]: prerelease in pkgs.json:",
+        ),
+    ] {
+        monorepo.write("pkgs.json", &config.to_string());
+        refused(&monorepo, &[], 2, &[wanted]);
+    }
+    monorepo.write("pkgs.json", r#"{"mode": "diff", "prerelease": "beta"}"#);
+    let monorepo = change(monorepo, "c", "fix(c): one");
+    let beta = ["c 1.0.0 -> 1.0.1-beta.0 [beta]: commit"];
+    check("a file", &monorepo, &[], &beta);
+    let rc = monorepo
+        .binary(&["plan", "--format=json"])
+        .env("PKGS_STORE", "none")
+        .env("PKGS_PRERELEASE", "rc")
+        .run()
+        .expect(0);
+    assert_eq!(lines(&rc.json()), ["c 1.0.0 -> 1.0.1-rc.0 [rc]: commit"]);
+    let none = ["c 1.0.0 -> 1.0.1 [latest]: commit"];
+    check("none empties it", &monorepo, &["--prerelease=none"], &none);
+}
+
+#[test]
+fn the_plan_of_a_prerelease_for_people() {
+    let monorepo = three(&json!({"mode": "diff", "prerelease": {"a": "beta"}}));
+    let monorepo = change(monorepo, "a", "feat(a): one");
+    let head = monorepo.head();
+    let text = run(&monorepo, &["plan"]).expect(0).stdout;
+    assert_eq!(
+        text.lines()
+            .filter(|line| !line.starts_with("missing"))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        format!(
+            "\
+mode diff (as it is set)
+  a  1.0.0 → 1.1.0-beta.0  [npm, beta]
+       {} feat(a): one (minor)
+  b  1.0.0 → 1.0.1  [npm, latest]
+       depends on a ^1.0.0, which 1.0.0 → 1.1.0-beta.0 leaves
+tags: a@1.1.0-beta.0, b@1.0.1
+edits: package-lock.json, packages/a/CHANGELOG.md, packages/a/package.json, packages/b/CHANGELOG.md, packages/b/package.json
+publish order: a, b
+unchanged: c
+warning[plan::prerelease_needed]: b 1.0.1 is no prerelease, and needs the prerelease 1.1.0-beta.0 of a",
+            &head[..7]
+        )
+    );
+}
