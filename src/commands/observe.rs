@@ -61,7 +61,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     });
     let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
     let (mode, mode_reason) = mode(&workspace, settings);
-    let (bases, releases, other_bases) = match &settings.base {
+    let measured = match &settings.base {
         Some(base) => {
             let commit = repo.resolve(base)?;
             if !history.contains(&commit) {
@@ -77,8 +77,11 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
                 .hint("name a commit that leads here"));
             }
             let count = workspace.packages.len();
-            let bases = vec![Base::Asked(commit); count];
-            (bases, vec![None; count], OtherBases::none(count))
+            Measured {
+                bases: vec![Base::Asked(commit); count],
+                releases: vec![None; count],
+                others: OtherBases::none(count),
+            }
         }
         None => bases(repo, &workspace, mode, &tags, &history, settings)?,
     };
@@ -87,10 +90,10 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         edges,
         mode,
         mode_reason,
-        bases,
-        releases,
+        bases: measured.bases,
+        releases: measured.releases,
         line: session::line(settings, repo).cloned(),
-        other_bases,
+        other_bases: measured.others,
         tags: tags.names().cloned().collect(),
         history,
         head: head.clone(),
@@ -122,6 +125,14 @@ fn mode(workspace: &Workspace, settings: &Settings) -> (Mode, String) {
     }
 }
 
+/// What changes are measured from, in the workspace's order.
+struct Measured {
+    bases: Vec<Base>,
+    /// The last releases before those of the bases that are prereleases.
+    releases: Vec<Option<Base>>,
+    others: OtherBases,
+}
+
 /// For each package, its last reachable release tag. Where all packages share their version, or there is only one, tags of the whole
 /// repository count, and of both kinds the newer. Where each has its own, such a tag counts for the packages that had its version there:
 /// anybody may call a commit `v1.5.0`.
@@ -132,7 +143,7 @@ fn bases(
     tags: &Tags,
     history: &History,
     settings: &Settings,
-) -> Result<(Vec<Base>, Vec<Option<Base>>, OtherBases), Failure> {
+) -> Result<Measured, Failure> {
     let mut own: HashMap<&str, Vec<(Version, &TagName)>> = HashMap::new();
     let mut shared: Vec<(Version, &TagName)> = Vec::new();
     for name in tags.names() {
@@ -201,7 +212,11 @@ fn bases(
         bases.push(base);
         others.of_package.push(PassedOver { unreachable, older });
     }
-    Ok((bases, releases, others))
+    Ok(Measured {
+        bases,
+        releases,
+        others,
+    })
 }
 
 /// The first of `candidates` that names a commit of `history`, and those before it.

@@ -443,7 +443,7 @@ fn map_of(entries: &Map<String, Value>) -> Option<String> {
         if !is_one(name) || !is_one(value) {
             return None;
         }
-        text.push_str(&format!("{name}={value}\n"));
+        text.extend([name, "=", value, "\n"]);
     }
     Some(if entries.is_empty() {
         "none".to_owned()
