@@ -913,7 +913,8 @@ fn assemble(
         let to = Version::parse(&package.to(settings).to_string())?;
         let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
         let known = &facts.packages[*index];
-        if known.base != Base::First && package.way != Way::Release && to <= package.from {
+        let grows = facts.mode == Mode::Diff && known.base != Base::First;
+        if grows && package.way != Way::Release && to <= package.from {
             return Err(not_above(&of.name, &to, &package.from));
         }
         let before = known.since_release.as_ref().map(|(base, _)| base);

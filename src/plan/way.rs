@@ -149,3 +149,240 @@ pub fn graduates(
         && version.is_prerelease()
         && (known.changed().is_some() || arrives(version, own, settings))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::changes::Touched;
+    use crate::name::{CommitId, RepoPath, TagName};
+    use crate::plan::release::plan;
+    use crate::settings::inputs::{Asked, collect};
+    use crate::settings::{Mode, World};
+    use crate::workspace::manager::{self, Signs};
+    use crate::workspace::{Sources, Workspace};
+
+    /// What is known of the package `a`.
+    struct Case {
+        /// Its last release; empty: there is none.
+        released: &'static str,
+        /// What its manifest holds.
+        manifest: &'static str,
+        /// What its commits since then ask for.
+        changed: Option<Bump>,
+        /// Further tags, of no commit that leads here.
+        tags: &'static [&'static str],
+    }
+
+    fn case(released: &'static str, manifest: &'static str, changed: Option<Bump>) -> Case {
+        Case {
+            released,
+            manifest,
+            changed,
+            tags: &[],
+        }
+    }
+
+    fn settings(words: &[&str]) -> Settings {
+        let words: Vec<String> = std::iter::once("plan")
+            .chain(words.iter().copied())
+            .map(str::to_owned)
+            .collect();
+        let Ok(Asked::Run(collected)) = collect(&words, &BTreeMap::new()) else {
+            panic!("{words:?} is a plan");
+        };
+        Settings::resolve(*collected, &[], World::default()).unwrap()
+    }
+
+    /// The version that `a` gets on a branch, `-` for none, or the code of what refuses it.
+    fn planned(case: &Case, mode: Mode, branch: &str, words: &[&str]) -> String {
+        let settings = settings(words);
+        let manifest = format!(r#"{{"name": "a", "version": "{}"}}"#, case.manifest);
+        let sources = Sources {
+            root: RepoPath::root(),
+            root_manifest: "{}".to_owned(),
+            members: BTreeMap::from([(RepoPath::parse("a").unwrap(), manifest)]),
+            has_members: true,
+            manager: manager::tell(&Signs::default()).unwrap(),
+            catalogs: None,
+            lockfile: None,
+        };
+        let workspace = Workspace::parse(sources, &settings.apps, |_| false).unwrap();
+        let commit = CommitId::parse(&"a".repeat(40)).unwrap();
+        let tags: BTreeSet<TagName> = case
+            .tags
+            .iter()
+            .map(|tag| TagName::parse(tag).unwrap())
+            .collect();
+        let base = Version::parse(case.released).map_or(Base::First, |version| Base::Tag {
+            name: TagName::parse("base").unwrap(),
+            commit: commit.clone(),
+            version,
+        });
+        let facts = Facts {
+            workspace: &workspace,
+            edges: &[],
+            mode,
+            mode_reason: String::new(),
+            head: commit,
+            packages: vec![PackageFacts {
+                base,
+                touched: Touched {
+                    bump: case.changed,
+                    ..Touched::default()
+                },
+                lockfile: BTreeSet::new(),
+                since_release: None,
+            }],
+            tags: &tags,
+            line: settings.lines.get(branch),
+            base: None,
+            day: "2026-01-31".to_owned(),
+            forge: None,
+        };
+        match plan(&facts, &settings) {
+            Ok(plan) => plan
+                .packages
+                .first()
+                .map_or("-".to_owned(), |package| package.to.to_string()),
+            Err(failure) => failure.code().to_owned(),
+        }
+    }
+
+    const BRANCHES: [&str; 3] = [
+        "--branches=next=beta",
+        "--branches=canary=alpha",
+        "--branches=1.x=1.x",
+    ];
+
+    fn check(case: &Case, branch: &str, words: &[&str], expected: &str) {
+        let words = [&BRANCHES[..], words].concat();
+        for mode in [Mode::Diff, Mode::Sync] {
+            let found = planned(case, mode, branch, &words);
+            let Case {
+                released,
+                manifest,
+                changed,
+                ..
+            } = case;
+            assert_eq!(
+                found, expected,
+                "{mode:?} {branch} {words:?}: {released} {manifest} {changed:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_branch_decides_what_a_change_makes() {
+        const FIX: Option<Bump> = Some(Bump::Patch);
+        const FEATURE: Option<Bump> = Some(Bump::Minor);
+        const BREAKING: Option<Bump> = Some(Bump::Major);
+        for (released, changed, next, main) in [
+            ("1.0.0", None, "-", "-"),
+            ("1.0.0", FIX, "1.0.1-beta.0", "1.0.1"),
+            ("1.0.0", FEATURE, "1.1.0-beta.0", "1.1.0"),
+            ("1.1.0-beta.0", FEATURE, "1.1.0-beta.1", "1.1.0"),
+            ("1.1.0-beta.1", BREAKING, "2.0.0-beta.0", "2.0.0"),
+            ("2.0.0-beta.0", FIX, "2.0.0-beta.1", "2.0.0"),
+            // Merged into the main branch, it is released; merged into the branch of betas, an alpha becomes one.
+            ("1.1.0-beta.1", None, "-", "1.1.0"),
+            ("1.1.0-alpha.1", None, "1.1.0-beta.0", "1.1.0"),
+            // Nobody's branch: a person wrote it, and it stays until something changes.
+            ("1.1.0-rc.1", None, "-", "-"),
+            ("1.1.0-rc.1", FIX, "plan::bump", "1.1.0"),
+            ("0.2.3", BREAKING, "0.3.0-beta.0", "0.3.0"),
+            // The first release announces what the manifest holds.
+            ("", None, "3.0.0-beta.0", "3.0.0"),
+        ] {
+            let manifest = if released.is_empty() {
+                "3.0.0"
+            } else {
+                released
+            };
+            let case = case(released, manifest, changed);
+            check(&case, "next", &[], next);
+            check(&case, "main", &[], main);
+        }
+    }
+
+    #[test]
+    fn what_a_person_writes_is_released_and_what_a_merge_brought_is_not_again() {
+        let by_hand = |manifest| case("1.0.0", manifest, Some(Bump::Patch));
+        let merged = |manifest, tag| Case {
+            tags: tag,
+            ..by_hand(manifest)
+        };
+        for (case, branch, expected) in [
+            (by_hand("2.0.0"), "main", "2.0.0"),
+            (by_hand("2.0.0"), "next", "2.0.0-beta.0"),
+            (by_hand("2.0.0-beta.4"), "next", "2.0.0-beta.4"),
+            (by_hand("2.0.0-rc.1"), "main", "2.0.0-rc.1"),
+            (by_hand("1.4.0"), "1.x", "1.4.0"),
+            (by_hand("2.0.0"), "1.x", "plan::line"),
+            (
+                merged("2.0.0-beta.4", &["a@2.0.0-beta.4", "v2.0.0-beta.4"]),
+                "main",
+                "2.0.0",
+            ),
+            (
+                merged("2.0.0", &["a@2.0.0", "v2.0.0"]),
+                "next",
+                "2.0.1-beta.0",
+            ),
+            (
+                merged("2.0.0", &["a@2.0.0", "v2.0.0"]),
+                "main",
+                "plan::tag_exists",
+            ),
+        ] {
+            check(&case, branch, &[], expected);
+        }
+    }
+
+    #[test]
+    fn bumps_that_are_asked_for() {
+        let changed = |released| case(released, released, Some(Bump::Patch));
+        for (released, bump, expected) in [
+            ("1.0.0", "prerelease", "plan::no_identifier"),
+            ("1.1.0-rc.1", "prerelease", "1.1.0-rc.2"),
+            ("1.1.0-rc.1", "preminor", "1.2.0-rc.0"),
+            ("1.1.0-rc.1", "graduate", "1.1.0"),
+            ("1.1.0-rc.1", "1.1.0-rc.9", "1.1.0-rc.9"),
+            ("1.0.0", "graduate", "1.0.1"),
+        ] {
+            let bump = format!("--bump={bump}");
+            check(&changed(released), "main", &[&bump], expected);
+        }
+        for (bump, expected) in [
+            ("prerelease", "1.0.1-beta.0"),
+            ("premajor", "2.0.0-beta.0"),
+            ("major", "2.0.0-beta.0"),
+            ("graduate", "1.0.1"),
+            ("1.7.0", "1.7.0"),
+        ] {
+            let bump = format!("--bump={bump}");
+            check(&changed("1.0.0"), "next", &[&bump], expected);
+        }
+        let unchanged = case("1.1.0-rc.1", "1.1.0-rc.1", None);
+        check(&unchanged, "main", &["--bump=graduate"], "1.1.0");
+        check(&unchanged, "main", &["--bump=prerelease"], "-");
+    }
+
+    #[test]
+    fn an_older_line_is_not_left() {
+        for (released, changed, expected) in [
+            ("1.4.2", Bump::Patch, "1.4.3"),
+            ("1.4.2", Bump::Minor, "1.5.0"),
+            ("1.4.2", Bump::Major, "plan::line"),
+            ("3.0.0", Bump::Patch, "plan::line"),
+        ] {
+            check(
+                &case(released, released, Some(changed)),
+                "1.x",
+                &[],
+                expected,
+            );
+        }
+    }
+}
