@@ -40,7 +40,7 @@ fn libraries(plan: &Plan) -> impl Iterator<Item = &PlannedPackage> {
         .filter(|package| package.kind == Kind::Library)
 }
 
-async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
+pub(super) async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
     let names: Vec<&str> = libraries(plan)
         .map(|package| package.name.as_str())
         .collect();

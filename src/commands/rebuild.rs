@@ -118,5 +118,6 @@ fn as_it_stands(
         warnings: Vec::new(),
         day: String::new(),
         forge: None,
+        is_snapshot: false,
     })
 }

@@ -37,7 +37,12 @@ pub fn edits(
             continue;
         };
         let released = edge.from.is_some_and(|from| grown.contains_key(&from));
-        let Some(spec) = new_spec(&edge.spec, from, to, released) else {
+        let spec = if plan.is_snapshot {
+            edge.spec.pinned(to)
+        } else {
+            new_spec(&edge.spec, from, to, released)
+        };
+        let Some(spec) = spec else {
             continue;
         };
         if let Some(catalog) = &edge.catalog {

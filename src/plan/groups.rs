@@ -7,9 +7,8 @@ use crate::explain::{Exit, Failure};
 use crate::plan::release::{
     Base, Facts, Growing, Together, check_pattern, grown_from, not_above, selected,
 };
-use crate::plan::way::{self, Way};
+use crate::plan::way::Way;
 use crate::settings::{BumpRequest, Settings};
-use crate::version::line::Identifier;
 use crate::version::{Bump, Version};
 use crate::workspace::Workspace;
 use crate::workspace::package::Package;
@@ -61,15 +60,15 @@ impl Groups {
                 }
             }
             let first = members.first().map(|index| &packages[*index]);
-            let own = |package: &Package| way::identifier(package, settings, facts.line);
-            let way = Way::of(first.and_then(own));
+            let way_of = |package: &Package| Way::of(package, facts, settings);
+            let way = first.map_or(Way::Release, way_of);
             let group = Group {
                 fixed,
                 members,
                 way,
             };
             group.check_filter(workspace, settings)?;
-            group.check_prerelease(workspace, own)?;
+            group.check_prerelease(workspace, way_of)?;
             groups.push(group);
         }
         Ok(Groups(groups))
@@ -225,13 +224,13 @@ impl Group {
     }
 
     /// Refuses a group of which some packages get prereleases and others do not, or others.
-    fn check_prerelease<'a>(
+    fn check_prerelease(
         &self,
         workspace: &Workspace,
-        own: impl Fn(&Package) -> Option<&'a Identifier>,
+        way_of: impl Fn(&Package) -> Way,
     ) -> Result<(), Failure> {
         let mut members = self.members.iter().map(|index| &workspace.packages[*index]);
-        let differs = |package: &&Package| Way::of(own(package)) != self.way;
+        let differs = |package: &&Package| way_of(package) != self.way;
         let Some(package) = members.find(differs) else {
             return Ok(());
         };

@@ -147,6 +147,8 @@ pub struct Plan {
     pub day: String,
     /// Where people look at the repository.
     pub forge: Option<Forge>,
+    /// Whether it is a snapshot: published once, without commit and tags.
+    pub is_snapshot: bool,
 }
 
 /// Something a person should know, with a stable code.
@@ -265,13 +267,29 @@ impl Growing {
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     check_filter(facts.workspace, facts.mode, &settings.filter)?;
     check_prerelease(facts, settings)?;
-    let growing = match facts.mode {
+    let mut growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,
     };
+    if settings.snapshot.is_some() {
+        check_snapshot(settings)?;
+        let packages = &facts.workspace.packages;
+        growing.retain(|index, _| packages[*index].kind == Kind::Library);
+    }
     let plan = assemble(facts, settings, &growing)?;
     check_max_bump(&plan, settings)?;
     Ok(plan)
+}
+
+/// Refuses a bump of a snapshot, whose version only says which commit it is of.
+fn check_snapshot(settings: &Settings) -> Result<(), Failure> {
+    if settings.bump == BumpRequest::Auto {
+        return Ok(());
+    }
+    let what = "bump and snapshot cannot both be asked for";
+    Err(Failure::new(Exit::Usage, "plan::snapshot", what)
+        .because("the version of a snapshot is the commit it is made of")
+        .hint("leave one of them away"))
 }
 
 /// Refuses names of `prerelease` that mean no package, and different ones where all packages share one version.
@@ -326,7 +344,9 @@ fn check_line(planned: &[PlannedPackage], line: Option<&Line>) -> Result<(), Fai
 /// Refuses a release in which a version grows further than it may. What counts is how far the versions are apart, whatever raised them.
 fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
     let too_far = |package: &&PlannedPackage| {
-        package.from != package.to && package.from.distance(&package.to) > settings.max_bump
+        !plan.is_snapshot
+            && package.from != package.to
+            && package.from.distance(&package.to) > settings.max_bump
     };
     let Some(package) = plan.packages.iter().find(too_far) else {
         return Ok(());
@@ -455,7 +475,7 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
     };
     let own = way::identifier(package, settings, facts.line);
     let given = |from: Version, reasons| {
-        let way = Way::of(own);
+        let way = Way::of(package, facts, settings);
         Ok(Some(Growing {
             fixed: Some(way.toward(&from, manifest)),
             from,
@@ -479,7 +499,7 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
     let Some(changed) = known.changed().or(arrives.then_some(Bump::Patch)) else {
         return Ok(None);
     };
-    let way = Way::asked(package, &from, own, settings)?;
+    let way = Way::asked(package, &from, facts, settings)?;
     let fixed = match &settings.bump {
         BumpRequest::To(version) => Some(version.clone()),
         BumpRequest::Auto | BumpRequest::Graduate => {
@@ -488,7 +508,8 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
         }
         _ => None,
     };
-    if let Some(version) = fixed.as_ref().filter(|version| **version <= from) {
+    let is_below = |version: &&Version| **version <= from && way.climbs();
+    if let Some(version) = fixed.as_ref().filter(is_below) {
         return Err(not_above(&package.name, version, &from));
     }
     Ok(Some(Growing {
@@ -682,7 +703,7 @@ fn join(
     else {
         return false;
     };
-    let way = Way::of(way::identifier(package, settings, facts.line));
+    let way = Way::of(package, facts, settings);
     growing.insert(
         index,
         Growing {
@@ -787,9 +808,10 @@ fn grow_together(
     let changed = changed.max().or(arrives.then_some(Bump::Patch));
     let way = match versioned.first() {
         Some((_, package, _)) if changed.is_some() && !is_first && !written_by_hand => {
-            Way::asked(package, &from, own, settings)?
+            Way::asked(package, &from, facts, settings)?
         }
-        _ => Way::of(own),
+        Some((_, package, _)) => Way::of(package, facts, settings),
+        None => Way::Release,
     };
     let (to, bump) = if is_first || written_by_hand {
         (way.toward(released.unwrap_or(&highest), &highest), None)
@@ -812,7 +834,7 @@ fn grow_together(
             }
         }
     };
-    if !is_first && !written_by_hand && to <= from {
+    if !is_first && !written_by_hand && to <= from && way.climbs() {
         return Err(versioned.first().map_or_else(
             || {
                 Failure::new(
@@ -914,7 +936,8 @@ fn assemble(
         let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
         let known = &facts.packages[*index];
         let grows = facts.mode == Mode::Diff && known.base != Base::First;
-        if grows && package.way != Way::Release && to <= package.from {
+        let is_new = matches!(package.way, Way::Prerelease(_) | Way::NewPrerelease(_));
+        if grows && is_new && to <= package.from {
             return Err(not_above(&of.name, &to, &package.from));
         }
         let before = known.since_release.as_ref().map(|(base, _)| base);
@@ -946,6 +969,7 @@ fn assemble(
     if let (Mode::Sync, Some(root), Some(version)) =
         (facts.mode, &facts.workspace.root, &shared_version)
         && let Some(from) = &root.version
+        && settings.snapshot.is_none()
     {
         let tag = TagName::parse(&tag::format(tag_format, root.name.as_str(), version))?;
         let bump = planned.first().and_then(|first| first.bump);
@@ -966,8 +990,11 @@ fn assemble(
             is_written: from != version,
         });
     }
-    check_line(&planned, facts.line)?;
-    let tags: BTreeSet<TagName> = planned.iter().map(|package| package.tag.clone()).collect();
+    let is_snapshot = settings.snapshot.is_some();
+    let line = facts.line.filter(|_| !is_snapshot);
+    check_line(&planned, line)?;
+    let marked = planned.iter().filter(|_| !is_snapshot);
+    let tags: BTreeSet<TagName> = marked.map(|package| package.tag.clone()).collect();
     let taken: Vec<&TagName> = tags
         .iter()
         .filter(|tag| facts.tags.contains(*tag))
@@ -1006,11 +1033,12 @@ fn assemble(
         warnings: [
             left_behind(facts, settings, growing),
             prereleases_pulled(facts, settings, growing),
-            older_line(&planned, settings, facts.line),
+            older_line(&planned, settings, line),
         ]
         .concat(),
         day: facts.day.clone(),
         forge: facts.forge.clone(),
+        is_snapshot,
         packages: planned,
     };
     plan.warnings.extend(unused_bump(&plan, settings));
@@ -1027,7 +1055,7 @@ pub(super) fn tag_format(mode: Mode, settings: &Settings) -> &str {
     })
 }
 
-/// The dist-tag: what was asked for, else what the manifest says, else the prerelease's identifier, else `latest`, which an older line never
+/// The dist-tag: what was asked for, else the name of a snapshot, else what the manifest says, else the prerelease's identifier, else `latest`, which an older line never
 /// touches.
 pub fn dist_tag(
     version: &Version,
@@ -1037,6 +1065,9 @@ pub fn dist_tag(
 ) -> String {
     if let Some(asked) = &settings.npm_tag {
         return asked.clone();
+    }
+    if let Some(name) = &settings.snapshot {
+        return name.to_string();
     }
     let is_older = line.and_then(Line::maintenance).is_some();
     let declared = package.manifest.publish_config.tag.as_deref();

@@ -62,7 +62,8 @@ struct PackageDocument {
     from: String,
     to: String,
     bump: Option<&'static str>,
-    tag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dist_tag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -291,7 +292,7 @@ fn package_document(plan: &Plan, package: &PlannedPackage) -> PackageDocument {
         from: package.from.to_string(),
         to: package.to.to_string(),
         bump: package.bump.map(Bump::as_str),
-        tag: package.tag.to_string(),
+        tag: (!plan.is_snapshot).then(|| package.tag.to_string()),
         dist_tag: package.dist_tag.clone(),
         access: package.access.map(crate::settings::Access::as_str),
         reasons: package.reasons.iter().map(ReasonDocument::from).collect(),
@@ -339,6 +340,9 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
 /// The plan as text, for a person.
 pub fn text(plan: &Plan, missing: &[Missing]) -> String {
     let mut text = format!("mode {} ({})\n", plan.mode.as_str(), plan.mode_reason);
+    if plan.is_snapshot {
+        text.push_str("a snapshot: published once, without commit and tags\n");
+    }
     adopted(&mut text, plan);
     if plan.packages.is_empty() {
         text.push_str("nothing to release: no package changed since its last release\n");

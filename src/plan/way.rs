@@ -16,14 +16,20 @@ pub(super) enum Way {
     Prerelease(Identifier),
     /// To the first prerelease of something higher.
     NewPrerelease(Identifier),
+    /// To the snapshot of the commit, whatever it holds.
+    Snapshot(Version),
 }
 
 impl Way {
-    /// The way of a package whose prereleases have this identifier, if it has some.
-    pub(super) fn of(identifier: Option<&Identifier>) -> Way {
-        identifier.map_or(Way::Release, |identifier| {
-            Way::Prerelease(identifier.clone())
-        })
+    /// The way of a package.
+    pub(super) fn of(package: &Package, facts: &Facts<'_>, settings: &Settings) -> Way {
+        if let Some(name) = &settings.snapshot {
+            return Way::Snapshot(Version::snapshot(name, facts.head.as_str()));
+        }
+        match identifier(package, settings, facts.line) {
+            Some(identifier) => Way::Prerelease(identifier.clone()),
+            None => Way::Release,
+        }
     }
 
     /// The way of a package that grows by itself, as far as `bump` was asked for.
@@ -33,9 +39,10 @@ impl Way {
     pub(super) fn asked(
         package: &Package,
         from: &Version,
-        own: Option<&Identifier>,
+        facts: &Facts<'_>,
         settings: &Settings,
     ) -> Result<Way, Failure> {
+        let own = identifier(package, settings, facts.line);
         let named = || {
             let at_hand = from
                 .identifier()
@@ -52,7 +59,7 @@ impl Way {
         Ok(match settings.bump {
             BumpRequest::NewPrerelease(_) => Way::NewPrerelease(named()?),
             BumpRequest::Prerelease => Way::Prerelease(named()?),
-            _ => Way::of(own),
+            _ => Way::of(package, facts, settings),
         })
     }
 
@@ -62,6 +69,7 @@ impl Way {
             Way::Release => from.next(bump, zero_major),
             Way::Prerelease(identifier) => from.next_prerelease(bump, identifier, zero_major),
             Way::NewPrerelease(identifier) => from.new_prerelease(bump, identifier, zero_major),
+            Way::Snapshot(version) => version.clone(),
         }
     }
 
@@ -73,8 +81,14 @@ impl Way {
             {
                 from.toward(target, identifier)
             }
+            Way::Snapshot(version) => version.clone(),
             _ => target.clone(),
         }
+    }
+
+    /// Whether versions that go this way must be above those before.
+    pub(super) fn climbs(&self) -> bool {
+        !matches!(self, Way::Snapshot(_))
     }
 }
 

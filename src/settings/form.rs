@@ -150,6 +150,18 @@ pub(super) fn prerelease(given: &Given) -> Result<Vec<OnPrerelease>, Failure> {
     each.collect()
 }
 
+/// The name of a snapshot; `None`: there is none.
+pub(super) fn snapshot(given: &Given) -> Result<Option<Identifier>, Failure> {
+    let name = match given.value.as_str() {
+        "false" => return Ok(None),
+        "true" => "snapshot",
+        name => name,
+    };
+    Identifier::parse(name)
+        .map(Some)
+        .map_err(|failure| named(given, "snapshot", &failure))
+}
+
 /// What branches are for.
 pub(super) fn branches(given: &Given) -> Result<BTreeMap<String, Line>, Failure> {
     let mut lines = BTreeMap::new();

@@ -301,6 +301,8 @@ pub struct Settings {
     pub bump: BumpRequest,
     /// Which packages get prereleases; the last entry that is about a package decides.
     pub prerelease: Vec<OnPrerelease>,
+    /// What is released is a snapshot of this name.
+    pub snapshot: Option<Identifier>,
     /// Below 1.0.0.
     pub zero_major: ZeroMajor,
     /// A left peer range.

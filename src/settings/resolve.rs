@@ -104,6 +104,7 @@ impl Settings {
             prerelease: values
                 .checked("prerelease", form::prerelease)
                 .unwrap_or_default(),
+            snapshot: values.checked("snapshot", form::snapshot).flatten(),
             zero_major: values.one_of("zero-major", ZERO_MAJORS).unwrap_or_default(),
             peer: values
                 .one_of("peer", PEERS)

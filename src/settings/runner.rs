@@ -36,6 +36,8 @@ pub struct Runner {
     pub default_branch: Option<String>,
     /// Whether the event comes from a fork.
     pub from_fork: bool,
+    /// Whether a pull request comes from a branch of the repository itself.
+    pub is_own_request: bool,
     /// `RUNNER_DEBUG`: the person asked for a debug log.
     pub debug: bool,
 }
@@ -75,6 +77,7 @@ impl Runner {
             summary_file: text("GITHUB_STEP_SUMMARY").map(PathBuf::from),
             default_branch: at("/repository/default_branch"),
             from_fork: head.is_some() && head != at("/repository/full_name"),
+            is_own_request: head.is_some() && head == at("/repository/full_name"),
             debug: text("RUNNER_DEBUG").as_deref() == Some("1"),
         }
     }
@@ -108,5 +111,11 @@ impl Runner {
             None => !self.is_actions,
         };
         trusted && !self.from_fork
+    }
+
+    /// Whether the event may publish a snapshot: those that may release, and pull requests from the repository itself, whose authors may push.
+    pub fn may_snapshot(&self) -> bool {
+        let is_request = self.event.as_deref() == Some("pull_request");
+        self.may_release() || (is_request && self.is_own_request)
     }
 }

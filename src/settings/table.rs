@@ -212,6 +212,15 @@ pub const SETTINGS: &[Setting] = &[
         "what `branches` says of the branch",
     ),
     setting(
+        "snapshot",
+        Release,
+        Text,
+        Outside,
+        true,
+        "publish what is not released yet once, under this dist-tag, without commit and tags: a word such as `pr-12`, or `true` for `snapshot`",
+        "not set",
+    ),
+    setting(
         "mode",
         Release,
         Text,
@@ -685,7 +694,6 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "push",
     "registries",
     "role-to-assume",
-    "snapshot",
     "static-url",
     "when-moved",
 ];

@@ -212,6 +212,21 @@ impl Version {
         target.with_prerelease(&format!("{identifier}.0"))
     }
 
+    /// The version of a snapshot of `commit`, its id in hexadecimal digits: below every release, and the same whenever it is asked for.
+    ///
+    /// ```
+    /// use pkgs_action::version::{Version, line::Identifier};
+    /// let snapshot = Version::snapshot(&Identifier::parse("pr-12").unwrap(), "0123456789abcdef0123");
+    /// assert_eq!(snapshot.to_string(), "0.0.0-pr-12-0123456789ab");
+    /// ```
+    #[must_use]
+    pub fn snapshot(name: &Identifier, commit: &str) -> Version {
+        const DIGITS: usize = 12;
+        let digits: String = commit.chars().take(DIGITS).collect();
+        // One identifier: digits alone must not begin with 0.
+        Version::new(0, 0, 0).with_prerelease(&format!("{name}-{digits}"))
+    }
+
     /// This prerelease with its last number one higher; `None` where it has another identifier or counts nothing.
     fn counted(&self, identifier: &Identifier) -> Option<Version> {
         let mut parts: Vec<String> = self.prerelease().split('.').map(str::to_owned).collect();

@@ -440,3 +440,121 @@ warning[plan::prerelease_needed]: b 1.0.1 is no prerelease, and needs the prerel
         )
     );
 }
+
+/// A pull request of the branch `topic`, from a repository called `from`.
+fn request(monorepo: &Monorepo, from: &str, arguments: &[&str]) -> Run {
+    let event = monorepo.sandbox().path().join("request.json");
+    let payload = json!({
+        "pull_request": {"head": {"repo": {"full_name": from}}},
+        "repository": {"full_name": "acme/monorepo"},
+    });
+    std::fs::write(&event, payload.to_string()).expect("a file");
+    let npm = monorepo.sandbox().path().join("npm");
+    monorepo
+        .binary(arguments)
+        .in_actions("pull_request", "refs/pull/12/merge")
+        .env("GITHUB_EVENT_PATH", event)
+        .env("PKGS_REGISTRY", format!("file://{}", npm.display()))
+        .env("PKGS_INSTALL", "none")
+        .run()
+}
+
+#[test]
+fn a_snapshot_is_published_once_and_leaves_nothing_but_itself() {
+    let monorepo = Monorepo::new()
+        .package("a", "1.0.0")
+        .package("b", "1.0.0")
+        .package("c", "1.0.0")
+        .service("web", "1.0.0")
+        .depends("b", "a", "^1.0.0")
+        .depends("web", "b", "^1.0.0")
+        .config(&json!({"mode": "diff"}))
+        .commit("feat: begin", &[])
+        .origin();
+    release(&monorepo);
+    let monorepo = change(monorepo, "a", "feat(a): try this");
+    monorepo.git(&["checkout", "--quiet", "--detach"]);
+    let (head, tags) = (monorepo.head(), monorepo.tags());
+    let version = format!("0.0.0-pr-12-{}", &head[..12]);
+    let release = ["release", "--snapshot=pr-12"];
+
+    let fork = request(&monorepo, "mallory/monorepo", &release).expect(3);
+    assert!(
+        fork.stderr.contains("error[release::untrusted_event]"),
+        "{}",
+        fork.stderr
+    );
+    let plain = request(&monorepo, "acme/monorepo", &["release"]).expect(3);
+    assert!(
+        plain.stderr.contains("error[release::untrusted_event]"),
+        "{}",
+        plain.stderr
+    );
+    refused(
+        &monorepo,
+        &["--snapshot=true", "--bump=minor"],
+        2,
+        &["error[plan::snapshot]"],
+    );
+    check(
+        "planned",
+        &monorepo,
+        &["--snapshot=true"],
+        &[
+            &format!(
+                "a 1.0.0 -> 0.0.0-snapshot-{} [snapshot]: commit",
+                &head[..12]
+            ),
+            &format!(
+                "b 1.0.0 -> 0.0.0-snapshot-{} [snapshot]: dependency",
+                &head[..12]
+            ),
+        ],
+    );
+
+    let first = request(&monorepo, "acme/monorepo", &release).expect(0);
+    let told = format!(
+        "published the snapshot of {}\n  a {version} on the registry\n  b {version} on the registry\n",
+        &head[..7]
+    );
+    assert!(first.stdout.ends_with(&told), "{}", first.stdout);
+    assert_eq!(
+        (
+            first.outputs["released"].as_str(),
+            first.outputs["tags"].as_str()
+        ),
+        ("true", "[]")
+    );
+    assert_eq!((monorepo.head(), monorepo.tags()), (head.clone(), tags));
+    assert_eq!(monorepo.git(&["status", "--porcelain"]), "");
+    for package in ["a", "b"] {
+        let tags = json!({"latest": "1.0.0", "pr-12": version});
+        assert_eq!(dist_tags(&monorepo, package), tags);
+    }
+    assert_eq!(dist_tags(&monorepo, "c"), json!({"latest": "1.0.0"}));
+    let server = StaticServer::start(monorepo.sandbox().path().join("npm"));
+    let address = server.url();
+    let needs = |package: &str| {
+        let asked = [
+            "view",
+            package,
+            "dependencies",
+            "--json",
+            "--registry",
+            &address,
+        ];
+        serde_json::from_str::<Value>(&monorepo.npm(&asked)).expect("JSON")
+    };
+    assert_eq!(needs("b@pr-12"), json!({"a": version}));
+
+    let again = request(&monorepo, "acme/monorepo", &release).expect(0);
+    let told = format!("already published: the snapshot of {}\n", &head[..7]);
+    assert!(again.stdout.contains(&told), "{}", again.stdout);
+
+    // A later snapshot takes the dist-tag, whatever its commit is called.
+    let monorepo = change(monorepo, "a", "fix(a): try that");
+    let later = format!("0.0.0-pr-12-{}", &monorepo.head()[..12]);
+    let _ = request(&monorepo, "acme/monorepo", &release).expect(0);
+    let tags = json!({"latest": "1.0.0", "pr-12": later});
+    assert_eq!(dist_tags(&monorepo, "b"), tags);
+}
