@@ -130,9 +130,12 @@ impl Session<'_> {
     }
 }
 
-/// What the branch that a run is for is itself for, where it has a line of its own.
+/// What the branch that a run is for is itself for, where it has a line of its own; of a pull request, the branch that it is for.
 pub(super) fn line<'a>(settings: &'a Settings, repo: &Repo) -> Option<&'a Line> {
-    settings.lines.get(&current_branch(settings, repo)?)
+    let base = || settings.runner.base.clone();
+    settings
+        .lines
+        .get(&current_branch(settings, repo).or_else(base)?)
 }
 
 /// The branch that a run is for: the event's, where a runner names its ref (which may be a tag or a pull request), else the one checked out.

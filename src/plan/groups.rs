@@ -87,7 +87,7 @@ impl Groups {
         let mut grown = false;
         for group in &self.0 {
             if let Some(together) = group.version(facts, settings, growing)? {
-                grown |= group.give(facts, &together, growing);
+                grown |= group.give(facts, settings, &together, growing);
             }
         }
         Ok(grown)
@@ -114,9 +114,11 @@ impl Groups {
                 .filter(|(_, _, bump)| bump.is_none() || *bump == most)
                 .map(|(index, ..)| *index)
                 .collect();
-            let highest = group.members.iter().copied().max_by_key(|index| {
-                grown_from(&facts.workspace.packages[*index], &facts.packages[*index])
-            });
+            let highest = group
+                .members
+                .iter()
+                .copied()
+                .max_by_key(|index| grown_from(facts, settings, *index));
             for index in &group.members {
                 let alone = own.iter().find(|(member, ..)| member == index);
                 let Some(member) = growing.get_mut(index) else {
@@ -166,7 +168,7 @@ impl Group {
             .filter(|(index, _)| !is_first(*index))
             .filter_map(|(index, member)| match member {
                 Some(member) => Some(member.from.clone()),
-                None => grown_from(&facts.workspace.packages[index], &facts.packages[index]),
+                None => grown_from(facts, settings, index),
             })
             .max();
         let Some(from) = from.filter(|_| !all_are_new) else {
@@ -202,14 +204,14 @@ impl Group {
     fn give(
         &self,
         facts: &Facts<'_>,
+        settings: &Settings,
         together: &Together,
         growing: &mut BTreeMap<usize, Growing>,
     ) -> bool {
         let mut grown = false;
         for index in &self.members {
             if self.fixed && !growing.contains_key(index) {
-                let package = &facts.workspace.packages[*index];
-                if let Some(from) = grown_from(package, &facts.packages[*index]) {
+                if let Some(from) = grown_from(facts, settings, *index) {
                     growing.insert(*index, Growing::following(from, self.way.clone()));
                 }
             }

@@ -503,6 +503,7 @@ mod tests {
             warnings: Vec::new(),
             adopted: Vec::new(),
             day: "2026-01-31".to_owned(),
+            is_snapshot: false,
             forge: Forge::of_manifest("acme/mono"),
             packages,
         }

@@ -306,7 +306,7 @@ fn check_prerelease(facts: &Facts<'_>, settings: &Settings) -> Result<(), Failur
     let differs = |package: &&Package| {
         first.is_some_and(|first| way::identifier(package, settings, facts.line) != first)
     };
-    match versioned.find(differs).filter(|_| facts.mode == Mode::Sync) {
+    match versioned.find(|package| facts.mode == Mode::Sync && differs(package)) {
         None => Ok(()),
         Some(package) => {
             let what = format!(
@@ -365,15 +365,14 @@ fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
 }
 
 /// The version a package grows from: the higher of its manifest's and its last release's.
-pub(super) fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Version> {
+pub(super) fn grown_from(facts: &Facts<'_>, settings: &Settings, index: usize) -> Option<Version> {
+    let (package, known) = (&facts.workspace.packages[index], &facts.packages[index]);
     let manifest = package.version.clone()?;
-    Some(
-        facts
-            .base
-            .version()
-            .cloned()
-            .map_or(manifest.clone(), |released| released.max(manifest)),
-    )
+    let highest = match known.base.version() {
+        Some(released) => manifest.max(released.clone()),
+        None => manifest,
+    };
+    Some(way::overtaken(facts, settings, package, highest))
 }
 
 /// Refuses a filter that is no glob or takes no package in: a typo would release nothing and look like success.
@@ -470,7 +469,8 @@ fn grow_each(facts: &Facts<'_>, settings: &Settings) -> Result<BTreeMap<usize, G
 /// Why a package would be released by itself; `None`: it would not.
 fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<Growing>, Failure> {
     let (package, known) = (&facts.workspace.packages[index], &facts.packages[index]);
-    let Some((from, manifest)) = grown_from(package, known).zip(package.version.as_ref()) else {
+    let from = grown_from(facts, settings, index);
+    let Some((from, manifest)) = from.zip(package.version.as_ref()) else {
         return Ok(None);
     };
     let own = way::identifier(package, settings, facts.line);
@@ -699,7 +699,7 @@ fn join(
         return higher;
     }
     let Some(from) =
-        grown_from(package, &facts.packages[index]).filter(|_| selected(package, &settings.filter))
+        grown_from(facts, settings, index).filter(|_| selected(package, &settings.filter))
     else {
         return false;
     };
@@ -803,6 +803,10 @@ fn grow_together(
     let from = released
         .cloned()
         .map_or(highest.clone(), |released| released.max(highest.clone()));
+    let from = match versioned.first() {
+        Some((_, package, _)) => way::overtaken(facts, settings, package, from),
+        None => from,
+    };
     let arrives = way::arrives(&from, own, settings);
     let changed = versioned.iter().filter_map(|(_, _, known)| known.changed());
     let changed = changed.max().or(arrives.then_some(Bump::Patch));

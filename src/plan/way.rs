@@ -128,6 +128,22 @@ pub(super) fn arrives(version: &Version, own: Option<&Identifier>, settings: &Se
     version.is_prerelease() && !own.is_some_and(is_found) && of_a_branch()
 }
 
+/// The version to grow from instead of a prerelease that was overtaken: what it announces was released on another branch, so the next prerelease
+/// announces something above that.
+pub(super) fn overtaken(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    package: &Package,
+    version: Version,
+) -> Version {
+    let own = identifier(package, settings, facts.line);
+    let announced = version.announced();
+    let is_overtaken = own.is_some()
+        && version.is_prerelease()
+        && was_released(facts, settings, package, &announced, own);
+    if is_overtaken { announced } else { version }
+}
+
 /// Whether a version that a manifest holds, above its package's last release, was released where this history does not lead: a branch was merged by
 /// squashing or rebasing. What a person writes for the first time has no tag.
 pub(super) fn was_released(
@@ -317,6 +333,21 @@ mod tests {
             let case = case(released, manifest, changed);
             check(&case, "next", &[], next);
             check(&case, "main", &[], main);
+        }
+    }
+
+    #[test]
+    fn what_another_branch_released_is_not_announced_any_more() {
+        for (changed, expected) in [
+            (None, "-"),
+            (Some(Bump::Patch), "1.1.1-beta.0"),
+            (Some(Bump::Minor), "1.2.0-beta.0"),
+        ] {
+            let case = Case {
+                tags: &["a@1.1.0", "v1.1.0"],
+                ..case("1.1.0-beta.3", "1.1.0-beta.3", changed)
+            };
+            check(&case, "next", &[], expected);
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Runner {
     pub event: Option<String>,
     /// `GITHUB_REF`, a full ref name.
     pub reference: Option<String>,
+    /// `GITHUB_BASE_REF`: the branch that a pull request is for.
+    pub base: Option<String>,
     /// `GITHUB_REPOSITORY`, `owner/name`.
     pub repository: Option<String>,
     /// `GITHUB_SERVER_URL`.
@@ -65,6 +67,7 @@ impl Runner {
             is_actions: text("GITHUB_ACTIONS").as_deref() == Some("true"),
             event: text("GITHUB_EVENT_NAME"),
             reference: text("GITHUB_REF"),
+            base: text("GITHUB_BASE_REF"),
             repository: text("GITHUB_REPOSITORY"),
             server_url: text("GITHUB_SERVER_URL"),
             api_url: text("GITHUB_API_URL"),

@@ -161,6 +161,25 @@ fn a_branch_releases_betas_and_the_main_branch_what_they_announce() {
         "b 1.0.1-beta.1 -> 1.0.1 [latest]: graduate, dependency",
     ];
     check("merged", &monorepo, &[], &graduated);
+    let found = plan(&monorepo, &[]);
+    assert_eq!(
+        found["packages"][1]["reasons"],
+        json!([
+            {"kind": "graduate", "from": "1.0.1-beta.1"},
+            {"kind": "dependency", "on": "a", "from": "2.0.0-beta.0", "to": "2.0.0"},
+        ])
+    );
+    assert_eq!(
+        found["packages"][1]["notes"]["dependencies"],
+        json!([{"name": "a", "version": "2.0.0"}])
+    );
+    let why = run(&monorepo, &["why", "b"]).expect(0).stdout;
+    assert!(
+        why.contains(
+            "it was released as 1.0.1-beta.1, and this branch does not go on with that: 1.0.1"
+        ),
+        "{why}"
+    );
     release(&monorepo);
     assert_eq!(
         monorepo.json("packages/b/package.json")["dependencies"],
@@ -179,6 +198,107 @@ fn a_branch_releases_betas_and_the_main_branch_what_they_announce() {
     let again = change(monorepo, "a", "fix(a): four");
     let after = ["a 2.0.0 -> 2.0.1 [latest]: commit"];
     check("main goes on", &again, &[], &after);
+}
+
+#[test]
+fn a_group_counts_together_and_graduates_together() {
+    let config = json!({"mode": "diff", "fixed": [["a", "c"]], "branches": {"next": "beta"}});
+    let monorepo = three(&config).origin();
+    monorepo.git(&["checkout", "--quiet", "-b", "next"]);
+    let monorepo = change(monorepo, "c", "feat(c): one");
+    let first = [
+        "a 1.0.0 -> 1.1.0-beta.0 [beta]: group",
+        "b 1.0.0 -> 1.0.1-beta.0 [beta]: dependency",
+        "c 1.0.0 -> 1.1.0-beta.0 [beta]: commit",
+    ];
+    check("both", &monorepo, &[], &first);
+    release(&monorepo);
+    let monorepo = change(monorepo, "a", "fix(a): two");
+    let second = [
+        "a 1.1.0-beta.0 -> 1.1.0-beta.1 [beta]: commit",
+        "c 1.1.0-beta.0 -> 1.1.0-beta.1 [beta]: group",
+    ];
+    check("together", &monorepo, &[], &second);
+    release(&monorepo);
+    let graduated = [
+        "a 1.1.0-beta.1 -> 1.1.0 [latest]: graduate, commit",
+        "b 1.0.1-beta.0 -> 1.0.1 [latest]: graduate, dependency",
+        "c 1.1.0-beta.1 -> 1.1.0 [latest]: graduate, commit",
+    ];
+    check("all", &monorepo, &["--bump=graduate"], &graduated);
+}
+
+#[test]
+fn a_pull_request_is_planned_as_what_its_branch_will_release() {
+    let config = json!({"mode": "diff", "branches": {"next": "beta", "1.x": "1.x"}});
+    let monorepo = change(three(&config), "c", "feat(c): one");
+    for (base, expected) in [
+        ("main", "c 1.0.0 -> 1.1.0 [latest]: commit"),
+        ("next", "c 1.0.0 -> 1.1.0-beta.0 [beta]: commit"),
+        ("1.x", "c 1.0.0 -> 1.1.0 [latest-1]: commit"),
+    ] {
+        let planned = monorepo
+            .binary(&["plan", "--format=json"])
+            .in_actions("pull_request", "refs/pull/12/merge")
+            .env("GITHUB_BASE_REF", base)
+            .env("PKGS_STORE", "none")
+            .run()
+            .expect(0);
+        assert_eq!(lines(&planned.json()), [expected], "{base}");
+    }
+}
+
+#[test]
+fn a_sealed_beta_of_an_app_and_what_it_uses() {
+    let monorepo = Monorepo::new()
+        .package("a", "1.0.0")
+        .service("web", "1.0.0")
+        .depends("web", "a", "^1.0.0")
+        .config(&json!({"mode": "diff", "install": "none", "branches": {"next": "beta"}}))
+        .released()
+        .origin();
+    let store = monorepo.sandbox().path().join("store");
+    let npm = monorepo.sandbox().path().join("npm");
+    for directory in [&store, &npm] {
+        std::fs::create_dir_all(directory).expect("a directory");
+    }
+    monorepo.git(&["checkout", "--quiet", "-b", "next"]);
+    let monorepo = change(monorepo, "a", "feat(a): one").pushed();
+    let released = || {
+        monorepo
+            .binary(&["release", "--format=json"])
+            .env("PKGS_REGISTRY", format!("file://{}", npm.display()))
+            .env("PKGS_STORE", format!("file://{}", store.display()))
+            .run()
+            .expect(0)
+            .json()
+    };
+    let found = released();
+    let package = |index: usize| {
+        let package = &found["release"]["packages"][index];
+        ["name", "to", "distTag", "tag"].map(|field| package[field].clone())
+    };
+    assert_eq!(
+        [package(0), package(1)],
+        [
+            [
+                json!("a"),
+                json!("1.1.0-beta.0"),
+                json!("beta"),
+                json!("a@1.1.0-beta.0")
+            ],
+            [
+                json!("web"),
+                json!("1.0.1-beta.0"),
+                Value::Null,
+                json!("web@1.0.1-beta.0")
+            ],
+        ]
+    );
+    assert!(store.join("v1/apps/web/1.0.1-beta.0/any.json").is_file());
+    let again = released();
+    assert_eq!(again["outcome"], "released");
+    assert_eq!(again["release"]["tags"], found["release"]["tags"]);
 }
 
 #[test]
@@ -349,6 +469,18 @@ fn an_older_line_never_touches_latest_and_is_never_left() {
     assert_eq!(warnings(&found), ["plan::older_line"]);
     release(&monorepo);
     let tags = json!({"latest": "2.0.0", "latest-1": "1.1.0"});
+    assert_eq!(dist_tags(&monorepo, "c"), tags);
+    // A run that was killed before it published left only its tags: the next one goes on, and `latest` stays all the same.
+    let packument = monorepo.sandbox().path().join("npm/c");
+    let text = std::fs::read_to_string(&packument).expect("a packument");
+    let mut before: Value = serde_json::from_str(&text).expect("JSON");
+    before["dist-tags"] = json!({"latest": "2.0.0"});
+    before["versions"]
+        .as_object_mut()
+        .expect("an object")
+        .remove("1.1.0");
+    std::fs::write(&packument, before.to_string()).expect("a file");
+    let _ = run(&monorepo, &["release"]).expect(0);
     assert_eq!(dist_tags(&monorepo, "c"), tags);
     let breaking = change(monorepo, "c", "feat(c)!: too far");
     refused(
