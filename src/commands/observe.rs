@@ -5,15 +5,17 @@ mod touched;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::changes::tag;
-use crate::commands::monorepo;
+use crate::commands::{monorepo, session};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::{History, Repo, Tags, joined};
 use crate::name::{CommitId, PackageName, TagName};
 use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, PackageFacts};
+use crate::plan::way::graduates;
 use crate::plan::why::{OtherBases, PassedOver};
 use crate::settings::{Mode, Settings};
 use crate::version::Version;
+use crate::version::line::Line;
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::lockfile::npm::Lock;
 use crate::workspace::package::{Kind, Package};
@@ -32,6 +34,10 @@ pub struct Observed {
     pub mode_reason: String,
     /// What each package's changes are measured from, in the workspace's order.
     pub bases: Vec<Base>,
+    /// The last releases before those of the bases that are prereleases.
+    releases: Vec<Option<Base>>,
+    /// What the branch is for, where it has a line of its own.
+    line: Option<Line>,
     /// Which tags were no base, and why.
     pub other_bases: OtherBases,
     /// Every tag's name.
@@ -54,7 +60,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     });
     let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
     let (mode, mode_reason) = mode(&workspace, settings);
-    let (bases, other_bases) = match &settings.base {
+    let measured = match &settings.base {
         Some(base) => {
             let commit = repo.resolve(base)?;
             if !history.contains(&commit) {
@@ -70,7 +76,11 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
                 .hint("name a commit that leads here"));
             }
             let count = workspace.packages.len();
-            (vec![Base::Asked(commit); count], OtherBases::none(count))
+            Measured {
+                bases: vec![Base::Asked(commit); count],
+                releases: vec![None; count],
+                others: OtherBases::none(count),
+            }
         }
         None => bases(repo, &workspace, mode, &tags, &history, settings)?,
     };
@@ -79,8 +89,10 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         edges,
         mode,
         mode_reason,
-        bases,
-        other_bases,
+        bases: measured.bases,
+        releases: measured.releases,
+        line: session::line(settings, repo).cloned(),
+        other_bases: measured.others,
         tags: tags.names().cloned().collect(),
         history,
         head: head.clone(),
@@ -112,6 +124,14 @@ fn mode(workspace: &Workspace, settings: &Settings) -> (Mode, String) {
     }
 }
 
+/// What changes are measured from, in the workspace's order.
+struct Measured {
+    bases: Vec<Base>,
+    /// The last releases before those of the bases that are prereleases.
+    releases: Vec<Option<Base>>,
+    others: OtherBases,
+}
+
 /// For each package, its last reachable release tag. Where all packages share their version, or there is only one, tags of the whole
 /// repository count, and of both kinds the newer. Where each has its own, such a tag counts for the packages that had its version there:
 /// anybody may call a commit `v1.5.0`.
@@ -122,7 +142,7 @@ fn bases(
     tags: &Tags,
     history: &History,
     settings: &Settings,
-) -> Result<(Vec<Base>, OtherBases), Failure> {
+) -> Result<Measured, Failure> {
     let mut own: HashMap<&str, Vec<(Version, &TagName)>> = HashMap::new();
     let mut shared: Vec<(Version, &TagName)> = Vec::new();
     for name in tags.names() {
@@ -144,7 +164,20 @@ fn bases(
         let age = base.commit().and_then(|commit| history.age(commit));
         age.unwrap_or(usize::MAX)
     };
+    let last_release = |candidates: &[(Version, &TagName)]| {
+        let releases = candidates
+            .iter()
+            .filter(|(version, _)| !version.is_prerelease());
+        let releases: Vec<_> = releases.cloned().collect();
+        Ok::<_, Failure>(newest_reachable(repo, tags, history, &releases)?.0)
+    };
+    let is_prerelease = |base: &Base| base.version().is_some_and(Version::is_prerelease);
+    let release_of_all = match &of_all {
+        Some(base) if is_prerelease(base) => last_release(&shared)?,
+        _ => None,
+    };
     let mut bases = Vec::with_capacity(packages.len());
+    let mut releases = Vec::with_capacity(packages.len());
     let mut others = OtherBases {
         unreachable_shared,
         of_package: Vec::with_capacity(packages.len()),
@@ -152,11 +185,15 @@ fn bases(
     for package in packages {
         let mut own = own.remove(package.name.as_str()).unwrap_or_default();
         own.sort_by(|left, right| right.0.cmp(&left.0));
-        let (own, unreachable) = newest_reachable(repo, tags, history, &own)?;
+        let (newest, unreachable) = newest_reachable(repo, tags, history, &own)?;
+        let release = match &newest {
+            Some(base) if is_prerelease(base) => last_release(&own)?,
+            _ => None,
+        };
         let shared = if all_at_once {
             of_all.clone()
         } else {
-            let since = own.as_ref().and_then(Base::version);
+            let since = newest.as_ref().and_then(Base::version);
             let between =
                 |version| Some(version) > since && Some(version) <= package.version.as_ref();
             let mut marks = shared.iter().filter(|(version, _)| between(version));
@@ -164,7 +201,8 @@ fn bases(
                 marks.find_map(|mark| marked_by(repo, tags, history, package, mark).transpose());
             found.transpose()?
         };
-        let (base, older) = match (own, shared) {
+        releases.push(release.or_else(|| release_of_all.clone()));
+        let (base, older) = match (newest, shared) {
             (Some(own), Some(shared)) if age(&shared) < age(&own) => (shared, Some(own)),
             (Some(own), shared) => (own, shared),
             (None, Some(shared)) => (shared, None),
@@ -173,7 +211,11 @@ fn bases(
         bases.push(base);
         others.of_package.push(PassedOver { unreachable, older });
     }
-    Ok((bases, others))
+    Ok(Measured {
+        bases,
+        releases,
+        others,
+    })
 }
 
 /// The first of `candidates` that names a commit of `history`, and those before it.
@@ -259,16 +301,8 @@ impl Observed {
         settings: &Settings,
         traced: bool,
     ) -> Result<Facts<'a>, Failure> {
-        let touched = touched::touched(self, repo, settings, traced)?;
-        let lockfiles = self.lockfile_changes(repo)?;
-        let bases = self.bases.iter().zip(touched).zip(lockfiles);
-        let packages = bases
-            .map(|((base, touched), lockfile)| PackageFacts {
-                base: base.clone(),
-                touched,
-                lockfile,
-            })
-            .collect();
+        let mut packages = self.packages(repo, settings, &self.bases, traced)?;
+        self.since_releases(repo, settings, &mut packages)?;
         let base = self
             .bases
             .iter()
@@ -283,6 +317,7 @@ impl Observed {
             head: self.head.clone(),
             packages,
             tags: &self.tags,
+            line: self.line.as_ref(),
             base,
             day: crate::report::moment(repo.committed_at(&self.head)?)
                 .chars()
@@ -305,8 +340,60 @@ impl Observed {
         }
     }
 
+    /// What is known of each package, measured from these bases.
+    fn packages(
+        &self,
+        repo: &Repo,
+        settings: &Settings,
+        bases: &[Base],
+        traced: bool,
+    ) -> Result<Vec<PackageFacts>, Failure> {
+        let touched = touched::touched(self, bases, repo, settings, traced)?;
+        let lockfiles = self.lockfile_changes(repo, bases)?;
+        let known = bases.iter().zip(touched).zip(lockfiles);
+        Ok(known
+            .map(|((base, touched), lockfile)| PackageFacts {
+                base: base.clone(),
+                touched,
+                lockfile,
+                since_release: None,
+            })
+            .collect())
+    }
+
+    /// Adds to the packages whose prereleases end now what counts since the release before them: their notes tell all of it.
+    fn since_releases(
+        &self,
+        repo: &Repo,
+        settings: &Settings,
+        packages: &mut [PackageFacts],
+    ) -> Result<(), Failure> {
+        let members = self.workspace.packages.iter().zip(packages.iter());
+        let bases: Vec<Base> = members
+            .zip(&self.releases)
+            .map(|((package, known), release)| {
+                let ends = graduates(package, known, settings, self.line.as_ref());
+                release.clone().filter(|_| ends).unwrap_or(Base::First)
+            })
+            .collect();
+        if bases.iter().all(|base| *base == Base::First) {
+            return Ok(());
+        }
+        let since = self.packages(repo, settings, &bases, false)?;
+        for (known, since) in packages.iter_mut().zip(since) {
+            if since.base != Base::First {
+                known.since_release = Some((since.base, since.touched.reasons));
+            }
+        }
+        Ok(())
+    }
+
     /// For each package what changed of its production closure in the lockfile since its base; only apps are judged.
-    fn lockfile_changes(&self, repo: &Repo) -> Result<Vec<BTreeSet<String>>, Failure> {
+    fn lockfile_changes(
+        &self,
+        repo: &Repo,
+        bases: &[Base],
+    ) -> Result<Vec<BTreeSet<String>>, Failure> {
         let members = &self.workspace.packages;
         let mut changed = vec![BTreeSet::new(); members.len()];
         let Some((path, text)) = self.workspace.lockfile.as_ref().and_then(Lockfile::npm) else {
@@ -319,7 +406,7 @@ impl Observed {
             .enumerate()
             .filter(|(_, package)| package.kind.is_app())
         {
-            let Some(base) = self.bases[index].commit() else {
+            let Some(base) = bases[index].commit() else {
                 continue;
             };
             if repo.object_at(base, path)? == repo.object_at(&self.head, path)? {

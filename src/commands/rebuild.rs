@@ -96,7 +96,12 @@ fn as_it_stands(
             kind: package.kind,
             private: false,
             from: version.clone(),
-            dist_tag: Some(dist_tag(&version, package, session.settings)),
+            dist_tag: Some(dist_tag(
+                &version,
+                package,
+                session.settings,
+                session.line(),
+            )),
             access: None,
             bump: None,
             reasons: Vec::new(),
@@ -124,5 +129,6 @@ fn as_it_stands(
         warnings: Vec::new(),
         day: String::new(),
         forge: None,
+        is_snapshot: false,
     })
 }

@@ -122,6 +122,9 @@ pub async fn plan_at(
     let facts = observed.facts(session.repo, session.settings, false)?;
     let mut plan = planning::plan(&facts, session.settings)?;
     plan.warnings.extend(unasked);
+    if plan.is_snapshot {
+        return Ok((observed, plan));
+    }
     let root = &observed.workspace.directory;
     let found = |directories: &[&RepoPath]| changelogs_in(session.repo, head, directories);
     let changelogs = notes::changelogs(&plan, session.settings.changelog, root, found)?;
@@ -275,7 +278,7 @@ fn own_edits(plan: &Plan) -> Vec<FileEdit> {
 }
 
 /// What a dry run would have written, with sizes and digests.
-fn note_planned(packed: &Packed, deeds: &mut Deeds) {
+pub(super) fn note_planned(packed: &Packed, deeds: &mut Deeds) {
     for package in &packed.packages {
         let about = format!(
             "{}@{} ({} bytes, {} files, {})",

@@ -38,7 +38,13 @@ pub fn edits(
         let Some((from, to)) = grown.get(&edge.to) else {
             continue;
         };
-        let Some(spec) = new_spec(&edge.spec, from, to) else {
+        let released = edge.from.is_some_and(|from| grown.contains_key(&from));
+        let spec = if plan.is_snapshot {
+            edge.spec.pinned(to)
+        } else {
+            new_spec(&edge.spec, from, to, released)
+        };
+        let Some(spec) = spec else {
             continue;
         };
         if let Some(catalog) = &edge.catalog {

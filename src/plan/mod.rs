@@ -14,4 +14,5 @@ pub mod rollback;
 pub mod static_files;
 pub mod static_root;
 pub mod waves;
+pub mod way;
 pub mod why;

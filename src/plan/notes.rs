@@ -134,6 +134,7 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
                 Reason::Group
                 | Reason::Together { .. }
                 | Reason::First
+                | Reason::Graduate { .. }
                 | Reason::Asked
                 | Reason::Written => {}
             }
@@ -503,6 +504,7 @@ mod tests {
             warnings: Vec::new(),
             adopted: Vec::new(),
             day: "2026-01-31".to_owned(),
+            is_snapshot: false,
             forge: Forge::of_manifest("acme/mono"),
             packages,
         }

@@ -9,8 +9,10 @@ use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::plan::groups::Groups;
 use crate::plan::notes::forge::Forge;
 use crate::plan::registry;
+use crate::plan::way::{self, Way};
 use crate::settings::adopted::Adopted;
 use crate::settings::{Access, BumpRequest, Choice, Command, Mode, PeerPolicy, Settings};
+use crate::version::line::Line;
 use crate::version::{Bump, Version, ZeroMajor};
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::DependencyField;
@@ -70,6 +72,16 @@ pub struct PackageFacts {
     pub touched: Touched,
     /// What changed since then of its production closure in the lockfile; only apps have this.
     pub lockfile: BTreeSet<String>,
+    /// The release before the prereleases that end now, and why it grew since then.
+    pub since_release: Option<(Base, Vec<Reason>)>,
+}
+
+impl PackageFacts {
+    /// How far its own changes ask it to grow.
+    pub fn changed(&self) -> Option<Bump> {
+        let lockfile = (!self.lockfile.is_empty()).then_some(Bump::Patch);
+        self.touched.bump.or(lockfile)
+    }
 }
 
 /// Everything a plan is made from.
@@ -89,6 +101,8 @@ pub struct Facts<'a> {
     pub packages: Vec<PackageFacts>,
     /// Every tag there is, reachable or not.
     pub tags: &'a BTreeSet<TagName>,
+    /// What the branch is for, where it has a line of its own.
+    pub line: Option<&'a Line>,
     /// The commit before everything that is in the release, for people.
     pub base: Option<CommitId>,
     /// The day of the commit that is planned on, `yyyy-mm-dd`, UTC.
@@ -134,6 +148,8 @@ pub struct Plan {
     pub day: String,
     /// Where people look at the repository.
     pub forge: Option<Forge>,
+    /// Whether it is a snapshot: published once, without commit and tags.
+    pub is_snapshot: bool,
 }
 
 /// Something a person should know, with a stable code.
@@ -200,6 +216,8 @@ pub(super) struct Growing {
     /// Set where the version is given, not grown.
     pub(super) fixed: Option<Version>,
     pub(super) bump: Option<Bump>,
+    /// To releases, or to prereleases.
+    pub(super) way: Way,
     /// What its group gives it.
     pub(super) together: Option<Together>,
     pub(super) reasons: Vec<Reason>,
@@ -215,11 +233,12 @@ pub(super) struct Together {
 
 impl Growing {
     /// A package that is released only because others of its group are.
-    pub(super) fn following(from: Version) -> Growing {
+    pub(super) fn following(from: Version, way: Way) -> Growing {
         Growing {
             from,
             fixed: None,
             bump: None,
+            way,
             together: None,
             reasons: Vec::new(),
         }
@@ -236,7 +255,7 @@ impl Growing {
     pub(super) fn alone(&self, settings: &Settings) -> Version {
         match (&self.fixed, self.bump) {
             (Some(fixed), _) => fixed.clone(),
-            (None, Some(bump)) => self.from.next(bump, settings.zero_major),
+            (None, Some(bump)) => self.way.next(&self.from, bump, settings.zero_major),
             (None, None) => self.from.clone(),
         }
     }
@@ -249,10 +268,16 @@ impl Growing {
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     check_filter(facts.workspace, facts.mode, &settings.filter)?;
     check_groups(facts.mode, settings)?;
-    let growing = match facts.mode {
+    check_prerelease(facts, settings)?;
+    let mut growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,
     };
+    if settings.snapshot.is_some() {
+        check_snapshot(settings)?;
+        let packages = &facts.workspace.packages;
+        growing.retain(|index, _| packages[*index].kind == Kind::Library);
+    }
     let mut plan = assemble(facts, settings, &growing)?;
     registry::check(facts.workspace, &plan, settings)?;
     plan.warnings
@@ -261,10 +286,71 @@ pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
+/// Refuses a bump of a snapshot, whose version only says which commit it is of.
+fn check_snapshot(settings: &Settings) -> Result<(), Failure> {
+    if settings.bump == BumpRequest::Auto {
+        return Ok(());
+    }
+    let what = "bump and snapshot cannot both be asked for";
+    Err(Failure::new(Exit::Usage, "plan::snapshot", what)
+        .because("the version of a snapshot is the commit it is made of")
+        .hint("leave one of them away"))
+}
+
+/// Refuses names of `prerelease` that mean no package, and different ones where all packages share one version.
+fn check_prerelease(facts: &Facts<'_>, settings: &Settings) -> Result<(), Failure> {
+    let patterns = settings.prerelease.iter();
+    for pattern in patterns.filter_map(|entry| entry.packages.as_deref()) {
+        check_pattern(facts.workspace, "prerelease", "plan::prerelease", pattern)?;
+    }
+    let versioned = facts.workspace.packages.iter();
+    let mut versioned = versioned.filter(|package| package.version.is_some());
+    let first = versioned
+        .next()
+        .map(|package| way::identifier(package, settings, facts.line));
+    let differs = |package: &&Package| {
+        first.is_some_and(|first| way::identifier(package, settings, facts.line) != first)
+    };
+    match versioned.find(|package| facts.mode == Mode::Sync && differs(package)) {
+        None => Ok(()),
+        Some(package) => {
+            let what = format!(
+                "prerelease says of {} what it does not say of others",
+                package.name
+            );
+            Err(Failure::new(Exit::Usage, "plan::prerelease", what)
+                .because("in sync mode all packages share one version")
+                .hint("name one identifier for all, or set mode to diff"))
+        }
+    }
+}
+
+/// Refuses a release that would leave the older line that its branch is for.
+fn check_line(planned: &[PlannedPackage], line: Option<&Line>) -> Result<(), Failure> {
+    let Some(line) = line.and_then(Line::maintenance) else {
+        return Ok(());
+    };
+    let leaves = |package: &&PlannedPackage| !line.holds(&package.to);
+    let Some(package) = planned.iter().find(leaves) else {
+        return Ok(());
+    };
+    let PlannedPackage { name, from, to, .. } = package;
+    let what = format!("{name} would go from {from} to {to}, but this branch is for {line}");
+    let hint = if line.holds(from) {
+        "release such a change from the main branch, or revert it here; smaller bumps would hide what users must know"
+    } else {
+        "keep packages of other lines out with filter"
+    };
+    Err(Failure::new(Exit::Refused, "plan::line", what)
+        .because(format!("`why {name}` tells what asks for it"))
+        .hint(hint))
+}
+
 /// Refuses a release in which a version grows further than it may. What counts is how far the versions are apart, whatever raised them.
 fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
     let too_far = |package: &&PlannedPackage| {
-        package.base != Base::First
+        !plan.is_snapshot
+            && package.base != Base::First
             && package.from != package.to
             && package.from.distance(&package.to) > settings.max_bump
     };
@@ -285,15 +371,14 @@ fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
 }
 
 /// The version a package grows from: the higher of its manifest's and its last release's.
-pub(super) fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Version> {
+pub(super) fn grown_from(facts: &Facts<'_>, settings: &Settings, index: usize) -> Option<Version> {
+    let (package, known) = (&facts.workspace.packages[index], &facts.packages[index]);
     let manifest = package.version.clone()?;
-    Some(
-        facts
-            .base
-            .version()
-            .cloned()
-            .map_or(manifest.clone(), |released| released.max(manifest)),
-    )
+    let highest = match known.base.version() {
+        Some(released) => manifest.max(released.clone()),
+        None => manifest,
+    };
+    Some(way::overtaken(facts, settings, package, highest))
 }
 
 /// Refuses a filter that is no glob or takes no package in: a typo would release nothing and look like success.
@@ -362,7 +447,7 @@ pub(super) fn check_pattern(
 }
 
 /// Whether one pattern of a filter, without its `!`, means a package.
-fn matches(package: &Package, pattern: &str) -> bool {
+pub(super) fn matches(package: &Package, pattern: &str) -> bool {
     let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
     let is_plain = !pattern.contains(['*', '?', '[', '{', '\\']);
     if is_plain {
@@ -391,103 +476,123 @@ pub(super) fn selected(package: &Package, filter: &[String]) -> bool {
 
 fn grow_each(facts: &Facts<'_>, settings: &Settings) -> Result<BTreeMap<usize, Growing>, Failure> {
     let mut growing = BTreeMap::new();
-    for (index, (package, known)) in facts
-        .workspace
-        .packages
-        .iter()
-        .zip(&facts.packages)
-        .enumerate()
-    {
-        let Some(from) = grown_from(package, known) else {
-            continue;
-        };
+    for (index, package) in facts.workspace.packages.iter().enumerate() {
         if !selected(package, &settings.filter) {
             continue;
         }
-        if let Some(started) = start(package, known, from, settings)? {
+        if let Some(started) = start(facts, index, settings)? {
             growing.insert(index, started);
         }
     }
-    let groups = Groups::of(facts.workspace, settings)?;
+    let groups = Groups::of(facts, settings)?;
     follow(facts, settings, &groups, &mut growing)?;
     groups.tell(facts, settings, &mut growing);
     Ok(growing)
 }
 
-/// Why a package would be released by itself.
-fn start(
-    package: &Package,
-    known: &PackageFacts,
-    from: Version,
-    settings: &Settings,
-) -> Result<Option<Growing>, Failure> {
-    let manifest = package.version.clone();
-    if known.base == Base::First {
-        return Ok(Some(Growing {
-            from: from.clone(),
-            fixed: as_it_stands(&package.name, manifest, settings)?,
-            bump: None,
-            together: None,
-            reasons: vec![Reason::First],
-        }));
-    }
-    let written_by_hand = known
-        .base
-        .version()
-        .zip(manifest.as_ref())
-        .is_some_and(|(released, manifest)| manifest > released);
-    if written_by_hand {
-        let reasons = std::iter::once(Reason::Written)
-            .chain(known.touched.reasons.iter().cloned())
-            .collect();
-        return Ok(Some(Growing {
-            from: known.base.version().cloned().unwrap_or(from),
-            fixed: as_it_stands(&package.name, manifest, settings)?,
-            bump: None,
-            together: None,
-            reasons,
-        }));
-    }
-    let changed = known
-        .touched
-        .bump
-        .or((!known.lockfile.is_empty()).then_some(Bump::Patch));
-    let Some(changed) = changed else {
+/// Why a package would be released by itself; `None`: it would not.
+fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<Growing>, Failure> {
+    let (package, known) = (&facts.workspace.packages[index], &facts.packages[index]);
+    let from = grown_from(facts, settings, index);
+    let Some((from, manifest)) = from.zip(package.version.as_ref()) else {
         return Ok(None);
     };
-    let mut reasons = known.touched.reasons.clone();
-    reasons.extend(lockfile_reasons(known));
-    let (bump, fixed) = match &settings.bump {
-        BumpRequest::Auto => (Some(changed), known.touched.release_as.clone()),
-        BumpRequest::By(bump) => (Some(*bump), None),
-        BumpRequest::To(version) => (None, Some(version.clone())),
+    let own = way::identifier(package, settings, facts.line);
+    let given = |from: Version, reasons| {
+        let way = Way::of(package, facts, settings);
+        let stands = as_it_stands(&package.name, &from, manifest, &way, settings)?;
+        Ok(Some(Growing {
+            fixed: Some(stands),
+            from,
+            bump: None,
+            way,
+            together: None,
+            reasons,
+        }))
     };
-    if settings.bump != BumpRequest::Auto {
-        reasons.insert(0, Reason::Asked);
+    if known.base == Base::First {
+        return given(from, vec![Reason::First]);
     }
-    if let Some(version) = fixed.as_ref().filter(|version| **version <= from) {
+    if let Some(released) = written_by_hand(facts, index, settings) {
+        let commits = known.touched.reasons.iter().cloned();
+        return given(
+            released,
+            std::iter::once(Reason::Written).chain(commits).collect(),
+        );
+    }
+    let arrives = way::arrives(&from, own, settings);
+    let Some(changed) = known.changed().or(arrives.then_some(Bump::Patch)) else {
+        return Ok(None);
+    };
+    let way = Way::asked(package, &from, facts, settings)?;
+    let fixed = match &settings.bump {
+        BumpRequest::To(version) => Some(version.clone()),
+        BumpRequest::Auto | BumpRequest::Graduate => {
+            let release_as = known.touched.release_as.as_ref();
+            release_as.map(|version| way.toward(&from, version))
+        }
+        _ => None,
+    };
+    let is_below = |version: &&Version| **version <= from && way.climbs();
+    if let Some(version) = fixed.as_ref().filter(is_below) {
         return Err(not_above(&package.name, version, &from));
     }
     Ok(Some(Growing {
+        bump: settings.bump.of(changed),
+        reasons: own_reasons(known, &from, &way, arrives, settings),
         from,
         fixed,
-        bump,
+        way,
         together: None,
-        reasons,
     }))
 }
 
-/// The version that a manifest brings along: where a higher one is asked for, that.
+/// The version that a manifest brings along, on the package's way; where a higher one is asked for, that.
 fn as_it_stands(
     name: &PackageName,
-    held: Option<Version>,
+    from: &Version,
+    held: &Version,
+    way: &Way,
     settings: &Settings,
-) -> Result<Option<Version>, Failure> {
-    match (&settings.bump, held) {
-        (BumpRequest::To(asked), Some(held)) if *asked < held => Err(not_above(name, asked, &held)),
-        (BumpRequest::To(asked), Some(_)) => Ok(Some(asked.clone())),
-        (_, held) => Ok(held),
+) -> Result<Version, Failure> {
+    match &settings.bump {
+        BumpRequest::To(asked) if asked < held => Err(not_above(name, asked, held)),
+        BumpRequest::To(asked) => Ok(asked.clone()),
+        _ => Ok(way.toward(from, held)),
     }
+}
+
+/// The last release of a package whose manifest holds a higher version that a person wrote there.
+fn written_by_hand(facts: &Facts<'_>, index: usize, settings: &Settings) -> Option<Version> {
+    let (package, known) = (&facts.workspace.packages[index], &facts.packages[index]);
+    let own = way::identifier(package, settings, facts.line);
+    let (released, manifest) = known.base.version().zip(package.version.as_ref())?;
+    let by_hand =
+        manifest > released && !way::was_released(facts, settings, package, manifest, own);
+    by_hand.then(|| released.clone())
+}
+
+/// Why a package grows by itself: what was asked, the prerelease that ends, and the changes since what was released before.
+fn own_reasons(
+    known: &PackageFacts,
+    from: &Version,
+    way: &Way,
+    arrives: bool,
+    settings: &Settings,
+) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if !matches!(settings.bump, BumpRequest::Auto | BumpRequest::Graduate) {
+        reasons.push(Reason::Asked);
+    }
+    let ends = arrives || *way == Way::Release;
+    if from.is_prerelease() && ends {
+        reasons.push(Reason::Graduate { from: from.clone() });
+    }
+    let since = known.since_release.as_ref();
+    let commits = since.map_or(&known.touched.reasons, |(_, reasons)| reasons);
+    reasons.extend(commits.iter().cloned());
+    reasons.extend(lockfile_reasons(known));
+    reasons
 }
 
 pub(super) fn not_above(name: &PackageName, version: &Version, from: &Version) -> Failure {
@@ -546,7 +651,38 @@ fn follow(
             }
         }
         if !grown {
+            tell_outlived(facts, settings, growing);
             return Ok(());
+        }
+    }
+}
+
+/// Adds to the reasons of a package whose prereleases end the dependencies that it needed as prereleases.
+fn tell_outlived(facts: &Facts<'_>, settings: &Settings, growing: &mut BTreeMap<usize, Growing>) {
+    for edge in facts.edges {
+        let dependency = growing.get(&edge.to);
+        let grown = dependency.map(|found| (found.from.clone(), found.to(settings)));
+        let (Some((from, to)), Some(index)) = (grown, edge.from) else {
+            continue;
+        };
+        let counts = edge.field != DependencyField::DevDependencies;
+        if !counts || !outlives(&edge.spec, &from, &to) {
+            continue;
+        }
+        let on = facts.workspace.packages[edge.to].name.to_string();
+        let reason = Reason::Dependency {
+            on,
+            from,
+            to,
+            range: None,
+        };
+        if let Some(present) = growing.get_mut(&index)
+            && !present
+                .reasons
+                .iter()
+                .any(|known| is_about_the_same(known, &reason))
+        {
+            present.reasons.push(reason);
         }
     }
 }
@@ -603,18 +739,17 @@ fn join(
         return higher;
     }
     let Some(from) =
-        grown_from(package, &facts.packages[index]).filter(|_| selected(package, &settings.filter))
+        grown_from(facts, settings, index).filter(|_| selected(package, &settings.filter))
     else {
         return false;
     };
+    let way = Way::of(package, facts, settings);
     growing.insert(
         index,
         Growing {
-            from,
-            fixed: None,
             bump: Some(bump),
-            together: None,
             reasons: vec![reason],
+            ..Growing::following(from, way)
         },
     );
     true
@@ -693,25 +828,39 @@ fn grow_together(
     let (Some(highest), Some((_, first, _))) = (manifests.cloned(), versioned.first()) else {
         return Ok(BTreeMap::new());
     };
-    let changed: Option<Bump> = versioned
-        .iter()
-        .filter_map(|(_, _, known)| {
-            known
-                .touched
-                .bump
-                .or((!known.lockfile.is_empty()).then_some(Bump::Patch))
-        })
-        .max();
+    let own = versioned
+        .first()
+        .and_then(|(_, package, _)| way::identifier(package, settings, facts.line));
     let is_first = versioned
         .iter()
         .all(|(_, _, known)| known.base == Base::First);
-    let written_by_hand = released.is_some_and(|released| highest > *released);
+    let written_by_hand = released.is_some_and(|released| {
+        let is_marked = versioned
+            .iter()
+            .any(|(_, package, _)| way::was_released(facts, settings, package, &highest, own));
+        highest > *released && !is_marked
+    });
     let from = released
         .cloned()
         .map_or(highest.clone(), |released| released.max(highest.clone()));
+    let from = match versioned.first() {
+        Some((_, package, _)) => way::overtaken(facts, settings, package, from),
+        None => from,
+    };
+    let arrives = way::arrives(&from, own, settings);
+    let changed = versioned.iter().filter_map(|(_, _, known)| known.changed());
+    let changed = changed.max().or(arrives.then_some(Bump::Patch));
+    let way = match versioned.first() {
+        Some((_, package, _)) if changed.is_some() && !is_first && !written_by_hand => {
+            Way::asked(package, &from, facts, settings)?
+        }
+        Some((_, package, _)) => Way::of(package, facts, settings),
+        None => Way::Release,
+    };
     let (to, bump) = if is_first || written_by_hand {
-        let stands = as_it_stands(&first.name, Some(highest.clone()), settings)?;
-        (stands.unwrap_or(highest), None)
+        let from = released.unwrap_or(&highest);
+        let stands = as_it_stands(&first.name, from, &highest, &way, settings)?;
+        (stands, None)
     } else {
         let Some(changed) = changed else {
             return Ok(BTreeMap::new());
@@ -721,29 +870,32 @@ fn grow_together(
             .filter_map(|(_, _, known)| known.touched.release_as.clone())
             .max();
         match (&settings.bump, release_as) {
-            (BumpRequest::Auto, Some(version)) => (version, None),
-            (BumpRequest::Auto, None) => (from.next(changed, settings.zero_major), Some(changed)),
-            (BumpRequest::By(bump), _) => (from.next(*bump, settings.zero_major), Some(*bump)),
             (BumpRequest::To(version), _) => (version.clone(), None),
+            (BumpRequest::Auto | BumpRequest::Graduate, Some(version)) => {
+                (way.toward(&from, &version), None)
+            }
+            (asked, _) => {
+                let bump = asked.of(changed).unwrap_or(changed);
+                (way.next(&from, bump, settings.zero_major), Some(bump))
+            }
         }
     };
-    if !is_first && !written_by_hand && to <= from {
+    if !is_first && !written_by_hand && to <= from && way.climbs() {
         return Err(not_above(&first.name, &to, &from));
     }
     let uses: BTreeMap<usize, BTreeSet<usize>> = app_uses(facts, settings).into_iter().collect();
     Ok(versioned
         .iter()
         .map(|(index, package, known)| {
-            let mut reasons = known.touched.reasons.clone();
-            if written_by_hand {
+            let mut reasons = own_reasons(known, &from, &way, arrives, settings);
+            if written_by_hand && !is_first {
+                reasons.retain(|reason| !matches!(reason, Reason::Asked | Reason::Graduate { .. }));
                 reasons.insert(0, Reason::Written);
-            } else if settings.bump != BumpRequest::Auto {
-                reasons.insert(0, Reason::Asked);
             }
             if known.base == Base::First {
                 reasons = vec![Reason::First];
+                reasons.extend(lockfile_reasons(known));
             }
-            reasons.extend(lockfile_reasons(known));
             let changed_uses = uses
                 .get(index)
                 .into_iter()
@@ -768,6 +920,7 @@ fn grow_together(
                     from: own,
                     fixed: Some(to.clone()),
                     bump: bump.map(|bump| bump.of(&from, settings.zero_major)),
+                    way: way.clone(),
                     together: None,
                     reasons,
                 },
@@ -782,7 +935,7 @@ fn lockfile_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
 }
 
 fn is_changed(known: &PackageFacts) -> bool {
-    known.base == Base::First || known.touched.bump.is_some() || !known.lockfile.is_empty()
+    known.base == Base::First || known.changed().is_some()
 }
 
 fn assemble(
@@ -800,10 +953,7 @@ fn assemble(
                 .values()
                 .all(|package| package.to(settings) == *version)
         });
-    let tag_format = settings.tag_format.as_deref().unwrap_or(match facts.mode {
-        Mode::Sync => "v{version}",
-        Mode::Diff => "{name}@{version}",
-    });
+    let tag_format = tag_format(facts.mode, settings);
     let versioned = packages.iter().filter(|package| package.version.is_some());
     if facts.mode == Mode::Diff && versioned.count() > 1 && !tag_format.contains("{name}") {
         return Err(Failure::new(
@@ -821,6 +971,13 @@ fn assemble(
         let of = &packages[*index];
         let to = Version::parse(&package.to(settings).to_string())?;
         let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
+        let known = &facts.packages[*index];
+        let grows = facts.mode == Mode::Diff && known.base != Base::First;
+        let is_new = matches!(package.way, Way::Prerelease(_) | Way::NewPrerelease(_));
+        if grows && is_new && to <= package.from {
+            return Err(not_above(&of.name, &to, &package.from));
+        }
+        let before = known.since_release.as_ref().map(|(base, _)| base);
         planned.push(PlannedPackage {
             index: Some(*index),
             name: of.name.clone(),
@@ -828,7 +985,7 @@ fn assemble(
             kind: of.kind,
             private: of.manifest.private,
             from: package.from.clone(),
-            dist_tag: (of.kind == Kind::Library).then(|| dist_tag(&to, of, settings)),
+            dist_tag: (of.kind == Kind::Library).then(|| dist_tag(&to, of, settings, facts.line)),
             access: (of.kind == Kind::Library)
                 .then(|| access(of, settings))
                 .flatten(),
@@ -840,7 +997,7 @@ fn assemble(
                     .map(|bump| bump.of(&package.from, settings.zero_major)),
             },
             reasons: package.reasons.clone(),
-            base: facts.packages[*index].base.clone(),
+            base: before.unwrap_or(&known.base).clone(),
             is_written: of.version.as_ref() != Some(&to),
             tag,
             to,
@@ -848,6 +1005,7 @@ fn assemble(
     }
     if let (Mode::Sync, Some((name, from)), Some(version)) =
         (facts.mode, root_version(facts.workspace), &shared_version)
+        && settings.snapshot.is_none()
     {
         let tag = TagName::parse(&tag::format(tag_format, name.as_str(), version))?;
         let bump = planned.first().and_then(|first| first.bump);
@@ -868,7 +1026,11 @@ fn assemble(
             is_written: from != version,
         });
     }
-    let tags: BTreeSet<TagName> = planned.iter().map(|package| package.tag.clone()).collect();
+    let is_snapshot = settings.snapshot.is_some();
+    let line = facts.line.filter(|_| !is_snapshot);
+    check_line(&planned, line)?;
+    let marked = planned.iter().filter(|_| !is_snapshot);
+    let tags: BTreeSet<TagName> = marked.map(|package| package.tag.clone()).collect();
     let taken: Vec<&TagName> = tags
         .iter()
         .filter(|tag| facts.tags.contains(*tag))
@@ -904,9 +1066,15 @@ fn assemble(
         version: shared_version.filter(|_| facts.mode == Mode::Sync || growing.len() == 1),
         edits: Vec::new(),
         message: String::new(),
-        warnings: left_behind(facts, settings, growing),
+        warnings: [
+            left_behind(facts, settings, growing),
+            prereleases_pulled(facts, settings, growing),
+            older_line(&planned, settings, line),
+        ]
+        .concat(),
         day: facts.day.clone(),
         forge: facts.forge.clone(),
+        is_snapshot,
         packages: planned,
     };
     plan.warnings.extend(unused_bump(&plan, settings));
@@ -916,23 +1084,74 @@ fn assemble(
     Ok(plan)
 }
 
-/// The dist-tag: what was asked for, else what the manifest says, else the prerelease's identifier, else `latest`.
-pub fn dist_tag(version: &Version, package: &Package, settings: &Settings) -> String {
+/// The form of tags.
+pub(super) fn tag_format(mode: Mode, settings: &Settings) -> &str {
+    settings.tag_format.as_deref().unwrap_or(match mode {
+        Mode::Sync => "v{version}",
+        Mode::Diff => "{name}@{version}",
+    })
+}
+
+/// The dist-tag: what was asked for, else the name of a snapshot, else what the manifest says, else the prerelease's identifier, else `latest`, which an older line never
+/// touches.
+pub fn dist_tag(
+    version: &Version,
+    package: &Package,
+    settings: &Settings,
+    line: Option<&Line>,
+) -> String {
     if let Some(asked) = &settings.npm_tag {
         return asked.clone();
     }
-    if let Some(declared) = &package.manifest.publish_config.tag {
-        return declared.clone();
+    if let Some(name) = &settings.snapshot {
+        return name.to_string();
     }
-    if !version.is_prerelease() {
-        return "latest".to_owned();
+    let is_older = line.and_then(Line::maintenance).is_some();
+    let declared = package.manifest.publish_config.tag.as_deref();
+    if let Some(declared) = declared.filter(|tag| !is_older || *tag != LATEST) {
+        return declared.to_owned();
     }
-    let identifier = version.prerelease().split('.').next().unwrap_or_default();
-    if identifier.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        identifier.to_owned()
-    } else {
-        "next".to_owned()
+    match version.identifier() {
+        Some(identifier) => identifier.to_owned(),
+        None if version.is_prerelease() => "next".to_owned(),
+        None if is_older => format!("{LATEST}-{}", version.major()),
+        None => LATEST.to_owned(),
     }
+}
+
+/// The dist-tag that npm installs where none is named.
+const LATEST: &str = "latest";
+
+/// The dist-tag instead of one that names something higher than `to`, which it never leaves for something lower: `latest-1`, and where that
+/// is higher too, `latest-1.2`. `present` are the dist-tags of the registry. `None`: nothing is in the way.
+///
+/// ```
+/// use pkgs_action::plan::release::dist_tag_beside;
+/// use pkgs_action::version::Version;
+/// let present = [("latest", "2.0.0"), ("latest-1", "1.4.0")];
+/// let present = present.into_iter().map(|(tag, version)| (tag.to_owned(), version.to_owned())).collect();
+/// let beside = |tag: &str, to| dist_tag_beside(tag, &Version::parse(to).unwrap(), &present);
+/// assert_eq!(beside("latest", "2.0.1"), None);
+/// assert_eq!(beside("latest", "1.4.1").as_deref(), Some("latest-1"));
+/// assert_eq!(beside("latest-1", "1.2.4").as_deref(), Some("latest-1.2"));
+/// ```
+pub fn dist_tag_beside(
+    tag: &str,
+    to: &Version,
+    present: &BTreeMap<String, String>,
+) -> Option<String> {
+    let is_higher = |tag: &str| {
+        let version = present.get(tag).map(|version| Version::parse(version));
+        version.is_some_and(|version| version.is_ok_and(|version| version > *to))
+    };
+    let of_major = format!("-{}", to.major());
+    let plain = tag.strip_suffix(&of_major).unwrap_or(tag);
+    let beside = [
+        format!("{plain}{of_major}"),
+        format!("{plain}{of_major}.{}", to.minor()),
+    ];
+    let [first, second] = beside;
+    is_higher(tag).then(|| if is_higher(&first) { second } else { first })
 }
 
 fn access(package: &Package, settings: &Settings) -> Option<Access> {
@@ -1060,12 +1279,71 @@ fn left_behind(
     notices.into_values().collect()
 }
 
+/// Libraries that get a release which needs a prerelease of another: who installs them gets that too.
+fn prereleases_pulled(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    growing: &BTreeMap<usize, Growing>,
+) -> Vec<Notice> {
+    let packages = &facts.workspace.packages;
+    let mut notices = Vec::new();
+    for edge in facts.edges {
+        let Some((from, own)) = edge.from.and_then(|from| Some((from, growing.get(&from)?))) else {
+            continue;
+        };
+        let to = growing
+            .get(&edge.to)
+            .map(|dependency| dependency.to(settings));
+        let Some(to) = to.or_else(|| packages[edge.to].version.clone()) else {
+            continue;
+        };
+        let is_release = packages[from].kind == Kind::Library && !own.to(settings).is_prerelease();
+        let needs = to.is_prerelease() && edge.field != DependencyField::DevDependencies;
+        if is_release && needs {
+            let message = format!(
+                "{} {} is no prerelease, and needs the prerelease {to} of {}",
+                packages[from].name,
+                own.to(settings),
+                packages[edge.to].name
+            );
+            let code = "plan::prerelease_needed";
+            notices.push(Notice { code, message });
+        }
+    }
+    notices
+}
+
+/// That an older line leaves `latest` alone.
+fn older_line(planned: &[PlannedPackage], settings: &Settings, line: Option<&Line>) -> Vec<Notice> {
+    let is_published = planned.iter().any(|package| package.dist_tag.is_some());
+    let Some(line) = line.and_then(Line::maintenance) else {
+        return Vec::new();
+    };
+    if !is_published || settings.npm_tag.is_some() {
+        return Vec::new();
+    }
+    let tags: BTreeSet<&str> = planned
+        .iter()
+        .filter_map(|package| package.dist_tag.as_deref())
+        .collect();
+    let tags: Vec<&str> = tags.into_iter().collect();
+    vec![Notice {
+        code: "plan::older_line",
+        message: format!(
+            "this branch is for {line}: latest stays, and {} follows",
+            tags.join(", ")
+        ),
+    }]
+}
+
 /// That a bump was asked for and nothing grows: it says how far, not what.
 fn unused_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
     let asked = match &settings.bump {
         _ if !plan.packages.is_empty() => return None,
-        BumpRequest::Auto => return None,
+        BumpRequest::Auto | BumpRequest::Graduate => return None,
         BumpRequest::By(bump) => bump.to_string(),
+        BumpRequest::NewPrerelease(bump) => format!("pre{bump}"),
+        BumpRequest::Prerelease => "prerelease".to_owned(),
         BumpRequest::To(version) => version.to_string(),
     };
     Some(Notice {
@@ -1133,11 +1411,18 @@ fn message(plan: &Plan, settings: &Settings) -> String {
     format!("{subject}\n\n{body}")
 }
 
-/// The text a range must get because its package leaves it, if it must change.
-pub fn new_spec(spec: &Spec, from: &Version, to: &Version) -> Option<String> {
-    if spec.accepts(from, to) {
+/// The text a range must get because its package leaves it; with `released`, its declaring package is released too, also because the
+/// prerelease that it needs has become a release. `None`: it stays.
+pub fn new_spec(spec: &Spec, from: &Version, to: &Version, released: bool) -> Option<String> {
+    if spec.accepts(from, to) && !(released && outlives(spec, from, to)) {
         None
     } else {
         spec.rewritten(to)
     }
+}
+
+/// Whether a range needs a prerelease that has become a release: it holds, and would still let the prerelease in.
+fn outlives(spec: &Spec, from: &Version, to: &Version) -> bool {
+    let prerelease = format!("{}-", from.announced());
+    from.is_prerelease() && !to.is_prerelease() && spec.effective(from).contains(&prerelease)
 }

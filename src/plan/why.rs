@@ -332,6 +332,14 @@ fn rule_of_release(
             "asked",
             format!("it changed, and bump {bump} was asked for"),
         ),
+        (_, BumpRequest::NewPrerelease(bump)) if is_asked => rule(
+            "asked",
+            format!("it changed, and a new prerelease was asked for: pre{bump}"),
+        ),
+        (_, BumpRequest::Prerelease) if is_asked => rule(
+            "asked",
+            "it changed, and its next prerelease was asked for".to_owned(),
+        ),
         (_, BumpRequest::To(version)) if is_asked => rule(
             "asked",
             format!("it changed, and the version {version} was asked for"),
@@ -352,6 +360,17 @@ fn rule_of_release(
         _ if release_as.is_some_and(|version| *version == planned.to) => rule(
             "release-as",
             format!("a commit says Release-As: {}", planned.to),
+        ),
+        (Some(Reason::Graduate { from }), BumpRequest::Graduate) => rule(
+            "graduate",
+            format!("it was released as {from}, and to graduate was asked for"),
+        ),
+        (Some(Reason::Graduate { from }), _) => rule(
+            "graduate",
+            format!(
+                "it was released as {from}, and this branch does not go on with that: {}",
+                planned.to
+            ),
         ),
         (Some(Reason::Commit { .. }), _) => rule(
             "commits",

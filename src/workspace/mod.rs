@@ -116,6 +116,15 @@ impl Spec {
         }
     }
 
+    /// The text that accepts exactly `version`; `None` where the text already follows by itself.
+    pub fn pinned(&self, version: &Version) -> Option<String> {
+        match self {
+            Spec::WorkspaceExact => None,
+            Spec::WorkspaceCaret | Spec::WorkspaceTilde => Some(format!("workspace:{version}")),
+            Spec::Range(_, prefix, _) => Some(format!("{prefix}{version}")),
+        }
+    }
+
     /// The text to write where `to` has left the range; `None` where the text follows by itself.
     pub fn rewritten(&self, to: &Version) -> Option<String> {
         match self {

@@ -26,6 +26,7 @@ mod other_tools;
 mod plan;
 mod plan_laws;
 mod pnpm;
+mod prerelease;
 mod pull;
 mod race;
 mod registry_contract;

@@ -315,6 +315,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
                     ..Touched::default()
                 },
                 lockfile: BTreeSet::new(),
+                since_release: None,
             }
         })
         .collect();
@@ -327,6 +328,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
         head: commit,
         packages,
         tags: &tags,
+        line: None,
         base: None,
         day: "2026-01-31".to_owned(),
         forge: None,

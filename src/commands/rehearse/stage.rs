@@ -106,6 +106,7 @@ impl Stage {
             )),
             remote: "origin".to_owned(),
             branches: vec![branch],
+            snapshot: None,
             actor: Some("rehearsal".to_owned()),
             runner: Runner::default(),
             ..settings.clone()
