@@ -45,7 +45,7 @@ pub enum Reason {
         from: Version,
         /// The version it gets.
         to: Version,
-        /// The declared range that this leaves; `None`: an app that uses it, whatever it declares.
+        /// The declared range that this leaves; `None`: an app that uses it, whatever it declares, or a range that needed a prerelease.
         range: Option<String>,
     },
     /// A package of its production closure changed in the lockfile.
@@ -64,8 +64,15 @@ pub enum Reason {
     },
     /// It was never released.
     First,
+    /// It was released as this prerelease, which becomes something else: a release, or a prerelease of another kind.
+    Graduate {
+        /// The prerelease.
+        from: Version,
+    },
     /// A person asked for this bump.
     Asked,
+    /// Its manifest holds a higher version than its last release.
+    Written,
 }
 
 /// The commits that count for one directory since its base.

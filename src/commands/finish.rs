@@ -247,7 +247,12 @@ async fn finish_earlier_unsealed(
         let Some(version) = package.version.clone() else {
             continue;
         };
-        let dist_tag = planning::dist_tag(&version, package, session.settings);
+        let dist_tag = planning::dist_tag(&version, package, session.settings, session.line());
+        let published = session.remotes.registry.package(name).await?;
+        let beside = published.and_then(|published| {
+            planning::dist_tag_beside(&dist_tag, &version, &published.dist_tags)
+        });
+        let dist_tag = beside.unwrap_or(dist_tag);
         packages.insert(
             name.clone(),
             DecidedPackage {
@@ -327,8 +332,11 @@ async fn tell(session: &Session<'_>, released: &Released, plan: Option<&Plan>, d
             .inspect_err(|why| tracing::info!("the release is told without notes: {why}"))
             .ok(),
     };
-    // Of several tags none is the repository's newest release.
-    let is_only = tags.len() == 1;
+    // Of several tags none is the repository's newest release, and an older line has none.
+    let is_older = session
+        .line()
+        .is_some_and(|line| line.maintenance().is_some());
+    let is_only = tags.len() == 1 && !is_older;
     for tag in tags {
         let packages: Vec<&ReleasedPackage> = released
             .packages

@@ -19,6 +19,7 @@ pub mod repository;
 pub mod sample;
 pub mod scene;
 pub mod session;
+pub mod snapshot;
 pub mod status;
 pub mod tarballs;
 pub mod why;
@@ -107,8 +108,9 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
         } else {
             settings.branches.clone()
         };
+        let branches = settings.release_branches(branches);
         settings.choose_command(current.as_deref(), &branches);
-    } else if settings.command == Command::Release && !settings.runner.may_release() {
+    } else if settings.command == Command::Release && !is_trusted(settings) {
         return Err(Failure::new(
             Exit::Refused,
             "release::untrusted_event",
@@ -118,9 +120,18 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
             ),
         )
         .because("what it carries may come from anybody")
-        .hint("release from a push to a release branch, a schedule or workflow_dispatch"));
+        .hint("release from a push to a release branch, a schedule or workflow_dispatch; snapshots also from pull requests of the repository itself"));
     }
     Ok(())
+}
+
+/// Whether the event may cause what `release` was asked for.
+fn is_trusted(settings: &Settings) -> bool {
+    let runner = &settings.runner;
+    match settings.snapshot {
+        None => runner.may_release(),
+        Some(_) => runner.may_snapshot(),
+    }
 }
 
 async fn on_repository(
@@ -134,7 +145,7 @@ async fn on_repository(
     let _alone = writes
         .then(|| crate::local::worktree::alone(repo))
         .transpose()?;
-    let remotes = if writes {
+    let remotes = if writes && settings.snapshot.is_none() {
         connect(settings).await?
     } else {
         Remotes {
@@ -223,7 +234,10 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
 
 async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
     let settings = session.settings;
-    let released = release::release(session).await;
+    let released = match settings.snapshot {
+        None => release::release(session).await,
+        Some(_) => snapshot::snapshot(session).await,
+    };
     let report = match released {
         Ok(report) => report,
         Err(failure) => return Ok(failed(settings, failure)),

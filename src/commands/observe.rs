@@ -5,17 +5,19 @@ mod touched;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::changes::intent::{self, Intent};
-use crate::changes::tag;
-use crate::commands::monorepo;
+use crate::changes::{Verdict, tag};
+use crate::commands::{monorepo, session};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::local::git::{History, Repo, Tags, joined};
 use crate::name::{CommitId, PackageName, TagName};
 use crate::plan::intents;
 use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, PackageFacts};
+use crate::plan::way::graduates;
 use crate::plan::why::{OtherBases, PassedOver};
 use crate::settings::{BumpFrom, Mode, Settings};
 use crate::version::Version;
+use crate::version::line::Line;
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::lockfile::npm::Lock;
 use crate::workspace::package::{Kind, Package};
@@ -34,6 +36,10 @@ pub struct Observed {
     pub mode_reason: String,
     /// What each package's changes are measured from, in the workspace's order.
     pub bases: Vec<Base>,
+    /// The last releases before those of the bases that are prereleases.
+    releases: Vec<Option<Base>>,
+    /// What the branch is for, where it has a line of its own.
+    line: Option<Line>,
     /// Which tags were no base, and why.
     pub other_bases: OtherBases,
     /// What people said about the next release.
@@ -59,7 +65,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
     let intents = intents(repo, head, &workspace, settings)?;
     let (mode, mode_reason) = mode(&workspace, settings);
-    let (bases, other_bases) = match &settings.base {
+    let measured = match &settings.base {
         Some(base) => {
             let commit = repo.resolve(base)?;
             if !history.contains(&commit) {
@@ -75,7 +81,11 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
                 .hint("name a commit that leads here"));
             }
             let count = workspace.packages.len();
-            (vec![Base::Asked(commit); count], OtherBases::none(count))
+            Measured {
+                bases: vec![Base::Asked(commit); count],
+                releases: vec![None; count],
+                others: OtherBases::none(count),
+            }
         }
         None => bases(repo, &workspace, mode, &tags, &history, settings)?,
     };
@@ -84,8 +94,10 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         edges,
         mode,
         mode_reason,
-        bases,
-        other_bases,
+        bases: measured.bases,
+        releases: measured.releases,
+        line: session::line(settings, repo).cloned(),
+        other_bases: measured.others,
         intents,
         tags: tags.names().cloned().collect(),
         history,
@@ -142,6 +154,14 @@ fn intents(
     intents::read(&found, workspace, settings)
 }
 
+/// What changes are measured from, in the workspace's order.
+struct Measured {
+    bases: Vec<Base>,
+    /// The last releases before those of the bases that are prereleases.
+    releases: Vec<Option<Base>>,
+    others: OtherBases,
+}
+
 /// For each package, its last reachable release tag. Where all packages share their version, or there is only one, tags of the whole
 /// repository count, and of both kinds the newer. Where each has its own, such a tag counts for the packages that had its version there:
 /// anybody may call a commit `v1.5.0`.
@@ -152,7 +172,7 @@ fn bases(
     tags: &Tags,
     history: &History,
     settings: &Settings,
-) -> Result<(Vec<Base>, OtherBases), Failure> {
+) -> Result<Measured, Failure> {
     let mut own: HashMap<&str, Vec<(Version, &TagName)>> = HashMap::new();
     let mut shared: Vec<(Version, &TagName)> = Vec::new();
     for name in tags.names() {
@@ -174,7 +194,20 @@ fn bases(
         let age = base.commit().and_then(|commit| history.age(commit));
         age.unwrap_or(usize::MAX)
     };
+    let last_release = |candidates: &[(Version, &TagName)]| {
+        let releases = candidates
+            .iter()
+            .filter(|(version, _)| !version.is_prerelease());
+        let releases: Vec<_> = releases.cloned().collect();
+        Ok::<_, Failure>(newest_reachable(repo, tags, history, &releases)?.0)
+    };
+    let is_prerelease = |base: &Base| base.version().is_some_and(Version::is_prerelease);
+    let release_of_all = match &of_all {
+        Some(base) if is_prerelease(base) => last_release(&shared)?,
+        _ => None,
+    };
     let mut bases = Vec::with_capacity(packages.len());
+    let mut releases = Vec::with_capacity(packages.len());
     let mut others = OtherBases {
         unreachable_shared,
         of_package: Vec::with_capacity(packages.len()),
@@ -182,11 +215,15 @@ fn bases(
     for package in packages {
         let mut own = own.remove(package.name.as_str()).unwrap_or_default();
         own.sort_by(|left, right| right.0.cmp(&left.0));
-        let (own, unreachable) = newest_reachable(repo, tags, history, &own)?;
+        let (newest, unreachable) = newest_reachable(repo, tags, history, &own)?;
+        let release = match &newest {
+            Some(base) if is_prerelease(base) => last_release(&own)?,
+            _ => None,
+        };
         let shared = if all_at_once {
             of_all.clone()
         } else {
-            let since = own.as_ref().and_then(Base::version);
+            let since = newest.as_ref().and_then(Base::version);
             let between =
                 |version| Some(version) > since && Some(version) <= package.version.as_ref();
             let mut marks = shared.iter().filter(|(version, _)| between(version));
@@ -194,7 +231,8 @@ fn bases(
                 marks.find_map(|mark| marked_by(repo, tags, history, package, mark).transpose());
             found.transpose()?
         };
-        let (base, older) = match (own, shared) {
+        releases.push(release.or_else(|| release_of_all.clone()));
+        let (base, older) = match (newest, shared) {
             (Some(own), Some(shared)) if age(&shared) < age(&own) => (shared, Some(own)),
             (Some(own), shared) => (own, shared),
             (None, Some(shared)) => (shared, None),
@@ -203,7 +241,11 @@ fn bases(
         bases.push(base);
         others.of_package.push(PassedOver { unreachable, older });
     }
-    Ok((bases, others))
+    Ok(Measured {
+        bases,
+        releases,
+        others,
+    })
 }
 
 /// The first of `candidates` that names a commit of `history`, and those before it.
@@ -289,22 +331,14 @@ impl Observed {
         settings: &Settings,
         traced: bool,
     ) -> Result<Facts<'a>, Failure> {
-        let touched = touched::touched(self, repo, settings, traced)?;
-        let lockfiles = self.lockfile_changes(repo)?;
-        let bases = self.bases.iter().zip(touched).zip(lockfiles);
-        let mut packages: Vec<PackageFacts> = bases
-            .map(|((base, touched), lockfile)| PackageFacts {
-                base: base.clone(),
-                touched,
-                lockfile,
-            })
-            .collect();
+        let mut packages = self.packages(repo, settings, &self.bases, traced)?;
         intents::decide(
             &self.intents,
-            &self.workspace,
+            &self.workspace.packages,
             settings.bump_from,
             &mut packages,
         );
+        self.since_releases(repo, settings, &mut packages)?;
         let base = self
             .bases
             .iter()
@@ -320,6 +354,7 @@ impl Observed {
             packages,
             intents: &self.intents,
             tags: &self.tags,
+            line: self.line.as_ref(),
             base,
             day: crate::report::moment(repo.committed_at(&self.head)?)
                 .chars()
@@ -331,16 +366,115 @@ impl Observed {
 
     /// Where people look at the repository: as its manifests say, else as its remote does.
     fn forge(&self, repo: &Repo, settings: &Settings) -> Option<Forge> {
-        let members = self.workspace.root.iter().chain(&self.workspace.packages);
-        let mut declared = members.filter_map(|package| package.manifest.repository.as_deref());
+        let root = self.workspace.root.iter().map(|root| &root.manifest);
+        let members = self.workspace.packages.iter().map(|one| &one.manifest);
+        let mut declared = root
+            .chain(members)
+            .filter_map(|manifest| manifest.repository.as_deref());
         match declared.next() {
             Some(declared) => Forge::of_manifest(declared),
             None => Forge::of_remote(&repo.remote_address(&settings.remote)?),
         }
     }
 
+    /// What is known of each package, measured from these bases.
+    fn packages(
+        &self,
+        repo: &Repo,
+        settings: &Settings,
+        bases: &[Base],
+        traced: bool,
+    ) -> Result<Vec<PackageFacts>, Failure> {
+        let touched = touched::touched(self, bases, repo, settings, traced)?;
+        let lockfiles = self.lockfile_changes(repo, bases)?;
+        let known = bases.iter().zip(touched).zip(lockfiles);
+        Ok(known
+            .map(|((base, touched), lockfile)| PackageFacts {
+                base: base.clone(),
+                touched,
+                lockfile,
+                since_release: None,
+            })
+            .collect())
+    }
+
+    /// Adds to the packages whose prereleases end now what counts since the release before them: their notes tell all of it.
+    fn since_releases(
+        &self,
+        repo: &Repo,
+        settings: &Settings,
+        packages: &mut [PackageFacts],
+    ) -> Result<(), Failure> {
+        let members = self.workspace.packages.iter().zip(packages.iter());
+        let bases: Vec<Base> = members
+            .zip(&self.releases)
+            .map(|((package, known), release)| {
+                let ends = graduates(package, known, settings, self.line.as_ref());
+                release.clone().filter(|_| ends).unwrap_or(Base::First)
+            })
+            .collect();
+        if bases.iter().all(|base| *base == Base::First) {
+            return Ok(());
+        }
+        let since = self.packages(repo, settings, &bases, true)?;
+        let mut released = BTreeMap::new();
+        for ((index, known), mut since) in packages.iter_mut().enumerate().zip(since) {
+            if since.base == Base::First {
+                continue;
+            }
+            let intents = self.intents_since(repo, settings, &since, &mut released)?;
+            let package = &self.workspace.packages[index..=index];
+            let of_package = std::slice::from_mut(&mut since);
+            intents::decide(&intents, package, settings.bump_from, of_package);
+            known.since_release = Some((since.base, since.touched.reasons));
+        }
+        Ok(())
+    }
+
+    /// The intents that lie here, and those that the releases of a package since its base consumed. `released` is what is known of releases.
+    fn intents_since(
+        &self,
+        repo: &Repo,
+        settings: &Settings,
+        since: &PackageFacts,
+        released: &mut BTreeMap<CommitId, Vec<Intent>>,
+    ) -> Result<Vec<Intent>, Failure> {
+        let mut intents = self.intents.clone();
+        if settings.bump_from == BumpFrom::Commits {
+            return Ok(intents);
+        }
+        let traced = since.touched.traced.iter();
+        let releases = traced.filter(|commit| commit.verdict == Verdict::OwnRelease);
+        for release in releases.map(|commit| &commit.id) {
+            if !released.contains_key(release) {
+                released.insert(release.clone(), self.consumed_by(repo, release)?);
+            }
+            intents.extend(released.get(release).into_iter().flatten().cloned());
+        }
+        Ok(intents)
+    }
+
+    /// The intents that a release of ours consumed. What could not be read then decided nothing.
+    fn consumed_by(&self, repo: &Repo, release: &CommitId) -> Result<Vec<Intent>, Failure> {
+        let Some(base) = repo.parent(release)? else {
+            return Ok(Vec::new());
+        };
+        let directory = self.workspace.directory.join(intent::DIRECTORY)?;
+        let at = |commit: &CommitId| -> Result<Vec<Intent>, Failure> {
+            let found = repo.files_in(commit, &directory, intent::is_intent)?;
+            let parse =
+                |(file, content): (_, Option<Vec<u8>>)| Intent::parse(&file, &content?).ok();
+            Ok(found.into_iter().filter_map(parse).collect())
+        };
+        Ok(intents::released(at(&base)?, &at(release)?))
+    }
+
     /// For each package what changed of its production closure in the lockfile since its base; only apps are judged.
-    fn lockfile_changes(&self, repo: &Repo) -> Result<Vec<BTreeSet<String>>, Failure> {
+    fn lockfile_changes(
+        &self,
+        repo: &Repo,
+        bases: &[Base],
+    ) -> Result<Vec<BTreeSet<String>>, Failure> {
         let members = &self.workspace.packages;
         let mut changed = vec![BTreeSet::new(); members.len()];
         let Some((path, text)) = self.workspace.lockfile.as_ref().and_then(Lockfile::npm) else {
@@ -353,7 +487,7 @@ impl Observed {
             .enumerate()
             .filter(|(_, package)| package.kind.is_app())
         {
-            let Some(base) = self.bases[index].commit() else {
+            let Some(base) = bases[index].commit() else {
                 continue;
             };
             if repo.object_at(base, path)? == repo.object_at(&self.head, path)? {

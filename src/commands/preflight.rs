@@ -8,12 +8,11 @@ use crate::commands::{Session, plan, point};
 use crate::explain::{Exit, Failure};
 use crate::local::push::{PushError, RefUpdate};
 use crate::name::{Digest, PackageName};
-use crate::plan::release::{Notice, Plan, PlannedPackage};
+use crate::plan::release::{self as planning, Notice, Plan, PlannedPackage};
 use crate::plan::render;
 use crate::release::layout;
 use crate::remote::registry::PublishRight;
 use crate::settings::{Choice, RegistryAddress};
-use crate::version::Version;
 use crate::workspace::package::Kind;
 
 /// Checks credentials, versions that are taken, the store's behaviour and the permission to push; lowers dist-tags that would go backwards.
@@ -41,7 +40,7 @@ fn libraries(plan: &Plan) -> impl Iterator<Item = &PlannedPackage> {
         .filter(|package| package.kind == Kind::Library)
 }
 
-async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
+pub(super) async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
     let names: Vec<&str> = libraries(plan)
         .map(|package| package.name.as_str())
         .collect();
@@ -91,13 +90,12 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
         }
         unlisted.extend(right(session, &package.name).await?);
         let tag = package.dist_tag.as_deref().unwrap_or("latest");
-        let present = published.dist_tags.get(tag);
-        let present = present.and_then(|version| Version::parse(version).ok());
-        if let Some(present) = present.filter(|present| *present > package.to) {
-            let instead = format!("{tag}-{}", package.to.major());
+        let beside = planning::dist_tag_beside(tag, &package.to, &published.dist_tags);
+        if let Some(instead) = beside {
+            let present = published.dist_tags.get(tag).map_or("", String::as_str);
             let message = format!(
-                "{tag} of {} stays at {present}: {} is published as {instead}",
-                package.name, package.to
+                "{tag} of {} stays at {}: {} is published as {instead}",
+                package.name, present, package.to
             );
             kept.insert(package.name.clone(), (instead, message));
         }

@@ -83,7 +83,11 @@ async fn attempt(
         let report = ReleaseReport::new(or(Ended::Nothing)).planned(plan, document);
         return Ok(Some(report.released(own)));
     }
-    let mut plan = preflight::preflight(session, &scene, plan, proven).await?;
+    let mut plan = match preflight::preflight(session, &scene, plan, proven).await {
+        // What another run released meanwhile is no obstacle: it is what this run was to do.
+        Err(_) if scene.has_moved() => return Ok(None),
+        checked => checked?,
+    };
     let document = render::document(&plan, session.settings, Vec::new());
     (session.say)(&render::text(&plan, &[]));
     let bytes = bytes(session, &scene, &observed, &plan, &document, deeds).await?;
@@ -118,6 +122,9 @@ pub async fn plan_at(
     let facts = observed.facts(session.repo, session.settings, false)?;
     let mut plan = planning::plan(&facts, session.settings)?;
     plan.warnings.extend(unasked);
+    if plan.is_snapshot {
+        return Ok((observed, plan));
+    }
     let root = &observed.workspace.directory;
     let found = |directories: &[&RepoPath]| changelogs_in(session.repo, head, directories);
     let changelogs = notes::changelogs(&plan, session.settings.changelog, root, found)?;
@@ -273,7 +280,7 @@ fn own_edits(plan: &Plan) -> Vec<FileEdit> {
 }
 
 /// What a dry run would have written, with sizes and digests.
-fn note_planned(packed: &Packed, deeds: &mut Deeds) {
+pub(super) fn note_planned(packed: &Packed, deeds: &mut Deeds) {
     for package in &packed.packages {
         let about = format!(
             "{}@{} ({} bytes, {} files, {})",

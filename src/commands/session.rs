@@ -9,6 +9,7 @@ use crate::local::push::{Address, Remote};
 use crate::local::stop::Stop;
 use crate::name::{CommitId, ReleaseId};
 use crate::settings::Settings;
+use crate::version::line::Line;
 
 /// Takes a part of the result as soon as it is known.
 pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
@@ -52,7 +53,8 @@ impl Session<'_> {
     /// The branches that releases are made from.
     pub fn release_branches(&self, remote: Option<&Remote<'_>>) -> Result<Vec<String>, Failure> {
         if !self.settings.branches.is_empty() {
-            return Ok(self.settings.branches.clone());
+            let own = self.settings.branches.clone();
+            return Ok(self.settings.release_branches(own));
         }
         let known = self
             .settings
@@ -65,13 +67,15 @@ impl Session<'_> {
             (None, Some(remote)) => remote.default_branch()?,
             (None, None) => None,
         };
-        asked.map(|branch| vec![branch]).ok_or_else(|| {
+        let all = |branch| self.settings.release_branches(vec![branch]);
+        asked.map(all).ok_or_else(|| {
             Failure::new(
                 Exit::Usage,
                 "git::default_branch",
                 "the repository's default branch is not known",
             )
-            .hint("name the release branch with `branch`")
+            .because("the remote has none yet, or this clone was not told which it is")
+            .hint("push the branch first, or name the release branch with `branch`")
         })
     }
 
@@ -102,6 +106,11 @@ impl Session<'_> {
         }
     }
 
+    /// What the branch is for, where it has a line of its own.
+    pub fn line(&self) -> Option<&Line> {
+        line(self.settings, self.repo)
+    }
+
     /// The repository as `owner/name`: what a store belongs to. Empty where there is no remote.
     pub fn repository_name(&self) -> String {
         let named = self.settings.runner.repository.clone();
@@ -120,6 +129,14 @@ impl Session<'_> {
             &crate::report::day(self.repo.committed_at(commit)?),
         ))
     }
+}
+
+/// What the branch that a run is for is itself for, where it has a line of its own; of a pull request, the branch that it is for.
+pub(super) fn line<'a>(settings: &'a Settings, repo: &Repo) -> Option<&'a Line> {
+    let base = || settings.runner.base.clone();
+    settings
+        .lines
+        .get(&current_branch(settings, repo).or_else(base)?)
 }
 
 /// The branch that a run is for: the event's, where a runner names its ref (which may be a tag or a pull request), else the one checked out.

@@ -7,9 +7,11 @@ use crate::explain::{Exit, Failure};
 use crate::plan::release::{
     Base, Facts, Growing, Together, check_pattern, grown_from, not_above, selected,
 };
+use crate::plan::way::Way;
 use crate::settings::{BumpRequest, Settings};
 use crate::version::{Bump, Version};
 use crate::workspace::Workspace;
+use crate::workspace::package::Package;
 
 /// How many packages a reason names.
 const MOST_NAMED: usize = 3;
@@ -23,6 +25,8 @@ struct Group {
     fixed: bool,
     /// Its packages that have a version, by their place.
     members: Vec<usize>,
+    /// To releases, or to prereleases.
+    way: Way,
 }
 
 impl Groups {
@@ -31,7 +35,8 @@ impl Groups {
     /// # Errors
     /// `plan::group`, exit 2, for a name that is none, a glob that is none, and a package in two groups; `plan::filter`, exit 2, where
     /// a filter takes in a part of a fixed group only.
-    pub(super) fn of(workspace: &Workspace, settings: &Settings) -> Result<Groups, Failure> {
+    pub(super) fn of(facts: &Facts<'_>, settings: &Settings) -> Result<Groups, Failure> {
+        let workspace = facts.workspace;
         let packages = &workspace.packages;
         let fixed = settings.fixed.iter().map(|patterns| (true, patterns));
         let linked = settings.linked.iter().map(|patterns| (false, patterns));
@@ -54,8 +59,16 @@ impl Groups {
                         .hint("take it out of all but one of the groups of fixed and linked"));
                 }
             }
-            let group = Group { fixed, members };
+            let first = members.first().map(|index| &packages[*index]);
+            let way_of = |package: &Package| Way::of(package, facts, settings);
+            let way = first.map_or(Way::Release, way_of);
+            let group = Group {
+                fixed,
+                members,
+                way,
+            };
             group.check_filter(workspace, settings)?;
+            group.check_prerelease(workspace, way_of)?;
             groups.push(group);
         }
         Ok(Groups(groups))
@@ -74,7 +87,7 @@ impl Groups {
         let mut grown = false;
         for group in &self.0 {
             if let Some(together) = group.version(facts, settings, growing)? {
-                grown |= group.give(facts, &together, growing);
+                grown |= group.give(facts, settings, &together, growing);
             }
         }
         Ok(grown)
@@ -101,9 +114,11 @@ impl Groups {
                 .filter(|(_, _, bump)| bump.is_none() || *bump == most)
                 .map(|(index, ..)| *index)
                 .collect();
-            let highest = group.members.iter().copied().max_by_key(|index| {
-                grown_from(&facts.workspace.packages[*index], &facts.packages[*index])
-            });
+            let highest = group
+                .members
+                .iter()
+                .copied()
+                .max_by_key(|index| grown_from(facts, settings, *index));
             for index in &group.members {
                 let alone = own.iter().find(|(member, ..)| member == index);
                 let Some(member) = growing.get_mut(index) else {
@@ -153,7 +168,7 @@ impl Group {
             .filter(|(index, _)| !is_first(*index))
             .filter_map(|(index, member)| match member {
                 Some(member) => Some(member.from.clone()),
-                None => grown_from(&facts.workspace.packages[index], &facts.packages[index]),
+                None => grown_from(facts, settings, index),
             })
             .max();
         let Some(from) = from.filter(|_| !all_are_new) else {
@@ -172,10 +187,14 @@ impl Group {
         }
         let bump = members().filter_map(|(_, member)| member?.bump).max();
         let bump = bump.unwrap_or(Bump::Patch);
+        let ways = members().filter_map(|(_, member)| Some(&member?.way));
+        let asked = |way: &&Way| matches!(way, Way::NewPrerelease(_)) || self.way == Way::Release;
+        let way = ways.filter(asked).max_by_key(|way| **way != Way::Release);
+        let way = way.unwrap_or(&self.way);
         Ok(Some(match given.filter(|given| *given > from) {
             Some(to) => Together { to, bump: None },
             None => Together {
-                to: from.next(bump, settings.zero_major),
+                to: way.next(&from, bump, settings.zero_major),
                 bump: Some(bump.of(&from, settings.zero_major)),
             },
         }))
@@ -185,15 +204,15 @@ impl Group {
     fn give(
         &self,
         facts: &Facts<'_>,
+        settings: &Settings,
         together: &Together,
         growing: &mut BTreeMap<usize, Growing>,
     ) -> bool {
         let mut grown = false;
         for index in &self.members {
             if self.fixed && !growing.contains_key(index) {
-                let package = &facts.workspace.packages[*index];
-                if let Some(from) = grown_from(package, &facts.packages[*index]) {
-                    growing.insert(*index, Growing::following(from));
+                if let Some(from) = grown_from(facts, settings, *index) {
+                    growing.insert(*index, Growing::following(from, self.way.clone()));
                 }
             }
             if let Some(member) = growing.get_mut(index)
@@ -204,6 +223,26 @@ impl Group {
             }
         }
         grown
+    }
+
+    /// Refuses a group of which some packages get prereleases and others do not, or others.
+    fn check_prerelease(
+        &self,
+        workspace: &Workspace,
+        way_of: impl Fn(&Package) -> Way,
+    ) -> Result<(), Failure> {
+        let mut members = self.members.iter().map(|index| &workspace.packages[*index]);
+        let differs = |package: &&Package| way_of(package) != self.way;
+        let Some(package) = members.find(differs) else {
+            return Ok(());
+        };
+        let what = format!(
+            "prerelease says of {} what it does not say of its whole group",
+            package.name
+        );
+        Err(Failure::new(Exit::Usage, "plan::prerelease", what)
+            .because("the packages of a group share one version")
+            .hint("say the same of all packages of the group"))
     }
 
     /// Refuses a filter that takes in a part of a fixed group: its packages share one version.

@@ -69,11 +69,15 @@ fn refused(intent: &Intent, entry: &Entry, workspace: &Workspace) -> Option<Fail
                 intent.file
             );
             let failure = refuse("intent::unknown_package", what);
-            let is_root = |root: &Package| root.name.as_str() == entry.package;
+            let mut root = workspace
+                .root
+                .iter()
+                .filter_map(|root| root.manifest.name.as_ref());
+            let is_root = root.any(|name| name.as_str() == entry.package);
             let names = workspace.packages.iter();
             let near = nearest(&entry.package, names.map(|package| package.name.as_str()));
             Some(match near {
-                _ if workspace.root.as_ref().is_some_and(is_root) => failure
+                _ if is_root => failure
                     .because("it is the root, which is never released by itself")
                     .hint("name the packages that changed"),
                 Some(near) => failure.hint(format!("did you mean {near}?")),
@@ -117,12 +121,12 @@ fn is_taken(entry: &Entry, workspace: &Workspace, settings: &Settings) -> bool {
 }
 
 /// Lets intents decide: about each package that one names, and with `bump-from` `intents` about all. What its commits ask for counts for
-/// nothing then. `packages` are in the workspace's order.
+/// nothing then. `known` is what is known of each of `packages`.
 pub fn decide(
     intents: &[Intent],
-    workspace: &Workspace,
+    packages: &[Package],
     bump_from: BumpFrom,
-    packages: &mut [PackageFacts],
+    known: &mut [PackageFacts],
 ) {
     let mut named: HashMap<&str, Vec<Reason>> = HashMap::new();
     for intent in intents {
@@ -139,7 +143,7 @@ pub fn decide(
                 });
         }
     }
-    for (package, known) in workspace.packages.iter().zip(packages) {
+    for (package, known) in packages.iter().zip(known) {
         let reasons = named.remove(package.name.as_str()).unwrap_or_default();
         let decides = match bump_from {
             BumpFrom::Intents => true,
@@ -167,6 +171,24 @@ pub fn decide(
             }
         }
     }
+}
+
+/// The intents that a release consumed: those `before` it, without what was still said after it.
+pub fn released(before: Vec<Intent>, after: &[Intent]) -> Vec<Intent> {
+    let is_kept = |file: &RepoPath, entry: &Entry| {
+        let mut kept = after.iter().filter(|kept| kept.file == *file);
+        kept.any(|kept| {
+            kept.entries
+                .iter()
+                .any(|other| other.package == entry.package)
+        })
+    };
+    let without = |mut intent: Intent| {
+        let Intent { file, entries, .. } = &mut intent;
+        entries.retain(|entry| !is_kept(file, entry));
+        intent
+    };
+    before.into_iter().map(without).collect()
 }
 
 /// How the release commit consumes intents: what concerns nobody that the filter keeps out is deleted, of anything else the rest stays.
@@ -289,6 +311,7 @@ mod tests {
                 merges: 0,
             },
             lockfile: BTreeSet::from(["koa".to_owned()]),
+            since_release: None,
         }
     }
 
@@ -297,7 +320,12 @@ mod tests {
         /// `a` afterwards: how far it grows, and by how many reasons; `commits`: nothing changed.
         fn check(bump_from: BumpFrom, lines: &str, expected: &str) {
             let mut packages = [changed(), changed()];
-            decide(&intents(lines), &workspace(), bump_from, &mut packages);
+            decide(
+                &intents(lines),
+                &workspace().packages,
+                bump_from,
+                &mut packages,
+            );
             let [
                 PackageFacts {
                     touched, lockfile, ..

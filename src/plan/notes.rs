@@ -118,7 +118,8 @@ fn as_text<T: ToString, S: serde::Serializer>(
 #[must_use]
 pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
     let mut changes: Vec<Change> = Vec::new();
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    // Several releases may have had an intent in one file, each with a text of its own.
+    let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut dependencies = BTreeSet::new();
     let names: BTreeSet<&str> = packages
         .iter()
@@ -128,7 +129,7 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
         for reason in &package.reasons {
             match reason {
                 Reason::Commit { id, .. } => {
-                    let place = *places.entry(id.as_str()).or_insert_with(|| {
+                    let place = *places.entry((id.as_str(), "")).or_insert_with(|| {
                         changes.extend(change_of_commit(plan, reason));
                         changes.len() - 1
                     });
@@ -138,7 +139,7 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
                 Reason::Intent {
                     file, bump, text, ..
                 } => {
-                    let place = *places.entry(file.as_str()).or_insert_with(|| {
+                    let place = *places.entry((file.as_str(), text)).or_insert_with(|| {
                         changes.push(change_of_intent(file, *bump, text));
                         changes.len() - 1
                     });
@@ -162,7 +163,12 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
                         version: None,
                     });
                 }
-                Reason::Group | Reason::Together { .. } | Reason::First | Reason::Asked => {}
+                Reason::Group
+                | Reason::Together { .. }
+                | Reason::First
+                | Reason::Graduate { .. }
+                | Reason::Asked
+                | Reason::Written => {}
             }
         }
     }
@@ -581,6 +587,7 @@ mod tests {
             warnings: Vec::new(),
             adopted: Vec::new(),
             day: "2026-01-31".to_owned(),
+            is_snapshot: false,
             forge: Forge::of_manifest("acme/mono"),
             packages,
         }

@@ -10,8 +10,11 @@ use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::plan::groups::Groups;
 use crate::plan::intents;
 use crate::plan::notes::forge::Forge;
+use crate::plan::registry;
+use crate::plan::way::{self, Way};
 use crate::settings::adopted::Adopted;
-use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
+use crate::settings::{Access, BumpRequest, Choice, Command, Mode, PeerPolicy, Settings};
+use crate::version::line::Line;
 use crate::version::{Bump, Version, ZeroMajor};
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::DependencyField;
@@ -71,6 +74,16 @@ pub struct PackageFacts {
     pub touched: Touched,
     /// What changed since then of its production closure in the lockfile; only apps have this.
     pub lockfile: BTreeSet<String>,
+    /// The release before the prereleases that end now, and why it grew since then.
+    pub since_release: Option<(Base, Vec<Reason>)>,
+}
+
+impl PackageFacts {
+    /// How far its own changes ask it to grow.
+    pub fn changed(&self) -> Option<Bump> {
+        let lockfile = (!self.lockfile.is_empty()).then_some(Bump::Patch);
+        self.touched.bump.or(lockfile)
+    }
 }
 
 /// Everything a plan is made from.
@@ -92,6 +105,8 @@ pub struct Facts<'a> {
     pub intents: &'a [Intent],
     /// Every tag there is, reachable or not.
     pub tags: &'a BTreeSet<TagName>,
+    /// What the branch is for, where it has a line of its own.
+    pub line: Option<&'a Line>,
     /// The commit before everything that is in the release, for people.
     pub base: Option<CommitId>,
     /// The day of the commit that is planned on, `yyyy-mm-dd`, UTC.
@@ -140,6 +155,8 @@ pub struct Plan {
     pub day: String,
     /// Where people look at the repository.
     pub forge: Option<Forge>,
+    /// Whether it is a snapshot: published once, without commit and tags.
+    pub is_snapshot: bool,
 }
 
 /// Something a person should know, with a stable code.
@@ -206,6 +223,8 @@ pub(super) struct Growing {
     /// Set where the version is given, not grown.
     pub(super) fixed: Option<Version>,
     pub(super) bump: Option<Bump>,
+    /// To releases, or to prereleases.
+    pub(super) way: Way,
     /// What its group gives it.
     pub(super) together: Option<Together>,
     pub(super) reasons: Vec<Reason>,
@@ -221,11 +240,12 @@ pub(super) struct Together {
 
 impl Growing {
     /// A package that is released only because others of its group are.
-    pub(super) fn following(from: Version) -> Growing {
+    pub(super) fn following(from: Version, way: Way) -> Growing {
         Growing {
             from,
             fixed: None,
             bump: None,
+            way,
             together: None,
             reasons: Vec::new(),
         }
@@ -242,7 +262,7 @@ impl Growing {
     pub(super) fn alone(&self, settings: &Settings) -> Version {
         match (&self.fixed, self.bump) {
             (Some(fixed), _) => fixed.clone(),
-            (None, Some(bump)) => self.from.next(bump, settings.zero_major),
+            (None, Some(bump)) => self.way.next(&self.from, bump, settings.zero_major),
             (None, None) => self.from.clone(),
         }
     }
@@ -254,19 +274,92 @@ impl Growing {
 /// `plan::tag_exists` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     check_filter(facts.workspace, facts.mode, &settings.filter)?;
-    let growing = match facts.mode {
+    check_groups(facts.mode, settings)?;
+    check_prerelease(facts, settings)?;
+    let mut growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,
     };
-    let plan = assemble(facts, settings, &growing)?;
+    if settings.snapshot.is_some() {
+        check_snapshot(settings)?;
+        let packages = &facts.workspace.packages;
+        growing.retain(|index, _| packages[*index].kind == Kind::Library);
+    }
+    let mut plan = assemble(facts, settings, &growing)?;
+    registry::check(facts.workspace, &plan, settings)?;
+    plan.warnings
+        .extend(registry::private_names(&plan, settings));
     check_max_bump(&plan, settings)?;
     Ok(plan)
+}
+
+/// Refuses a bump of a snapshot, whose version only says which commit it is of.
+fn check_snapshot(settings: &Settings) -> Result<(), Failure> {
+    if settings.bump == BumpRequest::Auto {
+        return Ok(());
+    }
+    let what = "bump and snapshot cannot both be asked for";
+    Err(Failure::new(Exit::Usage, "plan::snapshot", what)
+        .because("the version of a snapshot is the commit it is made of")
+        .hint("leave one of them away"))
+}
+
+/// Refuses names of `prerelease` that mean no package, and different ones where all packages share one version.
+fn check_prerelease(facts: &Facts<'_>, settings: &Settings) -> Result<(), Failure> {
+    let patterns = settings.prerelease.iter();
+    for pattern in patterns.filter_map(|entry| entry.packages.as_deref()) {
+        check_pattern(facts.workspace, "prerelease", "plan::prerelease", pattern)?;
+    }
+    let versioned = facts.workspace.packages.iter();
+    let mut versioned = versioned.filter(|package| package.version.is_some());
+    let first = versioned
+        .next()
+        .map(|package| way::identifier(package, settings, facts.line));
+    let differs = |package: &&Package| {
+        first.is_some_and(|first| way::identifier(package, settings, facts.line) != first)
+    };
+    match versioned.find(|package| facts.mode == Mode::Sync && differs(package)) {
+        None => Ok(()),
+        Some(package) => {
+            let what = format!(
+                "prerelease says of {} what it does not say of others",
+                package.name
+            );
+            Err(Failure::new(Exit::Usage, "plan::prerelease", what)
+                .because("in sync mode all packages share one version")
+                .hint("name one identifier for all, or set mode to diff"))
+        }
+    }
+}
+
+/// Refuses a release that would leave the older line that its branch is for.
+fn check_line(planned: &[PlannedPackage], line: Option<&Line>) -> Result<(), Failure> {
+    let Some(line) = line.and_then(Line::maintenance) else {
+        return Ok(());
+    };
+    let leaves = |package: &&PlannedPackage| !line.holds(&package.to);
+    let Some(package) = planned.iter().find(leaves) else {
+        return Ok(());
+    };
+    let PlannedPackage { name, from, to, .. } = package;
+    let what = format!("{name} would go from {from} to {to}, but this branch is for {line}");
+    let hint = if line.holds(from) {
+        "release such a change from the main branch, or revert it here; smaller bumps would hide what users must know"
+    } else {
+        "keep packages of other lines out with filter"
+    };
+    Err(Failure::new(Exit::Refused, "plan::line", what)
+        .because(format!("`why {name}` tells what asks for it"))
+        .hint(hint))
 }
 
 /// Refuses a release in which a version grows further than it may. What counts is how far the versions are apart, whatever raised them.
 fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
     let too_far = |package: &&PlannedPackage| {
-        package.from != package.to && package.from.distance(&package.to) > settings.max_bump
+        !plan.is_snapshot
+            && package.base != Base::First
+            && package.from != package.to
+            && package.from.distance(&package.to) > settings.max_bump
     };
     let Some(package) = plan.packages.iter().find(too_far) else {
         return Ok(());
@@ -285,15 +378,14 @@ fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
 }
 
 /// The version a package grows from: the higher of its manifest's and its last release's.
-pub(super) fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Version> {
+pub(super) fn grown_from(facts: &Facts<'_>, settings: &Settings, index: usize) -> Option<Version> {
+    let (package, known) = (&facts.workspace.packages[index], &facts.packages[index]);
     let manifest = package.version.clone()?;
-    Some(
-        facts
-            .base
-            .version()
-            .cloned()
-            .map_or(manifest.clone(), |released| released.max(manifest)),
-    )
+    let highest = match known.base.version() {
+        Some(released) => manifest.max(released.clone()),
+        None => manifest,
+    };
+    Some(way::overtaken(facts, settings, package, highest))
 }
 
 /// Refuses a filter that is no glob or takes no package in: a typo would release nothing and look like success.
@@ -311,6 +403,24 @@ fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<
         check_pattern(workspace, "filter", "plan::filter", pattern)?;
     }
     Ok(())
+}
+
+/// Refuses groups in sync mode, where they could do nothing; those of another tool's file give way to a mode that somebody set.
+fn check_groups(mode: Mode, settings: &Settings) -> Result<(), Failure> {
+    let groups = [("fixed", &settings.fixed), ("linked", &settings.linked)];
+    let set = |(name, groups): &(&str, &Vec<Vec<String>>)| {
+        !groups.is_empty() && settings.adopted_from(name).is_none()
+    };
+    match groups.iter().find(|group| mode == Mode::Sync && set(group)) {
+        Some((name, _)) => Err(Failure::new(
+            Exit::Usage,
+            "plan::group",
+            format!("{name} cannot make groups in sync mode"),
+        )
+        .because("all packages share one version")
+        .hint(format!("leave {name} away, or set mode to diff"))),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a pattern of a setting that is no glob, or takes no package in.
@@ -344,7 +454,7 @@ pub(super) fn check_pattern(
 }
 
 /// Whether one pattern of a filter, without its `!`, means a package.
-fn matches(package: &Package, pattern: &str) -> bool {
+pub(super) fn matches(package: &Package, pattern: &str) -> bool {
     let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
     let is_plain = !pattern.contains(['*', '?', '[', '{', '\\']);
     if is_plain {
@@ -373,90 +483,123 @@ pub(super) fn selected(package: &Package, filter: &[String]) -> bool {
 
 fn grow_each(facts: &Facts<'_>, settings: &Settings) -> Result<BTreeMap<usize, Growing>, Failure> {
     let mut growing = BTreeMap::new();
-    for (index, (package, known)) in facts
-        .workspace
-        .packages
-        .iter()
-        .zip(&facts.packages)
-        .enumerate()
-    {
-        let Some(from) = grown_from(package, known) else {
-            continue;
-        };
+    for (index, package) in facts.workspace.packages.iter().enumerate() {
         if !selected(package, &settings.filter) {
             continue;
         }
-        if let Some(started) = start(package, known, from, settings)? {
+        if let Some(started) = start(facts, index, settings)? {
             growing.insert(index, started);
         }
     }
-    let groups = Groups::of(facts.workspace, settings)?;
+    let groups = Groups::of(facts, settings)?;
     follow(facts, settings, &groups, &mut growing)?;
     groups.tell(facts, settings, &mut growing);
     Ok(growing)
 }
 
-/// Why a package would be released by itself.
-fn start(
-    package: &Package,
-    known: &PackageFacts,
-    from: Version,
-    settings: &Settings,
-) -> Result<Option<Growing>, Failure> {
-    let manifest = package.version.clone();
-    if known.base == Base::First {
-        return Ok(Some(Growing {
-            from: from.clone(),
-            fixed: manifest,
-            bump: None,
-            together: None,
-            reasons: first_reasons(known),
-        }));
-    }
-    let written_by_hand = known
-        .base
-        .version()
-        .zip(manifest.as_ref())
-        .is_some_and(|(released, manifest)| manifest > released);
-    if written_by_hand {
-        let reasons = std::iter::once(Reason::Asked)
-            .chain(known.touched.reasons.iter().cloned())
-            .collect();
-        return Ok(Some(Growing {
-            from: known.base.version().cloned().unwrap_or(from),
-            fixed: manifest,
-            bump: None,
-            together: None,
-            reasons,
-        }));
-    }
-    let changed = known
-        .touched
-        .bump
-        .or((!known.lockfile.is_empty()).then_some(Bump::Patch));
-    let Some(changed) = changed else {
+/// Why a package would be released by itself; `None`: it would not.
+fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<Growing>, Failure> {
+    let (package, known) = (&facts.workspace.packages[index], &facts.packages[index]);
+    let from = grown_from(facts, settings, index);
+    let Some((from, manifest)) = from.zip(package.version.as_ref()) else {
         return Ok(None);
     };
-    let mut reasons = known.touched.reasons.clone();
-    reasons.extend(lockfile_reasons(known));
-    let (bump, fixed) = match &settings.bump {
-        BumpRequest::Auto => (Some(changed), known.touched.release_as.clone()),
-        BumpRequest::By(bump) => (Some(*bump), None),
-        BumpRequest::To(version) => (None, Some(version.clone())),
+    let own = way::identifier(package, settings, facts.line);
+    let given = |from: Version, reasons| {
+        let way = Way::of(package, facts, settings);
+        let stands = as_it_stands(&package.name, &from, manifest, &way, settings)?;
+        Ok(Some(Growing {
+            fixed: Some(stands),
+            from,
+            bump: None,
+            way,
+            together: None,
+            reasons,
+        }))
     };
-    if settings.bump != BumpRequest::Auto {
-        reasons.insert(0, Reason::Asked);
+    if known.base == Base::First {
+        return given(from, first_reasons(known));
     }
-    if let Some(version) = fixed.as_ref().filter(|version| **version <= from) {
+    if let Some(released) = written_by_hand(facts, index, settings) {
+        let commits = known.touched.reasons.iter().cloned();
+        return given(
+            released,
+            std::iter::once(Reason::Written).chain(commits).collect(),
+        );
+    }
+    let arrives = way::arrives(&from, own, settings);
+    let Some(changed) = known.changed().or(arrives.then_some(Bump::Patch)) else {
+        return Ok(None);
+    };
+    let way = Way::asked(package, &from, facts, settings)?;
+    let fixed = match &settings.bump {
+        BumpRequest::To(version) => Some(version.clone()),
+        BumpRequest::Auto | BumpRequest::Graduate => {
+            let release_as = known.touched.release_as.as_ref();
+            release_as.map(|version| way.toward(&from, version))
+        }
+        _ => None,
+    };
+    let is_below = |version: &&Version| **version <= from && way.climbs();
+    if let Some(version) = fixed.as_ref().filter(is_below) {
         return Err(not_above(&package.name, version, &from));
     }
     Ok(Some(Growing {
+        bump: settings.bump.of(changed),
+        reasons: own_reasons(known, &from, &way, arrives, settings),
         from,
         fixed,
-        bump,
+        way,
         together: None,
-        reasons,
     }))
+}
+
+/// The version that a manifest brings along, on the package's way; where a higher one is asked for, that.
+fn as_it_stands(
+    name: &PackageName,
+    from: &Version,
+    held: &Version,
+    way: &Way,
+    settings: &Settings,
+) -> Result<Version, Failure> {
+    match &settings.bump {
+        BumpRequest::To(asked) if asked < held => Err(not_above(name, asked, held)),
+        BumpRequest::To(asked) => Ok(asked.clone()),
+        _ => Ok(way.toward(from, held)),
+    }
+}
+
+/// The last release of a package whose manifest holds a higher version that a person wrote there.
+fn written_by_hand(facts: &Facts<'_>, index: usize, settings: &Settings) -> Option<Version> {
+    let (package, known) = (&facts.workspace.packages[index], &facts.packages[index]);
+    let own = way::identifier(package, settings, facts.line);
+    let (released, manifest) = known.base.version().zip(package.version.as_ref())?;
+    let by_hand =
+        manifest > released && !way::was_released(facts, settings, package, manifest, own);
+    by_hand.then(|| released.clone())
+}
+
+/// Why a package grows by itself: what was asked, the prerelease that ends, and the changes since what was released before.
+fn own_reasons(
+    known: &PackageFacts,
+    from: &Version,
+    way: &Way,
+    arrives: bool,
+    settings: &Settings,
+) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if !matches!(settings.bump, BumpRequest::Auto | BumpRequest::Graduate) {
+        reasons.push(Reason::Asked);
+    }
+    let ends = arrives || *way == Way::Release;
+    if from.is_prerelease() && ends {
+        reasons.push(Reason::Graduate { from: from.clone() });
+    }
+    let since = known.since_release.as_ref();
+    let commits = since.map_or(&known.touched.reasons, |(_, reasons)| reasons);
+    reasons.extend(commits.iter().cloned());
+    reasons.extend(lockfile_reasons(known));
+    reasons
 }
 
 pub(super) fn not_above(name: &PackageName, version: &Version, from: &Version) -> Failure {
@@ -515,7 +658,38 @@ fn follow(
             }
         }
         if !grown {
+            tell_outlived(facts, settings, growing);
             return Ok(());
+        }
+    }
+}
+
+/// Adds to the reasons of a package whose prereleases end the dependencies that it needed as prereleases.
+fn tell_outlived(facts: &Facts<'_>, settings: &Settings, growing: &mut BTreeMap<usize, Growing>) {
+    for edge in facts.edges {
+        let dependency = growing.get(&edge.to);
+        let grown = dependency.map(|found| (found.from.clone(), found.to(settings)));
+        let (Some((from, to)), Some(index)) = (grown, edge.from) else {
+            continue;
+        };
+        let counts = edge.field != DependencyField::DevDependencies;
+        if !counts || !outlives(&edge.spec, &from, &to) {
+            continue;
+        }
+        let on = facts.workspace.packages[edge.to].name.to_string();
+        let reason = Reason::Dependency {
+            on,
+            from,
+            to,
+            range: None,
+        };
+        if let Some(present) = growing.get_mut(&index)
+            && !present
+                .reasons
+                .iter()
+                .any(|known| is_about_the_same(known, &reason))
+        {
+            present.reasons.push(reason);
         }
     }
 }
@@ -572,18 +746,17 @@ fn join(
         return higher;
     }
     let Some(from) =
-        grown_from(package, &facts.packages[index]).filter(|_| selected(package, &settings.filter))
+        grown_from(facts, settings, index).filter(|_| selected(package, &settings.filter))
     else {
         return false;
     };
+    let way = Way::of(package, facts, settings);
     growing.insert(
         index,
         Growing {
-            from,
-            fixed: None,
             bump: Some(bump),
-            together: None,
             reasons: vec![reason],
+            ..Growing::following(from, way)
         },
     );
     true
@@ -631,6 +804,12 @@ fn app_uses(facts: &Facts<'_>, settings: &Settings) -> Vec<(usize, BTreeSet<usiz
     .collect()
 }
 
+/// The root's name and version, where it has both: only then it shares the version of its packages.
+fn root_version(workspace: &Workspace) -> Option<(&PackageName, &Version)> {
+    let manifest = &workspace.root.as_ref()?.manifest;
+    Some((manifest.name.as_ref()?, manifest.version.as_ref()?))
+}
+
 fn grow_together(
     facts: &Facts<'_>,
     settings: &Settings,
@@ -651,35 +830,44 @@ fn grow_together(
     let manifests = versioned
         .iter()
         .filter_map(|(_, package, _)| package.version.as_ref())
-        .chain(
-            facts
-                .workspace
-                .root
-                .iter()
-                .filter_map(|root| root.version.as_ref()),
-        )
+        .chain(root_version(facts.workspace).map(|(_, version)| version))
         .max();
-    let Some(highest) = manifests.cloned() else {
+    let (Some(highest), Some((_, first, _))) = (manifests.cloned(), versioned.first()) else {
         return Ok(BTreeMap::new());
     };
-    let changed: Option<Bump> = versioned
-        .iter()
-        .filter_map(|(_, _, known)| {
-            known
-                .touched
-                .bump
-                .or((!known.lockfile.is_empty()).then_some(Bump::Patch))
-        })
-        .max();
+    let own = versioned
+        .first()
+        .and_then(|(_, package, _)| way::identifier(package, settings, facts.line));
     let is_first = versioned
         .iter()
         .all(|(_, _, known)| known.base == Base::First);
-    let written_by_hand = released.is_some_and(|released| highest > *released);
+    let written_by_hand = released.is_some_and(|released| {
+        let is_marked = versioned
+            .iter()
+            .any(|(_, package, _)| way::was_released(facts, settings, package, &highest, own));
+        highest > *released && !is_marked
+    });
     let from = released
         .cloned()
         .map_or(highest.clone(), |released| released.max(highest.clone()));
+    let from = match versioned.first() {
+        Some((_, package, _)) => way::overtaken(facts, settings, package, from),
+        None => from,
+    };
+    let arrives = way::arrives(&from, own, settings);
+    let changed = versioned.iter().filter_map(|(_, _, known)| known.changed());
+    let changed = changed.max().or(arrives.then_some(Bump::Patch));
+    let way = match versioned.first() {
+        Some((_, package, _)) if changed.is_some() && !is_first && !written_by_hand => {
+            Way::asked(package, &from, facts, settings)?
+        }
+        Some((_, package, _)) => Way::of(package, facts, settings),
+        None => Way::Release,
+    };
     let (to, bump) = if is_first || written_by_hand {
-        (highest, None)
+        let from = released.unwrap_or(&highest);
+        let stands = as_it_stands(&first.name, from, &highest, &way, settings)?;
+        (stands, None)
     } else {
         let Some(changed) = changed else {
             return Ok(BTreeMap::new());
@@ -689,36 +877,32 @@ fn grow_together(
             .filter_map(|(_, _, known)| known.touched.release_as.clone())
             .max();
         match (&settings.bump, release_as) {
-            (BumpRequest::Auto, Some(version)) => (version, None),
-            (BumpRequest::Auto, None) => (from.next(changed, settings.zero_major), Some(changed)),
-            (BumpRequest::By(bump), _) => (from.next(*bump, settings.zero_major), Some(*bump)),
             (BumpRequest::To(version), _) => (version.clone(), None),
+            (BumpRequest::Auto | BumpRequest::Graduate, Some(version)) => {
+                (way.toward(&from, &version), None)
+            }
+            (asked, _) => {
+                let bump = asked.of(changed).unwrap_or(changed);
+                (way.next(&from, bump, settings.zero_major), Some(bump))
+            }
         }
     };
-    if !is_first && !written_by_hand && to <= from {
-        return Err(versioned.first().map_or_else(
-            || {
-                Failure::new(
-                    Exit::Refused,
-                    "plan::bump",
-                    "the asked version is not above what is there",
-                )
-            },
-            |(_, package, _)| not_above(&package.name, &to, &from),
-        ));
+    if !is_first && !written_by_hand && to <= from && way.climbs() {
+        return Err(not_above(&first.name, &to, &from));
     }
     let uses: BTreeMap<usize, BTreeSet<usize>> = app_uses(facts, settings).into_iter().collect();
     Ok(versioned
         .iter()
         .map(|(index, package, known)| {
-            let mut reasons = known.touched.reasons.clone();
-            if settings.bump != BumpRequest::Auto || (written_by_hand && !is_first) {
-                reasons.insert(0, Reason::Asked);
+            let mut reasons = own_reasons(known, &from, &way, arrives, settings);
+            if written_by_hand && !is_first {
+                reasons.retain(|reason| !matches!(reason, Reason::Asked | Reason::Graduate { .. }));
+                reasons.insert(0, Reason::Written);
             }
             if known.base == Base::First {
                 reasons = first_reasons(known);
+                reasons.extend(lockfile_reasons(known));
             }
-            reasons.extend(lockfile_reasons(known));
             let changed_uses = uses
                 .get(index)
                 .into_iter()
@@ -743,6 +927,7 @@ fn grow_together(
                     from: own,
                     fixed: Some(to.clone()),
                     bump: bump.map(|bump| bump.of(&from, settings.zero_major)),
+                    way: way.clone(),
                     together: None,
                     reasons,
                 },
@@ -763,7 +948,7 @@ fn lockfile_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
 }
 
 fn is_changed(known: &PackageFacts) -> bool {
-    known.base == Base::First || known.touched.bump.is_some() || !known.lockfile.is_empty()
+    known.base == Base::First || known.changed().is_some()
 }
 
 fn assemble(
@@ -781,10 +966,7 @@ fn assemble(
                 .values()
                 .all(|package| package.to(settings) == *version)
         });
-    let tag_format = settings.tag_format.as_deref().unwrap_or(match facts.mode {
-        Mode::Sync => "v{version}",
-        Mode::Diff => "{name}@{version}",
-    });
+    let tag_format = tag_format(facts.mode, settings);
     let versioned = packages.iter().filter(|package| package.version.is_some());
     if facts.mode == Mode::Diff && versioned.count() > 1 && !tag_format.contains("{name}") {
         return Err(Failure::new(
@@ -802,6 +984,13 @@ fn assemble(
         let of = &packages[*index];
         let to = Version::parse(&package.to(settings).to_string())?;
         let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
+        let known = &facts.packages[*index];
+        let grows = facts.mode == Mode::Diff && known.base != Base::First;
+        let is_new = matches!(package.way, Way::Prerelease(_) | Way::NewPrerelease(_));
+        if grows && is_new && to <= package.from {
+            return Err(not_above(&of.name, &to, &package.from));
+        }
+        let before = known.since_release.as_ref().map(|(base, _)| base);
         planned.push(PlannedPackage {
             index: Some(*index),
             name: of.name.clone(),
@@ -809,7 +998,7 @@ fn assemble(
             kind: of.kind,
             private: of.manifest.private,
             from: package.from.clone(),
-            dist_tag: (of.kind == Kind::Library).then(|| dist_tag(&to, of, settings)),
+            dist_tag: (of.kind == Kind::Library).then(|| dist_tag(&to, of, settings, facts.line)),
             access: (of.kind == Kind::Library)
                 .then(|| access(of, settings))
                 .flatten(),
@@ -821,22 +1010,22 @@ fn assemble(
                     .map(|bump| bump.of(&package.from, settings.zero_major)),
             },
             reasons: package.reasons.clone(),
-            base: facts.packages[*index].base.clone(),
+            base: before.unwrap_or(&known.base).clone(),
             is_written: of.version.as_ref() != Some(&to),
             tag,
             to,
         });
     }
-    if let (Mode::Sync, Some(root), Some(version)) =
-        (facts.mode, &facts.workspace.root, &shared_version)
-        && let Some(from) = &root.version
+    if let (Mode::Sync, Some((name, from)), Some(version)) =
+        (facts.mode, root_version(facts.workspace), &shared_version)
+        && settings.snapshot.is_none()
     {
-        let tag = TagName::parse(&tag::format(tag_format, root.name.as_str(), version))?;
+        let tag = TagName::parse(&tag::format(tag_format, name.as_str(), version))?;
         let bump = planned.first().and_then(|first| first.bump);
         planned.push(PlannedPackage {
             index: None,
-            name: root.name.clone(),
-            directory: root.directory.clone(),
+            name: name.clone(),
+            directory: facts.workspace.directory.clone(),
             kind: Kind::Private,
             private: true,
             from: from.clone(),
@@ -850,7 +1039,11 @@ fn assemble(
             is_written: from != version,
         });
     }
-    let tags: BTreeSet<TagName> = planned.iter().map(|package| package.tag.clone()).collect();
+    let is_snapshot = settings.snapshot.is_some();
+    let line = facts.line.filter(|_| !is_snapshot);
+    check_line(&planned, line)?;
+    let marked = planned.iter().filter(|_| !is_snapshot);
+    let tags: BTreeSet<TagName> = marked.map(|package| package.tag.clone()).collect();
     let taken: Vec<&TagName> = tags
         .iter()
         .filter(|tag| facts.tags.contains(*tag))
@@ -886,18 +1079,26 @@ fn assemble(
         version: shared_version.filter(|_| facts.mode == Mode::Sync || growing.len() == 1),
         edits: Vec::new(),
         message: String::new(),
-        warnings: left_behind(facts, settings, growing),
+        warnings: [
+            left_behind(facts, settings, growing),
+            prereleases_pulled(facts, settings, growing),
+            older_line(&planned, settings, line),
+        ]
+        .concat(),
         day: facts.day.clone(),
         forge: facts.forge.clone(),
+        is_snapshot,
         packages: planned,
     };
     plan.warnings.extend(misread(facts));
     plan.warnings.extend(unused_bump(&plan, settings));
+    plan.warnings.extend(overruled_bump(&plan, settings));
     plan.warnings
         .extend(intents::unnamed(&plan, facts, settings));
     plan.message = message(&plan, settings);
     plan.edits = crate::plan::edits::edits(facts.workspace, facts.edges, &plan)?;
-    if !plan.packages.is_empty() {
+    // A snapshot makes no commit: what it publishes is released later.
+    if !plan.packages.is_empty() && !is_snapshot {
         let consumed = intents::consumed(facts.intents, facts.workspace, settings);
         plan.edits.extend(consumed);
         plan.edits.sort();
@@ -905,27 +1106,78 @@ fn assemble(
     Ok(plan)
 }
 
-/// The dist-tag: what was asked for, else what the manifest says, else the prerelease's identifier, else `latest`.
-pub fn dist_tag(version: &Version, package: &Package, settings: &Settings) -> String {
+/// The form of tags.
+pub(super) fn tag_format(mode: Mode, settings: &Settings) -> &str {
+    settings.tag_format.as_deref().unwrap_or(match mode {
+        Mode::Sync => "v{version}",
+        Mode::Diff => "{name}@{version}",
+    })
+}
+
+/// The dist-tag: what was asked for, else the name of a snapshot, else what the manifest says, else the prerelease's identifier, else `latest`, which an older line never
+/// touches.
+pub fn dist_tag(
+    version: &Version,
+    package: &Package,
+    settings: &Settings,
+    line: Option<&Line>,
+) -> String {
     if let Some(asked) = &settings.npm_tag {
         return asked.clone();
     }
-    if let Some(declared) = &package.manifest.publish_config.tag {
-        return declared.clone();
+    if let Some(name) = &settings.snapshot {
+        return name.to_string();
     }
-    if !version.is_prerelease() {
-        return "latest".to_owned();
+    let is_older = line.and_then(Line::maintenance).is_some();
+    let declared = package.manifest.publish_config.tag.as_deref();
+    if let Some(declared) = declared.filter(|tag| !is_older || *tag != LATEST) {
+        return declared.to_owned();
     }
-    let identifier = version.prerelease().split('.').next().unwrap_or_default();
-    if identifier.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        identifier.to_owned()
-    } else {
-        "next".to_owned()
+    match version.identifier() {
+        Some(identifier) => identifier.to_owned(),
+        None if version.is_prerelease() => "next".to_owned(),
+        None if is_older => format!("{LATEST}-{}", version.major()),
+        None => LATEST.to_owned(),
     }
 }
 
+/// The dist-tag that npm installs where none is named.
+const LATEST: &str = "latest";
+
+/// The dist-tag instead of one that names something higher than `to`, which it never leaves for something lower: `latest-1`, and where that
+/// is higher too, `latest-1.2`. `present` are the dist-tags of the registry. `None`: nothing is in the way.
+///
+/// ```
+/// use pkgs_action::plan::release::dist_tag_beside;
+/// use pkgs_action::version::Version;
+/// let present = [("latest", "2.0.0"), ("latest-1", "1.4.0")];
+/// let present = present.into_iter().map(|(tag, version)| (tag.to_owned(), version.to_owned())).collect();
+/// let beside = |tag: &str, to| dist_tag_beside(tag, &Version::parse(to).unwrap(), &present);
+/// assert_eq!(beside("latest", "2.0.1"), None);
+/// assert_eq!(beside("latest", "1.4.1").as_deref(), Some("latest-1"));
+/// assert_eq!(beside("latest-1", "1.2.4").as_deref(), Some("latest-1.2"));
+/// ```
+pub fn dist_tag_beside(
+    tag: &str,
+    to: &Version,
+    present: &BTreeMap<String, String>,
+) -> Option<String> {
+    let is_higher = |tag: &str| {
+        let version = present.get(tag).map(|version| Version::parse(version));
+        version.is_some_and(|version| version.is_ok_and(|version| version > *to))
+    };
+    let of_major = format!("-{}", to.major());
+    let plain = tag.strip_suffix(&of_major).unwrap_or(tag);
+    let beside = [
+        format!("{plain}{of_major}"),
+        format!("{plain}{of_major}.{}", to.minor()),
+    ];
+    let [first, second] = beside;
+    is_higher(tag).then(|| if is_higher(&first) { second } else { first })
+}
+
 fn access(package: &Package, settings: &Settings) -> Option<Access> {
-    settings.access_of(package.manifest.publish_config.access)
+    settings.access_of(&package.name, package.manifest.publish_config.access)
 }
 
 /// Packages in the order in which they are published; only libraries are.
@@ -964,7 +1216,11 @@ fn apps(
     planned: &[PlannedPackage],
 ) -> Result<Vec<PlannedApp>, Failure> {
     let mut apps = Vec::new();
-    for package in planned.iter().filter(|package| package.kind.is_app()) {
+    let wanted = settings.store != Choice::Off;
+    for package in planned
+        .iter()
+        .filter(|package| wanted && package.kind.is_app())
+    {
         let Some(index) = package.index else { continue };
         let is_new = package
             .reasons
@@ -998,9 +1254,15 @@ fn apps(
     }
     let first = apps.first().map(|app| app.name.clone());
     match (first, &settings.store) {
-        (Some(name), crate::settings::Choice::Unset) if settings.command == crate::settings::Command::Release => Err(Failure::new(Exit::Usage, "plan::no_store", format!("{name} is an app, but no store is set"))
-            .because("an app's archive and manifest live in a store")
-            .hint("set store to s3://bucket/prefix or file:///dir; `store: none` releases versions only")),
+        (Some(name), Choice::Unset) if settings.command == Command::Release => Err(Failure::new(
+            Exit::Usage,
+            "plan::no_store",
+            format!("{name} is an app, but no store is set"),
+        )
+        .because("an app's archive and manifest live in a store")
+        .hint(
+            "set store to s3://bucket/prefix or file:///dir; `store: none` releases versions only",
+        )),
         _ => Ok(apps),
     }
 }
@@ -1017,11 +1279,8 @@ fn left_behind(
         let (Some(from), Some(dependency)) = (edge.from, growing.get(&edge.to)) else {
             continue;
         };
-        let leaves = !edge
-            .spec
-            .accepts(&dependency.from, &dependency.to(settings))
-            && edge.field != DependencyField::DevDependencies;
-        if leaves
+        let effect = effect(edge, &dependency.from, &dependency.to(settings), settings);
+        if matches!(effect, Effect::Grows(_))
             && !growing.contains_key(&from)
             && packages[from].version.is_some()
             && !selected(&packages[from], &settings.filter)
@@ -1057,12 +1316,71 @@ fn misread(facts: &Facts<'_>) -> Vec<Notice> {
     commits.into_iter().map(notice).collect()
 }
 
+/// Libraries that get a release which needs a prerelease of another: who installs them gets that too.
+fn prereleases_pulled(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    growing: &BTreeMap<usize, Growing>,
+) -> Vec<Notice> {
+    let packages = &facts.workspace.packages;
+    let mut notices = Vec::new();
+    for edge in facts.edges {
+        let Some((from, own)) = edge.from.and_then(|from| Some((from, growing.get(&from)?))) else {
+            continue;
+        };
+        let to = growing
+            .get(&edge.to)
+            .map(|dependency| dependency.to(settings));
+        let Some(to) = to.or_else(|| packages[edge.to].version.clone()) else {
+            continue;
+        };
+        let is_release = packages[from].kind == Kind::Library && !own.to(settings).is_prerelease();
+        let needs = to.is_prerelease() && edge.field != DependencyField::DevDependencies;
+        if is_release && needs {
+            let message = format!(
+                "{} {} is no prerelease, and needs the prerelease {to} of {}",
+                packages[from].name,
+                own.to(settings),
+                packages[edge.to].name
+            );
+            let code = "plan::prerelease_needed";
+            notices.push(Notice { code, message });
+        }
+    }
+    notices
+}
+
+/// That an older line leaves `latest` alone.
+fn older_line(planned: &[PlannedPackage], settings: &Settings, line: Option<&Line>) -> Vec<Notice> {
+    let is_published = planned.iter().any(|package| package.dist_tag.is_some());
+    let Some(line) = line.and_then(Line::maintenance) else {
+        return Vec::new();
+    };
+    if !is_published || settings.npm_tag.is_some() {
+        return Vec::new();
+    }
+    let tags: BTreeSet<&str> = planned
+        .iter()
+        .filter_map(|package| package.dist_tag.as_deref())
+        .collect();
+    let tags: Vec<&str> = tags.into_iter().collect();
+    vec![Notice {
+        code: "plan::older_line",
+        message: format!(
+            "this branch is for {line}: latest stays, and {} follows",
+            tags.join(", ")
+        ),
+    }]
+}
+
 /// That a bump was asked for and nothing grows: it says how far, not what.
 fn unused_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
     let asked = match &settings.bump {
         _ if !plan.packages.is_empty() => return None,
-        BumpRequest::Auto => return None,
+        BumpRequest::Auto | BumpRequest::Graduate => return None,
         BumpRequest::By(bump) => bump.to_string(),
+        BumpRequest::NewPrerelease(bump) => format!("pre{bump}"),
+        BumpRequest::Prerelease => "prerelease".to_owned(),
         BumpRequest::To(version) => version.to_string(),
     };
     Some(Notice {
@@ -1071,6 +1389,35 @@ fn unused_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
             "bump {asked} was asked for, but it says how far changed packages grow, and none changed (docs, test, ci and style count for nothing); \
              to release one without a change, commit a higher version in its package.json"
         ),
+    })
+}
+
+/// That a bump was asked for, and packages are released at the version that their manifest brings along.
+fn overruled_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
+    const SHOWN: usize = 5;
+    let BumpRequest::By(bump) = &settings.bump else {
+        return None;
+    };
+    let stands = |package: &&PlannedPackage| {
+        matches!(
+            package.reasons.first(),
+            Some(Reason::First | Reason::Written)
+        )
+    };
+    let names: Vec<&str> = plan
+        .packages
+        .iter()
+        .filter(stands)
+        .map(|package| package.name.as_str())
+        .collect();
+    let others = names.len().saturating_sub(SHOWN);
+    let mut shown = names.get(..SHOWN).unwrap_or(&names).join(", ");
+    if others > 0 {
+        let _ = write!(shown, " and {others} more");
+    }
+    (!names.is_empty()).then(|| Notice {
+        code: "plan::bump_unused",
+        message: format!("bump {bump} was asked for, but the manifest decides the version of {shown}: never released, or raised by hand"),
     })
 }
 
@@ -1101,11 +1448,18 @@ fn message(plan: &Plan, settings: &Settings) -> String {
     format!("{subject}\n\n{body}")
 }
 
-/// The text a range must get because its package leaves it, if it must change.
-pub fn new_spec(spec: &Spec, from: &Version, to: &Version) -> Option<String> {
-    if spec.accepts(from, to) {
+/// The text a range must get because its package leaves it; with `released`, its declaring package is released too, also because the
+/// prerelease that it needs has become a release. `None`: it stays.
+pub fn new_spec(spec: &Spec, from: &Version, to: &Version, released: bool) -> Option<String> {
+    if spec.accepts(from, to) && !(released && outlives(spec, from, to)) {
         None
     } else {
         spec.rewritten(to)
     }
+}
+
+/// Whether a range needs a prerelease that has become a release: it holds, and would still let the prerelease in.
+fn outlives(spec: &Spec, from: &Version, to: &Version) -> bool {
+    let prerelease = format!("{}-", from.announced());
+    from.is_prerelease() && !to.is_prerelease() && spec.effective(from).contains(&prerelease)
 }

@@ -62,7 +62,8 @@ struct PackageDocument {
     from: String,
     to: String,
     bump: Option<&'static str>,
-    tag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dist_tag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,8 +125,15 @@ pub enum ReasonDocument {
     },
     /// It was never released.
     First,
+    /// It was released as a prerelease, which becomes something else.
+    Graduate {
+        /// The prerelease.
+        from: String,
+    },
     /// A person asked for this bump.
     Asked,
+    /// Its manifest holds a higher version than its last release.
+    Written,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -203,7 +211,11 @@ impl From<&Reason> for ReasonDocument {
                 with: with.clone(),
             },
             Reason::First => ReasonDocument::First,
+            Reason::Graduate { from } => ReasonDocument::Graduate {
+                from: from.to_string(),
+            },
             Reason::Asked => ReasonDocument::Asked,
+            Reason::Written => ReasonDocument::Written,
         }
     }
 }
@@ -311,7 +323,7 @@ fn package_document(plan: &Plan, package: &PlannedPackage) -> PackageDocument {
         from: package.from.to_string(),
         to: package.to.to_string(),
         bump: package.bump.map(Bump::as_str),
-        tag: package.tag.to_string(),
+        tag: (!plan.is_snapshot).then(|| package.tag.to_string()),
         dist_tag: package.dist_tag.clone(),
         access: package.access.map(crate::settings::Access::as_str),
         reasons: package.reasons.iter().map(ReasonDocument::from).collect(),
@@ -362,7 +374,9 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
             format!("{group} to one version with {}", with.join(", "))
         }
         Reason::First => "first release".to_owned(),
+        Reason::Graduate { from } => format!("{from} graduates"),
         Reason::Asked => "asked for".to_owned(),
+        Reason::Written => "its manifest holds a higher version than its last release".to_owned(),
     }
 }
 
@@ -379,6 +393,9 @@ fn counted(plan: &Plan, package: &PlannedPackage, bump: Bump) -> String {
 /// The plan as text, for a person.
 pub fn text(plan: &Plan, missing: &[Missing]) -> String {
     let mut text = format!("mode {} ({})\n", plan.mode.as_str(), plan.mode_reason);
+    if plan.is_snapshot {
+        text.push_str("a snapshot: published once, without commit and tags\n");
+    }
     adopted(&mut text, plan);
     if plan.packages.is_empty() {
         text.push_str("nothing to release: nothing counts since the last release\n");

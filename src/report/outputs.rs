@@ -48,7 +48,9 @@ pub fn of_release(report: &ReleaseReport) -> Vec<(&'static str, String)> {
         ("pending", "[]".to_owned()),
     ];
     if let Some(released) = released {
-        outputs.push(("release-id", released.id.to_string()));
+        if !released.is_snapshot() {
+            outputs.push(("release-id", released.id.to_string()));
+        }
         outputs.push(("commit", released.commit.to_string()));
         if let Some(version) = &released.version {
             outputs.push(("version", version.to_string()));

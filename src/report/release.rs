@@ -175,10 +175,11 @@ impl ReleaseReport {
             }
             (Ended::Released, Some(release)) => {
                 let is_new = self.deeds.iter().any(|deed| deed.outcome == Outcome::Done);
-                text.push_str(if is_new {
-                    "released"
-                } else {
-                    "already released:"
+                text.push_str(match (is_new, release.is_snapshot()) {
+                    (true, false) => "released",
+                    (false, false) => "already released:",
+                    (true, true) => "published the snapshot",
+                    (false, true) => "already published: the snapshot",
                 });
                 release.tell(&mut text);
             }
@@ -209,6 +210,11 @@ impl ReleaseReport {
 }
 
 impl Released {
+    /// Whether it is a snapshot, which no tag marks.
+    pub fn is_snapshot(&self) -> bool {
+        self.tags.is_empty()
+    }
+
     /// Whether this is the release of `commit`: made of it, or on it.
     pub fn stands_at(&self, commit: &CommitId) -> bool {
         self.commit == *commit || self.base == *commit
@@ -216,7 +222,11 @@ impl Released {
 
     /// What it consists of, after the word that says how it came about.
     fn tell(&self, text: &mut String) {
-        let _ = writeln!(text, " {} at {}", self.id, self.commit.short());
+        if self.is_snapshot() {
+            let _ = writeln!(text, " of {}", self.commit.short());
+        } else {
+            let _ = writeln!(text, " {} at {}", self.id, self.commit.short());
+        }
         for package in &self.packages {
             let is_built = self.apps.iter().any(|app| app.name == package.name);
             let place = match (package.published, is_built) {
@@ -234,7 +244,7 @@ impl Released {
     /// The release as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({
-            "id": self.id.as_str(),
+            "id": (!self.is_snapshot()).then(|| self.id.as_str()),
             "commit": self.commit.as_str(),
             "base": self.base.as_str(),
             "version": self.version.as_ref().map(ToString::to_string),
@@ -251,7 +261,7 @@ impl Released {
         self.packages.iter().map(|package| serde_json::json!({
             "name": package.name.as_str(), "dir": package.directory.display(), "kind": package.kind.as_str(),
             "from": package.from.to_string(), "to": package.to.to_string(), "bump": package.bump.map(Bump::as_str),
-            "tag": package.tag.as_str(), "distTag": package.dist_tag, "published": package.published, "url": package.url, "integrity": package.integrity,
+            "tag": (!self.is_snapshot()).then(|| package.tag.as_str()), "distTag": package.dist_tag, "published": package.published, "url": package.url, "integrity": package.integrity,
         })).collect()
     }
 

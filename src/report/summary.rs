@@ -90,6 +90,9 @@ pub fn of_points(points: &Points) -> String {
 
 fn title(report: &ReleaseReport) -> String {
     match (&report.release, report.ended.as_str()) {
+        (Some(release), _) if release.is_snapshot() => {
+            format!("Published the snapshot of {}", release.commit.short())
+        }
         (Some(release), _) => format!("Released {}", release.id),
         (None, "superseded") => "Superseded by a newer commit".to_owned(),
         (None, "planned") => "Release plan, nothing is released".to_owned(),

@@ -163,6 +163,7 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         "from" => command == "promote",
         "reason" => Deed::parse(command).is_some(),
         "actor" => command == "release" || Deed::parse(command).is_some(),
+        "snapshot" => matches!(command, "plan" | "why" | "release"),
         "force" => matches!(command, "promote" | "rollback" | "pull"),
         "static" => releases || matches!(command, "promote" | "rollback"),
         _ => match setting.group {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
-use crate::settings::given::{Given, Inputs, Source, nearest, unknown};
+use crate::settings::given::{Given, Inputs, Source, list, nearest, unknown};
 use crate::settings::table::{self, Kind, Reach, SETTINGS, Setting, camel_case};
 
 /// An app's own settings, by kebab-case name; `type` and `build` are among them.
@@ -388,6 +388,9 @@ pub(super) fn text_of(
             let texts: Option<Vec<&str>> = entries.iter().map(Value::as_str).collect();
             match texts {
                 Some(texts) if texts.is_empty() => Ok(Some("none".to_owned())),
+                Some(texts) if texts.iter().any(|text| list(text).len() != 1) => {
+                    refuse("a list of strings, each of them one entry without a comma")
+                }
                 Some(texts) => Ok(Some(texts.join("\n") + "\n")),
                 None => refuse("a list of strings"),
             }
@@ -397,9 +400,14 @@ pub(super) fn text_of(
             None => refuse("a list of lists of names"),
         },
         (Kind::Groups, _) => refuse("a list of lists of names"),
+        (Kind::Map, Value::Object(entries)) => match map_of(entries) {
+            Some(text) => Ok(Some(text)),
+            None => refuse("an object of names and texts"),
+        },
         (_, Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
         (Kind::Text | Kind::Lines, Value::Number(number)) => Ok(Some(number.to_string())),
         (Kind::List, _) => refuse("a list of strings"),
+        (Kind::Map, _) => refuse("an object of names and texts"),
         _ => refuse("a string"),
     }
 }
@@ -419,6 +427,28 @@ fn groups_of(groups: &[Value]) -> Option<String> {
         text.push('\n');
     }
     Some(if groups.is_empty() {
+        "none".to_owned()
+    } else {
+        text
+    })
+}
+
+/// A map as the text of a flag, one entry per line; `None` where a value is no text, or a name or value would be taken for more.
+fn map_of(entries: &Map<String, Value>) -> Option<String> {
+    let is_one = |text: &str| {
+        !text.trim().is_empty()
+            && !text.contains(['\n', '\r'])
+            && (!text.contains(',') || text.contains('{'))
+    };
+    let mut text = String::new();
+    for (name, value) in entries {
+        let value = value.as_str().filter(|value| !value.contains('='))?;
+        if !is_one(name) || !is_one(value) {
+            return None;
+        }
+        text.extend([name, "=", value, "\n"]);
+    }
+    Some(if entries.is_empty() {
         "none".to_owned()
     } else {
         text

@@ -94,7 +94,7 @@ fn inputs(matches: &ArgMatches) -> Inputs {
 /// What the flag of a setting says; the values of a list, one per line.
 fn value(matches: &ArgMatches, setting: &Setting) -> Option<String> {
     match setting.kind {
-        Kind::List | Kind::Groups => {
+        Kind::List | Kind::Groups | Kind::Map => {
             let values = matches.try_get_many::<String>(setting.name).ok()??;
             Some(values.cloned().collect::<Vec<_>>().join("\n"))
         }
@@ -146,7 +146,7 @@ fn flag(setting: &'static Setting) -> Arg {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true"),
-        Kind::List | Kind::Groups => argument.action(ArgAction::Append),
+        Kind::List | Kind::Groups | Kind::Map => argument.action(ArgAction::Append),
         Kind::Text | Kind::Lines | Kind::Secret => argument,
     }
 }

@@ -1,16 +1,18 @@
 //! What form the value of a single setting has.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use url::Url;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName, TagName};
-use crate::settings::BumpRequest;
 use crate::settings::address::{self, is_loopback};
 use crate::settings::command::Apps;
 use crate::settings::given::{Given, list};
 use crate::settings::table::Kind;
+use crate::settings::{BumpRequest, OnPrerelease};
+use crate::version::line::{Identifier, Line};
 use crate::version::range::Range;
 use crate::version::{Bump, Version};
 
@@ -41,7 +43,7 @@ fn refused(given: &Given, setting: &str, code: &'static str, what: &str) -> Fail
 /// Refuses control characters, but for the line breaks and tabs that belong into lists, commands and messages.
 pub(super) fn plain(given: &Given, setting: &str, kind: Kind) -> Result<(), Failure> {
     let allowed: &[char] = match kind {
-        Kind::List | Kind::Groups => &['\n', '\r', '\t'],
+        Kind::List | Kind::Groups | Kind::Map => &['\n', '\r', '\t'],
         Kind::Lines => &['\n', '\t'],
         // What a credential may hold, `Secret` knows.
         Kind::Secret => return Ok(()),
@@ -107,14 +109,73 @@ pub(super) fn bump(given: &Given) -> Result<BumpRequest, Failure> {
         "patch" => Ok(BumpRequest::By(Bump::Patch)),
         "minor" => Ok(BumpRequest::By(Bump::Minor)),
         "major" => Ok(BumpRequest::By(Bump::Major)),
+        "prepatch" => Ok(BumpRequest::NewPrerelease(Bump::Patch)),
+        "preminor" => Ok(BumpRequest::NewPrerelease(Bump::Minor)),
+        "premajor" => Ok(BumpRequest::NewPrerelease(Bump::Major)),
+        "prerelease" => Ok(BumpRequest::Prerelease),
+        "graduate" => Ok(BumpRequest::Graduate),
         text => Version::parse(without_v(text))
             .map(BumpRequest::To)
             .map_err(|_| {
-                let what = ", not auto, patch, minor, major or a version";
+                let what = ", not auto, patch, minor, major, prepatch, preminor, premajor, prerelease, graduate or a version";
                 refused(given, "bump", "settings::choice", what)
                     .hint("write for example minor or 1.4.2")
             }),
     }
+}
+
+/// The entries of a map; without a name where only a value stands.
+fn entries(given: &Given) -> impl Iterator<Item = (Option<String>, String)> {
+    list(&given.value).into_iter().map(|entry| {
+        let named = entry.rsplit_once('=');
+        match named.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())) {
+            Some((name, value)) => (Some(name), value),
+            None => (None, entry),
+        }
+    })
+}
+
+/// Which packages get prereleases.
+pub(super) fn prerelease(given: &Given) -> Result<Vec<OnPrerelease>, Failure> {
+    let each = entries(given).map(|(packages, value)| {
+        let identifier = (value != "none")
+            .then(|| Identifier::parse(&value))
+            .transpose()
+            .map_err(|failure| named(given, "prerelease", &failure))?;
+        Ok(OnPrerelease {
+            packages,
+            identifier,
+        })
+    });
+    each.collect()
+}
+
+/// The name of a snapshot; `None`: there is none.
+pub(super) fn snapshot(given: &Given) -> Result<Option<Identifier>, Failure> {
+    let name = match given.value.as_str() {
+        "false" => return Ok(None),
+        "true" => "snapshot",
+        name => name,
+    };
+    Identifier::parse(name)
+        .map(Some)
+        .map_err(|failure| named(given, "snapshot", &failure))
+}
+
+/// What branches are for.
+pub(super) fn branches(given: &Given) -> Result<BTreeMap<String, Line>, Failure> {
+    let mut lines = BTreeMap::new();
+    for (branch, value) in entries(given) {
+        let Some(branch) = branch.filter(|branch| !branch.is_empty()) else {
+            let name = given.name("branches");
+            let what = format!("{name} says {} and not of which branch", quoted(&value));
+            return Err(Failure::new(Exit::Usage, "settings::branches", what)
+                .hint("write for example next=beta or 1.x=1.x"));
+        };
+        let line = Line::parse(&value).map_err(|failure| named(given, "branches", &failure))?;
+        lines.insert(branch, line);
+    }
+    Ok(lines)
 }
 
 /// A commit message, without space around it.

@@ -35,6 +35,7 @@ use crate::secret::{BoundSecret, Secret};
 use crate::settings::address::StoreAddress;
 use crate::settings::adopted::Adopted;
 use crate::settings::runner::Runner;
+use crate::version::line::{Identifier, Line};
 use crate::version::{Bump, Version, ZeroMajor};
 
 pub use crate::settings::command::{
@@ -87,6 +88,12 @@ pub enum BumpRequest {
     Auto,
     /// Every changed package by this much.
     By(Bump),
+    /// Every changed package to a new prerelease, this far above what it holds.
+    NewPrerelease(Bump),
+    /// Every changed package to its next prerelease.
+    Prerelease,
+    /// Every prerelease to the release it announces; whatever else changed, as the commits say.
+    Graduate,
     /// Every changed package to this version.
     To(Version),
 }
@@ -101,6 +108,27 @@ pub enum BumpFrom {
     /// Intents for the packages that they name, commits for the others.
     #[default]
     Both,
+}
+
+impl BumpRequest {
+    /// How far a package grows whose own changes ask for `changed`; `None`: to a given version.
+    pub fn of(&self, changed: Bump) -> Option<Bump> {
+        match self {
+            BumpRequest::Auto | BumpRequest::Graduate => Some(changed),
+            BumpRequest::By(bump) | BumpRequest::NewPrerelease(bump) => Some(*bump),
+            BumpRequest::Prerelease => Some(Bump::Patch),
+            BumpRequest::To(_) => None,
+        }
+    }
+}
+
+/// Which packages `prerelease` is about, and what it says of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnPrerelease {
+    /// A name or a directory glob; `None`: all packages.
+    pub packages: Option<String>,
+    /// The identifier; `None`: they get no prereleases.
+    pub identifier: Option<Identifier>,
 }
 
 /// What a left peer range does to the package that declares it.
@@ -285,6 +313,10 @@ pub struct Settings {
     pub bump: BumpRequest,
     /// What says how far packages grow by themselves.
     pub bump_from: BumpFrom,
+    /// Which packages get prereleases; the last entry that is about a package decides.
+    pub prerelease: Vec<OnPrerelease>,
+    /// What is released is a snapshot of this name.
+    pub snapshot: Option<Identifier>,
     /// Below 1.0.0.
     pub zero_major: ZeroMajor,
     /// A left peer range.
@@ -297,6 +329,8 @@ pub struct Settings {
     pub linked: Vec<Vec<String>>,
     /// The release branches; empty: the default branch.
     pub branches: Vec<String>,
+    /// What further release branches are for.
+    pub lines: BTreeMap<String, Line>,
     /// The remote that decides.
     pub remote: String,
     /// Message of the release commit.
@@ -361,9 +395,13 @@ pub struct World {
 }
 
 impl Settings {
-    /// Who may see a package that declares this itself.
-    pub fn access_of(&self, declared: Option<Access>) -> Option<Access> {
-        self.access.or(declared).or(self.access_otherwise)
+    /// Who may see a package that declares this itself; `None`: npm decides. What another tool's file says for all is `restricted` for
+    /// names with a scope only: [npm](https://docs.npmjs.com/cli/v11/commands/npm-publish#access) refuses that for others.
+    pub fn access_of(&self, name: &PackageName, declared: Option<Access>) -> Option<Access> {
+        let otherwise = self.access_otherwise;
+        let otherwise =
+            otherwise.filter(|access| *access == Access::Public || name.scope().is_some());
+        self.access.or(declared).or(otherwise)
     }
 
     /// The file of another tool that decided a setting.
@@ -373,6 +411,13 @@ impl Settings {
             .iter()
             .find(|adopted| adopted.setting == setting);
         adopted.map(|adopted| adopted.file.as_str())
+    }
+
+    /// All release branches, where `own` are those that are for no line of their own.
+    pub fn release_branches(&self, own: Vec<String>) -> Vec<String> {
+        let further = self.lines.keys().filter(|branch| !own.contains(branch));
+        let further: Vec<String> = further.cloned().collect();
+        own.into_iter().chain(further).collect()
     }
 
     /// The settings of an app.

@@ -108,6 +108,10 @@ impl Settings {
             ignore: values.list("ignore"),
             bump: values.checked("bump", form::bump).unwrap_or_default(),
             bump_from: values.one_of("bump-from", BUMPS_FROM).unwrap_or_default(),
+            prerelease: values
+                .checked("prerelease", form::prerelease)
+                .unwrap_or_default(),
+            snapshot: values.checked("snapshot", form::snapshot).flatten(),
             zero_major: values.one_of("zero-major", ZERO_MAJORS).unwrap_or_default(),
             peer: values
                 .one_of("peer", PEERS)
@@ -116,6 +120,9 @@ impl Settings {
             fixed: values.groups("fixed"),
             linked: values.groups("linked"),
             branches: values.list("branch"),
+            lines: values
+                .checked("branches", form::branches)
+                .unwrap_or_default(),
             remote: values.text_or("remote", "origin"),
             commit_message: values
                 .checked("commit-message", form::message)

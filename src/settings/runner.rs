@@ -12,6 +12,8 @@ pub struct Runner {
     pub event: Option<String>,
     /// `GITHUB_REF`, a full ref name.
     pub reference: Option<String>,
+    /// `GITHUB_BASE_REF`: the branch that a pull request is for.
+    pub base: Option<String>,
     /// `GITHUB_REPOSITORY`, `owner/name`.
     pub repository: Option<String>,
     /// `GITHUB_SERVER_URL`.
@@ -36,6 +38,8 @@ pub struct Runner {
     pub default_branch: Option<String>,
     /// Whether the event comes from a fork.
     pub from_fork: bool,
+    /// Whether a pull request comes from a branch of the repository itself.
+    pub is_own_request: bool,
     /// `RUNNER_DEBUG`: the person asked for a debug log.
     pub debug: bool,
 }
@@ -63,6 +67,7 @@ impl Runner {
             is_actions: text("GITHUB_ACTIONS").as_deref() == Some("true"),
             event: text("GITHUB_EVENT_NAME"),
             reference: text("GITHUB_REF"),
+            base: text("GITHUB_BASE_REF"),
             repository: text("GITHUB_REPOSITORY"),
             server_url: text("GITHUB_SERVER_URL"),
             api_url: text("GITHUB_API_URL"),
@@ -75,6 +80,7 @@ impl Runner {
             summary_file: text("GITHUB_STEP_SUMMARY").map(PathBuf::from),
             default_branch: at("/repository/default_branch"),
             from_fork: head.is_some() && head != at("/repository/full_name"),
+            is_own_request: head.is_some() && head == at("/repository/full_name"),
             debug: text("RUNNER_DEBUG").as_deref() == Some("1"),
         }
     }
@@ -108,5 +114,11 @@ impl Runner {
             None => !self.is_actions,
         };
         trusted && !self.from_fork
+    }
+
+    /// Whether the event may publish a snapshot: those that may release, and pull requests from the repository itself, whose authors may push.
+    pub fn may_snapshot(&self) -> bool {
+        let is_request = self.event.as_deref() == Some("pull_request");
+        self.may_release() || (is_request && self.is_own_request)
     }
 }

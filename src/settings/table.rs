@@ -50,6 +50,8 @@ pub enum Kind {
     List,
     /// One group per line, its entries divided by spaces or commas; in a file a list of lists.
     Groups,
+    /// One entry per line, `name=value`; in a file an object. Where it says so, a value alone means every name.
+    Map,
     /// A credential; it has no flag.
     Secret,
 }
@@ -105,7 +107,7 @@ const fn setting(
 }
 
 use Group::{App, Environment, General, Git, Host, Npm, Release, Store};
-use Kind::{Boolean, Groups, Lines, List, Secret, Text};
+use Kind::{Boolean, Groups, Lines, List, Map, Secret, Text};
 use Reach::{Anywhere, Outside};
 
 /// All settings, in the order in which people read them.
@@ -197,8 +199,26 @@ pub const SETTINGS: &[Setting] = &[
         Text,
         Outside,
         true,
-        "`auto`, `patch`, `minor`, `major` or a version",
+        "`auto`, `patch`, `minor`, `major`, `prepatch`, `preminor`, `premajor`, `prerelease`, `graduate` or a version",
         "auto: from intents and commits",
+    ),
+    setting(
+        "prerelease",
+        Release,
+        Map,
+        Anywhere,
+        true,
+        "the identifier of prereleases: `beta` for all packages, or one line for each, `name=beta`; names or directory globs, the last that matches decides, `name=none` leaves one out",
+        "what `branches` says of the branch",
+    ),
+    setting(
+        "snapshot",
+        Release,
+        Text,
+        Outside,
+        true,
+        "publish what is not released yet once, under this dist-tag, without commit and tags: a word such as `pr-12`, or `true` for `snapshot`",
+        "not set",
     ),
     setting(
         "mode",
@@ -309,6 +329,15 @@ pub const SETTINGS: &[Setting] = &[
         "the repository's default branch",
     ),
     setting(
+        "branches",
+        Git,
+        Map,
+        Anywhere,
+        false,
+        "further release branches, each with the identifier of its prereleases or its older line: `next=beta`, `1.x=1.x`, `v2.3=2.3.x`",
+        "none",
+    ),
+    setting(
         "remote",
         Git,
         Text,
@@ -387,7 +416,7 @@ pub const SETTINGS: &[Setting] = &[
         Outside,
         true,
         "the dist-tag",
-        "the prerelease identifier, else latest",
+        "the prerelease identifier, else latest; latest-<major> on an older line and where latest is higher",
     ),
     setting(
         "access",
@@ -660,7 +689,6 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 /// Settings that will come.
 pub const SETTINGS_TO_COME: &[&str] = &[
     "artifacts",
-    "branches",
     "cdn-distribution",
     "commit-via",
     "compress",
@@ -670,12 +698,10 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "node-version",
     "npm-publish",
     "npm-rollback",
-    "prerelease",
     "provenance",
     "push",
     "registries",
     "role-to-assume",
-    "snapshot",
     "static-url",
     "when-moved",
 ];

@@ -1,10 +1,12 @@
-//! Versions and how they grow; npm's ranges are in [`range`].
+//! Versions and how they grow; npm's ranges are in [`range`], what a branch is for in [`line`].
 
+pub mod line;
 pub mod range;
 
 use std::fmt;
 
 use crate::explain::{Exit, Failure, quoted};
+use crate::version::line::Identifier;
 
 /// A version as npm and git both can hold it: semver 2.0 without build metadata, numbers below 2^53, at most 256 characters,
 /// no identifier that ends in `.lock` (git refuses such a tag).
@@ -148,6 +150,121 @@ impl Version {
             Bump::Major => Version::new(major + 1, 0, 0),
         }
     }
+
+    /// The release that a prerelease announces; a release itself.
+    ///
+    /// ```
+    /// use pkgs_action::version::Version;
+    /// assert_eq!(Version::parse("1.1.0-beta.3").unwrap().announced(), Version::new(1, 1, 0));
+    /// ```
+    #[must_use]
+    pub fn announced(&self) -> Version {
+        Version::new(self.major(), self.minor(), self.patch())
+    }
+
+    /// The next prerelease on the way to what all changes since the last release ask for together: the number counts up while the target
+    /// holds, and starts again at 0 where the target or the identifier is another.
+    ///
+    /// ```
+    /// use pkgs_action::version::{Bump, Version, ZeroMajor, line::Identifier};
+    /// let beta = Identifier::parse("beta").unwrap();
+    /// let next = |from: &str, bump| Version::parse(from).unwrap().next_prerelease(bump, &beta, ZeroMajor::Shift).to_string();
+    /// assert_eq!(next("1.0.0", Bump::Minor), "1.1.0-beta.0");
+    /// assert_eq!(next("1.1.0-beta.0", Bump::Minor), "1.1.0-beta.1");
+    /// assert_eq!(next("1.1.0-beta.1", Bump::Major), "2.0.0-beta.0");
+    /// assert_eq!(next("1.1.0-alpha.4", Bump::Patch), "1.1.0-beta.0");
+    /// ```
+    #[must_use]
+    pub fn next_prerelease(
+        &self,
+        bump: Bump,
+        identifier: &Identifier,
+        zero_major: ZeroMajor,
+    ) -> Version {
+        self.toward(&self.next(bump, zero_major), identifier)
+    }
+
+    /// The next prerelease on the way to `target`, a release.
+    #[must_use]
+    pub fn toward(&self, target: &Version, identifier: &Identifier) -> Version {
+        let goes_on = self.is_prerelease() && self.announced() == *target;
+        let counted = goes_on.then(|| self.counted(identifier)).flatten();
+        counted.unwrap_or_else(|| target.with_prerelease(&format!("{identifier}.0")))
+    }
+
+    /// The first prerelease of a release above what this announces, as npm's `prepatch`, `preminor` and `premajor` make it.
+    ///
+    /// ```
+    /// use pkgs_action::version::{Bump, Version, ZeroMajor, line::Identifier};
+    /// let beta = Identifier::parse("beta").unwrap();
+    /// let new = |from: &str, bump| Version::parse(from).unwrap().new_prerelease(bump, &beta, ZeroMajor::Shift).to_string();
+    /// assert_eq!(new("1.0.0", Bump::Minor), "1.1.0-beta.0");
+    /// assert_eq!(new("1.1.0-beta.0", Bump::Minor), "1.2.0-beta.0");
+    /// ```
+    #[must_use]
+    pub fn new_prerelease(
+        &self,
+        bump: Bump,
+        identifier: &Identifier,
+        zero_major: ZeroMajor,
+    ) -> Version {
+        let target = self.announced().next(bump, zero_major);
+        target.with_prerelease(&format!("{identifier}.0"))
+    }
+
+    /// The version of a snapshot of `commit`, its id in hexadecimal digits: below every release, and the same whenever it is asked for.
+    ///
+    /// ```
+    /// use pkgs_action::version::{Version, line::Identifier};
+    /// let snapshot = Version::snapshot(&Identifier::parse("pr-12").unwrap(), "0123456789abcdef0123");
+    /// assert_eq!(snapshot.to_string(), "0.0.0-pr-12-0123456789ab");
+    /// ```
+    #[must_use]
+    pub fn snapshot(name: &Identifier, commit: &str) -> Version {
+        const DIGITS: usize = 12;
+        let digits: String = commit.chars().take(DIGITS).collect();
+        // One identifier: digits alone must not begin with 0.
+        Version::new(0, 0, 0).with_prerelease(&format!("{name}-{digits}"))
+    }
+
+    /// This prerelease with its last number one higher; `None` where it has another identifier or counts nothing.
+    fn counted(&self, identifier: &Identifier) -> Option<Version> {
+        let mut parts: Vec<String> = self.prerelease().split('.').map(str::to_owned).collect();
+        let counts = parts
+            .first()
+            .is_some_and(|first| first == identifier.as_str())
+            && parts
+                .get(1)
+                .is_some_and(|second| second.parse::<u64>().is_ok());
+        let last = parts.iter_mut().rev().find_map(|part| {
+            let number: u64 = part.parse().ok()?;
+            Some((part, number))
+        });
+        let (part, number) = last.filter(|_| counts)?;
+        *part = (number + 1).to_string();
+        Some(self.announced().with_prerelease(&parts.join(".")))
+    }
+
+    fn with_prerelease(&self, text: &str) -> Version {
+        let mut version = self.0.clone();
+        version.pre = semver::Prerelease::new(text)
+            .unwrap_or_else(|error| unreachable!("identifiers are checked: {error}"));
+        Version(version)
+    }
+
+    /// The word before the number of a prerelease; `None` for a release, and for a prerelease that begins with a number.
+    ///
+    /// ```
+    /// use pkgs_action::version::Version;
+    /// let identifier = |text: &str| Version::parse(text).unwrap().identifier().map(str::to_owned);
+    /// assert_eq!(identifier("1.1.0-beta.3").as_deref(), Some("beta"));
+    /// assert_eq!([identifier("1.1.0-0"), identifier("1.1.0")], [None, None]);
+    /// ```
+    #[must_use]
+    pub fn identifier(&self) -> Option<&str> {
+        let first = self.prerelease().split('.').next();
+        first.filter(|first| first.starts_with(|letter: char| letter.is_ascii_alphabetic()))
+    }
 }
 
 impl fmt::Display for Version {
@@ -211,4 +328,66 @@ pub enum ZeroMajor {
     Shift,
     /// 0.x is treated like any other.
     Strict,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prereleases_count_up_while_their_target_holds() {
+        use Bump::{Major, Minor, Patch};
+        let check = |from: &str, bump, identifier: &str, expected: &str| {
+            let identifier = Identifier::parse(identifier).unwrap();
+            let from = Version::parse(from).unwrap();
+            let next = from.next_prerelease(bump, &identifier, ZeroMajor::Shift);
+            assert_eq!(next.to_string(), expected, "{bump} of {from}");
+        };
+        for (from, bump, expected) in [
+            ("1.0.0", Patch, "1.0.1-beta.0"),
+            ("1.0.0", Major, "2.0.0-beta.0"),
+            ("1.0.1-beta.0", Patch, "1.0.1-beta.1"),
+            ("1.0.1-beta.1", Minor, "1.1.0-beta.0"),
+            ("1.1.0-beta.9", Patch, "1.1.0-beta.10"),
+            ("2.0.0-beta.0", Major, "2.0.0-beta.1"),
+            ("2.0.0-beta.0", Minor, "2.0.0-beta.1"),
+            ("2.1.0-beta.0", Major, "3.0.0-beta.0"),
+            ("0.2.3", Major, "0.3.0-beta.0"),
+            ("0.2.3", Minor, "0.2.4-beta.0"),
+            ("0.2.4-beta.0", Major, "0.3.0-beta.0"),
+            ("0.3.0-beta.0", Major, "0.3.0-beta.1"),
+            ("1.1.0-beta", Patch, "1.1.0-beta.0"),
+            ("1.1.0-beta.1.2", Patch, "1.1.0-beta.1.3"),
+            ("1.1.0-beta.x.2", Patch, "1.1.0-beta.0"),
+            ("1.1.0-0", Patch, "1.1.0-beta.0"),
+        ] {
+            check(from, bump, "beta", expected);
+        }
+        check("1.1.0-beta.3", Patch, "rc", "1.1.0-rc.0");
+        check("1.1.0-rc.3", Patch, "beta", "1.1.0-beta.0");
+    }
+
+    #[test]
+    fn a_prerelease_never_overtakes_what_it_announces() {
+        let rc = Identifier::parse("rc").unwrap();
+        for from in [
+            "1.0.0",
+            "1.2.3",
+            "1.3.0-rc.4",
+            "2.0.0-beta.1",
+            "0.1.0",
+            "0.1.1-rc.0",
+        ] {
+            let from = Version::parse(from).unwrap();
+            for bump in [Bump::Patch, Bump::Minor, Bump::Major] {
+                for zero_major in [ZeroMajor::Shift, ZeroMajor::Strict] {
+                    let next = from.next_prerelease(bump, &rc, zero_major);
+                    let release = from.next(bump, zero_major);
+                    assert!(from < next && next < release, "{from} {bump}: {next}");
+                    assert_eq!(next.announced(), release);
+                    assert_eq!(next.next(Bump::Patch, zero_major), release);
+                }
+            }
+        }
+    }
 }

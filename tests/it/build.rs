@@ -117,6 +117,35 @@ fn an_archive_with_native_modules_tells_what_they_were_installed_for() {
 }
 
 #[test]
+fn a_service_whose_archive_cannot_be_made_is_released_without_a_store() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .service("web", "1.0.0")
+        .depends("web", "core", "^1.0.0")
+        .commit("feat: begin", &[]);
+    monorepo.git(&["rm", "--quiet", "package-lock.json"]);
+    monorepo.git(&["commit", "--quiet", "--message", "chore: no lockfile"]);
+    let world = World::local(monorepo);
+    let release = || {
+        let release = world.binary(&["release", "--format=json"]);
+        release.env("PKGS_INSTALL", "none")
+    };
+    let run = release().run().expect(3);
+    for said in [
+        "error[build::no_lockfile]",
+        "`store: none` releases versions only",
+    ] {
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
+    let run = release().env("PKGS_STORE", "none").run().expect(0);
+    assert_eq!(run.json()["plan"]["apps"], json!([]));
+    assert_eq!(
+        world.origin_git(&["tag", "--list"]),
+        "core@1.0.0\nweb@1.0.0"
+    );
+}
+
+#[test]
 fn a_link_that_npm_drops_is_told() {
     let monorepo = Monorepo::new().package("core", "1.0.0");
     symlink("index.js", monorepo.path().join("packages/core/src/now.js")).expect("a link");

@@ -245,6 +245,77 @@ fn a_release_consumes_its_intents_and_the_next_run_finds_nothing() {
 }
 
 #[test]
+fn prereleases_consume_intents_and_what_they_become_tells_all_of_them() {
+    let say = |word: &str, told: &str| format!("---\ncore: {word}\n---\n\n{told}\n");
+    let world = World::local(repository().released());
+    let (first, second, third) = (
+        say("minor", "One."),
+        say("patch", "Two."),
+        say("none", "Three."),
+    );
+    let world = world.develop(
+        "feat: a",
+        &[(".changeset/x.md", &first), ("packages/core/a.js", "1\n")],
+    );
+    // A snapshot consumes nothing.
+    let snapshot = world
+        .run(&["plan", "--format=json", "--snapshot=try"])
+        .expect(0)
+        .json();
+    assert!(
+        !edits(&snapshot).contains(&"-.changeset/x.md".to_owned()),
+        "{snapshot:#}"
+    );
+    let _ = world.run(&["release", "--prerelease=core=beta"]).expect(0);
+    let world = world.develop(
+        "fix: b",
+        &[(".changeset/x.md", &second), ("packages/core/a.js", "2\n")],
+    );
+    let _ = world.run(&["release", "--prerelease=core=beta"]).expect(0);
+    let changelog = world.at("core@1.1.0-beta.1", "packages/core/CHANGELOG.md");
+    assert_eq!(changelog.matches("- One.").count(), 1, "{changelog}");
+    let world = world.develop("docs: c", &[(".changeset/y.md", &third)]);
+    let found = world
+        .run(&["plan", "--format=json", "--bump=graduate"])
+        .expect(0)
+        .json();
+    assert_eq!(versions(&found)[0], "core 1.1.0");
+    let changes = found["packages"][0]["notes"]["changes"]
+        .as_array()
+        .expect("a list");
+    let told: Vec<&str> = changes
+        .iter()
+        .filter_map(|change| change["text"].as_str())
+        .collect();
+    assert_eq!(told, ["One.", "Two."], "{found:#}");
+    assert!(edits(&found).contains(&"-.changeset/y.md".to_owned()));
+}
+
+#[test]
+fn a_release_that_was_decided_is_built_again_in_the_checkout_of_its_base() {
+    let world = World::local(changed(repository()));
+    let release = || world.binary(&["release"]).env("PKGS_STORE", "none").run();
+    let _ = release().expect(0);
+    let npm = world.outside.path().join("npm");
+    std::fs::remove_dir_all(&npm).expect("removed");
+    std::fs::create_dir(&npm).expect("a directory");
+    let again = release().expect(0);
+    assert!(
+        again.stderr.contains("again in this checkout"),
+        "{}",
+        again.stderr
+    );
+    assert!(npm.join("core").exists());
+    assert_eq!(world.monorepo.git(&["status", "--porcelain"]), "");
+    // It went on to the tip.
+    assert_eq!(
+        world.monorepo.head(),
+        world.origin_git(&["rev-parse", "main"])
+    );
+    assert!(!world.monorepo.path().join(".changeset/count.md").exists());
+}
+
+#[test]
 fn a_directory_of_which_all_is_consumed_is_gone() {
     let intent = [(".changeset/x.md", "---\ncore: patch\n---\n")];
     let monorepo = repository().released().commit("chore: say it", &intent);

@@ -278,7 +278,100 @@ fn commits_decide_how_far_a_package_grows() {
         "written by hand",
         &raised,
         &[],
-        &["a 0.2.0 -> 0.5.0: asked; fix: raise; feat(a)!: x"],
+        &["a 0.2.0 -> 0.5.0: written; fix: raise; feat(a)!: x"],
+    );
+    check(
+        "a higher version than that by hand",
+        &raised,
+        &["--bump=0.6.0"],
+        &["a 0.2.0 -> 0.6.0: written; fix: raise; feat(a)!: x"],
+    );
+    for mode in ["--mode=sync", "--mode=diff"] {
+        let below = run(&raised, &["plan", mode, "--bump=0.4.0"]).expect(3);
+        assert!(
+            below.stderr.contains("error[plan::bump]"),
+            "{}",
+            below.stderr
+        );
+        let overruled = plan(&raised, &[mode, "--bump=major"]);
+        assert_eq!(overruled["packages"][0]["to"], "0.5.0");
+        assert_eq!(overruled["warnings"][0]["code"], "plan::bump_unused");
+    }
+}
+
+#[test]
+fn a_first_release_takes_a_version_that_is_asked_for() {
+    let monorepo = Monorepo::new()
+        .package("a", "0.0.0")
+        .commit("feat(a): x", A);
+    for mode in ["--mode=sync", "--mode=diff"] {
+        check(
+            "by the manifest",
+            &monorepo,
+            &[mode],
+            &["a 0.0.0 -> 0.0.0: first"],
+        );
+        check(
+            "a version",
+            &monorepo,
+            &[mode, "--bump=1.0.0"],
+            &["a 0.0.0 -> 1.0.0: first"],
+        );
+        let overruled = check(
+            "a bump",
+            &monorepo,
+            &[mode, "--bump=minor"],
+            &["a 0.0.0 -> 0.0.0: first"],
+        );
+        assert_eq!(overruled["warnings"][0]["code"], "plan::bump_unused");
+    }
+}
+
+#[test]
+fn a_new_package_may_join_further_than_max_bump() {
+    let monorepo = Monorepo::new()
+        .package("a", "5.2.0")
+        .released()
+        .package("b", "0.1.0")
+        .commit("fix: b", &[("packages/a/a.js", "1\n")]);
+    check(
+        "one version for all",
+        &monorepo,
+        &["--mode=sync", "--max-bump=patch"],
+        &["a 5.2.0 -> 5.2.1: fix: b", "b 0.1.0 -> 5.2.1: first"],
+    );
+}
+
+#[test]
+fn a_package_of_another_registry_is_not_published_here() {
+    let declared = |registry: &str| {
+        let manifest = format!(
+            r#"{{"name": "@acme/a", "version": "1.0.0", "publishConfig": {{"registry": "{registry}"}}}}"#
+        );
+        Monorepo::new()
+            .file("packages/a/package.json", &manifest)
+            .commit("feat: a", &[])
+    };
+    let against = |monorepo: &Monorepo, registry: &str| {
+        let plan = monorepo.binary(&["plan", "--mode=diff"]);
+        plan.env("PKGS_REGISTRY", registry)
+            .env("PKGS_INSTALL", "none")
+            .run()
+    };
+    let other = declared("https://npm.acme.example/");
+    let refused = against(&other, "https://127.0.0.1:9/").expect(2);
+    for part in [
+        "error[plan::registry]",
+        "@acme/a belongs to the registry \"https://npm.acme.example/\"",
+    ] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    let _ = against(&declared("https://127.0.0.1:9"), "https://127.0.0.1:9/").expect(0);
+    check(
+        "a directory takes all",
+        &other,
+        &[],
+        &["@acme/a 1.0.0 -> 1.0.0: first"],
     );
 }
 

@@ -186,7 +186,10 @@ impl Builder<'_> {
             }
             return Err(Failure::new(Exit::Refused, "build::no_lockfile", format!("{} has dependencies, but the workspace has no package-lock.json", package.name))
                 .because("what an archive holds is taken from the lockfile, so that machines do not differ")
-                .hint("commit package-lock.json; archives of services in pnpm, yarn and bun workspaces are not made yet"));
+                .hint(match &self.workspace.lockfile {
+                    Some(other) => format!("archives of services are made from package-lock.json only yet, and this workspace has {}; `store: none` releases versions only", other.path),
+                    None => "commit package-lock.json; `store: none` releases versions only".to_owned(),
+                }));
         };
         let lock = Lock::parse(path.as_str(), text)?;
         let directory = package

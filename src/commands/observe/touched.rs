@@ -10,12 +10,15 @@ use crate::explain::Failure;
 use crate::local::git::{Repo, WalkedCommit};
 use crate::name::{CommitId, RepoPath, TagName};
 use crate::plan::next::tag_lines;
+use crate::plan::release::Base;
 use crate::settings::Settings;
 use crate::version::Version;
 
 /// What the commits since their bases did to packages, in the workspace's order.
 struct Since<'o> {
     observed: &'o Observed,
+    /// What each package is measured from.
+    bases: &'o [Base],
     /// For each package without a version, the apps that its changes release.
     also: Vec<Vec<usize>>,
     /// Whether a package, or one that is released with it, differs from what it was at its base.
@@ -25,15 +28,16 @@ struct Since<'o> {
     walked: Vec<WalkedCommit>,
 }
 
-/// Counts for each package what touched it since its base. Traced, it also tells what counts for nothing, and why.
+/// Counts for each package what touched it since its base, one of `bases`. Traced, it also tells what counts for nothing, and why.
 pub(super) fn touched(
     observed: &Observed,
+    bases: &[Base],
     repo: &Repo,
     settings: &Settings,
     traced: bool,
 ) -> Result<Vec<Touched>, Failure> {
     let ignored = ignored(observed, settings)?;
-    let since = Since::read(observed, repo)?;
+    let since = Since::read(observed, bases, repo)?;
     let commits: Vec<Commit> = since
         .walked
         .iter()
@@ -68,17 +72,17 @@ fn ignored(observed: &Observed, settings: &Settings) -> Result<Ignored, Failure>
 }
 
 impl<'o> Since<'o> {
-    fn read(observed: &'o Observed, repo: &Repo) -> Result<Since<'o>, Failure> {
+    fn read(observed: &'o Observed, bases: &'o [Base], repo: &Repo) -> Result<Since<'o>, Failure> {
         let members = &observed.workspace.packages;
         let also = observed.unversioned_uses();
-        let differing = observed.differing(repo, &also)?;
-        let bases = observed.bases.iter().zip(&differing);
+        let differing = observed.differing(repo, &also, bases)?;
         let since: BTreeSet<&CommitId> = bases
+            .iter()
+            .zip(&differing)
             .filter_map(|(base, differs)| base.commit().filter(|_| *differs))
             .collect();
         let since: Vec<CommitId> = since.into_iter().cloned().collect();
-        let places: Vec<Option<usize>> = observed
-            .bases
+        let places: Vec<Option<usize>> = bases
             .iter()
             .map(|base| since.binary_search(base.commit()?).ok())
             .collect();
@@ -99,6 +103,7 @@ impl<'o> Since<'o> {
         };
         Ok(Since {
             observed,
+            bases,
             also,
             differing,
             places,
@@ -155,7 +160,7 @@ impl<'o> Since<'o> {
         for (index, touched) in touched.iter_mut().enumerate() {
             let later = || self.walked.iter().filter(|one| self.is_later(index, one));
             let merged = later().any(|walked| walked.commit.parents > 1);
-            let Some(base) = self.observed.bases[index].commit().filter(|_| merged) else {
+            let Some(base) = self.bases[index].commit().filter(|_| merged) else {
                 continue;
             };
             if touched.bump.is_some() {
@@ -197,7 +202,12 @@ impl<'o> Since<'o> {
 
 impl Observed {
     /// Which packages' directories differ between base and head, or those of packages `also` released with them; equal objects mean that nothing can have changed.
-    fn differing(&self, repo: &Repo, also: &[Vec<usize>]) -> Result<Vec<bool>, Failure> {
+    fn differing(
+        &self,
+        repo: &Repo,
+        also: &[Vec<usize>],
+        bases: &[Base],
+    ) -> Result<Vec<bool>, Failure> {
         let members = &self.workspace.packages;
         let directories: Vec<&RepoPath> = members.iter().map(|member| &member.directory).collect();
         let now = repo.directories_at(&self.head, &directories)?;
@@ -205,7 +215,7 @@ impl Observed {
         let mut measured: BTreeMap<_, Vec<(usize, usize)>> = BTreeMap::new();
         for (index, users) in also.iter().enumerate() {
             for user in std::iter::once(&index).chain(users) {
-                if let Some(base) = self.bases[*user].commit() {
+                if let Some(base) = bases[*user].commit() {
                     let pairs = measured.entry((self.history.age(base), base)).or_default();
                     pairs.push((*user, index));
                 }
@@ -217,7 +227,7 @@ impl Observed {
                 pairs.iter().map(|(_, index)| directories[*index]).collect();
             repo.directories_at(base, &asked)
         })?;
-        let mut differing = vec![false; self.bases.len()];
+        let mut differing = vec![false; bases.len()];
         for ((_, pairs), found) in measured.iter().zip(found) {
             for ((user, index), then) in pairs.iter().zip(found) {
                 differing[*user] |= then != now[*index];

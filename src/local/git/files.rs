@@ -12,6 +12,9 @@ use crate::name::{CommitId, RepoPath};
 /// The longest manifest or lockfile that is read from history, in bytes.
 const LONGEST_FILE: usize = 64 << 20;
 
+/// A file that differs between two commits, and its text at the later one; `None`: it is gone.
+pub type ChangedText = (RepoPath, Option<String>);
+
 /// Where something lies, and its content if it is a file.
 pub type FoundFile = (RepoPath, Option<Vec<u8>>);
 
@@ -19,10 +22,11 @@ impl Repo {
     /// The content of a file at a commit; `None` when there is no such file. A link or a directory is no file.
     pub fn file(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, Failure> {
         let tree = self.tree(commit)?;
-        let Ok(entry) = tree.get_path(Path::new(path.as_str())) else {
-            return Ok(None);
-        };
-        self.content(commit, path, &entry)
+        match tree.get_path(Path::new(path.as_str())) {
+            Ok(entry) => self.content(commit, path, &entry),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(broken(format!("{path} at {commit} cannot be read"), &error)),
+        }
     }
 
     /// Whether a file of a commit may be run.
@@ -116,16 +120,69 @@ impl Repo {
             .transpose()
     }
 
+    /// The files that differ between two commits, with their text at the later one, none for those that are gone; `None` where something else
+    /// differs too: a link, a file that is no text.
+    ///
+    /// # Errors
+    /// `git::read` when a tree or a file cannot be read.
+    pub fn texts_changed(
+        &self,
+        old: &CommitId,
+        new: &CommitId,
+    ) -> Result<Option<Vec<ChangedText>>, Failure> {
+        let unreadable = |error| {
+            broken(
+                format!("what differs between {old} and {new} cannot be read"),
+                &error,
+            )
+        };
+        let mut paths = Some(Vec::new());
+        let (before, after) = (self.tree(old)?.id(), self.tree(new)?.id());
+        let compared =
+            self.trees
+                .compare(&self.objects()?, Some(before), Some(after), |difference| {
+                    if !difference.is_directory() {
+                        let path = RepoPath::parse(difference.path).ok();
+                        let is_gone = difference.is_gone();
+                        let path = path.filter(|_| is_gone || difference.file().is_some());
+                        match (&mut paths, path) {
+                            (Some(paths), Some(path)) => paths.push((path, is_gone)),
+                            _ => paths = None,
+                        }
+                    }
+                    true
+                });
+        compared.map_err(unreadable)?;
+        let Some(paths) = paths else {
+            return Ok(None);
+        };
+        let mut texts = Vec::new();
+        for (path, is_gone) in paths {
+            if is_gone {
+                texts.push((path, None));
+                continue;
+            }
+            let bytes = self.file(new, &path)?;
+            let Some(Ok(text)) = bytes.map(String::from_utf8) else {
+                return Ok(None);
+            };
+            texts.push((path, Some(text)));
+        }
+        texts.sort();
+        Ok(Some(texts))
+    }
+
     /// The id of what lies at `path` at a commit: the same id means the same content.
     pub fn object_at(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<String>, Failure> {
         let tree = self.tree(commit)?;
         if path.is_root() {
             return Ok(Some(tree.id().to_string()));
         }
-        Ok(tree
-            .get_path(Path::new(path.as_str()))
-            .ok()
-            .map(|entry| entry.id().to_string()))
+        match tree.get_path(Path::new(path.as_str())) {
+            Ok(entry) => Ok(Some(entry.id().to_string())),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(broken(format!("{path} at {commit} cannot be read"), &error)),
+        }
     }
 
     /// The id of what lies at each of `directories` at a commit: the same id means the same content; `None` where there is no directory.

@@ -123,6 +123,7 @@ pub(super) fn value_name(setting: &Setting) -> &'static str {
         Kind::Boolean => "true|false",
         Kind::List => "list",
         Kind::Groups => "group",
+        Kind::Map => "name=value",
         Kind::Lines => "text",
         Kind::Text | Kind::Secret => "value",
     }

@@ -1,0 +1,181 @@
+//! `release` of a snapshot: what is not released yet is built and published once, under a version that names the commit. There is no commit, tag or seal:
+//! whoever runs again finds the version on the registry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::apply::build::{self, Packed};
+use crate::apply::outcome::{Deeds, Outcome, Stage};
+use crate::apply::publish::{self, Delivering};
+use crate::commands::tarballs::Built;
+use crate::commands::{Session, preflight, release};
+use crate::explain::Failure;
+use crate::local::worktree;
+use crate::name::PackageName;
+use crate::plan::next::DecidedPackage;
+use crate::plan::release::{Notice, Plan, PlannedPackage};
+use crate::plan::{render, waves};
+use crate::remote::registry::PublishedVersion;
+use crate::report::release::{Ended, ReleaseReport, Released, ReleasedPackage};
+use crate::workspace::Workspace;
+
+/// Publishes a snapshot of the commit checked out. When it fails half-way, the report says what is done and what is not.
+///
+/// # Errors
+/// What nothing was published before.
+pub async fn snapshot(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
+    let mut deeds = Deeds::default();
+    match attempt(session, &mut deeds).await {
+        Ok(report) => Ok(report.with(deeds)),
+        Err(failure) if deeds.is_empty() => Err(failure),
+        Err(failure) => Ok(ReleaseReport::new(Ended::Failed(failure)).with(deeds)),
+    }
+}
+
+async fn attempt(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseReport, Failure> {
+    let head = session.repo.head()?;
+    worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
+    let (observed, mut plan) = release::plan_at(session, &head, true).await?;
+    let ended = |ended, plan: Plan| {
+        let document = render::document(&plan, session.settings, Vec::new());
+        ReleaseReport::new(ended).planned(plan, document)
+    };
+    if plan.packages.is_empty() {
+        return Ok(ended(Ended::Nothing, plan));
+    }
+    preflight::credential(session, &plan).await?;
+    let published = published(session, &mut plan).await?;
+    (session.say)(&render::text(&plan, &[]));
+    let is_made = |package: &PlannedPackage| {
+        let found = published.get(&package.name);
+        found.is_some_and(|found| found.git_head.as_deref() == Some(head.as_str()))
+    };
+    if plan.packages.iter().all(is_made) {
+        for package in &plan.packages {
+            let about = format!("{}@{}", package.name, package.to);
+            deeds.note(Stage::Publish, about, Outcome::AlreadyDone);
+        }
+        let released = released(session, &plan, &integrities(&published))?;
+        return Ok(ended(Ended::Released, plan).released(Some(released)));
+    }
+    let packed = Arc::new(tokio::task::block_in_place(|| {
+        let children = session.children.clone();
+        build::build(
+            session.repo,
+            &plan,
+            &observed.workspace,
+            session.settings,
+            children,
+        )
+    })?);
+    plan.warnings.extend(packed.notices.iter().cloned());
+    if session.settings.dry_run {
+        release::note_planned(&packed, deeds);
+        return Ok(ended(Ended::Planned, plan));
+    }
+    deliver(session, &observed.workspace, &plan, &packed, deeds).await?;
+    let packages = packed.packages.iter();
+    let integrities = packages.map(|package| (package.name.clone(), package.integrity.to_string()));
+    let released = released(session, &plan, &integrities.collect())?;
+    Ok(ended(Ended::Released, plan).released(Some(released)))
+}
+
+/// What the registry holds of the snapshot already. A name that it does not know at all is told: npm makes the first version of one `latest`.
+async fn published(
+    session: &Session<'_>,
+    plan: &mut Plan,
+) -> Result<BTreeMap<PackageName, PublishedVersion>, Failure> {
+    let mut found = BTreeMap::new();
+    for package in &plan.packages {
+        match session.remotes.registry.package(&package.name).await? {
+            Some(mut known) => {
+                let version = known.versions.remove(&package.to.to_string());
+                found.extend(version.map(|version| (package.name.clone(), version)));
+            }
+            None => plan.warnings.push(Notice {
+                code: "npm::first_is_latest",
+                message: format!(
+                    "{} is not on the registry yet, and npm makes the first version of a package latest, whatever its dist-tag",
+                    package.name
+                ),
+            }),
+        }
+    }
+    Ok(found)
+}
+
+fn integrities(
+    published: &BTreeMap<PackageName, PublishedVersion>,
+) -> BTreeMap<PackageName, String> {
+    let each = published.iter();
+    each.filter_map(|(name, version)| Some((name.clone(), version.integrity.clone()?)))
+        .collect()
+}
+
+/// Publishes what was packed, dependencies first.
+async fn deliver(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    plan: &Plan,
+    packed: &Arc<Packed>,
+    deeds: &mut Deeds,
+) -> Result<(), Failure> {
+    let planned = plan.packages.iter().zip(&packed.packages);
+    let packages = planned.map(|(planned, packed)| {
+        let package = DecidedPackage {
+            name: packed.name.clone(),
+            version: packed.version.clone(),
+            dist_tag: planned.dist_tag.clone().unwrap_or_default(),
+            integrity: packed.integrity.clone(),
+        };
+        (packed.name.clone(), package)
+    });
+    let waves = waves::in_waves(workspace, packages.collect())?;
+    let delivering = Delivering {
+        registry: session.remotes.registry.as_ref(),
+        commit: &plan.head,
+        sealed: false,
+        waves: &waves,
+        settings: session.settings,
+        stop: session.stop,
+    };
+    publish::publish(&delivering, &Built::new(packed), deeds).await?;
+    publish::verify(&delivering, deeds).await
+}
+
+/// The snapshot, for the report.
+fn released(
+    session: &Session<'_>,
+    plan: &Plan,
+    integrities: &BTreeMap<PackageName, String>,
+) -> Result<Released, Failure> {
+    let registry = session.remotes.registry.describe();
+    let package = |package: &PlannedPackage| ReleasedPackage {
+        name: package.name.clone(),
+        directory: package.directory.clone(),
+        kind: package.kind,
+        from: package.from.clone(),
+        to: package.to.clone(),
+        bump: None,
+        tag: package.tag.clone(),
+        dist_tag: package.dist_tag.clone(),
+        published: true,
+        url: Some(format!(
+            "{}/{}",
+            registry.trim_end_matches('/'),
+            package.name
+        )),
+        integrity: integrities.get(&package.name).cloned(),
+    };
+    Ok(Released {
+        id: session.release_id(&plan.head)?,
+        commit: plan.head.clone(),
+        base: plan.head.clone(),
+        tags: Vec::new(),
+        version: plan.packages.first().map(|first| first.to.clone()),
+        packages: plan.packages.iter().map(package).collect(),
+        apps: Vec::new(),
+        manifest: None,
+        pointers: Vec::new(),
+    })
+}
