@@ -444,8 +444,8 @@ impl Observed {
             return Ok(intents);
         }
         let traced = since.touched.traced.iter();
-        let releases = traced.filter(|commit| commit.verdict == Verdict::OwnRelease);
-        for release in releases.map(|commit| &commit.id) {
+        let own = traced.filter(|commit| commit.verdict == Verdict::OwnRelease);
+        for release in own.map(|commit| &commit.id) {
             if !released.contains_key(release) {
                 released.insert(release.clone(), self.consumed_by(repo, release)?);
             }
