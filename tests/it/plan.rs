@@ -260,6 +260,14 @@ fn commits_decide_how_far_a_package_grows() {
         &["--bump=patch"],
         &["a 0.2.0 -> 0.2.1: asked; feat(a)!: x"],
     );
+    for (bump, to) in [("minor", "0.3.0"), ("major", "1.0.0")] {
+        check(
+            "meant as it is said",
+            &monorepo,
+            &[&format!("--bump={bump}")],
+            &[&format!("a 0.2.0 -> {to}: asked; feat(a)!: x")],
+        );
+    }
     check(
         "a version",
         &monorepo,
