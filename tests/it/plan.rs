@@ -1034,6 +1034,13 @@ fn the_document_is_what_was_promised_and_always_the_same() {
         run(&monorepo, &["plan", "--format=json"]).expect(0).stdout,
         text
     );
+    let tagless = monorepo.clone_fresh(None);
+    for tag in tagless.tags() {
+        tagless.git(&["tag", "--delete", &tag]);
+    }
+    tagless.git(&["config", "remote.origin.tagOpt", "--no-tags"]);
+    let missing = self::plan(&tagless, &["--store=none"])["missing"].clone();
+    assert_eq!(missing[0]["what"], "tags", "{missing:#}");
     let spoken = run(&monorepo, &["plan"]).expect(0).stdout;
     for said in [
         "mode diff (as it is set)",
