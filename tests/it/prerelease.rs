@@ -201,6 +201,19 @@ fn a_branch_releases_betas_and_the_main_branch_what_they_announce() {
 }
 
 #[test]
+fn release_as_names_what_the_betas_announce() {
+    let config = json!({"mode": "diff", "prerelease": "beta"});
+    let monorepo = change(three(&config), "c", "feat(c): x\n\nRelease-As: 3.0.0");
+    let first = ["c 1.0.0 -> 3.0.0-beta.0 [beta]: commit"];
+    check("named", &monorepo, &[], &first);
+    let monorepo = monorepo.origin();
+    release(&monorepo);
+    let monorepo = change(monorepo, "c", "feat(c): y");
+    let second = ["c 3.0.0-beta.0 -> 3.0.0-beta.1 [beta]: commit"];
+    check("counted", &monorepo, &[], &second);
+}
+
+#[test]
 fn a_group_counts_together_and_graduates_together() {
     let config = json!({"mode": "diff", "fixed": [["a", "c"]], "branches": {"next": "beta"}});
     let monorepo = three(&config).origin();
@@ -573,11 +586,11 @@ warning[plan::prerelease_needed]: b 1.0.1 is no prerelease, and needs the prerel
     );
 }
 
-/// A pull request of the branch `topic`, from a repository called `from`.
-fn request(monorepo: &Monorepo, from: &str, arguments: &[&str]) -> Run {
+/// A pull request from the repository `from`, which may be gone.
+fn request(monorepo: &Monorepo, from: &Value, arguments: &[&str]) -> Run {
     let event = monorepo.sandbox().path().join("request.json");
     let payload = json!({
-        "pull_request": {"head": {"repo": {"full_name": from}}},
+        "pull_request": {"head": {"repo": from}},
         "repository": {"full_name": "acme/monorepo"},
     });
     std::fs::write(&event, payload.to_string()).expect("a file");
@@ -610,18 +623,17 @@ fn a_snapshot_is_published_once_and_leaves_nothing_but_itself() {
     let version = format!("0.0.0-pr-12-{}", &head[..12]);
     let release = ["release", "--snapshot=pr-12"];
 
-    let fork = request(&monorepo, "mallory/monorepo", &release).expect(3);
-    assert!(
-        fork.stderr.contains("error[release::untrusted_event]"),
-        "{}",
-        fork.stderr
-    );
-    let plain = request(&monorepo, "acme/monorepo", &["release"]).expect(3);
-    assert!(
-        plain.stderr.contains("error[release::untrusted_event]"),
-        "{}",
-        plain.stderr
-    );
+    let own = json!({"full_name": "acme/monorepo"});
+    let fork = json!({"full_name": "mallory/monorepo"});
+    for (from, arguments) in [
+        (&fork, &release[..]),
+        (&Value::Null, &release[..]),
+        (&own, &["release"][..]),
+    ] {
+        let refused = request(&monorepo, from, arguments).expect(3).stderr;
+        let code = "error[release::untrusted_event]";
+        assert!(refused.contains(code), "{refused}");
+    }
     refused(
         &monorepo,
         &["--snapshot=true", "--bump=minor"],
@@ -644,7 +656,7 @@ fn a_snapshot_is_published_once_and_leaves_nothing_but_itself() {
         ],
     );
 
-    let first = request(&monorepo, "acme/monorepo", &release).expect(0);
+    let first = request(&monorepo, &own, &release).expect(0);
     let told = format!(
         "published the snapshot of {}\n  a {version} on the registry\n  b {version} on the registry\n",
         &head[..7]
@@ -679,14 +691,14 @@ fn a_snapshot_is_published_once_and_leaves_nothing_but_itself() {
     };
     assert_eq!(needs("b@pr-12"), json!({"a": version}));
 
-    let again = request(&monorepo, "acme/monorepo", &release).expect(0);
+    let again = request(&monorepo, &own, &release).expect(0);
     let told = format!("already published: the snapshot of {}\n", &head[..7]);
     assert!(again.stdout.contains(&told), "{}", again.stdout);
 
     // A later snapshot takes the dist-tag, whatever its commit is called.
     let monorepo = change(monorepo, "a", "fix(a): try that");
     let later = format!("0.0.0-pr-12-{}", &monorepo.head()[..12]);
-    let _ = request(&monorepo, "acme/monorepo", &release).expect(0);
+    let _ = request(&monorepo, &own, &release).expect(0);
     let tags = json!({"latest": "1.0.0", "pr-12": later});
     assert_eq!(dist_tags(&monorepo, "b"), tags);
 }
