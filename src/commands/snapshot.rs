@@ -87,16 +87,13 @@ async fn published(
 ) -> Result<BTreeMap<PackageName, PublishedVersion>, Failure> {
     let mut found = BTreeMap::new();
     for package in &plan.packages {
-        match session.remotes.registry.package(&package.name).await? {
-            Some(mut known) => {
-                let version = known.versions.remove(&package.to.to_string());
-                found.extend(version.map(|version| (package.name.clone(), version)));
-            }
-            None => {
-                let notice = preflight::first_is_latest(&package.name);
-                plan.warnings.push(notice);
-            }
-        }
+        let Some(mut known) = session.remotes.registry.package(&package.name).await? else {
+            plan.warnings
+                .push(preflight::first_is_latest(&package.name));
+            continue;
+        };
+        let version = known.versions.remove(&package.to.to_string());
+        found.extend(version.map(|version| (package.name.clone(), version)));
     }
     Ok(found)
 }
