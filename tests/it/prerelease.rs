@@ -1,9 +1,11 @@
 //! `prerelease`, `branches`, `bump=prepatch … graduate`: which prereleases there are, what they become, and where `latest` stays.
 
+use pkgs_action::version::line::Identifier;
+use pkgs_action::version::{Bump, Version, ZeroMajor};
 use serde_json::{Value, json};
 
 use crate::support::monorepo::Monorepo;
-use crate::support::sandbox::Run;
+use crate::support::sandbox::{Run, Sandbox, search_path};
 use crate::support::static_server::StaticServer;
 
 /// A run that publishes to a directory beside the repository.
@@ -701,4 +703,63 @@ fn a_snapshot_is_published_once_and_leaves_nothing_but_itself() {
     let _ = request(&monorepo, &own, &release).expect(0);
     let tags = json!({"latest": "1.0.0", "pr-12": later});
     assert_eq!(dist_tags(&monorepo, "b"), tags);
+}
+
+/// What npm's own `semver.inc` makes of each version with each kind of prerelease, as lines.
+fn npms_own(versions: &[String], kinds: &[&str]) -> Vec<String> {
+    const SCRIPT: &str = "\
+        const [versions, kinds] = process.argv.slice(1).map((list) => list.split(' '));\n\
+        const at = (directory) => require('path').join(directory, 'npm');\n\
+        const npm = process.env.PATH.split(':').map(at).find(require('fs').existsSync);\n\
+        const semver = require('module').createRequire(require('fs').realpathSync(npm))('semver');\n\
+        for (const version of versions) for (const kind of kinds)\n\
+          console.log(version, kind, semver.inc(version, kind, 'beta'));\n";
+    let sandbox = Sandbox::new();
+    let arguments = ["-e", SCRIPT, &versions.join(" "), &kinds.join(" ")];
+    let output = sandbox
+        .command("node", sandbox.path())
+        .args(arguments)
+        .env("PATH", search_path())
+        .output()
+        .expect("node runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn prereleases_count_as_npm_counts_them() {
+    let cores = [
+        "0.0.0", "0.0.3", "0.2.0", "0.2.3", "1.0.0", "1.2.0", "1.2.3", "9.9.9",
+    ];
+    let ends = [
+        "",
+        "-beta.0",
+        "-beta.9",
+        "-beta",
+        "-alpha.3",
+        "-0",
+        "-beta.1.2",
+        "-beta.x.2",
+    ];
+    let versions: Vec<String> = cores
+        .iter()
+        .flat_map(|core| ends.iter().map(move |end| format!("{core}{end}")))
+        .collect();
+    let kinds = ["prerelease", "prepatch", "preminor", "premajor"];
+    let beta = Identifier::parse("beta").expect("an identifier");
+    let bumps = [Bump::Patch, Bump::Minor, Bump::Major];
+    let ours = versions.iter().flat_map(|text| {
+        let version = Version::parse(text).expect("a version");
+        let next = version.next_prerelease(Bump::Patch, &beta, ZeroMajor::Strict);
+        let new = bumps.map(|bump| version.new_prerelease(bump, &beta, ZeroMajor::Strict));
+        let all = std::iter::once(next).chain(new).zip(kinds);
+        let lines = all.map(move |(made, kind)| format!("{text} {kind} {made}"));
+        lines.collect::<Vec<_>>()
+    });
+    assert_eq!(ours.collect::<Vec<_>>(), npms_own(&versions, &kinds));
 }
