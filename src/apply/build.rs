@@ -336,10 +336,8 @@ impl<'a> Builder<'a> {
             });
         let declares = self
             .workspace
-            .packages
-            .iter()
-            .chain(&self.workspace.root)
-            .any(|package| !package.manifest.dependencies.is_empty());
+            .manifests()
+            .any(|one| !one.manifest.dependencies.is_empty());
         ships || ((builds || scripts) && declares)
     }
 

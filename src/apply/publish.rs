@@ -216,11 +216,12 @@ async fn publication(
         .get("publishConfig")
         .and_then(|config| config.get("access"))
         .and_then(serde_json::Value::as_str);
-    let access = delivering.settings.access_of(match declared {
+    let declared = match declared {
         Some("public") => Some(Access::Public),
         Some("restricted") => Some(Access::Restricted),
         _ => None,
-    });
+    };
+    let access = delivering.settings.access_of(&package.name, declared);
     Ok(Publication {
         name: package.name.clone(),
         version: package.version.clone(),

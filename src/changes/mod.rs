@@ -57,6 +57,8 @@ pub enum Reason {
     },
     /// A person asked for this bump.
     Asked,
+    /// Its manifest holds a higher version than its last release.
+    Written,
 }
 
 /// The commits that count for one directory since its base.

@@ -44,7 +44,7 @@ pub async fn promote(request: &Request, remotes: &Remotes) -> Result<Points, Fai
                 "environment::no_target",
                 "promote was not told which version",
             )
-            .hint("--to 1.4.2, --to <release id>, or --from sit"));
+            .hint("name it with --to, PKGS_TO or the input to: 1.4.2 or a release id; or the environment where it is live with --from, PKGS_FROM or the input from"));
         }
         (Some(to), None) => story.targets(Some(&To::parse(to)?)).await?,
         (None, Some(from)) => story.live_in(from).await?,
@@ -160,7 +160,7 @@ async fn judge_version(
             "environment::no_target",
             format!("{op} was not told which version"),
         )
-        .hint("--to 1.4.2"));
+        .hint("name it with --to, PKGS_TO or the input to: 1.4.2"));
     };
     let story = Story {
         request,

@@ -38,16 +38,19 @@ pub fn workspace_directory(repo: &Repo, settings: &Settings) -> Result<RepoPath,
     RepoPath::parse(relative.to_str().ok_or_else(outside)?)
 }
 
+/// Whether there is a workspace at a commit: a `package.json` in the workspace's directory.
+pub fn is_there(repo: &Repo, commit: &CommitId, settings: &Settings) -> Result<bool, Failure> {
+    let file = workspace_directory(repo, settings)?.join("package.json")?;
+    Ok(repo.file(commit, &file)?.is_some())
+}
+
 /// The workspace as it stands at a commit.
 pub fn workspace_at(
     repo: &Repo,
     commit: &CommitId,
     settings: &Settings,
 ) -> Result<Workspace, Failure> {
-    let mut root = workspace_directory(repo, settings)?;
-    if !root.is_root() && repo.file(commit, &root.join("package.json")?)?.is_none() {
-        root = RepoPath::root();
-    }
+    let root = workspace_directory(repo, settings)?;
     refuse_member(repo, commit, &root)?;
     let manifest_path = root.join("package.json")?;
     let Some(root_manifest) = repo.text(commit, &manifest_path)? else {

@@ -1,15 +1,14 @@
 //! Reading the repository into facts: the workspace at a commit, each package's base, and what touched it since. Writes nothing.
 
+mod touched;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::changes::commit::Commit;
-use crate::changes::owner::Ignored;
-use crate::changes::{OwnedFile, Sorter, Touched, Traced, TracedFile, Verdict, tag};
+use crate::changes::tag;
 use crate::commands::{monorepo, session};
 use crate::explain::{Exit, Failure, quoted};
-use crate::local::git::{History, Repo, Tags, WalkedCommit, joined};
-use crate::name::{CommitId, PackageName, RepoPath, TagName};
-use crate::plan::next::tag_lines;
+use crate::local::git::{History, Repo, Tags, joined};
+use crate::name::{CommitId, PackageName, TagName};
 use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, PackageFacts};
 use crate::plan::way::graduates;
@@ -302,9 +301,8 @@ impl Observed {
         settings: &Settings,
         traced: bool,
     ) -> Result<Facts<'a>, Failure> {
-        let ignored = Ignored::parse(&settings.ignore)?;
-        let mut packages = self.packages(repo, &ignored, settings, &self.bases, traced)?;
-        self.since_releases(repo, &ignored, settings, &mut packages)?;
+        let mut packages = self.packages(repo, settings, &self.bases, traced)?;
+        self.since_releases(repo, settings, &mut packages)?;
         let base = self
             .bases
             .iter()
@@ -331,95 +329,29 @@ impl Observed {
 
     /// Where people look at the repository: as its manifests say, else as its remote does.
     fn forge(&self, repo: &Repo, settings: &Settings) -> Option<Forge> {
-        let members = self.workspace.root.iter().chain(&self.workspace.packages);
-        let mut declared = members.filter_map(|package| package.manifest.repository.as_deref());
+        let root = self.workspace.root.iter().map(|root| &root.manifest);
+        let members = self.workspace.packages.iter().map(|one| &one.manifest);
+        let mut declared = root
+            .chain(members)
+            .filter_map(|manifest| manifest.repository.as_deref());
         match declared.next() {
             Some(declared) => Forge::of_manifest(declared),
             None => Forge::of_remote(&repo.remote_address(&settings.remote)?),
         }
     }
 
+    /// What is known of each package, measured from these bases.
     fn packages(
         &self,
         repo: &Repo,
-        ignored: &Ignored,
         settings: &Settings,
         bases: &[Base],
         traced: bool,
     ) -> Result<Vec<PackageFacts>, Failure> {
-        let members = &self.workspace.packages;
-        let also = self.unversioned_uses();
-        let differing = self.differing(repo, &also, bases)?;
-        let since: BTreeSet<&CommitId> = bases
-            .iter()
-            .zip(&differing)
-            .filter_map(|(base, differs)| base.commit().filter(|_| *differs))
-            .collect();
-        let since: Vec<CommitId> = since.into_iter().cloned().collect();
-        let places: Vec<Option<usize>> = bases
-            .iter()
-            .map(|base| since.binary_search(base.commit()?).ok())
-            .collect();
-        let counting: Vec<&RepoPath> = members
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| {
-                std::iter::once(index)
-                    .chain(&also[*index])
-                    .any(|index| places[*index].is_some())
-            })
-            .map(|(_, package)| &package.directory)
-            .collect();
-        let walked = if since.is_empty() {
-            Vec::new()
-        } else {
-            repo.commits_since(&self.history, &since, &counting)?
-        };
-        let commits: Vec<Commit> = walked.iter().map(|walked| walked.commit.clone()).collect();
-        let own_releases = commits
-            .iter()
-            .filter(|commit| self.is_own_release(repo, commit, settings))
-            .map(|commit| commit.id.clone())
-            .collect();
-        let sorter = Sorter::new(
-            members.iter().map(|package| package.directory.clone()),
-            ignored,
-            &commits,
-            &own_releases,
-        );
-        let mut touched: Vec<Touched> = differing
-            .iter()
-            .map(|differs| Touched {
-                differs: *differs,
-                ..Touched::default()
-            })
-            .collect();
-        let by_directory: HashMap<&RepoPath, usize> = members
-            .iter()
-            .enumerate()
-            .map(|(index, package)| (&package.directory, index))
-            .collect();
-        for walked in &walked {
-            let since_base = |index: usize| {
-                differing[index] && places[index].is_some_and(|bit| !walked.inside.has(bit))
-            };
-            let concerned = |directory: &RepoPath| {
-                let owner = by_directory.get(directory).copied();
-                let users = owner.map(|owner| also[owner].iter().copied());
-                let packages = owner.into_iter().chain(users.into_iter().flatten());
-                packages.filter(|index| since_base(*index))
-            };
-            if traced && walked.commit.parents > 1 && walked.commit.paths.is_empty() {
-                let later = (0..members.len()).filter(|index| since_base(*index));
-                later.for_each(|index| touched[index].merges += 1);
-            }
-            count(&sorter, walked, concerned, &mut touched, traced);
-        }
+        let touched = touched::touched(self, bases, repo, settings, traced)?;
         let lockfiles = self.lockfile_changes(repo, bases)?;
-        Ok(bases
-            .iter()
-            .zip(touched)
-            .zip(lockfiles)
+        let known = bases.iter().zip(touched).zip(lockfiles);
+        Ok(known
             .map(|((base, touched), lockfile)| PackageFacts {
                 base: base.clone(),
                 touched,
@@ -433,7 +365,6 @@ impl Observed {
     fn since_releases(
         &self,
         repo: &Repo,
-        ignored: &Ignored,
         settings: &Settings,
         packages: &mut [PackageFacts],
     ) -> Result<(), Failure> {
@@ -448,109 +379,13 @@ impl Observed {
         if bases.iter().all(|base| *base == Base::First) {
             return Ok(());
         }
-        let since = self.packages(repo, ignored, settings, &bases, false)?;
+        let since = self.packages(repo, settings, &bases, false)?;
         for (known, since) in packages.iter_mut().zip(since) {
             if since.base != Base::First {
                 known.since_release = Some((since.base, since.touched.reasons));
             }
         }
         Ok(())
-    }
-
-    /// Which packages' directories differ between base and head, or those of packages `also` released with them; equal objects mean that nothing can have changed.
-    fn differing(
-        &self,
-        repo: &Repo,
-        also: &[Vec<usize>],
-        bases: &[Base],
-    ) -> Result<Vec<bool>, Failure> {
-        let members = &self.workspace.packages;
-        let directories: Vec<&RepoPath> = members.iter().map(|member| &member.directory).collect();
-        let now = repo.directories_at(&self.head, &directories)?;
-        // Newest first: git stores an old tree as its difference from a newer one.
-        let mut measured: BTreeMap<_, Vec<(usize, usize)>> = BTreeMap::new();
-        for (index, users) in also.iter().enumerate() {
-            for user in std::iter::once(&index).chain(users) {
-                if let Some(base) = bases[*user].commit() {
-                    let pairs = measured.entry((self.history.age(base), base)).or_default();
-                    pairs.push((*user, index));
-                }
-            }
-        }
-        let measured: Vec<_> = measured.into_iter().collect();
-        let found = repo.side_by_side(&measured, |repo, ((_, base), pairs)| {
-            let asked: Vec<&RepoPath> =
-                pairs.iter().map(|(_, index)| directories[*index]).collect();
-            repo.directories_at(base, &asked)
-        })?;
-        let mut differing = vec![false; bases.len()];
-        for ((_, pairs), found) in measured.iter().zip(found) {
-            for ((user, index), then) in pairs.iter().zip(found) {
-                differing[*user] |= then != now[*index];
-            }
-        }
-        Ok(differing)
-    }
-
-    /// For each package without a version, the apps that use it, directly or through others without one: its changes release them.
-    fn unversioned_uses(&self) -> Vec<Vec<usize>> {
-        let members = &self.workspace.packages;
-        let mut users = vec![Vec::new(); members.len()];
-        if members.iter().all(|package| package.version.is_some()) {
-            return users;
-        }
-        let plain: BTreeMap<&str, usize> = members
-            .iter()
-            .enumerate()
-            .filter(|(_, package)| package.version.is_none())
-            .map(|(index, package)| (package.name.as_str(), index))
-            .collect();
-        let apps = members
-            .iter()
-            .enumerate()
-            .filter(|(_, package)| package.kind.is_app());
-        for (app, _) in apps {
-            let mut used = BTreeSet::new();
-            let mut open = vec![app];
-            while let Some(index) = open.pop() {
-                let dependencies = members[index].manifest.dependencies.iter();
-                let further =
-                    dependencies.filter_map(|dependency| plain.get(dependency.name.as_str()));
-                open.extend(further.copied().filter(|further| used.insert(*further)));
-            }
-            for index in used.into_iter().filter(|index| *index != app) {
-                users[index].push(app);
-            }
-        }
-        users
-    }
-
-    /// Whether a commit is a release commit of ours: its message lists packages, and a tag of ours for one of them names it.
-    fn is_own_release(&self, repo: &Repo, commit: &Commit, settings: &Settings) -> bool {
-        commit
-            .body
-            .lines()
-            .filter_map(listed_package)
-            .any(|(name, version)| {
-                let formats = [
-                    settings.tag_format.as_deref().unwrap_or("{name}@{version}"),
-                    "{name}@{version}",
-                    "v{version}",
-                ];
-                formats
-                    .iter()
-                    .filter_map(|format| TagName::parse(&tag::format(format, name, &version)).ok())
-                    .any(|tag| {
-                        self.tags.contains(&tag)
-                            && repo
-                                .resolve_tag(&tag)
-                                .and_then(|object| repo.tag_message(&object))
-                                .is_some_and(|message| {
-                                    message.commit == commit.id
-                                        && tag_lines(&message.message).is_some()
-                                })
-                    })
-            })
     }
 
     /// For each package what changed of its production closure in the lockfile since its base; only apps are judged.
@@ -604,52 +439,4 @@ impl Observed {
         }
         Ok(changed)
     }
-}
-
-/// Counts a commit for the packages that are `concerned` by a change in the directory of one.
-fn count<I: Iterator<Item = usize>>(
-    sorter: &Sorter<'_>,
-    walked: &WalkedCommit,
-    concerned: impl Fn(&RepoPath) -> I,
-    touched: &mut [Touched],
-    traced: bool,
-) {
-    let commit = &walked.commit;
-    let passed_over = sorter.passed_over(commit);
-    if passed_over.is_some() && !traced {
-        return;
-    }
-    let mut files: BTreeMap<usize, Vec<OwnedFile<'_>>> = BTreeMap::new();
-    for file in sorter.files(commit) {
-        for index in concerned(file.owner) {
-            files.entry(index).or_default().push(file);
-        }
-    }
-    for (index, files) in files {
-        let touched = &mut touched[index];
-        let verdict = match &passed_over {
-            Some(verdict) => verdict.clone(),
-            None if files.iter().all(|file| file.ignored) => Verdict::Ignored,
-            None => touched.count(commit),
-        };
-        if traced {
-            let file = |file: &OwnedFile<'_>| TracedFile {
-                path: file.path.clone(),
-                ignored: file.ignored,
-            };
-            touched.traced.push(Traced {
-                id: commit.id.clone(),
-                subject: commit.subject.clone(),
-                files: files.iter().map(file).collect(),
-                verdict,
-            });
-        }
-    }
-}
-
-/// Reads a line `name 1.0.0 -> 1.1.0` of a release commit's message.
-fn listed_package(line: &str) -> Option<(&str, Version)> {
-    let mut words = line.split(' ');
-    let (name, _, arrow, to) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    (arrow == "->").then(|| Version::parse(to).ok().map(|to| (name, to)))?
 }

@@ -29,7 +29,8 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
         plan.warnings
             .extend(uncommitted(session.repo, session.settings)?);
     }
-    let missing = missing(session.settings, &plan);
+    let mut missing = missing(session.settings, &plan);
+    missing.extend(unready(session));
     let document = render::document(&plan, session.settings, missing.clone());
     Ok(Planned {
         plan,
@@ -89,6 +90,29 @@ pub fn npm_token(settings: &Settings) -> &'static str {
         "set the input npm-token, or NODE_AUTH_TOKEN"
     } else {
         "set PKGS_NPM_TOKEN, NODE_AUTH_TOKEN or NPM_TOKEN"
+    }
+}
+
+/// What the repository lacks for a release by hand; a workflow has its own.
+pub fn unready(session: &Session<'_>) -> Option<Missing> {
+    let missing = |what: &str, hint: String| {
+        let what = what.to_owned();
+        Some(Missing { what, hint })
+    };
+    let remote = &session.settings.remote;
+    if session.settings.runner.is_actions {
+        None
+    } else if session.repo.remote_address(remote).is_none() {
+        let hint = format!(
+            "`git remote add {remote} <address>`: the release commit and its tags are pushed there"
+        );
+        missing("remote", hint)
+    } else {
+        // The remote, which a plan does not ask, may know more branches.
+        let failure = session.release_branch(None).err();
+        let failure = failure.filter(|failure| failure.code() == "release::wrong_branch")?;
+        let hint = format!("{}: {}", failure.what(), failure.causes().join("; "));
+        missing("branch", hint)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::commands::{Session, monorepo};
 use crate::explain::Failure;
 use crate::local::git::Repo;
 use crate::local::scratch::Scratch;
+use crate::local::worktree;
 use crate::name::{CommitId, PackageName};
 use crate::plan::next::tag_of;
 use crate::plan::release::{Base, Plan, PlannedPackage, dist_tag};
@@ -15,9 +16,19 @@ use crate::workspace::package::Kind;
 /// Packs every library of the release at `commit`.
 pub fn rebuild(session: &Session<'_>, commit: &CommitId) -> Result<Packed, Failure> {
     let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
-    let plan = as_it_stands(session, commit, &workspace)?;
-    if session.repo.head()? == *commit {
+    let mut plan = as_it_stands(session, commit, &workspace)?;
+    let head = session.repo.head()?;
+    let here = if head == *commit {
+        Some(Vec::new())
+    } else if session.repo.parent(commit)?.as_ref() == Some(&head) {
+        session.repo.texts_changed(&head, commit)?
+    } else {
+        None
+    };
+    if let Some(edits) = here {
+        worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
         tracing::info!("building {} again in this checkout", commit.short());
+        plan.edits = edits;
         return build(
             session.repo,
             &plan,

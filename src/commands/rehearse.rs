@@ -74,10 +74,7 @@ pub async fn rehearse(
 fn source(settings: &Settings, stage: &Stage) -> Result<(Repo, String, Option<Settings>), Failure> {
     if let Ok(repo) = Repo::open(&settings.directory) {
         let head = repo.head()?;
-        if repo
-            .file(&head, &RepoPath::parse("package.json")?)?
-            .is_some()
-        {
+        if monorepo::is_there(&repo, &head, settings)? {
             if repo.is_shallow() {
                 return Err(Failure::new(Exit::Usage, "git::cut_history", "the history here is cut, and a rehearsal changes nothing in the repository, not even that").hint("fetch it all first: actions/checkout with fetch-depth: 0, or `git fetch --unshallow`"));
             }
@@ -148,7 +145,6 @@ async fn missing(
     asks: bool,
 ) -> Result<Vec<Missing>, Failure> {
     let local = Settings {
-        directory: source.root().to_path_buf(),
         registry: RegistryAddress::Directory {
             path: stage.registry.clone(),
             url: None,
@@ -179,17 +175,9 @@ async fn missing(
         });
     }
     if asks {
-        missing.extend(refused_by_registry(settings, session).await?);
+        missing.extend(refused_by_registry(settings, &session).await?);
     }
-    if source.remote_address(&settings.remote).is_none() {
-        missing.push(Missing {
-            what: "remote".to_owned(),
-            hint: format!(
-                "`git remote add {} <address>`: the release commit and its tags are pushed there",
-                settings.remote
-            ),
-        });
-    }
+    missing.extend(plan::unready(&session));
     if !settings.opted_in {
         missing.push(Missing {
             what: "pkgs.json".to_owned(),
@@ -202,7 +190,7 @@ async fn missing(
 /// Whether the real registry holds packages that nothing here marks, which a release refuses; that it does not answer is said.
 async fn refused_by_registry(
     settings: &Settings,
-    session: Session<'_>,
+    session: &Session<'_>,
 ) -> Result<Option<Missing>, Failure> {
     let remotes = crate::apply::Remotes {
         store: None,
@@ -218,7 +206,7 @@ async fn refused_by_registry(
     };
     let session = Session {
         remotes: &remotes,
-        ..session
+        ..*session
     };
     let head = session.repo.head()?;
     let asked = tokio::time::timeout(REGISTRY_ANSWERS, release::plan_at(&session, &head, true));
@@ -258,7 +246,8 @@ async fn play(
             )]
         },
     );
-    let local = stage.settings(settings, branch);
+    let workspace = monorepo::workspace_directory(source, settings)?;
+    let local = stage.settings(settings, &workspace, branch);
     // Earlier releases are finished elsewhere, with a store that is not here.
     let tags = Seen {
         tip: None,

@@ -83,7 +83,11 @@ async fn attempt(
         let report = ReleaseReport::new(or(Ended::Nothing)).planned(plan, document);
         return Ok(Some(report.released(own)));
     }
-    let mut plan = preflight::preflight(session, &scene, plan, proven).await?;
+    let mut plan = match preflight::preflight(session, &scene, plan, proven).await {
+        // What another run released meanwhile is no obstacle: it is what this run was to do.
+        Err(_) if scene.has_moved() => return Ok(None),
+        checked => checked?,
+    };
     let document = render::document(&plan, session.settings, Vec::new());
     (session.say)(&render::text(&plan, &[]));
     let bytes = bytes(session, &scene, &observed, &plan, &document, deeds).await?;

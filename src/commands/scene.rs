@@ -27,6 +27,7 @@ pub struct Scene<'a> {
     pub position: Position,
     /// The releases that tags of ours mark, by commit.
     pub decisions: BTreeMap<CommitId, Decision>,
+    seen: Seen,
 }
 
 impl<'a> Scene<'a> {
@@ -68,7 +69,14 @@ impl<'a> Scene<'a> {
             head,
             position,
             decisions,
+            seen,
         })
+    }
+
+    /// Whether the remote holds something else by now: what was judged on this scene must be judged again.
+    pub fn has_moved(&self) -> bool {
+        let now = self.remote.look(&self.branch);
+        now.is_ok_and(|now| now != self.seen)
     }
 
     /// Moves the work tree over our own release commits; a dry run leaves it where it is.

@@ -74,7 +74,8 @@ impl Session<'_> {
                 "git::default_branch",
                 "the repository's default branch is not known",
             )
-            .hint("name the release branch with `branch`")
+            .because("the remote has none yet, or this clone was not told which it is")
+            .hint("push the branch first, or name the release branch with `branch`")
         })
     }
 

@@ -9,7 +9,7 @@ use crate::apply::point::{Log, Tip, environments_of};
 use crate::apply::static_files::Ground;
 use crate::commands::environments::names::{check_environment, unknown_app};
 use crate::commands::environments::{Remotes, walk_back};
-use crate::commands::observe;
+use crate::commands::{monorepo, observe};
 use crate::environment::entry::Entry;
 use crate::explain::Failure;
 use crate::local::git::Repo;
@@ -244,11 +244,7 @@ pub fn packages(settings: &Settings) -> Result<Vec<PackageStatus>, Failure> {
     let Ok(head) = repo.head() else {
         return Ok(Vec::new());
     };
-    if repo.is_shallow()
-        || repo
-            .file(&head, &crate::name::RepoPath::parse("package.json")?)?
-            .is_none()
-    {
+    if repo.is_shallow() || !monorepo::is_there(&repo, &head, settings)? {
         return Ok(Vec::new());
     }
     let observed = observe::observe(&repo, &head, settings)?;

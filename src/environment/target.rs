@@ -182,7 +182,7 @@ pub fn nothing_to_roll_back_to(
         "environment::nothing_to_roll_back_to",
         format!("{environment} of {app} has no earlier version to go back to"),
     )
-    .hint("name one with --to, for example a version that was never live here; --force accepts one that is marked bad");
+    .hint("name one with --to, PKGS_TO or the input to, for example a version that was never live here; force accepts one that is marked bad");
     if skipped.is_empty() {
         return failure.because("nothing was ever live there");
     }

@@ -39,7 +39,7 @@ pub enum Address {
 }
 
 /// What a remote holds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The tip of the branch; `None` when there is no such branch.
     pub tip: Option<CommitId>,

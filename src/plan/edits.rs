@@ -6,6 +6,8 @@ use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::plan::release::{Plan, new_spec};
 use crate::version::Version;
+use crate::workspace::catalogs::NewEntry;
+use crate::workspace::lockfile::NewSpec;
 use crate::workspace::package_json::{self, Change, PackageJson};
 use crate::workspace::{Edge, Workspace, catalogs, lockfile};
 
@@ -46,7 +48,11 @@ pub fn edits(
             continue;
         };
         if let Some(catalog) = &edge.catalog {
-            let entry = (catalog.clone(), edge.key.clone(), spec);
+            let entry = NewEntry {
+                catalog: catalog.clone(),
+                name: edge.key.clone(),
+                range: spec,
+            };
             if !lock_changes.catalogs.contains(&entry) {
                 lock_changes.catalogs.push(entry);
             }
@@ -60,23 +66,20 @@ pub fn edits(
         let directory = edge.from.map_or(&workspace.directory, |index| {
             &workspace.packages[index].directory
         });
-        lock_changes.specs.push((
-            workspace.inside(directory),
-            edge.field,
-            edge.key.clone(),
+        lock_changes.specs.push(NewSpec {
+            directory: workspace.inside(directory),
+            field: edge.field,
+            name: edge.key.clone(),
             spec,
-        ));
+        });
     }
     let mut edits = BTreeMap::new();
-    for (index, changes) in changes {
-        let Some(package) = index.map_or(workspace.root.as_ref(), |index| {
-            workspace.packages.get(index)
-        }) else {
-            continue;
-        };
-        let file = package.file();
-        let text = package_json::edit(file.as_str(), &package.text, &changes)?;
-        edits.insert(file, text);
+    for manifest in workspace.manifests() {
+        if let Some(changes) = changes.get(&manifest.index) {
+            let file = manifest.file();
+            let text = package_json::edit(file.as_str(), manifest.text, changes)?;
+            edits.insert(file, text);
+        }
     }
     if let Some(file) = &workspace.catalogs
         && !lock_changes.catalogs.is_empty()
@@ -99,7 +102,7 @@ pub fn edits(
 
 /// Every `package.json` of the workspace, by its directory below the root.
 fn manifests(workspace: &Workspace) -> Vec<(RepoPath, &PackageJson)> {
-    let all = workspace.packages.iter().chain(&workspace.root);
-    all.map(|package| (workspace.inside(&package.directory), &package.manifest))
+    let all = workspace.manifests();
+    all.map(|one| (workspace.inside(one.directory), one.manifest))
         .collect()
 }

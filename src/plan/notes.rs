@@ -135,7 +135,8 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
                 | Reason::Together { .. }
                 | Reason::First
                 | Reason::Graduate { .. }
-                | Reason::Asked => {}
+                | Reason::Asked
+                | Reason::Written => {}
             }
         }
     }

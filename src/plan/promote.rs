@@ -46,7 +46,7 @@ pub enum Judgement {
 }
 
 /// What a hold means, for people.
-pub const WHILE_HELD: &str = "until 'unhold', releases leave it as it is and 'promote' needs --force; 'rollback' still works";
+pub const WHILE_HELD: &str = "until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works";
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,9 +235,9 @@ fn person_said_stop(state: &State, wish: &Wish<'_>, version: &str) -> Option<Jud
         ),
     )
     .hint(match (state.hold.is_some(), state.is_bad(version)) {
-        (true, false) => "'unhold' lifts the hold; if you mean it, --force promotes and lifts the hold for good",
-        (false, _) => "if you mean it, repeat it with --force: that clears the mark of this version for good",
-        (true, true) => "if you mean it, repeat it with --force: that lifts the hold and clears the mark of this version, both for good",
+        (true, false) => "'unhold' lifts the hold; if you mean it, 'force' (--force, PKGS_FORCE or the input force) promotes and lifts the hold for good",
+        (false, _) => "if you mean it, repeat it with 'force' (--force, PKGS_FORCE or the input force): that clears the mark of this version for good",
+        (true, true) => "if you mean it, repeat it with 'force' (--force, PKGS_FORCE or the input force): that lifts the hold and clears the mark of this version, both for good",
     });
     Some(Judgement::Refused(
         stops

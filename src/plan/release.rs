@@ -8,9 +8,10 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::plan::groups::Groups;
 use crate::plan::notes::forge::Forge;
+use crate::plan::registry;
 use crate::plan::way::{self, Way};
 use crate::settings::adopted::Adopted;
-use crate::settings::{Access, BumpRequest, Mode, PeerPolicy, Settings};
+use crate::settings::{Access, BumpRequest, Choice, Command, Mode, PeerPolicy, Settings};
 use crate::version::line::Line;
 use crate::version::{Bump, Version, ZeroMajor};
 use crate::workspace::package::{Kind, Package};
@@ -266,6 +267,7 @@ impl Growing {
 /// `plan::tag_exists` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     check_filter(facts.workspace, facts.mode, &settings.filter)?;
+    check_groups(facts.mode, settings)?;
     check_prerelease(facts, settings)?;
     let mut growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
@@ -276,7 +278,10 @@ pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
         let packages = &facts.workspace.packages;
         growing.retain(|index, _| packages[*index].kind == Kind::Library);
     }
-    let plan = assemble(facts, settings, &growing)?;
+    let mut plan = assemble(facts, settings, &growing)?;
+    registry::check(facts.workspace, &plan, settings)?;
+    plan.warnings
+        .extend(registry::private_names(&plan, settings));
     check_max_bump(&plan, settings)?;
     Ok(plan)
 }
@@ -345,6 +350,7 @@ fn check_line(planned: &[PlannedPackage], line: Option<&Line>) -> Result<(), Fai
 fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
     let too_far = |package: &&PlannedPackage| {
         !plan.is_snapshot
+            && package.base != Base::First
             && package.from != package.to
             && package.from.distance(&package.to) > settings.max_bump
     };
@@ -390,6 +396,24 @@ fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<
         check_pattern(workspace, "filter", "plan::filter", pattern)?;
     }
     Ok(())
+}
+
+/// Refuses groups in sync mode, where they could do nothing; those of another tool's file give way to a mode that somebody set.
+fn check_groups(mode: Mode, settings: &Settings) -> Result<(), Failure> {
+    let groups = [("fixed", &settings.fixed), ("linked", &settings.linked)];
+    let set = |(name, groups): &(&str, &Vec<Vec<String>>)| {
+        !groups.is_empty() && settings.adopted_from(name).is_none()
+    };
+    match groups.iter().find(|group| mode == Mode::Sync && set(group)) {
+        Some((name, _)) => Err(Failure::new(
+            Exit::Usage,
+            "plan::group",
+            format!("{name} cannot make groups in sync mode"),
+        )
+        .because("all packages share one version")
+        .hint(format!("leave {name} away, or set mode to diff"))),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a pattern of a setting that is no glob, or takes no package in.
@@ -476,8 +500,9 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
     let own = way::identifier(package, settings, facts.line);
     let given = |from: Version, reasons| {
         let way = Way::of(package, facts, settings);
+        let stands = as_it_stands(&package.name, &from, manifest, &way, settings)?;
         Ok(Some(Growing {
-            fixed: Some(way.toward(&from, manifest)),
+            fixed: Some(stands),
             from,
             bump: None,
             way,
@@ -492,7 +517,7 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
         let commits = known.touched.reasons.iter().cloned();
         return given(
             released,
-            std::iter::once(Reason::Asked).chain(commits).collect(),
+            std::iter::once(Reason::Written).chain(commits).collect(),
         );
     }
     let arrives = way::arrives(&from, own, settings);
@@ -520,6 +545,21 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
         way,
         together: None,
     }))
+}
+
+/// The version that a manifest brings along, on the package's way; where a higher one is asked for, that.
+fn as_it_stands(
+    name: &PackageName,
+    from: &Version,
+    held: &Version,
+    way: &Way,
+    settings: &Settings,
+) -> Result<Version, Failure> {
+    match &settings.bump {
+        BumpRequest::To(asked) if asked < held => Err(not_above(name, asked, held)),
+        BumpRequest::To(asked) => Ok(asked.clone()),
+        _ => Ok(way.toward(from, held)),
+    }
 }
 
 /// The last release of a package whose manifest holds a higher version that a person wrote there.
@@ -757,6 +797,12 @@ fn app_uses(facts: &Facts<'_>, settings: &Settings) -> Vec<(usize, BTreeSet<usiz
     .collect()
 }
 
+/// The root's name and version, where it has both: only then it shares the version of its packages.
+fn root_version(workspace: &Workspace) -> Option<(&PackageName, &Version)> {
+    let manifest = &workspace.root.as_ref()?.manifest;
+    Some((manifest.name.as_ref()?, manifest.version.as_ref()?))
+}
+
 fn grow_together(
     facts: &Facts<'_>,
     settings: &Settings,
@@ -777,15 +823,9 @@ fn grow_together(
     let manifests = versioned
         .iter()
         .filter_map(|(_, package, _)| package.version.as_ref())
-        .chain(
-            facts
-                .workspace
-                .root
-                .iter()
-                .filter_map(|root| root.version.as_ref()),
-        )
+        .chain(root_version(facts.workspace).map(|(_, version)| version))
         .max();
-    let Some(highest) = manifests.cloned() else {
+    let (Some(highest), Some((_, first, _))) = (manifests.cloned(), versioned.first()) else {
         return Ok(BTreeMap::new());
     };
     let own = versioned
@@ -818,7 +858,9 @@ fn grow_together(
         None => Way::Release,
     };
     let (to, bump) = if is_first || written_by_hand {
-        (way.toward(released.unwrap_or(&highest), &highest), None)
+        let from = released.unwrap_or(&highest);
+        let stands = as_it_stands(&first.name, from, &highest, &way, settings)?;
+        (stands, None)
     } else {
         let Some(changed) = changed else {
             return Ok(BTreeMap::new());
@@ -839,16 +881,7 @@ fn grow_together(
         }
     };
     if !is_first && !written_by_hand && to <= from && way.climbs() {
-        return Err(versioned.first().map_or_else(
-            || {
-                Failure::new(
-                    Exit::Refused,
-                    "plan::bump",
-                    "the asked version is not above what is there",
-                )
-            },
-            |(_, package, _)| not_above(&package.name, &to, &from),
-        ));
+        return Err(not_above(&first.name, &to, &from));
     }
     let uses: BTreeMap<usize, BTreeSet<usize>> = app_uses(facts, settings).into_iter().collect();
     Ok(versioned
@@ -857,7 +890,7 @@ fn grow_together(
             let mut reasons = own_reasons(known, &from, &way, arrives, settings);
             if written_by_hand && !is_first {
                 reasons.retain(|reason| !matches!(reason, Reason::Asked | Reason::Graduate { .. }));
-                reasons.insert(0, Reason::Asked);
+                reasons.insert(0, Reason::Written);
             }
             if known.base == Base::First {
                 reasons = vec![Reason::First];
@@ -970,17 +1003,16 @@ fn assemble(
             to,
         });
     }
-    if let (Mode::Sync, Some(root), Some(version)) =
-        (facts.mode, &facts.workspace.root, &shared_version)
-        && let Some(from) = &root.version
+    if let (Mode::Sync, Some((name, from)), Some(version)) =
+        (facts.mode, root_version(facts.workspace), &shared_version)
         && settings.snapshot.is_none()
     {
-        let tag = TagName::parse(&tag::format(tag_format, root.name.as_str(), version))?;
+        let tag = TagName::parse(&tag::format(tag_format, name.as_str(), version))?;
         let bump = planned.first().and_then(|first| first.bump);
         planned.push(PlannedPackage {
             index: None,
-            name: root.name.clone(),
-            directory: root.directory.clone(),
+            name: name.clone(),
+            directory: facts.workspace.directory.clone(),
             kind: Kind::Private,
             private: true,
             from: from.clone(),
@@ -1046,6 +1078,7 @@ fn assemble(
         packages: planned,
     };
     plan.warnings.extend(unused_bump(&plan, settings));
+    plan.warnings.extend(overruled_bump(&plan, settings));
     plan.message = message(&plan, settings);
     plan.edits = crate::plan::edits::edits(facts.workspace, facts.edges, &plan)?;
     Ok(plan)
@@ -1122,7 +1155,7 @@ pub fn dist_tag_beside(
 }
 
 fn access(package: &Package, settings: &Settings) -> Option<Access> {
-    settings.access_of(package.manifest.publish_config.access)
+    settings.access_of(&package.name, package.manifest.publish_config.access)
 }
 
 /// Packages in the order in which they are published; only libraries are.
@@ -1161,7 +1194,11 @@ fn apps(
     planned: &[PlannedPackage],
 ) -> Result<Vec<PlannedApp>, Failure> {
     let mut apps = Vec::new();
-    for package in planned.iter().filter(|package| package.kind.is_app()) {
+    let wanted = settings.store != Choice::Off;
+    for package in planned
+        .iter()
+        .filter(|package| wanted && package.kind.is_app())
+    {
         let Some(index) = package.index else { continue };
         let is_new = package
             .reasons
@@ -1195,9 +1232,15 @@ fn apps(
     }
     let first = apps.first().map(|app| app.name.clone());
     match (first, &settings.store) {
-        (Some(name), crate::settings::Choice::Unset) if settings.command == crate::settings::Command::Release => Err(Failure::new(Exit::Usage, "plan::no_store", format!("{name} is an app, but no store is set"))
-            .because("an app's archive and manifest live in a store")
-            .hint("set store to s3://bucket/prefix or file:///dir; `store: none` releases versions only")),
+        (Some(name), Choice::Unset) if settings.command == Command::Release => Err(Failure::new(
+            Exit::Usage,
+            "plan::no_store",
+            format!("{name} is an app, but no store is set"),
+        )
+        .because("an app's archive and manifest live in a store")
+        .hint(
+            "set store to s3://bucket/prefix or file:///dir; `store: none` releases versions only",
+        )),
         _ => Ok(apps),
     }
 }
@@ -1214,11 +1257,8 @@ fn left_behind(
         let (Some(from), Some(dependency)) = (edge.from, growing.get(&edge.to)) else {
             continue;
         };
-        let leaves = !edge
-            .spec
-            .accepts(&dependency.from, &dependency.to(settings))
-            && edge.field != DependencyField::DevDependencies;
-        if leaves
+        let effect = effect(edge, &dependency.from, &dependency.to(settings), settings);
+        if matches!(effect, Effect::Grows(_))
             && !growing.contains_key(&from)
             && packages[from].version.is_some()
             && !selected(&packages[from], &settings.filter)
@@ -1312,6 +1352,35 @@ fn unused_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
             "bump {asked} was asked for, but it says how far changed packages grow, and none changed (docs, test, ci and style count for nothing); \
              to release one without a change, commit a higher version in its package.json"
         ),
+    })
+}
+
+/// That a bump was asked for, and packages are released at the version that their manifest brings along.
+fn overruled_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
+    const SHOWN: usize = 5;
+    let BumpRequest::By(bump) = &settings.bump else {
+        return None;
+    };
+    let stands = |package: &&PlannedPackage| {
+        matches!(
+            package.reasons.first(),
+            Some(Reason::First | Reason::Written)
+        )
+    };
+    let names: Vec<&str> = plan
+        .packages
+        .iter()
+        .filter(stands)
+        .map(|package| package.name.as_str())
+        .collect();
+    let others = names.len().saturating_sub(SHOWN);
+    let mut shown = names.get(..SHOWN).unwrap_or(&names).join(", ");
+    if others > 0 {
+        let _ = write!(shown, " and {others} more");
+    }
+    (!names.is_empty()).then(|| Notice {
+        code: "plan::bump_unused",
+        message: format!("bump {bump} was asked for, but the manifest decides the version of {shown}: never released, or raised by hand"),
     })
 }
 

@@ -120,6 +120,8 @@ pub enum ReasonDocument {
     },
     /// A person asked for this bump.
     Asked,
+    /// Its manifest holds a higher version than its last release.
+    Written,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -186,6 +188,7 @@ impl From<&Reason> for ReasonDocument {
                 from: from.to_string(),
             },
             Reason::Asked => ReasonDocument::Asked,
+            Reason::Written => ReasonDocument::Written,
         }
     }
 }
@@ -334,6 +337,7 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
         Reason::First => "first release".to_owned(),
         Reason::Graduate { from } => format!("{from} graduates"),
         Reason::Asked => "asked for".to_owned(),
+        Reason::Written => "its manifest holds a higher version than its last release".to_owned(),
     }
 }
 

@@ -58,7 +58,7 @@ pub fn judge(
             )
             .because(format!("{text} is marked bad"))
             .hint(
-                "without a target, rollback finds the last good version; --force clears the mark",
+                "without a target, rollback finds the last good version; 'force' (--force, PKGS_FORCE or the input force) clears the mark",
             ),
         );
     }

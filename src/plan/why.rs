@@ -15,7 +15,7 @@ use crate::plan::render::{NoticeDocument, ReasonDocument};
 use crate::settings::given::similar;
 use crate::settings::{BumpRequest, Mode, Settings};
 use crate::version::Bump;
-use crate::workspace::package::Package;
+use crate::workspace::package::{Package, Root};
 use crate::workspace::package_json::DependencyField;
 use crate::workspace::{Edge, Workspace};
 
@@ -164,8 +164,26 @@ pub struct DependencyStory {
     pub from: String,
     /// The version it gets.
     pub to: String,
-    /// `left`, `holds`, `only-development`, `peer-never`, or `uses` for an app.
-    pub effect: &'static str,
+    /// What that does to the package.
+    pub effect: DependencyEffect,
+}
+
+/// What a dependency that grows does to a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DependencyEffect {
+    /// The declared range no longer holds: it is released.
+    Left,
+    /// An app uses it: it is released.
+    Uses,
+    /// The declared range still holds.
+    Holds,
+    /// It is a devDependency, which releases nothing.
+    OnlyDevelopment,
+    /// It leaves the range of a peer, and `peer` is `never`.
+    PeerNever,
+    /// It would release the package, but `filter` keeps that out.
+    Filtered,
 }
 
 /// A package of a chain.
@@ -209,7 +227,8 @@ pub fn why(
     settings: &Settings,
     asked: &str,
 ) -> Result<Why, Failure> {
-    let (index, package) = find(facts.workspace, asked)?;
+    let root = facts.workspace.root.as_ref().and_then(Root::package);
+    let (index, package) = find(facts.workspace, root.as_ref(), asked)?;
     let known = index.map(|index| &facts.packages[index]);
     let planned = plan.packages.iter().find(|planned| planned.index == index);
     let chain = planned.map(|planned| chain(facts, plan, planned));
@@ -245,6 +264,7 @@ pub fn why(
 /// The package that is meant, with its place; `None`: the root.
 fn find<'a>(
     workspace: &'a Workspace,
+    root: Option<&'a Package>,
     asked: &str,
 ) -> Result<(Option<usize>, &'a Package), Failure> {
     const MOST_NAMES: usize = 3;
@@ -252,7 +272,7 @@ fn find<'a>(
     let members = workspace.packages.iter().enumerate();
     let all = members
         .map(|(index, package)| (Some(index), package))
-        .chain(workspace.root.iter().map(|root| (None, root)));
+        .chain(root.map(|root| (None, root)));
     let is_meant = |package: &Package| {
         package.name.as_str() == asked
             || (!directory.is_empty() && package.directory.as_str() == directory)
@@ -324,8 +344,8 @@ fn rule_of_release(
             "asked",
             format!("it changed, and the version {version} was asked for"),
         ),
-        _ if is_asked => rule(
-            "asked",
+        (Some(Reason::Written), _) => rule(
+            "written",
             format!(
                 "a higher version than that of the last release stands in the manifest: {}",
                 planned.to
@@ -407,12 +427,12 @@ fn rule_of_absence(
     if !known.touched.differs {
         return rule(
             "unchanged",
-            "no file of it differs from its base, and no range that it declares is left",
+            "no file of it differs from its base, and no range that would release it is left",
         );
     }
     rule(
         "silent",
-        "its files differ from its base, but no commit since then counts, and no range that it declares is left",
+        "its files differ from its base, but no commit since then counts, and no range that would release it is left",
     )
 }
 
@@ -501,13 +521,18 @@ fn dependencies(
         .filter_map(|edge| {
             let on = grown.get(&Some(edge.to))?;
             let is_used = |reason: &Reason| matches!(reason, Reason::Dependency { on: used, .. } if *used == on.name.as_str());
+            let is_released = planned.is_some_and(|planned| planned.reasons.iter().any(is_used));
             let effect = match effect(edge, &on.from, &on.to, settings) {
-                _ if package.kind.is_app() && planned.is_some_and(|planned| planned.reasons.iter().any(is_used)) => "uses",
-                _ if package.kind.is_app() => "only-development",
-                Effect::Holds => "holds",
-                Effect::OnlyDevelopment => "only-development",
-                Effect::PeerNever => "peer-never",
-                Effect::Grows(_) => "left",
+                _ if package.kind.is_app() && is_released => DependencyEffect::Uses,
+                _ if package.kind.is_app() && edge.field == DependencyField::DevDependencies => {
+                    DependencyEffect::OnlyDevelopment
+                }
+                _ if package.kind.is_app() => DependencyEffect::Filtered,
+                Effect::Holds => DependencyEffect::Holds,
+                Effect::OnlyDevelopment => DependencyEffect::OnlyDevelopment,
+                Effect::PeerNever => DependencyEffect::PeerNever,
+                Effect::Grows(_) if planned.is_none() => DependencyEffect::Filtered,
+                Effect::Grows(_) => DependencyEffect::Left,
             };
             Some(DependencyStory {
                 on: on.name.to_string(),

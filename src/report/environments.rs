@@ -597,7 +597,7 @@ mod tests {
           versions: 1.1.0 (prod, sit), 1.0.0
           prod: 1.0.0 since 2026-01-02T00:00:00Z by ada (rollback), entry 3
             held by ada since entry 3: "\u{1b}[2J\u{202e}x"
-            until 'unhold', releases leave it as it is and 'promote' needs --force; 'rollback' still works
+            until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works
             bad: 1.1.0
             rollback has nowhere to go
             host web\u{1b}1: 1.1.0 runs, failed at entry 2, 2026-01-01T00:00:00Z, behind: "no\nway"

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use crate::explain::safe_line;
 use crate::plan::render::ReasonDocument;
-use crate::plan::why::{BaseStory, CommitStory, DependencyStory, Link, LinkReason, Why};
+use crate::plan::why::{
+    BaseStory, CommitStory, DependencyEffect, DependencyStory, Link, LinkReason, Why,
+};
 
 /// How many files of a commit, tags that are no base and packages that are only a cause are shown; `--format json` has all.
 const SHOWN: usize = 5;
@@ -195,18 +197,14 @@ fn held(text: &mut String, dependency: &DependencyStory) {
         effect,
         ..
     } = dependency;
-    let _ = match *effect {
-        "holds" => writeln!(text, "{on} {from} → {to}: its range {range} still holds"),
-        "only-development" => writeln!(
-            text,
-            "{on} {from} → {to}: a devDependency, which releases nothing"
-        ),
-        "peer-never" => writeln!(
-            text,
-            "{on} {from} → {to}: leaves the peer range {range}, and peer is never"
-        ),
-        _ => Ok(()),
+    let effect = match effect {
+        DependencyEffect::Left | DependencyEffect::Uses => return,
+        DependencyEffect::Holds => format!("its range {range} still holds"),
+        DependencyEffect::OnlyDevelopment => "a devDependency, which releases nothing".to_owned(),
+        DependencyEffect::PeerNever => format!("leaves the peer range {range}, and peer is never"),
+        DependencyEffect::Filtered => "would release it, but filter keeps it out".to_owned(),
     };
+    let _ = writeln!(text, "{on} {from} → {to}: {effect}");
 }
 
 /// How many were not shown.

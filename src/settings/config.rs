@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
-use crate::settings::given::{Given, Inputs, Source, nearest, unknown};
+use crate::settings::given::{Given, Inputs, Source, list, nearest, unknown};
 use crate::settings::table::{self, Kind, Reach, SETTINGS, Setting, camel_case};
 
 /// An app's own settings, by kebab-case name; `type` and `build` are among them.
@@ -388,6 +388,9 @@ pub(super) fn text_of(
             let texts: Option<Vec<&str>> = entries.iter().map(Value::as_str).collect();
             match texts {
                 Some(texts) if texts.is_empty() => Ok(Some("none".to_owned())),
+                Some(texts) if texts.iter().any(|text| list(text).len() != 1) => {
+                    refuse("a list of strings, each of them one entry without a comma")
+                }
                 Some(texts) => Ok(Some(texts.join("\n") + "\n")),
                 None => refuse("a list of strings"),
             }

@@ -14,15 +14,15 @@ pub enum Source {
     Input(String),
     /// `PKGS_<NAME>`.
     Variable(String),
-    /// A key of a file of another release tool.
-    Adopted {
+    /// A key of the configuration file.
+    File {
         /// The file's name.
         file: String,
         /// The key as it stands there.
         key: String,
     },
-    /// A key of the configuration file.
-    File {
+    /// A key of a file of another release tool.
+    Adopted {
         /// The file's name.
         file: String,
         /// The key as it stands there.

@@ -381,9 +381,13 @@ pub struct World {
 }
 
 impl Settings {
-    /// Who may see a package that declares this itself.
-    pub fn access_of(&self, declared: Option<Access>) -> Option<Access> {
-        self.access.or(declared).or(self.access_otherwise)
+    /// Who may see a package that declares this itself; `None`: npm decides. What another tool's file says for all is `restricted` for
+    /// names with a scope only: [npm](https://docs.npmjs.com/cli/v11/commands/npm-publish#access) refuses that for others.
+    pub fn access_of(&self, name: &PackageName, declared: Option<Access>) -> Option<Access> {
+        let otherwise = self.access_otherwise;
+        let otherwise =
+            otherwise.filter(|access| *access == Access::Public || name.scope().is_some());
+        self.access.or(declared).or(otherwise)
     }
 
     /// The file of another tool that decided a setting.

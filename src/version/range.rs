@@ -32,6 +32,26 @@ const MOST_ALTERNATIVES: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     alternatives: Vec<Alternative>,
+    prereleases: Prereleases,
+}
+
+/// Which prereleases a range contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prereleases {
+    /// Those whose `major.minor.patch` a prerelease in the range names.
+    Named,
+    /// All within its bounds.
+    All,
+}
+
+impl Prereleases {
+    /// The prerelease of a lower bound that was written without its last numbers.
+    fn lowest(self) -> &'static str {
+        match self {
+            Prereleases::Named => "",
+            Prereleases::All => "0",
+        }
+    }
 }
 
 /// Comparators that must all hold; without any, everything holds.
@@ -59,6 +79,27 @@ impl Range {
     /// `version::range`, exit 3, when npm would refuse the text, when it has more than 2048 characters or more than 200
     /// alternatives.
     pub fn parse(text: &str) -> Result<Range, Failure> {
+        Range::read(text, Prereleases::Named)
+    }
+
+    /// Reads a range that contains every prerelease within its bounds: npm's `includePrerelease`, by which yarn links workspaces.
+    ///
+    /// ```
+    /// use pkgs_action::version::{Version, range::Range};
+    /// let contains = |range: &str, version: &str| Range::parse_with_prereleases(range).unwrap().contains(&Version::parse(version).unwrap());
+    /// assert!(contains("^1.0.0", "1.1.0-beta.1"));
+    /// assert!(contains("1.x", "1.0.0-beta.1"));
+    /// assert!(!contains("^1.0.0", "1.0.0-beta.1"));
+    /// assert!(!contains("^1.0.0", "2.0.0-beta.1"));
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Range::parse`].
+    pub fn parse_with_prereleases(text: &str) -> Result<Range, Failure> {
+        Range::read(text, Prereleases::All)
+    }
+
+    fn read(text: &str, prereleases: Prereleases) -> Result<Range, Failure> {
         if text.chars().nth(LONGEST_RANGE).is_some() {
             return Err(refused(text, "it is longer than 2048 characters"));
         }
@@ -66,17 +107,22 @@ impl Range {
         if squeezed.split("||").count() > MOST_ALTERNATIVES {
             return Err(refused(text, "it has more than 200 alternatives"));
         }
-        let alternatives = alternatives(&squeezed)
+        let alternatives = alternatives(&squeezed, prereleases)
             .map_err(|part| refused(text, &format!("npm cannot read {}", quoted(&part))))?;
-        Ok(Range { alternatives })
+        Ok(Range {
+            alternatives,
+            prereleases,
+        })
     }
 
-    /// Whether npm would take `version` for this range: a prerelease only if the range names one of the same `major.minor.patch`.
+    /// Whether npm would take `version` for this range: of [`Range::parse`] a prerelease only if the range names one of the same
+    /// `major.minor.patch`.
     #[must_use]
     pub fn contains(&self, version: &Version) -> bool {
         self.alternatives.iter().any(|alternative| {
             holds(alternative, version)
                 && (!version.is_prerelease()
+                    || self.prereleases == Prereleases::All
                     || alternative
                         .iter()
                         .any(|comparator| comparator.names_prerelease_of(version)))
@@ -137,10 +183,10 @@ impl Comparator {
 }
 
 /// All alternatives of a squeezed text; the error is the part that cannot be read.
-fn alternatives(squeezed: &str) -> Result<Vec<Alternative>, String> {
+fn alternatives(squeezed: &str, prereleases: Prereleases) -> Result<Vec<Alternative>, String> {
     let mut all = squeezed
         .split("||")
-        .map(|part| alternative(part.trim_matches(' ')))
+        .map(|part| alternative(part.trim_matches(' '), prereleases))
         .collect::<Result<Vec<_>, _>>()?;
     let impossible =
         |alternative: &Alternative| alternative.first().is_some_and(Comparator::is_empty);
@@ -156,11 +202,11 @@ fn alternatives(squeezed: &str) -> Result<Vec<Alternative>, String> {
     Ok(all)
 }
 
-fn alternative(text: &str) -> Result<Alternative, String> {
-    let text = prepared(text);
+fn alternative(text: &str, prereleases: Prereleases) -> Result<Alternative, String> {
+    let text = prepared(text, prereleases);
     let mut comparators = Alternative::new();
     for word in text.split(' ') {
-        for comparator in expanded(word).ok_or_else(|| word.to_owned())? {
+        for comparator in expanded(word, prereleases).ok_or_else(|| word.to_owned())? {
             if !comparators.contains(&comparator) {
                 comparators.push(comparator);
             }
@@ -173,9 +219,9 @@ fn alternative(text: &str) -> Result<Alternative, String> {
 }
 
 /// The text of an alternative with every comparator in one word: no build metadata, no hyphen range, no space after an operator.
-fn prepared(text: &str) -> String {
+fn prepared(text: &str, prereleases: Prereleases) -> String {
     let text = without_build(text);
-    let text = hyphen(&text).unwrap_or(text);
+    let text = hyphen(&text, prereleases).unwrap_or(text);
     without_space_after_caret(&without_space_after_tilde(&without_space_after_operators(
         &text,
     )))
@@ -239,16 +285,21 @@ fn without_build(text: &str) -> String {
 }
 
 /// `a - b` as two comparators; `None` if the text is no hyphen range.
-fn hyphen(text: &str) -> Option<String> {
+fn hyphen(text: &str, prereleases: Prereleases) -> Option<String> {
     let (from, to) = text.split_once(" - ")?;
     let from = from.strip_prefix(' ').unwrap_or(from);
     let to = to.strip_suffix(' ').unwrap_or(to);
     let (first, last) = (Partial::parse(from)?, Partial::parse(to)?);
+    let lowest = match prereleases {
+        Prereleases::Named => "",
+        Prereleases::All => "-0",
+    };
     let lower = match (first.major, first.minor, first.patch) {
         (None, _, _) => String::new(),
-        (Some(major), None, _) => format!(">={major}.0.0"),
-        (Some(major), Some(minor), None) => format!(">={major}.{minor}.0"),
+        (Some(major), None, _) => format!(">={major}.0.0{lowest}"),
+        (Some(major), Some(minor), None) => format!(">={major}.{minor}.0{lowest}"),
         // As written, so that what a full version may not carry is refused later.
+        _ if first.prerelease.is_empty() => format!(">={from}{lowest}"),
         _ => format!(">={from}"),
     };
     let upper = match (last.major, last.minor, last.patch) {
@@ -257,6 +308,9 @@ fn hyphen(text: &str) -> Option<String> {
         (Some(major), Some(minor), None) => format!("<{major}.{}.0-0", minor.saturating_add(1)),
         (Some(major), Some(minor), Some(patch)) if !last.prerelease.is_empty() => {
             format!("<={major}.{minor}.{patch}-{}", last.prerelease)
+        }
+        (Some(major), Some(minor), Some(patch)) if prereleases == Prereleases::All => {
+            format!("<{major}.{minor}.{}-0", patch.saturating_add(1))
         }
         _ => format!("<={to}"),
     };
@@ -405,37 +459,38 @@ fn operator(word: &str) -> (Operator, &str) {
 }
 
 /// What one word comes down to; `None` if npm cannot read it.
-fn expanded(word: &str) -> Option<Alternative> {
+fn expanded(word: &str, prereleases: Prereleases) -> Option<Alternative> {
+    let lowest = prereleases.lowest();
     if let Some(partial) = word.strip_prefix('^').and_then(Partial::parse) {
-        return caret(&partial);
+        return caret(&partial, lowest);
     }
     if let Some(partial) = word
         .strip_prefix('~')
         .map(|rest| rest.strip_prefix('>').unwrap_or(rest))
         .and_then(Partial::parse)
     {
-        return tilde(&partial);
+        return tilde(&partial, lowest);
     }
     let (operator, rest) = operator(word);
     match Partial::parse(rest) {
         Some(partial) if partial.full().is_none() && !partial.is_out_of_order() => {
-            partial_version(operator, &partial)
+            partial_version(operator, &partial, lowest)
         }
-        _ => plain(&without_star(word)),
+        _ => plain(&without_star(word), lowest),
     }
 }
 
 /// `from` and the upper bound `below`, which nothing of `below` itself satisfies, not even its prereleases.
-fn between(from: [u64; 3], prerelease: &str, below: [u64; 3]) -> Option<Alternative> {
-    let mut comparators = from_on(from, prerelease)?;
+fn between(from: [u64; 3], prerelease: &str, below: [u64; 3], lowest: &str) -> Option<Alternative> {
+    let mut comparators = from_on(from, prerelease, lowest)?;
     comparators.push(Comparator::new(Operator::Less, below, "0")?);
     Some(comparators)
 }
 
 /// The lower bound alone, left out where it says nothing.
-fn from_on(from: [u64; 3], prerelease: &str) -> Option<Alternative> {
+fn from_on(from: [u64; 3], prerelease: &str, lowest: &str) -> Option<Alternative> {
     let lower = Comparator::new(Operator::GreaterOrEqual, from, prerelease)?;
-    let says_nothing = from == [0, 0, 0] && prerelease.is_empty();
+    let says_nothing = from == [0, 0, 0] && prerelease == lowest;
     Some(if says_nothing {
         Alternative::new()
     } else {
@@ -452,19 +507,19 @@ fn after_minor(major: u64, minor: u64) -> [u64; 3] {
     [major, minor.saturating_add(1), 0]
 }
 
-fn caret(partial: &Partial) -> Option<Alternative> {
+fn caret(partial: &Partial, lowest: &str) -> Option<Alternative> {
     let Some(major) = partial.major else {
         return Some(Alternative::new());
     };
     match (partial.minor, partial.patch) {
-        (None, _) => between([major, 0, 0], "", after_major(major)),
+        (None, _) => between([major, 0, 0], lowest, after_major(major), lowest),
         (Some(minor), None) => {
             let below = if major == 0 {
                 after_minor(major, minor)
             } else {
                 after_major(major)
             };
-            between([major, minor, 0], "", below)
+            between([major, minor, 0], lowest, below, lowest)
         }
         (Some(minor), Some(patch)) => {
             let below = match (major, minor) {
@@ -472,27 +527,27 @@ fn caret(partial: &Partial) -> Option<Alternative> {
                 (0, _) => after_minor(major, minor),
                 _ => after_major(major),
             };
-            between([major, minor, patch], partial.prerelease, below)
+            between([major, minor, patch], partial.prerelease, below, lowest)
         }
     }
 }
 
-fn tilde(partial: &Partial) -> Option<Alternative> {
+fn tilde(partial: &Partial, lowest: &str) -> Option<Alternative> {
     let Some(major) = partial.major else {
         return Some(Alternative::new());
     };
     let Some(minor) = partial.minor else {
-        return between([major, 0, 0], "", after_major(major));
+        return between([major, 0, 0], lowest, after_major(major), lowest);
     };
     let below = after_minor(major, minor);
     match partial.patch {
-        None => between([major, minor, 0], "", below),
-        Some(patch) => between([major, minor, patch], partial.prerelease, below),
+        None => between([major, minor, 0], lowest, below, lowest),
+        Some(patch) => between([major, minor, patch], partial.prerelease, below, lowest),
     }
 }
 
 /// A comparator whose version misses parts: `1`, `1.2`, `>=1.x`, `*`.
-fn partial_version(operator: Operator, partial: &Partial) -> Option<Alternative> {
+fn partial_version(operator: Operator, partial: &Partial, lowest: &str) -> Option<Alternative> {
     let Some(major) = partial.major else {
         return match operator {
             Operator::Less | Operator::Greater => {
@@ -506,9 +561,9 @@ fn partial_version(operator: Operator, partial: &Partial) -> Option<Alternative>
         .minor
         .map_or_else(|| after_major(major), |minor| after_minor(major, minor));
     match operator {
-        Operator::Equal => between(first, "", after),
-        Operator::GreaterOrEqual => from_on(first, ""),
-        Operator::Greater => from_on(after, ""),
+        Operator::Equal => between(first, lowest, after, lowest),
+        Operator::GreaterOrEqual => from_on(first, lowest, lowest),
+        Operator::Greater => from_on(after, lowest, lowest),
         Operator::Less => Some(vec![Comparator::new(Operator::Less, first, "0")?]),
         Operator::LessOrEqual => Some(vec![Comparator::new(Operator::Less, after, "0")?]),
     }
@@ -527,8 +582,13 @@ fn without_star(word: &str) -> String {
 }
 
 /// A comparator with a full version, or the empty word, which allows anything.
-fn plain(word: &str) -> Option<Alternative> {
-    if word.is_empty() || word == ">=0.0.0" {
+fn plain(word: &str, lowest: &str) -> Option<Alternative> {
+    let says_nothing = if lowest.is_empty() {
+        ">=0.0.0"
+    } else {
+        ">=0.0.0-0"
+    };
+    if word.is_empty() || word == says_nothing {
         return Some(Alternative::new());
     }
     let (operator, written) = operator(word);
@@ -597,10 +657,10 @@ pub fn rewrite(text: &str, new: &Version) -> String {
 /// One alternative, not empty, moved to `new`; it may not contain `new` if the alternative is an odd one.
 fn moved(alternative: &str, new: &Version) -> String {
     let squeezed = without_build(&squeeze(alternative));
-    if hyphen(&squeezed).is_some() {
+    if hyphen(&squeezed, Prereleases::Named).is_some() {
         return format!("^{new}");
     }
-    let text = prepared(&squeezed);
+    let text = prepared(&squeezed, Prereleases::Named);
     let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
     let starts_with = |operator: char| words.iter().any(|word| word.starts_with(operator));
     match words[..] {
@@ -930,6 +990,37 @@ mod tests {
             check(range, unnamed, false);
             check(range, outside, false);
         }
+    }
+
+    #[test]
+    fn with_prereleases_all_within_the_bounds_are_in() {
+        fn check(range: &str, inside: &str, outside: &str) {
+            let parsed = Range::parse_with_prereleases(range).unwrap();
+            for (versions, expected) in [(inside, true), (outside, false)] {
+                for text in versions.split_whitespace() {
+                    assert_eq!(
+                        parsed.contains(&version(text)),
+                        expected,
+                        "{range:?} {text}"
+                    );
+                }
+            }
+        }
+        check("*", "0.0.0-0 1.2.3-a 1.2.3", "");
+        check("^1.2.3", "1.2.3 1.2.4-a 1.9.0-0", "1.2.3-a 2.0.0-0");
+        check("^1.2", "1.2.0-0 1.9.0-a", "1.1.9 2.0.0-0");
+        check("~1", "1.0.0-0 1.9.0-a", "2.0.0-0");
+        check("~1.2.3", "1.2.4-a", "1.2.3-a 1.3.0-0");
+        check("1.x", "1.0.0-0 1.9.9-a", "0.9.9 2.0.0-0");
+        check(">1.2", "1.3.0-0 2.0.0-a", "1.2.9");
+        check(">=1", "1.0.0-0", "0.9.9");
+        check("<1", "0.9.9 0.9.9-a", "1.0.0-0");
+        check(">=0", "0.0.0-0", "");
+        check("0 - 1.2.3", "0.0.0-0 1.2.3-a 1.2.3", "1.2.4-0");
+        check("1.2.3 - 2", "1.2.3-0 2.9.9-a", "1.2.2 3.0.0-0");
+        check(">=0.0.0", "0.0.0 1.0.0-a", "0.0.0-0");
+        check("1.2.3-b", "1.2.3-b", "1.2.3-a 1.2.3");
+        check(">*", "", "0.0.0-0 1.2.3");
     }
 
     #[rustfmt::skip]

@@ -23,8 +23,16 @@ pub struct CatalogFile {
     pub catalogs: Catalogs,
 }
 
-/// A new range: the catalog, the package, the range.
-pub type NewEntry = (String, String, String);
+/// A new range in a catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEntry {
+    /// The catalog.
+    pub catalog: String,
+    /// The package.
+    pub name: String,
+    /// What is written now.
+    pub range: String,
+}
 
 /// The name of the catalog that a spec speaks of; `None` where it is no `catalog:`.
 ///
@@ -64,8 +72,8 @@ struct Yaml {
 /// `workspace::catalog_edit` where a range is not written where it is used, as with an anchor, or over several lines.
 ///
 /// ```
-/// use pkgs_action::workspace::catalogs::edit;
-/// let new = [("default".to_owned(), "core".to_owned(), "^2.0.0".to_owned())];
+/// use pkgs_action::workspace::catalogs::{NewEntry, edit};
+/// let new = [NewEntry { catalog: "default".to_owned(), name: "core".to_owned(), range: "^2.0.0".to_owned() }];
 /// assert_eq!(edit("x", "catalog:\n  core: '^1.0.0' # ours\n", &new).unwrap(), "catalog:\n  core: '^2.0.0' # ours\n");
 /// ```
 pub fn edit(file: &str, text: &str, new: &[NewEntry]) -> Result<String, Failure> {
@@ -76,7 +84,12 @@ pub fn edit(file: &str, text: &str, new: &[NewEntry]) -> Result<String, Failure>
     let mut catalogs = yaml.catalogs.unwrap_or_default();
     catalogs.extend(yaml.catalog.map(|entries| ("default".to_owned(), entries)));
     let mut edits = BTreeMap::new();
-    for (catalog, name, range) in new {
+    for NewEntry {
+        catalog,
+        name,
+        range,
+    } in new
+    {
         let what = path(&path("catalogs", catalog), name);
         let found = catalogs.get(catalog).and_then(|entries| entries.get(name));
         let place = found.and_then(|entry| written(body, entry));
@@ -154,14 +167,13 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Option<&str>) {
-        let new = [
-            (
-                "default".to_owned(),
-                "core".to_owned(),
-                ">=2.0.0".to_owned(),
-            ),
-            ("old".to_owned(), "@x/core".to_owned(), "^2.0.0".to_owned()),
-        ];
+        let new = [("default", "core", ">=2.0.0"), ("old", "@x/core", "^2.0.0")].map(
+            |(catalog, name, range)| NewEntry {
+                catalog: catalog.to_owned(),
+                name: name.to_owned(),
+                range: range.to_owned(),
+            },
+        );
         assert_eq!(edit("file", text, &new).ok().as_deref(), expected, "{text}");
     }
 

@@ -22,7 +22,7 @@ use crate::version::range::Range;
 use crate::workspace::catalogs::{CatalogFile, Catalogs};
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::manager::Told;
-use crate::workspace::package::{Kind, Package};
+use crate::workspace::package::{Kind, ManifestFile, Package, Root};
 use crate::workspace::package_json::{Dependency, DependencyField, PackageJson};
 
 /// The longest `package.json`, in bytes.
@@ -54,8 +54,8 @@ pub struct Sources {
 pub struct Workspace {
     /// The members, in order of directory; a repository without workspaces has one.
     pub packages: Vec<Package>,
-    /// The root of a workspace with members, where it has a name.
-    pub root: Option<Package>,
+    /// The root of a workspace with members, whether or not it has a name.
+    pub root: Option<Root>,
     /// The workspace's directory in the repository.
     pub directory: RepoPath,
     /// The package manager.
@@ -148,20 +148,26 @@ impl Workspace {
         let directory = sources.root;
         let mut problems = Vec::new();
         let mut packages = Vec::new();
-        let root = read_package(
-            &directory,
-            &sources.root_manifest,
-            apps,
-            &has_service,
-            sources.has_members,
-            &mut problems,
-        );
-        let root = if sources.has_members {
-            root
-        } else {
-            packages.extend(root);
-            None
+        let kind = |manifest: &PackageJson, directory: &RepoPath| {
+            kind_of(manifest, apps, || has_service(directory))
         };
+        let mut root = None;
+        if sources.has_members {
+            let text = sources.root_manifest;
+            root = read(&directory, &text, &mut problems).map(|manifest| Root {
+                directory: directory.clone(),
+                kind: kind(&manifest, &directory),
+                manifest,
+                text,
+            });
+        } else {
+            packages.extend(read_package(
+                &directory,
+                &sources.root_manifest,
+                kind,
+                &mut problems,
+            ));
+        }
         if sources.members.len() > MOST_PACKAGES {
             return Err(Failure::new(
                 Exit::Refused,
@@ -173,14 +179,7 @@ impl Workspace {
             ));
         }
         for (member, text) in &sources.members {
-            packages.extend(read_package(
-                member,
-                text,
-                apps,
-                &has_service,
-                false,
-                &mut problems,
-            ));
+            packages.extend(read_package(member, text, kind, &mut problems));
         }
         let mut by_name: BTreeMap<PackageName, usize> = BTreeMap::new();
         for (index, package) in packages.iter().enumerate() {
@@ -201,9 +200,11 @@ impl Workspace {
                 );
             }
         }
-        for app in apps.keys().filter(|app| {
-            !by_name.contains_key(app) && root.as_ref().is_none_or(|root| root.name != **app)
-        }) {
+        let root_name = root.as_ref().and_then(|root| root.manifest.name.as_ref());
+        for app in apps
+            .keys()
+            .filter(|app| !by_name.contains_key(app) && root_name != Some(app))
+        {
             let near = crate::settings::given::nearest(
                 app.as_str(),
                 by_name.keys().map(PackageName::as_str),
@@ -259,21 +260,33 @@ impl Workspace {
         self.by_name.get(name).map(|index| &self.packages[*index])
     }
 
+    /// The `package.json` of every package, and the root's.
+    pub fn manifests(&self) -> impl Iterator<Item = ManifestFile<'_>> {
+        let packages = self.packages.iter().enumerate();
+        let packages = packages.map(|(index, package)| ManifestFile {
+            index: Some(index),
+            directory: &package.directory,
+            manifest: &package.manifest,
+            text: &package.text,
+        });
+        let root = self.root.iter().map(|root| ManifestFile {
+            index: None,
+            directory: &root.directory,
+            manifest: &root.manifest,
+            text: &root.text,
+        });
+        packages.chain(root)
+    }
+
     /// Every dependency of a workspace package (or the root) on another, where the dependency's version is inside the declared range: npm links
     /// exactly these, the others come from the registry.
     pub fn edges(&self) -> Result<Vec<Edge>, Failure> {
         let mut edges = Vec::new();
         let mut problems = Vec::new();
         let mut ranges = Ranges::default();
-        let declaring = self
-            .packages
-            .iter()
-            .enumerate()
-            .map(|(index, package)| (Some(index), package))
-            .chain(self.root.iter().map(|root| (None, root)));
-        for (from, package) in declaring {
-            for dependency in &package.manifest.dependencies {
-                match self.edge(from, package, dependency, &mut ranges) {
+        for declaring in self.manifests() {
+            for dependency in &declaring.manifest.dependencies {
+                match self.edge(declaring, dependency, &mut ranges) {
                     Ok(edge) => edges.extend(edge),
                     Err(failure) => problems.push(failure),
                 }
@@ -293,8 +306,7 @@ impl Workspace {
 
     fn edge<'a>(
         &'a self,
-        from: Option<usize>,
-        package: &'a Package,
+        declaring: ManifestFile<'a>,
         dependency: &'a Dependency,
         ranges: &mut Ranges<'a>,
     ) -> Result<Option<Edge>, Failure> {
@@ -307,7 +319,7 @@ impl Workspace {
         let spec = match (catalog, self.catalogs()) {
             (Some(_), Some(catalogs)) => {
                 catalogs::entry(catalogs, key, declared).ok_or_else(|| {
-                    catalogs::unknown(declared, key, Place::file(package.file().as_str()))
+                    catalogs::unknown(declared, key, Place::file(declaring.file().as_str()))
                 })?
             }
             _ => declared,
@@ -316,9 +328,10 @@ impl Workspace {
             return Ok(None);
         };
         let is_workspace = prefix.starts_with("workspace:");
+        let from = declaring.index;
         let Some(to) = self.position(name).filter(|to| Some(*to) != from) else {
             return if is_workspace {
-                Err(self.not_here(package, name, spec))
+                Err(self.not_here(declaring, name, spec))
             } else {
                 Ok(None)
             };
@@ -335,9 +348,9 @@ impl Workspace {
             .because(format!(
                 "{} of {} declares it",
                 field.as_str(),
-                package.name
+                declaring.shown()
             ))
-            .place(Place::file(package.file().as_str()))
+            .place(Place::file(declaring.file().as_str()))
             .hint(format!("write for example ^{version}"))
         };
         let spec = match text {
@@ -363,18 +376,18 @@ impl Workspace {
         }))
     }
 
-    fn not_here(&self, package: &Package, key: &str, spec: &str) -> Failure {
+    fn not_here(&self, declaring: ManifestFile<'_>, key: &str, spec: &str) -> Failure {
         let failure = Failure::new(
             Exit::Refused,
             "workspace::not_here",
             format!(
                 "{} depends on {} as {}, but the workspace has no such package",
-                package.name,
+                declaring.shown(),
                 quoted(key),
                 quoted(spec)
             ),
         )
-        .place(Place::file(package.file().as_str()));
+        .place(Place::file(declaring.file().as_str()));
         match crate::settings::given::nearest(key, self.by_name.keys().map(PackageName::as_str)) {
             Some(near) => failure.hint(format!("did you mean {near}?")),
             None => failure,
@@ -431,18 +444,9 @@ fn comes_from_elsewhere(text: &str) -> bool {
     protocol || tag
 }
 
-fn read_package(
-    directory: &RepoPath,
-    text: &str,
-    apps: &BTreeMap<PackageName, AppSettings>,
-    has_service: &impl Fn(&RepoPath) -> bool,
-    may_be_nameless: bool,
-    problems: &mut Vec<Failure>,
-) -> Option<Package> {
-    let file = directory
-        .join("package.json")
-        .map(|path| path.to_string())
-        .unwrap_or_default();
+/// Reads a `package.json`, with or without a name.
+fn read(directory: &RepoPath, text: &str, problems: &mut Vec<Failure>) -> Option<PackageJson> {
+    let file = package::manifest_in(directory).to_string();
     if text.len() > LONGEST_MANIFEST {
         problems.push(Failure::new(
             Exit::Refused,
@@ -451,41 +455,57 @@ fn read_package(
         ));
         return None;
     }
-    let manifest = match PackageJson::parse(&file, text) {
-        Ok(manifest) => manifest,
+    match PackageJson::parse(&file, text) {
+        Ok(manifest) => Some(manifest),
         Err(failure) => {
             problems.extend(failure.each().cloned());
-            return None;
+            None
         }
-    };
+    }
+}
+
+/// Reads the `package.json` of a package, which must have a name.
+fn read_package(
+    directory: &RepoPath,
+    text: &str,
+    kind: impl Fn(&PackageJson, &RepoPath) -> Kind,
+    problems: &mut Vec<Failure>,
+) -> Option<Package> {
+    let manifest = read(directory, text, problems)?;
     let Some(name) = manifest.name.clone() else {
-        if !may_be_nameless {
-            problems.push(
-                Failure::new(
-                    Exit::Refused,
-                    "workspace::nameless",
-                    format!("{file} has no name"),
-                )
-                .place(Place::file(file))
-                .hint("add \"name\""),
-            );
-        }
+        let file = package::manifest_in(directory).to_string();
+        problems.push(
+            Failure::new(
+                Exit::Refused,
+                "workspace::nameless",
+                format!("{file} has no name"),
+            )
+            .place(Place::file(file))
+            .hint("add \"name\""),
+        );
         return None;
-    };
-    let declared = apps.get(&name);
-    let kind = match declared.and_then(|app| app.kind) {
-        Some(AppKind::Static) => Kind::Static,
-        Some(AppKind::Service) => Kind::Service,
-        None if !manifest.private => Kind::Library,
-        None if declared.is_some() || has_service(directory) => Kind::Service,
-        None => Kind::Private,
     };
     Some(Package {
         name,
         directory: directory.clone(),
         version: manifest.version.clone(),
-        kind,
+        kind: kind(&manifest, directory),
         manifest,
         text: text.to_owned(),
     })
+}
+
+fn kind_of(
+    manifest: &PackageJson,
+    apps: &BTreeMap<PackageName, AppSettings>,
+    has_service: impl Fn() -> bool,
+) -> Kind {
+    let declared = manifest.name.as_ref().and_then(|name| apps.get(name));
+    match declared.and_then(|app| app.kind) {
+        Some(AppKind::Static) => Kind::Static,
+        Some(AppKind::Service) => Kind::Service,
+        None if !manifest.private => Kind::Library,
+        None if declared.is_some() || has_service() => Kind::Service,
+        None => Kind::Private,
+    }
 }

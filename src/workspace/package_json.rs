@@ -52,7 +52,7 @@ pub struct PublishConfig {
     pub access: Option<Access>,
     /// The dist-tag.
     pub tag: Option<String>,
-    /// The registry, as written: not yet compared with anything.
+    /// The registry it is published to, as written.
     pub registry: Option<String>,
 }
 

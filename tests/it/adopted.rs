@@ -80,7 +80,16 @@ fn changesets_decides_mode_groups_packages_left_out_branch_and_access() {
         list.map(|package| package["access"].clone()).collect()
     };
     assert_eq!(access(&["--access=public"]), ["public", "public"]);
-    assert_eq!(access(&[]), ["public", "restricted"]);
+    // npm refuses to restrict a name without a scope.
+    assert_eq!(access(&[]), [json!("public"), Value::Null]);
+    let scoped = Monorepo::new()
+        .file(
+            "packages/s/package.json",
+            "{\"name\":\"@acme/s\",\"version\":\"1.0.0\"}\n",
+        )
+        .file(".changeset/config.json", "{\"access\":\"restricted\"}")
+        .commit("feat: begin", &[]);
+    assert_eq!(plan(&scoped, &[])["packages"][0]["access"], "restricted");
     // Releases are made from its base branch; ours wins.
     let off = monorepo
         .binary(&["release", "--store=none"])
@@ -88,8 +97,10 @@ fn changesets_decides_mode_groups_packages_left_out_branch_and_access() {
             "PKGS_REGISTRY",
             format!("file://{}", monorepo.sandbox().path().display()),
         )
-        .run();
-    assert!(off.stderr.contains("trunk"), "{}", off.stderr);
+        .run()
+        .expect(3);
+    let refused = off.stderr.contains("error[release::wrong_branch]");
+    assert!(refused && off.stderr.contains("trunk"), "{}", off.stderr);
     let own = monorepo.file("pkgs.json", "{\"fixed\":[],\"filter\":[\"c\"]}");
     let found = plan(&own, &[]);
     assert_eq!(versions(&found), ["c 1.1.0"], "{found:#}");

@@ -1,7 +1,7 @@
 //! What is built and packed: nothing is left out silently, and nothing else is packed than what the release commit holds.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::json;
 
@@ -77,6 +77,72 @@ fn a_link_in_a_service_is_packed_as_what_it_leads_to_or_refused() {
         let run = refused(&service(target), 3, "files::link");
         assert!(run.stderr.contains("service/now.js"), "{}", run.stderr);
     }
+}
+
+#[test]
+fn an_archive_with_native_modules_tells_what_they_were_installed_for() {
+    let monorepo = Monorepo::new().service("web", "1.0.0").commit(
+        "feat: begin",
+        &[("packages/web/service/addon.node", "not really")],
+    );
+    let world = World::local(monorepo);
+    let silent = tempfile::tempdir().expect("a temporary directory");
+    let node = silent.path().join("node");
+    fs::write(&node, "#!/bin/sh\nexit 1\n").expect("a program");
+    fs::set_permissions(&node, fs::Permissions::from_mode(0o755)).expect("permissions");
+    let path = std::env::var("PATH").expect("a path");
+    let path = format!("{}:{path}", silent.path().display());
+    let run = world
+        .binary(&["release"])
+        .env("PATH", &path)
+        .run()
+        .expect(3);
+    assert!(
+        run.stderr.contains("error[build::runtime_unknown]"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(world.origin_git(&["tag", "--list"]), "");
+
+    let _ = world.run(&["release"]).expect(0);
+    let manifest = world::files(&world.outside.path().join("store/v1/apps/web/1.0.0"));
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&manifest["any.json"]).expect("a manifest");
+    for known in ["modulesAbi", "os", "arch", "libc"] {
+        assert!(
+            manifest["runtime"][known].is_string(),
+            "{known}: {manifest}"
+        );
+    }
+}
+
+#[test]
+fn a_service_whose_archive_cannot_be_made_is_released_without_a_store() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .service("web", "1.0.0")
+        .depends("web", "core", "^1.0.0")
+        .commit("feat: begin", &[]);
+    monorepo.git(&["rm", "--quiet", "package-lock.json"]);
+    monorepo.git(&["commit", "--quiet", "--message", "chore: no lockfile"]);
+    let world = World::local(monorepo);
+    let release = || {
+        let release = world.binary(&["release", "--format=json"]);
+        release.env("PKGS_INSTALL", "none")
+    };
+    let run = release().run().expect(3);
+    for said in [
+        "error[build::no_lockfile]",
+        "`store: none` releases versions only",
+    ] {
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
+    let run = release().env("PKGS_STORE", "none").run().expect(0);
+    assert_eq!(run.json()["plan"]["apps"], json!([]));
+    assert_eq!(
+        world.origin_git(&["tag", "--list"]),
+        "core@1.0.0\nweb@1.0.0"
+    );
 }
 
 #[test]

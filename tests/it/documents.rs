@@ -49,12 +49,13 @@ fn action() -> Action {
 }
 
 /// The README and the pages it leads to.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "README.md",
     "docs/settings.md",
     "docs/errors.md",
     "docs/hosts.md",
     "docs/inside.md",
+    "docs/coming-from.md",
 ];
 
 /// The text of all pages.

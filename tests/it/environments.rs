@@ -293,7 +293,7 @@ fn status_answers_for_names_versions_hosts_and_every_deed() {
     );
     let text = world.operate(&["status"]).expect(0);
     for line in [
-        "    until 'unhold', releases leave it as it is and 'promote' needs --force; 'rollback' still works\n",
+        "    until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works\n",
         "    host web1: 1.0.0 runs, installed at entry 1, 2026-01-31T00:00:00Z\n",
         "    host web2: nothing runs, failed at entry 0, 2026-01-31T00:00:00Z, behind: \"no disk\"\n",
         "  mark-bad 1.0.1 by ada: \"it leaks\"\n",
@@ -314,14 +314,14 @@ fn a_hold_refuses_a_person_until_it_is_lifted_or_forced_for_good() {
     let prod = ["--environment", "prod"];
     let done = |arguments: &[&str]| point(&world, &[arguments, &prod[..]].concat());
     let hold = done(&["hold"]);
-    let while_held = "until 'unhold', releases leave it as it is and 'promote' needs --force; 'rollback' still works";
+    let while_held = "until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works";
     assert_eq!(hold["reasons"], json!([while_held]));
     let promote = ["promote", "--to", "1.0.0", "--environment", "prod"];
     let refused = operate(&world, &promote).expect(3);
     refusal(&refused, "environment::held");
     assert!(
         refused.stderr.contains(
-            "'unhold' lifts the hold; if you mean it, --force promotes and lifts the hold for good"
+            "'unhold' lifts the hold; if you mean it, 'force' (--force, PKGS_FORCE or the input force) promotes and lifts the hold for good"
         ),
         "{}",
         refused.stderr

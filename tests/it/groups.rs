@@ -182,6 +182,11 @@ fn a_group_that_cannot_be_meant_is_refused() {
             "plan::filter",
             "filter takes in a and leaves out b",
         ),
+        (
+            &["--linked=a b", "--mode=sync"],
+            "plan::group",
+            "linked cannot make groups in sync mode",
+        ),
     ] {
         let refused = run(&monorepo, &[&["plan"], arguments].concat())
             .expect(2)

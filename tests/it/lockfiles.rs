@@ -1,7 +1,7 @@
-//! The lockfiles of pnpm, yarn and bun in a release commit, against what these managers themselves write and accept.
+//! The lockfiles of npm, pnpm, yarn and bun in a release commit, against what these managers themselves write and accept.
 
+use std::ffi::OsStr;
 use std::fmt::Write;
-use std::path::PathBuf;
 
 use crate::support::monorepo::{Monorepo, directory_of};
 use crate::support::servers;
@@ -9,18 +9,24 @@ use crate::support::world::World;
 
 /// A package manager as the tests run it.
 struct Manager {
-    /// Where it is installed, and its directory there.
-    home: &'static str,
     name: &'static str,
-    program: &'static str,
-    /// Whether Node runs the program.
-    is_script: bool,
+    program: Program,
     lockfile: &'static str,
     write: &'static [&'static str],
     frozen: &'static [&'static str],
     /// The forms of dependencies on a workspace; `V` stands for its version.
     forms: &'static [&'static str],
     settings: (&'static str, &'static str),
+}
+
+/// How a package manager is started.
+enum Program {
+    /// As the machine has it.
+    Found(&'static str),
+    /// A file below the directory of the tests' servers.
+    File(&'static str),
+    /// The same, run by Node.
+    Script(&'static str),
 }
 
 const RANGES: [&str; 7] = ["^V", "~V", "V", ">=V", "*", "1.x || ^V", ">=V <9"];
@@ -43,11 +49,24 @@ const OFFLINE: (&str, &str) = (
     "enableGlobalCache: false\nenableNetwork: false\nenableTelemetry: false\nnodeLinker: node-modules\n",
 );
 
+const NPM: Manager = Manager {
+    name: "npm",
+    program: Program::Found("npm"),
+    lockfile: "package-lock.json",
+    write: &[
+        "install",
+        "--package-lock-only",
+        "--offline",
+        "--ignore-scripts",
+        "--no-audit",
+    ],
+    frozen: &["ci", "--offline", "--ignore-scripts", "--no-audit"],
+    forms: &RANGES,
+    settings: (".npmrc", "fund=false\n"),
+};
 const CLASSIC: Manager = Manager {
-    home: "managers",
     name: "yarn-1",
-    program: "bin/yarn.js",
-    is_script: true,
+    program: Program::Script("managers/node_modules/yarn-1/bin/yarn.js"),
     lockfile: "yarn.lock",
     write: &[
         "install",
@@ -65,10 +84,8 @@ const CLASSIC: Manager = Manager {
     settings: (".yarnrc", "disable-self-update-check true\n"),
 };
 const BERRY_3: Manager = Manager {
-    home: "managers",
     name: "yarn-3",
-    program: "bin/yarn.js",
-    is_script: true,
+    program: Program::Script("managers/node_modules/yarn-3/bin/yarn.js"),
     lockfile: "yarn.lock",
     write: &["install", "--mode=update-lockfile"],
     frozen: &["install", "--immutable"],
@@ -77,13 +94,12 @@ const BERRY_3: Manager = Manager {
 };
 const BERRY_4: Manager = Manager {
     name: "yarn-4",
+    program: Program::Script("managers/node_modules/yarn-4/bin/yarn.js"),
     ..BERRY_3
 };
 const BUN: Manager = Manager {
-    home: "managers",
     name: "bun",
-    program: "bin/bun.exe",
-    is_script: false,
+    program: Program::File("managers/node_modules/bun/bin/bun.exe"),
     lockfile: "bun.lock",
     write: &["install", "--lockfile-only"],
     frozen: &["install", "--frozen-lockfile"],
@@ -92,10 +108,8 @@ const BUN: Manager = Manager {
 };
 
 const PNPM_10: Manager = Manager {
-    home: "pnpm",
     name: "pnpm-10",
-    program: "bin/pnpm.cjs",
-    is_script: true,
+    program: Program::Script("pnpm/node_modules/pnpm-10/bin/pnpm.cjs"),
     lockfile: "pnpm-lock.yaml",
     write: &[
         "install",
@@ -112,22 +126,22 @@ const PNPM_10: Manager = Manager {
 };
 const PNPM_12: Manager = Manager {
     name: "pnpm-12",
-    program: "pnpm",
-    is_script: false,
+    program: Program::File("pnpm/node_modules/pnpm-12/pnpm"),
     ..PNPM_10
 };
 
 impl Manager {
     fn run(&self, monorepo: &Monorepo, arguments: &[&str]) -> Result<(), String> {
-        let managers: PathBuf = servers::installed().join(self.home).join("node_modules");
-        let program = managers.join(self.name).join(self.program);
-        let sandbox = monorepo.sandbox();
-        let mut command = if self.is_script {
-            let mut node = sandbox.command("node", monorepo.path());
-            node.arg(program);
-            node
-        } else {
-            sandbox.command(program, monorepo.path())
+        let start = |program: &OsStr| monorepo.sandbox().command(program, monorepo.path());
+        let installed = |path: &str| servers::installed().join(path);
+        let mut command = match self.program {
+            Program::Found(name) => start(OsStr::new(name)),
+            Program::File(path) => start(installed(path).as_os_str()),
+            Program::Script(path) => {
+                let mut node = start(OsStr::new("node"));
+                node.arg(installed(path));
+                node
+            }
         };
         let output = command
             .args(arguments)
@@ -186,8 +200,8 @@ const FIELDS: [&str; 4] = [
 const NAMES: [&str; 8] = ["@x/a", "b", "b-b", "@x/d", "e", "f", "g", "h"];
 const VERSIONS: [&str; 4] = ["1.0.0", "1.2.3", "0.4.1", "2.0.0"];
 
-/// A released workspace: each package depends on some before it, now and then in two fields at once; the root on some and on a
-/// package that is no workspace.
+/// A released workspace: each package depends on some before it, now and then in two fields at once; the root, which has no name in
+/// every second one, on some; the root, and now and then another, on a package that is no workspace.
 fn generated(manager: &Manager, seed: u64) -> (Monorepo, String) {
     let mut dice = Dice(seed);
     let mut monorepo = Monorepo::new();
@@ -214,8 +228,20 @@ fn generated(manager: &Manager, seed: u64) -> (Monorepo, String) {
         }
         versions.push(version);
     }
+    for name in NAMES {
+        if let Some(spec) = [
+            None,
+            None,
+            Some("file:../../third"),
+            Some("file:./../../third/"),
+        ][dice.below(4)]
+        {
+            monorepo = monorepo.depends_in("devDependencies", name, "third", spec);
+        }
+    }
+    let name = ["", "\"name\": \"monorepo\", "][usize::from(seed.is_multiple_of(2))];
     let root = format!(
-        "{{\"name\": \"monorepo\", \"private\": true, \"workspaces\": [\"packages/*\", \"none/*\"], \"devDependencies\": {{{:?}: \"^{}\", {:?}: \"{}\", \"third\": \"file:./third\"}}}}\n",
+        "{{{name}\"private\": true, \"workspaces\": [\"packages/*\", \"none/*\"], \"devDependencies\": {{{:?}: \"^{}\", {:?}: \"{}\", \"third\": \"file:./third\"}}}}\n",
         NAMES[0], versions[0], NAMES[5], versions[5],
     );
     let monorepo = monorepo
@@ -254,6 +280,10 @@ fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, differs: boo
         let monorepo = &world.monorepo;
         let ours = monorepo.read(manager.lockfile);
         assert_eq!(ours != before, differs, "{} seed {seed}", manager.name);
+        let root = monorepo.json("package.json");
+        let first = monorepo.json("packages/a/package.json");
+        let range = format!("^{}", first["version"].as_str().expect("a version"));
+        assert_eq!(root["devDependencies"][NAMES[0]], range.as_str());
         manager
             .accepts(monorepo)
             .expect("the manager installs from the lockfile");
@@ -266,6 +296,11 @@ fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, differs: boo
             manager.name
         );
     }
+}
+
+#[test]
+fn npm_writes_the_lockfile_that_a_release_commits() {
+    is_as_written_by(&NPM, 0..2, true);
 }
 
 #[test]
@@ -290,8 +325,8 @@ fn bun_writes_the_lockfile_that_a_release_commits() {
 
 #[test]
 fn pnpm_writes_the_lockfile_that_a_release_commits() {
-    is_as_written_by(&PNPM_10, 0..1, true);
-    is_as_written_by(&PNPM_12, 1..4, true);
+    is_as_written_by(&PNPM_10, 0..2, true);
+    is_as_written_by(&PNPM_12, 2..4, true);
 }
 
 #[test]

@@ -260,6 +260,14 @@ fn commits_decide_how_far_a_package_grows() {
         &["--bump=patch"],
         &["a 0.2.0 -> 0.2.1: asked; feat(a)!: x"],
     );
+    for (bump, to) in [("minor", "0.3.0"), ("major", "1.0.0")] {
+        check(
+            "meant as it is said",
+            &monorepo,
+            &[&format!("--bump={bump}")],
+            &[&format!("a 0.2.0 -> {to}: asked; feat(a)!: x")],
+        );
+    }
     check(
         "a version",
         &monorepo,
@@ -276,7 +284,100 @@ fn commits_decide_how_far_a_package_grows() {
         "written by hand",
         &raised,
         &[],
-        &["a 0.2.0 -> 0.5.0: asked; fix: raise; feat(a)!: x"],
+        &["a 0.2.0 -> 0.5.0: written; fix: raise; feat(a)!: x"],
+    );
+    check(
+        "a higher version than that by hand",
+        &raised,
+        &["--bump=0.6.0"],
+        &["a 0.2.0 -> 0.6.0: written; fix: raise; feat(a)!: x"],
+    );
+    for mode in ["--mode=sync", "--mode=diff"] {
+        let below = run(&raised, &["plan", mode, "--bump=0.4.0"]).expect(3);
+        assert!(
+            below.stderr.contains("error[plan::bump]"),
+            "{}",
+            below.stderr
+        );
+        let overruled = plan(&raised, &[mode, "--bump=major"]);
+        assert_eq!(overruled["packages"][0]["to"], "0.5.0");
+        assert_eq!(overruled["warnings"][0]["code"], "plan::bump_unused");
+    }
+}
+
+#[test]
+fn a_first_release_takes_a_version_that_is_asked_for() {
+    let monorepo = Monorepo::new()
+        .package("a", "0.0.0")
+        .commit("feat(a): x", A);
+    for mode in ["--mode=sync", "--mode=diff"] {
+        check(
+            "by the manifest",
+            &monorepo,
+            &[mode],
+            &["a 0.0.0 -> 0.0.0: first"],
+        );
+        check(
+            "a version",
+            &monorepo,
+            &[mode, "--bump=1.0.0"],
+            &["a 0.0.0 -> 1.0.0: first"],
+        );
+        let overruled = check(
+            "a bump",
+            &monorepo,
+            &[mode, "--bump=minor"],
+            &["a 0.0.0 -> 0.0.0: first"],
+        );
+        assert_eq!(overruled["warnings"][0]["code"], "plan::bump_unused");
+    }
+}
+
+#[test]
+fn a_new_package_may_join_further_than_max_bump() {
+    let monorepo = Monorepo::new()
+        .package("a", "5.2.0")
+        .released()
+        .package("b", "0.1.0")
+        .commit("fix: b", &[("packages/a/a.js", "1\n")]);
+    check(
+        "one version for all",
+        &monorepo,
+        &["--mode=sync", "--max-bump=patch"],
+        &["a 5.2.0 -> 5.2.1: fix: b", "b 0.1.0 -> 5.2.1: first"],
+    );
+}
+
+#[test]
+fn a_package_of_another_registry_is_not_published_here() {
+    let declared = |registry: &str| {
+        let manifest = format!(
+            r#"{{"name": "@acme/a", "version": "1.0.0", "publishConfig": {{"registry": "{registry}"}}}}"#
+        );
+        Monorepo::new()
+            .file("packages/a/package.json", &manifest)
+            .commit("feat: a", &[])
+    };
+    let against = |monorepo: &Monorepo, registry: &str| {
+        let plan = monorepo.binary(&["plan", "--mode=diff"]);
+        plan.env("PKGS_REGISTRY", registry)
+            .env("PKGS_INSTALL", "none")
+            .run()
+    };
+    let other = declared("https://npm.acme.example/");
+    let refused = against(&other, "https://127.0.0.1:9/").expect(2);
+    for part in [
+        "error[plan::registry]",
+        "@acme/a belongs to the registry \"https://npm.acme.example/\"",
+    ] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    let _ = against(&declared("https://127.0.0.1:9"), "https://127.0.0.1:9/").expect(0);
+    check(
+        "a directory takes all",
+        &other,
+        &[],
+        &["@acme/a 1.0.0 -> 1.0.0: first"],
     );
 }
 
@@ -678,6 +779,59 @@ fn what_a_merge_changes_itself_counts_for_what_it_touches() {
         &undone,
         &[],
         &["b 1.0.0 -> 1.0.1: Revert \"Merge branch 'topic'\""],
+    );
+}
+
+#[test]
+fn what_a_merge_takes_back_counts_where_nothing_else_does() {
+    let merging = |message: &str, file: &str| {
+        let merging = Monorepo::new()
+            .package("a", "1.0.0")
+            .package("b", "1.0.0")
+            .commit("feat: before", &[("packages/a/index.js", "// 1\n")]);
+        merging.git(&["branch", "topic"]);
+        let merging = merging.commit("feat(a): x", &[(file, "// 2\n")]).released();
+        merging.git(&["switch", "--quiet", "topic"]);
+        let merging = merging.commit("feat(b): y", &[("packages/b/index.js", "// y\n")]);
+        merging.git(&["switch", "--quiet", "main"]);
+        let ours = [
+            "merge",
+            "--quiet",
+            "--no-ff",
+            "--strategy-option=theirs",
+            "--message",
+            message,
+            "topic",
+        ];
+        merging.git(&ours);
+        merging.git(&["rm", "--quiet", "--ignore-unmatch", file]);
+        merging.git(&["checkout", "topic", "--", "packages/a"]);
+        merging.git(&["commit", "--quiet", "--amend", "--no-edit"]);
+        merging
+    };
+    check(
+        "the other side's content",
+        &merging("Merge branch 'topic'", "packages/a/index.js"),
+        &[],
+        &[
+            "a 1.0.0 -> 1.0.1: Merge branch 'topic'",
+            "b 1.0.0 -> 1.1.0: feat(b): y",
+        ],
+    );
+    check(
+        "a file that the other side never had",
+        &merging("feat!: without x", "packages/a/x.js"),
+        &[],
+        &[
+            "a 1.0.0 -> 2.0.0: feat!: without x",
+            "b 1.0.0 -> 1.1.0: feat(b): y",
+        ],
+    );
+    check(
+        "a file that is ignored",
+        &merging("Merge branch 'topic'", "packages/a/x.test.js"),
+        &["--ignore", "**/*.test.js"],
+        &["b 1.0.0 -> 1.1.0: feat(b): y"],
     );
 }
 

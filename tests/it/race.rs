@@ -1,10 +1,16 @@
 //! Releases that meet: two at once on one commit, and a developer who pushes in the middle.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::crash::{Checkout, Stage, copy, said};
 use super::oracle;
+use crate::support::monorepo::Monorepo;
+use crate::support::sandbox::search_path;
+use crate::support::world::{World, output};
 
 /// Two runs in two clones on one HEAD: one release, both end well.
 fn two_at_once(stage: &Stage, rounds: usize) {
@@ -109,4 +115,44 @@ fn a_push_in_the_middle_supersedes_and_the_next_run_releases_everything() {
     superseded(&stage, "at the push, without a store", |seen| {
         seen.writes() && seen.server == "git"
     });
+}
+
+#[test]
+fn a_run_that_looked_before_another_released_finds_its_work_done() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .commit("feat: begin", &[]);
+    let world = World::local(monorepo);
+    let other = world.monorepo.clone_fresh(None);
+    let held = tempfile::tempdir().expect("a temporary directory");
+    let pipe = |name: &str| {
+        let path = held.path().join(name);
+        let made = Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo").success());
+        path
+    };
+    let (looked, go_on) = (pipe("looked"), pipe("go-on"));
+    let real = output(Command::new("sh").args(["-c", "command -v git"]));
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' ls-remote '*) mkdir {once} 2>/dev/null && {{ said=$({real} \"$@\"); echo > {looked}; cat {go_on}; echo \"$said\"; exit 0; }};; esac\nexec {real} \"$@\"\n",
+        once = held.path().join("once").display(),
+        real = real.trim(),
+        looked = looked.display(),
+        go_on = go_on.display(),
+    );
+    let git = held.path().join("git");
+    fs::write(&git, script).expect("a program");
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).expect("permissions");
+    let path = format!("{}:{}", held.path().display(), search_path().display());
+    let late = world
+        .binary(&["release", "--format=json"])
+        .env("PATH", path)
+        .start();
+    fs::read(&looked).expect("that it looked");
+    let _ = world.binary_in(&other, &["release"]).run().expect(0);
+    fs::write(&go_on, "").expect("the word");
+    let late = late.wait().expect(0);
+    assert_eq!(late.json()["outcome"], "released", "{}", late.stdout);
+    assert_eq!(world.origin_git(&["tag", "--list"]), "core@1.0.0");
+    assert_eq!(world.pushes().len(), 1);
 }

@@ -76,13 +76,61 @@ fn a_repository_that_was_released_is_rehearsed_and_left_as_it_was() {
 }
 
 #[test]
+fn a_workspace_in_a_directory_is_released_and_rehearsed_there() {
+    let manifest = |name: &str| format!("{{\"name\": \"{name}\", \"version\": \"1.0.0\"}}\n");
+    let monorepo = Monorepo::empty()
+        .file("README.md", "a backend, and a frontend\n")
+        .file(".gitignore", "node_modules/\n")
+        .file(
+            "frontend/package.json",
+            "{\"private\": true, \"workspaces\": [\"packages/*\"]}\n",
+        )
+        .file("frontend/packages/a/package.json", &manifest("a"))
+        .file("frontend/packages/b/package.json", &manifest("b"))
+        .commit("feat: begin", &[("backend/main.go", "package main\n")]);
+    let world = World::local(monorepo);
+    // What a package leaves behind when it is gone.
+    world
+        .monorepo
+        .write("frontend/packages/gone/node_modules/x/index.js", "");
+    let run =
+        |arguments: &[&str]| world.run(&[arguments, &["--working-directory=frontend"]].concat());
+    let titles = titles(&run(&["rehearse", "--format=json"]).expect(0));
+    assert!(
+        has(&titles, "changed frontend/packages/a/rehearsal-1.txt"),
+        "{titles:?}"
+    );
+    let _ = run(&["release", "--mode=diff"]).expect(0);
+    assert_eq!(
+        world
+            .origin_git(&["tag", "--list"])
+            .lines()
+            .collect::<Vec<_>>(),
+        ["a@1.0.0", "b@1.0.0"]
+    );
+    let status = run(&["status", "--format=json"]).expect(0).json();
+    assert_eq!(status["packages"][1]["dir"], "frontend/packages/b");
+    // A directory that is named and holds no workspace is not taken for another one.
+    for command in ["plan", "release"] {
+        let wrong = world
+            .run(&[command, "--working-directory=backend"])
+            .expect(2);
+        let refused = wrong.stderr.contains("error[workspace::no_manifest]");
+        assert!(
+            refused && wrong.stderr.contains("backend/package.json"),
+            "{}",
+            wrong.stderr
+        );
+    }
+}
+
+#[test]
 fn a_package_that_is_published_without_a_tag_is_missing_one_for_the_real_thing() {
     let monorepo = Monorepo::new()
         .package("core", "1.0.0")
         .commit("feat: begin", &[]);
     let world = World::local(monorepo);
     let _ = world.run(&["release"]).expect(0);
-    world.monorepo.git(&["tag", "--list"]);
     world.origin_git(&["update-ref", "-d", "refs/tags/core@1.0.0"]);
     let lost = world
         .monorepo

@@ -1114,6 +1114,36 @@ fn a_single_package_without_a_store_is_published_by_the_next_run_when_the_first_
 }
 
 #[test]
+fn what_earlier_steps_made_is_published_by_the_job_that_is_run_again() {
+    let lone = Monorepo::empty()
+        .file(
+            "package.json",
+            "{\"name\": \"lone\", \"version\": \"1.0.0\", \"main\": \"dist/index.js\", \"files\": [\"dist\"]}\n",
+        )
+        .file(".gitignore", "dist/\n")
+        .commit("feat: begin", &[("index.js", "")]);
+    let world = World::local(lone);
+    let made_before = |world: &World| {
+        world
+            .monorepo
+            .write("dist/index.js", "made by an earlier step");
+    };
+    let release = |world: &World| world.binary(&["release"]).env("PKGS_STORE", "none").run();
+    made_before(&world);
+    let _ = release(&world).expect(0);
+    let world = world.develop("feat: more", &[("index.js", "// more")]);
+    let base = world.monorepo.head();
+    let _ = release(&world).expect(0);
+    let registry = world.outside.path().join("npm");
+    fs::remove_dir_all(&registry).expect("removed");
+    fs::create_dir(&registry).expect("made");
+    world.monorepo.git(&["reset", "--quiet", "--hard", &base]);
+    let _ = release(&world).expect(0);
+    assert_eq!(published(&world, "lone", "1.1.0")["version"], "1.1.0");
+    assert_eq!(world.monorepo.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
 fn a_build_that_changes_tracked_files_is_refused() {
     let monorepo = Monorepo::new()
         .package("core", "1.0.0")

@@ -206,7 +206,7 @@ fn every_problem_is_reported_at_once_by_the_name_it_was_set_with() {
     monorepo.write(
         "pkgs.json",
         r#"{"mode":"dif","tagFromat":"x","store":"s3://bucket","npmToken":"Canary0042","registry":"https://evil.example/","environment":"prod",
-            "ignore":7,"forgeRelease":"yes","apps":{"core":{"healht":"x","type":"servce"},"../x":{}}}"#,
+            "ignore":7,"fixed":[],"filter":["a, b"],"forgeRelease":"yes","apps":{"core":{"healht":"x","type":"servce"},"../x":{}}}"#,
     );
     let run = monorepo
         .binary(&["plan", "--max-concurrency=0", "--format=yaml"])
@@ -232,6 +232,7 @@ fn every_problem_is_reported_at_once_by_the_name_it_was_set_with() {
         "environment in pkgs.json cannot be set by a file",
         "PKGS_REGISTRY",
         "ignore in pkgs.json is not a list of strings",
+        "filter in pkgs.json is not a list of strings, each of them one entry without a comma",
         "forgeRelease in pkgs.json is not true or false",
         "apps.core.healht in pkgs.json",
         "did you mean health?",

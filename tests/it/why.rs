@@ -118,7 +118,7 @@ fn the_chain_goes_from_a_file_to_the_last_dependent() {
     assert_eq!(
         spoken(&monorepo, &["c"]),
         "c 1.0.0 is not released [library]\n  \
-           no file of it differs from its base, and no range that it declares is left\n\
+           no file of it differs from its base, and no range that would release it is left\n\
          base: c@1.0.0 (#), its own last release tag that leads here\n\
          files: none differs from the base\n\
          a 1.0.0 → 1.1.0: its range ^1.0.0 still holds\n"

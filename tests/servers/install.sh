@@ -4,6 +4,7 @@
 #   verdaccio/node_modules/verdaccio   an npm registry
 #   managers/node_modules/{yarn-1,yarn-3,yarn-4,bun}   package managers
 #   pnpm/node_modules/{pnpm-10,pnpm-12}   pnpm
+#   releasers/node_modules/{semver,lerna,@changesets/cli}   what versions and plans are compared with
 #   moto/bin/python -m moto.server     an S3 server; the same Python has boto3, a second S3 client
 # Does nothing where all is there. Needs npm, tar and python3 with its venv module.
 set -eu
@@ -18,6 +19,10 @@ managers_version="$yarn_1 $yarn_3 $yarn_4 $bun"
 pnpm_10=10.34.8
 pnpm_12=12.21.0
 pnpm_version="$pnpm_10 $pnpm_12"
+semver=7.8.6
+lerna=10.1.1
+changesets=3.0.3
+releasers_version="$semver $lerna $changesets"
 node_major=24
 node_at_least=22
 
@@ -115,6 +120,19 @@ JSON
     echo "$pnpm_version" >"$cache/pnpm/.version"
 }
 
+install_releasers() {
+    rm -rf "$cache/releasers"
+    mkdir -p "$cache/releasers"
+    cat >"$cache/releasers/package.json" <<JSON
+{
+  "private": true,
+  "dependencies": { "semver": "$semver", "lerna": "$lerna", "@changesets/cli": "$changesets" }
+}
+JSON
+    quietly npm install --prefix "$cache/releasers" --no-audit --no-fund --no-package-lock --ignore-scripts --loglevel=error
+    echo "$releasers_version" >"$cache/releasers/.version"
+}
+
 install_moto() {
     rm -rf "$cache/moto"
     quietly python3 -m venv "$cache/moto"
@@ -127,6 +145,7 @@ everything_installed() {
         && installed verdaccio "$verdaccio_version" \
         && installed managers "$managers_version" \
         && installed pnpm "$pnpm_version" \
+        && installed releasers "$releasers_version" \
         && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ]
 }
 
@@ -145,4 +164,5 @@ installed node "$node_major" && [ -x "$cache/node/bin/node" ] || install_node
 installed verdaccio "$verdaccio_version" || install_verdaccio
 installed managers "$managers_version" || install_managers
 installed pnpm "$pnpm_version" || install_pnpm
+installed releasers "$releasers_version" || install_releasers
 installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto

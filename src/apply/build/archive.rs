@@ -47,7 +47,7 @@ impl Builder<'_> {
                 .extension()
                 .is_some_and(|extension| extension == "node")
         });
-        let runtime = self.runtime(is_native);
+        let runtime = self.runtime(is_native)?;
         let name = archive_file_name(&app.name, &app.to, variant);
         let packed = archive::pack(entries, self.moment, &self.directory.path().join(name))?;
         self.keep(&packed.digest, packed.path.clone());
@@ -137,33 +137,40 @@ impl Builder<'_> {
             .collect())
     }
 
-    /// What a host must offer. Native modules tie an archive to the kind of machine it was installed on.
-    fn runtime(&self, is_native: bool) -> Runtime {
-        let ask = |expression: &str| {
+    /// What a host must offer. Native modules tie an archive to the kind of machine it was installed on: what that is must be known.
+    fn runtime(&self, is_native: bool) -> Result<Runtime, Failure> {
+        let ask = |expression: &str| -> Result<Option<String>, Failure> {
             let line = format!("node -p {expression}");
-            self.project
-                .run(&ShellCommand::new(&line, &self.root), Output::Capture)
-                .ok()
-                .map(|finished| finished.stdout.trim().to_owned())
-                .filter(|answer| !answer.is_empty())
+            let run = self
+                .project
+                .run(&ShellCommand::new(&line, &self.root), Output::Capture)?;
+            let answer = run.stdout.trim().to_owned();
+            Ok(Some(answer).filter(|answer| !answer.is_empty()))
         };
+        let needed = |expression: &str| {
+            let unknown = || {
+                Failure::new(Exit::Refused, "build::runtime_unknown", "the app has native modules, but `node` does not say what they were installed for")
+                    .hint("make node available where the release runs: the archive must tell hosts which of them it fits")
+            };
+            match ask(expression) {
+                Ok(answer) => answer.map(Some).ok_or_else(unknown),
+                Err(failure) => Err(unknown().because(failure.what())),
+            }
+        };
+        let package_manager = self.workspace.root.as_ref();
         let mut runtime = Runtime {
-            node: ask("process.versions.node"),
-            package_manager: self
-                .workspace
-                .root
-                .as_ref()
-                .and_then(|root| root.manifest.package_manager.clone()),
+            node: ask("process.versions.node").unwrap_or(None),
+            package_manager: package_manager.and_then(|root| root.manifest.package_manager.clone()),
             ..Runtime::default()
         };
         if is_native {
-            runtime.modules_abi = ask("process.versions.modules");
-            runtime.os = ask("process.platform");
-            runtime.arch = ask("process.arch");
+            runtime.modules_abi = needed("process.versions.modules")?;
+            runtime.os = needed("process.platform")?;
+            runtime.arch = needed("process.arch")?;
             runtime.libc =
-                ask("\"process.report.getReport().header.glibcVersionRuntime?'glibc':'musl'\"");
+                needed("\"process.report.getReport().header.glibcVersionRuntime?'glibc':'musl'\"")?;
         }
-        runtime
+        Ok(runtime)
     }
 
     /// The app's production dependencies, taken out of the installed `node_modules` by the lockfile.
@@ -179,7 +186,10 @@ impl Builder<'_> {
             }
             return Err(Failure::new(Exit::Refused, "build::no_lockfile", format!("{} has dependencies, but the workspace has no package-lock.json", package.name))
                 .because("what an archive holds is taken from the lockfile, so that machines do not differ")
-                .hint("commit package-lock.json; archives of services in pnpm, yarn and bun workspaces are not made yet"));
+                .hint(match &self.workspace.lockfile {
+                    Some(other) => format!("archives of services are made from package-lock.json only yet, and this workspace has {}; `store: none` releases versions only", other.path),
+                    None => "commit package-lock.json; `store: none` releases versions only".to_owned(),
+                }));
         };
         let lock = Lock::parse(path.as_str(), text)?;
         let directory = package

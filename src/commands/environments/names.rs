@@ -17,7 +17,7 @@ pub(super) fn which_app(op: &str, known: &[PackageName]) -> Failure {
             names.join(", ")
         ),
     )
-    .hint("--app <name>, several of them, or --app all")
+    .hint("name it, or several, with --app, PKGS_APP or the input app; `all` means all of them")
 }
 
 /// Refuses an environment that is not among the known ones, where there is anything to compare with.

@@ -151,7 +151,7 @@ impl Story<'_> {
                         "environment::nothing_live",
                         format!("nothing of {app} is live in {from}"),
                     )
-                    .hint("name a version with --to"));
+                    .hint("name a version with --to, PKGS_TO or the input to"));
                 }
             }
         }

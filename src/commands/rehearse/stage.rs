@@ -7,6 +7,7 @@ use url::Url;
 use crate::explain::{Exit, Failure};
 use crate::local::files;
 use crate::local::git::Repo;
+use crate::name::RepoPath;
 use crate::settings::address::StoreAddress;
 use crate::settings::runner::Runner;
 use crate::settings::{Choice, Command, RegistryAddress, Settings, StoreSettings};
@@ -29,21 +30,18 @@ pub(super) fn bring_ignored(source: &Repo, work: &Path) -> Result<Vec<String>, F
             continue;
         }
         let (from, to) = (source.root().join(path.as_str()), work.join(path.as_str()));
+        let failed = |error: std::io::Error| {
+            let what = format!("{path} could not be copied");
+            Failure::new(Exit::Temporary, "rehearse::disk", what)
+                .because(error)
+                .hint("check the disk, or set TMPDIR")
+        };
+        // Nothing else may lie in that directory: then the clone does not have it.
+        std::fs::create_dir_all(files::parent(&to)).map_err(failed)?;
         if from.is_dir() {
             files::copy_tree(&from, &to, |_, _| true)?;
         } else if from.is_file() {
-            let copied = to
-                .parent()
-                .map_or(Ok(()), std::fs::create_dir_all)
-                .and_then(|()| std::fs::copy(&from, &to).map(drop));
-            copied.map_err(|error| {
-                Failure::new(
-                    Exit::Temporary,
-                    "rehearse::disk",
-                    format!("{path} could not be copied"),
-                )
-                .because(error)
-            })?;
+            std::fs::copy(&from, &to).map_err(failed)?;
         }
         brought.push(path.to_string());
     }
@@ -79,11 +77,16 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The settings of the repository, with everything outside replaced by a directory.
-    pub(super) fn settings(&self, settings: &Settings, branch: String) -> Settings {
+    /// The settings of the repository, with everything outside replaced by a directory; `workspace` is where it lies in the repository.
+    pub(super) fn settings(
+        &self,
+        settings: &Settings,
+        workspace: &RepoPath,
+        branch: String,
+    ) -> Settings {
         Settings {
             command: Command::Release,
-            directory: self.work.clone(),
+            directory: self.work.join(workspace.as_str()),
             dry_run: false,
             registry: RegistryAddress::Directory {
                 path: self.registry.clone(),

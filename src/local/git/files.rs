@@ -19,10 +19,11 @@ impl Repo {
     /// The content of a file at a commit; `None` when there is no such file. A link or a directory is no file.
     pub fn file(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, Failure> {
         let tree = self.tree(commit)?;
-        let Ok(entry) = tree.get_path(Path::new(path.as_str())) else {
-            return Ok(None);
-        };
-        self.content(commit, path, &entry)
+        match tree.get_path(Path::new(path.as_str())) {
+            Ok(entry) => self.content(commit, path, &entry),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(broken(format!("{path} at {commit} cannot be read"), &error)),
+        }
     }
 
     /// The first of `names` that lies in each of `directories` at a commit.
@@ -82,16 +83,64 @@ impl Repo {
             .transpose()
     }
 
+    /// The files that differ between two commits, with their text at the later one; `None` where something else differs too: a link, a
+    /// file that is gone or is no text.
+    ///
+    /// # Errors
+    /// `git::read` when a tree or a file cannot be read.
+    pub fn texts_changed(
+        &self,
+        old: &CommitId,
+        new: &CommitId,
+    ) -> Result<Option<Vec<(RepoPath, String)>>, Failure> {
+        let unreadable = |error| {
+            broken(
+                format!("what differs between {old} and {new} cannot be read"),
+                &error,
+            )
+        };
+        let mut paths = Some(Vec::new());
+        let (before, after) = (self.tree(old)?.id(), self.tree(new)?.id());
+        let compared =
+            self.trees
+                .compare(&self.objects()?, Some(before), Some(after), |difference| {
+                    if !difference.is_directory() {
+                        let path = RepoPath::parse(difference.path).ok();
+                        let path = path.filter(|_| difference.file().is_some());
+                        match (&mut paths, path) {
+                            (Some(paths), Some(path)) => paths.push(path),
+                            _ => paths = None,
+                        }
+                    }
+                    true
+                });
+        compared.map_err(unreadable)?;
+        let Some(paths) = paths else {
+            return Ok(None);
+        };
+        let mut texts = Vec::new();
+        for path in paths {
+            let bytes = self.file(new, &path)?;
+            let Some(Ok(text)) = bytes.map(String::from_utf8) else {
+                return Ok(None);
+            };
+            texts.push((path, text));
+        }
+        texts.sort();
+        Ok(Some(texts))
+    }
+
     /// The id of what lies at `path` at a commit: the same id means the same content.
     pub fn object_at(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<String>, Failure> {
         let tree = self.tree(commit)?;
         if path.is_root() {
             return Ok(Some(tree.id().to_string()));
         }
-        Ok(tree
-            .get_path(Path::new(path.as_str()))
-            .ok()
-            .map(|entry| entry.id().to_string()))
+        match tree.get_path(Path::new(path.as_str())) {
+            Ok(entry) => Ok(Some(entry.id().to_string())),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(broken(format!("{path} at {commit} cannot be read"), &error)),
+        }
     }
 
     /// The id of what lies at each of `directories` at a commit: the same id means the same content; `None` where there is no directory.

@@ -83,6 +83,24 @@ impl History {
         }
         inside
     }
+
+    /// The merges that contain a commit (by its place), newest first, each with those of its parents that contain it too.
+    fn merges_after(&self, base: usize) -> Vec<(usize, Vec<usize>)> {
+        let mut contains = vec![false; self.commits.len()];
+        contains[base] = true;
+        let mut merges = Vec::new();
+        for place in (0..base).rev() {
+            let parents = &self.commits[place].parents;
+            let on_the_way = parents.iter().copied().filter(|parent| contains[*parent]);
+            let on_the_way: Vec<usize> = on_the_way.collect();
+            contains[place] = !on_the_way.is_empty();
+            if contains[place] && parents.len() > 1 {
+                merges.push((place, on_the_way));
+            }
+        }
+        merges.reverse();
+        merges
+    }
 }
 
 impl Bits {
@@ -224,6 +242,64 @@ impl Repo {
             .collect())
     }
 
+    /// The files in `directories` that differ between a commit of `history` and its newest.
+    ///
+    /// # Errors
+    /// `git::unreadable` when a tree cannot be read.
+    pub fn differing_files(
+        &self,
+        history: &History,
+        base: &CommitId,
+        directories: &[&RepoPath],
+    ) -> Result<BTreeSet<RepoPath>, Failure> {
+        let (Some(base), Some(head)) = (history.place(base), history.commits.first()) else {
+            return Ok(BTreeSet::new());
+        };
+        let asked = Asked::new(directories);
+        let read = |repo: &Repo| {
+            let objects = repo.git.odb()?;
+            repo.differing_from(&objects, history, Some(base), head.tree, &asked, None)
+        };
+        let paths = read(self).map_err(|error| broken("a tree cannot be read", &error))?;
+        Ok(files(paths).into_iter().collect())
+    }
+
+    /// The merges between a commit and the newest of `history`, newest first, with the files in `directories` in which each differs from a
+    /// parent that contains that commit: what it gave them from another side, or changed itself.
+    ///
+    /// # Errors
+    /// `git::unreadable` when a commit or a tree cannot be read.
+    pub fn merges_since(
+        &self,
+        history: &History,
+        base: &CommitId,
+        directories: &[&RepoPath],
+    ) -> Result<Vec<Commit>, Failure> {
+        let asked = Asked::new(directories);
+        let read = |place: usize, sides: &[usize]| {
+            let objects = self.git.odb()?;
+            let tree = history.commits[place].tree;
+            let mut paths = BTreeSet::new();
+            for side in sides {
+                let side = Some(*side);
+                paths.extend(self.differing_from(&objects, history, side, tree, &asked, None)?);
+            }
+            let mut commit = Repo::commit_without_paths(&objects, history, place)?;
+            commit.paths = files(paths);
+            Ok(commit)
+        };
+        let merges = history.place(base).map(|base| history.merges_after(base));
+        let merges = merges.into_iter().flatten();
+        merges
+            .map(|(place, sides)| {
+                read(place, &sides).map_err(|error: git2::Error| {
+                    let what = format!("commit {} cannot be read", history.commits[place].id);
+                    broken(what, &error)
+                })
+            })
+            .collect()
+    }
+
     /// A commit with the paths that it touches where it is asked: those that differ from every parent, which for a merge are what it
     /// changed itself, as [`git diff-tree -c`](https://git-scm.com/docs/git-diff-tree#_combined_diff_format) has them.
     fn walked_commit<'a, 'd: 'a>(
@@ -234,17 +310,7 @@ impl Repo {
     ) -> Result<Commit, git2::Error> {
         let objects = self.git.odb()?;
         let node = &history.commits[place];
-        let object = objects.read(node.id)?;
-        let message = message(object.data());
-        let message = String::from_utf8_lossy(&message[..message.len().min(LONGEST_MESSAGE)]);
-        let (subject, body) = message.split_once('\n').unwrap_or((&message, ""));
-        let mut commit = Commit {
-            id: commit_id(node.id),
-            subject: subject.trim_end().to_owned(),
-            body: body.to_owned(),
-            parents: node.parents.len(),
-            paths: Vec::new(),
-        };
+        let mut commit = Repo::commit_without_paths(&objects, history, place)?;
         let asked = asked(&commit);
         let parents = node.parents.iter().map(|parent| Some(*parent));
         let first = parents.clone().next().flatten();
@@ -256,12 +322,27 @@ impl Repo {
             paths =
                 self.differing_from(&objects, history, parent, node.tree, asked, Some(&paths))?;
         }
-        commit.paths = paths
-            .into_iter()
-            .filter(|(_, is_directory)| !is_directory)
-            .filter_map(|(path, _)| RepoPath::parse(&path).ok())
-            .collect();
+        commit.paths = files(paths);
         Ok(commit)
+    }
+
+    fn commit_without_paths(
+        objects: &Odb<'_>,
+        history: &History,
+        place: usize,
+    ) -> Result<Commit, git2::Error> {
+        let node = &history.commits[place];
+        let object = objects.read(node.id)?;
+        let message = message(object.data());
+        let message = String::from_utf8_lossy(&message[..message.len().min(LONGEST_MESSAGE)]);
+        let (subject, body) = message.split_once('\n').unwrap_or((&message, ""));
+        Ok(Commit {
+            id: commit_id(node.id),
+            subject: subject.trim_end().to_owned(),
+            body: body.to_owned(),
+            parents: node.parents.len(),
+            paths: Vec::new(),
+        })
     }
 
     /// What differs between a commit (by its place; `None`: nothing at all) and a tree, and whether each is a directory, where it is asked and,
@@ -351,6 +432,14 @@ impl Repo {
             .map_err(unreadable)?;
         Ok((commits.len() <= limit).then_some(commits))
     }
+}
+
+/// The files among paths of which each is told to be a directory or not.
+fn files(paths: BTreeSet<(String, bool)>) -> Vec<RepoPath> {
+    let files = paths.into_iter().filter(|(_, is_directory)| !is_directory);
+    files
+        .filter_map(|(path, _)| RepoPath::parse(&path).ok())
+        .collect()
 }
 
 /// Puts commits in order: children before parents, the later committed first where both may come.

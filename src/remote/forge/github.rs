@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_body_util::{BodyExt as _, Limited};
 use octocrab::Octocrab;
 use serde_json::{Value, json};
 use url::Url;
@@ -13,6 +14,8 @@ use crate::remote::retry::{self, Tried};
 use crate::secret::Secret;
 
 const PATIENCE: Duration = Duration::from_mins(1);
+/// The longest answer that is read, in bytes: a release with its notes (125,000 characters at most) and its uploader is far shorter.
+const LONGEST_ANSWER: usize = 4 << 20;
 /// How often a release that may or may not have been made is looked for and made again.
 const WRITES: u32 = 3;
 
@@ -169,15 +172,16 @@ impl GitHub {
             let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
             let after =
                 header("retry-after").and_then(|value| retry::retry_after(value, header("date")));
-            let text = self.client.body_to_string(response).await?;
-            Ok::<_, octocrab::Error>(Answer {
+            let body = Limited::new(response.into_body(), LONGEST_ANSWER);
+            let body = body.collect().await?.to_bytes();
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Answer {
                 status,
                 after,
-                body: serde_json::from_str(&text).unwrap_or(Value::Null),
+                body: serde_json::from_slice(&body).unwrap_or(Value::Null),
             })
         };
         match tokio::time::timeout(PATIENCE, work).await {
-            Ok(answer) => answer.map_err(|error| chain(&error)),
+            Ok(answer) => answer.map_err(|error| chain(error.as_ref())),
             Err(_) => Err(format!("no answer came within {} s", PATIENCE.as_secs())),
         }
     }

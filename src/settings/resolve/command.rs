@@ -173,7 +173,7 @@ fn only_app(apps: Apps) -> Result<Option<PackageName>, Failure> {
         Apps::Named(_) | Apps::All => {
             Err(
                 Failure::new(Exit::Usage, "pull::one_app", "`pull` installs one app")
-                    .hint("run it once for each: --app <name>"),
+                    .hint("run it once for each app"),
             )
         }
     }

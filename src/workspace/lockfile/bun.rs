@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::npm::LIMIT;
-use super::{Changes, Manifests, problems};
+use super::problems::{self, Disagreements};
+use super::{Changes, LIMIT, Manifests, NewSpec};
 use crate::explain::{Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
@@ -38,7 +38,7 @@ impl<'d> Lockfile<'d> {
         if !matches!(version, Some("1" | "2")) {
             let shown = version.map_or("absent".to_owned(), quoted);
             let because = format!("its lockfileVersion is {shown}; 1 and 2 are supported");
-            return Err(problems::version(file, because, REFRESH));
+            return Err(problems::version(file, None, because, REFRESH));
         }
         let members = |key: &str| {
             let members = root.get(key).into_iter().flat_map(Node::members);
@@ -95,40 +95,40 @@ fn outer(place: &str) -> &str {
 pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
     let document = read(file, text)?;
     let lockfile = Lockfile::new(&document)?;
-    let mut found = Vec::new();
+    let mut found = Disagreements::new(file, REFRESH);
     for (directory, package) in manifests {
-        let Some(entry) = lockfile.workspaces.get(directory.as_str()).copied() else {
-            found.push((
-                None,
-                format!("{file} does not know {}", directory.display()),
-            ));
-            continue;
-        };
-        for what in compare(file, entry, directory, package) {
-            found.push((Some(entry.place()), what));
+        if found.has_more() {
+            break;
+        }
+        match lockfile.workspaces.get(directory.as_str()) {
+            Some(entry) => compare(file, *entry, (directory, package), &mut found),
+            None => found.add(|| {
+                let what = format!("{file} does not know {}", directory.display());
+                (None, what)
+            }),
         }
     }
-    problems::all_stale(file, found, REFRESH)
+    found.into_result()
 }
 
 fn compare(
     file: &str,
     entry: Node<'_>,
-    directory: &RepoPath,
-    package: &PackageJson,
-) -> Vec<String> {
-    let mut found = Vec::new();
+    (directory, package): (&RepoPath, &PackageJson),
+    found: &mut Disagreements<'_>,
+) {
     let locked = entry.get("version").and_then(Node::as_str);
     let written = package.version.as_ref().map(ToString::to_string);
     // bun writes no version of the root.
     if !directory.is_root() && locked != written.as_deref() {
         let of = |version: Option<&str>| version.map_or("no version".to_owned(), quoted);
-        found.push(format!(
+        let what = format!(
             "{file} has {} for the version of {}, its package.json has {}",
             of(locked),
             directory.display(),
             of(written.as_deref())
-        ));
+        );
+        found.add(|| (Some(entry.place()), what));
     }
     for field in DependencyField::ALL {
         let object = entry.get(field.as_str());
@@ -147,12 +147,14 @@ fn compare(
         for name in names {
             let (in_lock, in_package) = (locked.get(name).copied(), package.spec(field, name));
             if in_lock != in_package {
-                let declared = problems::declared(directory, field, name);
-                found.push(problems::differs(file, &declared, in_lock, in_package));
+                found.add(|| {
+                    let declared = problems::declared(directory, field.as_str(), name);
+                    let what = problems::differs(file, &declared, in_lock, in_package);
+                    (Some(entry.place()), what)
+                });
             }
         }
     }
-    found
 }
 
 /// The lockfile after a release; every other byte as it was.
@@ -186,8 +188,8 @@ pub fn edit(file: &str, text: &str, changes: &Changes) -> Result<String, Failure
     {
         failures.extend(set_version(&lockfile, &mut edits, directory, version).err());
     }
-    for (directory, field, name, spec) in specs {
-        failures.extend(set_spec(&lockfile, &mut edits, directory, (*field, name, spec)).err());
+    for new in specs {
+        failures.extend(set_spec(&lockfile, &mut edits, new).err());
     }
     failures.extend(still_needed(&lockfile, versions));
     match Failure::all(failures) {
@@ -218,13 +220,14 @@ fn set_version(
     Ok(())
 }
 
-fn set_spec(
-    lockfile: &Lockfile<'_>,
-    edits: &mut Edits<'_>,
-    directory: &RepoPath,
-    (field, name, spec): (DependencyField, &str, &str),
-) -> Result<(), Failure> {
-    let declared = problems::declared(directory, field, name);
+fn set_spec(lockfile: &Lockfile<'_>, edits: &mut Edits<'_>, new: &NewSpec) -> Result<(), Failure> {
+    let NewSpec {
+        directory,
+        field,
+        name,
+        spec,
+    } = new;
+    let declared = problems::declared(directory, field.as_str(), name);
     let entry = lockfile.workspaces.get(directory.as_str()).copied();
     let node = entry
         .and_then(|entry| entry.get(field.as_str())?.get(name))
@@ -239,14 +242,11 @@ fn set_spec(
         .unwrap_or_default();
     let found = lockfile.resolve(from, name);
     if let Some(found) = found.filter(|found| Lockfile::workspace_of(*found).is_none()) {
-        return Err(problems::resolution(
+        return Err(problems::range_leads_elsewhere(
             lockfile.file,
-            Some(found.place()),
-            format!("{declared} would change, but leads to an installed package"),
-            "the range does not admit the workspace's version".to_owned(),
-            format!(
-                "let {declared} admit the workspace's version, run `{REFRESH}` and commit both"
-            ),
+            found.place(),
+            &declared,
+            REFRESH,
         ));
     }
     edits.set(node, spec);
@@ -304,6 +304,7 @@ mod tests {
     use super::*;
     use crate::explain::Exit;
     use crate::workspace::json::string;
+    use crate::workspace::lockfile::tests::new_spec;
     use proptest::prelude::*;
 
     /// As bun 1.4 writes it, of a workspace with an installed package that depends on another.
@@ -369,8 +370,7 @@ mod tests {
             changes.versions.insert(at(directory), version);
         }
         for (directory, field, name, spec) in specs {
-            let (name, spec) = ((*name).to_owned(), (*spec).to_owned());
-            changes.specs.push((at(directory), *field, name, spec));
+            changes.specs.push(new_spec(directory, *field, name, spec));
         }
         changes
     }

@@ -13,9 +13,8 @@ use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::version::Version;
 use crate::workspace::catalogs::{Catalogs, NewEntry};
-use crate::workspace::lockfile::npm::NewSpec;
 use crate::workspace::manager::Manager;
-use crate::workspace::package_json::PackageJson;
+use crate::workspace::package_json::{DependencyField, PackageJson};
 
 /// The kinds of lockfiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,8 +96,8 @@ impl LockfileKind {
     }
 }
 
-/// How many disagreements are told one by one.
-const MOST_TOLD: usize = 20;
+/// The largest lockfile, in bytes.
+pub const LIMIT: usize = 64 * 1024 * 1024;
 
 /// A lockfile as it stands at a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +112,19 @@ pub struct Lockfile {
 
 /// The `package.json` files as they are before a release, the root's and all members', by directory below the workspace's root.
 pub type Manifests<'a> = [(RepoPath, &'a PackageJson)];
+
+/// A new spec of a declared dependency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSpec {
+    /// The directory of the package that declares it, below the workspace's root.
+    pub directory: RepoPath,
+    /// The field it stands in.
+    pub field: DependencyField,
+    /// Its key there.
+    pub name: String,
+    /// What is written now.
+    pub spec: String,
+}
 
 /// What a release changes in the `package.json` files; directories are below the workspace's root.
 #[derive(Debug, Clone, Default)]
@@ -181,6 +193,69 @@ impl Lockfile {
                 yarn_berry::edit(self.path.as_str(), &self.text, manifests, changes)
             }
             LockfileKind::Bun => bun::edit(self.path.as_str(), &self.text, changes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn new_spec(
+        directory: &str,
+        field: DependencyField,
+        name: &str,
+        spec: &str,
+    ) -> NewSpec {
+        NewSpec {
+            directory: RepoPath::parse(directory).unwrap(),
+            field,
+            name: name.to_owned(),
+            spec: spec.to_owned(),
+        }
+    }
+
+    #[test]
+    fn of_a_manifest_that_disagrees_everywhere_the_first_places_are_told() {
+        let names: Vec<String> = (0..50)
+            .map(|number| format!("\"a{number}\": \"1\""))
+            .collect();
+        let manifest = format!("{{\"dependencies\": {{{}}}}}", names.join(","));
+        let manifest = PackageJson::parse("package.json", &manifest).unwrap();
+        for (name, text) in [
+            (
+                "package-lock.json",
+                r#"{"lockfileVersion": 3, "packages": {"": {}}}"#,
+            ),
+            (
+                "pnpm-lock.yaml",
+                "lockfileVersion: '9.0'\nimporters:\n  .: {}\n",
+            ),
+            ("yarn.lock", "# yarn lockfile v1\n"),
+            (
+                "yarn.lock",
+                "__metadata:\n  version: 8\n\"r@workspace:.\":\n  resolution: \"r@workspace:.\"\n",
+            ),
+            (
+                "bun.lock",
+                r#"{"lockfileVersion": 2, "workspaces": {"": {},},}"#,
+            ),
+        ] {
+            let lockfile = Lockfile {
+                kind: LockfileKind::of(name, text).unwrap(),
+                path: RepoPath::parse(name).unwrap(),
+                text: text.to_owned(),
+            };
+            let manifests = [(RepoPath::root(), &manifest)];
+            let failure = lockfile.check(&manifests, None).unwrap_err();
+            let told: Vec<&str> = failure.each().map(Failure::what).collect();
+            assert_eq!(told.len(), 21, "{:?} {told:?}", lockfile.kind);
+            assert!(told[20].ends_with("has further disagreements"));
+            assert!(
+                failure
+                    .each()
+                    .all(|one| one.code() == "workspace::lockfile_stale")
+            );
         }
     }
 }

@@ -5,18 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::problems::{self, Disagreements};
+use super::{LIMIT, NewSpec};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
 use crate::workspace::json::{Document, Edits, Kind, Node, path};
-use crate::workspace::lockfile::MOST_TOLD;
-use crate::workspace::package_json::{DependencyField, PackageJson};
+use crate::workspace::package_json::{Dependency, DependencyField, PackageJson};
 
-/// The largest lockfile, in bytes.
-pub const LIMIT: usize = 64 * 1024 * 1024;
-
-const REFRESH: &str =
-    "run `npm install --package-lock-only --ignore-scripts` and commit the lockfile";
+const REFRESH: &str = "npm install --package-lock-only --ignore-scripts";
 
 /// What a lockfile says: every package by its location, `""` for the root, `packages/web` for a workspace, `node_modules/koa` for
 /// an installed one.
@@ -128,18 +125,7 @@ fn find<T>(from: &str, name: &str, mut there: impl FnMut(&str) -> Option<T>) -> 
 
 fn read<'a>(file: &str, text: &'a str) -> Result<Document<'a>, Failure> {
     // No JSON has such a line, so this only gives the better reason.
-    let conflict = text
-        .lines()
-        .position(|line| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>"));
-    if let Some(index) = conflict {
-        return Err(Failure::new(
-            Exit::Refused,
-            "workspace::lockfile_conflict",
-            format!("{file} holds an unfinished merge"),
-        )
-        .place(Place::at(file, index + 1, 1))
-        .hint("take one side of the conflict as a whole, then run `npm install --package-lock-only --ignore-scripts` and commit the lockfile"));
-    }
+    problems::refuse_conflict(file, text, REFRESH)?;
     Document::parse(file, text, LIMIT)
 }
 
@@ -159,14 +145,15 @@ impl<'d> Lockfile<'d> {
             Some("3") => 3,
             other => {
                 let shown = other.map_or("absent".to_owned(), quoted);
-                return Err(Failure::new(
-                    Exit::Refused,
-                    "workspace::lockfile_version",
-                    format!("{} has a version that is not supported", document.file()),
-                )
-                .because(format!("its lockfileVersion is {shown}; 2 and 3 are supported"))
-                .place(version_node.unwrap_or(root).place())
-                .hint("run `npm install --package-lock-only --ignore-scripts --lockfile-version 3` and commit the lockfile"));
+                let because = format!("its lockfileVersion is {shown}; 2 and 3 are supported");
+                let place = version_node.unwrap_or(root).place();
+                let run = format!("{REFRESH} --lockfile-version 3");
+                return Err(problems::version(
+                    document.file(),
+                    Some(place),
+                    because,
+                    &run,
+                ));
             }
         };
         let packages = root
@@ -183,7 +170,10 @@ impl<'d> Lockfile<'d> {
     fn view(&self) -> Result<Lock, Failure> {
         let mut packages = BTreeMap::new();
         for (location, node) in &self.packages {
-            packages.insert((*location).to_owned(), lock_package(location, *node)?);
+            packages.insert(
+                (*location).to_owned(),
+                lock_package(self.document.file(), location, *node)?,
+            );
         }
         Ok(Lock {
             file: self.document.file().to_owned(),
@@ -192,13 +182,7 @@ impl<'d> Lockfile<'d> {
     }
 
     fn stale(&self, place: Option<Place>, what: String) -> Failure {
-        let file = self.document.file();
-        Failure::new(Exit::Refused, "workspace::lockfile_stale", what)
-            .because(format!(
-                "{file} does not say what the package.json files say"
-            ))
-            .place(place.unwrap_or_else(|| Place::file(file)))
-            .hint(REFRESH)
+        problems::stale(self.document.file(), place, what, REFRESH)
     }
 
     fn is_link_to(&self, location: &str, directory: &str) -> bool {
@@ -227,7 +211,7 @@ fn wrong_type(node: Node<'_>, file: &str, name: &str, wanted: &str) -> Failure {
         format!("{name} in {file} is not {wanted}"),
     )
     .place(node.place())
-    .hint(REFRESH)
+    .hint(format!("run `{REFRESH}` and commit the lockfile"))
 }
 
 fn members<'d>(
@@ -244,20 +228,20 @@ fn members<'d>(
         .collect())
 }
 
-fn lock_package(location: &str, node: Node<'_>) -> Result<LockPackage, Failure> {
-    let at = path("packages", location);
+fn lock_package(file: &str, location: &str, node: Node<'_>) -> Result<LockPackage, Failure> {
     let entry = Entry {
-        file: node.place().file,
-        at,
+        file,
+        location,
         node,
     };
-    entry.require(node, &entry.at, Kind::Object, "an object")?;
+    if node.kind() != Kind::Object {
+        return Err(wrong_type(node, file, &entry.at(), "an object"));
+    }
     let is_link = entry.flag("link")?;
     let resolved = entry.string("resolved")?;
     let (resolved, link) = if is_link {
-        let target = resolved.ok_or_else(|| {
-            wrong_type(node, &entry.file, &path(&entry.at, "resolved"), "a string")
-        })?;
+        let target = resolved
+            .ok_or_else(|| wrong_type(node, file, &path(&entry.at(), "resolved"), "a string"))?;
         (None, Some(target))
     } else {
         (resolved, None)
@@ -279,61 +263,56 @@ fn lock_package(location: &str, node: Node<'_>) -> Result<LockPackage, Failure> 
 
 /// One entry of `packages` while it is read.
 struct Entry<'d> {
-    file: String,
-    at: String,
+    file: &'d str,
+    location: &'d str,
     node: Node<'d>,
 }
 
-impl Entry<'_> {
-    fn require(&self, node: Node<'_>, at: &str, kind: Kind, wanted: &str) -> Result<(), Failure> {
-        if node.kind() == kind {
-            Ok(())
-        } else {
-            Err(wrong_type(node, &self.file, at, wanted))
+impl<'d> Entry<'d> {
+    fn at(&self) -> String {
+        path("packages", self.location)
+    }
+
+    /// What stands under a key, if anything does.
+    fn field(&self, key: &str, kind: Kind, wanted: &str) -> Result<Option<Node<'d>>, Failure> {
+        match self.node.get(key) {
+            Some(node) if node.kind() != kind => {
+                Err(wrong_type(node, self.file, &path(&self.at(), key), wanted))
+            }
+            found => Ok(found),
         }
     }
 
     fn string(&self, key: &str) -> Result<Option<String>, Failure> {
-        let Some(node) = self.node.get(key) else {
-            return Ok(None);
-        };
-        self.require(node, &path(&self.at, key), Kind::String, "a string")?;
-        Ok(node.as_str().map(str::to_owned))
+        let node = self.field(key, Kind::String, "a string")?;
+        Ok(node.and_then(Node::as_str).map(str::to_owned))
     }
 
     fn flag(&self, key: &str) -> Result<bool, Failure> {
-        let Some(node) = self.node.get(key) else {
-            return Ok(false);
-        };
-        self.require(node, &path(&self.at, key), Kind::Boolean, "true or false")?;
-        Ok(node.as_bool() == Some(true))
+        let node = self.field(key, Kind::Boolean, "true or false")?;
+        Ok(node.and_then(Node::as_bool) == Some(true))
     }
 
     fn strings_by_name(&self, key: &str) -> Result<BTreeMap<String, String>, Failure> {
         let mut strings = BTreeMap::new();
-        let Some(node) = self.node.get(key) else {
-            return Ok(strings);
-        };
-        let at = path(&self.at, key);
-        for (name, value) in members(node, &self.file, &at)? {
-            let text = value
-                .as_str()
-                .ok_or_else(|| wrong_type(value, &self.file, &path(&at, name), "a string"))?;
+        let members = self.field(key, Kind::Object, "an object")?;
+        for member in members.into_iter().flat_map(Node::members) {
+            let (name, value) = (member.key, member.value);
+            let text = value.as_str().ok_or_else(|| {
+                let at = path(&path(&self.at(), key), name);
+                wrong_type(value, self.file, &at, "a string")
+            })?;
             strings.insert(name.to_owned(), text.to_owned());
         }
         Ok(strings)
     }
 
     fn optional_peers(&self) -> Result<BTreeSet<String>, Failure> {
-        const FIELD: &str = "peerDependenciesMeta";
-        let Some(node) = self.node.get(FIELD) else {
-            return Ok(BTreeSet::new());
-        };
-        let peers = members(node, &self.file, &path(&self.at, FIELD))?;
+        let peers = self.field("peerDependenciesMeta", Kind::Object, "an object")?;
+        let peers = peers.into_iter().flat_map(Node::members);
         Ok(peers
-            .into_iter()
-            .filter(|(_, peer)| peer.get("optional").and_then(Node::as_bool) == Some(true))
-            .map(|(name, _)| name.to_owned())
+            .filter(|peer| peer.value.get("optional").and_then(Node::as_bool) == Some(true))
+            .map(|peer| peer.key.to_owned())
             .collect())
     }
 }
@@ -358,78 +337,52 @@ pub fn check(file: &str, text: &str, packages: &[(RepoPath, &PackageJson)]) -> R
     let document = read(file, text)?;
     let lockfile = Lockfile::new(&document)?;
     let lock = lockfile.view()?;
-    let mut found = Vec::new();
+    let mut found = Disagreements::new(file, REFRESH);
     for (directory, package) in packages {
-        compare(&lock, directory, package, &mut found);
-        if found.len() > MOST_TOLD {
-            found.truncate(MOST_TOLD);
-            found.push(Disagreement {
-                location: String::new(),
-                what: format!("{file} has further disagreements"),
-            });
+        if found.has_more() {
             break;
         }
+        let node = lockfile.packages.get(directory.as_str());
+        compare(&lock, (directory, package), &mut |what| {
+            found.add(|| (node.map(|node| node.place()), what()));
+        });
     }
-    let failures = found
-        .into_iter()
-        .map(|one| {
-            let place = lockfile
-                .packages
-                .get(one.location.as_str())
-                .map(|node| node.place());
-            lockfile.stale(place, one.what)
-        })
-        .collect();
-    Failure::all(failures).map_or(Ok(()), Err)
+    found.into_result()
 }
 
-struct Disagreement {
-    location: String,
-    what: String,
-}
-
+/// Says where the lockfile and a `package.json` disagree.
 fn compare(
     lock: &Lock,
-    directory: &RepoPath,
-    package: &PackageJson,
-    found: &mut Vec<Disagreement>,
+    (directory, package): (&RepoPath, &PackageJson),
+    say: &mut impl FnMut(&dyn Fn() -> String),
 ) {
     let file = &lock.file;
     let shown = directory.display();
-    let mut say = |what: String| {
-        found.push(Disagreement {
-            location: directory.as_str().to_owned(),
-            what,
-        });
-    };
     let Some(entry) = lock.packages.get(directory.as_str()) else {
-        say(format!("{file} does not know {shown}"));
+        say(&|| format!("{file} does not know {shown}"));
         return;
     };
     let version = package.version.as_ref().map(ToString::to_string);
     if entry.version != version {
         let of =
             |version: &Option<String>| version.clone().unwrap_or_else(|| "no version".to_owned());
-        say(format!(
-            "{file} has version {} for {shown}, its package.json has {}",
-            of(&entry.version),
-            of(&version)
-        ));
+        say(&|| {
+            let (locked, written) = (of(&entry.version), of(&version));
+            format!("{file} has version {locked} for {shown}, its package.json has {written}")
+        });
     }
     if let Some(name) = &package.name
         && !directory.is_root()
         && lock.resolve("", name.as_str()) != Some(directory.as_str())
     {
-        say(format!("{file} does not link {name} to {shown}"));
+        say(&|| format!("{file} does not link {name} to {shown}"));
     }
     for field in DependencyField::ALL {
         compare_field(entry, field, package, &mut |name, locked, written| {
-            say(format!(
-                "{file} has {} for {} of {shown}, its package.json has {}",
-                locked.map_or("nothing".to_owned(), quoted),
-                path(field.as_str(), name),
-                written.map_or("nothing".to_owned(), quoted),
-            ));
+            say(&|| {
+                let declared = problems::declared(directory, field.as_str(), name);
+                problems::differs(file, &declared, locked, written)
+            });
         });
     }
     for dependency in &package.dependencies {
@@ -440,10 +393,11 @@ fn compare(
             .spec(DependencyField::OptionalDependencies, &dependency.name)
             .is_none();
         if needed && lock.resolve(directory.as_str(), &dependency.name).is_none() {
-            say(format!(
-                "{file} has no package for {} of {shown}",
-                path(dependency.field.as_str(), &dependency.name)
-            ));
+            say(&|| {
+                let Dependency { field, name, .. } = dependency;
+                let declared = problems::declared(directory, field.as_str(), name);
+                format!("{file} has no package for {declared}")
+            });
         }
     }
 }
@@ -489,9 +443,6 @@ fn compare_field(
     }
 }
 
-/// A new spec of a declared dependency: the directory of the package that declares it, the field, the dependency's key, the spec.
-pub type NewSpec = (RepoPath, DependencyField, String, String);
-
 /// The lockfile after a release: new versions by the package's directory, and new specs; every other byte as it was.
 ///
 /// # Errors
@@ -518,14 +469,10 @@ pub fn edit(
     let mut edits = document.edits();
     let mut failures = Vec::new();
     for (directory, version) in versions {
-        if let Err(failure) = set_version(&lockfile, &mut edits, directory, version) {
-            failures.push(failure);
-        }
+        failures.extend(set_version(&lockfile, &mut edits, directory, version).err());
     }
-    for (directory, field, name, spec) in specs {
-        if let Err(failure) = set_spec(&lockfile, &mut edits, directory, (*field, name, spec)) {
-            failures.push(failure);
-        }
+    for new in specs {
+        failures.extend(set_spec(&lockfile, &mut edits, new).err());
     }
     match Failure::all(failures) {
         None => Ok(edits.apply()),
@@ -562,22 +509,13 @@ fn set_version(
     Ok(())
 }
 
-fn set_spec(
-    lockfile: &Lockfile<'_>,
-    edits: &mut Edits<'_>,
-    directory: &RepoPath,
-    (field, name, spec): (DependencyField, &str, &str),
-) -> Result<(), Failure> {
+fn set_spec(lockfile: &Lockfile<'_>, edits: &mut Edits<'_>, new: &NewSpec) -> Result<(), Failure> {
+    let (directory, field) = (&new.directory, new.field);
+    let (name, spec) = (new.name.as_str(), new.spec.as_str());
     let file = lockfile.document.file();
     let stale = |place: Option<Place>| {
-        lockfile.stale(
-            place,
-            format!(
-                "{file} has nothing for {} of {}",
-                path(field.as_str(), name),
-                directory.display()
-            ),
-        )
+        let declared = problems::declared(directory, field.as_str(), name);
+        lockfile.stale(place, format!("{file} has nothing for {declared}"))
     };
     let entry = *lockfile
         .packages
@@ -648,36 +586,27 @@ fn refuse_installed(
     let found = find(directory.as_str(), name, |location| {
         lockfile.packages.get_key_value(location)
     });
-    let Some((location, node)) = found else {
+    let Some((_, node)) = found else {
         return Ok(());
     };
     if node.get("link").and_then(Node::as_bool) == Some(true) {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Refused,
-        "workspace::lockfile_resolution",
-        format!(
-            "{} of {} would change, but leads to an installed package",
-            path(field.as_str(), name),
-            directory.display()
-        ),
-    )
-    .because(format!(
-        "{} has it at {location}, because the range does not admit the workspace's version",
-        lockfile.document.file()
+    let declared = problems::declared(directory, field.as_str(), name);
+    let file = lockfile.document.file();
+    Err(problems::range_leads_elsewhere(
+        file,
+        node.place(),
+        &declared,
+        REFRESH,
     ))
-    .place(node.place())
-    .hint(format!(
-        "let {} admit the workspace's version, run `npm install --package-lock-only --ignore-scripts` and commit both",
-        path(field.as_str(), name)
-    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::workspace::json::string;
+    use crate::workspace::lockfile::tests::new_spec;
     use proptest::prelude::*;
 
     /// What `npm install --package-lock-only --lockfile-version 3` (npm 11) wrote for three workspaces.
@@ -868,9 +797,7 @@ mod tests {
             ("apps/c", PeerDependencies, "@x/a", ">=2.0.0"),
             ("apps/c", DevDependencies, "web", "1.3.0"),
         ]
-        .map(|(directory, field, name, spec)| {
-            (at(directory), field, name.to_owned(), spec.to_owned())
-        })
+        .map(|(directory, field, name, spec)| new_spec(directory, field, name, spec))
         .to_vec()
     }
 
@@ -900,7 +827,7 @@ mod tests {
             )
         };
         let changed = |field| {
-            let specs = [(at("w"), field, "a".to_owned(), "^2".to_owned())];
+            let specs = [new_spec("w", field, "a", "^2")];
             edit("lock", &lock("^1", "~1", "~1"), &BTreeMap::new(), &specs).unwrap()
         };
         assert_eq!(
@@ -1071,7 +998,7 @@ mod tests {
             };
             let directory = at(&format!("p/{}", directories[chosen]));
             let versions = BTreeMap::from([(directory.clone(), Version::new(9, 0, 0))]);
-            let specs = [(directory, DependencyField::Dependencies, "d".to_owned(), spec.clone())];
+            let specs = [new_spec(directory.as_str(), DependencyField::Dependencies, "d", &spec)];
             prop_assert_eq!(edit("x", &text("1.0.0", "^1.0.0"), &versions, &specs).unwrap(), text("9.0.0", &spec));
         }
     }

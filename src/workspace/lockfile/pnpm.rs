@@ -6,14 +6,15 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::problems::{self, Disagreements};
+use super::{Changes, Manifests, NewSpec};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
-use crate::workspace::catalogs::{self, Catalogs};
+use crate::workspace::catalogs::{self, Catalogs, NewEntry};
 use crate::workspace::json::path;
-use crate::workspace::lockfile::{Changes, MOST_TOLD, Manifests};
 use crate::workspace::package_json::{DependencyField, PackageJson};
 
-const REFRESH: &str = "run `pnpm install --lockfile-only` and commit the lockfile";
+const REFRESH: &str = "pnpm install --lockfile-only";
 
 /// The sections that speak of the workspace.
 const READ: [&str; 4] = ["settings", "catalogs", "overrides", "importers"];
@@ -49,7 +50,8 @@ struct Pair<'t> {
 
 impl<'t> Lock<'t> {
     fn parse(file: &'t str, text: &'t str) -> Result<Lock<'t>, Failure> {
-        refuse_conflict(file, text)?;
+        problems::refuse_size(file, text)?;
+        problems::refuse_conflict(file, text, REFRESH)?;
         let mut lock = Lock {
             file,
             text,
@@ -100,7 +102,13 @@ impl<'t> Lock<'t> {
         }
         match version {
             Some(version) if version.starts_with("9.") => Ok(lock),
-            other => Err(unsupported_version(file, other.as_deref())),
+            other => {
+                let shown = other.map_or("absent".to_owned(), |version| quoted(&version));
+                let because = format!(
+                    "its lockfileVersion is {shown}; 9.0 is supported, which pnpm 9 and newer write"
+                );
+                Err(problems::version(file, None, because, REFRESH))
+            }
         }
     }
 
@@ -122,17 +130,13 @@ impl<'t> Lock<'t> {
             .is_some_and(|scalar| scalar.value == "true")
     }
 
-    fn stale(&self, line: Option<usize>, what: String) -> Failure {
-        Failure::new(Exit::Refused, "workspace::lockfile_stale", what)
-            .because(format!(
-                "{} does not say what the workspace says",
-                self.file
-            ))
-            .place(match line {
-                Some(line) => Place::at(self.file, line, 1),
-                None => Place::file(self.file),
-            })
-            .hint(REFRESH)
+    fn place(&self, scalar: &Scalar<'_>) -> Place {
+        Place::at(self.file, scalar.line, 1)
+    }
+
+    fn stale(&self, scalar: Option<&Scalar<'_>>, what: String) -> Failure {
+        let place = scalar.map(|scalar| self.place(scalar));
+        problems::stale(self.file, place, what, REFRESH)
     }
 
     /// The names whose specs `overrides` may have replaced.
@@ -307,22 +311,6 @@ fn overridden_name(selector: &str) -> &str {
     }
 }
 
-fn refuse_conflict(file: &str, text: &str) -> Result<(), Failure> {
-    let marker = |line: &str| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>");
-    match text.lines().position(marker) {
-        None => Ok(()),
-        Some(index) => Err(Failure::new(
-            Exit::Refused,
-            "workspace::lockfile_conflict",
-            format!("{file} holds an unfinished merge"),
-        )
-        .place(Place::at(file, index + 1, 1))
-        .hint(
-            "run `pnpm install --lockfile-only`, which merges both sides, and commit the lockfile",
-        )),
-    }
-}
-
 fn unreadable(file: &str, line: usize) -> Failure {
     Failure::new(
         Exit::Refused,
@@ -330,19 +318,7 @@ fn unreadable(file: &str, line: usize) -> Failure {
         format!("{file} has a line in a form that pnpm does not write"),
     )
     .place(Place::at(file, line, 1))
-    .hint(REFRESH)
-}
-
-fn unsupported_version(file: &str, version: Option<&str>) -> Failure {
-    let shown = version.map_or("absent".to_owned(), quoted);
-    Failure::new(
-        Exit::Refused,
-        "workspace::lockfile_version",
-        format!("{file} has a version that is not supported"),
-    )
-    .because(format!("its lockfileVersion is {shown}; 9.0 is supported"))
-    .place(Place::file(file))
-    .hint("run `pnpm install --lockfile-only` with pnpm 9 or newer and commit the lockfile")
+    .hint(format!("run `{REFRESH}` and commit the lockfile"))
 }
 
 /// How the file calls a workspace's directory.
@@ -366,20 +342,18 @@ pub fn check(
     catalogs: Option<&Catalogs>,
 ) -> Result<(), Failure> {
     let lock = Lock::parse(file, text)?;
-    let mut found = catalog_disagreements(&lock, catalogs);
+    let mut found = Disagreements::new(file, REFRESH);
+    compare_catalogs(&lock, catalogs, &mut found);
     for (directory, package) in manifests {
-        if found.len() > MOST_TOLD {
-            found.truncate(MOST_TOLD);
-            found.push(lock.stale(None, format!("{file} has further disagreements")));
+        if found.has_more() {
             break;
         }
-        found.extend(disagreements(&lock, directory, package));
+        compare(&lock, directory, package, &mut found);
     }
-    Failure::all(found).map_or(Ok(()), Err)
+    found.into_result()
 }
 
-fn catalog_disagreements(lock: &Lock<'_>, catalogs: Option<&Catalogs>) -> Vec<Failure> {
-    let mut found = Vec::new();
+fn compare_catalogs(lock: &Lock<'_>, catalogs: Option<&Catalogs>, found: &mut Disagreements<'_>) {
     for (keys, scalar) in lock.below(&["catalogs"]) {
         let [_, catalog, name, key] = keys.as_slice() else {
             continue;
@@ -391,31 +365,39 @@ fn catalog_disagreements(lock: &Lock<'_>, catalogs: Option<&Catalogs>) -> Vec<Fa
             .and_then(|catalogs| catalogs.get(catalog))
             .and_then(|entries| entries.get(name));
         if written.map(String::as_str) != Some(scalar.value.as_ref()) {
-            found.push(lock.stale(
-                Some(scalar.line),
-                format!(
+            found.add(|| {
+                let what = format!(
                     "{} has {} for {}, pnpm-workspace.yaml has {}",
                     lock.file,
                     quoted(&scalar.value),
                     path(&path("catalogs", catalog), name),
                     written.map_or("nothing".to_owned(), |text| quoted(text)),
-                ),
-            ));
+                );
+                (Some(lock.place(scalar)), what)
+            });
         }
     }
-    found
 }
 
 /// What the lockfile and a `package.json` say of one dependency.
 type Sides<'l> = (Option<&'l Scalar<'l>>, Option<&'l str>);
 
-fn disagreements(lock: &Lock<'_>, directory: &RepoPath, package: &PackageJson) -> Vec<Failure> {
-    let (file, shown, key) = (lock.file, directory.display(), importer(directory));
+fn compare(
+    lock: &Lock<'_>,
+    directory: &RepoPath,
+    package: &PackageJson,
+    found: &mut Disagreements<'_>,
+) {
+    let (file, key) = (lock.file, importer(directory));
     if !lock.importers.contains(key) {
-        return vec![lock.stale(None, format!("{file} does not know {shown}"))];
+        found.add(|| {
+            let what = format!("{file} does not know {}", directory.display());
+            (None, what)
+        });
+        return;
     }
     if lock.has_hooks {
-        return Vec::new();
+        return;
     }
     let overridden = lock.overridden();
     let mut specs: BTreeMap<(&str, &str), Sides<'_>> = BTreeMap::new();
@@ -429,23 +411,16 @@ fn disagreements(lock: &Lock<'_>, directory: &RepoPath, package: &PackageJson) -
     for (name, declared) in lock.declared(package) {
         specs.entry((declared.field.as_str(), name)).or_default().1 = Some(declared.spec);
     }
-    specs
-        .into_iter()
-        .filter(|((_, name), (locked, written))| {
-            locked.map(|scalar| scalar.value.as_ref()) != *written && !overridden.contains(name)
-        })
-        .map(|((field, name), (locked, written))| {
-            lock.stale(
-                locked.map(|scalar| scalar.line),
-                format!(
-                    "{file} has {} for {} of {shown}, its package.json has {}",
-                    locked.map_or("nothing".to_owned(), |scalar| quoted(&scalar.value)),
-                    path(field, name),
-                    written.map_or("nothing".to_owned(), quoted),
-                ),
-            )
-        })
-        .collect()
+    for ((field, name), (scalar, written)) in specs {
+        let locked = scalar.map(|scalar| scalar.value.as_ref());
+        if locked != written && !overridden.contains(name) {
+            found.add(|| {
+                let declared = problems::declared(directory, field, name);
+                let what = problems::differs(file, &declared, locked, written);
+                (scalar.map(|scalar| lock.place(scalar)), what)
+            });
+        }
+    }
 }
 
 /// The lockfile after a release, byte for byte as pnpm writes it.
@@ -466,24 +441,13 @@ pub fn edit(
         .iter()
         .map(|(directory, package)| (directory, *package))
         .collect();
-    for (directory, field, name, spec) in &changes.specs {
-        let Some(package) = by_directory.get(directory) else {
-            continue;
-        };
-        if let Err(failure) = set_spec(
-            &lock,
-            &mut edits,
-            (directory, package),
-            (*field, name),
-            spec,
-        ) {
-            failures.push(failure);
+    for new in &changes.specs {
+        if let Some(package) = by_directory.get(&new.directory) {
+            failures.extend(set_spec(&lock, &mut edits, package, new).err());
         }
     }
-    for (catalog, name, spec) in &changes.catalogs {
-        if let Err(failure) = set_catalog(&lock, &mut edits, (catalog, name), spec) {
-            failures.push(failure);
-        }
+    for new in &changes.catalogs {
+        failures.extend(set_catalog(&lock, &mut edits, new).err());
     }
     for (directory, version) in &changes.versions {
         if let Some(package) = by_directory.get(directory) {
@@ -522,10 +486,11 @@ impl Edits {
 fn set_spec(
     lock: &Lock<'_>,
     edits: &mut Edits,
-    (directory, package): (&RepoPath, &PackageJson),
-    (from, name): (DependencyField, &str),
-    spec: &str,
+    package: &PackageJson,
+    new: &NewSpec,
 ) -> Result<(), Failure> {
+    let (directory, from) = (&new.directory, new.field);
+    let (name, spec) = (new.name.as_str(), new.spec.as_str());
     if from == DependencyField::PeerDependencies
         && let Some(own) = &package.name
     {
@@ -543,7 +508,7 @@ fn set_spec(
     }
     let field = declared.field.as_str();
     let at = |key| lock.get(&["importers", importer(directory), field, name, key]);
-    let what = || format!("{} of {}", path(field, name), directory.display());
+    let what = || problems::declared(directory, field, name);
     match (at("specifier"), at("version")) {
         (Some(specifier), Some(version)) if specifier.value == declared.spec => {
             if !is_linked(version) {
@@ -552,16 +517,11 @@ fn set_spec(
             edits.set(specifier, spec);
             Ok(())
         }
-        (found, _) => Err(lock.stale(
-            found.map(|scalar| scalar.line),
-            format!(
-                "{} has {} for {}, its package.json has {}",
-                lock.file,
-                found.map_or("nothing".to_owned(), |scalar| quoted(&scalar.value)),
-                what(),
-                quoted(declared.spec),
-            ),
-        )),
+        (found, _) => {
+            let locked = found.map(|scalar| scalar.value.as_ref());
+            let what = problems::differs(lock.file, &what(), locked, Some(declared.spec));
+            Err(lock.stale(found, what))
+        }
     }
 }
 
@@ -571,26 +531,27 @@ fn is_linked(version: &Scalar<'_>) -> bool {
 }
 
 fn leads_elsewhere(lock: &Lock<'_>, version: &Scalar<'_>, what: &str) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        "workspace::lockfile_resolution",
-        format!("{what} would change, but leads to an installed package"),
-    )
-    .because(format!(
-        "{} has it at {}, not linked to the workspace",
+    let version_there = quoted(&version.value);
+    problems::leads_elsewhere(
         lock.file,
-        quoted(&version.value)
-    ))
-    .place(Place::at(lock.file, version.line, 1))
-    .hint("write it with workspace:, or say `linkWorkspacePackages: true` in pnpm-workspace.yaml; then run `pnpm install --lockfile-only` and commit")
+        lock.place(version),
+        what,
+        format!(
+            "{} has it at {version_there}, not linked to the workspace",
+            lock.file
+        ),
+        format!(
+            "write it with workspace:, or say `linkWorkspacePackages: true` in pnpm-workspace.yaml; then run `{REFRESH}` and commit"
+        ),
+    )
 }
 
-fn set_catalog(
-    lock: &Lock<'_>,
-    edits: &mut Edits,
-    (catalog, name): (&str, &str),
-    spec: &str,
-) -> Result<(), Failure> {
+fn set_catalog(lock: &Lock<'_>, edits: &mut Edits, new: &NewEntry) -> Result<(), Failure> {
+    let NewEntry {
+        catalog,
+        name,
+        range,
+    } = new;
     let at = |key| lock.get(&["catalogs", catalog, name, key]);
     let what = path(&path("catalogs", catalog), name);
     let (Some(specifier), Some(version)) = (at("specifier"), at("version")) else {
@@ -601,9 +562,9 @@ fn set_catalog(
     }
     // pnpm 12 repeats the range, older ones the version that it led to.
     if version.value == specifier.value {
-        edits.set(version, spec);
+        edits.set(version, range);
     }
-    edits.set(specifier, spec);
+    edits.set(specifier, range);
     Ok(())
 }
 
@@ -649,6 +610,7 @@ fn catalog_uses<'l, 't>(
 mod tests {
     use super::*;
     use crate::version::Version;
+    use crate::workspace::lockfile::tests::new_spec;
 
     /// What pnpm 10 writes.
     const LOCK: &str = "lockfileVersion: '9.0'
@@ -803,30 +765,20 @@ packages:
 
     #[test]
     fn an_edit_changes_only_what_the_workspace_says() {
+        use DependencyField::{Dependencies, DevDependencies, PeerDependencies};
         let all = manifests(WEB);
         let changes = Changes {
             versions: BTreeMap::from([(at("packages/core"), Version::new(2, 0, 0))]),
             specs: vec![
-                (
-                    at("packages/web"),
-                    DependencyField::Dependencies,
-                    "@x/peer".to_owned(),
-                    ">=2".to_owned(),
-                ),
-                (
-                    at("packages/web"),
-                    DependencyField::DevDependencies,
-                    "core".to_owned(),
-                    "^2".to_owned(),
-                ),
-                (
-                    at("packages/peer"),
-                    DependencyField::PeerDependencies,
-                    "core".to_owned(),
-                    "2.0".to_owned(),
-                ),
+                new_spec("packages/web", Dependencies, "@x/peer", ">=2"),
+                new_spec("packages/web", DevDependencies, "core", "^2"),
+                new_spec("packages/peer", PeerDependencies, "core", "2.0"),
             ],
-            catalogs: vec![("default".to_owned(), "core".to_owned(), "^2.0.0".to_owned())],
+            catalogs: vec![NewEntry {
+                catalog: "default".to_owned(),
+                name: "core".to_owned(),
+                range: "^2.0.0".to_owned(),
+            }],
         };
         let edited = edit("lock", LOCK, &borrowed(&all), &changes).unwrap();
         let expected = LOCK
@@ -842,12 +794,7 @@ packages:
             .replace("      core: '>=1.0.0'", "      core: '2.0'");
         assert_eq!(edited, expected);
         let other = Changes {
-            specs: vec![(
-                at("packages/web"),
-                DependencyField::DevDependencies,
-                "other".to_owned(),
-                "^2".to_owned(),
-            )],
+            specs: vec![new_spec("packages/web", DevDependencies, "other", "^2")],
             ..Changes::default()
         };
         let failure = edit("lock", LOCK, &borrowed(&all), &other).unwrap_err();

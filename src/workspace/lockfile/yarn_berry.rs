@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range as Span;
 
-use super::npm::LIMIT;
-use super::{Changes, Manifests, problems};
+use super::problems::{self, Disagreements};
+use super::{Changes, Manifests, NewSpec};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
@@ -65,19 +65,6 @@ impl Entry {
         let name_end = self.resolution.get(1..)?.find(WORKSPACE)? + 1;
         Some(&self.resolution[name_end + WORKSPACE.len()..])
     }
-}
-
-/// Refuses a text above `limit` bytes.
-pub(super) fn refuse_size(file: &str, text: &str, limit: usize) -> Result<(), Failure> {
-    if text.len() <= limit {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Refused,
-        "workspace::file_size",
-        format!("{file} is larger than {limit} bytes"),
-    )
-    .place(Place::file(file)))
 }
 
 /// Reads the lines of a lockfile: entries at the left, their fields two spaces in, dependencies four.
@@ -255,14 +242,14 @@ impl<'a> Reader<'a> {
 
 impl<'a> Lockfile<'a> {
     fn read(file: &'a str, text: &'a str) -> Result<Lockfile<'a>, Failure> {
-        refuse_size(file, text, LIMIT)?;
+        problems::refuse_size(file, text)?;
         problems::refuse_conflict(file, text, REFRESH)?;
         let entries = Reader::read(file, text)?;
         let metadata = entries.iter().find(|entry| entry.key == "__metadata");
         let version = metadata.map_or("", |entry| entry.version.as_str());
         if !matches!(version.parse(), Ok(6..=10_u8)) {
             let because = format!("its version is {}; 6 to 10 are supported", quoted(version));
-            return Err(problems::version(file, because, REFRESH));
+            return Err(problems::version(file, None, because, REFRESH));
         }
         let mut workspaces = BTreeMap::new();
         let mut leads_to = BTreeMap::new();
@@ -325,30 +312,29 @@ fn is_place(spec: &str) -> bool {
 /// for what yarn does not write; `workspace::lockfile_version`; `workspace::lockfile_stale` for each of the first 20 disagreements.
 pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
     let lockfile = Lockfile::read(file, text)?;
-    let mut found = Vec::new();
+    let mut found = Disagreements::new(file, REFRESH);
     for (directory, package) in manifests {
-        let Some(entry) = lockfile.workspace(directory) else {
-            found.push((
-                None,
-                format!("{file} does not know {}", directory.display()),
-            ));
-            continue;
-        };
-        let entry = &lockfile.entries[entry];
-        for (line, what) in compare(file, entry, directory, package) {
-            found.push((Some(lockfile.place(line)), what));
+        if found.has_more() {
+            break;
+        }
+        match lockfile.workspace(directory) {
+            Some(entry) => compare(&lockfile, entry, (directory, package), &mut found),
+            None => found.add(|| {
+                let what = format!("{file} does not know {}", directory.display());
+                (None, what)
+            }),
         }
     }
-    problems::all_stale(file, found, REFRESH)
+    found.into_result()
 }
 
 fn compare(
-    file: &str,
-    entry: &Entry,
-    directory: &RepoPath,
-    package: &PackageJson,
-) -> Vec<(usize, String)> {
-    let mut found = Vec::new();
+    lockfile: &Lockfile<'_>,
+    entry: usize,
+    (directory, package): (&RepoPath, &PackageJson),
+    found: &mut Disagreements<'_>,
+) {
+    let (file, entry) = (lockfile.file, &lockfile.entries[entry]);
     let name = entry
         .resolution
         .get(1..)
@@ -360,7 +346,8 @@ fn compare(
         .is_some_and(|own| own.as_str() != name)
     {
         let shown = directory.display();
-        found.push((entry.line, format!("{file} calls {shown} {}", quoted(name))));
+        let what = format!("{file} calls {shown} {}", quoted(name));
+        found.add(|| (Some(lockfile.place(entry.line)), what));
     }
     let names: BTreeSet<&str> = package
         .dependencies
@@ -390,14 +377,16 @@ fn compare(
                 _ => false,
             };
             if !agrees {
-                let line = locked.map_or(entry.line, |locked| locked.line);
-                let declared = problems::declared(directory, shown, name);
-                let locked = locked.map(|locked| locked.text.as_str());
-                found.push((line, problems::differs(file, &declared, locked, written)));
+                found.add(|| {
+                    let line = locked.map_or(entry.line, |locked| locked.line);
+                    let declared = problems::declared(directory, shown.as_str(), name);
+                    let locked = locked.map(|locked| locked.text.as_str());
+                    let what = problems::differs(file, &declared, locked, written);
+                    (Some(lockfile.place(line)), what)
+                });
             }
         }
     }
-    found
 }
 
 /// The lockfile after a release; every other byte as it was.
@@ -423,13 +412,9 @@ pub fn edit(
         new_specs: BTreeMap::new(),
     };
     let mut failures = Vec::new();
-    for (directory, field, name, spec) in &changes.specs {
-        let package = manifests.get(directory).copied();
-        failures.extend(
-            editing
-                .set_spec(directory, package, *field, name, spec)
-                .err(),
-        );
+    for new in &changes.specs {
+        let package = manifests.get(&new.directory).copied();
+        failures.extend(editing.set_spec(new, package).err());
     }
     let keys = editing.keys(&changes.versions, &mut failures);
     match Failure::all(failures) {
@@ -449,16 +434,11 @@ struct Editing<'l> {
 }
 
 impl Editing<'_> {
-    fn set_spec(
-        &mut self,
-        directory: &RepoPath,
-        package: Option<&PackageJson>,
-        field: DependencyField,
-        name: &str,
-        spec: &str,
-    ) -> Result<(), Failure> {
+    fn set_spec(&mut self, new: &NewSpec, package: Option<&PackageJson>) -> Result<(), Failure> {
+        let (directory, field) = (&new.directory, new.field);
+        let (name, spec) = (new.name.as_str(), new.spec.as_str());
         let file = self.lockfile.file;
-        let declared = problems::declared(directory, field, name);
+        let declared = problems::declared(directory, field.as_str(), name);
         let stale = |line: Option<usize>| {
             let place = line.map(|line| self.lockfile.place(line));
             let what = format!("{file} has nothing for {declared}");
@@ -488,14 +468,9 @@ impl Editing<'_> {
         let old = format!("{name}@{}", scalar.text);
         let target = *self.lockfile.leads_to.get(&old).ok_or_else(nothing)?;
         if self.lockfile.entries[target].directory().is_none() {
-            return Err(problems::resolution(
-                file,
-                Some(self.lockfile.place(self.lockfile.entries[target].line)),
-                format!("{declared} would change, but leads to an installed package"),
-                "the range does not admit the workspace's version".to_owned(),
-                format!(
-                    "let {declared} admit the workspace's version, run `{REFRESH}` and commit both"
-                ),
+            let place = self.lockfile.place(self.lockfile.entries[target].line);
+            return Err(problems::range_leads_elsewhere(
+                file, place, &declared, REFRESH,
             ));
         }
         self.edits.push((scalar.span.clone(), written(&value)));
@@ -666,7 +641,7 @@ fn refuses(descriptor: &str, version: &Version) -> bool {
         None => range.strip_prefix("workspace:").unwrap_or(range),
     };
     let form = matches!(range, "^" | "~");
-    !form && Range::parse(range).is_ok_and(|range| !range.contains(version))
+    !form && Range::parse_with_prereleases(range).is_ok_and(|range| !range.contains(version))
 }
 
 /// A scalar as yarn writes it: bare where nothing in it means something to YAML, else as JSON.
@@ -692,6 +667,7 @@ fn bare_rest(rest: &str, special: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::lockfile::tests::new_spec;
     use proptest::prelude::*;
 
     /// As yarn 4.18 writes it, of a workspace with an installed package that depends on another.
@@ -780,8 +756,7 @@ __metadata:
             changes.versions.insert(at(directory), version);
         }
         for (directory, field, name, spec) in specs {
-            let (name, spec) = ((*name).to_owned(), (*spec).to_owned());
-            changes.specs.push((at(directory), *field, name, spec));
+            changes.specs.push(new_spec(directory, *field, name, spec));
         }
         changes
     }
@@ -793,6 +768,24 @@ __metadata:
     }
 
     use DependencyField::{Dependencies, DevDependencies, OptionalDependencies, PeerDependencies};
+
+    #[test]
+    fn a_range_leads_to_every_prerelease_within_its_bounds() {
+        let refuses = |range: &str, version: &str| {
+            refuses(&format!("@x/a@{range}"), &Version::parse(version).unwrap())
+        };
+        for range in [
+            "npm:^1.0.0",
+            "npm:*",
+            "workspace:1.x",
+            "npm:@y/b@>=1.0.0",
+            "workspace:^",
+        ] {
+            assert!(!refuses(range, "1.1.0-beta.1"), "{range}");
+        }
+        assert!(refuses("npm:^1.1.0", "1.1.0-beta.1"));
+        assert!(refuses("npm:^1.0.0", "2.0.0-beta.1"));
+    }
 
     #[test]
     fn specs_and_what_leads_to_a_workspace_change_together() {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`sandbox`] | the real binary in a cleared environment, with a deadline; what it said, its outputs, its summary; the search for leaked secrets |
 //! | [`monorepo`] | a builder of npm monorepos on real git; `Monorepo::five()` is `tests/sample/` |
+//! | [`random`] | choices that follow from a seed |
 //! | [`servers`] | where the servers are installed, and child processes that die with the test process |
 //! | [`verdaccio`] | an npm registry, shared or one's own |
 //! | [`moto`] | an S3 server |
@@ -24,6 +25,7 @@ pub mod git_server;
 pub mod http;
 pub mod monorepo;
 pub mod moto;
+pub mod random;
 pub mod s3;
 pub mod sandbox;
 pub mod servers;
