@@ -23,7 +23,7 @@ pub struct Planned {
 /// Plans a release of the commit checked out.
 pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
     let head = session.repo.head()?;
-    let (_, mut plan) = release::plan_at(session, &head, false).await?;
+    let (observed, mut plan) = release::plan_at(session, &head, false).await?;
     // To look at every file costs more than a plan; whoever sees their change planned does not ask for it.
     if plan.packages.is_empty() {
         plan.warnings
@@ -31,6 +31,15 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
     }
     let mut missing = missing(session.settings, &plan);
     missing.extend(unready(session));
+    if observed.tags.is_empty() && session.repo.leaves_tags_out(&session.settings.remote) {
+        missing.push(Missing {
+            what: "tags".to_owned(),
+            hint: format!(
+                "`git fetch --tags {}`: this clone was told to leave tags out, and what they mark as released may look new",
+                session.settings.remote
+            ),
+        });
+    }
     let document = render::document(&plan, session.settings, missing.clone());
     Ok(Planned {
         plan,

@@ -70,9 +70,11 @@ pub(super) async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(),
 /// A version that is on the registry although no tag of ours decided it is refused; a dist-tag that names something higher stays there.
 async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure> {
     let mut kept = BTreeMap::new();
-    let mut unlisted = Vec::new();
+    let mut notices = Vec::new();
     for package in libraries(plan) {
+        let tag = package.dist_tag.as_deref().unwrap_or("latest");
         let Some(published) = session.remotes.registry.package(&package.name).await? else {
+            notices.extend((tag != "latest").then(|| first_is_latest(&package.name)));
             continue;
         };
         if published.versions.contains_key(&package.to.to_string()) {
@@ -88,8 +90,7 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
                 "raise the version in package.json above it, or tag the commit it was built from",
             ));
         }
-        unlisted.extend(right(session, &package.name).await?);
-        let tag = package.dist_tag.as_deref().unwrap_or("latest");
+        notices.extend(right(session, &package.name).await?);
         let beside = planning::dist_tag_beside(tag, &package.to, &published.dist_tags);
         if let Some(instead) = beside {
             let present = published.dist_tags.get(tag).map_or("", String::as_str);
@@ -100,7 +101,7 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
             kept.insert(package.name.clone(), (instead, message));
         }
     }
-    plan.warnings.extend(unlisted);
+    plan.warnings.extend(notices);
     for package in &mut plan.packages {
         if let Some((instead, message)) = kept.remove(&package.name) {
             package.dist_tag = Some(instead);
@@ -111,6 +112,16 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
         }
     }
     Ok(())
+}
+
+/// That a dist-tag will not keep the first version of a name from being what people get.
+pub(super) fn first_is_latest(name: &PackageName) -> Notice {
+    Notice {
+        code: "npm::first_is_latest",
+        message: format!(
+            "{name} is not on the registry yet, and npm makes the first version of a package latest, whatever its dist-tag"
+        ),
+    }
 }
 
 /// Refuses a package that the registry says we may only read. Where others are listed and we are not, a team may still have the right: that is

@@ -21,9 +21,14 @@ pub fn released(
     apps: &[SealedApp],
 ) -> Result<Released, Failure> {
     let base = CommitId::parse(base)?;
-    let before = monorepo::workspace_at(session.repo, &base, session.settings)
-        .map(versions)
-        .unwrap_or_default();
+    let before = match monorepo::workspace_at(session.repo, &base, session.settings) {
+        Ok(workspace) => versions(workspace),
+        Err(failure) => {
+            // Everything is done: what is told of it is told without the versions before.
+            tracing::warn!("the versions before the release cannot be told: {failure}");
+            BTreeMap::new()
+        }
+    };
     let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
     let tags = decisions::tags_at(session.repo, commit)?;
     let format = session.settings.tag_format.as_deref();

@@ -13,7 +13,7 @@ use crate::explain::Failure;
 use crate::local::worktree;
 use crate::name::PackageName;
 use crate::plan::next::DecidedPackage;
-use crate::plan::release::{Notice, Plan, PlannedPackage};
+use crate::plan::release::{Plan, PlannedPackage};
 use crate::plan::{render, waves};
 use crate::remote::registry::PublishedVersion;
 use crate::report::release::{Ended, ReleaseReport, Released, ReleasedPackage};
@@ -80,26 +80,20 @@ async fn attempt(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseRepo
     Ok(ended(Ended::Released, plan).released(Some(released)))
 }
 
-/// What the registry holds of the snapshot already. A name that it does not know at all is told: npm makes the first version of one `latest`.
+/// What the registry holds of the snapshot already. A name that it does not know at all is told.
 async fn published(
     session: &Session<'_>,
     plan: &mut Plan,
 ) -> Result<BTreeMap<PackageName, PublishedVersion>, Failure> {
     let mut found = BTreeMap::new();
     for package in &plan.packages {
-        match session.remotes.registry.package(&package.name).await? {
-            Some(mut known) => {
-                let version = known.versions.remove(&package.to.to_string());
-                found.extend(version.map(|version| (package.name.clone(), version)));
-            }
-            None => plan.warnings.push(Notice {
-                code: "npm::first_is_latest",
-                message: format!(
-                    "{} is not on the registry yet, and npm makes the first version of a package latest, whatever its dist-tag",
-                    package.name
-                ),
-            }),
-        }
+        let Some(mut known) = session.remotes.registry.package(&package.name).await? else {
+            plan.warnings
+                .push(preflight::first_is_latest(&package.name));
+            continue;
+        };
+        let version = known.versions.remove(&package.to.to_string());
+        found.extend(version.map(|version| (package.name.clone(), version)));
     }
     Ok(found)
 }

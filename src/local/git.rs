@@ -206,6 +206,15 @@ impl Repo {
         })
     }
 
+    /// Whether this clone was told to leave the tags of a remote out (`git clone --no-tags`).
+    pub fn leaves_tags_out(&self, remote: &str) -> bool {
+        let option = self
+            .git
+            .config()
+            .and_then(|config| config.get_string(&format!("remote.{remote}.tagOpt")));
+        option.is_ok_and(|option| option == "--no-tags")
+    }
+
     /// The address of a remote, as it is configured.
     pub fn remote_address(&self, remote: &str) -> Option<String> {
         self.git

@@ -210,10 +210,11 @@ impl Group {
     ) -> bool {
         let mut grown = false;
         for index in &self.members {
-            if self.fixed && !growing.contains_key(index) {
-                if let Some(from) = grown_from(facts, settings, *index) {
-                    growing.insert(*index, Growing::following(from, self.way.clone()));
-                }
+            if self.fixed
+                && !growing.contains_key(index)
+                && let Some(from) = grown_from(facts, settings, *index)
+            {
+                growing.insert(*index, Growing::following(from, self.way.clone()));
             }
             if let Some(member) = growing.get_mut(index)
                 && member.together.as_ref() != Some(together)

@@ -16,8 +16,8 @@ use crate::settings::inputs::Collected;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
-    Access, BumpFrom, Changelog, Command, Format, Install, Mode, PeerPolicy, RegistryAddress,
-    Settings, World,
+    Access, BumpFrom, BumpRequest, Changelog, Command, Format, Install, Mode, PeerPolicy,
+    RegistryAddress, Settings, World,
 };
 use crate::version::{Bump, ZeroMajor};
 
@@ -90,6 +90,8 @@ impl Settings {
         let access = values.one_of("access", ACCESSES);
         let adopted = adopted(&inputs);
         let own_access = adopted.iter().all(|adopted| adopted.setting != "access");
+        let bump: BumpRequest = values.checked("bump", form::bump).unwrap_or_default();
+        let zero_major = values.one_of("zero-major", ZERO_MAJORS).unwrap_or_default();
         let settings = Settings {
             // Where there is none, there is a problem, and these settings are seen by nobody.
             command: command.unwrap_or(Command::Plan),
@@ -106,13 +108,17 @@ impl Settings {
             filter: values.list("filter"),
             base: values.text("base"),
             ignore: values.list("ignore"),
-            bump: values.checked("bump", form::bump).unwrap_or_default(),
             bump_from: values.one_of("bump-from", BUMPS_FROM).unwrap_or_default(),
             prerelease: values
                 .checked("prerelease", form::prerelease)
                 .unwrap_or_default(),
             snapshot: values.checked("snapshot", form::snapshot).flatten(),
-            zero_major: values.one_of("zero-major", ZERO_MAJORS).unwrap_or_default(),
+            // What a person asks for is meant as it is said.
+            zero_major: match bump {
+                BumpRequest::By(_) | BumpRequest::NewPrerelease(_) => ZeroMajor::Strict,
+                _ => zero_major,
+            },
+            bump,
             peer: values
                 .one_of("peer", PEERS)
                 .unwrap_or(PeerPolicy::Bump(Bump::Patch)),

@@ -3,6 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// Where a pull request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// A branch of the repository itself.
+    Own,
+    /// Another repository, or one that is gone.
+    Fork,
+}
+
 /// The runner's facts; on a person's machine all are absent.
 #[derive(Debug, Clone, Default)]
 pub struct Runner {
@@ -36,10 +45,8 @@ pub struct Runner {
     pub summary_file: Option<PathBuf>,
     /// The repository's default branch, from the event.
     pub default_branch: Option<String>,
-    /// Whether the event comes from a fork.
-    pub from_fork: bool,
-    /// Whether a pull request comes from a branch of the repository itself.
-    pub is_own_request: bool,
+    /// Where the event's pull request comes from, if it is about one.
+    pub request: Option<Request>,
     /// `RUNNER_DEBUG`: the person asked for a debug log.
     pub debug: bool,
 }
@@ -79,8 +86,13 @@ impl Runner {
             output_file: text("GITHUB_OUTPUT").map(PathBuf::from),
             summary_file: text("GITHUB_STEP_SUMMARY").map(PathBuf::from),
             default_branch: at("/repository/default_branch"),
-            from_fork: head.is_some() && head != at("/repository/full_name"),
-            is_own_request: head.is_some() && head == at("/repository/full_name"),
+            request: payload.get("pull_request").map(|_| {
+                if head.is_some() && head == at("/repository/full_name") {
+                    Request::Own
+                } else {
+                    Request::Fork
+                }
+            }),
             debug: text("RUNNER_DEBUG").as_deref() == Some("1"),
         }
     }
@@ -113,12 +125,12 @@ impl Runner {
             Some(event) => TRUSTED.contains(&event),
             None => !self.is_actions,
         };
-        trusted && !self.from_fork
+        trusted && self.request != Some(Request::Fork)
     }
 
     /// Whether the event may publish a snapshot: those that may release, and pull requests from the repository itself, whose authors may push.
     pub fn may_snapshot(&self) -> bool {
         let is_request = self.event.as_deref() == Some("pull_request");
-        self.may_release() || (is_request && self.is_own_request)
+        self.may_release() || (is_request && self.request == Some(Request::Own))
     }
 }

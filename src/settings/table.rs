@@ -280,7 +280,7 @@ pub const SETTINGS: &[Setting] = &[
         Text,
         Anywhere,
         false,
-        "below 1.0.0: `shift` (breaking is minor) or `strict`",
+        "below 1.0.0: `shift` (breaking is minor, feat patch) or `strict`; an asked `bump` counts as it is",
         "shift",
     ),
     setting(

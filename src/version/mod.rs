@@ -1,4 +1,4 @@
-//! Versions and how they grow; npm's ranges are in [`range`], what a branch is for in [`line`].
+//! Versions and how they grow; npm's ranges are in [`range`], what a branch is for in [`mod@line`].
 
 pub mod line;
 pub mod range;
@@ -365,6 +365,28 @@ mod tests {
         }
         check("1.1.0-beta.3", Patch, "rc", "1.1.0-rc.0");
         check("1.1.0-rc.3", Patch, "beta", "1.1.0-beta.0");
+    }
+
+    #[test]
+    fn prereleases_announce_what_all_changes_together_ask_for() {
+        const BUMPS: [Bump; 3] = [Bump::Patch, Bump::Minor, Bump::Major];
+        let beta = Identifier::parse("beta").unwrap();
+        for from in [
+            "1.0.0", "1.2.0", "1.2.3", "0.0.0", "0.0.3", "0.2.0", "0.2.3",
+        ] {
+            let from = Version::parse(from).unwrap();
+            for (sequence, zero_major) in (0..81).flat_map(|number| {
+                let bumps = [27, 9, 3, 1].map(|place| BUMPS[number / place % 3]);
+                [(bumps, ZeroMajor::Shift), (bumps, ZeroMajor::Strict)]
+            }) {
+                let last = sequence.into_iter().fold(from.clone(), |version, bump| {
+                    version.next_prerelease(bump, &beta, zero_major)
+                });
+                let together = sequence.into_iter().max().unwrap();
+                let release = from.next(together, zero_major);
+                assert_eq!(last.announced(), release, "{from} {sequence:?}");
+            }
+        }
     }
 
     #[test]

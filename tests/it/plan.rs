@@ -262,6 +262,14 @@ fn commits_decide_how_far_a_package_grows() {
         &["--bump=patch"],
         &["a 0.2.0 -> 0.2.1: asked; feat(a)!: x"],
     );
+    for (bump, to) in [("minor", "0.3.0"), ("major", "1.0.0")] {
+        check(
+            "meant as it is said",
+            &monorepo,
+            &[&format!("--bump={bump}")],
+            &[&format!("a 0.2.0 -> {to}: asked; feat(a)!: x")],
+        );
+    }
     check(
         "a version",
         &monorepo,
@@ -1028,6 +1036,13 @@ fn the_document_is_what_was_promised_and_always_the_same() {
         run(&monorepo, &["plan", "--format=json"]).expect(0).stdout,
         text
     );
+    let tagless = monorepo.clone_fresh(None);
+    for tag in tagless.tags() {
+        tagless.git(&["tag", "--delete", &tag]);
+    }
+    tagless.git(&["config", "remote.origin.tagOpt", "--no-tags"]);
+    let missing = self::plan(&tagless, &["--store=none"])["missing"].clone();
+    assert_eq!(missing[0]["what"], "tags", "{missing:#}");
     let spoken = run(&monorepo, &["plan"]).expect(0).stdout;
     for said in [
         "mode diff (as it is set)",

@@ -1,9 +1,11 @@
 //! `prerelease`, `branches`, `bump=prepatch … graduate`: which prereleases there are, what they become, and where `latest` stays.
 
+use pkgs_action::version::line::Identifier;
+use pkgs_action::version::{Bump, Version, ZeroMajor};
 use serde_json::{Value, json};
 
 use crate::support::monorepo::Monorepo;
-use crate::support::sandbox::Run;
+use crate::support::sandbox::{Run, Sandbox, search_path};
 use crate::support::static_server::StaticServer;
 
 /// A run that publishes to a directory beside the repository.
@@ -198,6 +200,19 @@ fn a_branch_releases_betas_and_the_main_branch_what_they_announce() {
     let again = change(monorepo, "a", "fix(a): four");
     let after = ["a 2.0.0 -> 2.0.1 [latest]: commit"];
     check("main goes on", &again, &[], &after);
+}
+
+#[test]
+fn release_as_names_what_the_betas_announce() {
+    let config = json!({"mode": "diff", "prerelease": "beta"});
+    let monorepo = change(three(&config), "c", "feat(c): x\n\nRelease-As: 3.0.0");
+    let first = ["c 1.0.0 -> 3.0.0-beta.0 [beta]: commit"];
+    check("named", &monorepo, &[], &first);
+    let monorepo = monorepo.origin();
+    release(&monorepo);
+    let monorepo = change(monorepo, "c", "feat(c): y");
+    let second = ["c 3.0.0-beta.0 -> 3.0.0-beta.1 [beta]: commit"];
+    check("counted", &monorepo, &[], &second);
 }
 
 #[test]
@@ -573,11 +588,11 @@ warning[plan::prerelease_needed]: b 1.0.1 is no prerelease, and needs the prerel
     );
 }
 
-/// A pull request of the branch `topic`, from a repository called `from`.
-fn request(monorepo: &Monorepo, from: &str, arguments: &[&str]) -> Run {
+/// A pull request from the repository `from`, which may be gone.
+fn request(monorepo: &Monorepo, from: &Value, arguments: &[&str]) -> Run {
     let event = monorepo.sandbox().path().join("request.json");
     let payload = json!({
-        "pull_request": {"head": {"repo": {"full_name": from}}},
+        "pull_request": {"head": {"repo": from}},
         "repository": {"full_name": "acme/monorepo"},
     });
     std::fs::write(&event, payload.to_string()).expect("a file");
@@ -610,18 +625,17 @@ fn a_snapshot_is_published_once_and_leaves_nothing_but_itself() {
     let version = format!("0.0.0-pr-12-{}", &head[..12]);
     let release = ["release", "--snapshot=pr-12"];
 
-    let fork = request(&monorepo, "mallory/monorepo", &release).expect(3);
-    assert!(
-        fork.stderr.contains("error[release::untrusted_event]"),
-        "{}",
-        fork.stderr
-    );
-    let plain = request(&monorepo, "acme/monorepo", &["release"]).expect(3);
-    assert!(
-        plain.stderr.contains("error[release::untrusted_event]"),
-        "{}",
-        plain.stderr
-    );
+    let own = json!({"full_name": "acme/monorepo"});
+    let fork = json!({"full_name": "mallory/monorepo"});
+    for (from, arguments) in [
+        (&fork, &release[..]),
+        (&Value::Null, &release[..]),
+        (&own, &["release"][..]),
+    ] {
+        let refused = request(&monorepo, from, arguments).expect(3).stderr;
+        let code = "error[release::untrusted_event]";
+        assert!(refused.contains(code), "{refused}");
+    }
     refused(
         &monorepo,
         &["--snapshot=true", "--bump=minor"],
@@ -644,7 +658,7 @@ fn a_snapshot_is_published_once_and_leaves_nothing_but_itself() {
         ],
     );
 
-    let first = request(&monorepo, "acme/monorepo", &release).expect(0);
+    let first = request(&monorepo, &own, &release).expect(0);
     let told = format!(
         "published the snapshot of {}\n  a {version} on the registry\n  b {version} on the registry\n",
         &head[..7]
@@ -679,14 +693,73 @@ fn a_snapshot_is_published_once_and_leaves_nothing_but_itself() {
     };
     assert_eq!(needs("b@pr-12"), json!({"a": version}));
 
-    let again = request(&monorepo, "acme/monorepo", &release).expect(0);
+    let again = request(&monorepo, &own, &release).expect(0);
     let told = format!("already published: the snapshot of {}\n", &head[..7]);
     assert!(again.stdout.contains(&told), "{}", again.stdout);
 
     // A later snapshot takes the dist-tag, whatever its commit is called.
     let monorepo = change(monorepo, "a", "fix(a): try that");
     let later = format!("0.0.0-pr-12-{}", &monorepo.head()[..12]);
-    let _ = request(&monorepo, "acme/monorepo", &release).expect(0);
+    let _ = request(&monorepo, &own, &release).expect(0);
     let tags = json!({"latest": "1.0.0", "pr-12": later});
     assert_eq!(dist_tags(&monorepo, "b"), tags);
+}
+
+/// What npm's own `semver.inc` makes of each version with each kind of prerelease, as lines.
+fn npms_own(versions: &[String], kinds: &[&str]) -> Vec<String> {
+    const SCRIPT: &str = "\
+        const [versions, kinds] = process.argv.slice(1).map((list) => list.split(' '));\n\
+        const at = (directory) => require('path').join(directory, 'npm');\n\
+        const npm = process.env.PATH.split(':').map(at).find(require('fs').existsSync);\n\
+        const semver = require('module').createRequire(require('fs').realpathSync(npm))('semver');\n\
+        for (const version of versions) for (const kind of kinds)\n\
+          console.log(version, kind, semver.inc(version, kind, 'beta'));\n";
+    let sandbox = Sandbox::new();
+    let arguments = ["-e", SCRIPT, &versions.join(" "), &kinds.join(" ")];
+    let output = sandbox
+        .command("node", sandbox.path())
+        .args(arguments)
+        .env("PATH", search_path())
+        .output()
+        .expect("node runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn prereleases_count_as_npm_counts_them() {
+    let cores = [
+        "0.0.0", "0.0.3", "0.2.0", "0.2.3", "1.0.0", "1.2.0", "1.2.3", "9.9.9",
+    ];
+    let ends = [
+        "",
+        "-beta.0",
+        "-beta.9",
+        "-beta",
+        "-alpha.3",
+        "-0",
+        "-beta.1.2",
+        "-beta.x.2",
+    ];
+    let versions: Vec<String> = cores
+        .iter()
+        .flat_map(|core| ends.iter().map(move |end| format!("{core}{end}")))
+        .collect();
+    let kinds = ["prerelease", "prepatch", "preminor", "premajor"];
+    let beta = Identifier::parse("beta").expect("an identifier");
+    let bumps = [Bump::Patch, Bump::Minor, Bump::Major];
+    let ours = versions.iter().flat_map(|text| {
+        let version = Version::parse(text).expect("a version");
+        let next = version.next_prerelease(Bump::Patch, &beta, ZeroMajor::Strict);
+        let new = bumps.map(|bump| version.new_prerelease(bump, &beta, ZeroMajor::Strict));
+        let all = std::iter::once(next).chain(new).zip(kinds);
+        let lines = all.map(move |(made, kind)| format!("{text} {kind} {made}"));
+        lines.collect::<Vec<_>>()
+    });
+    assert_eq!(ours.collect::<Vec<_>>(), npms_own(&versions, &kinds));
 }
