@@ -9,7 +9,7 @@ pub(super) mod names;
 mod request;
 mod targets;
 
-pub use request::{Ancestry, Remotes, Request};
+pub use request::{Ancestry, Configured, Remotes, Request};
 
 pub(super) use judging::walk_back;
 

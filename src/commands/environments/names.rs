@@ -44,6 +44,28 @@ pub(in crate::commands) fn check_environment(
     }))
 }
 
+/// Refuses an environment that is not among those that are configured for `app`.
+pub(super) fn check_configured(
+    app: &PackageName,
+    environment: &EnvironmentName,
+    configured: &[EnvironmentName],
+) -> Result<(), Failure> {
+    if configured.contains(environment) {
+        return Ok(());
+    }
+    let names: Vec<&str> = configured.iter().map(EnvironmentName::as_str).collect();
+    let what = format!(
+        "{app} is not to run in {environment}: its environments are {}",
+        names.join(", ")
+    );
+    Err(
+        usage("environment::unknown", what).hint(match meant(environment, configured) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("name one of these; 'environments' of {app} in pkgs.json adds another"),
+        }),
+    )
+}
+
 pub(in crate::commands) fn unknown_app(app: &PackageName, known: &[PackageName]) -> Failure {
     let names: Vec<&str> = known.iter().map(PackageName::as_str).collect();
     let failure = usage(

@@ -1,6 +1,6 @@
 //! Which apps a request is about, and where each is to go.
 
-use super::names::{check_environment, unknown_app, usage, which_app};
+use super::names::{check_configured, check_environment, unknown_app, usage, which_app};
 use super::{Aim, Story};
 use crate::apply::builds;
 use crate::apply::point::{Log, environments_of};
@@ -176,7 +176,8 @@ impl Story<'_> {
         Ok(apps)
     }
 
-    /// Refuses names that are neither configured nor used nor built for, where there is anything to compare with.
+    /// Refuses an environment that the app is not to have, unless it was used before. Where no configuration is at hand, what the app
+    /// was built for counts too.
     pub(super) async fn check_environment(
         &self,
         app: &PackageName,
@@ -187,7 +188,11 @@ impl Story<'_> {
         if known.is_empty() && versions.is_empty() {
             return Err(unknown_app(app, &builds::apps(self.store()).await?));
         }
-        known.extend(self.request.environments.iter().cloned());
+        let configured = &self.request.environments;
+        if configured.by_configuration && !known.contains(environment) {
+            return check_configured(app, environment, configured.of(app));
+        }
+        known.extend(configured.of(app).iter().cloned());
         for (_, variant) in versions {
             if let Variant::Environment(name) = variant {
                 known.push(name);

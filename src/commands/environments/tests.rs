@@ -268,7 +268,10 @@ fn request() -> Request {
         now: "2026-01-02T00:00:00Z".to_owned(),
         operation: unique(),
         run: None,
-        environments: ["stable", "sit", "pre", "prod"].map(environment).into(),
+        environments: Configured {
+            others: ["stable", "sit", "pre", "prod"].map(environment).into(),
+            ..Configured::default()
+        },
         static_root: Choice::Unset,
         cdn: None,
         concurrency: 4,
@@ -482,13 +485,50 @@ fn unknown_environments_are_answered_with_the_nearest_name() {
     let world = World::new().with(&["1.0.0"]);
     let typo = Request {
         environment: environment("prdo"),
-        environments: vec![environment("pre"), environment("prod")],
         ..to("1.0.0")
     };
     let failure = block_on(promote(&typo, &world.remotes())).unwrap_err();
     assert_eq!(failure.code(), "environment::unknown");
     assert_eq!(failure.exit(), Exit::Usage);
     assert_eq!(failure.advice(), Some("did you mean prod?"));
+}
+
+#[test]
+fn an_app_goes_only_where_its_configuration_says_or_where_it_was_before() {
+    let world = World::new().with(&["1.0.0"]);
+    world.release("web", "1.0.0", "stage", None, "complete");
+    world.release("api", "1.0.0", "any", None, "complete");
+    let remotes = world.remotes();
+    let into = |app: &str, place: &str, by_configuration| Request {
+        apps: Apps::Named(vec![name(app)]),
+        environment: environment(place),
+        environments: Configured {
+            apps: BTreeMap::from([(name("web"), ["sit", "prod"].map(environment).into())]),
+            others: ["stable", "pre"].map(environment).into(),
+            by_configuration,
+        },
+        ..to("1.0.0")
+    };
+    let refused = |request: &Request| {
+        let failure = block_on(promote(request, &remotes)).unwrap_err();
+        assert_eq!(failure.code(), "environment::unknown");
+        assert_eq!(failure.exit(), Exit::Usage);
+        failure.what().to_owned()
+    };
+    let why = refused(&into("web", "pre", true));
+    assert!(why.ends_with("its environments are sit, prod"), "{why}");
+    // Those of another app do not help, and neither does a build that somebody made.
+    let _ = refused(&into("api", "prod", true));
+    let _ = refused(&into("web", "stage", true));
+    for request in [
+        into("web", "prod", true),
+        into("api", "pre", true),
+        into("web", "stage", false),
+        // It was used before.
+        into("web", "stage", true),
+    ] {
+        block_on(promote(&request, &remotes)).unwrap();
+    }
 }
 
 #[test]
