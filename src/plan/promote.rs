@@ -573,7 +573,10 @@ pub(super) mod tests {
             let judgement = judge(&state, None, &wish, &version, &found, &against, None);
             assert_eq!(outcome(&judgement), expected, "{judgement:?}");
             let told = match judgement {
-                Judgement::Refused(failure) => crate::report::failure::text(&failure),
+                Judgement::Refused(failure) => {
+                    let advice = failure.advice().unwrap_or_default();
+                    format!("{}\n{advice}", failure.causes().join("\n"))
+                }
                 Judgement::Append { reasons, .. } => reasons.join("\n"),
                 other => format!("{other:?}"),
             };
