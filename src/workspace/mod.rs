@@ -9,8 +9,10 @@ pub mod members;
 pub mod pack_list;
 pub mod package;
 pub mod package_json;
+pub mod pnpm_workspace;
 pub mod production;
 pub mod publishable;
+pub mod yaml;
 
 use std::collections::{BTreeMap, HashMap};
 
