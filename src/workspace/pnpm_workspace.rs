@@ -113,13 +113,38 @@ pub fn edit(file: &str, text: &str, new: &[NewEntry]) -> Result<String, Failure>
         let range = catalog.and_then(|entries| entries.get(&entry.name));
         let Some(span) = range.and_then(|range| written(body, range)) else {
             let what = path(&path("catalogs", &entry.catalog), &entry.name);
-            return Err(unwritten(file, &what));
+            let because = "the range is left, and its text is not written there on one line";
+            return Err(refuse(file, &what, because));
         };
         let new = in_the_style_of(&body[span.clone()], &entry.range);
         edits.push((span, new));
     }
     let mark = &text[..text.len() - body.len()];
-    Ok(format!("{mark}{}", splice(body, edits)))
+    let edited = format!("{mark}{}", splice(body, edits));
+    refuse_other_changes(file, (text, &edited), new)?;
+    Ok(edited)
+}
+
+/// Refuses an edit that reaches further, as where an alias repeats a range.
+fn refuse_other_changes(
+    file: &str,
+    (before, after): (&str, &str),
+    new: &[NewEntry],
+) -> Result<(), Failure> {
+    let mut expected = read(file, before)?.catalogs;
+    for entry in new {
+        let entries = expected.entry(entry.catalog.clone()).or_default();
+        entries.insert(entry.name.clone(), entry.range.clone());
+    }
+    if read(file, after)?.catalogs == expected {
+        return Ok(());
+    }
+    let names = new
+        .iter()
+        .map(|entry| path(&path("catalogs", &entry.catalog), &entry.name));
+    let names: Vec<String> = names.collect();
+    let because = "other ranges would change with it";
+    Err(refuse(file, &names.join(", "), because))
 }
 
 /// Where a value is written, if its text there is the value and nothing else.
@@ -146,13 +171,13 @@ fn in_the_style_of(raw: &str, text: &str) -> String {
     }
 }
 
-fn unwritten(file: &str, what: &str) -> Failure {
+fn refuse(file: &str, what: &str, because: &str) -> Failure {
     Failure::new(
         Exit::Refused,
         "workspace::catalog_edit",
         format!("{what} in {file} cannot be changed"),
     )
-    .because("the range is left, and its text is not written there on one line")
+    .because(because)
     .place(Place::file(file))
     .hint("write the range itself, without an anchor, after the package's name")
 }
@@ -253,6 +278,8 @@ mod tests {
         assert!(!broken.causes().is_empty());
         let anchored = refused("catalog:\n  other: &a ^1.0.0\n  core: *a\n");
         assert_eq!(anchored.code(), "workspace::catalog_edit");
+        let repeated = refused("catalog:\n  core: &a ^1.0.0\n  other: *a\n");
+        assert_eq!(repeated.code(), "workspace::catalog_edit");
     }
 
     #[test]
