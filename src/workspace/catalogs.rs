@@ -55,19 +55,19 @@ pub fn entry<'c>(catalogs: &'c Catalogs, name: &str, spec: &str) -> Option<&'c s
 
 /// The failure of a `catalog:` that no catalog answers.
 pub(crate) fn unknown(spec: &str, name: &str, place: Place) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        "workspace::catalog",
-        format!(
-            "no catalog has an entry for {} as {}",
-            quoted(name),
-            quoted(spec)
-        ),
-    )
-    .because("`catalog` and `catalogs` of pnpm-workspace.yaml are read")
-    .place(place)
-    .hint(format!(
-        "add {} to the catalog, or write a range",
-        quoted(name)
-    ))
+    let name = quoted(name);
+    let what = format!("no catalog has an entry for {name} as {}", quoted(spec));
+    Failure::new(Exit::Refused, "workspace::catalog", what)
+        .because("`catalog` and `catalogs` of pnpm-workspace.yaml are read")
+        .place(place)
+        .hint(format!("add {name} to the catalog, or write a range"))
+}
+
+/// The failure of a `catalog:` that stands for a package of the workspace, where no catalogs were read.
+pub(crate) fn unread(spec: &str, name: &str, place: Place) -> Failure {
+    let what = format!("what {} is as {} is not known", quoted(name), quoted(spec));
+    Failure::new(Exit::Refused, "workspace::catalog", what)
+        .because("catalogs are read from pnpm-workspace.yaml alone, not yet from .yarnrc.yml and package.json")
+        .place(place)
+        .hint("it is a package of the workspace: write \"workspace:^\", or a range")
 }

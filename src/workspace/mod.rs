@@ -315,6 +315,11 @@ impl Workspace {
                     catalogs::unknown(declared, key, Place::file(declaring.file().as_str()))
                 })?
             }
+            // Were it let pass, who depends on the package would not be released with it.
+            (Some(_), None) if self.position(key).is_some() => {
+                let place = Place::file(declaring.file().as_str());
+                return Err(catalogs::unread(declared, key, place));
+            }
             _ => declared,
         };
         let Some((name, prefix, text)) = parts(key, spec) else {
