@@ -9,9 +9,9 @@ use crate::settings::Settings;
 use crate::workspace::catalogs::CatalogFile;
 use crate::workspace::lockfile::{Lockfile, LockfileKind};
 use crate::workspace::manager::{self, Signs, Told};
-use crate::workspace::members::{Declared, Patterns, lerna_packages, pnpm_workspace_packages};
+use crate::workspace::members::{Declared, Patterns, lerna_packages};
 use crate::workspace::package_json::PackageJson;
-use crate::workspace::{Sources, Workspace, below};
+use crate::workspace::{Sources, Workspace, below, pnpm_workspace};
 
 /// The workspace's directory in the repository.
 pub fn workspace_directory(repo: &Repo, settings: &Settings) -> Result<RepoPath, Failure> {
@@ -115,7 +115,7 @@ fn layout(
 ) -> Result<Layout, Failure> {
     let pnpm_path = root.join("pnpm-workspace.yaml")?;
     let pnpm = match repo.text(commit, &pnpm_path)? {
-        Some(text) => Some((pnpm_workspace_packages("pnpm-workspace.yaml", &text)?, text)),
+        Some(text) => Some((pnpm_workspace::read("pnpm-workspace.yaml", &text)?, text)),
         None => None,
     };
     let lerna = match repo.text(commit, &root.join("lerna.json")?)? {

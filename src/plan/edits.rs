@@ -9,7 +9,7 @@ use crate::version::Version;
 use crate::workspace::catalogs::NewEntry;
 use crate::workspace::lockfile::NewSpec;
 use crate::workspace::package_json::{self, Change, PackageJson};
-use crate::workspace::{Edge, Workspace, catalogs, lockfile};
+use crate::workspace::{Edge, Workspace, lockfile, pnpm_workspace};
 
 /// New texts by path, in order of path; files that stay as they are do not occur.
 pub fn edits(
@@ -84,7 +84,7 @@ pub fn edits(
     if let Some(file) = &workspace.catalogs
         && !lock_changes.catalogs.is_empty()
     {
-        let text = catalogs::edit(file.path.as_str(), &file.text, &lock_changes.catalogs)?;
+        let text = pnpm_workspace::edit(file.path.as_str(), &file.text, &lock_changes.catalogs)?;
         edits.insert(file.path.clone(), text);
     }
     if let Some(lockfile) = &workspace.lockfile

@@ -9,8 +9,10 @@ pub mod members;
 pub mod pack_list;
 pub mod package;
 pub mod package_json;
+pub mod pnpm_workspace;
 pub mod production;
 pub mod publishable;
+pub mod yaml;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -321,6 +323,11 @@ impl Workspace {
                 catalogs::entry(catalogs, key, declared).ok_or_else(|| {
                     catalogs::unknown(declared, key, Place::file(declaring.file().as_str()))
                 })?
+            }
+            // Were it let pass, who depends on the package would not be released with it.
+            (Some(_), None) if self.position(key).is_some() => {
+                let place = Place::file(declaring.file().as_str());
+                return Err(catalogs::unread(declared, key, place));
             }
             _ => declared,
         };

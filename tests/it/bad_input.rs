@@ -194,6 +194,7 @@ fn manifests_and_configuration_that_cannot_be_right() {
         ("a version that is a number", core, versioned("1"), 3, "workspace::field", &["version"]),
         ("a range that is none", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":\">=1 <\\u0001\"}}\n".into(), 3, "workspace::range", &["packages/web/package.json", "dependencies of web"]),
         ("workspace: without such a package", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"cord\":\"workspace:^\"}}\n".into(), 3, "workspace::not_here", &["did you mean core?"]),
+        ("catalog: without a catalog that is read", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":\"catalog:\"}}\n".into(), 3, "workspace::catalog", &["packages/web/package.json", ".yarnrc.yml", "workspace:^"]),
         ("globs that escape", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"../*\"]}\n".into(), 3, "workspace::glob_escape", &["'..'"]),
         ("no package at all", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"nothing/*\"]}\n".into(), 2, "workspace::empty", &[]),
         ("a broken pnpm-workspace.yaml", "pnpm-workspace.yaml", "packages: [\n".into(), 3, "workspace::yaml_syntax", &["pnpm-workspace.yaml"]),
