@@ -68,7 +68,8 @@ async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
     Ok(session.remotes.registry.check_credential().await?)
 }
 
-/// A version that is on the registry although no tag of ours decided it is refused; a dist-tag that names something higher stays there.
+/// A version that is on the registry although no tag of ours decided it is refused, and one below what the same major has there as its
+/// dist-tag; a dist-tag that names a higher major stays there.
 async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure> {
     let mut kept = BTreeMap::new();
     let mut unlisted = Vec::new();
@@ -94,6 +95,9 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
         let present = published.dist_tags.get(tag);
         let present = present.and_then(|version| Version::parse(version).ok());
         if let Some(present) = present.filter(|present| *present > package.to) {
+            if session.settings.npm_tag.is_none() && present.major() == package.to.major() {
+                return Err(below(&package.name, &package.to, &present, tag));
+            }
             let instead = format!("{tag}-{}", package.to.major());
             let message = format!(
                 "{tag} of {} stays at {present}: {} is published as {instead}",
@@ -113,6 +117,15 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
         }
     }
     Ok(())
+}
+
+fn below(name: &PackageName, to: &Version, present: &Version, tag: &str) -> Failure {
+    let what = format!("{name} would become {to}, but {tag} on the registry is {present}");
+    Failure::new(Exit::Refused, "npm::version_below", what)
+        .because("who installs it would never get the lower version")
+        .hint(format!(
+            "raise the version in package.json above {present}, or tag the commit it was built from; npm-tag releases an older line under a tag of its own"
+        ))
 }
 
 /// Refuses a package that the registry says we may only read. Where others are listed and we are not, a team may still have the right: that is
