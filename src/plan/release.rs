@@ -969,7 +969,8 @@ fn assemble(
     let mut planned = Vec::new();
     for (index, package) in growing {
         let of = &packages[*index];
-        let to = Version::parse(&package.to(settings).to_string())?;
+        let to = Version::parse(&package.to(settings).to_string())
+            .map_err(|failure| failure.because(format!("{} would get it", of.name)))?;
         let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
         let known = &facts.packages[*index];
         let grows = facts.mode == Mode::Diff && known.base != Base::First;
