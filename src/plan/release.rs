@@ -247,7 +247,7 @@ impl Growing {
 /// # Errors
 /// `plan::tag_exists` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
-    check_filter(facts.workspace, facts.mode, &settings.filter)?;
+    check_filter(facts.workspace, facts.mode, settings)?;
     check_groups(facts.mode, settings)?;
     let growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
@@ -296,19 +296,28 @@ pub(super) fn grown_from(package: &Package, facts: &PackageFacts) -> Option<Vers
     )
 }
 
-/// Refuses a filter that is no glob or takes no package in: a typo would release nothing and look like success.
-fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<(), Failure> {
-    if mode == Mode::Sync && !filter.is_empty() {
+/// Refuses a filter that is no glob or names no package: a typo would release nothing, or too much, and look like success.
+fn check_filter(workspace: &Workspace, mode: Mode, settings: &Settings) -> Result<(), Failure> {
+    let filter = settings.spelled("filter");
+    if mode == Mode::Sync && !settings.filter.is_empty() {
         return Err(Failure::new(
             Exit::Usage,
             "plan::filter",
-            "filter cannot leave packages out in sync mode",
+            format!("{filter} cannot leave packages out in sync mode"),
         )
         .because("all packages share one version")
-        .hint("leave filter away, or set mode to diff"));
+        .hint(match settings.adopted_from("filter") {
+            Some(_) => "set filter to none, or mode to diff",
+            None => "leave filter away, or set mode to diff",
+        }));
     }
-    for pattern in filter {
-        check_pattern(workspace, "filter", "plan::filter", pattern)?;
+    for pattern in &settings.filter {
+        // In a list of what is left out nobody wrote the sign.
+        let written = match settings.adopted_from("filter") {
+            Some(_) => pattern.strip_prefix('!').unwrap_or(pattern),
+            None => pattern,
+        };
+        check_pattern(workspace, &filter, "plan::filter", written)?;
     }
     Ok(())
 }
@@ -331,7 +340,7 @@ fn check_groups(mode: Mode, settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-/// Refuses a pattern of a setting that is no glob, or takes no package in.
+/// Refuses a pattern of a setting that is no glob, or names no package: neither to take it in nor to leave it out.
 pub(super) fn check_pattern(
     workspace: &Workspace,
     setting: &str,
@@ -339,22 +348,25 @@ pub(super) fn check_pattern(
     pattern: &str,
 ) -> Result<(), Failure> {
     const EXAMPLE: &str = "name packages, or directories by a glob such as packages/*";
+    let (sign, named) = match pattern.strip_prefix('!') {
+        Some(named) => ("!", named),
+        None => ("", pattern),
+    };
     let refuse = |what: String| Failure::new(Exit::Usage, code, what);
-    if let Err(error) = globset::Glob::new(pattern.trim_start_matches('!')) {
+    if let Err(error) = globset::Glob::new(named) {
         return Err(
             refuse(format!("{setting} {} is not a glob", quoted(pattern)))
                 .because(error)
                 .hint(EXAMPLE),
         );
     }
-    let including = !pattern.starts_with('!');
     let packages = &workspace.packages;
-    if including && !packages.iter().any(|package| matches(package, pattern)) {
+    if !packages.iter().any(|package| matches(package, named)) {
         let names = packages.iter().map(|package| package.name.as_str());
-        let near = crate::settings::given::nearest(pattern, names);
+        let near = crate::settings::given::nearest(named, names);
         let failure = refuse(format!("{setting} {} names no package", quoted(pattern)));
         return Err(match near {
-            Some(near) => failure.hint(format!("did you mean {near}?")),
+            Some(near) => failure.hint(format!("did you mean {sign}{near}?")),
             None => failure.hint(EXAMPLE),
         });
     }
@@ -910,7 +922,10 @@ fn assemble(
         forge: facts.forge.clone(),
         packages: planned,
     };
-    plan.warnings.extend(unused_bump(&plan, settings));
+    match kept_out(facts, settings, growing) {
+        Some(kept_out) => plan.warnings.push(kept_out),
+        None => plan.warnings.extend(unused_bump(&plan, settings)),
+    }
     plan.warnings.extend(overruled_bump(&plan, settings));
     plan.message = message(&plan, settings);
     plan.edits = crate::plan::edits::edits(facts.workspace, facts.edges, &plan)?;
@@ -1061,6 +1076,42 @@ fn left_behind(
     notices.into_values().collect()
 }
 
+/// That packages changed, and a filter keeps all of them out.
+fn kept_out(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    growing: &BTreeMap<usize, Growing>,
+) -> Option<Notice> {
+    let is_higher = |package: &Package, known: &PackageFacts| {
+        let released = known.base.version();
+        released.is_some_and(|released| package.version.as_ref() > Some(released))
+    };
+    let members = facts.workspace.packages.iter().zip(&facts.packages);
+    let names: Vec<&str> = members
+        .filter(|(package, _)| package.version.is_some() && !selected(package, &settings.filter))
+        .filter(|(package, known)| is_changed(known) || is_higher(package, known))
+        .map(|(package, _)| package.name.as_str())
+        .collect();
+    (growing.is_empty() && !names.is_empty()).then(|| Notice {
+        code: "plan::filtered",
+        message: format!(
+            "{} keeps out every package that changed: {}",
+            settings.spelled("filter"),
+            few(&names)
+        ),
+    })
+}
+
+/// The first of many names.
+fn few(names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let mut shown = names.get(..SHOWN).unwrap_or(names).join(", ");
+    if let Some(others @ 1..) = names.len().checked_sub(SHOWN) {
+        let _ = write!(shown, " and {others} more");
+    }
+    shown
+}
+
 /// That a bump was asked for and nothing grows: it says how far, not what.
 fn unused_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
     let asked = match &settings.bump {
@@ -1080,7 +1131,6 @@ fn unused_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
 
 /// That a bump was asked for, and packages are released at the version that their manifest brings along.
 fn overruled_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
-    const SHOWN: usize = 5;
     let BumpRequest::By(bump) = &settings.bump else {
         return None;
     };
@@ -1096,11 +1146,7 @@ fn overruled_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
         .filter(stands)
         .map(|package| package.name.as_str())
         .collect();
-    let others = names.len().saturating_sub(SHOWN);
-    let mut shown = names.get(..SHOWN).unwrap_or(&names).join(", ");
-    if others > 0 {
-        let _ = write!(shown, " and {others} more");
-    }
+    let shown = few(&names);
     (!names.is_empty()).then(|| Notice {
         code: "plan::bump_unused",
         message: format!("bump {bump} was asked for, but the manifest decides the version of {shown}: never released, or raised by hand"),

@@ -336,7 +336,12 @@ pub fn text(plan: &Plan, missing: &[Missing]) -> String {
     let mut text = format!("mode {} ({})\n", plan.mode.as_str(), plan.mode_reason);
     adopted(&mut text, plan);
     if plan.packages.is_empty() {
-        text.push_str("nothing to release: no package changed since its last release\n");
+        let mut codes = plan.warnings.iter().map(|warning| warning.code);
+        text.push_str(if codes.any(|code| code == "plan::filtered") {
+            "nothing to release: no package that changed is let through\n"
+        } else {
+            "nothing to release: no package changed since its last release\n"
+        });
     }
     let names = plan.packages.iter().map(|package| package.name.as_str());
     let widest = names.map(str::len).max().unwrap_or(0);

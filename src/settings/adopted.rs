@@ -19,6 +19,8 @@ pub struct Adopted {
     pub setting: &'static str,
     /// The file.
     pub file: String,
+    /// The key as it stands there.
+    pub key: String,
 }
 
 /// Reads what means the same to us. Whatever else stands in the file is for the other tool.

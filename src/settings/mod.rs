@@ -365,6 +365,16 @@ impl Settings {
         adopted.map(|adopted| adopted.file.as_str())
     }
 
+    /// What a setting is called where it was set: in a file of another tool it has another name.
+    pub fn spelled(&self, setting: &str) -> String {
+        let mut adopted = self.adopted.iter();
+        let adopted = adopted.find(|adopted| adopted.setting == setting);
+        adopted.map_or_else(
+            || setting.to_owned(),
+            |Adopted { key, file, .. }| format!("{key} in {file}"),
+        )
+    }
+
     /// The settings of an app.
     pub fn app_settings(&self, name: &PackageName) -> &AppSettings {
         self.apps.get(name).unwrap_or(&self.app_defaults)

@@ -164,14 +164,15 @@ fn with_files(
 
 /// The settings that files of other tools decide.
 fn adopted(inputs: &Inputs) -> Vec<Adopted> {
-    let from = |given: &Given| match &given.source {
-        Source::Adopted { file, .. } => Some(file.clone()),
+    let adopted = |(setting, given): (&'static str, &Given)| match &given.source {
+        Source::Adopted { file, key } => Some(Adopted {
+            setting,
+            file: file.clone(),
+            key: key.clone(),
+        }),
         _ => None,
     };
-    inputs
-        .iter()
-        .filter_map(|(setting, given)| from(given).map(|file| Adopted { setting, file }))
-        .collect()
+    inputs.iter().filter_map(adopted).collect()
 }
 
 /// Hands out values and collects the problems with them.

@@ -164,7 +164,7 @@ fn a_group_takes_its_dependents_with_it_and_says_so() {
 
 #[test]
 fn a_group_that_cannot_be_meant_is_refused() {
-    let monorepo = three();
+    let monorepo = three().package("cor", "1.0.0").commit("chore: x", &[]);
     for (arguments, code, said) in [
         (
             &["--fixed=a bb"][..],
@@ -172,6 +172,21 @@ fn a_group_that_cannot_be_meant_is_refused() {
             "fixed \"bb\" names no package",
         ),
         (&["--linked=a ["], "plan::group", "is not a glob"),
+        (
+            &["--fixed=* !cc"],
+            "plan::group",
+            "fixed \"!cc\" names no package",
+        ),
+        (
+            &["--filter=!packages/typo"],
+            "plan::filter",
+            "filter \"!packages/typo\" names no package",
+        ),
+        (
+            &["--filter=!core"],
+            "plan::filter",
+            "hint: did you mean !cor?",
+        ),
         (
             &["--fixed=a b", "--linked=b c"],
             "plan::group",
@@ -206,6 +221,31 @@ fn a_group_that_cannot_be_meant_is_refused() {
         let refused = run(&monorepo, &["plan"]).expect(2).stderr;
         assert!(refused.contains("error[settings::type]"), "{refused}");
     }
+}
+
+#[test]
+fn a_filter_that_keeps_out_all_that_changed_says_so() {
+    let monorepo = three();
+    for (filter, left) in [("!*", true), ("b", true), ("!b", false)] {
+        let filter = format!("--filter={filter}");
+        let found = plan(&monorepo, &[&filter, "--bump=minor"]);
+        let expected = json!([{
+            "code": "plan::filtered",
+            "message": "filter keeps out every package that changed: a",
+        }]);
+        let nothing = json!([]);
+        let warnings = if left { &expected } else { &nothing };
+        assert_eq!(found["warnings"], *warnings, "{filter}");
+        let said = run(&monorepo, &["plan", &filter]).expect(0).stdout;
+        let line = "nothing to release: no package that changed is let through\n";
+        assert_eq!(said.contains(line), left, "{said}");
+    }
+    let released = run(&monorepo, &["plan", "--filter=b", "--base=HEAD"]).expect(0);
+    assert!(
+        released.stdout.contains("no package changed"),
+        "{}",
+        released.stdout
+    );
 }
 
 #[test]
