@@ -247,6 +247,16 @@ impl Growing {
 /// # Errors
 /// `plan::tag_exists` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
+    let plan = unbounded(facts, settings)?;
+    check_max_bump(&plan, settings)?;
+    Ok(plan)
+}
+
+/// Plans a release in which versions grow as far as they must, whatever `max-bump` allows: to tell why.
+///
+/// # Errors
+/// Those of [`plan`] but for `plan::max_bump`.
+pub fn unbounded(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     check_filter(facts.workspace, facts.mode, settings)?;
     check_groups(facts.mode, settings)?;
     let growing = match facts.mode {
@@ -257,12 +267,14 @@ pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     registry::check(facts.workspace, &plan, settings)?;
     plan.warnings
         .extend(registry::private_names(&plan, settings));
-    check_max_bump(&plan, settings)?;
     Ok(plan)
 }
 
 /// Refuses a release in which a version grows further than it may. What counts is how far the versions are apart, whatever raised them.
-fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
+///
+/// # Errors
+/// `plan::max_bump`, exit 3.
+pub fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
     let too_far = |package: &&PlannedPackage| {
         package.base != Base::First
             && package.from != package.to

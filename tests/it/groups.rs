@@ -272,6 +272,17 @@ fn no_version_grows_further_than_max_bump() {
         "{}",
         refused.stderr
     );
+    // The error says to ask why, and there it is told.
+    let why = run(&monorepo, &["why", "a", "--max-bump=patch"])
+        .expect(0)
+        .stdout;
+    for line in [
+        "a 1.0.0 → 1.1.0 (minor)",
+        "feat(a): x",
+        "warning[plan::max_bump]: a would go from 1.0.0 to 1.1.0, but max-bump is patch",
+    ] {
+        assert!(why.contains(line), "{line}\n{why}");
+    }
     let sync = ["plan", "--mode=sync", "--max-bump=patch"];
     let refused = run(&monorepo, &sync).expect(3).stderr;
     assert!(refused.contains("error[plan::max_bump]"), "{refused}");
