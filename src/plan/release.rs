@@ -8,7 +8,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::plan::groups::Groups;
 use crate::plan::notes::forge::Forge;
-use crate::plan::registry;
+use crate::plan::{adopted, registry};
 use crate::settings::adopted::Adopted;
 use crate::settings::{Access, BumpRequest, Choice, Command, Mode, PeerPolicy, Settings};
 use crate::version::{Bump, Version, ZeroMajor};
@@ -267,6 +267,8 @@ pub fn unbounded(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure
     registry::check(facts.workspace, &plan, settings)?;
     plan.warnings
         .extend(registry::private_names(&plan, settings));
+    plan.warnings
+        .extend(adopted::without_effect(facts.mode, settings));
     Ok(plan)
 }
 

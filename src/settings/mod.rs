@@ -33,7 +33,7 @@ use url::Url;
 use crate::name::{EnvironmentName, PackageName};
 use crate::secret::{BoundSecret, Secret};
 use crate::settings::address::StoreAddress;
-use crate::settings::adopted::Adopted;
+use crate::settings::adopted::{Adopted, PassedOver};
 use crate::settings::runner::Runner;
 use crate::version::{Bump, Version, ZeroMajor};
 
@@ -263,6 +263,8 @@ pub struct Settings {
     pub mode: Option<Mode>,
     /// What files of other release tools decided.
     pub adopted: Vec<Adopted>,
+    /// What files of other tools say that no setting of ours can say, and nothing of ours does.
+    pub passed_over: Vec<PassedOver>,
     /// Names or directory globs; `!` excludes.
     pub filter: Vec<String>,
     /// The ref to compare with.

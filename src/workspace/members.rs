@@ -12,7 +12,6 @@ use serde::Deserialize;
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::workspace::catalogs::Catalogs;
-use crate::workspace::json::{Document, Kind};
 use crate::workspace::manager::{Manager, Told};
 
 /// How many patterns there may be, alternatives counted apart.
@@ -615,35 +614,6 @@ pub fn pnpm_workspace_packages(file: &str, text: &str) -> Result<PnpmWorkspace, 
         _ => Err(unquoted(file, text)
             .unwrap_or_else(|| yaml_form(file, "an entry of packages is empty"))),
     }
-}
-
-/// `packages` of a `lerna.json`; `None` where it is absent. `file` is what messages call it.
-///
-/// # Errors
-/// Those of [`Document::parse`]; `workspace::field` where it is no list of strings.
-///
-/// ```
-/// use pkgs_action::workspace::members::lerna_packages;
-/// assert_eq!(lerna_packages("lerna.json", r#"{"packages": ["modules/*"]}"#).unwrap().unwrap(), ["modules/*"]);
-/// assert_eq!(lerna_packages("lerna.json", "{}").unwrap(), None);
-/// ```
-pub fn lerna_packages(file: &str, text: &str) -> Result<Option<Vec<String>>, Failure> {
-    let document = Document::parse(file, text, LARGEST_YAML)?;
-    let Some(list) = document.root().get("packages") else {
-        return Ok(None);
-    };
-    let patterns: Option<Vec<String>> = (list.kind() == Kind::Array)
-        .then(|| list.items().map(|item| item.as_str().map(str::to_owned)))
-        .and_then(Iterator::collect);
-    patterns.map(Some).ok_or_else(|| {
-        Failure::new(
-            Exit::Refused,
-            "workspace::field",
-            format!("packages in {file} is not an array of strings"),
-        )
-        .place(list.place())
-        .hint("write for example [\"packages/*\"]")
-    })
 }
 
 /// The failure for a `- !packages/x`, if the text has one: YAML gives nothing for it, and the directory meant to be left out would

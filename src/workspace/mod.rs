@@ -3,6 +3,7 @@
 pub mod catalogs;
 pub mod graph;
 pub mod json;
+pub mod lerna;
 pub mod lockfile;
 pub mod manager;
 pub mod members;
@@ -20,6 +21,7 @@ use crate::settings::{AppKind, AppSettings};
 use crate::version::Version;
 use crate::version::range::Range;
 use crate::workspace::catalogs::{CatalogFile, Catalogs};
+use crate::workspace::lerna::LernaFile;
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::manager::Told;
 use crate::workspace::package::{Kind, Package};
@@ -45,6 +47,8 @@ pub struct Sources {
     pub manager: Told,
     /// The file with the catalogs.
     pub catalogs: Option<CatalogFile>,
+    /// `lerna.json`.
+    pub lerna: Option<LernaFile>,
     /// The lockfile.
     pub lockfile: Option<Lockfile>,
 }
@@ -62,6 +66,8 @@ pub struct Workspace {
     pub manager: Told,
     /// The file with the catalogs.
     pub catalogs: Option<CatalogFile>,
+    /// `lerna.json`.
+    pub lerna: Option<LernaFile>,
     /// The lockfile.
     pub lockfile: Option<Lockfile>,
     by_name: BTreeMap<PackageName, usize>,
@@ -227,6 +233,7 @@ impl Workspace {
             directory,
             manager: sources.manager,
             catalogs: sources.catalogs,
+            lerna: sources.lerna,
             lockfile: sources.lockfile,
             by_name,
         })

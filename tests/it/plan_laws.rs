@@ -224,6 +224,7 @@ fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<String,
         has_members: true,
         manager: manager::tell(&Signs::default()).expect("npm"),
         catalogs: None,
+        lerna: None,
         lockfile: None,
     };
     let workspace = Workspace::parse(sources, &settings.apps, |_| false).expect("a workspace");
