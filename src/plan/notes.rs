@@ -135,6 +135,7 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
                 | Reason::Together { .. }
                 | Reason::First
                 | Reason::Asked
+                | Reason::ReleaseAs { .. }
                 | Reason::Written => {}
             }
         }

@@ -484,7 +484,7 @@ fn start(
     let mut reasons = known.touched.reasons.clone();
     reasons.extend(lockfile_reasons(known));
     let (bump, fixed) = match &settings.bump {
-        BumpRequest::Auto => (Some(changed), known.touched.release_as.clone()),
+        BumpRequest::Auto => (Some(changed), release_as(known, &mut reasons)),
         BumpRequest::By(bump) => (Some(*bump), None),
         BumpRequest::To(version) => (None, Some(version.clone())),
     };
@@ -501,6 +501,14 @@ fn start(
         together: None,
         reasons,
     }))
+}
+
+/// The version that a commit asks for, which is then the first of `reasons`.
+fn release_as(known: &PackageFacts, reasons: &mut Vec<Reason>) -> Option<Version> {
+    let (version, id) = known.touched.release_as.clone()?;
+    let said = version.clone();
+    reasons.insert(0, Reason::ReleaseAs { id, version });
+    Some(said)
 }
 
 /// The version that a manifest brings along: where a higher one is asked for, that.
@@ -744,7 +752,8 @@ fn grow_together(
         };
         let release_as = versioned
             .iter()
-            .filter_map(|(_, _, known)| known.touched.release_as.clone())
+            .filter_map(|(_, _, known)| known.touched.release_as.as_ref())
+            .map(|(version, _)| version.clone())
             .max();
         match (&settings.bump, release_as) {
             (BumpRequest::Auto, Some(version)) => (version, None),
@@ -765,6 +774,8 @@ fn grow_together(
                 reasons.insert(0, Reason::Written);
             } else if settings.bump != BumpRequest::Auto {
                 reasons.insert(0, Reason::Asked);
+            } else {
+                let _ = release_as(known, &mut reasons);
             }
             if known.base == Base::First {
                 reasons = vec![Reason::First];

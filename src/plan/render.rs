@@ -114,6 +114,14 @@ pub enum ReasonDocument {
     First,
     /// A person asked for this bump.
     Asked,
+    /// A commit asks for this version.
+    #[serde(rename = "release-as")]
+    ReleaseAs {
+        /// The commit.
+        commit: String,
+        /// The version.
+        version: String,
+    },
     /// Its manifest holds a higher version than its last release.
     Written,
 }
@@ -179,6 +187,10 @@ impl From<&Reason> for ReasonDocument {
             },
             Reason::First => ReasonDocument::First,
             Reason::Asked => ReasonDocument::Asked,
+            Reason::ReleaseAs { id, version } => ReasonDocument::ReleaseAs {
+                commit: id.to_string(),
+                version: version.to_string(),
+            },
             Reason::Written => ReasonDocument::Written,
         }
     }
@@ -327,6 +339,9 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
         }
         Reason::First => "first release".to_owned(),
         Reason::Asked => "asked for".to_owned(),
+        Reason::ReleaseAs { id, version } => {
+            format!("{} says Release-As: {version}", id.short())
+        }
         Reason::Written => "its manifest holds a higher version than its last release".to_owned(),
     }
 }
