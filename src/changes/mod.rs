@@ -57,6 +57,13 @@ pub enum Reason {
     },
     /// A person asked for this bump.
     Asked,
+    /// A commit asks for this version.
+    ReleaseAs {
+        /// The commit.
+        id: CommitId,
+        /// The version.
+        version: Version,
+    },
     /// Its manifest holds a higher version than its last release.
     Written,
 }
@@ -68,8 +75,8 @@ pub struct Touched {
     pub bump: Option<Bump>,
     /// The commits that ask for something, newest first.
     pub reasons: Vec<Reason>,
-    /// The highest `Release-As`.
-    pub release_as: Option<Version>,
+    /// The highest `Release-As`, and the commit that says it.
+    pub release_as: Option<(Version, CommitId)>,
     /// Whether its files, or those of packages that are released with it, differ from those at its base.
     pub differs: bool,
     /// Every commit that touched it with what became of it, newest first; only where it is traced.
@@ -177,7 +184,8 @@ impl Touched {
     /// Counts a commit that nothing passes over, and tells what became of it.
     pub fn count(&mut self, commit: &Commit) -> Verdict {
         if let Some(Ok(version)) = commit::release_as(&commit.body) {
-            self.release_as = self.release_as.take().max(Some(version));
+            let said = Some((version, commit.id.clone()));
+            self.release_as = self.release_as.take().max(said);
         }
         let Some(bump) = commit::bump(&commit.subject, &commit.body) else {
             return Verdict::Silent;

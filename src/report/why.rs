@@ -157,6 +157,7 @@ fn is_untold(reason: &ReasonDocument) -> bool {
         reason,
         ReasonDocument::Dependency { .. }
             | ReasonDocument::Lockfile { .. }
+            | ReasonDocument::ReleaseAs { .. }
             | ReasonDocument::Group { group: Some(_), .. }
     )
 }

@@ -8,7 +8,6 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
-use crate::workspace::json::{Document, Kind};
 use crate::workspace::manager::{Manager, Told};
 
 /// How many patterns there may be, alternatives counted apart.
@@ -16,9 +15,6 @@ const MOST_PATTERNS: usize = 1000;
 
 /// The longest pattern, in bytes.
 const LONGEST_PATTERN: usize = 1000;
-
-/// The largest `lerna.json`, in bytes.
-const LARGEST_JSON: usize = 2 * 1024 * 1024;
 
 /// Whose rules the patterns follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -552,35 +548,6 @@ fn skip_any(pattern: &[Part], states: &mut [bool]) {
             states[index + 1] = true;
         }
     }
-}
-
-/// `packages` of a `lerna.json`; `None` where it is absent. `file` is what messages call it.
-///
-/// # Errors
-/// Those of [`Document::parse`]; `workspace::field` where it is no list of strings.
-///
-/// ```
-/// use pkgs_action::workspace::members::lerna_packages;
-/// assert_eq!(lerna_packages("lerna.json", r#"{"packages": ["modules/*"]}"#).unwrap().unwrap(), ["modules/*"]);
-/// assert_eq!(lerna_packages("lerna.json", "{}").unwrap(), None);
-/// ```
-pub fn lerna_packages(file: &str, text: &str) -> Result<Option<Vec<String>>, Failure> {
-    let document = Document::parse(file, text, LARGEST_JSON)?;
-    let Some(list) = document.root().get("packages") else {
-        return Ok(None);
-    };
-    let patterns: Option<Vec<String>> = (list.kind() == Kind::Array)
-        .then(|| list.items().map(|item| item.as_str().map(str::to_owned)))
-        .and_then(Iterator::collect);
-    patterns.map(Some).ok_or_else(|| {
-        Failure::new(
-            Exit::Refused,
-            "workspace::field",
-            format!("packages in {file} is not an array of strings"),
-        )
-        .place(list.place())
-        .hint("write for example [\"packages/*\"]")
-    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod catalogs;
 pub mod graph;
 pub mod json;
+pub mod lerna;
 pub mod lockfile;
 pub mod manager;
 pub mod members;
@@ -22,6 +23,7 @@ use crate::settings::{AppKind, AppSettings};
 use crate::version::Version;
 use crate::version::range::Range;
 use crate::workspace::catalogs::{CatalogFile, Catalogs};
+use crate::workspace::lerna::LernaFile;
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::manager::Told;
 use crate::workspace::package::{Kind, ManifestFile, Package, Root};
@@ -47,6 +49,8 @@ pub struct Sources {
     pub manager: Told,
     /// The file with the catalogs.
     pub catalogs: Option<CatalogFile>,
+    /// `lerna.json`.
+    pub lerna: Option<LernaFile>,
     /// The lockfile.
     pub lockfile: Option<Lockfile>,
 }
@@ -64,6 +68,8 @@ pub struct Workspace {
     pub manager: Told,
     /// The file with the catalogs.
     pub catalogs: Option<CatalogFile>,
+    /// `lerna.json`.
+    pub lerna: Option<LernaFile>,
     /// The lockfile.
     pub lockfile: Option<Lockfile>,
     by_name: BTreeMap<PackageName, usize>,
@@ -239,6 +245,7 @@ impl Workspace {
             directory,
             manager: sources.manager,
             catalogs: sources.catalogs,
+            lerna: sources.lerna,
             lockfile: sources.lockfile,
             by_name,
         })
