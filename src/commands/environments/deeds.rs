@@ -260,9 +260,9 @@ fn stayed(judgement: &Judgement, point: &mut Point) -> Result<(), Failure> {
             point.outcome = PointOutcome::Held;
             point.reasons = vec![promote::describe(hold)];
         }
-        Judgement::Bad { version } => {
+        Judgement::Bad { why, .. } => {
             point.outcome = PointOutcome::Bad;
-            point.reasons = vec![format!("{version} is marked bad")];
+            point.reasons = vec![why.clone()];
         }
         Judgement::NotDescendant { live, why, .. } => {
             point.outcome = PointOutcome::NotDescendant;
