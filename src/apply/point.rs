@@ -60,8 +60,8 @@ pub enum Pointed {
     Appended {
         /// Its entry.
         tip: Tip,
-        /// The version that was live before.
-        before: Option<String>,
+        /// What was true before.
+        before: State,
         /// Why it was done.
         reasons: Vec<String>,
     },
@@ -90,7 +90,7 @@ enum Round {
 /// An entry that is about to be written.
 struct Next {
     tip: Tip,
-    before: Option<String>,
+    before: State,
     reasons: Vec<String>,
 }
 
@@ -281,7 +281,7 @@ impl Log<'_> {
                 digest,
                 hint: None,
             },
-            before: state.version().map(str::to_owned),
+            before: state,
             reasons,
         }))
     }

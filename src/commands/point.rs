@@ -232,6 +232,7 @@ pub async fn automatic(
                     PointOutcome::Held | PointOutcome::Bad | PointOutcome::NotDescendant => {
                         Outcome::Skipped
                     }
+                    _ if point.is_past() => Outcome::Skipped,
                     _ => Outcome::AlreadyDone,
                 };
                 deeds.note(Stage::Point, activation(&point), outcome);

@@ -47,7 +47,7 @@ pub struct Point {
     pub from: Option<String>,
     /// The version it is about.
     pub to: Option<String>,
-    /// Whether automation is held now.
+    /// Whether automation is held once it is done.
     pub held: bool,
     /// What laying out static files came to.
     #[serde(rename = "static")]
@@ -62,6 +62,30 @@ pub struct Point {
     pub skipped: Vec<SkippedVersion>,
     /// After `unhold`: the newest version that could be promoted.
     pub waiting: Option<String>,
+    /// What is true in the environment now; a dry run changes nothing of it. `null` where nobody looked.
+    pub now: Option<Now>,
+}
+
+/// What is true in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Now {
+    /// The version that is live.
+    pub current: Option<String>,
+    /// The number of the newest entry.
+    pub seq: Option<u64>,
+    /// Whether automation is held.
+    pub held: bool,
+}
+
+impl Point {
+    /// Whether it is a move that was made before, and another version became live since.
+    #[must_use]
+    pub fn is_past(&self) -> bool {
+        let live = self.now.as_ref().map(|now| &now.current);
+        matches!(self.op, "promote" | "rollback")
+            && self.outcome == PointOutcome::AlreadyDone
+            && live.is_some_and(|live| *live != self.to)
+    }
 }
 
 /// What became of a request about one app.
@@ -308,14 +332,31 @@ pub fn activation(point: &Point) -> String {
         app, environment, ..
     } = point;
     let to = point.to.as_deref().unwrap_or("nothing");
+    let (live, is_held) = match &point.now {
+        Some(now) => (now.current.as_deref(), now.held),
+        None => (point.from.as_deref(), point.held),
+    };
+    let live = live.unwrap_or("nothing");
     match point.outcome {
-        PointOutcome::Held => format!("{app} in {environment}: held, {to} is not activated"),
+        PointOutcome::Held => {
+            format!("{app} in {environment}: {live} is held, {to} is not activated")
+        }
         PointOutcome::Bad => {
             format!("{app} in {environment}: {to} is marked bad, it is not activated")
         }
         PointOutcome::NotDescendant => {
             format!("{app} in {environment}: something newer is live, {to} is not activated")
         }
+        _ if point.is_past() => {
+            let is_held = if is_held { " and held" } else { "" };
+            let entry = point
+                .seq
+                .map_or_else(String::new, |seq| format!(" by entry {seq}"));
+            format!(
+                "{app} in {environment}: {live} is live{is_held}, {to} was activated before{entry}"
+            )
+        }
+        _ if is_held => format!("{app} {to} in {environment}, which is held"),
         _ => format!("{app} {to} in {environment}"),
     }
 }
@@ -489,6 +530,7 @@ mod tests {
             reasons: vec!["leaves 1.1.0 and marks it bad".to_owned()],
             skipped: vec![],
             waiting: None,
+            now: None,
         }
     }
 
@@ -504,6 +546,46 @@ mod tests {
           leaves 1.1.0 and marks it bad
           static files: 2 changed, 5 there already
         ");
+    }
+
+    #[test]
+    fn a_release_tells_what_is_live_and_held_where_it_points() {
+        let check = |outcome, live: &str, held, expected: &str| {
+            let point = Point {
+                op: "promote",
+                outcome,
+                to: Some("1.1.0".to_owned()),
+                now: Some(Now {
+                    current: Some(live.to_owned()),
+                    seq: Some(4),
+                    held,
+                }),
+                ..point()
+            };
+            assert_eq!(activation(&point), expected);
+        };
+        let (done, already) = (PointOutcome::Done, PointOutcome::AlreadyDone);
+        check(done, "1.1.0", false, "web 1.1.0 in prod");
+        check(already, "1.1.0", false, "web 1.1.0 in prod");
+        check(already, "1.1.0", true, "web 1.1.0 in prod, which is held");
+        check(
+            already,
+            "1.0.0",
+            true,
+            "web in prod: 1.0.0 is live and held, 1.1.0 was activated before by entry 3",
+        );
+        check(
+            already,
+            "1.2.0",
+            false,
+            "web in prod: 1.2.0 is live, 1.1.0 was activated before by entry 3",
+        );
+        check(
+            PointOutcome::Held,
+            "1.0.0",
+            true,
+            "web in prod: 1.0.0 is held, 1.1.0 is not activated",
+        );
     }
 
     #[test]

@@ -435,6 +435,20 @@ fn automation_stops_where_a_person_holds_and_never_goes_to_what_is_bad() {
     let world = fixed(world, 4);
     let _ = world.run(&["release"]).expect(0);
     assert_eq!(status(&world, "sit")["current"], "1.0.4");
+
+    // A release that is there already tells what is live since somebody went back.
+    let back = point(&world, &[&["rollback"], &sit[..]].concat());
+    let again = world.run(&["release"]).expect(0);
+    let stands = format!(
+        "  web in sit: 1.0.2 is live and held, 1.0.4 was activated before by entry {}\n",
+        back["seq"].as_u64().expect("a number") - 1
+    );
+    assert!(again.stdout.contains(&stands), "{}", again.stdout);
+    assert!(
+        !again.stdout.contains("web 1.0.4 in sit"),
+        "{}",
+        again.stdout
+    );
 }
 
 /// The texts that a static root serves; headers lie beside them where the root is a directory.
