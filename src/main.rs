@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             print(&text);
             return ExitCode::SUCCESS;
         }
-        Ok(Prepared::Run(settings)) => run(*settings),
+        Ok(Prepared::Run(settings)) => run(*settings, &secrets),
         Err(failure) => Err(failure),
     };
     match ended {
@@ -314,7 +314,7 @@ fn read_text(path: &Path) -> Result<Option<String>, Failure> {
     }
 }
 
-fn run(settings: Settings) -> Result<Exit, Failure> {
+fn run(settings: Settings, secrets: &[String]) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -330,14 +330,17 @@ fn run(settings: Settings) -> Result<Exit, Failure> {
     let stop = Stop::default();
     let children = Children::default();
     runtime.spawn(watch_signals(stop.clone(), children.clone()));
-    let ended = runtime.block_on(commands::run(settings, &print, &stop, &children));
+    let told = runtime.block_on(commands::run(settings, &print, &stop, &children));
     // A run that failed may have left commands that ran beside the one it failed of.
     children.end();
     runtime.shutdown_background();
-    let told = ended?;
     print(&told.stdout);
     for (file, text) in &told.appended {
-        append(file, text);
+        match &told.failure {
+            // A secret that was put into a wrong setting arrives in an error about that setting.
+            Some(_) => append(file, &report::failure::redacted(text, secrets)),
+            None => append(file, text),
+        }
     }
     told.failure.map_or(Ok(Exit::Done), Err)
 }

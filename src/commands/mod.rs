@@ -57,24 +57,34 @@ pub async fn run(
     stdout: Say<'_>,
     stop: &Stop,
     children: &Children,
+) -> Answer {
+    let told = tell(&mut settings, stdout, stop, children).await;
+    told.unwrap_or_else(|failure| failed(&settings, failure))
+}
+
+async fn tell(
+    settings: &mut Settings,
+    stdout: Say<'_>,
+    stop: &Stop,
+    children: &Children,
 ) -> Result<Answer, Failure> {
     match &settings.command {
         Command::Plan | Command::Why(_) | Command::Release => {
             let repo = Repo::open(&settings.directory)?;
-            choose(&mut settings, &repo)?;
-            let told = on_repository(&settings, &repo, stdout, stop, children).await;
+            choose(settings, &repo)?;
+            let told = on_repository(settings, &repo, stdout, stop, children).await;
             let mut answer = told.map_err(|failure| of_partial_clone(failure, &repo))?;
             let failure = answer.failure.take();
             answer.failure = failure.map(|failure| of_partial_clone(failure, &repo));
             Ok(answer)
         }
-        Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
+        Command::Rehearse => Box::pin(rehearse::rehearse(settings, stop, children)).await,
         Command::Pull(asked) => {
-            let pulled = pull::pull(&settings, asked, children).await?;
-            Ok(answer(&settings, pulled.text(), &pulled))
+            let pulled = pull::pull(settings, asked, children).await?;
+            Ok(answer(settings, pulled.text(), &pulled))
         }
-        Command::Status(asked) => tell_status(&settings, asked).await,
-        Command::Point(deed, asked) => tell_point(&settings, *deed, asked).await,
+        Command::Status(asked) => tell_status(settings, asked).await,
+        Command::Point(deed, asked) => tell_point(settings, *deed, asked).await,
     }
 }
 
@@ -176,10 +186,7 @@ async fn on_repository(
 
 async fn tell_plan(session: &Session<'_>) -> Result<Answer, Failure> {
     let settings = session.settings;
-    let planned = match plan::plan(session).await {
-        Ok(planned) => planned,
-        Err(failure) => return Ok(failed(settings, failure)),
-    };
+    let planned = plan::plan(session).await?;
     let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
     if let Some(reason) = &settings.command_reason {
         let _ = writeln!(text, "this was a plan: {reason}");
@@ -191,12 +198,16 @@ async fn tell_plan(session: &Session<'_>) -> Result<Answer, Failure> {
         Ended::Planned
     };
     let report = ReleaseReport::new(ended).planned(planned.plan, planned.document);
-    answer.appended = for_runner(settings, &report);
+    answer.appended = for_runner(settings, &report, None);
     Ok(answer)
 }
 
-/// What the files of the runner get of a release or a plan.
-fn for_runner(settings: &Settings, report: &ReleaseReport) -> Vec<(PathBuf, String)> {
+/// What the files of the runner get of a release or a plan, and of what it failed of.
+fn for_runner(
+    settings: &Settings,
+    report: &ReleaseReport,
+    failure: Option<&Failure>,
+) -> Vec<(PathBuf, String)> {
     let outputs = settings
         .runner
         .output_file
@@ -206,16 +217,34 @@ fn for_runner(settings: &Settings, report: &ReleaseReport) -> Vec<(PathBuf, Stri
         .runner
         .summary_file
         .clone()
-        .map(|file| (file, summary::of_release(report)));
+        .map(|file| (file, summary::of_release(report, failure)));
     outputs.into_iter().chain(summary).collect()
 }
 
-/// The answer of a release or a plan that failed before it could tell anything.
+/// The answer of a command that failed before it could tell anything.
 fn failed(settings: &Settings, failure: Failure) -> Answer {
-    let outputs = outputs::lines(&outputs::of_failure());
-    let file = settings.runner.output_file.clone();
+    let (what, outputs) = match &settings.command {
+        Command::Release => ("Release", outputs::of_failure()),
+        Command::Plan => ("Plan", outputs::of_failure()),
+        Command::Point(deed, _) => (deed.title(), Vec::new()),
+        Command::Why(_) | Command::Rehearse | Command::Status(_) | Command::Pull(_) => {
+            return Answer {
+                failure: Some(failure),
+                ..Answer::default()
+            };
+        }
+    };
+    let files = &settings.runner;
+    let outputs = files
+        .output_file
+        .clone()
+        .map(|file| (file, outputs::lines(&outputs)));
+    let summary = files
+        .summary_file
+        .clone()
+        .map(|file| (file, summary::of_failure(what, &failure)));
     Answer {
-        appended: file.map(|file| (file, outputs)).into_iter().collect(),
+        appended: outputs.into_iter().chain(summary).collect(),
         failure: Some(failure),
         ..Answer::default()
     }
@@ -223,17 +252,13 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
 
 async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
     let settings = session.settings;
-    let released = release::release(session).await;
-    let report = match released {
-        Ok(report) => report,
-        Err(failure) => return Ok(failed(settings, failure)),
-    };
+    let report = release::release(session).await?;
     let mut answer = answer(settings, report.text(), &report.json());
     answer.failure = match &report.ended {
         Ended::Failed(failure) => Some(failure.clone()),
         _ => report.deeds.unmoved().cloned(),
     };
-    answer.appended = for_runner(settings, &report);
+    answer.appended = for_runner(settings, &report, answer.failure.as_ref());
     Ok(answer)
 }
 
@@ -259,7 +284,7 @@ async fn tell_point(
         answer.appended.push((file.clone(), text));
     }
     if let Some(file) = &settings.runner.summary_file {
-        let text = summary::of_points(&points);
+        let text = summary::of_points(deed.title(), &points);
         answer.appended.push((file.clone(), text));
     }
     answer.failure.clone_from(&points.failure);

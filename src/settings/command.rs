@@ -270,6 +270,19 @@ impl Deed {
             _ => return None,
         })
     }
+
+    /// As a heading names it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Deed::Promote => "Promote",
+            Deed::Rollback => "Rollback",
+            Deed::Hold => "Hold",
+            Deed::Unhold => "Unhold",
+            Deed::MarkBad => "Mark-bad",
+            Deed::Pin => "Pin",
+            Deed::Unpin => "Unpin",
+        }
+    }
 }
 
 /// Which apps a command is about.

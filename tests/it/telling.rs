@@ -232,6 +232,34 @@ fn a_plan_and_a_promote_leave_outputs_and_a_summary_in_a_workflow() {
 }
 
 #[test]
+fn what_failed_stands_in_the_summary_with_its_error() {
+    let world = World::local(service());
+    let failed = |arguments: &[&str], exit: i32, title: &str, code: &str| {
+        let summary = world.outside.path().join(code.replace("::", "-"));
+        let run = world
+            .binary(arguments)
+            .env("GITHUB_STEP_SUMMARY", &summary)
+            .run()
+            .expect(exit);
+        let error = run.stderr.split_once("error[").map(|(_, error)| error);
+        let error = error.expect("an error on stderr").trim_end();
+        let whole = format!("## {title} failed\n\n```text\nerror[{error}\n```\n\n");
+        assert_eq!(run.summary, whole);
+        assert!(run.summary.contains(&format!("error[{code}]")), "{whole}");
+    };
+    let no_build = ["release", "--build", "false"];
+    failed(&no_build, 1, "Release", "process::failed");
+    let nowhere = ["release", "--store", "file:///nowhere/at/all"];
+    failed(&nowhere, 2, "Release", "store::no_directory");
+    let _ = world.run(&["release"]).expect(0);
+    let prod = ["--environment", "prod"];
+    let missing = [&["promote", "--to", "9.9.9"], &prod[..]].concat();
+    failed(&missing, 3, "Promote", "environment::unknown_version");
+    let nothing = [&["rollback"], &prod[..]].concat();
+    failed(&nothing, 3, "Rollback", "environment::nothing_live");
+}
+
+#[test]
 fn a_plan_says_that_it_is_made_of_the_commit_and_not_of_what_is_changed() {
     let world = World::local(service());
     let _ = world.run(&["release"]).expect(0);
