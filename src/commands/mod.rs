@@ -292,11 +292,12 @@ async fn tell_point(
 }
 
 async fn tell_status(settings: &Settings, asked: &StatusSettings) -> Result<Answer, Failure> {
-    let packages = status::packages(settings)?;
+    let unreleased = status::unreleased(settings, &asked.apps)?;
     let status = match &asked.store {
         None => Status {
             schema: STATUS_SCHEMA,
-            packages,
+            packages: unreleased.packages,
+            next_unknown: unreleased.next_unknown,
             apps: Vec::new(),
             asked: None,
         },
@@ -306,7 +307,7 @@ async fn tell_status(settings: &Settings, asked: &StatusSettings) -> Result<Answ
                 apps: asked.apps.clone(),
                 environment: asked.environment.clone(),
                 environments: point::environments_of(settings),
-                packages,
+                unreleased,
             };
             status::status(&request, &remotes).await?
         }
