@@ -54,6 +54,11 @@ impl OpenRoot for Roots {
         if let (StoreAddress::Directory(directory), Some(template)) = (&address, &self.template) {
             make_below(directory, template)?;
         }
+        if let StoreAddress::Directory(directory) = &address
+            && !directory.is_dir()
+        {
+            return Err(missing(directory));
+        }
         let store = open_store(&StoreSettings {
             address,
             endpoint,
@@ -63,6 +68,17 @@ impl OpenRoot for Roots {
         open.insert(root.to_owned(), Arc::clone(&store));
         Ok(store)
     }
+}
+
+fn missing(directory: &Path) -> Failure {
+    let directory = directory.display();
+    Failure::new(
+        Exit::Usage,
+        "static::directory",
+        format!("`static` names {directory}, and there is no such directory"),
+    )
+    .because("one that is missing may be a disk that is not mounted, so it is not made")
+    .hint("make it, or mount what belongs there; `static` says where static files are served from")
 }
 
 /// Makes `directory`, if it lies below the part of `template` before its first placeholder and that part is there.

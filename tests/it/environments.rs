@@ -313,6 +313,42 @@ fn status_answers_for_names_versions_hosts_and_every_deed() {
 }
 
 #[test]
+fn a_version_that_is_bad_where_it_is_taken_from_and_a_place_that_is_not_the_apps_are_refused() {
+    let world = released(1);
+    let sit = ["--environment", "sit"];
+    let bad = ["mark-bad", "--to", "1.0.1", "--reason", "it leaks"];
+    let _ = point(&world, &[&bad[..], &sit].concat());
+    let promote = ["promote", "--environment", "prod", "--from", "sit"];
+    let refused = operate(&world, &promote).expect(3);
+    refusal(&refused, "environment::bad");
+    let words = "1.0.1 is marked bad in sit by entry 3 (mark-bad by \"ada\", ";
+    assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("\"it leaks\")"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(status(&world, "prod"), Value::Null);
+
+    // Where the configuration is at hand, it says where an app may go; without it nobody can.
+    let pre = ["promote", "--to", "1.0.1", "--environment", "pre"];
+    let run = world.run(&pre).expect(2);
+    refusal(&run, "environment::unknown");
+    assert!(
+        run.stderr.contains("its environments are sit, prod"),
+        "{}",
+        run.stderr
+    );
+    let warned = point(&world, &pre);
+    let reasons = warned["reasons"].to_string();
+    assert!(
+        reasons.contains("warning: 1.0.1 is marked bad in sit by entry 3"),
+        "{reasons}"
+    );
+    let _ = world.run(&pre).expect(0);
+}
+
+#[test]
 fn status_in_a_checkout_says_what_is_not_released_and_why_nothing_can_be_planned() {
     let monorepo = Monorepo::new()
         .package("core", "1.0.0")
@@ -491,6 +527,23 @@ fn served(root: &Path) -> BTreeMap<String, String> {
         .filter(|(path, _)| !path.starts_with(".pkgs-headers/"))
         .map(|(path, bytes)| (path, String::from_utf8(bytes).expect("text")))
         .collect()
+}
+
+#[test]
+fn a_static_directory_that_is_missing_is_told_by_its_setting() {
+    let world = World::local(service());
+    let nowhere = [
+        "release",
+        "--static",
+        "file:///nowhere/at/all/{environment}",
+    ];
+    let run = world.run(&nowhere).expect(2);
+    refusal(&run, "static::directory");
+    assert!(
+        run.stderr.contains("`static` names /nowhere/at/all/sit"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
