@@ -35,7 +35,12 @@ fn main() -> ExitCode {
     let in_actions = environment
         .get("GITHUB_ACTIONS")
         .is_some_and(|value| value == "true");
+    let summary = environment
+        .get("GITHUB_STEP_SUMMARY")
+        .filter(|file| !file.is_empty())
+        .map(PathBuf::from);
     let secrets = secret_values(&environment);
+    let safe = |text: &str| report::failure::redacted(text, &secrets);
     let hidden = if secrets.iter().any(|secret| !secret.is_empty()) {
         hide_secrets()
     } else {
@@ -50,12 +55,17 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Prepared::Run(settings)) => run(*settings, &secrets),
-        Err(failure) => Err(failure),
+        Err(failure) => {
+            if let Some(file) = summary {
+                let told = report::summary::of_failure("pkgs-action", &failure);
+                append(&file, &safe(&told));
+            }
+            Err(failure)
+        }
     };
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
-            let safe = |text: &str| report::failure::redacted(text, &secrets);
             eprint!("{}", safe(&report::failure::text(&failure)));
             if in_actions {
                 print(&safe(&report::failure::annotations(&failure)));

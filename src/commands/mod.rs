@@ -81,7 +81,7 @@ async fn tell(
         }
         Command::Rehearse => Box::pin(rehearse::rehearse(settings, stop, children)).await,
         Command::Pull(asked) => {
-            let pulled = pull::pull(settings, asked, children).await?;
+            let pulled = Box::pin(pull::pull(settings, asked, children)).await?;
             Ok(answer(settings, pulled.text(), &pulled))
         }
         Command::Status(asked) => tell_status(settings, asked).await,

@@ -245,10 +245,15 @@ fn what_failed_stands_in_the_summary_with_its_error() {
         let error = error.expect("an error on stderr").trim_end();
         let whole = format!("## {title} failed\n\n```text\nerror[{error}\n```\n\n");
         assert_eq!(run.summary, whole);
+        assert!(!whole.contains("npm_xxx"), "{whole}");
         assert!(run.summary.contains(&format!("error[{code}]")), "{whole}");
     };
     let no_build = ["release", "--build", "false"];
     failed(&no_build, 1, "Release", "process::failed");
+    // What looks like a secret is told nowhere.
+    let token = format!("npm_{}", "x".repeat(36));
+    let settings = ["release", "--mode", &token];
+    failed(&settings, 2, "pkgs-action", "settings::choice");
     let nowhere = ["release", "--store", "file:///nowhere/at/all"];
     failed(&nowhere, 2, "Release", "store::no_directory");
     let _ = world.run(&["release"]).expect(0);
