@@ -35,7 +35,12 @@ fn main() -> ExitCode {
     let in_actions = environment
         .get("GITHUB_ACTIONS")
         .is_some_and(|value| value == "true");
+    let summary = environment
+        .get("GITHUB_STEP_SUMMARY")
+        .filter(|file| !file.is_empty())
+        .map(PathBuf::from);
     let secrets = secret_values(&environment);
+    let safe = |text: &str| report::failure::redacted(text, &secrets);
     let hidden = if secrets.iter().any(|secret| !secret.is_empty()) {
         hide_secrets()
     } else {
@@ -49,13 +54,18 @@ fn main() -> ExitCode {
             print(&text);
             return ExitCode::SUCCESS;
         }
-        Ok(Prepared::Run(settings)) => run(*settings),
-        Err(failure) => Err(failure),
+        Ok(Prepared::Run(settings)) => run(*settings, &secrets),
+        Err(failure) => {
+            if let Some(file) = summary {
+                let told = report::summary::of_failure("pkgs-action", &failure);
+                append(&file, &safe(&told));
+            }
+            Err(failure)
+        }
     };
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
-            let safe = |text: &str| report::failure::redacted(text, &secrets);
             eprint!("{}", safe(&report::failure::text(&failure)));
             if in_actions {
                 print(&safe(&report::failure::annotations(&failure)));
@@ -314,7 +324,7 @@ fn read_text(path: &Path) -> Result<Option<String>, Failure> {
     }
 }
 
-fn run(settings: Settings) -> Result<Exit, Failure> {
+fn run(settings: Settings, secrets: &[String]) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -330,14 +340,17 @@ fn run(settings: Settings) -> Result<Exit, Failure> {
     let stop = Stop::default();
     let children = Children::default();
     runtime.spawn(watch_signals(stop.clone(), children.clone()));
-    let ended = runtime.block_on(commands::run(settings, &print, &stop, &children));
+    let told = runtime.block_on(commands::run(settings, &print, &stop, &children));
     // A run that failed may have left commands that ran beside the one it failed of.
     children.end();
     runtime.shutdown_background();
-    let told = ended?;
     print(&told.stdout);
     for (file, text) in &told.appended {
-        append(file, text);
+        match &told.failure {
+            // A secret that was put into a wrong setting arrives in an error about that setting.
+            Some(_) => append(file, &report::failure::redacted(text, secrets)),
+            None => append(file, text),
+        }
     }
     told.failure.map_or(Ok(Exit::Done), Err)
 }

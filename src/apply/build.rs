@@ -20,11 +20,10 @@ use crate::release::seal::SealedApp;
 use crate::settings::{Install, Settings};
 use crate::version::Version;
 use crate::workspace::catalogs::Catalogs;
-use crate::workspace::members::pnpm_workspace_packages;
 use crate::workspace::pack_list::{dropped, pack_list};
 use crate::workspace::package::Kind;
 use crate::workspace::publishable::publishable;
-use crate::workspace::{Workspace, package::Package};
+use crate::workspace::{Workspace, package::Package, pnpm_workspace};
 
 /// Everything a release consists of, on this machine.
 pub struct Packed {
@@ -103,7 +102,7 @@ fn released_catalogs(plan: &Plan, workspace: &Workspace) -> Result<Catalogs, Fai
         return Ok(Catalogs::new());
     };
     match plan.edits.iter().find(|(path, _)| *path == file.path) {
-        Some((path, Some(text))) => Ok(pnpm_workspace_packages(path.as_str(), text)?.catalogs),
+        Some((path, Some(text))) => Ok(pnpm_workspace::read(path.as_str(), text)?.catalogs),
         Some((_, None)) | None => Ok(file.catalogs.clone()),
     }
 }

@@ -5,7 +5,9 @@
 
 use async_trait::async_trait;
 
-use crate::environment::entry::{self, Circumstances, Entry, Happened, State};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::environment::entry::{self, BadMark, Circumstances, Entry, Happened, State};
 use crate::explain::{Exit, Failure};
 use crate::name::{Digest, EnvironmentName, Key, PackageName};
 use crate::plan::promote::Judgement;
@@ -16,6 +18,9 @@ use crate::remote::store::{Body, Created, Headers, Store, StoreError};
 const ROUNDS: usize = 5;
 /// How often one entry is sent while nobody can say whether it arrived.
 const SENDS: usize = 5;
+/// How many entries are read to find the one that judged a version bad, and how many of them at once.
+const LOOKED_BACK: u64 = 200;
+const READS: usize = 16;
 /// The longest entry that is read: a history of 100 moves is far below.
 const LONGEST_ENTRY: u64 = 4 << 20;
 
@@ -55,8 +60,8 @@ pub enum Pointed {
     Appended {
         /// Its entry.
         tip: Tip,
-        /// The version that was live before.
-        before: Option<String>,
+        /// What was true before.
+        before: State,
         /// Why it was done.
         reasons: Vec<String>,
     },
@@ -85,7 +90,7 @@ enum Round {
 /// An entry that is about to be written.
 struct Next {
     tip: Tip,
-    before: Option<String>,
+    before: State,
     reasons: Vec<String>,
 }
 
@@ -165,6 +170,26 @@ impl Log<'_> {
             digest: Digest::of(&bytes),
             hint: None,
         }))
+    }
+
+    /// The newest entry that judged `version` bad, where `tip` says that it is; `None` where that is too long ago to look for.
+    ///
+    /// # Errors
+    /// As [`Log::entry`].
+    pub async fn bad_mark(&self, tip: &Tip, version: &str) -> Result<Option<BadMark>, Failure> {
+        if let Some(mark) = tip.entry.judged_bad(version) {
+            return Ok(Some(mark));
+        }
+        let newest = tip.entry.seq;
+        let seqs = (newest.saturating_sub(LOOKED_BACK).max(1)..newest).rev();
+        let reads = seqs.map(|seq| async move { self.entry(seq).await });
+        let mut reads = stream::iter(reads).buffered(READS);
+        while let Some(read) = reads.try_next().await? {
+            if let Some(mark) = read.and_then(|read| read.entry.judged_bad(version)) {
+                return Ok(Some(mark));
+            }
+        }
+        Ok(None)
     }
 
     /// Does what `judge` decides, at most once for each `operation`.
@@ -256,7 +281,7 @@ impl Log<'_> {
                 digest,
                 hint: None,
             },
-            before: state.version().map(str::to_owned),
+            before: state,
             reasons,
         }))
     }

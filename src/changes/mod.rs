@@ -71,6 +71,13 @@ pub enum Reason {
     },
     /// A person asked for this bump.
     Asked,
+    /// A commit asks for this version.
+    ReleaseAs {
+        /// The commit.
+        id: CommitId,
+        /// The version.
+        version: Version,
+    },
     /// Its manifest holds a higher version than its last release.
     Written,
 }
@@ -82,8 +89,8 @@ pub struct Touched {
     pub bump: Option<Bump>,
     /// The commits that ask for something, newest first.
     pub reasons: Vec<Reason>,
-    /// The highest `Release-As`.
-    pub release_as: Option<Version>,
+    /// The highest `Release-As`, and the commit that says it.
+    pub release_as: Option<(Version, CommitId)>,
     /// The commits whose `Release-As` is no version, with why.
     pub misread: BTreeMap<CommitId, String>,
     /// Whether its files, or those of packages that are released with it, differ from those at its base.
@@ -197,7 +204,8 @@ impl Touched {
         let mut bump = commit::bump(&commit.subject, &commit.body);
         match commit::release_as(&commit.body) {
             Some(Ok(version)) => {
-                self.release_as = self.release_as.take().max(Some(version));
+                let said = Some((version, commit.id.clone()));
+                self.release_as = self.release_as.take().max(said);
                 // Who asks for a version asks for a release, whatever the kind of the commit.
                 bump = bump.or(Some(Bump::Patch));
             }

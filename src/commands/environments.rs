@@ -9,7 +9,7 @@ pub(super) mod names;
 mod request;
 mod targets;
 
-pub use request::{Ancestry, Remotes, Request};
+pub use request::{Ancestry, Configured, Remotes, Request};
 
 pub(super) use judging::walk_back;
 
@@ -46,12 +46,12 @@ pub async fn promote(request: &Request, remotes: &Remotes) -> Result<Points, Fai
             )
             .hint("name it with --to, PKGS_TO or the input to: 1.4.2 or a release id; or the environment where it is live with --from, PKGS_FROM or the input from"));
         }
-        (Some(to), None) => story.targets(Some(&To::parse(to)?)).await?,
+        (Some(to), None) => story.targets(&To::parse(to)?).await?,
         (None, Some(from)) => story.live_in(from).await?,
     };
     let deeds = targets
         .into_iter()
-        .map(|(app, aim)| (app, Deed::Promote(aim.unwrap_or(Aim::Previous))))
+        .map(|(app, aim)| (app, Deed::Promote(aim)))
         .collect();
     story.tell(deeds).await
 }
@@ -71,12 +71,15 @@ pub async fn rollback(request: &Request, remotes: &Remotes) -> Result<Points, Fa
         remotes,
         op: "rollback",
     };
-    let to = request.to.as_deref().map(To::parse).transpose()?;
+    let to = match &request.to {
+        Some(to) => To::parse(to)?,
+        None => To::Previous,
+    };
     let deeds = story
-        .targets(to.as_ref())
+        .targets(&to)
         .await?
         .into_iter()
-        .map(|(app, aim)| (app, Deed::Rollback(aim.unwrap_or(Aim::Previous))))
+        .map(|(app, aim)| (app, Deed::Rollback(aim)))
         .collect();
     story.tell(deeds).await
 }
@@ -140,10 +143,10 @@ async fn judge_environment(
         op,
     };
     let deeds = story
-        .targets(None)
+        .apps(None)
         .await?
         .into_iter()
-        .map(|(app, _)| (app, Deed::Environment(mark.clone())))
+        .map(|app| (app, Deed::Environment(mark.clone())))
         .collect();
     story.tell(deeds).await
 }
@@ -168,10 +171,10 @@ async fn judge_version(
         op,
     };
     let deeds = story
-        .targets(Some(&To::parse(to)?))
+        .targets(&To::parse(to)?)
         .await?
         .into_iter()
-        .map(|(app, aim)| (app, Deed::Version(aim.unwrap_or(Aim::Previous), mark)))
+        .map(|(app, aim)| (app, Deed::Version(aim, mark)))
         .collect();
     story.tell(deeds).await
 }

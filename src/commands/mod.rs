@@ -58,24 +58,34 @@ pub async fn run(
     stdout: Say<'_>,
     stop: &Stop,
     children: &Children,
+) -> Answer {
+    let told = tell(&mut settings, stdout, stop, children).await;
+    told.unwrap_or_else(|failure| failed(&settings, failure))
+}
+
+async fn tell(
+    settings: &mut Settings,
+    stdout: Say<'_>,
+    stop: &Stop,
+    children: &Children,
 ) -> Result<Answer, Failure> {
     match &settings.command {
         Command::Plan | Command::Why(_) | Command::Release => {
             let repo = Repo::open(&settings.directory)?;
-            choose(&mut settings, &repo)?;
-            let told = on_repository(&settings, &repo, stdout, stop, children).await;
+            choose(settings, &repo)?;
+            let told = on_repository(settings, &repo, stdout, stop, children).await;
             let mut answer = told.map_err(|failure| of_partial_clone(failure, &repo))?;
             let failure = answer.failure.take();
             answer.failure = failure.map(|failure| of_partial_clone(failure, &repo));
             Ok(answer)
         }
-        Command::Rehearse => Box::pin(rehearse::rehearse(&settings, stop, children)).await,
+        Command::Rehearse => Box::pin(rehearse::rehearse(settings, stop, children)).await,
         Command::Pull(asked) => {
-            let pulled = pull::pull(&settings, asked, children).await?;
-            Ok(answer(&settings, pulled.text(), &pulled))
+            let pulled = Box::pin(pull::pull(settings, asked, children)).await?;
+            Ok(answer(settings, pulled.text(), &pulled))
         }
-        Command::Status(asked) => tell_status(&settings, asked).await,
-        Command::Point(deed, asked) => tell_point(&settings, *deed, asked).await,
+        Command::Status(asked) => tell_status(settings, asked).await,
+        Command::Point(deed, asked) => tell_point(settings, *deed, asked).await,
     }
 }
 
@@ -187,10 +197,7 @@ async fn on_repository(
 
 async fn tell_plan(session: &Session<'_>) -> Result<Answer, Failure> {
     let settings = session.settings;
-    let planned = match plan::plan(session).await {
-        Ok(planned) => planned,
-        Err(failure) => return Ok(failed(settings, failure)),
-    };
+    let planned = plan::plan(session).await?;
     let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
     if let Some(reason) = &settings.command_reason {
         let _ = writeln!(text, "this was a plan: {reason}");
@@ -202,12 +209,16 @@ async fn tell_plan(session: &Session<'_>) -> Result<Answer, Failure> {
         Ended::Planned
     };
     let report = ReleaseReport::new(ended).planned(planned.plan, planned.document);
-    answer.appended = for_runner(settings, &report);
+    answer.appended = for_runner(settings, &report, None);
     Ok(answer)
 }
 
-/// What the files of the runner get of a release or a plan.
-fn for_runner(settings: &Settings, report: &ReleaseReport) -> Vec<(PathBuf, String)> {
+/// What the files of the runner get of a release or a plan, and of what it failed of.
+fn for_runner(
+    settings: &Settings,
+    report: &ReleaseReport,
+    failure: Option<&Failure>,
+) -> Vec<(PathBuf, String)> {
     let outputs = settings
         .runner
         .output_file
@@ -217,16 +228,34 @@ fn for_runner(settings: &Settings, report: &ReleaseReport) -> Vec<(PathBuf, Stri
         .runner
         .summary_file
         .clone()
-        .map(|file| (file, summary::of_release(report)));
+        .map(|file| (file, summary::of_release(report, failure)));
     outputs.into_iter().chain(summary).collect()
 }
 
-/// The answer of a release or a plan that failed before it could tell anything.
+/// The answer of a command that failed before it could tell anything.
 fn failed(settings: &Settings, failure: Failure) -> Answer {
-    let outputs = outputs::lines(&outputs::of_failure());
-    let file = settings.runner.output_file.clone();
+    let (what, outputs) = match &settings.command {
+        Command::Release => ("Release", outputs::of_failure()),
+        Command::Plan => ("Plan", outputs::of_failure()),
+        Command::Point(deed, _) => (deed.title(), Vec::new()),
+        Command::Why(_) | Command::Rehearse | Command::Status(_) | Command::Pull(_) => {
+            return Answer {
+                failure: Some(failure),
+                ..Answer::default()
+            };
+        }
+    };
+    let files = &settings.runner;
+    let outputs = files
+        .output_file
+        .clone()
+        .map(|file| (file, outputs::lines(&outputs)));
+    let summary = files
+        .summary_file
+        .clone()
+        .map(|file| (file, summary::of_failure(what, &failure)));
     Answer {
-        appended: file.map(|file| (file, outputs)).into_iter().collect(),
+        appended: outputs.into_iter().chain(summary).collect(),
         failure: Some(failure),
         ..Answer::default()
     }
@@ -234,20 +263,16 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
 
 async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
     let settings = session.settings;
-    let released = match settings.snapshot {
-        None => release::release(session).await,
-        Some(_) => snapshot::snapshot(session).await,
-    };
-    let report = match released {
-        Ok(report) => report,
-        Err(failure) => return Ok(failed(settings, failure)),
+    let report = match settings.snapshot {
+        None => release::release(session).await?,
+        Some(_) => snapshot::snapshot(session).await?,
     };
     let mut answer = answer(settings, report.text(), &report.json());
     answer.failure = match &report.ended {
         Ended::Failed(failure) => Some(failure.clone()),
         _ => report.deeds.unmoved().cloned(),
     };
-    answer.appended = for_runner(settings, &report);
+    answer.appended = for_runner(settings, &report, answer.failure.as_ref());
     Ok(answer)
 }
 
@@ -273,7 +298,7 @@ async fn tell_point(
         answer.appended.push((file.clone(), text));
     }
     if let Some(file) = &settings.runner.summary_file {
-        let text = summary::of_points(&points);
+        let text = summary::of_points(deed.title(), &points);
         answer.appended.push((file.clone(), text));
     }
     answer.failure.clone_from(&points.failure);
@@ -281,11 +306,12 @@ async fn tell_point(
 }
 
 async fn tell_status(settings: &Settings, asked: &StatusSettings) -> Result<Answer, Failure> {
-    let packages = status::packages(settings)?;
+    let unreleased = status::unreleased(settings, &asked.apps)?;
     let status = match &asked.store {
         None => Status {
             schema: STATUS_SCHEMA,
-            packages,
+            packages: unreleased.packages,
+            next_unknown: unreleased.next_unknown,
             apps: Vec::new(),
             asked: None,
         },
@@ -295,7 +321,7 @@ async fn tell_status(settings: &Settings, asked: &StatusSettings) -> Result<Answ
                 apps: asked.apps.clone(),
                 environment: asked.environment.clone(),
                 environments: point::environments_of(settings),
-                packages,
+                unreleased,
             };
             status::status(&request, &remotes).await?
         }

@@ -7,11 +7,12 @@ use crate::local::git::Repo;
 use crate::name::{CommitId, RepoPath};
 use crate::settings::Settings;
 use crate::workspace::catalogs::CatalogFile;
+use crate::workspace::lerna::{self, LernaFile};
 use crate::workspace::lockfile::{Lockfile, LockfileKind};
 use crate::workspace::manager::{self, Signs, Told};
-use crate::workspace::members::{Declared, Patterns, lerna_packages, pnpm_workspace_packages};
+use crate::workspace::members::{Declared, Patterns};
 use crate::workspace::package_json::PackageJson;
-use crate::workspace::{Sources, Workspace, below};
+use crate::workspace::{Sources, Workspace, below, pnpm_workspace};
 
 /// The workspace's directory in the repository.
 pub fn workspace_directory(repo: &Repo, settings: &Settings) -> Result<RepoPath, Failure> {
@@ -88,6 +89,7 @@ pub fn workspace_at(
             has_members: layout.patterns.is_some(),
             manager: layout.manager,
             catalogs: layout.catalogs,
+            lerna: layout.lerna,
             lockfile: layout.lockfiles.into_iter().next(),
         },
         &settings.apps,
@@ -103,6 +105,8 @@ struct Layout {
     patterns: Option<Patterns>,
     /// What `catalog:` stands for.
     catalogs: Option<CatalogFile>,
+    /// `lerna.json`.
+    lerna: Option<LernaFile>,
     /// Its lockfiles.
     lockfiles: Vec<Lockfile>,
 }
@@ -115,11 +119,17 @@ fn layout(
 ) -> Result<Layout, Failure> {
     let pnpm_path = root.join("pnpm-workspace.yaml")?;
     let pnpm = match repo.text(commit, &pnpm_path)? {
-        Some(text) => Some((pnpm_workspace_packages("pnpm-workspace.yaml", &text)?, text)),
+        Some(text) => Some((pnpm_workspace::read("pnpm-workspace.yaml", &text)?, text)),
         None => None,
     };
-    let lerna = match repo.text(commit, &root.join("lerna.json")?)? {
-        Some(text) => lerna_packages("lerna.json", &text)?,
+    let lerna_path = root.join("lerna.json")?;
+    let lerna = repo.text(commit, &lerna_path)?;
+    let lerna = lerna.map(|text| LernaFile {
+        path: lerna_path,
+        text,
+    });
+    let lerna_packages = match &lerna {
+        Some(file) => lerna::packages("lerna.json", &file.text)?,
         None => None,
     };
     let lockfiles = lockfiles(repo, commit, root)?;
@@ -131,7 +141,7 @@ fn layout(
     })?;
     let declared = Declared {
         pnpm: pnpm.as_ref().map(|(pnpm, _)| pnpm.packages.clone()),
-        lerna,
+        lerna: lerna_packages,
         workspaces: manifest.workspaces.clone(),
     };
     let patterns = declared.patterns(&manager)?;
@@ -144,6 +154,7 @@ fn layout(
             text,
             catalogs: pnpm.catalogs,
         }),
+        lerna,
         lockfiles,
     })
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::static_files::OpenRoot;
-use crate::commands::environments::{self, Remotes, Request};
+use crate::commands::environments::{self, Configured, Remotes, Request};
 use crate::commands::{Session, open_store};
 use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
@@ -18,7 +18,7 @@ use crate::release::app::AppManifest;
 use crate::remote::store::Store;
 use crate::report::environments::{Point, PointOutcome, activation};
 use crate::settings::address::StoreAddress;
-use crate::settings::{Apps, PointSettings, Settings, StoreSettings};
+use crate::settings::{AppSettings, Apps, PointSettings, Settings, StoreSettings};
 
 /// Opens static roots with the endpoint and region of the store. Below a directory that was named and exists, the directories of apps and
 /// environments are made; the directory itself never is: it may be a disk that is not mounted.
@@ -54,6 +54,11 @@ impl OpenRoot for Roots {
         if let (StoreAddress::Directory(directory), Some(template)) = (&address, &self.template) {
             make_below(directory, template)?;
         }
+        if let StoreAddress::Directory(directory) = &address
+            && !directory.is_dir()
+        {
+            return Err(missing(directory));
+        }
         let store = open_store(&StoreSettings {
             address,
             endpoint,
@@ -63,6 +68,17 @@ impl OpenRoot for Roots {
         open.insert(root.to_owned(), Arc::clone(&store));
         Ok(store)
     }
+}
+
+fn missing(directory: &Path) -> Failure {
+    let directory = directory.display();
+    Failure::new(
+        Exit::Usage,
+        "static::directory",
+        format!("`static` names {directory}, and there is no such directory"),
+    )
+    .because("one that is missing may be a disk that is not mounted, so it is not made")
+    .hint("make it, or mount what belongs there; `static` says where static files are served from")
 }
 
 /// Makes `directory`, if it lies below the part of `template` before its first placeholder and that part is there.
@@ -135,7 +151,7 @@ pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
             .run_key()
             .unwrap_or_else(|| format!("{:032x}", settings.nonce)),
         run: settings.runner.run_id.clone(),
-        environments: environments_of(settings),
+        environments: configured(settings),
         static_root: settings.static_root.clone(),
         cdn: None,
         concurrency: settings.max_concurrency,
@@ -150,6 +166,16 @@ fn actor(settings: &Settings) -> String {
         .clone()
         .or_else(|| Repo::open(&settings.directory).ok()?.user_email())
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The environments that are configured, app by app.
+pub fn configured(settings: &Settings) -> Configured {
+    let of = |(name, app): (&PackageName, &AppSettings)| (name.clone(), app.environments.clone());
+    Configured {
+        apps: settings.apps.iter().map(of).collect(),
+        others: settings.app_defaults.environments.clone(),
+        by_configuration: settings.opted_in,
+    }
 }
 
 /// The environments that are configured for any app.
@@ -222,6 +248,7 @@ pub async fn automatic(
                     PointOutcome::Held | PointOutcome::Bad | PointOutcome::NotDescendant => {
                         Outcome::Skipped
                     }
+                    _ if point.is_past() => Outcome::Skipped,
                     _ => Outcome::AlreadyDone,
                 };
                 deeds.note(Stage::Point, activation(&point), outcome);
@@ -257,7 +284,7 @@ fn automatic_request(
         now: crate::report::moment(settings.now),
         operation: format!("release {release}"),
         run: settings.runner.run_id.clone(),
-        environments: settings.app_settings(app).environments.clone(),
+        environments: configured(settings),
         static_root: settings.static_root.clone(),
         cdn: None,
         concurrency: settings.max_concurrency,

@@ -13,6 +13,7 @@ use crate::plan::render;
 use crate::release::layout;
 use crate::remote::registry::PublishRight;
 use crate::settings::{Choice, RegistryAddress};
+use crate::version::Version;
 use crate::workspace::package::Kind;
 
 /// Checks credentials, versions that are taken, the store's behaviour and the permission to push; lowers dist-tags that would go backwards.
@@ -67,7 +68,8 @@ pub(super) async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(),
     Ok(session.remotes.registry.check_credential().await?)
 }
 
-/// A version that is on the registry although no tag of ours decided it is refused; a dist-tag that names something higher stays there.
+/// A version that is on the registry although no tag of ours decided it is refused, and one below what the same major has there as its
+/// dist-tag; a dist-tag that names a higher major stays there.
 async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure> {
     let mut kept = BTreeMap::new();
     let mut notices = Vec::new();
@@ -94,6 +96,12 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
         let beside = planning::dist_tag_beside(tag, &package.to, &published.dist_tags);
         if let Some(instead) = beside {
             let present = published.dist_tags.get(tag).map_or("", String::as_str);
+            let is_asked = session.settings.npm_tag.is_some();
+            let higher = Version::parse(present).ok();
+            let higher = higher.filter(|present| present.major() == package.to.major());
+            if let Some(present) = higher.filter(|_| tag == "latest" && !is_asked) {
+                return Err(below(&package.name, &package.to, &present, tag));
+            }
             let message = format!(
                 "{tag} of {} stays at {}: {} is published as {instead}",
                 package.name, present, package.to
@@ -122,6 +130,15 @@ pub(super) fn first_is_latest(name: &PackageName) -> Notice {
             "{name} is not on the registry yet, and npm makes the first version of a package latest, whatever its dist-tag"
         ),
     }
+}
+
+fn below(name: &PackageName, to: &Version, present: &Version, tag: &str) -> Failure {
+    let what = format!("{name} would become {to}, but {tag} on the registry is {present}");
+    Failure::new(Exit::Refused, "npm::version_below", what)
+        .because("who installs it would never get the lower version")
+        .hint(format!(
+            "raise the version in package.json above {present}, or tag the commit it was built from; npm-tag releases an older line under a tag of its own"
+        ))
 }
 
 /// Refuses a package that the registry says we may only read. Where others are listed and we are not, a team may still have the right: that is

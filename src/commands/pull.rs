@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::apply::builds;
 use crate::apply::install::{self, Install, InstallOutcome, InstallSettings, ProbePatience};
-use crate::apply::point::Log;
+use crate::apply::point::{Log, environments_of};
+use crate::commands::environments::names::{meant, unknown_app};
 use crate::commands::open_store;
 use crate::explain::{Exit, Failure};
 use crate::local::host::{Host, Patience};
 use crate::local::process::Children;
-use crate::name::PackageName;
-use crate::plan::pull::{Pull, Tip, decide, live};
+use crate::name::{EnvironmentName, PackageName};
+use crate::plan::pull::{Pull, Tip, check_environment, decide, live};
 use crate::release::app::AppManifest;
 use crate::release::host::HostState;
 use crate::release::{layout, to_bytes};
@@ -27,10 +29,19 @@ pub async fn pull(
     children: &Children,
 ) -> Result<Pulled, Failure> {
     if settings.dry_run {
-        return would(asked, &look(asked).await?.tip);
+        let planned = would(asked, &look(asked).await?.tip)?;
+        return Ok(Pulled {
+            dry_run: true,
+            ..planned
+        });
     }
     let install_settings = install_settings(settings, asked, children);
     if let Some(host) = known_host(asked)? {
+        if let Err(other) = check_environment(host.app(), &asked.environment, &host.state()?) {
+            // It may be a slip of the finger, which is no reason to touch what runs.
+            let _ = look(asked).await?;
+            return Err(other);
+        }
         // Nobody installs while we read, and the service comes back even while the store is away.
         let mut install = Install::begin(&host, &install_settings).await?;
         return match look(asked).await {
@@ -85,13 +96,34 @@ async fn look(asked: &PullSettings) -> Result<Wanted, Failure> {
     };
     let newest = log.tip().await?;
     let newest = newest.as_ref().map(|tip| &tip.entry);
-    let (entry, build) = live(&app, &asked.environment, newest)?;
-    let manifest = crate::apply::builds::manifest(store.as_ref(), &app, build).await?;
+    let (entry, build) = match live(&app, &asked.environment, newest) {
+        Ok(live) => live,
+        Err(failure) => return Err(of_names(log, failure).await?),
+    };
+    let manifest = builds::manifest(store.as_ref(), &app, build).await?;
     let tip = Tip::new(&app, &asked.environment, entry, &manifest)?;
     Ok(Wanted {
         store,
         tip,
         manifest,
+    })
+}
+
+/// Nothing is live, because of `failure`: if a name is wrong, what was meant.
+async fn of_names(log: Log<'_>, failure: Failure) -> Result<Failure, Failure> {
+    let apps = builds::apps(log.store).await?;
+    if !apps.is_empty() && !apps.contains(log.app) {
+        return Ok(unknown_app(log.app, &apps));
+    }
+    let used = environments_of(log.store, log.app).await?;
+    if used.is_empty() || used.contains(log.environment) {
+        return Ok(failure);
+    }
+    let names: Vec<&str> = used.iter().map(EnvironmentName::as_str).collect();
+    let failure = failure.because(format!("it was promoted to {}", names.join(", ")));
+    Ok(match meant(log.environment, &used) {
+        Some(near) => failure.hint(format!("did you mean {near}?")),
+        None => failure,
     })
 }
 
@@ -131,6 +163,7 @@ fn pulled(tip: &Tip, outcome: Outcome) -> Pulled {
         version: tip.version.to_string(),
         seq: tip.since,
         outcome,
+        dry_run: false,
     }
 }
 
@@ -196,7 +229,7 @@ fn install_settings(
 
 /// The app of a store that holds only one.
 async fn only_app(store: &dyn Store) -> Result<PackageName, Failure> {
-    let apps = crate::apply::builds::apps(store).await?;
+    let apps = builds::apps(store).await?;
     match apps.as_slice() {
         [only] => Ok(only.clone()),
         [] => Err(Failure::new(

@@ -18,12 +18,13 @@ use crate::plan::release::{Base, plan};
 use crate::release::host::{HostReport, REPORT_SCHEMA};
 use crate::release::{LONGEST_DOCUMENT, from_bytes, layout};
 use crate::report::environments::{
-    AppStatus, EnvironmentStatus, HostStatus, PackageStatus, Past, STATUS_SCHEMA, Status,
-    VersionStatus,
+    AppStatus, EnvironmentStatus, HostStatus, NextUnknown, PackageStatus, Past, STATUS_SCHEMA,
+    Status, VersionStatus,
 };
 use crate::settings::Apps;
 use crate::settings::{BumpFrom, Command, Settings};
 use crate::version::Version;
+use crate::workspace::package::Package;
 
 /// How many entries of a log are read to tell who did what and why.
 const READ_ENTRIES: u64 = 20;
@@ -39,8 +40,17 @@ pub struct StatusRequest {
     pub environment: Option<EnvironmentName>,
     /// The environments that are configured.
     pub environments: Vec<EnvironmentName>,
-    /// The packages of the repository, where there is one.
+    /// What of the checkout is not released, where there is one.
+    pub unreleased: Unreleased,
+}
+
+/// The packages of a checkout, and what of them is not released.
+#[derive(Debug, Clone, Default)]
+pub struct Unreleased {
+    /// The packages.
     pub packages: Vec<PackageStatus>,
+    /// Why their next versions are not known.
+    pub next_unknown: Option<NextUnknown>,
 }
 
 /// What runs where, since when, by whom, and what a rollback would do.
@@ -94,7 +104,8 @@ pub async fn status(request: &StatusRequest, remotes: &Remotes) -> Result<Status
     }
     Ok(Status {
         schema: STATUS_SCHEMA,
-        packages: request.packages.clone(),
+        packages: request.unreleased.packages.clone(),
+        next_unknown: request.unreleased.next_unknown.clone(),
         apps,
         asked: request.environment.as_ref().map(ToString::to_string),
     })
@@ -236,16 +247,17 @@ fn past(entry: &Entry) -> Past {
     }
 }
 
-/// The packages of the checkout that the settings name; none outside of one. Asks git alone, so a package without a tag counts as never released.
-pub fn packages(settings: &Settings) -> Result<Vec<PackageStatus>, Failure> {
+/// The packages of the checkout that the settings name, of all or of those that are asked for; none outside of one. Asks git alone, so a
+/// package without a tag counts as never released.
+pub fn unreleased(settings: &Settings, asked: &Apps) -> Result<Unreleased, Failure> {
     let Ok(repo) = Repo::open(&settings.directory) else {
-        return Ok(Vec::new());
+        return Ok(Unreleased::default());
     };
     let Ok(head) = repo.head() else {
-        return Ok(Vec::new());
+        return Ok(Unreleased::default());
     };
     if repo.is_shallow() || !monorepo::is_there(&repo, &head, settings)? {
-        return Ok(Vec::new());
+        return Ok(Unreleased::default());
     }
     let mut planning = Settings {
         command: Command::Plan,
@@ -262,11 +274,17 @@ pub fn packages(settings: &Settings) -> Result<Vec<PackageStatus>, Failure> {
     };
     let facts = observed.facts(&repo, &planning, false)?;
     // What is not released is worth telling even where nothing could be released now.
-    let planned = plan(&facts, &planning)
-        .map(|plan| plan.packages)
-        .unwrap_or_default();
+    let (planned, next_unknown) = match plan(&facts, &planning) {
+        Ok(plan) => (plan.packages, None),
+        Err(failure) => (Vec::new(), Some(NextUnknown::from(&failure))),
+    };
+    let is_asked = |package: &Package| match asked {
+        Apps::Named(names) => names.contains(&package.name),
+        Apps::Default | Apps::All => true,
+    };
     let packages = facts.workspace.packages.iter().zip(&facts.packages);
-    Ok(packages
+    let packages = packages
+        .filter(|(package, _)| is_asked(package))
         .map(|(package, known)| PackageStatus {
             name: package.name.to_string(),
             dir: package.directory.to_string(),
@@ -282,5 +300,9 @@ pub fn packages(settings: &Settings) -> Result<Vec<PackageStatus>, Failure> {
                 .find(|planned| planned.name == package.name)
                 .map(|planned| planned.to.to_string()),
         })
-        .collect())
+        .collect();
+    Ok(Unreleased {
+        packages,
+        next_unknown,
+    })
 }

@@ -524,6 +524,23 @@ impl Entry {
         .hint("an entry was rewritten: restore the log from the store's own versions"))
     }
 
+    /// What this entry says of `version`, where it is one that judges it bad.
+    #[must_use]
+    pub fn judged_bad(&self, version: &str) -> Option<BadMark> {
+        let judged = match self.op {
+            Op::MarkBad => self.target.as_ref().map(|target| target.version.as_str()),
+            Op::Rollback => self.leaves.as_deref(),
+            _ => None,
+        };
+        (judged == Some(version)).then(|| BadMark {
+            seq: self.seq,
+            op: self.op,
+            by: self.actor.clone(),
+            at: self.at.clone(),
+            reason: self.reason.clone(),
+        })
+    }
+
     /// Where `operation` is found in this log, as far as its newest entry tells: then it happened already.
     #[must_use]
     pub fn happened(&self, operation: &str) -> Option<Happened> {
@@ -545,6 +562,21 @@ impl Entry {
             version: Some(step.version.clone()),
         })
     }
+}
+
+/// Which entry judged a version bad, and in whose words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadMark {
+    /// The number of the entry.
+    pub seq: u64,
+    /// `mark-bad`, or the rollback that left the version.
+    pub op: Op,
+    /// Who.
+    pub by: String,
+    /// When, RFC 3339.
+    pub at: String,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// A deed that is in the log already.

@@ -14,7 +14,7 @@ use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
 use crate::explain::{Exit, Failure, quoted};
-use crate::local::files;
+use crate::local::{files, lfs};
 use crate::name::{Digest, Integrity};
 use crate::workspace::pack_list::npm_order;
 use header::{BLOCK, Header, Style};
@@ -140,7 +140,7 @@ fn refused(path: &str, (code, why): Problem) -> Failure {
 /// Files are read once and in pieces.
 ///
 /// # Errors
-/// `archive::…`, exit 3, for entries that [`unpack`] would refuse; `archive::changed`, exit 75, when a file grows or shrinks meanwhile;
+/// `archive::…`, exit 3, for entries that [`unpack`] would refuse; `build::lfs_pointer`, exit 3, for a file that git-lfs did not fetch; `archive::changed`, exit 75, when a file grows or shrinks meanwhile;
 /// `files::…` for the disk.
 pub fn pack(entries: Vec<Entry>, moment: i64, to: &Path) -> Result<PackedArchive, Failure> {
     let moment = u64::try_from(moment).unwrap_or(0);
@@ -340,7 +340,7 @@ impl<W: Write> Tar<'_, W> {
     }
 
     fn add_contents(&mut self, path: &Path, size: u64) -> Result<Digest, Failure> {
-        let (file, metadata) = files::open_regular(path)?;
+        let (file, metadata) = lfs::open(path)?;
         if metadata.len() != size {
             return Err(changed(path));
         }
@@ -460,7 +460,7 @@ pub struct NpmTarball {
 /// extension records follow `npm-packlist` and `tar` in npm 12. The compression differs from npm's, as npm's own differs between machines.
 ///
 /// # Errors
-/// `archive::…`, exit 3: a path that npm could not unpack again, a link, no `package.json`, more than 512 MiB; `files::…` for the disk.
+/// `archive::…`, exit 3: a path that npm could not unpack again, a link, no `package.json`, more than 512 MiB; `build::lfs_pointer`, exit 3, for a file that git-lfs did not fetch; `files::…` for the disk.
 pub fn npm_tarball(files: &[(String, EntrySource, bool)]) -> Result<NpmTarball, Failure> {
     let mut ordered: Vec<_> = files.iter().collect();
     ordered.sort_by(|(one, ..), (other, ..)| npm_order(one, other));

@@ -105,12 +105,12 @@ fn not_regular(path: &Path) -> Failure {
     )
 }
 
-/// The sha256 digest of a regular file and its length in bytes, read in pieces.
+/// The sha256 digest of a regular file that is to be shipped and its length in bytes, read in pieces.
 ///
 /// # Errors
-/// `files::read`, `files::kind`.
+/// `files::read`, `files::kind`; `build::lfs_pointer` for a file that git-lfs did not fetch.
 pub fn hash_file(path: &Path) -> Result<(Digest, u64), Failure> {
-    let (mut file, _) = open_regular(path)?;
+    let (mut file, _) = super::lfs::open(path)?;
     let mut sum = sha2::Sha256::new();
     let length = for_each_chunk(&mut file, |chunk| sum.update(chunk))
         .map_err(|error| failed("files::read", "read", path, &error))?;

@@ -6,6 +6,7 @@ pub mod git;
 mod git_program;
 pub mod hidden;
 pub mod host;
+mod lfs;
 pub mod owner;
 mod proc;
 pub mod process;

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use crate::explain::Failure;
 use crate::name::RepoPath;
 use crate::plan::release::{Edit, Plan, new_spec};
+use crate::settings::Mode;
 use crate::version::Version;
 use crate::workspace::catalogs::NewEntry;
 use crate::workspace::lockfile::NewSpec;
 use crate::workspace::package_json::{self, Change, PackageJson};
-use crate::workspace::{Edge, Workspace, catalogs, lockfile};
+use crate::workspace::{Edge, Workspace, lerna, lockfile, pnpm_workspace};
 
 /// New texts by path, in order of path; files that stay as they are do not occur.
 pub fn edits(workspace: &Workspace, edges: &[Edge], plan: &Plan) -> Result<Vec<Edit>, Failure> {
@@ -80,8 +81,15 @@ pub fn edits(workspace: &Workspace, edges: &[Edge], plan: &Plan) -> Result<Vec<E
     if let Some(file) = &workspace.catalogs
         && !lock_changes.catalogs.is_empty()
     {
-        let text = catalogs::edit(file.path.as_str(), &file.text, &lock_changes.catalogs)?;
+        let text = pnpm_workspace::edit(file.path.as_str(), &file.text, &lock_changes.catalogs)?;
         edits.insert(file.path.clone(), text);
+    }
+    if let (Mode::Sync, Some(version), Some(lerna)) = (plan.mode, &plan.version, &workspace.lerna)
+        && !edits.is_empty()
+        && let Some(text) = lerna::with_version(lerna.path.as_str(), &lerna.text, version)?
+        && text != lerna.text
+    {
+        edits.insert(lerna.path.clone(), text);
     }
     if let Some(lockfile) = &workspace.lockfile
         && !lock_changes.is_empty()

@@ -45,7 +45,12 @@ impl Groups {
         for (fixed, patterns) in fixed.chain(linked) {
             let setting = if fixed { "fixed" } else { "linked" };
             for pattern in patterns {
-                check_pattern(workspace, setting, "plan::group", pattern)?;
+                check_pattern(
+                    workspace,
+                    &settings.spelled(setting),
+                    "plan::group",
+                    pattern,
+                )?;
             }
             let members: Vec<usize> = (0..packages.len())
                 .filter(|index| packages[*index].version.is_some())
@@ -256,11 +261,16 @@ impl Group {
             return Ok(());
         };
         let what = format!(
-            "filter takes in {} and leaves out {}",
-            inside.name, outside.name
+            "{} takes in {} and leaves out {}",
+            settings.spelled("filter"),
+            inside.name,
+            outside.name
         );
         Err(Failure::new(Exit::Usage, "plan::filter", what)
             .because("a fixed group is released whole, at one version")
-            .hint("name all packages of the group in filter, or none"))
+            .hint(format!(
+                "name all packages of the group in {}, or none",
+                settings.spelled("filter")
+            )))
     }
 }

@@ -277,6 +277,7 @@ mod tests {
             manager: manager::tell(&Signs::default()).unwrap(),
             catalogs: None,
             lockfile: None,
+            lerna: None,
         };
         Workspace::parse(sources, &BTreeMap::new(), |_| false).unwrap()
     }
@@ -304,7 +305,7 @@ mod tests {
             touched: Touched {
                 bump: Some(Bump::Minor),
                 reasons: vec![Reason::Asked],
-                release_as: Version::parse("3.0.0").ok(),
+                release_as: Some((Version::parse("3.0.0").unwrap(), id.clone())),
                 misread: BTreeMap::from([(id, String::new())]),
                 differs: true,
                 traced: vec![traced],

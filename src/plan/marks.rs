@@ -38,7 +38,7 @@ pub fn judge(state: &State, wish: &Wish<'_>, mark: &Mark, recorded: &[Version]) 
             if state.pinned.contains(&version.to_string()) {
                 append(
                     Event::Unpin(version.clone()),
-                    format!("{version} is kept only as long as the retention window says"),
+                    format!("{version} is no longer kept; nothing is deleted before 'gc' is there"),
                 )
             } else {
                 already(format!("{version} is not pinned"))
@@ -83,7 +83,8 @@ fn judge_pin(state: &State, wish: &Wish<'_>, version: &Version, recorded: &[Vers
     if !recorded.contains(version) {
         return Judgement::Refused(unknown_version(wish.app, version, recorded));
     }
-    let reason = format!("{version} is kept until 'unpin'");
+    let reason =
+        format!("{version} is kept until 'unpin'; nothing is deleted before 'gc' is there");
     append(Event::Pin(version.clone()), reason)
 }
 

@@ -1,5 +1,6 @@
 //! What we shall do.
 
+mod adopted;
 pub mod edits;
 pub mod groups;
 pub mod intents;

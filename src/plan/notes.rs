@@ -168,6 +168,7 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
                 | Reason::First
                 | Reason::Graduate { .. }
                 | Reason::Asked
+                | Reason::ReleaseAs { .. }
                 | Reason::Written => {}
             }
         }

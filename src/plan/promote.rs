@@ -1,7 +1,7 @@
 //! Judges a `promote` on the newest entry of the log.
 
-use crate::environment::entry::{Event, Hold, Live, Source, State};
-use crate::explain::{Exit, Failure};
+use crate::environment::entry::{BadMark, Event, Hold, Live, Source, State};
+use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName};
 use crate::version::Version;
 
@@ -31,6 +31,8 @@ pub enum Judgement {
     Bad {
         /// The version.
         version: String,
+        /// Who judged it, and why.
+        why: String,
     },
     /// Automation only goes forward, and this is not forward; nothing changes (exit 0).
     NotDescendant {
@@ -85,7 +87,45 @@ pub enum Found {
     Unknown(Vec<Version>),
 }
 
-/// Judges pointing the environment at `version` while `state` is true there.
+/// What people said against a version. A mark is of one environment; elsewhere it warns.
+#[derive(Debug, Clone, Default)]
+pub struct Against<'a> {
+    /// Where the version is marked bad, and by which entry; `None` where that is too long ago to look for.
+    pub bad: Vec<(EnvironmentName, Option<BadMark>)>,
+    /// The environment from which the version is taken.
+    pub source: Option<&'a EnvironmentName>,
+}
+
+impl Against<'_> {
+    /// Who judged `version` bad in `environment`, and why; the bare fact where nobody looked.
+    #[must_use]
+    pub fn describe(&self, version: &str, environment: &EnvironmentName) -> String {
+        let judged = format!("{version} is marked bad in {environment}");
+        let mark = self.bad.iter().find(|(place, _)| place == environment);
+        let Some((_, Some(mark))) = mark else {
+            return judged;
+        };
+        let reason = mark
+            .reason
+            .as_deref()
+            .map_or_else(String::new, |reason| format!(": {}", quoted(reason)));
+        format!(
+            "{judged} by entry {} ({} by {}, {}{reason})",
+            mark.seq,
+            mark.op.as_str(),
+            quoted(&mark.by),
+            crate::explain::plain(&mark.at),
+        )
+    }
+
+    /// The environment from which it is taken, if it is marked bad there.
+    fn bad_source(&self) -> Option<&EnvironmentName> {
+        let is_bad = |source: &&EnvironmentName| self.bad.iter().any(|(place, _)| place == *source);
+        self.source.filter(is_bad)
+    }
+}
+
+/// Judges pointing the environment at `version` while `state` is true there. `against` is what people said against the version.
 ///
 /// `live_source` is where the live version comes from. `is_descendant` says whether the commit of `found` descends from it;
 /// where nobody knows (`None`), the later commit date counts as a descendant, because a history that is not at hand cannot be asked.
@@ -96,6 +136,7 @@ pub fn judge(
     wish: &Wish<'_>,
     version: &Version,
     found: &Found,
+    against: &Against<'_>,
     is_descendant: Option<bool>,
 ) -> Judgement {
     let live = match runnable(state, wish, version, found) {
@@ -110,7 +151,7 @@ pub fn judge(
         };
     }
     if !wish.force {
-        if let Some(stop) = person_said_stop(state, wish, &text) {
+        if let Some(stop) = person_said_stop(state, wish, &text, against) {
             return stop;
         }
         if wish.by == By::Automation
@@ -124,7 +165,7 @@ pub fn judge(
             live: live.clone(),
             forced: wish.force,
         },
-        reasons: reasons(state, wish, &text, live),
+        reasons: reasons(state, wish, &text, live, against),
     }
 }
 
@@ -206,7 +247,12 @@ pub(super) fn unknown_version(
 }
 
 /// A hold or a mark stops automation silently and a person loudly.
-fn person_said_stop(state: &State, wish: &Wish<'_>, version: &str) -> Option<Judgement> {
+fn person_said_stop(
+    state: &State,
+    wish: &Wish<'_>,
+    version: &str,
+    against: &Against<'_>,
+) -> Option<Judgement> {
     if wish.by == By::Automation {
         if let Some(hold) = &state.hold {
             return Some(Judgement::Held {
@@ -216,15 +262,19 @@ fn person_said_stop(state: &State, wish: &Wish<'_>, version: &str) -> Option<Jud
         }
         return state.is_bad(version).then(|| Judgement::Bad {
             version: version.to_owned(),
+            why: against.describe(version, wish.environment),
         });
     }
     let mut stops = Vec::new();
     if let Some(hold) = &state.hold {
         stops.push(("environment::held", describe(hold)));
     }
-    if state.is_bad(version) {
-        stops.push(("environment::bad", format!("{version} is marked bad")));
-    }
+    let source = against.bad_source();
+    let judges = state.is_bad(version).then_some(wish.environment);
+    stops.extend(judges.into_iter().chain(source).map(|environment| {
+        let why = against.describe(version, environment);
+        ("environment::bad", why)
+    }));
     let (code, _) = *stops.first()?;
     let failure = Failure::new(
         Exit::Refused,
@@ -234,16 +284,38 @@ fn person_said_stop(state: &State, wish: &Wish<'_>, version: &str) -> Option<Jud
             wish.environment, wish.app
         ),
     )
-    .hint(match (state.hold.is_some(), state.is_bad(version)) {
-        (true, false) => "'unhold' lifts the hold; if you mean it, 'force' (--force, PKGS_FORCE or the input force) promotes and lifts the hold for good",
-        (false, _) => "if you mean it, repeat it with 'force' (--force, PKGS_FORCE or the input force): that clears the mark of this version for good",
-        (true, true) => "if you mean it, repeat it with 'force' (--force, PKGS_FORCE or the input force): that lifts the hold and clears the mark of this version, both for good",
-    });
+    .hint(what_force_does(state.hold.is_some(), judges, source));
     Some(Judgement::Refused(
         stops
             .into_iter()
             .fold(failure, |failure, (_, why)| failure.because(why)),
     ))
+}
+
+/// What to do about a hold, a mark here and one in the environment from which the version is taken.
+fn what_force_does(
+    is_held: bool,
+    here: Option<&EnvironmentName>,
+    source: Option<&EnvironmentName>,
+) -> String {
+    const FORCE: &str = "'force' (--force, PKGS_FORCE or the input force)";
+    if is_held && here.is_none() && source.is_none() {
+        return format!(
+            "'unhold' lifts the hold; if you mean it, {FORCE} promotes and lifts the hold for good"
+        );
+    }
+    let lifts = match (is_held, here.is_some()) {
+        (true, true) => Some("lifts the hold and clears the mark of this version, both for good"),
+        (true, false) => Some("lifts the hold for good"),
+        (false, true) => Some("clears the mark of this version for good"),
+        (false, false) => None,
+    };
+    let stays = source.map(|source| format!("leaves the mark in {source}"));
+    let does: Vec<String> = lifts.map(str::to_owned).into_iter().chain(stays).collect();
+    format!(
+        "if you mean it, repeat it with {FORCE}: that {}",
+        does.join(", and ")
+    )
 }
 
 fn not_forward(
@@ -303,7 +375,13 @@ fn already_live(state: &State, wish: &Wish<'_>, version: &str) -> Vec<String> {
     reasons
 }
 
-fn reasons(state: &State, wish: &Wish<'_>, version: &str, live: &Live) -> Vec<String> {
+fn reasons(
+    state: &State,
+    wish: &Wish<'_>,
+    version: &str,
+    live: &Live,
+    against: &Against<'_>,
+) -> Vec<String> {
     let mut reasons = vec![match live.build.variant.as_str() {
         "any" => "its build runs in any environment".to_owned(),
         variant => format!("its build was made for {variant}"),
@@ -327,13 +405,17 @@ fn reasons(state: &State, wish: &Wish<'_>, version: &str, live: &Live) -> Vec<St
             reasons.push(format!("forced: {version} is no longer marked bad"));
         }
     }
+    let elsewhere = against.bad.iter().map(|(environment, _)| environment);
+    for environment in elsewhere.filter(|environment| *environment != wish.environment) {
+        let judged = against.describe(version, environment);
+        reasons.push(format!("warning: {judged}; it stays so there"));
+    }
     reasons
 }
 
 /// A hold in words: who, since which entry, why.
 #[must_use]
 pub fn describe(hold: &Hold) -> String {
-    use crate::explain::quoted;
     let reason = hold
         .reason
         .as_deref()
@@ -401,6 +483,7 @@ pub(super) mod tests {
             &wish,
             &Version::parse(case.version).unwrap(),
             &case.found,
+            &Against::default(),
             case.is_descendant,
         );
         assert_eq!(outcome(&judgement), expected, "{judgement:?}");
@@ -459,6 +542,59 @@ pub(super) mod tests {
         ];
         both(&bad, !FORCE, "1.1.0", "3 environment::bad", "bad");
         both(&bad, FORCE, "1.1.0", "append promote", "append promote");
+    }
+
+    #[test]
+    fn a_mark_elsewhere_stops_what_is_taken_from_there_and_else_warns() {
+        let app = PackageName::parse("web").unwrap();
+        let place = |name: &str| EnvironmentName::parse(name).unwrap();
+        let (prod, sit, pre) = (place("prod"), place("sit"), place("pre"));
+        let mark = BadMark {
+            seq: 4,
+            op: crate::environment::entry::Op::Rollback,
+            by: "ada".to_owned(),
+            at: "2026-01-02T00:00:00Z".to_owned(),
+            reason: Some("slow".to_owned()),
+        };
+        let check = |events: &[Event], source, force, expected: &str, says: &str| {
+            let wish = Wish {
+                app: &app,
+                environment: &prod,
+                by: By::Person,
+                force,
+            };
+            let against = Against {
+                bad: vec![(sit.clone(), Some(mark.clone())), (pre.clone(), None)],
+                source,
+            };
+            let version = Version::parse("1.1.0").unwrap();
+            let found = ready("1.1.0", 'b', 2);
+            let state = log(events).state;
+            let judgement = judge(&state, None, &wish, &version, &found, &against, None);
+            assert_eq!(outcome(&judgement), expected, "{judgement:?}");
+            let told = match judgement {
+                Judgement::Refused(failure) => {
+                    let advice = failure.advice().unwrap_or_default();
+                    format!("{}\n{advice}", failure.causes().join("\n"))
+                }
+                Judgement::Append { reasons, .. } => reasons.join("\n"),
+                other => format!("{other:?}"),
+            };
+            assert!(told.contains(says), "{told}");
+        };
+        let words = "1.1.0 is marked bad in sit by entry 4 (rollback by \"ada\", 2026-01-02T00:00:00Z: \"slow\")";
+        let open = [promote("1.0.0")];
+        let held = [promote("1.0.0"), Event::Hold];
+        let warns =
+            format!("warning: {words}; it stays so there\nwarning: 1.1.0 is marked bad in pre;");
+        check(&open, None, !FORCE, "append promote", &warns);
+        check(&open, Some(&sit), FORCE, "append promote", &warns);
+        check(&open, Some(&sit), !FORCE, "3 environment::bad", words);
+        let advice = "force): that leaves the mark in sit";
+        check(&open, Some(&sit), !FORCE, "3 environment::bad", advice);
+        let advice = "force): that lifts the hold for good, and leaves the mark in sit";
+        check(&held, Some(&sit), !FORCE, "3 environment::held", advice);
+        check(&open, Some(&prod), !FORCE, "append promote", &warns);
     }
 
     #[test]

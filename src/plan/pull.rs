@@ -136,16 +136,7 @@ pub fn decide(tip: &Tip, state: &HostState) -> Result<Pull, Failure> {
     if recovery != Recovery::Nothing {
         return Ok(Pull::Recover(recovery));
     }
-    if let Some(serves) = &state.environment
-        && serves != tip.environment.as_str()
-    {
-        return Err(Failure::new(
-            Exit::Refused,
-            "pull::other_environment",
-            format!("{} on this host serves {serves}, not {}", tip.app, tip.environment),
-        )
-        .hint("give the other environment a directory of its own, or remove the app's directory first"));
-    }
+    check_environment(&tip.app, &tip.environment, state)?;
     if tip.seq < state.seen {
         return Err(Failure::new(
             Exit::Integrity,
@@ -166,6 +157,26 @@ pub fn decide(tip: &Tip, state: &HostState) -> Result<Pull, Failure> {
         Some(installed) if same(tip, installed) => Pull::Remember,
         _ => Pull::Install,
     })
+}
+
+/// Refuses to run another environment than the one that this host serves already.
+///
+/// # Errors
+/// `pull::other_environment`, exit 3.
+pub fn check_environment(
+    app: &PackageName,
+    environment: &EnvironmentName,
+    state: &HostState,
+) -> Result<(), Failure> {
+    match &state.environment {
+        Some(serves) if serves != environment.as_str() => Err(Failure::new(
+            Exit::Refused,
+            "pull::other_environment",
+            format!("{app} on this host serves {serves}, not {environment}"),
+        )
+        .hint("give the other environment a directory of its own, or remove the app's directory first")),
+        _ => Ok(()),
+    }
 }
 
 fn same(tip: &Tip, installed: &Installed) -> bool {

@@ -10,8 +10,8 @@ use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::plan::groups::Groups;
 use crate::plan::intents;
 use crate::plan::notes::forge::Forge;
-use crate::plan::registry;
 use crate::plan::way::{self, Way};
+use crate::plan::{adopted, registry};
 use crate::settings::adopted::Adopted;
 use crate::settings::{Access, BumpRequest, Choice, Command, Mode, PeerPolicy, Settings};
 use crate::version::line::Line;
@@ -273,7 +273,17 @@ impl Growing {
 /// # Errors
 /// `plan::tag_exists` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
-    check_filter(facts.workspace, facts.mode, &settings.filter)?;
+    let plan = unbounded(facts, settings)?;
+    check_max_bump(&plan, settings)?;
+    Ok(plan)
+}
+
+/// Plans a release in which versions grow as far as they must, whatever `max-bump` allows: to tell why.
+///
+/// # Errors
+/// Those of [`plan`] but for `plan::max_bump`.
+pub fn unbounded(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
+    check_filter(facts.workspace, facts.mode, settings)?;
     check_groups(facts.mode, settings)?;
     check_prerelease(facts, settings)?;
     let mut growing = match facts.mode {
@@ -289,7 +299,8 @@ pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     registry::check(facts.workspace, &plan, settings)?;
     plan.warnings
         .extend(registry::private_names(&plan, settings));
-    check_max_bump(&plan, settings)?;
+    plan.warnings
+        .extend(adopted::without_effect(facts.mode, settings));
     Ok(plan)
 }
 
@@ -354,7 +365,10 @@ fn check_line(planned: &[PlannedPackage], line: Option<&Line>) -> Result<(), Fai
 }
 
 /// Refuses a release in which a version grows further than it may. What counts is how far the versions are apart, whatever raised them.
-fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
+///
+/// # Errors
+/// `plan::max_bump`, exit 3.
+pub fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
     let too_far = |package: &&PlannedPackage| {
         !plan.is_snapshot
             && package.base != Base::First
@@ -388,19 +402,28 @@ pub(super) fn grown_from(facts: &Facts<'_>, settings: &Settings, index: usize) -
     Some(way::overtaken(facts, settings, package, highest))
 }
 
-/// Refuses a filter that is no glob or takes no package in: a typo would release nothing and look like success.
-fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<(), Failure> {
-    if mode == Mode::Sync && !filter.is_empty() {
+/// Refuses a filter that is no glob or names no package: a typo would release nothing, or too much, and look like success.
+fn check_filter(workspace: &Workspace, mode: Mode, settings: &Settings) -> Result<(), Failure> {
+    let filter = settings.spelled("filter");
+    if mode == Mode::Sync && !settings.filter.is_empty() {
         return Err(Failure::new(
             Exit::Usage,
             "plan::filter",
-            "filter cannot leave packages out in sync mode",
+            format!("{filter} cannot leave packages out in sync mode"),
         )
         .because("all packages share one version")
-        .hint("leave filter away, or set mode to diff"));
+        .hint(match settings.adopted_from("filter") {
+            Some(_) => "set filter to none, or mode to diff",
+            None => "leave filter away, or set mode to diff",
+        }));
     }
-    for pattern in filter {
-        check_pattern(workspace, "filter", "plan::filter", pattern)?;
+    for pattern in &settings.filter {
+        // In a list of what is left out nobody wrote the sign.
+        let written = match settings.adopted_from("filter") {
+            Some(_) => pattern.strip_prefix('!').unwrap_or(pattern),
+            None => pattern,
+        };
+        check_pattern(workspace, &filter, "plan::filter", written)?;
     }
     Ok(())
 }
@@ -423,7 +446,7 @@ fn check_groups(mode: Mode, settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-/// Refuses a pattern of a setting that is no glob, or takes no package in.
+/// Refuses a pattern of a setting that is no glob, or names no package: neither to take it in nor to leave it out.
 pub(super) fn check_pattern(
     workspace: &Workspace,
     setting: &str,
@@ -431,22 +454,25 @@ pub(super) fn check_pattern(
     pattern: &str,
 ) -> Result<(), Failure> {
     const EXAMPLE: &str = "name packages, or directories by a glob such as packages/*";
+    let (sign, named) = match pattern.strip_prefix('!') {
+        Some(named) => ("!", named),
+        None => ("", pattern),
+    };
     let refuse = |what: String| Failure::new(Exit::Usage, code, what);
-    if let Err(error) = globset::Glob::new(pattern.trim_start_matches('!')) {
+    if let Err(error) = globset::Glob::new(named) {
         return Err(
             refuse(format!("{setting} {} is not a glob", quoted(pattern)))
                 .because(error)
                 .hint(EXAMPLE),
         );
     }
-    let including = !pattern.starts_with('!');
     let packages = &workspace.packages;
-    if including && !packages.iter().any(|package| matches(package, pattern)) {
+    if !packages.iter().any(|package| matches(package, named)) {
         let names = packages.iter().map(|package| package.name.as_str());
-        let near = crate::settings::given::nearest(pattern, names);
+        let near = crate::settings::given::nearest(named, names);
         let failure = refuse(format!("{setting} {} names no package", quoted(pattern)));
         return Err(match near {
-            Some(near) => failure.hint(format!("did you mean {near}?")),
+            Some(near) => failure.hint(format!("did you mean {sign}{near}?")),
             None => failure.hint(EXAMPLE),
         });
     }
@@ -536,7 +562,7 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
         BumpRequest::To(version) => Some(version.clone()),
         BumpRequest::Auto | BumpRequest::Graduate => {
             let release_as = known.touched.release_as.as_ref();
-            release_as.map(|version| way.toward(&from, version))
+            release_as.map(|(version, _)| way.toward(&from, version))
         }
         _ => None,
     };
@@ -588,9 +614,13 @@ fn own_reasons(
     settings: &Settings,
 ) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    if !matches!(settings.bump, BumpRequest::Auto | BumpRequest::Graduate) {
-        reasons.push(Reason::Asked);
-    }
+    reasons.extend(match &settings.bump {
+        BumpRequest::Auto | BumpRequest::Graduate => {
+            let release_as = known.touched.release_as.clone();
+            release_as.map(|(version, id)| Reason::ReleaseAs { id, version })
+        }
+        _ => Some(Reason::Asked),
+    });
     let ends = arrives || *way == Way::Release;
     if from.is_prerelease() && ends {
         reasons.push(Reason::Graduate { from: from.clone() });
@@ -874,7 +904,8 @@ fn grow_together(
         };
         let release_as = versioned
             .iter()
-            .filter_map(|(_, _, known)| known.touched.release_as.clone())
+            .filter_map(|(_, _, known)| known.touched.release_as.as_ref())
+            .map(|(version, _)| version.clone())
             .max();
         match (&settings.bump, release_as) {
             (BumpRequest::To(version), _) => (version.clone(), None),
@@ -982,7 +1013,8 @@ fn assemble(
     let mut planned = Vec::new();
     for (index, package) in growing {
         let of = &packages[*index];
-        let to = Version::parse(&package.to(settings).to_string())?;
+        let to = Version::parse(&package.to(settings).to_string())
+            .map_err(|failure| failure.because(format!("{} would get it", of.name)))?;
         let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
         let known = &facts.packages[*index];
         let grows = facts.mode == Mode::Diff && known.base != Base::First;
@@ -1091,7 +1123,10 @@ fn assemble(
         packages: planned,
     };
     plan.warnings.extend(misread(facts));
-    plan.warnings.extend(unused_bump(&plan, settings));
+    match kept_out(facts, settings, growing) {
+        Some(kept_out) => plan.warnings.push(kept_out),
+        None => plan.warnings.extend(unused_bump(&plan, settings)),
+    }
     plan.warnings.extend(overruled_bump(&plan, settings));
     plan.warnings
         .extend(intents::unnamed(&plan, facts, settings));
@@ -1373,6 +1408,42 @@ fn older_line(planned: &[PlannedPackage], settings: &Settings, line: Option<&Lin
     }]
 }
 
+/// That packages changed, and a filter keeps all of them out.
+fn kept_out(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    growing: &BTreeMap<usize, Growing>,
+) -> Option<Notice> {
+    let is_higher = |package: &Package, known: &PackageFacts| {
+        let released = known.base.version();
+        released.is_some_and(|released| package.version.as_ref() > Some(released))
+    };
+    let members = facts.workspace.packages.iter().zip(&facts.packages);
+    let names: Vec<&str> = members
+        .filter(|(package, _)| package.version.is_some() && !selected(package, &settings.filter))
+        .filter(|(package, known)| is_changed(known) || is_higher(package, known))
+        .map(|(package, _)| package.name.as_str())
+        .collect();
+    (growing.is_empty() && !names.is_empty()).then(|| Notice {
+        code: "plan::filtered",
+        message: format!(
+            "{} keeps out every package that changed: {}",
+            settings.spelled("filter"),
+            few(&names)
+        ),
+    })
+}
+
+/// The first of many names.
+fn few(names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let mut shown = names.get(..SHOWN).unwrap_or(names).join(", ");
+    if let Some(others @ 1..) = names.len().checked_sub(SHOWN) {
+        let _ = write!(shown, " and {others} more");
+    }
+    shown
+}
+
 /// That a bump was asked for and nothing grows: it says how far, not what.
 fn unused_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
     let asked = match &settings.bump {
@@ -1394,7 +1465,6 @@ fn unused_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
 
 /// That a bump was asked for, and packages are released at the version that their manifest brings along.
 fn overruled_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
-    const SHOWN: usize = 5;
     let BumpRequest::By(bump) = &settings.bump else {
         return None;
     };
@@ -1410,11 +1480,7 @@ fn overruled_bump(plan: &Plan, settings: &Settings) -> Option<Notice> {
         .filter(stands)
         .map(|package| package.name.as_str())
         .collect();
-    let others = names.len().saturating_sub(SHOWN);
-    let mut shown = names.get(..SHOWN).unwrap_or(&names).join(", ");
-    if others > 0 {
-        let _ = write!(shown, " and {others} more");
-    }
+    let shown = few(&names);
     (!names.is_empty()).then(|| Notice {
         code: "plan::bump_unused",
         message: format!("bump {bump} was asked for, but the manifest decides the version of {shown}: never released, or raised by hand"),

@@ -132,6 +132,14 @@ pub enum ReasonDocument {
     },
     /// A person asked for this bump.
     Asked,
+    /// A commit asks for this version.
+    #[serde(rename = "release-as")]
+    ReleaseAs {
+        /// The commit.
+        commit: String,
+        /// The version.
+        version: String,
+    },
     /// Its manifest holds a higher version than its last release.
     Written,
 }
@@ -215,6 +223,10 @@ impl From<&Reason> for ReasonDocument {
                 from: from.to_string(),
             },
             Reason::Asked => ReasonDocument::Asked,
+            Reason::ReleaseAs { id, version } => ReasonDocument::ReleaseAs {
+                commit: id.to_string(),
+                version: version.to_string(),
+            },
             Reason::Written => ReasonDocument::Written,
         }
     }
@@ -376,6 +388,9 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
         Reason::First => "first release".to_owned(),
         Reason::Graduate { from } => format!("{from} graduates"),
         Reason::Asked => "asked for".to_owned(),
+        Reason::ReleaseAs { id, version } => {
+            format!("{} says Release-As: {version}", id.short())
+        }
         Reason::Written => "its manifest holds a higher version than its last release".to_owned(),
     }
 }
@@ -398,7 +413,12 @@ pub fn text(plan: &Plan, missing: &[Missing]) -> String {
     }
     adopted(&mut text, plan);
     if plan.packages.is_empty() {
-        text.push_str("nothing to release: nothing counts since the last release\n");
+        let mut codes = plan.warnings.iter().map(|warning| warning.code);
+        text.push_str(if codes.any(|code| code == "plan::filtered") {
+            "nothing to release: no package that changed is let through\n"
+        } else {
+            "nothing to release: nothing counts since the last release\n"
+        });
     }
     let names = plan.packages.iter().map(|package| package.name.as_str());
     let widest = names.map(str::len).max().unwrap_or(0);

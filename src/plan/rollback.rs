@@ -1,6 +1,6 @@
 //! Judges a `rollback` on the newest entry of the log.
 
-use super::promote::{Found, Judgement, WHILE_HELD, Wish, runnable};
+use super::promote::{Against, Found, Judgement, WHILE_HELD, Wish, runnable};
 use crate::environment::entry::{Event, State};
 use crate::explain::{Exit, Failure};
 use crate::version::Version;
@@ -20,7 +20,7 @@ pub fn leaves(state: &State, wish: &Wish<'_>) -> Result<String, Failure> {
     })
 }
 
-/// Judges leaving `leaves` for `version` while `state` is true.
+/// Judges leaving `leaves` for `version` while `state` is true. `against` is what people said against the version.
 ///
 /// A hold does not stop a rollback: rolling back is what people do while automation is held.
 #[must_use]
@@ -30,6 +30,7 @@ pub fn judge(
     leaves: &str,
     version: &Version,
     found: &Found,
+    against: &Against<'_>,
 ) -> Judgement {
     let live_now = state.version().unwrap_or("nothing");
     if live_now != leaves {
@@ -56,7 +57,7 @@ pub fn judge(
                     wish.environment, wish.app
                 ),
             )
-            .because(format!("{text} is marked bad"))
+            .because(against.describe(&text, wish.environment))
             .hint(
                 "without a target, rollback finds the last good version; 'force' (--force, PKGS_FORCE or the input force) clears the mark",
             ),
@@ -117,6 +118,7 @@ mod tests {
             leaves,
             &Version::parse(to).unwrap(),
             &ready(to, 'b', 2),
+            &Against::default(),
         );
         assert_eq!(outcome(&judgement), expected);
     }

@@ -236,6 +236,7 @@ mod tests {
             has_members: true,
             manager: manager::tell(&Signs::default()).unwrap(),
             catalogs: None,
+            lerna: None,
             lockfile: None,
         };
         let workspace = Workspace::parse(sources, &settings.apps, |_| false).unwrap();

@@ -249,7 +249,7 @@ pub fn why(
         bump: planned.and_then(|planned| planned.bump).map(Bump::as_str),
         tag: planned.map(|planned| planned.tag.to_string()),
         rule: match planned {
-            Some(planned) => rule_of_release(plan, planned, known, settings),
+            Some(planned) => rule_of_release(plan, planned, settings),
             None => rule_of_absence(plan, package, known, settings),
         },
         base: base_story(package, index, known, others, settings),
@@ -300,14 +300,8 @@ fn find<'a>(
 }
 
 /// Why a package that is released gets its version.
-fn rule_of_release(
-    plan: &Plan,
-    planned: &PlannedPackage,
-    known: Option<&PackageFacts>,
-    settings: &Settings,
-) -> Rule {
+fn rule_of_release(plan: &Plan, planned: &PlannedPackage, settings: &Settings) -> Rule {
     let rule = |kind, text: String| Rule { kind, text };
-    let release_as = known.and_then(|known| known.touched.release_as.as_ref());
     let grown = planned
         .bump
         .map_or_else(|| planned.to.to_string(), |bump| bump.to_string());
@@ -351,15 +345,14 @@ fn rule_of_release(
                 planned.to
             ),
         ),
+        (Some(Reason::ReleaseAs { version, .. }), _) if *version == planned.to => {
+            rule("release-as", format!("a commit says Release-As: {version}"))
+        }
         _ if plan.mode == Mode::Sync => rule(
             "group",
             format!(
                 "all packages share one version, which grows as far as one of them must: {grown}"
             ),
-        ),
-        _ if release_as.is_some_and(|version| *version == planned.to) => rule(
-            "release-as",
-            format!("a commit says Release-As: {}", planned.to),
         ),
         (Some(Reason::Graduate { from }), BumpRequest::Graduate) => rule(
             "graduate",

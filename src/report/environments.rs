@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::environment::entry::Hold;
 use crate::environment::target::Skipped;
-use crate::explain::{Failure, plain, quoted};
+use crate::explain::{Failure, plain, quoted, safe_line};
 use crate::plan::promote::WHILE_HELD;
 
 /// The schema of [`Points`].
@@ -47,7 +47,7 @@ pub struct Point {
     pub from: Option<String>,
     /// The version it is about.
     pub to: Option<String>,
-    /// Whether automation is held now.
+    /// Whether automation is held once it is done.
     pub held: bool,
     /// What laying out static files came to.
     #[serde(rename = "static")]
@@ -62,6 +62,30 @@ pub struct Point {
     pub skipped: Vec<SkippedVersion>,
     /// After `unhold`: the newest version that could be promoted.
     pub waiting: Option<String>,
+    /// What is true in the environment now; a dry run changes nothing of it. `null` where nobody looked.
+    pub now: Option<Now>,
+}
+
+/// What is true in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Now {
+    /// The version that is live.
+    pub current: Option<String>,
+    /// The number of the newest entry.
+    pub seq: Option<u64>,
+    /// Whether automation is held.
+    pub held: bool,
+}
+
+impl Point {
+    /// Whether it is a move that was made before, and another version became live since.
+    #[must_use]
+    pub fn is_past(&self) -> bool {
+        let live = self.now.as_ref().map(|now| &now.current);
+        matches!(self.op, "promote" | "rollback")
+            && self.outcome == PointOutcome::AlreadyDone
+            && live.is_some_and(|live| *live != self.to)
+    }
 }
 
 /// What became of a request about one app.
@@ -113,16 +137,37 @@ impl From<&Skipped> for SkippedVersion {
 
 /// What runs where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Status {
     /// [`STATUS_SCHEMA`].
     pub schema: &'static str,
     /// The packages of the repository; empty outside of one.
     pub packages: Vec<PackageStatus>,
+    /// Why nobody can say what would be released next.
+    pub next_unknown: Option<NextUnknown>,
     /// The apps in the store.
     pub apps: Vec<AppStatus>,
     /// The environment that was asked for, if only one was.
     #[serde(skip)]
     pub asked: Option<String>,
+}
+
+/// Why nothing could be planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NextUnknown {
+    /// The code of the error with which `plan` refuses.
+    pub code: &'static str,
+    /// What it says.
+    pub message: String,
+}
+
+impl From<&Failure> for NextUnknown {
+    fn from(failure: &Failure) -> NextUnknown {
+        NextUnknown {
+            code: failure.code(),
+            message: failure.what().to_owned(),
+        }
+    }
 }
 
 /// A package and what of it is unreleased.
@@ -140,7 +185,7 @@ pub struct PackageStatus {
     pub published: Option<String>,
     /// How many commits count for it since its release.
     pub unreleased: u64,
-    /// The version it would be released at.
+    /// The version it would be released at; `null` where it would not be, or nobody can say.
     pub next: Option<String>,
 }
 
@@ -308,14 +353,31 @@ pub fn activation(point: &Point) -> String {
         app, environment, ..
     } = point;
     let to = point.to.as_deref().unwrap_or("nothing");
+    let (live, is_held) = match &point.now {
+        Some(now) => (now.current.as_deref(), now.held),
+        None => (point.from.as_deref(), point.held),
+    };
+    let live = live.unwrap_or("nothing");
     match point.outcome {
-        PointOutcome::Held => format!("{app} in {environment}: held, {to} is not activated"),
+        PointOutcome::Held => {
+            format!("{app} in {environment}: {live} is held, {to} is not activated")
+        }
         PointOutcome::Bad => {
             format!("{app} in {environment}: {to} is marked bad, it is not activated")
         }
         PointOutcome::NotDescendant => {
             format!("{app} in {environment}: something newer is live, {to} is not activated")
         }
+        _ if point.is_past() => {
+            let is_held = if is_held { " and held" } else { "" };
+            let entry = point
+                .seq
+                .map_or_else(String::new, |seq| format!(" by entry {seq}"));
+            format!(
+                "{app} in {environment}: {live} is live{is_held}, {to} was activated before{entry}"
+            )
+        }
+        _ if is_held => format!("{app} {to} in {environment}, which is held"),
         _ => format!("{app} {to} in {environment}"),
     }
 }
@@ -324,20 +386,24 @@ pub fn activation(point: &Point) -> String {
 #[must_use]
 pub fn status(status: &Status) -> String {
     let mut text = String::new();
+    if !status.packages.is_empty() {
+        text.push_str("packages\n");
+    }
     for package in &status.packages {
-        let version = package.version.as_deref().unwrap_or("no version");
-        let _ = write!(text, "{} {version}", package.name);
-        if package.unreleased > 0 {
-            let _ = write!(text, ", {} unreleased", package.unreleased);
-        }
-        if let Some(next) = &package.next {
-            let _ = write!(text, ", next {next}");
-        }
-        text.push('\n');
+        one_package(&mut text, package, status.next_unknown.is_some());
+    }
+    if let Some(NextUnknown { code, message }) = &status.next_unknown {
+        let message = safe_line(message);
+        let _ = writeln!(
+            text,
+            "  nothing can be planned: {message} ({code}), 'plan' says more"
+        );
+    }
+    if !status.apps.is_empty() {
+        text.push_str("apps\n");
     }
     for app in &status.apps {
-        let _ = writeln!(text, "{}", app.name);
-        recorded(&mut text, &app.versions);
+        let _ = writeln!(text, "  {}", app.name);
         if app.environments.is_empty() {
             let asked = status.asked.as_deref().unwrap_or("no environment");
             let never = if status.asked.is_some() {
@@ -345,16 +411,33 @@ pub fn status(status: &Status) -> String {
             } else {
                 "ever"
             };
-            let _ = writeln!(text, "  {asked} was {never} pointed at a version");
+            let _ = writeln!(text, "    {asked} was {never} pointed at a version");
         }
         for environment in &app.environments {
             one_environment(&mut text, environment);
         }
+        recorded(&mut text, &app.versions);
     }
     if status.packages.is_empty() && status.apps.is_empty() {
         text.push_str("nothing is recorded yet\n");
     }
     text
+}
+
+fn one_package(text: &mut String, package: &PackageStatus, is_next_unknown: bool) {
+    let version = package.version.as_deref().unwrap_or("no version");
+    let _ = write!(text, "  {} {version}", package.name);
+    if package.unreleased > 0 {
+        let _ = write!(text, ", {} unreleased", package.unreleased);
+    }
+    match &package.next {
+        Some(next) => {
+            let _ = write!(text, ", next {next}");
+        }
+        None if is_next_unknown && package.unreleased > 0 => text.push_str(", next unknown"),
+        None => {}
+    }
+    text.push('\n');
 }
 
 /// The versions that can be asked for.
@@ -372,7 +455,7 @@ fn recorded(text: &mut String, versions: &[VersionStatus]) {
         older => format!(" and {older} older"),
     };
     if !shown.is_empty() {
-        let _ = writeln!(text, "  versions: {}{older}", shown.join(", "));
+        let _ = writeln!(text, "    versions: {}{older}", shown.join(", "));
     }
 }
 
@@ -386,7 +469,7 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
     };
     let _ = writeln!(
         text,
-        "  {}: {live}, entry {}",
+        "    {}: {live}, entry {}",
         status.environment, status.seq
     );
     if let Some(hold) = &status.hold {
@@ -396,27 +479,27 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
             .map_or_else(String::new, |reason| format!(": {}", quoted(reason)));
         let _ = writeln!(
             text,
-            "    held by {} since entry {}{reason}",
+            "      held by {} since entry {}{reason}",
             plain(&hold.by),
             hold.seq
         );
-        let _ = writeln!(text, "    {WHILE_HELD}");
+        let _ = writeln!(text, "      {WHILE_HELD}");
     }
     for (name, versions) in [("bad", &status.bad), ("pinned", &status.pinned)] {
         if !versions.is_empty() {
-            let _ = writeln!(text, "    {name}: {}", versions.join(", "));
+            let _ = writeln!(text, "      {name}: {}", versions.join(", "));
         }
     }
     if status.static_applied == Some(false) {
         let _ = writeln!(
             text,
-            "    static files are not fully laid out: repeat the promote or rollback"
+            "      static files are not fully laid out: repeat the promote or rollback"
         );
     }
     if status.current.is_some() {
         let _ = match &status.rollback_to {
-            Some(version) => writeln!(text, "    rollback would go to {version}"),
-            None => writeln!(text, "    rollback has nowhere to go"),
+            Some(version) => writeln!(text, "      rollback would go to {version}"),
+            None => writeln!(text, "      rollback has nowhere to go"),
         };
     }
     for host in &status.hosts {
@@ -436,7 +519,7 @@ fn one_host(text: &mut String, host: &HostStatus) {
         .map_or_else(String::new, |error| format!(": {}", quoted(error)));
     let _ = writeln!(
         text,
-        "    host {}: {} runs, {} at entry {}, {}{behind}{error}",
+        "      host {}: {} runs, {} at entry {}, {}{behind}{error}",
         plain(&host.host),
         plain(version),
         plain(&host.state),
@@ -460,7 +543,7 @@ fn one_entry(text: &mut String, past: &Past) {
         .map_or_else(String::new, |reason| format!(": {}", quoted(reason)));
     let _ = writeln!(
         text,
-        "    {:>5}  {}  {}{version}{actor}{reason}",
+        "      {:>5}  {}  {}{version}{actor}{reason}",
         past.seq,
         plain(&past.at),
         past.op
@@ -489,6 +572,7 @@ mod tests {
             reasons: vec!["leaves 1.1.0 and marks it bad".to_owned()],
             skipped: vec![],
             waiting: None,
+            now: None,
         }
     }
 
@@ -504,6 +588,46 @@ mod tests {
           leaves 1.1.0 and marks it bad
           static files: 2 changed, 5 there already
         ");
+    }
+
+    #[test]
+    fn a_release_tells_what_is_live_and_held_where_it_points() {
+        let check = |outcome, live: &str, held, expected: &str| {
+            let point = Point {
+                op: "promote",
+                outcome,
+                to: Some("1.1.0".to_owned()),
+                now: Some(Now {
+                    current: Some(live.to_owned()),
+                    seq: Some(4),
+                    held,
+                }),
+                ..point()
+            };
+            assert_eq!(activation(&point), expected);
+        };
+        let (done, already) = (PointOutcome::Done, PointOutcome::AlreadyDone);
+        check(done, "1.1.0", false, "web 1.1.0 in prod");
+        check(already, "1.1.0", false, "web 1.1.0 in prod");
+        check(already, "1.1.0", true, "web 1.1.0 in prod, which is held");
+        check(
+            already,
+            "1.0.0",
+            true,
+            "web in prod: 1.0.0 is live and held, 1.1.0 was activated before by entry 3",
+        );
+        check(
+            already,
+            "1.2.0",
+            false,
+            "web in prod: 1.2.0 is live, 1.1.0 was activated before by entry 3",
+        );
+        check(
+            PointOutcome::Held,
+            "1.0.0",
+            true,
+            "web in prod: 1.0.0 is held, 1.1.0 is not activated",
+        );
     }
 
     #[test]
@@ -531,6 +655,7 @@ mod tests {
         let text = status(&Status {
             schema: STATUS_SCHEMA,
             packages: vec![],
+            next_unknown: None,
             apps: vec![AppStatus {
                 name: "web".to_owned(),
                 environments: vec![EnvironmentStatus {
@@ -593,16 +718,17 @@ mod tests {
             asked: None,
         });
         insta::assert_snapshot!(text, @r#"
-        web
-          versions: 1.1.0 (prod, sit), 1.0.0
-          prod: 1.0.0 since 2026-01-02T00:00:00Z by ada (rollback), entry 3
-            held by ada since entry 3: "\u{1b}[2J\u{202e}x"
-            until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works
-            bad: 1.1.0
-            rollback has nowhere to go
-            host web\u{1b}1: 1.1.0 runs, failed at entry 2, 2026-01-01T00:00:00Z, behind: "no\nway"
-                3  2026-01-02T00:00:00Z  rollback 1.0.0 by a\u{202e}da: "slow"
-                2  2026-01-01T00:00:00Z  promote 1.1.0
+        apps
+          web
+            prod: 1.0.0 since 2026-01-02T00:00:00Z by ada (rollback), entry 3
+              held by ada since entry 3: "\u{1b}[2J\u{202e}x"
+              until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works
+              bad: 1.1.0
+              rollback has nowhere to go
+              host web\u{1b}1: 1.1.0 runs, failed at entry 2, 2026-01-01T00:00:00Z, behind: "no\nway"
+                  3  2026-01-02T00:00:00Z  rollback 1.0.0 by a\u{202e}da: "slow"
+                  2  2026-01-01T00:00:00Z  promote 1.1.0
+            versions: 1.1.0 (prod, sit), 1.0.0
         "#);
     }
 }

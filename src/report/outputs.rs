@@ -76,22 +76,31 @@ pub fn of_failure() -> Vec<(&'static str, String)> {
     outputs
 }
 
-/// The outputs of a command about environments; with one app also the details of its pointer.
+/// The outputs of a command about environments; with one app also the details of its pointer. Beside `pointers` they say what is true now,
+/// which a dry run does not change.
 pub fn of_points(points: &Points) -> Vec<(&'static str, String)> {
     let mut outputs = vec![
         ("pointers", json!(points.apps).to_string()),
         (
             "held",
-            points.apps.iter().any(|point| point.held).to_string(),
+            points
+                .apps
+                .iter()
+                .any(|point| point.now.as_ref().is_some_and(|now| now.held))
+                .to_string(),
         ),
     ];
     if let [only] = points.apps.as_slice() {
         outputs.push(("environment", only.environment.clone()));
-        outputs.push((
-            "seq",
-            only.seq.map(|seq| seq.to_string()).unwrap_or_default(),
-        ));
-        outputs.push(("current", only.to.clone().unwrap_or_default()));
+        let now = only.now.as_ref();
+        let seq = if only.dry_run {
+            now.and_then(|now| now.seq)
+        } else {
+            only.seq
+        };
+        outputs.push(("seq", seq.map(|seq| seq.to_string()).unwrap_or_default()));
+        let current = now.and_then(|now| now.current.clone());
+        outputs.push(("current", current.unwrap_or_default()));
         outputs.push(("previous", only.from.clone().unwrap_or_default()));
     }
     outputs

@@ -18,6 +18,8 @@ pub struct Pulled {
     pub seq: u64,
     /// What became of it.
     pub outcome: Outcome,
+    /// Whether nothing was done because that was asked for.
+    pub dry_run: bool,
 }
 
 /// How a pull that is no failure ended.
@@ -37,18 +39,21 @@ pub enum Outcome {
 }
 
 impl Pulled {
-    /// For a person. Where nothing is to be said there is nothing, so that cron sends no mail; [`Pulled::line`] has words for it.
+    /// For a person. Where nothing is to be said there is nothing, so that cron sends no mail; [`Pulled::line`] has words for it. A dry run
+    /// always answers.
     ///
     /// ```
     /// use pkgs_action::report::pull::{Outcome, Pulled};
-    /// let pulled = |outcome| Pulled { schema: "pkgs.pull/1", app: "web".into(), environment: "sit".into(), version: "1.0.0".into(), seq: 1, outcome };
+    /// let pulled = |outcome| Pulled { schema: "pkgs.pull/1", app: "web".into(), environment: "sit".into(), version: "1.0.0".into(), seq: 1, outcome, dry_run: false };
     /// assert_eq!(pulled(Outcome::Installed).text(), "web 1.0.0 runs (sit)\n");
     /// assert_eq!(pulled(Outcome::UpToDate).text(), "");
     /// assert_eq!(pulled(Outcome::UpToDate).line(), "web 1.0.0 runs already (sit)");
+    /// let dry = Pulled { dry_run: true, ..pulled(Outcome::UpToDate) };
+    /// assert_eq!(dry.text(), "dry run: web 1.0.0 is installed already (sit)\n");
     /// ```
     pub fn text(&self) -> String {
         match self.outcome {
-            Outcome::UpToDate => String::new(),
+            Outcome::UpToDate if !self.dry_run => String::new(),
             _ => self.line() + "\n",
         }
     }
@@ -68,6 +73,9 @@ impl Pulled {
             }
             Outcome::WouldInstall => {
                 format!("dry run: {app} {version} would be installed ({environment})")
+            }
+            Outcome::UpToDate if self.dry_run => {
+                format!("dry run: {app} {version} is installed already ({environment})")
             }
             Outcome::UpToDate => format!("{app} {version} runs already ({environment})"),
             Outcome::FailedBefore => format!(

@@ -183,7 +183,7 @@ impl ReleaseReport {
                 });
                 release.tell(&mut text);
             }
-            (Ended::Failed(_), _) if self.is_decided() => {
+            (Ended::Failed(_), _) if self.is_unfinished() => {
                 text.push_str("decided, but not finished: run the same command again, it goes on where this stopped\n");
             }
             (Ended::Released | Ended::Failed(_), _) => {}
@@ -191,10 +191,10 @@ impl ReleaseReport {
         text
     }
 
-    /// Whether this run came past its decision.
-    fn is_decided(&self) -> bool {
+    /// Whether this run failed after its decision.
+    pub(super) fn is_unfinished(&self) -> bool {
         let decided = |deed: &Deed| deed.stage == Stage::Decide && deed.outcome == Outcome::Done;
-        self.deeds.iter().any(decided)
+        matches!(self.ended, Ended::Failed(_)) && self.deeds.iter().any(decided)
     }
 
     /// The report as `pkgs.released/1`.

@@ -2,18 +2,28 @@
 
 use std::fmt::Write as _;
 
+use crate::explain::Failure;
 use crate::plan::notes::{self, markdown::code};
 use crate::plan::release::{Plan, PlannedPackage};
 use crate::plan::render::phrase;
 use crate::report::environments::{Points, headline};
+use crate::report::failure;
 use crate::report::release::{ReleaseReport, Released, ReleasedPackage};
 
 /// GitHub drops a summary above 1 MiB whole.
 const LONGEST: usize = 900 << 10;
 
-/// The summary of a release.
-pub fn of_release(report: &ReleaseReport) -> String {
-    let mut text = format!("## {}\n\n", title(report));
+/// The summary of a release, and of what it failed of.
+pub fn of_release(report: &ReleaseReport, failure: Option<&Failure>) -> String {
+    let mut text = format!("## {}\n\n", title(report, failure));
+    if let Some(failure) = failure {
+        text.push_str(&told(failure));
+    }
+    if report.is_unfinished() {
+        text.push_str(
+            "Decided, but not finished: run it again, it goes on where this stopped.\n\n",
+        );
+    }
     if let Some((plan, _)) = report
         .plan
         .as_ref()
@@ -71,10 +81,38 @@ pub fn of_release(report: &ReleaseReport) -> String {
     text
 }
 
-/// The summary of a command about environments.
-pub fn of_points(points: &Points) -> String {
-    let mut text =
-        "## Environments\n\n| app | environment | what was done |\n|---|---|---|\n".to_owned();
+/// The summary of what (`Release`, `Promote`) failed before it could do anything.
+///
+/// ```
+/// use pkgs_action::explain::{Exit, Failure};
+/// use pkgs_action::report::summary::of_failure;
+/// let failure = Failure::new(Exit::Refused, "environment::held", "prod of web was not pointed at 1.1.0");
+/// assert_eq!(of_failure("Promote", &failure), "## Promote failed\n\n```text\nerror[environment::held]: prod of web was not pointed at 1.1.0\n```\n\n");
+/// ```
+pub fn of_failure(what: &str, failure: &Failure) -> String {
+    format!("## {what} failed\n\n{}", told(failure))
+}
+
+/// A failure as on stderr, in a block that its text cannot end.
+fn told(failure: &Failure) -> String {
+    const LONGEST: usize = 60 << 10;
+    let mut text = failure::text(failure);
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push_str("\n… cut; the log has it all.\n");
+    }
+    let runs = text.split(|character| character != '`').map(str::len);
+    let fence = "`".repeat(runs.max().unwrap_or(0).max(2) + 1);
+    format!("{fence}text\n{text}{fence}\n\n")
+}
+
+/// The summary of a command about environments, of which `what` is the name.
+pub fn of_points(what: &str, points: &Points) -> String {
+    let mut text = match &points.failure {
+        Some(failure) => of_failure(what, failure),
+        None => "## Environments\n\n".to_owned(),
+    };
+    text.push_str("| app | environment | what was done |\n|---|---|---|\n");
     for point in &points.apps {
         let _ = writeln!(
             text,
@@ -88,8 +126,12 @@ pub fn of_points(points: &Points) -> String {
     text
 }
 
-fn title(report: &ReleaseReport) -> String {
+fn title(report: &ReleaseReport, failure: Option<&Failure>) -> String {
     match (&report.release, report.ended.as_str()) {
+        (Some(release), "released") if failure.is_some() && !release.is_snapshot() => {
+            format!("Released {}, but not everywhere", release.id)
+        }
+        (_, "failed") => "Release failed".to_owned(),
         (Some(release), _) if release.is_snapshot() => {
             format!("Published the snapshot of {}", release.commit.short())
         }
@@ -134,4 +176,44 @@ pub fn forge_body(
         plan.packages.iter().filter(is_released).collect()
     });
     notes::release_page(plan, &planned, &listed, LONGEST - end.len()) + &end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::outcome::{Deeds, Outcome, Stage};
+    use crate::explain::Exit;
+    use crate::report::release::Ended;
+
+    #[test]
+    fn a_release_that_failed_says_of_what_and_how_far_it_came() {
+        let failure = Failure::new(Exit::RemoteRefused, "npm::refused", "core was refused")
+            .because("two\n```\nlines")
+            .hint("log in again");
+        let report = |decided: Outcome| {
+            let mut deeds = Deeds::default();
+            deeds.note(Stage::Decide, "core@1.1.0", decided);
+            ReleaseReport::new(Ended::Failed(failure.clone())).with(deeds)
+        };
+        let told = of_release(&report(Outcome::Done), Some(&failure));
+        insta::assert_snapshot!(told, @r"
+        ## Release failed
+
+        ````text
+        error[npm::refused]: core was refused
+          because two
+            | ```
+            | lines
+        hint: log in again
+        ````
+
+        Decided, but not finished: run it again, it goes on where this stopped.
+
+        | stage | what | outcome |
+        |---|---|---|
+        | decide | `core@1.1.0` | done |
+        ");
+        let before = of_release(&report(Outcome::Failed(failure.clone())), Some(&failure));
+        assert!(!before.contains("Decided"), "{before}");
+    }
 }

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::explain::Failure;
+use crate::explain::{Exit, Failure, quoted};
 use crate::settings::config::{ConfigFile, Form, object, text_of};
 use crate::settings::given::{Given, Inputs, Source};
 use crate::settings::table::{self, Kind};
+use crate::version::Version;
 
 /// The configuration of changesets.
 pub const CHANGESETS: &str = ".changeset/config.json";
@@ -19,22 +20,44 @@ pub struct Adopted {
     pub setting: &'static str,
     /// The file.
     pub file: String,
+    /// The key as it stands there.
+    pub key: String,
 }
 
-/// Reads what means the same to us. Whatever else stands in the file is for the other tool.
-pub(super) fn read(file: &ConfigFile, inputs: &mut Inputs, problems: &mut Vec<Failure>) {
+/// A key of such a file that we have a setting for, but that says what the setting cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The setting.
+    pub setting: &'static str,
+    /// The file.
+    pub file: String,
+    /// The key as it stands there.
+    pub key: String,
+}
+
+/// Reads what means the same to us, and gives what we have a setting for but cannot take. Whatever else stands in the file is for the other
+/// tool.
+pub(super) fn read(
+    file: &ConfigFile,
+    inputs: &mut Inputs,
+    problems: &mut Vec<Failure>,
+) -> Vec<PassedOver> {
     let object = match object(file) {
         Ok(object) => object.unwrap_or_default(),
         Err(failure) => {
             problems.push(failure);
-            return;
+            return Vec::new();
         }
     };
     match file.form {
         Form::Changesets => changesets(&file.name, &object, inputs, problems),
-        Form::Lerna => lerna(&file.name, &object, inputs),
+        Form::Lerna => match lerna(&file.name, &object, inputs, problems) {
+            Ok(passed_over) => return passed_over,
+            Err(failure) => problems.push(failure),
+        },
         Form::Own | Form::Field => {}
     }
+    Vec::new()
 }
 
 fn offer(inputs: &mut Inputs, file: &str, key: &str, setting: &str, value: String) {
@@ -72,6 +95,7 @@ fn changesets(
                             text.lines().map(|name| format!("!{name}")).collect();
                         names.join("\n")
                     }
+                    "baseBranch" => branch(&text, inputs),
                     _ => text,
                 };
                 offer(inputs, file, key, setting, text);
@@ -82,15 +106,135 @@ fn changesets(
     }
 }
 
-/// `independent` gives each package a version of its own, a version all of them one.
-fn lerna(file: &str, object: &Map<String, Value>, inputs: &mut Inputs) {
-    let Some(version) = object.get("version").and_then(Value::as_str) else {
-        return;
+/// The branch that a ref of it means, here or of the remote.
+fn branch(reference: &str, inputs: &Inputs) -> String {
+    let remote = inputs.get("remote");
+    let remote = remote.map_or("origin", |given| given.value.as_str());
+    let name = ["refs/heads/", "refs/remotes/"]
+        .iter()
+        .find_map(|before| reference.strip_prefix(before))
+        .unwrap_or(reference);
+    let of_remote = name.strip_prefix(remote);
+    let of_remote = of_remote.and_then(|name| name.strip_prefix('/'));
+    of_remote.unwrap_or(name).to_owned()
+}
+
+/// `independent` gives each package a version of its own, a version all of them one. What it says of its commands counts from the most
+/// special to the most general place, as lerna reads it.
+fn lerna(
+    file: &str,
+    object: &Map<String, Value>,
+    inputs: &mut Inputs,
+    problems: &mut Vec<Failure>,
+) -> Result<Vec<PassedOver>, Failure> {
+    let version = object.get("version").filter(|value| !value.is_null());
+    let is_independent = version.is_some_and(|version| version == "independent");
+    if let Some(version) = version {
+        let text = version.as_str();
+        if !is_independent && text.is_none_or(|text| Version::parse(text).is_err()) {
+            let shown = text.map_or_else(|| version.to_string(), str::to_owned);
+            let what = format!(
+                "version in {file} is {}, neither a version nor independent",
+                quoted(&shown)
+            );
+            return Err(Failure::new(Exit::Usage, "settings::choice", what)
+                .hint("write the one version of all packages, or independent"));
+        }
+        let mode = if is_independent { "diff" } else { "sync" };
+        offer(inputs, file, "version", "mode", mode.to_owned());
+    }
+    let mut passed_over = Vec::new();
+    for (key, setting) in [
+        ("allowBranch", "branch"),
+        ("ignoreChanges", "ignore"),
+        ("message", "commit-message"),
+    ] {
+        let Some((key, value)) = said_of_commands(object, key) else {
+            continue;
+        };
+        let taken = match setting {
+            "branch" => plain_branches(value),
+            "ignore" => same_globs(value, object),
+            _ => same_message(value, is_independent),
+        };
+        let Some(taken) = taken else {
+            passed_over.push(PassedOver {
+                setting,
+                file: file.to_owned(),
+                key,
+            });
+            continue;
+        };
+        let kind = table::find(setting).map_or(Kind::Text, |setting| setting.kind);
+        match text_of(&taken, kind, &key, file) {
+            Ok(Some(text)) => offer(inputs, file, &key, setting, text),
+            Ok(None) => {}
+            Err(failure) => problems.push(failure),
+        }
+    }
+    Ok(passed_over)
+}
+
+/// What lerna's commands are told, with the whole key.
+fn said_of_commands<'o>(object: &'o Map<String, Value>, key: &str) -> Option<(String, &'o Value)> {
+    let of = |command: &str| {
+        let said = object.get("command")?.get(command)?.get(key)?;
+        Some((format!("command.{command}.{key}"), said))
     };
-    let mode = if version == "independent" {
-        "diff"
-    } else {
-        "sync"
+    of("publish")
+        .or_else(|| of("version"))
+        .or_else(|| Some((key.to_owned(), object.get(key)?)))
+        .filter(|(_, said)| !said.is_null())
+}
+
+/// A value that lerna takes alone or in a list, as a list of texts.
+fn texts(value: &Value) -> Option<Vec<&str>> {
+    match value {
+        Value::String(text) => Some(vec![text]),
+        Value::Array(entries) => entries.iter().map(Value::as_str).collect(),
+        _ => None,
+    }
+}
+
+/// Branches, if all are plain names.
+fn plain_branches(value: &Value) -> Option<Value> {
+    let names = texts(value)?;
+    let is_plain = |name: &&str| !name.is_empty() && !name.contains(['*', '?', '[', '{', '!', '(']);
+    names.iter().all(is_plain).then(|| names.into())
+}
+
+/// Globs, if all mean the same here. Both match one without `/` against base names; any other lerna matches against the path from the root
+/// alone, so it must begin with `**/` or with the directory of the packages.
+fn same_globs(value: &Value, object: &Map<String, Value>) -> Option<Value> {
+    let globs = texts(value)?;
+    let packages = object.get("packages").and_then(texts);
+    let packages = packages.unwrap_or_else(|| vec!["packages/*"]);
+    let directories = packages.iter().filter_map(|pattern| {
+        let (directory, _) = pattern.trim_start_matches("./").split_once('/')?;
+        (!directory.contains(['*', '?', '[', '{', '!'])).then_some(directory)
+    });
+    let directories: Vec<&str> = directories.collect();
+    let is_same = |glob: &&str| {
+        let extended = ["@(", "?(", "*(", "+(", "!("];
+        let is_anywhere = match glob.split_once('/') {
+            Some((first, _)) => first == "**" || directories.contains(&first),
+            None => !glob.is_empty(),
+        };
+        is_anywhere
+            && !glob.ends_with('/')
+            && !glob.starts_with(['!', '#'])
+            && !extended.iter().any(|opening| glob.contains(opening))
     };
-    offer(inputs, file, "version", "mode", mode.to_owned());
+    globs.iter().all(is_same).then(|| globs.into())
+}
+
+/// A message, if ours can say the same: where all share a version lerna writes its tag for `%s` and the version for `%v`, else nothing.
+fn same_message(value: &Value, is_independent: bool) -> Option<Value> {
+    let message = value.as_str().filter(|message| !message.contains('{'))?;
+    if is_independent {
+        let is_plain = !message.contains("%s") && !message.contains("%v");
+        return is_plain.then(|| message.into());
+    }
+    let message = message.replace("%s", "{tags}").replace("%v", "{version}");
+    Some(message.into())
 }

@@ -111,16 +111,16 @@ pub const COMMANDS: &[Page] = &[
     Page {
         group: "Environments",
         name: "pin",
-        does: "Keep a version whatever its age",
-        more: "",
+        does: "Keep a version from being deleted",
+        more: "Nothing is deleted from the store yet: a pin counts as soon as `gc` is there.",
         usage: "--environment <name> --to <version> [flags]",
         examples: &["pin --environment prod --to 1.4.2"],
     },
     Page {
         group: "Environments",
         name: "unpin",
-        does: "Stop keeping a version",
-        more: "",
+        does: "Stop keeping a version from being deleted",
+        more: "Nothing is deleted from the store yet: that counts as soon as `gc` is there.",
         usage: "--environment <name> --to <version> [flags]",
         examples: &["unpin --environment prod --to 1.4.2"],
     },
@@ -195,7 +195,7 @@ pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
     ),
     (
         "gc",
-        "nothing is deleted from the store; a host keeps as many releases as `keep-releases` says",
+        "nothing is deleted from the store, so a `pin` is only noted; a host keeps as many releases as `keep-releases` says",
     ),
     (
         "run",
@@ -270,6 +270,19 @@ impl Deed {
             "unpin" => Deed::Unpin,
             _ => return None,
         })
+    }
+
+    /// As a heading names it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Deed::Promote => "Promote",
+            Deed::Rollback => "Rollback",
+            Deed::Hold => "Hold",
+            Deed::Unhold => "Unhold",
+            Deed::MarkBad => "Mark-bad",
+            Deed::Pin => "Pin",
+            Deed::Unpin => "Unpin",
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use url::Url;
 use crate::name::{EnvironmentName, PackageName};
 use crate::secret::{BoundSecret, Secret};
 use crate::settings::address::StoreAddress;
-use crate::settings::adopted::Adopted;
+use crate::settings::adopted::{Adopted, PassedOver};
 use crate::settings::runner::Runner;
 use crate::version::line::{Identifier, Line};
 use crate::version::{Bump, Version, ZeroMajor};
@@ -303,6 +303,8 @@ pub struct Settings {
     pub mode: Option<Mode>,
     /// What files of other release tools decided.
     pub adopted: Vec<Adopted>,
+    /// What files of other tools say that no setting of ours can say, and nothing of ours does.
+    pub passed_over: Vec<PassedOver>,
     /// Names or directory globs; `!` excludes.
     pub filter: Vec<String>,
     /// The ref to compare with.
@@ -418,6 +420,16 @@ impl Settings {
         let further = self.lines.keys().filter(|branch| !own.contains(branch));
         let further: Vec<String> = further.cloned().collect();
         own.into_iter().chain(further).collect()
+    }
+
+    /// What a setting is called where it was set: in a file of another tool it has another name.
+    pub fn spelled(&self, setting: &str) -> String {
+        let mut adopted = self.adopted.iter();
+        let adopted = adopted.find(|adopted| adopted.setting == setting);
+        adopted.map_or_else(
+            || setting.to_owned(),
+            |Adopted { key, file, .. }| format!("{key} in {file}"),
+        )
     }
 
     /// The settings of an app.

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::secret::BoundSecret;
-use crate::settings::adopted::{self, Adopted};
+use crate::settings::adopted::{self, Adopted, PassedOver};
 use crate::settings::config::{self, Config, ConfigFile, Form};
 use crate::settings::form;
 use crate::settings::given::{Given, Inputs, Source, boolean, groups, list, nearest};
@@ -70,7 +70,12 @@ impl Settings {
         files: &[ConfigFile],
         world: World,
     ) -> Result<Settings, Failure> {
-        let (inputs, config, problems) = with_files(collected.inputs, collected.problems, files);
+        let WithFiles {
+            inputs,
+            config,
+            passed_over,
+            problems,
+        } = with_files(collected.inputs, collected.problems, files);
         let mut values = Resolver {
             inputs: &inputs,
             problems,
@@ -105,6 +110,7 @@ impl Settings {
             build: values.text("build").filter(|command| command != "none"),
             mode: values.one_of("mode", MODES),
             adopted,
+            passed_over,
             filter: values.list("filter"),
             base: values.text("base"),
             ignore: values.list("ignore"),
@@ -162,36 +168,49 @@ impl Settings {
     }
 }
 
+/// Everything that was said, by the highest source each.
+struct WithFiles {
+    inputs: Inputs,
+    config: Config,
+    /// What files of other tools say that we cannot take, where nothing of ours says it.
+    passed_over: Vec<PassedOver>,
+    problems: Vec<Failure>,
+}
+
 /// Adds what the configuration files say to what the command line and the environment say.
-fn with_files(
-    mut inputs: Inputs,
-    mut problems: Vec<Failure>,
-    files: &[ConfigFile],
-) -> (Inputs, Config, Vec<Failure>) {
+fn with_files(mut inputs: Inputs, mut problems: Vec<Failure>, files: &[ConfigFile]) -> WithFiles {
     let mut config = Config::default();
+    let mut passed_over = Vec::new();
     for file in files {
         if matches!(file.form, Form::Changesets | Form::Lerna) {
-            adopted::read(file, &mut inputs, &mut problems);
+            passed_over.extend(adopted::read(file, &mut inputs, &mut problems));
             continue;
         }
         let read = config::read(file, &mut inputs, &mut problems);
         config.opted_in |= read.opted_in;
         config.apps.extend(read.apps);
     }
+    passed_over.retain(|one: &PassedOver| inputs.get(one.setting).is_none());
     inputs.empty_nones();
-    (inputs, config, problems)
+    WithFiles {
+        inputs,
+        config,
+        passed_over,
+        problems,
+    }
 }
 
 /// The settings that files of other tools decide.
 fn adopted(inputs: &Inputs) -> Vec<Adopted> {
-    let from = |given: &Given| match &given.source {
-        Source::Adopted { file, .. } => Some(file.clone()),
+    let adopted = |(setting, given): (&'static str, &Given)| match &given.source {
+        Source::Adopted { file, key } => Some(Adopted {
+            setting,
+            file: file.clone(),
+            key: key.clone(),
+        }),
         _ => None,
     };
-    inputs
-        .iter()
-        .filter_map(|(setting, given)| from(given).map(|file| Adopted { setting, file }))
-        .collect()
+    inputs.iter().filter_map(adopted).collect()
 }
 
 /// Hands out values and collects the problems with them.

@@ -541,7 +541,7 @@ pub const SETTINGS: &[Setting] = &[
         List,
         Reach::App,
         false,
-        "the environments",
+        "the environments that the app may be pointed at, besides those where it was before",
         "stable, sit, pre, prod",
     ),
     setting(

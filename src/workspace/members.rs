@@ -4,15 +4,10 @@
 //! part between slashes at a time: `*`, `?` and `[a-z]` within a part, `**` for any number of parts, `{a,b}` and `@(a|b)` for
 //! alternatives. Parts that start with a dot must be named with it; nothing in a `node_modules` is ever a member.
 
-use std::collections::BTreeMap;
-
 use globset::{GlobBuilder, GlobMatcher};
-use serde::Deserialize;
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
-use crate::workspace::catalogs::Catalogs;
-use crate::workspace::json::{Document, Kind};
 use crate::workspace::manager::{Manager, Told};
 
 /// How many patterns there may be, alternatives counted apart.
@@ -20,9 +15,6 @@ const MOST_PATTERNS: usize = 1000;
 
 /// The longest pattern, in bytes.
 const LONGEST_PATTERN: usize = 1000;
-
-/// The largest `pnpm-workspace.yaml`, in bytes.
-const LARGEST_YAML: usize = 2 * 1024 * 1024;
 
 /// Whose rules the patterns follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -558,140 +550,6 @@ fn skip_any(pattern: &[Part], states: &mut [bool]) {
     }
 }
 
-/// What a `pnpm-workspace.yaml` says of packages and versions.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PnpmWorkspace {
-    /// `packages`; empty where it is absent, which leaves only the root.
-    pub packages: Vec<String>,
-    /// The catalogs: name → package → range. `catalog` is the one called `default`.
-    pub catalogs: Catalogs,
-}
-
-#[derive(Deserialize)]
-struct Yaml {
-    packages: Option<Vec<Option<String>>>,
-    catalog: Option<BTreeMap<String, String>>,
-    catalogs: Option<BTreeMap<String, BTreeMap<String, String>>>,
-}
-
-/// Reads a `pnpm-workspace.yaml`; `file` is what messages call it.
-///
-/// # Errors
-/// `workspace::file_size` above 2 MiB; `workspace::yaml_syntax` for what is not YAML or has another form;
-/// `workspace::yaml_quote` for a pattern that YAML takes for a tag, as in `- !packages/x`.
-///
-/// ```
-/// use pkgs_action::workspace::members::pnpm_workspace_packages;
-/// let workspace = pnpm_workspace_packages("pnpm-workspace.yaml", "packages:\n  - 'packages/*'\ncatalog:\n  koa: ^2.0.0\n").unwrap();
-/// assert_eq!(workspace.packages, ["packages/*"]);
-/// assert_eq!(workspace.catalogs["default"]["koa"], "^2.0.0");
-/// ```
-pub fn pnpm_workspace_packages(file: &str, text: &str) -> Result<PnpmWorkspace, Failure> {
-    if text.len() > LARGEST_YAML {
-        return Err(Failure::new(
-            Exit::Refused,
-            "workspace::file_size",
-            format!("{file} is larger than {LARGEST_YAML} bytes"),
-        )
-        .place(Place::file(file)));
-    }
-    let options = serde_saphyr::options! { with_snippet: false };
-    let yaml: Option<Yaml> = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| unquoted(file, text).unwrap_or_else(|| yaml_failure(file, &error)))?;
-    let Some(yaml) = yaml else {
-        return Ok(PnpmWorkspace::default());
-    };
-    let mut catalogs = yaml.catalogs.unwrap_or_default();
-    if let Some(catalog) = yaml.catalog
-        && catalogs.insert("default".to_owned(), catalog).is_some()
-    {
-        return Err(yaml_form(file, "it has both catalog and catalogs.default"));
-    }
-    let packages: Option<Vec<String>> = yaml.packages.unwrap_or_default().into_iter().collect();
-    match packages {
-        Some(packages) if packages.iter().all(|pattern| !pattern.is_empty()) => {
-            Ok(PnpmWorkspace { packages, catalogs })
-        }
-        _ => Err(unquoted(file, text)
-            .unwrap_or_else(|| yaml_form(file, "an entry of packages is empty"))),
-    }
-}
-
-/// `packages` of a `lerna.json`; `None` where it is absent. `file` is what messages call it.
-///
-/// # Errors
-/// Those of [`Document::parse`]; `workspace::field` where it is no list of strings.
-///
-/// ```
-/// use pkgs_action::workspace::members::lerna_packages;
-/// assert_eq!(lerna_packages("lerna.json", r#"{"packages": ["modules/*"]}"#).unwrap().unwrap(), ["modules/*"]);
-/// assert_eq!(lerna_packages("lerna.json", "{}").unwrap(), None);
-/// ```
-pub fn lerna_packages(file: &str, text: &str) -> Result<Option<Vec<String>>, Failure> {
-    let document = Document::parse(file, text, LARGEST_YAML)?;
-    let Some(list) = document.root().get("packages") else {
-        return Ok(None);
-    };
-    let patterns: Option<Vec<String>> = (list.kind() == Kind::Array)
-        .then(|| list.items().map(|item| item.as_str().map(str::to_owned)))
-        .and_then(Iterator::collect);
-    patterns.map(Some).ok_or_else(|| {
-        Failure::new(
-            Exit::Refused,
-            "workspace::field",
-            format!("packages in {file} is not an array of strings"),
-        )
-        .place(list.place())
-        .hint("write for example [\"packages/*\"]")
-    })
-}
-
-/// The failure for a `- !packages/x`, if the text has one: YAML gives nothing for it, and the directory meant to be left out would
-/// be released.
-fn unquoted(file: &str, text: &str) -> Option<Failure> {
-    let (line, column, tag) = text.lines().enumerate().find_map(|(index, line)| {
-        let item = line.trim_start().strip_prefix('-')?;
-        let tag = item.trim_start_matches([' ', '\t']);
-        let is_tag = item.len() > tag.len() && tag.starts_with('!');
-        is_tag.then(|| (index + 1, line.len() - tag.len() + 1, tag.trim_end()))
-    })?;
-    Some(
-        Failure::new(
-            Exit::Refused,
-            "workspace::yaml_quote",
-            format!("{file} lists {} without quotes", quoted(tag)),
-        )
-        .because("YAML takes what follows an unquoted '!' for a tag and drops it")
-        .place(Place::at(file, line, column))
-        .hint(format!("write - '{tag}'")),
-    )
-}
-
-fn yaml_form(file: &str, why: &str) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        "workspace::yaml_syntax",
-        format!("{file} cannot be read"),
-    )
-    .because(why)
-    .hint("write packages: and below it one pattern a line, for example - packages/*")
-    .place(Place::file(file))
-}
-
-fn yaml_failure(file: &str, error: &serde_saphyr::Error) -> Failure {
-    let failure = yaml_form(file, &error.without_snippet().to_string());
-    let position = error.location().and_then(|location| {
-        Some((
-            usize::try_from(location.line()).ok()?,
-            usize::try_from(location.column()).ok()?,
-        ))
-    });
-    match position {
-        Some((line, column)) => failure.place(Place::at(file, line, column)),
-        None => failure,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -918,55 +776,6 @@ mod tests {
         assert!(!enters(&[], ""));
     }
 
-    #[test]
-    fn pnpm_workspace_files() {
-        let read = |text: &str| pnpm_workspace_packages("pnpm-workspace.yaml", text);
-        assert_eq!(read("").unwrap(), PnpmWorkspace::default());
-        assert_eq!(read("# nothing\n").unwrap(), PnpmWorkspace::default());
-        assert_eq!(
-            read("onlyBuiltDependencies: [a]\n").unwrap(),
-            PnpmWorkspace::default()
-        );
-        let full = read("\u{feff}packages:\r\n  - packages/*\r\n  - \"!packages/x\"\r\ncatalogs:\r\n  old: {react: 17}\r\ncatalog:\r\n  react: ^18.0.0\r\n").unwrap();
-        assert_eq!(full.packages, ["packages/*", "!packages/x"]);
-        assert_eq!(full.catalogs["old"]["react"], "17");
-        assert_eq!(full.catalogs["default"]["react"], "^18.0.0");
-        for (text, code, position) in [
-            (
-                "packages:\n  - packages/*\n  - !packages/x\n",
-                "workspace::yaml_quote",
-                Some((3, 5)),
-            ),
-            (
-                "packages: {a: b}\n",
-                "workspace::yaml_syntax",
-                Some((1, 11)),
-            ),
-            ("packages:\n  - a\n  -\n", "workspace::yaml_syntax", None),
-            ("packages: [a\n", "workspace::yaml_syntax", Some((1, 11))),
-            (
-                "packages: [a]\npackages: [b]\n",
-                "workspace::yaml_syntax",
-                Some((2, 1)),
-            ),
-            (
-                "catalog: {a: '1'}\ncatalogs: {default: {a: '2'}}\n",
-                "workspace::yaml_syntax",
-                None,
-            ),
-        ] {
-            let failure = read(text).expect_err(text);
-            assert_eq!(failure.code(), code, "{text}");
-            assert_eq!(failure.exit(), Exit::Refused);
-            assert_eq!(
-                failure.where_in().unwrap().position,
-                position,
-                "{text} {:?}",
-                failure.causes()
-            );
-        }
-    }
-
     proptest! {
         #[test]
         fn a_walk_misses_no_member(
@@ -990,11 +799,6 @@ mod tests {
             if let (Ok(patterns), Ok(path)) = (Patterns::parse(Rules::Npm, &list), RepoPath::parse(&path)) {
                 let _ = (patterns.matches(&path), patterns.may_contain(&path));
             }
-        }
-
-        #[test]
-        fn no_yaml_fails_badly(text in r"(packages|catalog|catalogs|[\[\]{}:&*!'#|> \n-]|a){0,20}") {
-            let _ = pnpm_workspace_packages("x", &text);
         }
     }
 }

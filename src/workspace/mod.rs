@@ -3,14 +3,17 @@
 pub mod catalogs;
 pub mod graph;
 pub mod json;
+pub mod lerna;
 pub mod lockfile;
 pub mod manager;
 pub mod members;
 pub mod pack_list;
 pub mod package;
 pub mod package_json;
+pub mod pnpm_workspace;
 pub mod production;
 pub mod publishable;
+pub mod yaml;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,6 +23,7 @@ use crate::settings::{AppKind, AppSettings};
 use crate::version::Version;
 use crate::version::range::Range;
 use crate::workspace::catalogs::{CatalogFile, Catalogs};
+use crate::workspace::lerna::LernaFile;
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::manager::Told;
 use crate::workspace::package::{Kind, ManifestFile, Package, Root};
@@ -45,6 +49,8 @@ pub struct Sources {
     pub manager: Told,
     /// The file with the catalogs.
     pub catalogs: Option<CatalogFile>,
+    /// `lerna.json`.
+    pub lerna: Option<LernaFile>,
     /// The lockfile.
     pub lockfile: Option<Lockfile>,
 }
@@ -62,6 +68,8 @@ pub struct Workspace {
     pub manager: Told,
     /// The file with the catalogs.
     pub catalogs: Option<CatalogFile>,
+    /// `lerna.json`.
+    pub lerna: Option<LernaFile>,
     /// The lockfile.
     pub lockfile: Option<Lockfile>,
     by_name: BTreeMap<PackageName, usize>,
@@ -237,6 +245,7 @@ impl Workspace {
             directory,
             manager: sources.manager,
             catalogs: sources.catalogs,
+            lerna: sources.lerna,
             lockfile: sources.lockfile,
             by_name,
         })
@@ -321,6 +330,11 @@ impl Workspace {
                 catalogs::entry(catalogs, key, declared).ok_or_else(|| {
                     catalogs::unknown(declared, key, Place::file(declaring.file().as_str()))
                 })?
+            }
+            // Were it let pass, who depends on the package would not be released with it.
+            (Some(_), None) if self.position(key).is_some() => {
+                let place = Place::file(declaring.file().as_str());
+                return Err(catalogs::unread(declared, key, place));
             }
             _ => declared,
         };

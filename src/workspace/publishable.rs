@@ -56,9 +56,14 @@ pub fn publishable(
             .iter()
             .any(|protocol| spec.starts_with(protocol));
         if strict && stays_here && dependency.field != DependencyField::DevDependencies {
+            let hint = if spec.starts_with("catalog:") {
+                "catalogs are read from pnpm-workspace.yaml alone: add an entry there, write the range itself, or make the package private"
+            } else {
+                "depend on a published range, or make the package private"
+            };
             problems.push(
                 unpublishable(file, dependency.field, &dependency.name, &dependency.spec)
-                    .hint("depend on a published range, or make the package private"),
+                    .hint(hint),
             );
         }
     }
@@ -124,6 +129,14 @@ mod tests {
             expected.map(|expected| text.replace(spec, expected)),
             "{spec}"
         );
+    }
+
+    #[test]
+    fn a_catalog_that_is_not_read_is_named() {
+        let text = r#"{"name":"a","version":"1.0.0","dependencies":{"koa":"catalog:"}}"#;
+        let failure = publishable("x", text, &BTreeMap::new(), &Catalogs::new(), true).unwrap_err();
+        assert_eq!(failure.code(), "workspace::unpublishable");
+        assert!(failure.advice().unwrap().contains("pnpm-workspace.yaml"));
     }
 
     #[test]

@@ -159,3 +159,165 @@ fn a_file_that_cannot_be_read_is_refused_and_opts_in_to_nothing() {
         "{unnamed}"
     );
 }
+
+/// A line of what is said about a failure or a plan.
+fn said(monorepo: &Monorepo, arguments: &[&str], code: i32, expected: &str) {
+    let run = run(monorepo, arguments).expect(code);
+    let text = run.stdout + &run.stderr;
+    assert!(text.contains(expected), "{expected}\n{text}");
+}
+
+#[test]
+fn what_another_tools_file_says_is_called_as_it_stands_there() {
+    let changesets = |text: &str| changed(repository().file(".changeset/config.json", text));
+    let ignoring = changesets("{\"ignore\":[\"c\"]}");
+    for (monorepo, arguments, code, expected) in [
+        (
+            &ignoring,
+            &["--mode=sync"][..],
+            2,
+            "error[plan::filter]: ignore in .changeset/config.json cannot leave packages out in sync mode",
+        ),
+        (
+            &changesets("{\"ignore\":[\"corre\"]}"),
+            &[],
+            2,
+            "error[plan::filter]: ignore in .changeset/config.json \"corre\" names no package",
+        ),
+        (
+            &changesets("{\"ignore\":[\"c\"],\"fixed\":[[\"a\",\"c\"]]}"),
+            &[],
+            2,
+            "error[plan::filter]: ignore in .changeset/config.json takes in a and leaves out c",
+        ),
+        (
+            &changesets("{\"fixed\":[[\"a\",\"x\"]]}"),
+            &[],
+            2,
+            "error[plan::group]: fixed in .changeset/config.json \"x\" names no package",
+        ),
+        (
+            &changesets("{\"fixed\":[[\"a\",\"b\"]]}"),
+            &["--mode=sync"],
+            0,
+            "warning[plan::adopted]: fixed in .changeset/config.json does nothing in sync mode",
+        ),
+    ] {
+        said(monorepo, arguments, code, expected);
+    }
+    for reference in [
+        "origin/main",
+        "refs/heads/main",
+        "refs/remotes/origin/main",
+        "main",
+    ] {
+        let config = json!({"baseBranch": reference}).to_string();
+        let monorepo = changesets(&config).origin();
+        let done = monorepo
+            .binary(&["release", "--store=none", "--dry-run"])
+            .env(
+                "PKGS_REGISTRY",
+                format!("file://{}", monorepo.sandbox().path().display()),
+            )
+            .run();
+        let _ = done.expect(0);
+    }
+}
+
+#[test]
+fn lerna_and_we_agree_on_the_version_of_all() {
+    let lerna = "{\r\n\t\"npmClient\": \"npm\",\r\n\t\"version\" :\"1.0.0\"\r\n}";
+    let monorepo = changed(repository().file("lerna.json", lerna)).origin();
+    let release = |arguments: &[&str]| {
+        monorepo
+            .binary(&[&["release", "--store=none"], arguments].concat())
+            .env(
+                "PKGS_REGISTRY",
+                format!("file://{}", monorepo.sandbox().path().display()),
+            )
+            .run()
+    };
+    let _ = release(&[]).expect(0);
+    monorepo.git(&["pull", "--quiet", "--ff-only", "origin", "main"]);
+    assert_eq!(monorepo.read("lerna.json"), lerna.replace("1.0.0", "1.1.0"));
+    // Where each package has its own version, lerna's file holds none.
+    let own = json!({"version": "independent"}).to_string();
+    let own = changed(repository().file("lerna.json", &own));
+    let found = plan(&own, &["--mode=sync"]);
+    assert!(
+        !found["edits"].to_string().contains("lerna.json"),
+        "{found:#}"
+    );
+
+    for version in [json!("next"), json!(""), json!(5), json!({})] {
+        let text = json!({"version": version}).to_string();
+        let wrong = changed(repository().file("lerna.json", &text));
+        said(
+            &wrong,
+            &[],
+            2,
+            "error[settings::choice]: version in lerna.json is",
+        );
+    }
+}
+
+#[test]
+fn what_lernas_commands_are_told_counts_where_we_can_say_the_same() {
+    let with = |lerna: Value| {
+        let monorepo = Monorepo::new()
+            .package("a", "1.0.0")
+            .file("lerna.json", &lerna.to_string());
+        std::fs::remove_file(monorepo.path().join("pkgs.json")).expect("there is one");
+        monorepo.released().commit(
+            "feat: x",
+            &[("packages/a/a.md", "1\n"), ("packages/a/docs/a.js", "1\n")],
+        )
+    };
+    let adopted = |found: &Value| -> Vec<String> {
+        let list = found["adopted"].as_array().expect("a list").iter();
+        list.map(|one| one["setting"].as_str().expect("text").to_owned())
+            .collect()
+    };
+    let told = json!({"version": "1.0.0", "command": {
+        "publish": {"ignoreChanges": ["*.md", "**/docs/**", "packages/*/test/*"]},
+        "version": {"ignoreChanges": [], "message": "chore: %s (%v)", "allowBranch": ["main", "next"]},
+    }});
+    let monorepo = with(told);
+    let found = plan(&monorepo, &[]);
+    assert_eq!(
+        adopted(&found),
+        ["branch", "commit-message", "ignore", "mode"]
+    );
+    // Every file that changed is one of those that do not count.
+    assert_eq!(found["packages"], json!([]), "{found:#}");
+    assert_eq!(found["warnings"], json!([]));
+    let monorepo = monorepo
+        .commit("feat: y", &[("packages/a/a.js", "1\n")])
+        .origin();
+    let _ = monorepo
+        .binary(&["release", "--store=none"])
+        .env(
+            "PKGS_REGISTRY",
+            format!("file://{}", monorepo.sandbox().path().display()),
+        )
+        .run()
+        .expect(0);
+    monorepo.git(&["pull", "--quiet", "--ff-only", "origin", "main"]);
+    let subject = monorepo.git(&["log", "-1", "--format=%s"]);
+    assert_eq!(subject.trim(), "chore: v1.1.0 (1.1.0)");
+
+    let other = json!({"version": "independent", "command": {"version": {
+        "ignoreChanges": ["docs/**"], "message": "chore: %s", "allowBranch": "release/*", "push": false,
+    }}});
+    let found = plan(&with(other.clone()), &[]);
+    assert_eq!(adopted(&found), ["mode"]);
+    let warning = "command.version.allowBranch, command.version.ignoreChanges, command.version.message in lerna.json cannot be taken over as it stands; say here what you mean: branch, ignore, commit-message";
+    assert_eq!(
+        found["warnings"],
+        json!([{"code": "plan::adopted", "message": warning}])
+    );
+    // What we are told ourselves leaves nothing to say.
+    let ours = json!({"branch": ["main"], "ignore": ["docs/**"], "commitMessage": "chore: x"});
+    let found = plan(&with(other).config(&ours), &[]);
+    assert_eq!(found["warnings"], json!([]), "{found:#}");
+}

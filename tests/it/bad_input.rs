@@ -164,6 +164,12 @@ fn manifests_and_configuration_that_cannot_be_right() {
     let core = "packages/core/package.json";
     let named = |name: &str| format!("{{\"name\":{name},\"version\":\"1.0.0\"}}\n");
     let versioned = |version: &str| format!("{{\"name\":\"core\",\"version\":{version}}}\n");
+    let web = "packages/web/package.json";
+    let needs = |range: &str| {
+        format!(
+            "{{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{{\"core\":\"{range}\"}}}}\n"
+        )
+    };
     let cases: Vec<(&str, &str, String, i32, &str, &[&str])> = vec![
         ("broken JSON", core, "{\n  \"name\": \"core\",\n  \"version\" \"1.0.0\"\n}\n".into(), 3, "workspace::json_syntax", &["packages/core/package.json:3:"]),
         ("a trailing comma", core, "{\n  \"name\": \"core\",\n}\n".into(), 3, "workspace::json_syntax", &["packages/core/package.json:2:"]),
@@ -191,9 +197,23 @@ fn manifests_and_configuration_that_cannot_be_right() {
         ("a number npm cannot hold", core, versioned("\"9007199254740992.0.0\""), 3, "version::form", &[]),
         ("a version git refuses", core, versioned("\"1.2.3-a.lock\""), 3, "version::form", &[]),
         ("a path in a version", core, versioned("\"1.2.3-../../x\""), 3, "version::form", &[]),
+        ("a version with a blank", core, versioned("\" 1.2.3\""), 3, "version::form", &[]),
+        ("an empty version", core, versioned("\"\""), 3, "version::form", &[]),
+        ("a version with a wildcard", core, versioned("\"1.2.x\""), 3, "version::form", &[]),
+        ("a prerelease that is a number with a zero", core, versioned("\"1.2.3-01\""), 3, "version::form", &[]),
+        ("a prerelease npm would read as text", core, versioned("\"1.2.3-9007199254740992\""), 3, "version::form", &["9007199254740991"]),
+        ("a long version", core, versioned(&format!("\"1.2.3-{}\"", "a".repeat(251))), 3, "version::form", &["256"]),
         ("a version that is a number", core, versioned("1"), 3, "workspace::field", &["version"]),
         ("a range that is none", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":\">=1 <\\u0001\"}}\n".into(), 3, "workspace::range", &["packages/web/package.json", "dependencies of web"]),
+        ("a range npm reads only loosely", web, needs("1.2.3beta"), 3, "workspace::range", &["write for example ^1.0.0"]),
+        ("a range with a comma", web, needs(">=1.0.0,<2"), 3, "workspace::range", &[]),
+        ("a range above what npm holds", web, needs("<9007199254740992"), 3, "workspace::range", &[]),
+        ("a broken range beside us", web, needs("workspace:^1.2.3.4"), 3, "workspace::range", &["workspace:^1.2.3.4"]),
+        ("a broken range of an alias", web, needs("npm:core@^1.0.0 ||| 2"), 3, "workspace::range", &[]),
+        ("too many alternatives", web, needs(&vec!["1.0.0"; 201].join("||")), 3, "workspace::range", &[]),
+        ("a range that is a number", web, "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":1}}\n".into(), 3, "workspace::field", &["packages/web/package.json"]),
         ("workspace: without such a package", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"cord\":\"workspace:^\"}}\n".into(), 3, "workspace::not_here", &["did you mean core?"]),
+        ("catalog: without a catalog that is read", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":\"catalog:\"}}\n".into(), 3, "workspace::catalog", &["packages/web/package.json", ".yarnrc.yml", "workspace:^"]),
         ("globs that escape", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"../*\"]}\n".into(), 3, "workspace::glob_escape", &["'..'"]),
         ("no package at all", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"nothing/*\"]}\n".into(), 2, "workspace::empty", &[]),
         ("a broken pnpm-workspace.yaml", "pnpm-workspace.yaml", "packages: [\n".into(), 3, "workspace::yaml_syntax", &["pnpm-workspace.yaml"]),
@@ -597,6 +617,88 @@ fn a_store_that_is_missing_or_somebody_elses() {
         (3, "store::other_repository"),
         &["else/where"],
     );
+}
+
+#[test]
+fn versions_that_the_registry_already_left_behind() {
+    let monorepo = repository();
+    let publish = |versions: &[&str], tags: &str| {
+        let list: Vec<String> = versions
+            .iter()
+            .map(|version| {
+                format!(
+                    "\"{version}\":{{\"name\":\"core\",\"version\":\"{version}\",\"dist\":{{}}}}"
+                )
+            })
+            .collect();
+        let document = format!(
+            "{{\"name\":\"core\",\"dist-tags\":{tags},\"versions\":{{{}}}}}",
+            list.join(",")
+        );
+        let _ = places(&monorepo);
+        fs::write(monorepo.sandbox().path().join("npm/core"), document).expect("a file");
+    };
+    publish(&["1.0.0", "1.5.0"], "{\"latest\":\"1.5.0\"}");
+    let below = (3, "npm::version_below");
+    let says = ["core would become 1.0.1", "1.5.0", "package.json"];
+    refused("grown by a fix", &monorepo, &["release"], &[], below, &says);
+    let asked = ["release", "--bump", "1.4.9"];
+    let says = ["core would become 1.4.9", "1.5.0"];
+    refused("asked for", &monorepo, &asked, &[], below, &says);
+    let says = ["core 1.5.0", "tag the commit"];
+    let asked = ["release", "--bump", "1.5.0"];
+    let taken = (3, "npm::version_taken");
+    refused("there already", &monorepo, &asked, &[], taken, &says);
+    // A higher major keeps its dist-tag, and an older line has one of its own.
+    publish(&["1.0.0", "2.0.0"], "{\"latest\":\"2.0.0\"}");
+    for (arguments, tag) in [
+        (&["release", "--dry-run", "--install=none"][..], "latest-1"),
+        (
+            &["release", "--dry-run", "--install=none", "--npm-tag=old"],
+            "old",
+        ),
+    ] {
+        let run = monorepo
+            .binary(&[arguments, &["--format=json"]].concat())
+            .envs(places(&monorepo).map(|(name, value)| (name.to_owned(), value)))
+            .run()
+            .expect(0);
+        assert!(
+            run.stdout.contains(&format!("\"distTag\":\"{tag}\""))
+                || run.stdout.contains(&format!("\"distTag\": \"{tag}\"")),
+            "{run:?}"
+        );
+    }
+}
+
+#[test]
+fn a_version_after_which_npm_can_hold_none() {
+    let monorepo = Monorepo::new()
+        .package("core", "9007199254740991.0.0")
+        .released()
+        .commit("feat(core)!: it", &[("packages/core/src/index.js", "")])
+        .origin();
+    let says = ["9007199254740992.0.0", "core would get it"];
+    let refusal = (3, "version::form");
+    refused("one too far", &monorepo, &["release"], &[], refusal, &says);
+}
+
+#[test]
+fn versions_that_nothing_can_be_raised_to() {
+    let monorepo = repository();
+    let versions = [
+        "1.2",
+        "1.2.3+a",
+        "1.2.3-a.lock",
+        "9007199254740992.0.0",
+        "^1.2.3",
+    ];
+    each(versions, |version| {
+        let arguments = ["release", "--bump", version];
+        let refusal = (2, "settings::choice");
+        let says = ["write for example minor or 1.4.2"];
+        refused(version, &monorepo, &arguments, &[], refusal, &says);
+    });
 }
 
 #[test]

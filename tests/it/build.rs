@@ -80,6 +80,34 @@ fn a_link_in_a_service_is_packed_as_what_it_leads_to_or_refused() {
 }
 
 #[test]
+fn a_file_that_git_lfs_did_not_fetch_is_not_shipped() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+    let monorepo = Monorepo::new;
+    for (monorepo, file) in [
+        (monorepo().package("web", "1.0.0"), "src/model.bin"),
+        (monorepo().service("web", "1.0.0"), "service/model.bin"),
+        (monorepo().static_site("web", "1.0.0"), "dist/model.bin"),
+    ] {
+        let copies = "const fs = require('fs'); fs.mkdirSync('dist'); fs.copyFileSync('src/model.bin', 'dist/model.bin');";
+        let written = if file.starts_with("dist") {
+            "src/model.bin"
+        } else {
+            file
+        };
+        let files = [
+            (format!("packages/web/{written}"), pointer),
+            ("packages/web/build.js".to_owned(), copies),
+        ];
+        let files = files.each_ref().map(|(path, text)| (path.as_str(), *text));
+        let world = World::local(monorepo.commit("feat: begin", &files));
+        let run = refused(&world, 3, "build::lfs_pointer");
+        for said in [file, "git lfs pull", "lfs: true"] {
+            assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
+        }
+    }
+}
+
+#[test]
 fn an_archive_with_native_modules_tells_what_they_were_installed_for() {
     let monorepo = Monorepo::new().service("web", "1.0.0").commit(
         "feat: begin",

@@ -180,11 +180,15 @@ fn a_person_promotes_goes_back_twice_and_forward_again() {
     check_log(&world.outside.path().join("store"), "prod", 7);
     let text = world.operate(&["status"]).expect(0).stdout;
     assert!(
-        text.contains("web\n  versions: 1.0.2, 1.0.1, 1.0.0\n  prod: 1.0.0 since "),
+        text.contains("apps\n  web\n    prod: 1.0.0 since "),
         "{text}"
     );
-    assert!(text.contains("    held by ada since entry 7\n"), "{text}");
-    assert!(text.contains("    bad: 1.0.1, 1.0.2\n"), "{text}");
+    assert!(
+        text.ends_with("\n    versions: 1.0.2, 1.0.1, 1.0.0\n"),
+        "{text}"
+    );
+    assert!(text.contains("      held by ada since entry 7\n"), "{text}");
+    assert!(text.contains("      bad: 1.0.1, 1.0.2\n"), "{text}");
 }
 
 #[test]
@@ -204,7 +208,7 @@ fn status_answers_for_names_versions_hosts_and_every_deed() {
     let unused = world.operate(&["status", "--environment", "pre"]).expect(0);
     assert_eq!(
         unused.stdout,
-        "web\n  versions: 1.0.1, 1.0.0\n  pre was never pointed at a version\n"
+        "apps\n  web\n    pre was never pointed at a version\n    versions: 1.0.1, 1.0.0\n"
     );
 
     // A version that does not exist is told with those that do.
@@ -293,9 +297,9 @@ fn status_answers_for_names_versions_hosts_and_every_deed() {
     );
     let text = world.operate(&["status"]).expect(0);
     for line in [
-        "    until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works\n",
-        "    host web1: 1.0.0 runs, installed at entry 1, 2026-01-31T00:00:00Z\n",
-        "    host web2: nothing runs, failed at entry 0, 2026-01-31T00:00:00Z, behind: \"no disk\"\n",
+        "      until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works\n",
+        "      host web1: 1.0.0 runs, installed at entry 1, 2026-01-31T00:00:00Z\n",
+        "      host web2: nothing runs, failed at entry 0, 2026-01-31T00:00:00Z, behind: \"no disk\"\n",
         "  mark-bad 1.0.1 by ada: \"it leaks\"\n",
         "  hold by ada: \"a demonstration\"\n",
     ] {
@@ -306,6 +310,71 @@ fn status_answers_for_names_versions_hosts_and_every_deed() {
         "{}",
         text.stderr
     );
+}
+
+#[test]
+fn a_version_that_is_bad_where_it_is_taken_from_and_a_place_that_is_not_the_apps_are_refused() {
+    let world = released(1);
+    let sit = ["--environment", "sit"];
+    let bad = ["mark-bad", "--to", "1.0.1", "--reason", "it leaks"];
+    let _ = point(&world, &[&bad[..], &sit].concat());
+    let promote = ["promote", "--environment", "prod", "--from", "sit"];
+    let refused = operate(&world, &promote).expect(3);
+    refusal(&refused, "environment::bad");
+    let words = "1.0.1 is marked bad in sit by entry 3 (mark-bad by \"ada\", ";
+    assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("\"it leaks\")"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(status(&world, "prod"), Value::Null);
+
+    // Where the configuration is at hand, it says where an app may go; without it nobody can.
+    let pre = ["promote", "--to", "1.0.1", "--environment", "pre"];
+    let run = world.run(&pre).expect(2);
+    refusal(&run, "environment::unknown");
+    assert!(
+        run.stderr.contains("its environments are sit, prod"),
+        "{}",
+        run.stderr
+    );
+    let warned = point(&world, &pre);
+    let reasons = warned["reasons"].to_string();
+    assert!(
+        reasons.contains("warning: 1.0.1 is marked bad in sit by entry 3"),
+        "{reasons}"
+    );
+    let _ = world.run(&pre).expect(0);
+}
+
+#[test]
+fn status_in_a_checkout_says_what_is_not_released_and_why_nothing_can_be_planned() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .service("web", "1.0.0")
+        .config(&json!({"mode": "diff", "maxBump": "patch", "apps": {"web": {"type": "service"}}}))
+        .commit("feat: begin", &[]);
+    let world = World::local(monorepo);
+    let _ = world.run(&["release"]).expect(0);
+    let all = world.run(&["status"]).expect(0).stdout;
+    let heads = ["packages\n  core 1.0.0\n  web 1.0.0\napps\n  web\n"];
+    assert!(heads.iter().all(|head| all.starts_with(head)), "{all}");
+    let world = world.develop("feat(core): more", &[("packages/core/more.js", "")]);
+    let core = world.run(&["status", "--app", "web"]).expect(0).stdout;
+    assert!(!core.contains("core 1.0.0"), "{core}");
+
+    let text = world.run(&["status", "--store", "none"]).expect(0).stdout;
+    assert!(
+        text.starts_with("packages\n  core 1.0.0, 1 unreleased, next unknown\n  web 1.0.0\n  nothing can be planned: "),
+        "{text}"
+    );
+    let json = world
+        .run(&["status", "--store", "none", "--format", "json"])
+        .expect(0)
+        .json();
+    assert_eq!(json["packages"][0]["next"], Value::Null);
+    assert_eq!(json["nextUnknown"]["code"], "plan::max_bump", "{json}");
 }
 
 #[test]
@@ -435,6 +504,20 @@ fn automation_stops_where_a_person_holds_and_never_goes_to_what_is_bad() {
     let world = fixed(world, 4);
     let _ = world.run(&["release"]).expect(0);
     assert_eq!(status(&world, "sit")["current"], "1.0.4");
+
+    // A release that is there already tells what is live since somebody went back.
+    let back = point(&world, &[&["rollback"], &sit[..]].concat());
+    let again = world.run(&["release"]).expect(0);
+    let stands = format!(
+        "  web in sit: 1.0.2 is live and held, 1.0.4 was activated before by entry {}\n",
+        back["seq"].as_u64().expect("a number") - 1
+    );
+    assert!(again.stdout.contains(&stands), "{}", again.stdout);
+    assert!(
+        !again.stdout.contains("web 1.0.4 in sit"),
+        "{}",
+        again.stdout
+    );
 }
 
 /// The texts that a static root serves; headers lie beside them where the root is a directory.
@@ -444,6 +527,23 @@ fn served(root: &Path) -> BTreeMap<String, String> {
         .filter(|(path, _)| !path.starts_with(".pkgs-headers/"))
         .map(|(path, bytes)| (path, String::from_utf8(bytes).expect("text")))
         .collect()
+}
+
+#[test]
+fn a_static_directory_that_is_missing_is_told_by_its_setting() {
+    let world = World::local(service());
+    let nowhere = [
+        "release",
+        "--static",
+        "file:///nowhere/at/all/{environment}",
+    ];
+    let run = world.run(&nowhere).expect(2);
+    refusal(&run, "static::directory");
+    assert!(
+        run.stderr.contains("`static` names /nowhere/at/all/sit"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]

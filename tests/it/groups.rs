@@ -164,7 +164,7 @@ fn a_group_takes_its_dependents_with_it_and_says_so() {
 
 #[test]
 fn a_group_that_cannot_be_meant_is_refused() {
-    let monorepo = three();
+    let monorepo = three().package("cor", "1.0.0").commit("chore: x", &[]);
     for (arguments, code, said) in [
         (
             &["--fixed=a bb"][..],
@@ -172,6 +172,21 @@ fn a_group_that_cannot_be_meant_is_refused() {
             "fixed \"bb\" names no package",
         ),
         (&["--linked=a ["], "plan::group", "is not a glob"),
+        (
+            &["--fixed=* !cc"],
+            "plan::group",
+            "fixed \"!cc\" names no package",
+        ),
+        (
+            &["--filter=!packages/typo"],
+            "plan::filter",
+            "filter \"!packages/typo\" names no package",
+        ),
+        (
+            &["--filter=!core"],
+            "plan::filter",
+            "hint: did you mean !cor?",
+        ),
         (
             &["--fixed=a b", "--linked=b c"],
             "plan::group",
@@ -209,6 +224,31 @@ fn a_group_that_cannot_be_meant_is_refused() {
 }
 
 #[test]
+fn a_filter_that_keeps_out_all_that_changed_says_so() {
+    let monorepo = three();
+    for (filter, left) in [("!*", true), ("b", true), ("!b", false)] {
+        let filter = format!("--filter={filter}");
+        let found = plan(&monorepo, &[&filter, "--bump=minor"]);
+        let expected = json!([{
+            "code": "plan::filtered",
+            "message": "filter keeps out every package that changed: a",
+        }]);
+        let nothing = json!([]);
+        let warnings = if left { &expected } else { &nothing };
+        assert_eq!(found["warnings"], *warnings, "{filter}");
+        let said = run(&monorepo, &["plan", &filter]).expect(0).stdout;
+        let line = "nothing to release: no package that changed is let through\n";
+        assert_eq!(said.contains(line), left, "{said}");
+    }
+    let released = run(&monorepo, &["plan", "--filter=b", "--base=HEAD"]).expect(0);
+    assert!(
+        released.stdout.contains("no package changed"),
+        "{}",
+        released.stdout
+    );
+}
+
+#[test]
 fn no_version_grows_further_than_max_bump() {
     let monorepo = three();
     check(
@@ -232,6 +272,17 @@ fn no_version_grows_further_than_max_bump() {
         "{}",
         refused.stderr
     );
+    // The error says to ask why, and there it is told.
+    let why = run(&monorepo, &["why", "a", "--max-bump=patch"])
+        .expect(0)
+        .stdout;
+    for line in [
+        "a 1.0.0 → 1.1.0 (minor)",
+        "feat(a): x",
+        "warning[plan::max_bump]: a would go from 1.0.0 to 1.1.0, but max-bump is patch",
+    ] {
+        assert!(why.contains(line), "{line}\n{why}");
+    }
     let sync = ["plan", "--mode=sync", "--max-bump=patch"];
     let refused = run(&monorepo, &sync).expect(3).stderr;
     assert!(refused.contains("error[plan::max_bump]"), "{refused}");

@@ -292,6 +292,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
         has_members: true,
         manager: manager::tell(&Signs::default()).expect("npm"),
         catalogs: None,
+        lerna: None,
         lockfile: None,
     };
     let workspace = Workspace::parse(sources, &settings.apps, |_| false).expect("a workspace");

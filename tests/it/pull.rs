@@ -284,7 +284,10 @@ fn a_pull_tells_its_story_and_one_that_changes_nothing_is_quiet() {
     let cron = pull(&world).env("PKGS_LOG_LEVEL", "warn").run().expect(0);
     assert_eq!((cron.stdout.as_str(), cron.stderr.as_str()), ("", ""));
     let dry = pull(&world).env("PKGS_DRY_RUN", "true").run().expect(0);
-    assert_eq!(dry.stdout, "");
+    assert_eq!(
+        dry.stdout,
+        "dry run: web 1.0.0 is installed already (sit)\n"
+    );
 
     let world = world.develop("fix(web): more", &[("packages/web/more", "")]);
     let _ = world.run(&["release"]).expect(0);
@@ -408,6 +411,46 @@ fn a_place_that_cannot_work_is_refused_and_what_runs_goes_on() {
     std::os::unix::fs::symlink("releases/0.9.0", &current).expect("a link");
     let _ = pull(&world).run().expect(0);
     assert_eq!(get(port, "/health"), "1.0.1");
+}
+
+#[test]
+fn a_mistyped_name_is_answered_with_the_right_one_and_touches_nothing() {
+    let port = free_port();
+    let world = service(port);
+    let host = Machine::new();
+    let _ = world.run(&["release"]).expect(0);
+    let pull = |app: &str, environment: &str, exit: i32| {
+        host.pull(&world.outside, app, environment, port)
+            .run()
+            .expect(exit)
+            .stderr
+    };
+    let wrong = |app: &str, environment: &str, exit: i32, story: &[&str]| {
+        let told = pull(app, environment, exit);
+        assert_tells(&told, story);
+        assert!(!told.contains("starting"), "{told}");
+    };
+    let st = [
+        "error[pull::nothing_live]: web was never promoted to st",
+        "because it was promoted to sit",
+        "hint: did you mean sit?",
+    ];
+    let wbe = [
+        "error[environment::unknown_app]: the store knows no app wbe",
+        "hint: did you mean web?",
+    ];
+    wrong("web", "st", 3, &st);
+    wrong("wbe", "sit", 2, &wbe);
+    let _ = pull("web", "sit", 0);
+    kill_service(&host);
+    let remembered = host.state("web");
+    wrong("web", "st", 3, &st);
+    wrong("wbe", "sit", 2, &wbe);
+    let prod = ["promote", "--environment", "prod", "--to", "1.0.0"];
+    let _ = world.operate(&prod).expect(0);
+    wrong("web", "prod", 3, &["error[pull::other_environment]"]);
+    assert_eq!(host.state("web"), remembered);
+    assert!(!host.app("wbe").exists());
 }
 
 #[test]

@@ -171,8 +171,8 @@ fn a_remote_that_is_not_there_is_told_with_what_is() {
 #[test]
 fn a_plan_and_a_promote_leave_outputs_and_a_summary_in_a_workflow() {
     let world = World::local(service());
-    let outside = |name: &str| world.outside.path().join(name);
-    let told = |arguments: &[&str], number: usize| {
+    let told = |world: &World, arguments: &[&str], number: usize| {
+        let outside = |name: &str| world.outside.path().join(name);
         world
             .binary(arguments)
             .env("GITHUB_OUTPUT", outside(&format!("outputs-{number}")))
@@ -180,7 +180,7 @@ fn a_plan_and_a_promote_leave_outputs_and_a_summary_in_a_workflow() {
             .run()
             .expect(0)
     };
-    let plan = told(&["plan"], 1);
+    let plan = told(&world, &["plan"], 1);
     assert_eq!(plan.outputs["outcome"], "planned");
     assert_eq!(plan.outputs["released"], "false");
     assert!(
@@ -188,18 +188,80 @@ fn a_plan_and_a_promote_leave_outputs_and_a_summary_in_a_workflow() {
         "{}",
         plan.summary
     );
-    let _ = told(&["release"], 2);
+    let _ = told(&world, &["release"], 2);
     world.follow();
-    let nothing = told(&["plan"], 3);
+    let nothing = told(&world, &["plan"], 3);
     assert_eq!(nothing.outputs["outcome"], "nothing");
     assert!(nothing.summary.contains("Nothing to release"));
-    let promote = told(&["promote", "--environment", "prod", "--to", "1.0.0"], 4);
+    let promote = told(
+        &world,
+        &["promote", "--environment", "prod", "--to", "1.0.0"],
+        4,
+    );
     assert_eq!(promote.outputs["current"], "1.0.0");
     assert!(
         promote.summary.contains("| `web` | `prod` |"),
         "{}",
         promote.summary
     );
+
+    // A dry run plans in `pointers`; everything else is what is true now.
+    let plan = ["rollback", "--environment", "prod", "--to", "1.0.1"];
+    let world = world.develop("fix(web): more", &[("packages/web/service/more.js", "")]);
+    let _ = world.run(&["release"]).expect(0);
+    let dry = told(&world, &[&plan[..], &["--dry-run"]].concat(), 5);
+    let keys = ["current", "seq", "held", "previous"];
+    assert_eq!(
+        keys.map(|key| dry.outputs[key].as_str()),
+        ["1.0.0", "1", "false", "1.0.0"]
+    );
+    let planned = &dry.output("pointers")[0];
+    assert_eq!(
+        (&planned["dryRun"], &planned["to"], &planned["held"]),
+        (&json!(true), &json!("1.0.1"), &json!(true))
+    );
+    let now = json!({"current": "1.0.0", "seq": 1, "held": false});
+    assert_eq!(planned["now"], now);
+    let done = told(&world, &plan, 6);
+    assert_eq!(
+        keys.map(|key| done.outputs[key].as_str()),
+        ["1.0.1", "2", "true", "1.0.0"]
+    );
+    let held = told(&world, &["hold", "--environment", "prod"], 7);
+    assert_eq!(held.outputs["current"], "1.0.1");
+}
+
+#[test]
+fn what_failed_stands_in_the_summary_with_its_error() {
+    let world = World::local(service());
+    let failed = |arguments: &[&str], exit: i32, title: &str, code: &str| {
+        let summary = world.outside.path().join(code.replace("::", "-"));
+        let run = world
+            .binary(arguments)
+            .env("GITHUB_STEP_SUMMARY", &summary)
+            .run()
+            .expect(exit);
+        let error = run.stderr.split_once("error[").map(|(_, error)| error);
+        let error = error.expect("an error on stderr").trim_end();
+        let whole = format!("## {title} failed\n\n```text\nerror[{error}\n```\n\n");
+        assert_eq!(run.summary, whole);
+        assert!(!whole.contains("npm_xxx"), "{whole}");
+        assert!(run.summary.contains(&format!("error[{code}]")), "{whole}");
+    };
+    let no_build = ["release", "--build", "false"];
+    failed(&no_build, 1, "Release", "process::failed");
+    // What looks like a secret is told nowhere.
+    let token = format!("npm_{}", "x".repeat(36));
+    let settings = ["release", "--mode", &token];
+    failed(&settings, 2, "pkgs-action", "settings::choice");
+    let nowhere = ["release", "--store", "file:///nowhere/at/all"];
+    failed(&nowhere, 2, "Release", "store::no_directory");
+    let _ = world.run(&["release"]).expect(0);
+    let prod = ["--environment", "prod"];
+    let missing = [&["promote", "--to", "9.9.9"], &prod[..]].concat();
+    failed(&missing, 3, "Promote", "environment::unknown_version");
+    let nothing = [&["rollback"], &prod[..]].concat();
+    failed(&nothing, 3, "Rollback", "environment::nothing_live");
 }
 
 #[test]

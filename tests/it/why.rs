@@ -314,3 +314,41 @@ fn a_name_that_is_none_gets_the_nearest_ones() {
         .expect(0);
     assert!(in_workflow.stdout.starts_with("core 1.0.0"));
 }
+
+#[test]
+fn a_version_that_a_commit_asks_for_is_told_with_the_commit() {
+    let monorepo = Monorepo::new()
+        .package("a", "1.0.0")
+        .package("b", "1.0.0")
+        .released()
+        .commit(
+            "feat: x\n\nRelease-As: 7.0.0",
+            &[("packages/a/a.js", "1\n")],
+        );
+    let id = monorepo.head();
+    let monorepo = monorepo.commit("fix: y", &[("packages/a/a.js", "2\n")]);
+    let reason = json!({"kind": "release-as", "commit": id, "version": "7.0.0"});
+    let line = format!("{} says Release-As: 7.0.0", &id[..7]);
+    for mode in ["--mode=diff", "--mode=sync"] {
+        let found = monorepo
+            .run(&["plan", "--format=json", mode])
+            .expect(0)
+            .json();
+        let a = &found["packages"][0];
+        assert_eq!(
+            [&a["name"], &a["to"], &a["reasons"][0]],
+            [&json!("a"), &json!("7.0.0"), &reason],
+            "{found:#}"
+        );
+        for command in [&["plan", mode][..], &["why", "a", mode]] {
+            let said = monorepo.run(command).expect(0).stdout;
+            assert!(said.contains(&line), "{said}");
+        }
+        assert_eq!(why(&monorepo, &["a", mode])["rule"]["kind"], "release-as");
+    }
+    let asked = monorepo.run(&["plan", "--bump=minor"]).expect(0).stdout;
+    assert!(
+        asked.contains("1.1.0") && !asked.contains("Release-As"),
+        "{asked}"
+    );
+}

@@ -12,7 +12,7 @@ use crate::name::PackageName;
 use crate::plan::marks::Mark;
 use crate::plan::promote::{self, Judgement};
 use crate::report::environments::{
-    POINT_SCHEMA, Point, PointOutcome, Points, SkippedVersion, StaticCounts,
+    Now, POINT_SCHEMA, Point, PointOutcome, Points, SkippedVersion, StaticCounts,
 };
 use crate::version::Version;
 
@@ -71,6 +71,7 @@ impl Story<'_> {
             reasons,
             skipped: Vec::new(),
             waiting: None,
+            now: None,
         }
     }
 
@@ -104,6 +105,7 @@ impl Story<'_> {
         };
         let mut point = self.point_of(&ground, &pointed, &judging).await?;
         point.dry_run = dry_run;
+        point.now = Some(now(&pointed, dry_run));
         if dry_run {
             point.static_files = judging
                 .survey
@@ -179,7 +181,7 @@ impl Story<'_> {
             } => {
                 point.seq = Some(tip.entry.seq);
                 point.held = tip.entry.state.hold.is_some();
-                point.from.clone_from(before);
+                point.from = before.version().map(str::to_owned);
                 point.reasons.clone_from(reasons);
             }
             Pointed::Happened { tip, past } => {
@@ -220,6 +222,8 @@ impl Story<'_> {
                 live.unwrap_or("nothing")
             ));
         }
+        let hold = tip.entry.state.hold.as_ref();
+        point.reasons.extend(hold.map(promote::describe));
         Ok(())
     }
 
@@ -249,6 +253,21 @@ impl Story<'_> {
     }
 }
 
+/// What is true once `pointed` is said; after a dry run, what was true before.
+fn now(pointed: &Pointed, dry_run: bool) -> Now {
+    let (seq, state) = match pointed {
+        Pointed::Appended { tip, before, .. } if dry_run => (tip.entry.seq - 1, Some(before)),
+        _ => pointed
+            .tip()
+            .map_or((0, None), |tip| (tip.entry.seq, Some(&tip.entry.state))),
+    };
+    Now {
+        current: state.and_then(State::version).map(str::to_owned),
+        seq: (seq > 0).then_some(seq),
+        held: state.is_some_and(|state| state.hold.is_some()),
+    }
+}
+
 fn stayed(judgement: &Judgement, point: &mut Point) -> Result<(), Failure> {
     match judgement {
         Judgement::Refused(failure) => return Err(failure.clone()),
@@ -260,9 +279,9 @@ fn stayed(judgement: &Judgement, point: &mut Point) -> Result<(), Failure> {
             point.outcome = PointOutcome::Held;
             point.reasons = vec![promote::describe(hold)];
         }
-        Judgement::Bad { version } => {
+        Judgement::Bad { why, .. } => {
             point.outcome = PointOutcome::Bad;
-            point.reasons = vec![format!("{version} is marked bad")];
+            point.reasons = vec![why.clone()];
         }
         Judgement::NotDescendant { live, why, .. } => {
             point.outcome = PointOutcome::NotDescendant;

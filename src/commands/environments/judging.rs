@@ -8,12 +8,12 @@ use super::{Aim, Deed, Story};
 use crate::apply::builds::{self, Located};
 use crate::apply::point::{Judge, Log, Tip};
 use crate::apply::static_files::{Ground, Survey};
-use crate::environment::entry::{Event, Live, Source, State};
+use crate::environment::entry::{BadMark, Event, Live, Source, State};
 use crate::environment::target::{Skipped, Standing, Walk, live_at, nothing_to_roll_back_to, walk};
 use crate::explain::{Exit, Failure};
 use crate::name::EnvironmentName;
 use crate::plan::marks;
-use crate::plan::promote::{self, Found, Judgement, Wish};
+use crate::plan::promote::{self, Against, By, Found, Judgement, Wish};
 use crate::plan::rollback;
 use crate::plan::static_root;
 use crate::release::app::AppManifest;
@@ -76,12 +76,17 @@ impl Judging<'_> {
         self.version = Some(version.clone());
         let (found, manifest) = self.found(&version, state, tip).await?;
         let source = tip.and_then(|tip| tip.entry.source.as_ref());
+        let mut against = self.against(&version, tip).await?;
+        if self.story.request.by == By::Person {
+            against.bad.extend(self.bad_elsewhere(&version).await?);
+        }
         let judgement = promote::judge(
             state,
             source,
             &self.wish(),
             &version,
             &found,
+            &against,
             self.is_descendant(source, &found),
         );
         self.look_before(judgement, manifest.as_deref()).await
@@ -106,8 +111,42 @@ impl Judging<'_> {
         let version = self.aim_at(state, aim).await?;
         self.version = Some(version.clone());
         let (found, manifest) = self.found(&version, state, tip).await?;
-        let judgement = rollback::judge(state, &self.wish(), &leaves, &version, &found);
+        let against = self.against(&version, tip).await?;
+        let judgement = rollback::judge(state, &self.wish(), &leaves, &version, &found, &against);
         self.look_before(judgement, manifest.as_deref()).await
+    }
+
+    /// What people said against `version` here.
+    async fn against(&self, version: &Version, tip: Option<&Tip>) -> Result<Against<'_>, Failure> {
+        let bad = bad_in(self.ground.log, tip, &version.to_string()).await?;
+        Ok(Against {
+            bad: bad.into_iter().collect(),
+            source: self.story.request.from.as_ref(),
+        })
+    }
+
+    /// The app's other environments in which `version` is marked bad. One that cannot be read is said, and stops nobody, unless the
+    /// version is taken from there.
+    async fn bad_elsewhere(&self, version: &Version) -> Result<Vec<BadIn>, Failure> {
+        let log = self.ground.log;
+        let mut bad = Vec::new();
+        for environment in log.other_environments().await? {
+            let beside = log.beside(&environment);
+            let read = async {
+                let tip = beside.tip().await?;
+                bad_in(beside, tip.as_ref(), &version.to_string()).await
+            };
+            match read.await {
+                Ok(found) => bad.extend(found),
+                Err(failure) if self.story.request.from.as_ref() == Some(&environment) => {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    tracing::warn!(%failure, "whether {version} is marked bad in {environment} is not known");
+                }
+            }
+        }
+        Ok(bad)
     }
 
     /// The version that `aim` means while `state` is true.
@@ -258,6 +297,18 @@ impl Judging<'_> {
         self.survey = Some(self.ground.survey(&live.build, place, files).await?);
         Ok(judgement)
     }
+}
+
+/// An environment in which a version is marked bad, and the entry that did it.
+type BadIn = (EnvironmentName, Option<BadMark>);
+
+/// Who judged `version` bad in the environment of `log`, whose newest entry is `tip`; `None` where nobody did.
+async fn bad_in(log: Log<'_>, tip: Option<&Tip>, version: &str) -> Result<Option<BadIn>, Failure> {
+    let Some(tip) = tip.filter(|tip| tip.entry.state.is_bad(version)) else {
+        return Ok(None);
+    };
+    let mark = log.bad_mark(tip, version).await?;
+    Ok(Some((log.environment.clone(), mark)))
 }
 
 /// The other environments whose live version is served from `root`.

@@ -1,5 +1,6 @@
 //! What is asked of an environment, and what answers it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::names::usage;
@@ -44,8 +45,8 @@ pub struct Request {
     pub operation: String,
     /// The workflow run.
     pub run: Option<String>,
-    /// The environments that are configured; empty where nobody knows.
-    pub environments: Vec<EnvironmentName>,
+    /// The environments that apps are to have.
+    pub environments: Configured,
     /// The static root that is configured.
     pub static_root: Choice<String>,
     /// The CDN distribution that is configured.
@@ -54,6 +55,25 @@ pub struct Request {
     pub concurrency: usize,
     /// Answers which commit descends from which, where a history is at hand.
     pub ancestry: Option<Arc<Ancestry>>,
+}
+
+/// The environments that apps are to have.
+#[derive(Debug, Clone, Default)]
+pub struct Configured {
+    /// Of each app that the configuration names.
+    pub apps: BTreeMap<PackageName, Vec<EnvironmentName>>,
+    /// Of every other app.
+    pub others: Vec<EnvironmentName>,
+    /// Whether a configuration says so. Without one an app may have others: those that it was built for.
+    pub by_configuration: bool,
+}
+
+impl Configured {
+    /// Those of one app.
+    #[must_use]
+    pub fn of(&self, app: &PackageName) -> &[EnvironmentName] {
+        self.apps.get(app).unwrap_or(&self.others)
+    }
 }
 
 /// The outside that these commands speak to.

@@ -1,6 +1,6 @@
 //! Which apps a request is about, and where each is to go.
 
-use super::names::{check_environment, unknown_app, usage, which_app};
+use super::names::{check_configured, check_environment, unknown_app, usage, which_app};
 use super::{Aim, Story};
 use crate::apply::builds;
 use crate::apply::point::{Log, environments_of};
@@ -13,22 +13,19 @@ use crate::version::Version;
 
 impl Story<'_> {
     /// The apps, and where each is to go.
-    pub(super) async fn targets(
-        &self,
-        to: Option<&To>,
-    ) -> Result<Vec<(PackageName, Option<Aim>)>, Failure> {
+    pub(super) async fn targets(&self, to: &To) -> Result<Vec<(PackageName, Aim)>, Failure> {
         let aim = match to {
-            Some(To::Release(id)) => return self.apps_of_release(id).await,
-            Some(To::Version(version)) => Some(Aim::Version(version.clone())),
-            Some(To::Seq(seq)) => Some(Aim::Seq(*seq)),
-            Some(To::Previous) => Some(Aim::Previous),
-            None => None,
+            To::Release(id) => return self.apps_of_release(id).await,
+            To::Version(version) => Aim::Version(version.clone()),
+            To::Seq(seq) => Aim::Seq(*seq),
+            To::Previous => Aim::Previous,
         };
-        let apps = self.apps(aim.as_ref()).await?;
+        let apps = self.apps(Some(&aim)).await?;
         Ok(apps.into_iter().map(|app| (app, aim.clone())).collect())
     }
 
-    async fn apps(&self, aim: Option<&Aim>) -> Result<Vec<PackageName>, Failure> {
+    /// The apps alone; `aim` is where they are to go, where that is asked.
+    pub(super) async fn apps(&self, aim: Option<&Aim>) -> Result<Vec<PackageName>, Failure> {
         if let Apps::Named(names) = &self.request.apps {
             let mut names = names.clone();
             names.sort();
@@ -74,10 +71,7 @@ impl Story<'_> {
         Ok(tip.is_some_and(|tip| self.op != "rollback" || tip.entry.state.current.is_some()))
     }
 
-    async fn apps_of_release(
-        &self,
-        id: &ReleaseId,
-    ) -> Result<Vec<(PackageName, Option<Aim>)>, Failure> {
+    async fn apps_of_release(&self, id: &ReleaseId) -> Result<Vec<(PackageName, Aim)>, Failure> {
         let refuse = |code, why: &str| {
             Failure::new(
                 Exit::Refused,
@@ -106,7 +100,7 @@ impl Story<'_> {
                 Apps::Default | Apps::All => true,
             };
             if is_wanted {
-                targets.push((name, Some(Aim::Version(Version::parse(&app.version)?))));
+                targets.push((name, Aim::Version(Version::parse(&app.version)?)));
             }
         }
         if targets.is_empty() {
@@ -119,7 +113,7 @@ impl Story<'_> {
     pub(super) async fn live_in(
         &self,
         from: &EnvironmentName,
-    ) -> Result<Vec<(PackageName, Option<Aim>)>, Failure> {
+    ) -> Result<Vec<(PackageName, Aim)>, Failure> {
         if *from == self.request.environment {
             return Err(usage(
                 "environment::from",
@@ -143,7 +137,7 @@ impl Story<'_> {
                 .map(Version::parse)
                 .transpose()?;
             match live {
-                Some(version) => targets.push((app.clone(), Some(Aim::Version(version)))),
+                Some(version) => targets.push((app.clone(), Aim::Version(version))),
                 None if self.request.apps == Apps::All => {}
                 None => {
                     return Err(Failure::new(
@@ -182,7 +176,8 @@ impl Story<'_> {
         Ok(apps)
     }
 
-    /// Refuses names that are neither configured nor used nor built for, where there is anything to compare with.
+    /// Refuses an environment that the app is not to have, unless it was used before. Where no configuration is at hand, what the app
+    /// was built for counts too.
     pub(super) async fn check_environment(
         &self,
         app: &PackageName,
@@ -193,7 +188,11 @@ impl Story<'_> {
         if known.is_empty() && versions.is_empty() {
             return Err(unknown_app(app, &builds::apps(self.store()).await?));
         }
-        known.extend(self.request.environments.iter().cloned());
+        let configured = &self.request.environments;
+        if configured.by_configuration && !known.contains(environment) {
+            return check_configured(app, environment, configured.of(app));
+        }
+        known.extend(configured.of(app).iter().cloned());
         for (_, variant) in versions {
             if let Variant::Environment(name) = variant {
                 known.push(name);

@@ -268,7 +268,10 @@ fn request() -> Request {
         now: "2026-01-02T00:00:00Z".to_owned(),
         operation: unique(),
         run: None,
-        environments: ["stable", "sit", "pre", "prod"].map(environment).into(),
+        environments: Configured {
+            others: ["stable", "sit", "pre", "prod"].map(environment).into(),
+            ..Configured::default()
+        },
         static_root: Choice::Unset,
         cdn: None,
         concurrency: 4,
@@ -411,6 +414,71 @@ fn targets() {
 }
 
 #[test]
+fn what_is_bad_where_it_is_taken_from_goes_nowhere_without_force() {
+    let world = World::new().with(&["1.0.0", "1.1.0"]);
+    let remotes = world.remotes();
+    let in_sit = |request: Request| Request {
+        environment: environment("sit"),
+        reason: Some("it leaks".to_owned()),
+        ..request
+    };
+    block_on(promote(&in_sit(to("1.1.0")), &remotes)).unwrap();
+    block_on(mark_bad(&in_sit(to("1.1.0")), &remotes)).unwrap();
+    // The mark is found behind entries that came later.
+    block_on(pin(&in_sit(to("1.0.0")), &remotes)).unwrap();
+    let words = "1.1.0 is marked bad in sit by entry 2 (mark-bad by \"ada\", 2026-01-02T00:00:00Z: \"it leaks\")";
+    let from = |force| Request {
+        from: Some(environment("sit")),
+        force,
+        ..request()
+    };
+    let failure = block_on(promote(&from(false), &remotes)).unwrap_err();
+    assert_eq!(failure.code(), "environment::bad");
+    assert_eq!(failure.exit(), Exit::Refused);
+    assert_eq!(failure.causes(), [words]);
+    assert!(world.tip("web", "prod").is_none());
+    let warning = format!("warning: {words}; it stays so there");
+    let mut warned = Vec::new();
+    for (request, place) in [(from(true), "prod"), (to("1.1.0"), "pre")] {
+        let request = Request {
+            environment: environment(place),
+            ..request
+        };
+        let points = block_on(promote(&request, &remotes)).unwrap();
+        warned.extend(points.apps[0].reasons.last().cloned());
+    }
+    assert_eq!(warned, [warning.clone(), warning]);
+    assert_eq!(world.tip("web", "sit").unwrap().entry.state.bad, ["1.1.0"]);
+}
+
+#[test]
+fn a_refused_mark_says_who_made_it() {
+    let world = World::new().with(&["1.0.0", "1.1.0"]);
+    let remotes = world.remotes();
+    world.promote("1.0.0").unwrap();
+    world.promote("1.1.0").unwrap();
+    let back = Request {
+        reason: Some("slow".to_owned()),
+        ..request()
+    };
+    block_on(rollback(&back, &remotes)).unwrap();
+    block_on(unhold(&request(), &remotes)).unwrap();
+    let words = "1.1.0 is marked bad in prod by entry 3 (rollback by \"ada\", 2026-01-02T00:00:00Z: \"slow\")";
+    let promoted = world.promote("1.1.0").unwrap_err();
+    let rolled = block_on(rollback(&to("1.1.0"), &remotes)).unwrap_err();
+    for failure in [promoted, rolled] {
+        assert_eq!(failure.code(), "environment::bad");
+        assert_eq!(failure.causes(), [words]);
+    }
+    let automatic = Request {
+        by: By::Automation,
+        ..to("1.1.0")
+    };
+    let points = block_on(promote(&automatic, &remotes)).unwrap();
+    assert_eq!(points.apps[0].reasons, [words]);
+}
+
+#[test]
 fn the_build_made_for_an_environment_comes_first() {
     let world = World::new().with(&["1.0.0"]);
     world.release("web", "1.0.0", "prod", None, "complete");
@@ -482,13 +550,50 @@ fn unknown_environments_are_answered_with_the_nearest_name() {
     let world = World::new().with(&["1.0.0"]);
     let typo = Request {
         environment: environment("prdo"),
-        environments: vec![environment("pre"), environment("prod")],
         ..to("1.0.0")
     };
     let failure = block_on(promote(&typo, &world.remotes())).unwrap_err();
     assert_eq!(failure.code(), "environment::unknown");
     assert_eq!(failure.exit(), Exit::Usage);
     assert_eq!(failure.advice(), Some("did you mean prod?"));
+}
+
+#[test]
+fn an_app_goes_only_where_its_configuration_says_or_where_it_was_before() {
+    let world = World::new().with(&["1.0.0"]);
+    world.release("web", "1.0.0", "stage", None, "complete");
+    world.release("api", "1.0.0", "any", None, "complete");
+    let remotes = world.remotes();
+    let into = |app: &str, place: &str, by_configuration| Request {
+        apps: Apps::Named(vec![name(app)]),
+        environment: environment(place),
+        environments: Configured {
+            apps: BTreeMap::from([(name("web"), ["sit", "prod"].map(environment).into())]),
+            others: ["stable", "pre"].map(environment).into(),
+            by_configuration,
+        },
+        ..to("1.0.0")
+    };
+    let refused = |request: &Request| {
+        let failure = block_on(promote(request, &remotes)).unwrap_err();
+        assert_eq!(failure.code(), "environment::unknown");
+        assert_eq!(failure.exit(), Exit::Usage);
+        failure.what().to_owned()
+    };
+    let why = refused(&into("web", "pre", true));
+    assert!(why.ends_with("its environments are sit, prod"), "{why}");
+    // Those of another app do not help, and neither does a build that somebody made.
+    let _ = refused(&into("api", "prod", true));
+    let _ = refused(&into("web", "stage", true));
+    for request in [
+        into("web", "prod", true),
+        into("api", "pre", true),
+        into("web", "stage", false),
+        // It was used before.
+        into("web", "stage", true),
+    ] {
+        block_on(promote(&request, &remotes)).unwrap();
+    }
 }
 
 #[test]

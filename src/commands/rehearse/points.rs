@@ -42,7 +42,7 @@ fn request(
         now: crate::report::moment(settings.now),
         operation: format!("{:032x} {deed}", settings.nonce),
         run: None,
-        environments: settings.app_settings(app).environments.clone(),
+        environments: point::configured(settings),
         static_root: settings.static_root.clone(),
         cdn: None,
         concurrency: settings.max_concurrency,

@@ -8,9 +8,9 @@ pub fn begun_with(section: &str) -> String {
     format!("# Changelog\n\n{section}")
 }
 
-/// `text` with `section` (lines that end with `\n`) above the newest one: below the title, what introduces it, and what is not released yet.
-/// The file's line ends, its byte order mark and a missing line end at its end are kept. `None` where a heading names `version` already:
-/// somebody wrote that section by hand.
+/// `text` with `section` (lines that end with `\n`) above the newest one: below front matter, the title, what introduces it, and what is not
+/// released yet; an empty file gets a title. The file's line ends, its byte order mark and a missing line end at its end are kept. `None` where
+/// a heading is about `version` already: somebody wrote that section by hand.
 ///
 /// ```
 /// use pkgs_action::plan::notes::file::with_section;
@@ -20,13 +20,12 @@ pub fn begun_with(section: &str) -> String {
 #[must_use]
 pub fn with_section(text: &str, section: &str, version: Option<&Version>) -> Option<String> {
     let mark = text.len() - text.trim_start_matches('\u{feff}').len();
-    let headings = headings(&text[mark..]);
-    if let Some(version) = version.map(ToString::to_string)
-        && headings.iter().any(|heading| names(heading.text, &version))
-    {
+    let start = mark + front_matter(&text[mark..]);
+    let headings = headings(&text[start..]);
+    if version.is_some_and(|version| headings.iter().any(|heading| is_about(heading, version))) {
         return None;
     }
-    let (before, after) = text.split_at(mark + place(&text[mark..], &headings));
+    let (before, after) = text.split_at(start + place(&text[start..], &headings));
     let is_dos = text
         .find('\n')
         .is_some_and(|end| text[..end].ends_with('\r'));
@@ -41,6 +40,11 @@ pub fn with_section(text: &str, section: &str, version: Option<&Version>) -> Opt
             whole.push_str(line_end);
         }
     }
+    let section = if text[mark..].trim().is_empty() {
+        begun_with(section)
+    } else {
+        section.to_owned()
+    };
     whole.push_str(&section.trim_end().replace('\n', line_end));
     let ends_in_line = after.is_empty() && before.len() > mark && !before.ends_with('\n');
     if !ends_in_line {
@@ -53,7 +57,26 @@ pub fn with_section(text: &str, section: &str, version: Option<&Version>) -> Opt
     Some(whole)
 }
 
-/// A heading of the first or second level.
+/// How long the front matter is that a text begins with: lines of YAML between two lines `---`.
+fn front_matter(text: &str) -> usize {
+    let mut lines = text.split_inclusive('\n');
+    let Some(first) = lines.next().filter(|line| line.trim_end() == "---") else {
+        return 0;
+    };
+    let mut end = first.len();
+    for (number, line) in lines.enumerate() {
+        end += line.len();
+        match line.trim_end() {
+            "---" => return end,
+            // A rule across the page stands alone.
+            "" if number == 0 => return 0,
+            _ => {}
+        }
+    }
+    0
+}
+
+/// A heading of one of the first four levels.
 #[derive(Debug, Clone, Copy)]
 struct Heading<'a> {
     at: usize,
@@ -73,28 +96,45 @@ fn headings(text: &str) -> Vec<Heading<'_>> {
         let start = line.trim_start();
         let is_indented = line.len() - start.len() > 3;
         let paragraph = before.take();
-        if in_comment {
-            in_comment = !line.contains("-->");
+        let is_commented = in_comment;
+        if fence.is_none() {
+            in_comment = leaves_comment_open(line, in_comment, &text[at + whole.len()..]);
+        }
+        if is_commented {
+            // Nothing in it is a heading.
         } else if let Some(open) = fence {
             let closes = start.starts_with(open) && start.trim_start_matches(&open[..1]).is_empty();
             fence = fence.filter(|_| !closes);
         } else if let Some(open) = fence_of(start).filter(|_| !is_indented) {
             fence = Some(open);
-        } else if start.starts_with("<!--") {
-            in_comment = !line.contains("-->");
         } else if let Some((level, text)) = titled(start).filter(|_| !is_indented) {
             headings.push(Heading { at, level, text });
         } else if let Some(level) = underlined(start)
             && let Some((at, text)) = paragraph
         {
             headings.push(Heading { at, level, text });
-        } else if !start.is_empty() && !is_indented && !start.starts_with(['-', '*', '+', '>', '|'])
+        } else if !start.is_empty()
+            && !is_indented
+            && !start.starts_with(['-', '*', '+', '>', '|'])
+            && !start.starts_with("<!--")
         {
             before = Some((at, start));
         }
         at += whole.len();
     }
     headings
+}
+
+/// Whether a line that begins in a comment, or does not, ends in one; `below` is what stands below it, where the comment must end.
+fn leaves_comment_open(line: &str, begins_in_comment: bool, below: &str) -> bool {
+    let mut is_open = begins_in_comment;
+    let mut at = 0;
+    while let Some(found) = line[at..].find(if is_open { "-->" } else { "<!--" }) {
+        let in_code = !is_open && line[..at + found].matches('`').count() % 2 == 1;
+        at += found + 3;
+        is_open ^= !in_code;
+    }
+    is_open && below.contains("-->")
 }
 
 /// The backticks or tildes that open a block of code.
@@ -105,11 +145,11 @@ pub(super) fn fence_of(line: &str) -> Option<&str> {
     })
 }
 
-/// Level and text of a heading that `#` begins, of the first two levels.
+/// Level and text of a heading that `#` begins, of the first four levels.
 fn titled(line: &str) -> Option<(usize, &str)> {
     let text = line.trim_start_matches('#');
     let level = line.len() - text.len();
-    let is_heading = (1..=2).contains(&level) && (text.is_empty() || text.starts_with([' ', '\t']));
+    let is_heading = (1..=4).contains(&level) && (text.is_empty() || text.starts_with([' ', '\t']));
     is_heading.then_some((level, text))
 }
 
@@ -123,18 +163,23 @@ fn underlined(line: &str) -> Option<usize> {
     }
 }
 
-/// Where the newest section begins.
+/// Where the newest section begins. Tools set patch releases a level deeper than others, so a deep heading counts where it begins with a
+/// version or a day; of the first two levels one counts that holds any.
 fn place(text: &str, headings: &[Heading<'_>]) -> usize {
     let Some(first) = headings.first() else {
         return 0;
     };
-    if let Some(newest) = headings.iter().find(|heading| is_dated(heading.text)) {
+    let is_title = first.level == 1 && subject(first.text).is_none();
+    let sections = || headings.iter().skip(usize::from(is_title));
+    let is_release = |heading: &&Heading<'_>| {
+        subject(heading.text).is_some() || (heading.level <= 2 && is_dated(heading.text))
+    };
+    if let Some(newest) = sections().find(is_release) {
         return newest.at;
     }
-    let is_title = first.level == 1;
-    let sections = headings.iter().skip(usize::from(is_title));
-    let mut released = sections.filter(|heading| !is_unreleased(heading.text));
-    released.next().map_or(text.len(), |heading| heading.at)
+    let mut others =
+        sections().filter(|heading| heading.level <= 2 && !is_unreleased(heading.text));
+    others.next().map_or(text.len(), |heading| heading.at)
 }
 
 fn is_unreleased(heading: &str) -> bool {
@@ -156,17 +201,34 @@ fn is_dated(heading: &str) -> bool {
     })
 }
 
-/// Whether a heading names exactly this version.
-fn names(heading: &str, version: &str) -> bool {
-    heading.match_indices(version).any(|(at, _)| {
-        let (before, after) = (&heading[..at], &heading[at + version.len()..]);
-        let before = before.strip_suffix('v').unwrap_or(before);
-        let goes_on =
-            |character: char| character.is_ascii_alphanumeric() || "-+".contains(character);
-        let next = after.strip_prefix('.').unwrap_or(after);
-        !before.ends_with(|character: char| goes_on(character) || character == '.')
-            && !next.starts_with(goes_on)
-    })
+/// What a heading is about: the version or the day that it begins with, past brackets, a word for it, a package's name with `@`, and `v`.
+fn subject(heading: &str) -> Option<&str> {
+    const BEFORE: [char; 7] = ['[', '(', '*', '_', '`', ' ', '\t'];
+    let mut text = heading.trim_start_matches(BEFORE);
+    for word in ["version", "release"] {
+        let begins = |start: &str| start.eq_ignore_ascii_case(word);
+        if text.get(..word.len()).is_some_and(begins) {
+            text = text[word.len()..].trim_start_matches(BEFORE);
+        }
+    }
+    let word = text.split([' ', '\t', ']', ')']).next()?;
+    let word = word.rsplit_once('@').map_or(word, |(_, version)| version);
+    let word = word.strip_prefix(['v', 'V']).unwrap_or(word);
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "-+.".contains(character);
+    let end = word.find(|character| !is_part(character));
+    let word = word[..end.unwrap_or(word.len())].trim_end_matches('.');
+    (Version::parse(word).is_ok() || is_day(word)).then_some(word)
+}
+
+/// Whether a text is `yyyy-mm-dd`.
+fn is_day(text: &str) -> bool {
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    let is_plain = |character: char| character.is_ascii_digit() || character == '-';
+    lengths == [4, 2, 2] && text.chars().all(is_plain)
+}
+
+fn is_about(heading: &Heading<'_>, version: &Version) -> bool {
+    subject(heading.text) == Some(version.to_string().as_str())
 }
 
 #[cfg(test)]
@@ -210,6 +272,54 @@ mod tests {
     }
 
     #[test]
+    fn a_deeper_heading_is_a_section_where_it_begins_with_a_version() {
+        let usual = "## 1.1.0\n\n- more\n\n";
+        check(
+            "# Changelog\n\nAll of it.\n\n|### [1.0.1](x/v1.0.0...v1.0.1) (2021-01-02)\n\n\n### Bug Fixes\n\n* y\n\n## 1.0.0 (2021-01-01)\n",
+            usual,
+        );
+        check("# Changelog\n\n|#### v1.0.1\n\n### 1.0.0\n", usual);
+        check(
+            "# Changes\n\n## Unreleased\n\n### Added\n\n|### 1.0.0\n",
+            usual,
+        );
+        check(
+            "# Changes\n\n## Unreleased\n\n### Moving from 0.9.0\n\n- soon\n|",
+            "\n## 1.1.0\n\n- more\n",
+        );
+    }
+
+    #[test]
+    fn front_matter_and_titles_stay_above() {
+        let usual = "## 1.1.0\n\n- more\n\n";
+        let front = "---\ntitle: Changes\n# 0.1.0\nposition: 3\n---\n";
+        check(
+            &format!("{front}\n# Changelog\n\nWhat changed.\n|"),
+            "\n## 1.1.0\n\n- more\n",
+        );
+        check(&format!("{front}\n# Changelog\n\n|## 1.0.0\n"), usual);
+        check(&format!("{front}|"), "\n## 1.1.0\n\n- more\n");
+        check(
+            &format!("\u{feff}{front}\n|## 1.0.0\n").replace('\n', "\r\n"),
+            &usual.replace('\n', "\r\n"),
+        );
+        check("---\n\n# Changes\n\n|## 1.0.0\n\n---\n", usual);
+        check("|---\nno end\n", usual);
+        check("# Changelog for API 1.1.0\n\n|## 1.0.0\n", usual);
+        check("# Changes since 2021-01-01\n\nAll.\n\n|## 1.0.0\n", usual);
+    }
+
+    #[test]
+    fn nothing_is_put_into_a_comment() {
+        let usual = "## 1.1.0\n\n- more\n\n";
+        check("# Changes\n\nx <!--\n## 9.9.9\n-->\n\n|## 1.0.0\n", usual);
+        check("<!-- a --> <!--\n## 9.9.9\n-->\n\n|## 1.0.0\n", usual);
+        check("<!--\na --> b <!--\n## 9.9.9\n-->\n\n|## 1.0.0\n", usual);
+        check("# Changes <!-- by\n## 9.9.9\n-->\n\n|## 1.0.0\n", usual);
+        check("# Changes\n\nNo `<!--` here.\n\n|## 1.0.0 -->\n", usual);
+    }
+
+    #[test]
     fn every_other_byte_stays() {
         check("# Changes\n|## 1.0.0\n", "\n## 1.1.0\n\n- more\n\n");
         check("# Changes\n|", "\n## 1.1.0\n\n- more\n");
@@ -232,9 +342,9 @@ mod tests {
             "# Changes\r\n|## 1.0.0\n",
             "\r\n## 1.1.0\r\n\r\n- more\r\n\r\n",
         );
-        check("|", "## 1.1.0\n\n- more\n");
-        check("\u{feff}|", "## 1.1.0\n\n- more\n");
-        check("|\n", "## 1.1.0\n\n- more\n");
+        check("|", "# Changelog\n\n## 1.1.0\n\n- more\n");
+        check("\u{feff}|", "# Changelog\n\n## 1.1.0\n\n- more\n");
+        check("|\n", "# Changelog\n\n## 1.1.0\n\n- more\n");
         assert_eq!(begun_with(SECTION), "# Changelog\n\n## 1.1.0\n\n- more\n");
     }
 
@@ -254,6 +364,10 @@ mod tests {
             "# 1.1.0:",
             "1.1.0\n---",
             "## Version 1.1.0.",
+            "### [1.1.0](https://example.org/v1.0.0...v1.1.0) (2026-01-31)",
+            "#### @x/a@1.1.0",
+            "## [v1.1.0] - 2026-01-31",
+            "## **1.1.0**",
         ] {
             check(heading, true);
         }
@@ -263,7 +377,9 @@ mod tests {
             "## 1.1.0-beta",
             "## 1.1.0.1",
             "## 2.1.1.0",
-            "### 1.1.0",
+            "##### 1.1.0",
+            "# Changelog for API 1.1.0",
+            "### Moving to 1.1.0",
             "1.1.0",
         ] {
             check(heading, false);

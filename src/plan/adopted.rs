@@ -1,0 +1,41 @@
+//! What a plan tells of the files of other release tools: what they say that does nothing here.
+
+use crate::plan::release::Notice;
+use crate::settings::{Mode, Settings};
+
+const CODE: &str = "plan::adopted";
+
+/// Groups that the mode leaves without effect, and what no setting of ours can say; each file's keys together.
+pub(super) fn without_effect(mode: Mode, settings: &Settings) -> Vec<Notice> {
+    let groups = [("fixed", &settings.fixed), ("linked", &settings.linked)];
+    let idle = groups.into_iter().filter(|(name, groups)| {
+        mode == Mode::Sync && !groups.is_empty() && settings.adopted_from(name).is_some()
+    });
+    let mut notices: Vec<Notice> = idle
+        .map(|(name, _)| Notice {
+            code: CODE,
+            message: format!(
+                "{} does nothing in sync mode, where all packages share one version",
+                settings.spelled(name)
+            ),
+        })
+        .collect();
+    if let Some(first) = settings.passed_over.first() {
+        let keys: Vec<&str> = settings
+            .passed_over
+            .iter()
+            .map(|one| one.key.as_str())
+            .collect();
+        let own: Vec<&str> = settings.passed_over.iter().map(|one| one.setting).collect();
+        notices.push(Notice {
+            code: CODE,
+            message: format!(
+                "{} in {} cannot be taken over as it stands; say here what you mean: {}",
+                keys.join(", "),
+                first.file,
+                own.join(", ")
+            ),
+        });
+    }
+    notices
+}
