@@ -140,7 +140,10 @@ impl Failure {
     /// One failure for several found at once; the first speaks for all. `None` when there is none.
     #[must_use]
     pub fn all(failures: Vec<Failure>) -> Option<Failure> {
-        let mut failures = failures.into_iter();
+        let mut failures = failures.into_iter().flat_map(|mut failure| {
+            let also = std::mem::take(&mut failure.0.also);
+            std::iter::once(failure).chain(also)
+        });
         let mut first = failures.next()?;
         first.0.also.extend(failures);
         Some(first)

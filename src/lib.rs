@@ -14,7 +14,7 @@
 //! | [`version`] | versions, bumps, npm's ranges | |
 //! | [`settings`] | what we were asked, every problem at once | touch disk, network, environment, clock |
 //! | [`workspace`] | what is there: packages, dependencies, lockfiles, edits that keep every other byte | the same |
-//! | [`changes`] | what changed, and why: tags, commits, owners of files | the same |
+//! | [`changes`] | what changed, and why: tags, commits, intents, owners of files | the same |
 //! | [`release`] | what is stored: keys, seals, manifests | the same |
 //! | [`environment`] | the pointer log and where a rollback goes | the same |
 //! | [`plan`] | what we shall do: the heart | the same |

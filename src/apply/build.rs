@@ -102,8 +102,8 @@ fn released_catalogs(plan: &Plan, workspace: &Workspace) -> Result<Catalogs, Fai
         return Ok(Catalogs::new());
     };
     match plan.edits.iter().find(|(path, _)| *path == file.path) {
-        Some((path, text)) => Ok(pnpm_workspace::read(path.as_str(), text)?.catalogs),
-        None => Ok(file.catalogs.clone()),
+        Some((path, Some(text))) => Ok(pnpm_workspace::read(path.as_str(), text)?.catalogs),
+        Some((_, None)) | None => Ok(file.catalogs.clone()),
     }
 }
 
@@ -210,8 +210,8 @@ impl<'a> Builder<'a> {
     fn refuse_other_changes(&self) -> Result<(), Failure> {
         let edits = &self.plan.edits;
         let lost = edits.iter().filter(|(path, text)| {
-            std::fs::read(self.repo.root().join(path.as_str()))
-                .map_or(true, |bytes| bytes != text.as_bytes())
+            let present = std::fs::read(self.repo.root().join(path.as_str())).ok();
+            present.as_deref() != text.as_ref().map(String::as_bytes)
         });
         let mut changed: Vec<RepoPath> = lost.map(|(path, _)| path.clone()).collect();
         let mut dirty = status::dirty(self.repo, &self.settings.child_environment)?;
@@ -344,7 +344,10 @@ impl<'a> Builder<'a> {
     fn released_lockfile(&self) -> Option<(&RepoPath, &str)> {
         let (path, text) = self.workspace.lockfile.as_ref()?.npm()?;
         let edited = self.plan.edits.iter().find(|(edited, _)| edited == path);
-        Some((path, edited.map_or(text, |(_, text)| text)))
+        Some((
+            path,
+            edited.and_then(|(_, text)| text.as_deref()).unwrap_or(text),
+        ))
     }
 
     fn keep(&mut self, digest: &Digest, path: PathBuf) {

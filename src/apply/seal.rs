@@ -90,7 +90,9 @@ pub fn describe(plan: &Plan, document: &PlanDocument, tree: String, packed: &Pac
                 .iter()
                 .map(|(path, text)| SealedEdit {
                     path: path.to_string(),
-                    digest: Some(Digest::of(text.as_bytes()).to_string()),
+                    digest: text
+                        .as_ref()
+                        .map(|text| Digest::of(text.as_bytes()).to_string()),
                 })
                 .collect(),
         },
@@ -120,18 +122,20 @@ pub async fn seal(
     concurrency: usize,
     stop: &Stop,
 ) -> Result<(Named, bool), Failure> {
-    let edits = plan.edits.iter().map(|(_, text)| {
-        (
-            Digest::of(text.as_bytes()),
-            Source::Bytes(text.as_bytes().to_vec()),
-        )
-    });
+    let edits: Vec<(Digest, Source)> = plan
+        .edits
+        .iter()
+        .filter_map(|(_, text)| {
+            let bytes = text.as_ref()?.as_bytes();
+            Some((Digest::of(bytes), Source::Bytes(bytes.to_vec())))
+        })
+        .collect();
     let files = packed
         .blobs
         .iter()
         .map(|(digest, path)| (digest.clone(), Source::File(path.clone())));
-    let progress = Progress::start("sealing", plan.edits.len() + packed.blobs.len());
-    let uploaded = futures_util::stream::iter(edits.chain(files).map(Ok::<_, Failure>))
+    let progress = Progress::start("sealing", edits.len() + packed.blobs.len());
+    let uploaded = futures_util::stream::iter(edits.into_iter().chain(files).map(Ok::<_, Failure>))
         .try_for_each_concurrent(concurrency, |(digest, source)| {
             let progress = &progress;
             async move {

@@ -98,8 +98,8 @@ pub fn header(subject: &str) -> Option<Header<'_>> {
 pub fn bump(subject: &str, body: &str) -> Option<Bump> {
     let header = header(subject);
     let breaking = header.is_some_and(|header| header.breaking)
-        || announces_breaking(within_limit(subject))
-        || lines(body).any(announces_breaking);
+        || announced(within_limit(subject)).is_some()
+        || lines(body).any(|line| announced(line).is_some());
     if breaking {
         return Some(Bump::Major);
     }
@@ -109,6 +109,45 @@ pub fn bump(subject: &str, body: &str) -> Option<Bump> {
         Some("docs" | "test" | "ci" | "style") => None,
         _ => Some(Bump::Patch),
     }
+}
+
+/// What a message says that breaks: the text behind each `BREAKING CHANGE:` as one line. It ends where the next footer begins
+/// (`Token: text`, `Token #12`), or the next of several commits that were squashed (`* fix: text`).
+///
+/// ```
+/// use pkgs_action::changes::commit::breaking;
+/// let body = "BREAKING CHANGE: `get` answers 404\n where it gave null.\n\nReviewed-by: Ada";
+/// assert_eq!(breaking("feat: x", body), ["`get` answers 404 where it gave null."]);
+/// ```
+#[must_use]
+pub fn breaking(subject: &str, body: &str) -> Vec<String> {
+    let mut texts: Vec<Vec<&str>> = Vec::new();
+    let mut is_open = false;
+    for line in std::iter::once(within_limit(subject)).chain(lines(body)) {
+        if let Some(text) = announced(line) {
+            texts.push(vec![text]);
+            is_open = true;
+        } else if is_footer(line) || line.strip_prefix("* ").and_then(header).is_some() {
+            is_open = false;
+        } else if let Some(text) = texts.last_mut().filter(|_| is_open) {
+            text.push(line);
+        }
+    }
+    let words = |text: Vec<&str>| -> Vec<String> {
+        let words = text.into_iter().flat_map(str::split_whitespace);
+        words.map(str::to_owned).collect()
+    };
+    let texts = texts.into_iter().map(|text| words(text).join(" "));
+    texts.filter(|text| !text.is_empty()).collect()
+}
+
+/// Whether a line is a footer: `Token: text` or `Token #12`, the token one word, its parts divided by hyphens.
+fn is_footer(line: &str) -> bool {
+    let end = line
+        .bytes()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        .count();
+    end > 0 && (line[end..].starts_with(": ") || line[end..].starts_with(" #"))
 }
 
 /// The version that a `Release-As: <version>` line asks for; the last one counts, and its key may be written in any case.
@@ -298,12 +337,14 @@ fn lines(body: &str) -> impl Iterator<Item = &str> {
     within_limit(body).lines()
 }
 
-/// Whether a line starts a `BREAKING CHANGE` footer; indented and as an item of a list too, where squashed commits end up.
-fn announces_breaking(line: &str) -> bool {
+/// What a line that starts a `BREAKING CHANGE` footer says; indented and as an item of a list too, where squashed commits end up.
+fn announced(line: &str) -> Option<&str> {
     let line = line.trim_start_matches([' ', '\t', '*', '-']);
-    line.strip_prefix("BREAKING CHANGE")
-        .or_else(|| line.strip_prefix("BREAKING-CHANGE"))
-        .is_some_and(|rest| rest.starts_with(':') || rest.starts_with(" #"))
+    let rest = line
+        .strip_prefix("BREAKING CHANGE")
+        .or_else(|| line.strip_prefix("BREAKING-CHANGE"))?;
+    rest.strip_prefix(':')
+        .or_else(|| rest.starts_with(" #").then(|| &rest[1..]))
 }
 
 #[cfg(test)]
@@ -401,6 +442,35 @@ mod tests {
             Some(Bump::Patch)
         );
         assert!(reverts(&"This reverts commit ".repeat(LONGEST_TEXT)).is_empty());
+    }
+
+    #[test]
+    fn what_breaks() {
+        fn check(subject: &str, body: &str, expected: &[&str]) {
+            assert_eq!(breaking(subject, body), expected, "{subject:?} {body:?}");
+        }
+        check("feat!: x", "why\n\nCloses #1", &[]);
+        check("BREAKING CHANGE: x", "y", &["x y"]);
+        check("fix: x", "BREAKING CHANGE:", &[]);
+        check("fix: x", "BREAKING CHANGE: a\r\n  b\r\n\r\nc", &["a b c"]);
+        check("fix: x", "BREAKING-CHANGE: a\nSigned-off-by: b\nc", &["a"]);
+        check("fix: x", "BREAKING CHANGE: a\nFixes #12\nc", &["a"]);
+        check("fix: x", "BREAKING CHANGE #12", &["#12"]);
+        check(
+            "fix: x",
+            "BREAKING CHANGE: a\nBREAKING CHANGE: b",
+            &["a", "b"],
+        );
+        check(
+            "fix: x",
+            "BREAKING CHANGE: see https://x/y\n- one: two",
+            &["see https://x/y - one: two"],
+        );
+        check(
+            "x",
+            "* feat: x\n\n  BREAKING CHANGE: a\n\n* fix(b): y\n* z",
+            &["a"],
+        );
     }
 
     #[test]

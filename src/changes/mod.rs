@@ -1,6 +1,7 @@
 //! What changed, and why: tags and commits in, what touched each package out.
 
 pub mod commit;
+pub mod intent;
 pub mod owner;
 pub mod tag;
 
@@ -22,6 +23,19 @@ pub enum Reason {
         subject: String,
         /// What the message asks for.
         bump: Bump,
+        /// What it says that breaks: the texts behind `BREAKING CHANGE:`.
+        breaking: Vec<String>,
+    },
+    /// An intent names it.
+    Intent {
+        /// The intent's file.
+        file: RepoPath,
+        /// The line there that names the package, from 1.
+        line: usize,
+        /// How far it says that the package grows.
+        bump: Bump,
+        /// What it tells users, as Markdown.
+        text: String,
     },
     /// A range it declares no longer holds, or an app uses what changed.
     Dependency {
@@ -77,6 +91,8 @@ pub struct Touched {
     pub reasons: Vec<Reason>,
     /// The highest `Release-As`, and the commit that says it.
     pub release_as: Option<(Version, CommitId)>,
+    /// The commits whose `Release-As` is no version, with why.
+    pub misread: BTreeMap<CommitId, String>,
     /// Whether its files, or those of packages that are released with it, differ from those at its base.
     pub differs: bool,
     /// Every commit that touched it with what became of it, newest first; only where it is traced.
@@ -120,6 +136,8 @@ pub enum Verdict {
     OwnRelease,
     /// It cancels out.
     Cancelled(Cancelled),
+    /// It would ask for this bump, but intents decide about the package.
+    Outweighed(Bump),
 }
 
 /// Sorts commits to the packages they touch, once for all packages.
@@ -183,11 +201,20 @@ impl<'a> Sorter<'a> {
 impl Touched {
     /// Counts a commit that nothing passes over, and tells what became of it.
     pub fn count(&mut self, commit: &Commit) -> Verdict {
-        if let Some(Ok(version)) = commit::release_as(&commit.body) {
-            let said = Some((version, commit.id.clone()));
-            self.release_as = self.release_as.take().max(said);
+        let mut bump = commit::bump(&commit.subject, &commit.body);
+        match commit::release_as(&commit.body) {
+            Some(Ok(version)) => {
+                let said = Some((version, commit.id.clone()));
+                self.release_as = self.release_as.take().max(said);
+                // Who asks for a version asks for a release, whatever the kind of the commit.
+                bump = bump.or(Some(Bump::Patch));
+            }
+            Some(Err(why)) => {
+                self.misread.insert(commit.id.clone(), why.to_string());
+            }
+            None => {}
         }
-        let Some(bump) = commit::bump(&commit.subject, &commit.body) else {
+        let Some(bump) = bump else {
             return Verdict::Silent;
         };
         self.bump = self.bump.max(Some(bump));
@@ -195,6 +222,7 @@ impl Touched {
             id: commit.id.clone(),
             subject: commit.subject.clone(),
             bump,
+            breaking: commit::breaking(&commit.subject, &commit.body),
         });
         Verdict::Counts(bump)
     }

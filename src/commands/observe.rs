@@ -4,16 +4,18 @@ mod touched;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::changes::tag;
+use crate::changes::intent::{self, Intent};
+use crate::changes::{Verdict, tag};
 use crate::commands::{monorepo, session};
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure, Place, quoted};
 use crate::local::git::{History, Repo, Tags, joined};
 use crate::name::{CommitId, PackageName, TagName};
+use crate::plan::intents;
 use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, PackageFacts};
 use crate::plan::way::graduates;
 use crate::plan::why::{OtherBases, PassedOver};
-use crate::settings::{Mode, Settings};
+use crate::settings::{BumpFrom, Mode, Settings};
 use crate::version::Version;
 use crate::version::line::Line;
 use crate::workspace::lockfile::Lockfile;
@@ -40,6 +42,8 @@ pub struct Observed {
     line: Option<Line>,
     /// Which tags were no base, and why.
     pub other_bases: OtherBases,
+    /// What people said about the next release.
+    pub intents: Vec<Intent>,
     /// Every tag's name.
     pub tags: BTreeSet<TagName>,
     history: History,
@@ -59,6 +63,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         (joined(workspace), joined(tags), history)
     });
     let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
+    let intents = intents(repo, head, &workspace, settings)?;
     let (mode, mode_reason) = mode(&workspace, settings);
     let measured = match &settings.base {
         Some(base) => {
@@ -93,6 +98,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         releases: measured.releases,
         line: session::line(settings, repo).cloned(),
         other_bases: measured.others,
+        intents,
         tags: tags.names().cloned().collect(),
         history,
         head: head.clone(),
@@ -122,6 +128,30 @@ fn mode(workspace: &Workspace, settings: &Settings) -> (Mode, String) {
             format!("the packages hold {count} different versions"),
         ),
     }
+}
+
+/// The intents that lie in the workspace at a commit; none where commits alone decide.
+fn intents(
+    repo: &Repo,
+    head: &CommitId,
+    workspace: &Workspace,
+    settings: &Settings,
+) -> Result<Vec<Intent>, Failure> {
+    if settings.bump_from == BumpFrom::Commits {
+        return Ok(Vec::new());
+    }
+    let directory = workspace.directory.join(intent::DIRECTORY)?;
+    let wanted = |name: &str| name == intent::PRE_MODE || intent::is_intent(name);
+    let found = repo.files_in(head, &directory, wanted)?;
+    let pre_mode = directory.join(intent::PRE_MODE)?;
+    if found.iter().any(|(path, _)| *path == pre_mode) {
+        let what = format!("{pre_mode} says that changesets makes prereleases of everything");
+        return Err(Failure::new(Exit::Refused, "intent::pre_mode", what)
+            .because("its intents are released already, in part, and kept until it ends")
+            .place(Place::file(pre_mode.as_str()))
+            .hint("end it first: npx changeset pre exit && npx changeset version; or set bump-from to commits"));
+    }
+    intents::read(&found, workspace, settings)
 }
 
 /// What changes are measured from, in the workspace's order.
@@ -302,6 +332,12 @@ impl Observed {
         traced: bool,
     ) -> Result<Facts<'a>, Failure> {
         let mut packages = self.packages(repo, settings, &self.bases, traced)?;
+        intents::decide(
+            &self.intents,
+            &self.workspace.packages,
+            settings.bump_from,
+            &mut packages,
+        );
         self.since_releases(repo, settings, &mut packages)?;
         let base = self
             .bases
@@ -316,6 +352,7 @@ impl Observed {
             mode_reason: self.mode_reason.clone(),
             head: self.head.clone(),
             packages,
+            intents: &self.intents,
             tags: &self.tags,
             line: self.line.as_ref(),
             base,
@@ -379,13 +416,57 @@ impl Observed {
         if bases.iter().all(|base| *base == Base::First) {
             return Ok(());
         }
-        let since = self.packages(repo, settings, &bases, false)?;
-        for (known, since) in packages.iter_mut().zip(since) {
-            if since.base != Base::First {
-                known.since_release = Some((since.base, since.touched.reasons));
+        let since = self.packages(repo, settings, &bases, true)?;
+        let mut released = BTreeMap::new();
+        for ((index, known), mut since) in packages.iter_mut().enumerate().zip(since) {
+            if since.base == Base::First {
+                continue;
             }
+            let intents = self.intents_since(repo, settings, &since, &mut released)?;
+            let package = &self.workspace.packages[index..=index];
+            let of_package = std::slice::from_mut(&mut since);
+            intents::decide(&intents, package, settings.bump_from, of_package);
+            known.since_release = Some((since.base, since.touched.reasons));
         }
         Ok(())
+    }
+
+    /// The intents that lie here, and those that the releases of a package since its base consumed. `released` is what is known of releases.
+    fn intents_since(
+        &self,
+        repo: &Repo,
+        settings: &Settings,
+        since: &PackageFacts,
+        released: &mut BTreeMap<CommitId, Vec<Intent>>,
+    ) -> Result<Vec<Intent>, Failure> {
+        let mut intents = self.intents.clone();
+        if settings.bump_from == BumpFrom::Commits {
+            return Ok(intents);
+        }
+        let traced = since.touched.traced.iter();
+        let own = traced.filter(|commit| commit.verdict == Verdict::OwnRelease);
+        for release in own.map(|commit| &commit.id) {
+            if !released.contains_key(release) {
+                released.insert(release.clone(), self.consumed_by(repo, release)?);
+            }
+            intents.extend(released.get(release).into_iter().flatten().cloned());
+        }
+        Ok(intents)
+    }
+
+    /// The intents that a release of ours consumed. What could not be read then decided nothing.
+    fn consumed_by(&self, repo: &Repo, release: &CommitId) -> Result<Vec<Intent>, Failure> {
+        let Some(base) = repo.parent(release)? else {
+            return Ok(Vec::new());
+        };
+        let directory = self.workspace.directory.join(intent::DIRECTORY)?;
+        let at = |commit: &CommitId| -> Result<Vec<Intent>, Failure> {
+            let found = repo.files_in(commit, &directory, intent::is_intent)?;
+            let parse =
+                |(file, content): (_, Option<Vec<u8>>)| Intent::parse(&file, &content?).ok();
+            Ok(found.into_iter().filter_map(parse).collect())
+        };
+        Ok(intents::released(at(&base)?, &at(release)?))
     }
 
     /// For each package what changed of its production closure in the lockfile since its base; only apps are judged.

@@ -24,7 +24,7 @@ use crate::report::release::{Ended, ReleaseReport, Released};
 use crate::settings::config::{ConfigFile, Form};
 use crate::settings::given::Inputs;
 use crate::settings::inputs::Collected;
-use crate::settings::{RegistryAddress, Settings, World};
+use crate::settings::{BumpFrom, RegistryAddress, Settings, World};
 use crate::version::Version;
 use crate::workspace::package::Kind;
 use points::{point_at, roll_back};
@@ -263,6 +263,11 @@ async fn play(
             vec!["the workspace has no versioned package".to_owned()],
         );
         return Ok(());
+    };
+    // What the rehearsal changes itself comes without an intent.
+    let local = Settings {
+        bump_from: BumpFrom::Commits,
+        ..local
     };
     let mut live = BTreeSet::new();
     for (app, version) in apps_of(first.release.as_ref()) {

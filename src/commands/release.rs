@@ -128,7 +128,9 @@ pub async fn plan_at(
     let root = &observed.workspace.directory;
     let found = |directories: &[&RepoPath]| changelogs_in(session.repo, head, directories);
     let changelogs = notes::changelogs(&plan, session.settings.changelog, root, found)?;
-    plan.edits.extend(changelogs);
+    let changelogs = changelogs.into_iter();
+    plan.edits
+        .extend(changelogs.map(|(path, text)| (path, Some(text))));
     plan.edits.sort();
     Ok((observed, plan))
 }
@@ -273,7 +275,7 @@ async fn bytes(
 fn own_edits(plan: &Plan) -> Vec<FileEdit> {
     let edits = plan.edits.iter();
     edits
-        .map(|(path, text)| (path.clone(), Some(text.clone().into_bytes())))
+        .map(|(path, text)| (path.clone(), text.clone().map(String::into_bytes)))
         .collect()
 }
 

@@ -22,7 +22,7 @@ use crate::report::environments::{
     Status, VersionStatus,
 };
 use crate::settings::Apps;
-use crate::settings::{Command, Settings};
+use crate::settings::{BumpFrom, Command, Settings};
 use crate::version::Version;
 use crate::workspace::package::Package;
 
@@ -259,12 +259,20 @@ pub fn unreleased(settings: &Settings, asked: &Apps) -> Result<Unreleased, Failu
     if repo.is_shallow() || !monorepo::is_there(&repo, &head, settings)? {
         return Ok(Unreleased::default());
     }
-    let observed = observe::observe(&repo, &head, settings)?;
-    let facts = observed.facts(&repo, settings, false)?;
-    let planning = Settings {
+    let mut planning = Settings {
         command: Command::Plan,
         ..settings.clone()
     };
+    let observed = match observe::observe(&repo, &head, &planning) {
+        // Whoever looks what runs where must not mend a note about the next release first.
+        Err(failure) if failure.code().starts_with("intent::") => {
+            tracing::warn!("{failure}: what is unreleased is told without intents");
+            planning.bump_from = BumpFrom::Commits;
+            observe::observe(&repo, &head, &planning)?
+        }
+        observed => observed?,
+    };
+    let facts = observed.facts(&repo, &planning, false)?;
     // What is not released is worth telling even where nothing could be released now.
     let (planned, next_unknown) = match plan(&facts, &planning) {
         Ok(plan) => (plan.packages, None),

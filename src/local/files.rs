@@ -393,6 +393,15 @@ pub fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o100 != 0)
 }
 
+/// Lets everybody run a file.
+///
+/// # Errors
+/// `files::write`.
+pub fn make_executable(path: &Path) -> Result<(), Failure> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .map_err(|error| failed("files::write", "write", path, &error))
+}
+
 /// A regular file below a directory that was walked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {

@@ -12,17 +12,24 @@ use crate::local::process::Variables;
 use crate::local::status;
 use crate::name::{CommitId, RepoPath};
 
-/// What an interrupted run must be able to take back: for each edited file the blob id of its edited bytes.
+/// What an interrupted run must be able to take back: for each edited file the blob id of its edited bytes, none for one that is deleted.
 #[derive(Debug, Serialize, Deserialize)]
 struct Journal {
-    edits: Vec<(String, String)>,
+    edits: Vec<(String, Option<String>)>,
 }
 
 /// Holds the edits in the work tree; dropping it puts the original bytes back.
 pub struct EditedTree<'a> {
     repo: &'a Repo,
-    /// `None` for a file that the release adds.
-    originals: Vec<(PathBuf, Option<Vec<u8>>)>,
+    originals: Vec<(PathBuf, Original)>,
+}
+
+/// What was at a path before the edits.
+enum Original {
+    /// Nothing: the release adds the file.
+    Nothing,
+    /// A file.
+    File { bytes: Vec<u8>, is_executable: bool },
 }
 
 /// What an interrupted run must be able to bring to one of both: the work tree was moved from a commit to another.
@@ -117,15 +124,17 @@ fn journal_path(repo: &Repo) -> PathBuf {
 }
 
 impl<'a> EditedTree<'a> {
-    /// Writes `edits` (path and new text) into the work tree, each file in one step, after noting how to take them back.
-    pub fn write(repo: &'a Repo, edits: &[(RepoPath, String)]) -> Result<EditedTree<'a>, Failure> {
+    /// Writes `edits` (path and new text, `None` deletes) into the work tree, each file in one step, after noting how to take them back.
+    pub fn write(
+        repo: &'a Repo,
+        edits: &[(RepoPath, Option<String>)],
+    ) -> Result<EditedTree<'a>, Failure> {
+        let noted = |(path, text): &(RepoPath, Option<String>)| match text {
+            Some(text) => Some((path.to_string(), Some(Repo::blob_id(text.as_bytes())?))),
+            None => Some((path.to_string(), None)),
+        };
         let journal = Journal {
-            edits: edits
-                .iter()
-                .filter_map(|(path, text)| {
-                    Some((path.to_string(), Repo::blob_id(text.as_bytes())?))
-                })
-                .collect(),
+            edits: edits.iter().filter_map(noted).collect(),
         };
         let bytes = serde_json::to_vec(&journal)
             .unwrap_or_else(|error| unreachable!("a journal always serializes: {error}"));
@@ -140,20 +149,20 @@ impl<'a> EditedTree<'a> {
         };
         for (path, text) in edits {
             let file = repo.root().join(path.as_str());
+            let Some(text) = text else {
+                // A sparse checkout does not have it at all.
+                if std::fs::symlink_metadata(&file).is_ok() {
+                    tree.originals.push((file.clone(), original(path, &file)?));
+                    remove(&file)?;
+                }
+                continue;
+            };
             if is_new(repo, &head, path)? {
-                tree.originals.push((file.clone(), None));
+                tree.originals.push((file.clone(), Original::Nothing));
                 files::write_atomically(&file, text.as_bytes())?;
                 continue;
             }
-            let original = std::fs::read(&file).map_err(|error| {
-                Failure::new(
-                    Exit::Refused,
-                    "worktree::read",
-                    format!("{path} could not be read"),
-                )
-                .because(error)
-            })?;
-            tree.originals.push((file.clone(), Some(original)));
+            tree.originals.push((file.clone(), original(path, &file)?));
             files::overwrite(&file, text.as_bytes())?;
         }
         Ok(tree)
@@ -169,8 +178,11 @@ impl<'a> EditedTree<'a> {
         let mut result = Ok(());
         for (file, original) in self.originals.drain(..) {
             result = result.and(match original {
-                Some(original) => write_back(&file, &original),
-                None => remove(&file),
+                Original::File {
+                    bytes,
+                    is_executable,
+                } => write_back(&file, &bytes, is_executable),
+                Original::Nothing => remove(&file),
             });
         }
         if result.is_ok() {
@@ -180,15 +192,34 @@ impl<'a> EditedTree<'a> {
     }
 }
 
-/// Writes a file's original bytes, also where a build deleted it, and its directory with it.
-fn write_back(file: &Path, original: &[u8]) -> Result<(), Failure> {
+fn original(path: &RepoPath, file: &Path) -> Result<Original, Failure> {
+    let bytes = std::fs::read(file).map_err(|error| {
+        Failure::new(
+            Exit::Refused,
+            "worktree::read",
+            format!("{path} could not be read"),
+        )
+        .because(error)
+    })?;
+    Ok(Original::File {
+        bytes,
+        is_executable: files::is_executable(file),
+    })
+}
+
+/// Writes a file's original bytes, also where it was deleted, and its directory with it.
+fn write_back(file: &Path, original: &[u8], is_executable: bool) -> Result<(), Failure> {
     if std::fs::symlink_metadata(file).is_ok() {
         return files::overwrite(file, original);
     }
     let directory = files::parent(file);
     std::fs::create_dir_all(directory)
         .map_err(|error| files::failed("files::write", "create", directory, &error))?;
-    files::write_atomically(file, original)
+    files::write_atomically(file, original)?;
+    if is_executable {
+        files::make_executable(file)?;
+    }
+    Ok(())
 }
 
 fn remove(file: &Path) -> Result<(), Failure> {
@@ -290,11 +321,13 @@ fn take_back(
             .edits
             .iter()
             .find(|(noted, _)| noted == path.as_str());
-        noted.is_some_and(|(_, id)| {
-            std::fs::read(repo.root().join(path.as_str()))
+        let file = repo.root().join(path.as_str());
+        noted.is_some_and(|(_, id)| match id {
+            Some(id) => std::fs::read(file)
                 .ok()
                 .and_then(|bytes| Repo::blob_id(&bytes))
-                .is_some_and(|present| present == *id)
+                .is_some_and(|present| present == *id),
+            None => std::fs::symlink_metadata(file).is_err(),
         })
     };
     if !dirty.iter().all(is_ours) {
@@ -310,7 +343,8 @@ fn take_back(
     }
     for path in &dirty {
         if let Some(bytes) = repo.file(head, path)? {
-            files::overwrite(&repo.root().join(path.as_str()), &bytes)?;
+            let file = repo.root().join(path.as_str());
+            write_back(&file, &bytes, repo.is_executable(head, path)?)?;
         }
     }
     drop(std::fs::remove_file(journal_path(repo)));
@@ -355,6 +389,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("package.json"), OLD).unwrap();
         std::fs::write(directory.path().join("other"), "other").unwrap();
+        std::fs::write(directory.path().join("gone"), "gone").unwrap();
         let repo = Repo::create(directory.path(), "main", 0).unwrap();
         let old = repo.head().unwrap();
         let file = |path: &str, text: &str| {
@@ -363,7 +398,11 @@ mod tests {
                 Some(text.as_bytes().to_vec()),
             )
         };
-        let edits = [file("package.json", NEW), file("CHANGELOG.md", "1.1.0\n")];
+        let edits = [
+            file("package.json", NEW),
+            file("CHANGELOG.md", "1.1.0\n"),
+            (RepoPath::parse("gone").unwrap(), None),
+        ];
         let new = repo.make_commit(&old, &edits, "release").unwrap();
         (directory, repo, old, new)
     }
@@ -391,20 +430,98 @@ mod tests {
                     let _ = std::fs::remove_file(at("CHANGELOG.md"));
                     if let Some(added) = added {
                         std::fs::write(at("CHANGELOG.md"), added).unwrap();
+                        let _ = std::fs::remove_file(at("gone"));
                     }
                     std::fs::write(repo.git_directory().join("index.lock"), "").unwrap();
                     let again = Repo::open(directory.path()).unwrap();
                     require_clean(&again, &old, &variables()).unwrap();
                     assert_eq!(std::fs::read_to_string(at("package.json")).unwrap(), OLD);
+                    assert_eq!(std::fs::read_to_string(at("gone")).unwrap(), "gone");
                     assert!(!at("CHANGELOG.md").exists());
                     assert!(!move_path(&repo).exists());
                     fast_forward(&again, &new).unwrap();
                     require_clean(&again, &new, &variables()).unwrap();
+                    assert!(!at("gone").exists());
                     assert_eq!(std::fs::read_to_string(at("package.json")).unwrap(), NEW);
                     assert!(!move_path(&repo).exists());
                 }
             }
         }
+    }
+
+    /// A checkout with an intent that anybody may run, and the edits of a release.
+    fn edited() -> (tempfile::TempDir, Repo, Vec<(RepoPath, Option<String>)>) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join(".changeset")).unwrap();
+        let intent = directory.path().join(".changeset/x.md");
+        std::fs::write(&intent, "x").unwrap();
+        files::make_executable(&intent).unwrap();
+        std::fs::write(directory.path().join("package.json"), OLD).unwrap();
+        let repo = Repo::create(directory.path(), "main", 0).unwrap();
+        let edit = |path: &str, text: Option<&str>| {
+            (RepoPath::parse(path).unwrap(), text.map(str::to_owned))
+        };
+        let edits = vec![
+            edit(".changeset/x.md", None),
+            edit("CHANGELOG.md", Some("1.1.0\n")),
+            edit("package.json", Some(NEW)),
+        ];
+        (directory, repo, edits)
+    }
+
+    fn check_as_it_was(directory: &Path, repo: &Repo) {
+        require_clean(repo, &repo.head().unwrap(), &variables()).unwrap();
+        let intent = directory.join(".changeset/x.md");
+        assert_eq!(std::fs::read_to_string(&intent).unwrap(), "x");
+        assert!(files::is_executable(&intent));
+        assert!(!directory.join("CHANGELOG.md").exists());
+        assert!(!journal_path(repo).exists());
+    }
+
+    #[test]
+    fn edits_are_taken_back_also_where_a_build_removed_the_directory() {
+        for removes in [false, true] {
+            let (directory, repo, edits) = edited();
+            let tree = EditedTree::write(&repo, &edits).unwrap();
+            assert!(!directory.path().join(".changeset/x.md").exists());
+            if removes {
+                std::fs::remove_dir(directory.path().join(".changeset")).unwrap();
+            }
+            tree.restore().unwrap();
+            check_as_it_was(directory.path(), &repo);
+        }
+    }
+
+    #[test]
+    fn edits_of_a_killed_run_are_taken_back_by_the_next_one() {
+        // Each is what a run that was killed there has done.
+        for done in 0..=3 {
+            let (directory, repo, edits) = edited();
+            std::mem::forget(EditedTree::write(&repo, &edits).unwrap());
+            let original = repo.head().unwrap();
+            for (path, _) in &edits[done..] {
+                let file = directory.path().join(path.as_str());
+                match repo.file(&original, path).unwrap() {
+                    Some(bytes) => {
+                        let is_executable = repo.is_executable(&original, path).unwrap();
+                        write_back(&file, &bytes, is_executable).unwrap();
+                    }
+                    None => std::fs::remove_file(file).unwrap(),
+                }
+            }
+            check_as_it_was(directory.path(), &repo);
+        }
+    }
+
+    #[test]
+    fn what_a_person_wrote_after_a_killed_run_stays() {
+        let (directory, repo, edits) = edited();
+        std::mem::forget(EditedTree::write(&repo, &edits).unwrap());
+        let intent = directory.path().join(".changeset/x.md");
+        std::fs::write(&intent, "mine").unwrap();
+        let failure = require_clean(&repo, &repo.head().unwrap(), &variables()).unwrap_err();
+        assert_eq!(failure.code(), "worktree::dirty");
+        assert_eq!(std::fs::read_to_string(&intent).unwrap(), "mine");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::explain::Failure;
 use crate::name::RepoPath;
-use crate::plan::release::{Plan, new_spec};
+use crate::plan::release::{Edit, Plan, new_spec};
 use crate::settings::Mode;
 use crate::version::Version;
 use crate::workspace::catalogs::NewEntry;
@@ -13,11 +13,7 @@ use crate::workspace::package_json::{self, Change, PackageJson};
 use crate::workspace::{Edge, Workspace, lerna, lockfile, pnpm_workspace};
 
 /// New texts by path, in order of path; files that stay as they are do not occur.
-pub fn edits(
-    workspace: &Workspace,
-    edges: &[Edge],
-    plan: &Plan,
-) -> Result<Vec<(RepoPath, String)>, Failure> {
+pub fn edits(workspace: &Workspace, edges: &[Edge], plan: &Plan) -> Result<Vec<Edit>, Failure> {
     let grown: BTreeMap<usize, (&Version, &Version)> = plan
         .packages
         .iter()
@@ -105,7 +101,8 @@ pub fn edits(
             edits.insert(lockfile.path.clone(), text);
         }
     }
-    Ok(edits.into_iter().collect())
+    let edits = edits.into_iter();
+    Ok(edits.map(|(path, text)| (path, Some(text))).collect())
 }
 
 /// Every `package.json` of the workspace, by its directory below the root.

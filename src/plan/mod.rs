@@ -3,6 +3,7 @@
 mod adopted;
 pub mod edits;
 pub mod groups;
+pub mod intents;
 pub mod marks;
 pub mod next;
 pub mod notes;

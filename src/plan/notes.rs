@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::changes::{Reason, commit};
 use crate::explain::Failure;
 use crate::name::{CommitId, PackageName, RepoPath};
-use crate::plan::release::{Base, Plan, PlannedPackage};
+use crate::plan::release::{Base, Edit, Plan, PlannedPackage};
 use crate::settings::{Changelog, Mode};
 use crate::version::Bump;
 use markdown::{code, inline};
@@ -38,6 +38,15 @@ pub enum Group {
 }
 
 impl Group {
+    /// What an intent says is told by how far it lets a package grow.
+    fn of_intent(bump: Bump) -> Group {
+        match bump {
+            Bump::Major => Group::Breaking,
+            Bump::Minor => Group::Features,
+            Bump::Patch => Group::Fixes,
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             Group::Breaking => "Breaking changes",
@@ -53,17 +62,23 @@ impl Group {
 pub struct Change {
     /// Under which heading it stands.
     pub group: Group,
-    /// The commit that made it.
-    #[serde(serialize_with = "as_text")]
-    pub commit: CommitId,
+    /// The commit that made it; an intent does not say which.
+    #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitId>,
+    /// The intent that tells it.
+    #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
+    pub file: Option<RepoPath>,
     /// The commit's page on the forge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// What part of a package it is about, as the commit says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// What it is, as the commit says: untrusted.
+    /// What it is, as the commit says: untrusted; or as the intent says, in Markdown.
     pub text: String,
+    /// What breaks, as the commit says: untrusted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub breaking: Vec<String>,
     /// The packages that it touched.
     #[serde(skip)]
     pub packages: Vec<PackageName>,
@@ -82,7 +97,7 @@ pub struct Dependency {
 /// What a release brings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Notes {
-    /// The changes, by group, within a group the newest first; each commit once.
+    /// The changes, by group, within a group the newest first; each commit and each intent once.
     pub changes: Vec<Change>,
     /// The dependencies it brings, in order of name.
     pub dependencies: Vec<Dependency>,
@@ -91,15 +106,20 @@ pub struct Notes {
     pub compare: Option<String>,
 }
 
-fn as_text<S: serde::Serializer>(id: &CommitId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(id.as_str())
+#[expect(clippy::ref_option, reason = "serde hands a field as it is")]
+fn as_text<T: ToString, S: serde::Serializer>(
+    name: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    name.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
 /// What `packages` of a plan bring together.
 #[must_use]
 pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
     let mut changes: Vec<Change> = Vec::new();
-    let mut places: BTreeMap<&CommitId, usize> = BTreeMap::new();
+    // Several releases may have had an intent in one file, each with a text of its own.
+    let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut dependencies = BTreeSet::new();
     let names: BTreeSet<&str> = packages
         .iter()
@@ -108,12 +128,24 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
     for package in packages {
         for reason in &package.reasons {
             match reason {
-                Reason::Commit { id, subject, bump } => {
-                    let place = *places.entry(id).or_insert_with(|| {
-                        changes.push(change(plan, id, subject, *bump));
+                Reason::Commit { id, .. } => {
+                    let place = *places.entry((id.as_str(), "")).or_insert_with(|| {
+                        changes.extend(change_of_commit(plan, reason));
                         changes.len() - 1
                     });
                     changes[place].packages.push(package.name.clone());
+                }
+                Reason::Intent { text, .. } if text.is_empty() => {}
+                Reason::Intent {
+                    file, bump, text, ..
+                } => {
+                    let place = *places.entry((file.as_str(), text)).or_insert_with(|| {
+                        changes.push(change_of_intent(file, *bump, text));
+                        changes.len() - 1
+                    });
+                    let change = &mut changes[place];
+                    change.group = change.group.min(Group::of_intent(*bump));
+                    change.packages.push(package.name.clone());
                 }
                 // With one version for all, a dependency's version says nothing new.
                 Reason::Dependency { .. } if plan.mode == Mode::Sync => {}
@@ -149,10 +181,32 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
     }
 }
 
-fn change(plan: &Plan, id: &CommitId, subject: &str, bump: Bump) -> Change {
+fn change_of_intent(file: &RepoPath, bump: Bump, text: &str) -> Change {
+    Change {
+        group: Group::of_intent(bump),
+        commit: None,
+        file: Some(file.clone()),
+        url: None,
+        scope: None,
+        text: text.to_owned(),
+        breaking: Vec::new(),
+        packages: Vec::new(),
+    }
+}
+
+fn change_of_commit(plan: &Plan, reason: &Reason) -> Option<Change> {
+    let Reason::Commit {
+        id,
+        subject,
+        bump,
+        breaking,
+    } = reason
+    else {
+        return None;
+    };
     let header = commit::header(subject).filter(|header| !header.description.is_empty());
     let kind = header.map(|header| header.kind.to_ascii_lowercase());
-    let group = match (bump, kind.as_deref()) {
+    let group = match (*bump, kind.as_deref()) {
         (Bump::Major, _) => Group::Breaking,
         (_, Some("feat")) => Group::Features,
         (_, Some("fix")) => Group::Fixes,
@@ -161,16 +215,18 @@ fn change(plan: &Plan, id: &CommitId, subject: &str, bump: Bump) -> Change {
     // The heading says the kind, but for the many kinds of the last one.
     let header = header.filter(|_| group != Group::Other);
     let scope = header.and_then(|header| header.scope).map(str::trim);
-    Change {
+    Some(Change {
         group,
-        commit: id.clone(),
+        commit: Some(id.clone()),
+        file: None,
         url: plan.forge.as_ref().map(|forge| forge.commit(id)),
         scope: scope.filter(|scope| !scope.is_empty()).map(str::to_owned),
         text: header
-            .map_or(subject, |header| header.description)
+            .map_or(subject.as_str(), |header| header.description)
             .to_owned(),
+        breaking: breaking.clone(),
         packages: Vec::new(),
-    }
+    })
 }
 
 /// The page that shows everything since the release before: where that is one place, and so is this.
@@ -231,10 +287,25 @@ impl Notes {
     }
 }
 
-/// A change as a line. It begins with the commit, so that nothing untrusted stands where a heading, a list or a quote begins.
+/// A change as an entry of a list.
 fn entry(change: &Change, with_packages: bool) -> String {
     const PACKAGES_SHOWN: usize = 3;
-    let short = code(change.commit.short());
+    let names = change.packages.iter().take(PACKAGES_SHOWN);
+    let mut names: Vec<String> = names.map(|name| code(name.as_str())).collect();
+    let more = change.packages.len().saturating_sub(PACKAGES_SHOWN);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    let names = with_packages.then(|| names.join(", "));
+    match &change.commit {
+        Some(commit) => entry_of_commit(change, commit, names.as_deref()),
+        None => markdown::entry(names.as_deref(), &change.text),
+    }
+}
+
+/// It begins with the commit, so that nothing untrusted stands where a heading, a list or a quote begins.
+fn entry_of_commit(change: &Change, commit: &CommitId, names: Option<&str>) -> String {
+    let short = code(commit.short());
     let mut entry = match &change.url {
         Some(url) => format!("[{short}]({url}) "),
         None => format!("{short} "),
@@ -243,14 +314,11 @@ fn entry(change: &Change, with_packages: bool) -> String {
         let _ = write!(entry, "**{}:** ", inline(scope));
     }
     entry.push_str(&inline(&change.text));
-    if with_packages {
-        let names = change.packages.iter().take(PACKAGES_SHOWN);
-        let mut names: Vec<String> = names.map(|name| code(name.as_str())).collect();
-        let more = change.packages.len().saturating_sub(PACKAGES_SHOWN);
-        if more > 0 {
-            names.push(format!("{more} more"));
-        }
-        let _ = write!(entry, " ({})", names.join(", "));
+    if let Some(names) = names {
+        let _ = write!(entry, " ({names})");
+    }
+    for text in &change.breaking {
+        let _ = write!(entry, "\n  - BREAKING CHANGE: {}", inline(text));
     }
     entry
 }
@@ -265,7 +333,9 @@ fn markdown_of(lines: &[Line]) -> String {
                 let _ = write!(text, "{before}### {title}\n\n");
             }
             Line::Entry(entry) => {
-                let _ = writeln!(text, "- {entry}");
+                // What cannot stand behind other words begins on a line of its own.
+                let space = if entry.starts_with('\n') { "" } else { " " };
+                let _ = writeln!(text, "-{space}{entry}");
             }
         }
     }
@@ -310,8 +380,8 @@ fn linked(title: &str, address: Option<&str>) -> String {
 /// The changelogs of a plan as they will be, by path. `root` is the workspace's directory, `found` gives the changelogs of
 /// directories, one each, as they are at the commit that is planned on.
 ///
-/// A section is written where the release commit writes a version. Where the manifest holds it already (a first release, a version that a
-/// person or a merged pull request wrote), the changelog is theirs too.
+/// A section is written where the release commit writes a version or consumes an intent. Where the manifest holds the version already (a first
+/// release, one that a person or a merged pull request wrote), the changelog is otherwise theirs too.
 ///
 /// # Errors
 /// Those of `found`.
@@ -328,7 +398,10 @@ pub fn changelogs(
     let mut written = plan
         .packages
         .iter()
-        .filter(|package| package.is_written)
+        .filter(|package| {
+            let is_intent = |reason: &Reason| matches!(reason, Reason::Intent { .. });
+            package.is_written || package.reasons.iter().any(is_intent)
+        })
         .peekable();
     let mut sections = BTreeMap::new();
     if matches!(setting, Changelog::Root | Changelog::Both) && written.peek().is_some() {
@@ -386,7 +459,7 @@ fn whole_notes(plan: &Plan, packages: &[&PlannedPackage]) -> Option<String> {
         let mut each = plan.packages.iter();
         each.all(|package| package.directory.is_below(directory))
     };
-    let changelog = |(path, _): &&(RepoPath, String)| {
+    let changelog = |(path, _): &&Edit| {
         let (directory, name) = path
             .as_str()
             .rsplit_once('/')
@@ -447,6 +520,16 @@ mod tests {
             id: CommitId::parse(&digit.to_string().repeat(40)).unwrap(),
             subject: subject.to_owned(),
             bump,
+            breaking: commit::breaking(subject, ""),
+        }
+    }
+
+    fn intent(file: &str, bump: Bump, text: &str) -> Reason {
+        Reason::Intent {
+            file: RepoPath::parse(file).unwrap(),
+            line: 2,
+            bump,
+            text: text.to_owned(),
         }
     }
 
@@ -691,6 +774,119 @@ mod tests {
         assert!(text.contains("\n## 2.0.0 (2026-01-31)\n"), "{text}");
     }
 
+    /// Two packages of which intents tell.
+    fn intents(tags: [&str; 2]) -> Plan {
+        let table = "Count words.\n\n## How\n\n```js\n## 2.0.0\ncount(x)";
+        let core = vec![
+            intent(".changeset/a.md", Bump::Minor, table),
+            intent(".changeset/b.md", Bump::Patch, ""),
+            intent(".changeset/c.md", Bump::Patch, "```\nx\n```\n**so**"),
+        ];
+        let text = vec![
+            intent(".changeset/a.md", Bump::Major, table),
+            Reason::Commit {
+                id: CommitId::parse(&"6".repeat(40)).unwrap(),
+                subject: "feat!: less".to_owned(),
+                bump: Bump::Major,
+                breaking: vec!["# <b>gone</b>".to_owned(), "all".to_owned()],
+            },
+        ];
+        plan(
+            Mode::Diff,
+            vec![
+                package("@x/core", "1.4.0", "1.5.0", tags[0], core),
+                package("text", "1.4.0", "2.0.0", tags[1], text),
+            ],
+        )
+    }
+
+    #[test]
+    fn intents_are_told_in_their_own_words_and_breaking_changes_below_their_commit() {
+        let mut plan = intents(["@x/core@1.5.0", "text@2.0.0"]);
+        plan.forge = None;
+        insta::assert_snapshot!(check(&plan, Some(Changelog::Both)), @r"
+        ==> CHANGELOG.md
+        # Changelog
+
+        ## 2026-01-31
+
+        `@x/core` 1.5.0, `text` 2.0.0
+
+        ### Breaking changes
+
+        - `@x/core`, `text`: Count words.
+
+          **How**
+
+          ```js
+          ## 2.0.0
+          count(x)
+          ```
+        - `6666666` less (`text`)
+          - BREAKING CHANGE: # \<b\>gone\</b\>
+          - BREAKING CHANGE: all
+
+        ### Fixes
+
+        - `@x/core`:
+          ```
+          x
+          ```
+          **so**
+        ==> packages/core/CHANGELOG.md
+        # Changelog
+
+        ## 1.5.0 (2026-01-31)
+
+        ### Features
+
+        - Count words.
+
+          **How**
+
+          ```js
+          ## 2.0.0
+          count(x)
+          ```
+
+        ### Fixes
+
+        -
+          ```
+          x
+          ```
+          **so**
+        ==> packages/text/CHANGELOG.md
+        # Changelog
+
+        ## 2.0.0 (2026-01-31)
+
+        ### Breaking changes
+
+        - Count words.
+
+          **How**
+
+          ```js
+          ## 2.0.0
+          count(x)
+          ```
+        - `6666666` less
+          - BREAKING CHANGE: # \<b\>gone\</b\>
+          - BREAKING CHANGE: all
+        ");
+        let json = serde_json::to_value(notes(&plan, &[&plan.packages[1]])).unwrap();
+        let changes = &json["changes"];
+        assert_eq!(changes[0]["file"], ".changeset/a.md");
+        assert_eq!(changes[0]["commit"], serde_json::Value::Null);
+        assert_eq!(changes[1]["breaking"][1], "all");
+        // What the release consumes is told, also where a person wrote the version.
+        for package in &mut plan.packages {
+            package.is_written = false;
+        }
+        assert!(check(&plan, None).contains("Count words."));
+    }
+
     #[test]
     fn notes_as_json() {
         let plan = two(Mode::Diff, ["@x/core@2.0.0", "text@2.0.0"]);
@@ -743,7 +939,8 @@ mod tests {
     #[test]
     fn a_page_is_cut_at_a_whole_entry_and_links_to_the_rest() {
         let mut plan = two(Mode::Sync, ["v2.0.0", "v2.0.0"]);
-        plan.edits = vec![(RepoPath::parse("CHANGELOG.md").unwrap(), String::new())];
+        let changelog = RepoPath::parse("CHANGELOG.md").unwrap();
+        plan.edits = vec![(changelog, Some(String::new()))];
         insta::assert_snapshot!(page(&plan, 125_000), @r"
         ### Breaking changes
 

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::changes::intent::Intent;
 use crate::changes::{Reason, Touched, tag};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
 use crate::plan::groups::Groups;
+use crate::plan::intents;
 use crate::plan::notes::forge::Forge;
 use crate::plan::way::{self, Way};
 use crate::plan::{adopted, registry};
@@ -99,6 +101,8 @@ pub struct Facts<'a> {
     pub head: CommitId,
     /// What is known of each package, in the workspace's order.
     pub packages: Vec<PackageFacts>,
+    /// What people said about the next release, in order of file; it decides already, see [`intents::decide`].
+    pub intents: &'a [Intent],
     /// Every tag there is, reachable or not.
     pub tags: &'a BTreeSet<TagName>,
     /// What the branch is for, where it has a line of its own.
@@ -110,6 +114,9 @@ pub struct Facts<'a> {
     /// Where people look at the repository.
     pub forge: Option<Forge>,
 }
+
+/// A file that the release commit changes, and its new text; `None` deletes it.
+pub type Edit = (RepoPath, Option<String>);
 
 /// What shall be released.
 #[derive(Debug, Clone)]
@@ -138,8 +145,8 @@ pub struct Plan {
     pub tags: Vec<TagName>,
     /// The one version, in sync mode or of a single package.
     pub version: Option<Version>,
-    /// New texts of manifests, lockfile and changelogs, in order of path.
-    pub edits: Vec<(RepoPath, String)>,
+    /// New texts of manifests, lockfile and changelogs, and the intents that are consumed, in order of path.
+    pub edits: Vec<Edit>,
     /// Message of the release commit.
     pub message: String,
     /// What a person should know.
@@ -537,7 +544,7 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
         }))
     };
     if known.base == Base::First {
-        return given(from, vec![Reason::First]);
+        return given(from, first_reasons(known));
     }
     if let Some(released) = written_by_hand(facts, index, settings) {
         let commits = known.touched.reasons.iter().cloned();
@@ -924,7 +931,7 @@ fn grow_together(
                 reasons.insert(0, Reason::Written);
             }
             if known.base == Base::First {
-                reasons = vec![Reason::First];
+                reasons = first_reasons(known);
                 reasons.extend(lockfile_reasons(known));
             }
             let changed_uses = uses
@@ -958,6 +965,12 @@ fn grow_together(
             )
         })
         .collect())
+}
+
+/// Nothing counts for a package before its first release, but what intents tell about it.
+fn first_reasons(known: &PackageFacts) -> Vec<Reason> {
+    let told = known.touched.reasons.iter().cloned();
+    std::iter::once(Reason::First).chain(told).collect()
 }
 
 fn lockfile_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
@@ -1109,13 +1122,22 @@ fn assemble(
         is_snapshot,
         packages: planned,
     };
+    plan.warnings.extend(misread(facts));
     match kept_out(facts, settings, growing) {
         Some(kept_out) => plan.warnings.push(kept_out),
         None => plan.warnings.extend(unused_bump(&plan, settings)),
     }
     plan.warnings.extend(overruled_bump(&plan, settings));
+    plan.warnings
+        .extend(intents::unnamed(&plan, facts, settings));
     plan.message = message(&plan, settings);
     plan.edits = crate::plan::edits::edits(facts.workspace, facts.edges, &plan)?;
+    // A snapshot makes no commit: what it publishes is released later.
+    if !plan.packages.is_empty() && !is_snapshot {
+        let consumed = intents::consumed(facts.intents, facts.workspace, settings);
+        plan.edits.extend(consumed);
+        plan.edits.sort();
+    }
     Ok(plan)
 }
 
@@ -1312,6 +1334,21 @@ fn left_behind(
         }
     }
     notices.into_values().collect()
+}
+
+/// The commits whose `Release-As` says no version: history cannot be corrected, so they are told.
+fn misread(facts: &Facts<'_>) -> Vec<Notice> {
+    let packages = facts.packages.iter();
+    let commits: BTreeMap<&CommitId, &String> =
+        packages.flat_map(|known| &known.touched.misread).collect();
+    let notice = |(commit, why): (&CommitId, &String)| Notice {
+        code: "plan::release_as",
+        message: format!(
+            "{} says Release-As, which counts for nothing: {why}",
+            commit.short()
+        ),
+    };
+    commits.into_iter().map(notice).collect()
 }
 
 /// Libraries that get a release which needs a prerelease of another: who installs them gets that too.

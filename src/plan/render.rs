@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::changes::Reason;
+use crate::changes::{Reason, intent};
 use crate::name::Digest;
 use crate::plan::notes::{self, Notes};
-use crate::plan::release::{Notice, Plan, PlannedApp, PlannedPackage};
+use crate::plan::release::{Edit, Notice, Plan, PlannedApp, PlannedPackage};
 use crate::settings::adopted::{CHANGESETS, LERNA};
 use crate::settings::{AppSettings, Install, Settings};
 use crate::version::{Bump, Version};
@@ -84,6 +84,18 @@ pub enum ReasonDocument {
         subject: String,
         /// What the message asks for.
         bump: &'static str,
+        /// What it says that breaks.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        breaking: Vec<String>,
+    },
+    /// An intent names it.
+    Intent {
+        /// The intent's file.
+        file: String,
+        /// The line there that names the package.
+        line: usize,
+        /// How far it says that the package grows.
+        bump: &'static str,
     },
     /// A range it declares no longer holds, or an app uses what changed.
     Dependency {
@@ -135,6 +147,8 @@ pub enum ReasonDocument {
 #[derive(Debug, Clone, Serialize)]
 struct EditDocument {
     path: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -166,9 +180,22 @@ impl From<&Notice> for NoticeDocument {
 impl From<&Reason> for ReasonDocument {
     fn from(reason: &Reason) -> ReasonDocument {
         match reason {
-            Reason::Commit { id, subject, bump } => ReasonDocument::Commit {
+            Reason::Commit {
+                id,
+                subject,
+                bump,
+                breaking,
+            } => ReasonDocument::Commit {
                 commit: id.to_string(),
                 subject: subject.clone(),
+                bump: bump.as_str(),
+                breaking: breaking.clone(),
+            },
+            Reason::Intent {
+                file, line, bump, ..
+            } => ReasonDocument::Intent {
+                file: file.to_string(),
+                line: *line,
                 bump: bump.as_str(),
             },
             Reason::Dependency {
@@ -228,8 +255,9 @@ pub fn document(plan: &Plan, settings: &Settings, missing: Vec<Missing>) -> Plan
         edits: plan
             .edits
             .iter()
-            .map(|(path, _)| EditDocument {
+            .map(|(path, text)| EditDocument {
                 path: path.to_string(),
+                deleted: text.is_none(),
             })
             .collect(),
         apps: plan
@@ -318,15 +346,26 @@ fn package_document(plan: &Plan, package: &PlannedPackage) -> PackageDocument {
 /// A reason of a package of `plan` as a phrase.
 pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String {
     match reason {
-        Reason::Commit { id, subject, bump } => {
-            let counts = bump.of(&package.from, plan.zero_major);
-            let bump = if counts == *bump {
-                bump.to_string()
-            } else {
-                format!("{bump}, so {counts} below 1.0.0")
-            };
+        Reason::Commit {
+            id, subject, bump, ..
+        } => {
             let subject = crate::explain::safe_line(subject);
-            format!("{} {subject} ({bump})", id.short())
+            format!(
+                "{} {subject} ({})",
+                id.short(),
+                counted(plan, package, *bump)
+            )
+        }
+        Reason::Intent {
+            file,
+            line,
+            bump,
+            text,
+        } => {
+            let title = crate::explain::safe_line(intent::title(text));
+            let space = if title.is_empty() { "" } else { " " };
+            let bump = counted(plan, package, *bump);
+            format!("{file}:{line}{space}{title} ({bump})")
         }
         Reason::Dependency {
             on,
@@ -356,6 +395,16 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
     }
 }
 
+/// A bump, and what becomes of it below 1.0.0.
+fn counted(plan: &Plan, package: &PlannedPackage, bump: Bump) -> String {
+    let counts = bump.of(&package.from, plan.zero_major);
+    if counts == bump {
+        bump.to_string()
+    } else {
+        format!("{bump}, so {counts} below 1.0.0")
+    }
+}
+
 /// The plan as text, for a person.
 pub fn text(plan: &Plan, missing: &[Missing]) -> String {
     let mut text = format!("mode {} ({})\n", plan.mode.as_str(), plan.mode_reason);
@@ -368,7 +417,7 @@ pub fn text(plan: &Plan, missing: &[Missing]) -> String {
         text.push_str(if codes.any(|code| code == "plan::filtered") {
             "nothing to release: no package that changed is let through\n"
         } else {
-            "nothing to release: no package changed since its last release\n"
+            "nothing to release: nothing counts since the last release\n"
         });
     }
     let names = plan.packages.iter().map(|package| package.name.as_str());
@@ -421,8 +470,13 @@ fn one_package(text: &mut String, plan: &Plan, package: &PlannedPackage, widest:
 /// What the new versions bring with them.
 fn consequences(text: &mut String, plan: &Plan) {
     line(text, "tags", &listed(&plan.tags, ", "));
-    let edited: Vec<_> = plan.edits.iter().map(|(path, _)| path).collect();
-    line(text, "edits", &listed(&edited, ", "));
+    let (edited, deleted): (Vec<_>, Vec<_>) =
+        plan.edits.iter().partition(|(_, text)| text.is_some());
+    let paths = |edits: &[&Edit]| -> Vec<String> {
+        edits.iter().map(|(path, _)| path.to_string()).collect()
+    };
+    line(text, "edits", &paths(&edited).join(", "));
+    line(text, "consumes", &paths(&deleted).join(", "));
     let waves: Vec<String> = plan.waves.iter().map(|wave| listed(wave, " + ")).collect();
     line(text, "publish order", &listed(&waves, ", "));
     let build =

@@ -266,6 +266,7 @@ mod tests {
                 lockfile: BTreeSet::new(),
                 since_release: None,
             }],
+            intents: &[],
             tags: &tags,
             line: settings.lines.get(branch),
             base: None,

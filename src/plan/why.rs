@@ -13,7 +13,7 @@ use crate::plan::release::{
 };
 use crate::plan::render::{NoticeDocument, ReasonDocument};
 use crate::settings::given::similar;
-use crate::settings::{BumpRequest, Mode, Settings};
+use crate::settings::{BumpFrom, BumpRequest, Mode, Settings};
 use crate::version::Bump;
 use crate::workspace::package::{Package, Root};
 use crate::workspace::package_json::DependencyField;
@@ -130,9 +130,9 @@ pub struct CommitStory {
     pub commit: String,
     /// The first line of its message.
     pub subject: String,
-    /// `counts`, `silent`, `ignored`, `own-release`, `reverted` or `only-reverts`.
+    /// `counts`, `silent`, `ignored`, `own-release`, `reverted`, `only-reverts`, or `outweighed` where intents decide.
     pub verdict: &'static str,
-    /// The bump that it asks for, where it counts.
+    /// The bump that it asks for, where it counts, or would without intents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bump: Option<&'static str>,
     /// The commit that reverts it.
@@ -369,6 +369,12 @@ fn rule_of_release(plan: &Plan, planned: &PlannedPackage, settings: &Settings) -
             "commits",
             format!("the commits that touched it, and what it depends on, ask for {grown} at most"),
         ),
+        (Some(Reason::Intent { .. }), _) => rule(
+            "intents",
+            format!(
+                "the intents that name it, and what it depends on, ask for {grown} at most; its commits count for nothing then"
+            ),
+        ),
         (Some(Reason::Lockfile { .. }), _) => rule(
             "lockfile",
             format!("what it runs with changed in the lockfile: {grown}"),
@@ -416,6 +422,12 @@ fn rule_of_absence(
     }
     if !selected(package, &settings.filter) {
         return rule("filtered", "filter keeps it out");
+    }
+    if settings.bump_from == BumpFrom::Intents {
+        return rule(
+            "no-intent",
+            "bump-from is intents, no intent names it, and no range that it declares is left",
+        );
     }
     if !known.touched.differs {
         return rule(
@@ -477,6 +489,7 @@ fn commit_story(traced: &Traced) -> CommitStory {
         Verdict::OwnRelease => ("own-release", None, None),
         Verdict::Cancelled(Cancelled::RevertedBy(by)) => ("reverted", None, Some(by.to_string())),
         Verdict::Cancelled(Cancelled::OnlyReverts) => ("only-reverts", None, None),
+        Verdict::Outweighed(bump) => ("outweighed", Some(bump.as_str()), None),
     };
     let files = traced.files.iter().map(|file| FileStory {
         path: file.path.to_string(),

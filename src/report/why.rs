@@ -147,6 +147,7 @@ fn verdict(commit: &CommitStory) -> String {
             let by = commit.by.as_deref().map(short).unwrap_or_default();
             format!("nothing, {by} reverts it")
         }
+        "outweighed" => "nothing, intents decide here".to_owned(),
         _ => "nothing, it only reverts others".to_owned(),
     }
 }
@@ -156,6 +157,7 @@ fn is_untold(reason: &ReasonDocument) -> bool {
     matches!(
         reason,
         ReasonDocument::Dependency { .. }
+            | ReasonDocument::Intent { .. }
             | ReasonDocument::Lockfile { .. }
             | ReasonDocument::ReleaseAs { .. }
             | ReasonDocument::Group { group: Some(_), .. }

@@ -70,7 +70,7 @@ fn offer(inputs: &mut Inputs, file: &str, key: &str, setting: &str, value: Strin
     }
 }
 
-/// Changesets gives each package a version of its own. What it calls `ignore` are packages that are not released.
+/// Changesets gives each package a version of its own, as far as intents say. What it calls `ignore` are packages that are not released.
 fn changesets(
     file: &str,
     object: &Map<String, Value>,
@@ -78,6 +78,7 @@ fn changesets(
     problems: &mut Vec<Failure>,
 ) {
     offer(inputs, file, "version", "mode", "diff".to_owned());
+    offer(inputs, file, "version", "bump-from", "intents".to_owned());
     for (key, setting, kind) in [
         ("fixed", "fixed", Kind::Groups),
         ("linked", "linked", Kind::Groups),

@@ -98,6 +98,18 @@ pub enum BumpRequest {
     To(Version),
 }
 
+/// What says how far packages grow by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BumpFrom {
+    /// Intents alone.
+    Intents,
+    /// Commits alone; intents are not read.
+    Commits,
+    /// Intents for the packages that they name, commits for the others.
+    #[default]
+    Both,
+}
+
 impl BumpRequest {
     /// How far a package grows whose own changes ask for `changed`; `None`: to a given version.
     pub fn of(&self, changed: Bump) -> Option<Bump> {
@@ -301,6 +313,8 @@ pub struct Settings {
     pub ignore: Vec<String>,
     /// How far versions grow.
     pub bump: BumpRequest,
+    /// What says how far packages grow by themselves.
+    pub bump_from: BumpFrom,
     /// Which packages get prereleases; the last entry that is about a package decides.
     pub prerelease: Vec<OnPrerelease>,
     /// What is released is a snapshot of this name.

@@ -16,8 +16,8 @@ use crate::settings::inputs::Collected;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
-    Access, BumpRequest, Changelog, Command, Format, Install, Mode, PeerPolicy, RegistryAddress,
-    Settings, World,
+    Access, BumpFrom, BumpRequest, Changelog, Command, Format, Install, Mode, PeerPolicy,
+    RegistryAddress, Settings, World,
 };
 use crate::version::{Bump, ZeroMajor};
 
@@ -34,6 +34,11 @@ const BUMPS: &[(&str, Bump)] = &[
     ("patch", Bump::Patch),
     ("minor", Bump::Minor),
     ("major", Bump::Major),
+];
+const BUMPS_FROM: &[(&str, BumpFrom)] = &[
+    ("intents", BumpFrom::Intents),
+    ("commits", BumpFrom::Commits),
+    ("both", BumpFrom::Both),
 ];
 const PEERS: &[(&str, PeerPolicy)] = &[
     ("patch", PeerPolicy::Bump(Bump::Patch)),
@@ -109,6 +114,7 @@ impl Settings {
             filter: values.list("filter"),
             base: values.text("base"),
             ignore: values.list("ignore"),
+            bump_from: values.one_of("bump-from", BUMPS_FROM).unwrap_or_default(),
             prerelease: values
                 .checked("prerelease", form::prerelease)
                 .unwrap_or_default(),

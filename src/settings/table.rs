@@ -200,7 +200,7 @@ pub const SETTINGS: &[Setting] = &[
         Outside,
         true,
         "`auto`, `patch`, `minor`, `major`, `prepatch`, `preminor`, `premajor`, `prerelease`, `graduate` or a version",
-        "auto: from the commits",
+        "auto: from intents and commits",
     ),
     setting(
         "prerelease",
@@ -264,6 +264,15 @@ pub const SETTINGS: &[Setting] = &[
         false,
         "globs of files that do not count as a change",
         "none",
+    ),
+    setting(
+        "bump-from",
+        Release,
+        Text,
+        Anywhere,
+        false,
+        "what says how far packages grow: `intents` (the files `.changeset/*.md`), `commits`, or `both`: intents for the packages they name",
+        "`intents` where `.changeset/config.json` exists, else `both`",
     ),
     setting(
         "zero-major",
@@ -680,7 +689,6 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 /// Settings that will come.
 pub const SETTINGS_TO_COME: &[&str] = &[
     "artifacts",
-    "bump-from",
     "cdn-distribution",
     "commit-via",
     "compress",

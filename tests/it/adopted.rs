@@ -46,7 +46,7 @@ fn versions(plan: &Value) -> Vec<String> {
 }
 
 #[test]
-fn changesets_decides_mode_groups_packages_left_out_branch_and_access() {
+fn changesets_decides_mode_groups_packages_left_out_branch_access_and_intents() {
     let config = json!({
         "$schema": "https://example.org/schema.json", "changelog": false, "commit": false, "updateInternalDependencies": "patch",
         "fixed": [["a", "b"]], "linked": [], "ignore": ["c"], "baseBranch": "trunk", "access": "restricted",
@@ -57,7 +57,8 @@ fn changesets_decides_mode_groups_packages_left_out_branch_and_access() {
                 "packages/a/package.json",
                 "{\"name\":\"a\",\"version\":\"1.0.0\",\"publishConfig\":{\"access\":\"public\"}}\n",
             )
-            .file(".changeset/config.json", &config.to_string()),
+            .file(".changeset/config.json", &config.to_string())
+            .file(".changeset/x.md", "---\na: minor\n---\n"),
     );
     let found = plan(&monorepo, &[]);
     assert_eq!(versions(&found), ["a 1.1.0", "b 1.1.0"], "{found:#}");
@@ -66,12 +67,12 @@ fn changesets_decides_mode_groups_packages_left_out_branch_and_access() {
         ["diff", "as .changeset/config.json says"]
     );
     let file = ".changeset/config.json";
-    let adopted: Vec<Value> = ["access", "branch", "filter", "fixed", "mode"]
+    let adopted: Vec<Value> = ["access", "branch", "bump-from", "filter", "fixed", "mode"]
         .map(|setting| json!({"setting": setting, "file": file}))
         .to_vec();
     assert_eq!(found["adopted"], json!(adopted));
     let said = run(&monorepo, &[]).expect(0).stdout;
-    let line = "from .changeset/config.json: access, branch, filter, fixed, mode\n";
+    let line = "from .changeset/config.json: access, branch, bump-from, filter, fixed, mode\n";
     assert!(said.contains(line), "{said}");
     // What a package declares itself counts more, what we are told most.
     let access = |arguments: &[&str]| -> Vec<Value> {
@@ -101,7 +102,10 @@ fn changesets_decides_mode_groups_packages_left_out_branch_and_access() {
         .expect(3);
     let refused = off.stderr.contains("error[release::wrong_branch]");
     assert!(refused && off.stderr.contains("trunk"), "{}", off.stderr);
-    let own = monorepo.file("pkgs.json", "{\"fixed\":[],\"filter\":[\"c\"]}");
+    let own = monorepo.file(
+        "pkgs.json",
+        "{\"fixed\":[],\"filter\":[\"c\"],\"bumpFrom\":\"both\"}",
+    );
     let found = plan(&own, &[]);
     assert_eq!(versions(&found), ["c 1.1.0"], "{found:#}");
 }

@@ -17,6 +17,7 @@ mod groups;
 mod hostile;
 mod house;
 mod image;
+mod intents;
 mod lockfile;
 mod lockfiles;
 mod moved;

@@ -386,11 +386,12 @@ fn on_first(monorepo: Monorepo, message: &str) -> Monorepo {
     monorepo.commit(message, &[("packages/p0/it.js", "1\n")])
 }
 
-/// Two packages of pnpm, the second one depending on the first; an intent for the first one where there is a bump.
-fn with_intent(version: &str, range: &str, bump: Option<&str>) -> Monorepo {
+/// Two packages of pnpm, the second one depending on the first; an intent for the first one.
+fn with_intent(version: &str, range: &str, bump: &str) -> Monorepo {
     let config =
         json!({"changelog": false, "commit": false, "access": "public", "baseBranch": "main"});
-    let mut monorepo = Monorepo::new()
+    let intent = format!("---\n\"p0\": {bump}\n---\n\nit\n");
+    let monorepo = Monorepo::new()
         .file("package.json", ROOT)
         .file("pnpm-workspace.yaml", "packages: [packages/*]\n")
         .file(".changeset/config.json", &config.to_string())
@@ -398,13 +399,10 @@ fn with_intent(version: &str, range: &str, bump: Option<&str>) -> Monorepo {
         .package("p0", version)
         .package("p1", "1.0.0")
         .depends("p1", "p0", range)
-        .released();
-    if let Some(bump) = bump {
-        let intent = format!("---\n\"p0\": {bump}\n---\n\nit\n");
-        monorepo = monorepo.file(".changeset/it.md", &intent);
-    }
+        .released()
+        .file(".changeset/it.md", &intent);
     let message = match bump {
-        Some("major") => "feat!: it",
+        "major" => "feat!: it",
         _ => "feat: it",
     };
     on_first(monorepo, message)
@@ -522,24 +520,42 @@ const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         tool: "changesets",
-        what: "a change without an intent",
-        repository: || with_intent("1.0.0", "^1.0.0", None),
+        what: "a package that was never released",
+        repository: || {
+            let monorepo = with_intent("1.0.0", "^1.0.0", "minor");
+            monorepo.git(&["tag", "--delete", "p0@1.0.0"]);
+            monorepo
+        },
         run: changesets,
-        theirs: &["1.0.0", "1.0.0"],
-        ours: &["1.1.0", "1.0.0"],
+        theirs: &["1.1.0", "1.0.0"],
+        ours: &["1.0.0", "1.0.0"],
     },
     Difference {
         tool: "changesets",
         what: "a breaking change below 1.0.0",
-        repository: || with_intent("0.2.0", "*", Some("major")),
+        repository: || with_intent("0.2.0", "*", "major"),
         run: changesets,
         theirs: &["1.0.0", "1.0.0"],
         ours: &["0.3.0", "1.0.0"],
     },
     Difference {
         tool: "pnpm",
+        what: "a change without an intent",
+        repository: || {
+            let monorepo = with_intent("1.0.0", "workspace:^1.0.0", "minor");
+            let directory = monorepo.path().join(".changeset");
+            std::fs::remove_file(directory.join("config.json")).expect("it is there");
+            let other = [(".changeset/it.md", "---\n\"p1\": patch\n---\n\nit\n")];
+            monorepo.commit("chore: say something else", &other)
+        },
+        run: |monorepo| assert!(pnpm(monorepo, 2).status.success()),
+        theirs: &["1.0.0", "1.0.1"],
+        ours: &["1.1.0", "1.0.1"],
+    },
+    Difference {
+        tool: "pnpm",
         what: "a breaking change below 1.0.0",
-        repository: || with_intent("0.2.0", "workspace:>=0.2.0", Some("major")),
+        repository: || with_intent("0.2.0", "workspace:>=0.2.0", "major"),
         run: |monorepo| assert!(pnpm(monorepo, 2).status.success()),
         theirs: &["1.0.0", "1.0.0"],
         ours: &["0.3.0", "1.0.0"],
@@ -547,7 +563,7 @@ const DIFFERENCES: &[Difference] = &[
     Difference {
         tool: "pnpm",
         what: "a dependent whose range has no `workspace:`",
-        repository: || with_intent("1.0.0", "~1.0.0", Some("minor")),
+        repository: || with_intent("1.0.0", "~1.0.0", "minor"),
         run: |monorepo| {
             let said = String::from_utf8_lossy(&pnpm(monorepo, 2).stderr).into_owned();
             assert!(

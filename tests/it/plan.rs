@@ -233,6 +233,8 @@ fn commits_decide_how_far_a_package_grows() {
         ("1.0.0", "chore: x", "", Some("1.0.1")),
         ("1.0.0", "Tidy up", "", Some("1.0.1")),
         ("1.0.0", "fix: x", "Release-As: 1.7.0", Some("1.7.0")),
+        ("1.0.0", "docs: x", "Release-As: 1.7.0", Some("1.7.0")),
+        ("1.0.0", "docs: x", "Release-As: 1.7", None),
     ] {
         let monorepo = Monorepo::new()
             .package("a", from)

@@ -328,6 +328,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
         mode_reason: String::new(),
         head: commit,
         packages,
+        intents: &[],
         tags: &tags,
         line: None,
         base: None,
@@ -359,7 +360,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
     texts.extend(
         plan.edits
             .iter()
-            .map(|(path, text)| (path.to_string(), text.clone())),
+            .map(|(path, text)| (path.to_string(), text.clone().expect("a text"))),
     );
     let manifests = texts
         .values()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Observed;
 use crate::changes::commit::Commit;
 use crate::changes::owner::Ignored;
-use crate::changes::{OwnedFile, Sorter, Touched, Traced, TracedFile, Verdict, tag};
+use crate::changes::{OwnedFile, Sorter, Touched, Traced, TracedFile, Verdict, intent, tag};
 use crate::explain::Failure;
 use crate::local::git::{Repo, WalkedCommit};
 use crate::name::{CommitId, RepoPath, TagName};
@@ -36,7 +36,7 @@ pub(super) fn touched(
     settings: &Settings,
     traced: bool,
 ) -> Result<Vec<Touched>, Failure> {
-    let ignored = Ignored::parse(&settings.ignore)?;
+    let ignored = ignored(observed, settings)?;
     let since = Since::read(observed, bases, repo)?;
     let commits: Vec<Commit> = since
         .walked
@@ -58,6 +58,17 @@ pub(super) fn touched(
     let mut touched = since.count(&sorter, traced);
     since.count_taken(repo, &sorter, &mut touched, traced)?;
     Ok(touched)
+}
+
+/// The files that do not count. Where a package lies in the workspace's directory, intents lie in the package; they are no part of it.
+fn ignored(observed: &Observed, settings: &Settings) -> Result<Ignored, Failure> {
+    let workspace = &observed.workspace;
+    let mut globs = settings.ignore.clone();
+    let mut packages = workspace.packages.iter();
+    if packages.any(|package| package.directory == workspace.directory) {
+        globs.push(format!("{}/**", intent::DIRECTORY));
+    }
+    Ignored::parse(&globs)
 }
 
 impl<'o> Since<'o> {

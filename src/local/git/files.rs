@@ -12,6 +12,9 @@ use crate::name::{CommitId, RepoPath};
 /// The longest manifest or lockfile that is read from history, in bytes.
 const LONGEST_FILE: usize = 64 << 20;
 
+/// A file that differs between two commits, and its text at the later one; `None`: it is gone.
+pub type ChangedText = (RepoPath, Option<String>);
+
 /// Where something lies, and its content if it is a file.
 pub type FoundFile = (RepoPath, Option<Vec<u8>>);
 
@@ -24,6 +27,40 @@ impl Repo {
             Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
             Err(error) => Err(broken(format!("{path} at {commit} cannot be read"), &error)),
         }
+    }
+
+    /// Whether a file of a commit may be run.
+    pub fn is_executable(&self, commit: &CommitId, path: &RepoPath) -> Result<bool, Failure> {
+        let tree = self.tree(commit)?;
+        let entry = tree.get_path(Path::new(path.as_str()));
+        Ok(entry.is_ok_and(|entry| entry.filemode() == 0o100_755))
+    }
+
+    /// The files of a directory at a commit, in order of name, whose names are `wanted`; `None` for what is no file but a link.
+    pub fn files_in(
+        &self,
+        commit: &CommitId,
+        directory: &RepoPath,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<FoundFile>, Failure> {
+        let unreadable = |error| broken(format!("the tree of {commit} cannot be read"), &error);
+        let found = self.directories_at(commit, &[directory])?;
+        let Some(ObjectId(id)) = found.into_iter().flatten().next() else {
+            return Ok(Vec::new());
+        };
+        let tree = self.git.find_tree(id).map_err(unreadable)?;
+        let entries = tree.iter().filter_map(|entry| {
+            let name = entry.name().ok()?.to_owned();
+            let is_file = entry.kind() == Some(ObjectType::Blob);
+            (is_file && wanted(&name)).then_some((name, entry))
+        });
+        entries
+            .map(|(name, entry)| {
+                let path = directory.join(&name)?;
+                let content = self.content(commit, &path, &entry)?;
+                Ok((path, content))
+            })
+            .collect()
     }
 
     /// The first of `names` that lies in each of `directories` at a commit.
@@ -83,8 +120,8 @@ impl Repo {
             .transpose()
     }
 
-    /// The files that differ between two commits, with their text at the later one; `None` where something else differs too: a link, a
-    /// file that is gone or is no text.
+    /// The files that differ between two commits, with their text at the later one, none for those that are gone; `None` where something else
+    /// differs too: a link, a file that is no text.
     ///
     /// # Errors
     /// `git::read` when a tree or a file cannot be read.
@@ -92,7 +129,7 @@ impl Repo {
         &self,
         old: &CommitId,
         new: &CommitId,
-    ) -> Result<Option<Vec<(RepoPath, String)>>, Failure> {
+    ) -> Result<Option<Vec<ChangedText>>, Failure> {
         let unreadable = |error| {
             broken(
                 format!("what differs between {old} and {new} cannot be read"),
@@ -106,9 +143,10 @@ impl Repo {
                 .compare(&self.objects()?, Some(before), Some(after), |difference| {
                     if !difference.is_directory() {
                         let path = RepoPath::parse(difference.path).ok();
-                        let path = path.filter(|_| difference.file().is_some());
+                        let is_gone = difference.is_gone();
+                        let path = path.filter(|_| is_gone || difference.file().is_some());
                         match (&mut paths, path) {
-                            (Some(paths), Some(path)) => paths.push(path),
+                            (Some(paths), Some(path)) => paths.push((path, is_gone)),
                             _ => paths = None,
                         }
                     }
@@ -119,12 +157,16 @@ impl Repo {
             return Ok(None);
         };
         let mut texts = Vec::new();
-        for path in paths {
+        for (path, is_gone) in paths {
+            if is_gone {
+                texts.push((path, None));
+                continue;
+            }
             let bytes = self.file(new, &path)?;
             let Some(Ok(text)) = bytes.map(String::from_utf8) else {
                 return Ok(None);
             };
-            texts.push((path, text));
+            texts.push((path, Some(text)));
         }
         texts.sort();
         Ok(Some(texts))

@@ -49,6 +49,11 @@ impl Difference<'_> {
             .is_some_and(|entry| entry.is_directory())
     }
 
+    /// Whether nothing is there any more.
+    pub fn is_gone(&self) -> bool {
+        self.new.is_none()
+    }
+
     /// The content that is there now, where that is a file and no link.
     pub fn file(&self) -> Option<Oid> {
         let entry = self.new.filter(|entry| entry.mode.starts_with(b"100"))?;

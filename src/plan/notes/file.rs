@@ -138,7 +138,7 @@ fn leaves_comment_open(line: &str, begins_in_comment: bool, below: &str) -> bool
 }
 
 /// The backticks or tildes that open a block of code.
-fn fence_of(line: &str) -> Option<&str> {
+pub(super) fn fence_of(line: &str) -> Option<&str> {
     ['`', '~'].into_iter().find_map(|tick| {
         let length = line.len() - line.trim_start_matches(tick).len();
         (length >= 3).then(|| &line[..length])

@@ -1,10 +1,12 @@
 //! Untrusted text in Markdown. Whoever may open a pull request writes commit messages, and changelogs and release pages show them.
+//! Intents are files that were reviewed with the code: their Markdown stays, but within its entry.
 //!
 //! What stands in a line stays in it, and is shown as it was written: no heading, list, quote, HTML, link, image or emphasis, and
 //! nobody is notified. A backslash in front of punctuation is enough against Markdown itself, but not against what forges do with the
 //! finished text (`@name`, `owner/name#1`, bare addresses, `$math$`): a word with any of that stands in a code span, where they leave
 //! it alone. Code spans of the writer's own stay what they are.
 
+use super::file::fence_of;
 use crate::explain::safe_line;
 
 /// Text as a code span that cannot end early.
@@ -45,6 +47,71 @@ pub fn inline(text: &str) -> String {
     let mut words: Vec<String> = words.iter().map(|word| one_word(word)).collect();
     words.extend(cut.map(|_| "…".to_owned()));
     words.join(" ")
+}
+
+/// Markdown as an entry of a list, behind the names that it is about. Nothing ends the entry or begins a section: headings become bold,
+/// and what is opened (a block of code, a comment) is closed.
+///
+/// ```
+/// use pkgs_action::plan::notes::markdown::entry;
+/// assert_eq!(entry(None, "Count *words*.\n\n## How\n- `count`"), "Count *words*.\n\n  **How**\n  - `count`");
+/// assert_eq!(entry(Some("`core`"), "Count words."), "`core`: Count words.");
+/// ```
+#[must_use]
+pub fn entry(names: Option<&str>, text: &str) -> String {
+    let mut lines = contained(text).into_iter().peekable();
+    let mut entry = names.map_or_else(String::new, |names| format!("{names}:"));
+    if let Some(first) = lines.next_if(|first| !begins_block(first)) {
+        let space = if entry.is_empty() { "" } else { " " };
+        entry = format!("{entry}{space}{first}");
+    }
+    for line in lines {
+        entry.push('\n');
+        if !line.is_empty() {
+            entry.push_str("  ");
+            entry.push_str(&line);
+        }
+    }
+    entry
+}
+
+/// Whether a line begins a block that cannot stand behind other words.
+fn begins_block(line: &str) -> bool {
+    let number = line.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let is_numbered = number.len() < line.len() && number.starts_with(['.', ')']);
+    let is_item = ["- ", "* ", "+ "].iter().any(|mark| line.starts_with(mark));
+    fence_of(line).is_some() || is_numbered || is_item || line.starts_with(['>', '|', '<', ' '])
+}
+
+/// The lines of a text, made so that they stay in one entry.
+fn contained(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut fence: Option<String> = None;
+    for line in text.lines() {
+        let line = safe_line(line.replace('\t', "    ").trim_end());
+        let start = line.trim_start();
+        if let Some(open) = &fence {
+            let closes =
+                start.starts_with(open.as_str()) && start.trim_start_matches(&open[..1]).is_empty();
+            fence = fence.filter(|_| !closes);
+            lines.push(line);
+            continue;
+        }
+        fence = fence_of(start).map(str::to_owned);
+        let heading = start.trim_start_matches('#');
+        let level = start.len() - heading.len();
+        let is_heading = (1..=6).contains(&level) && heading.starts_with(' ');
+        let is_only = |of: char| !start.is_empty() && start.chars().all(|next| next == of);
+        lines.push(if is_heading {
+            format!("**{}**", heading.trim().trim_end_matches('#').trim_end())
+        } else if is_only('=') || is_only('-') || is_only('#') {
+            format!("\\{start}")
+        } else {
+            line.replace("<!--", "\\<!--")
+        });
+    }
+    lines.extend(fence);
+    lines
 }
 
 /// A piece of a word.
@@ -192,7 +259,41 @@ mod tests {
         check("```", r"\`\`\`");
     }
 
+    #[test]
+    fn markdown_stays_in_its_entry() {
+        fn check(text: &str, expected: &str) {
+            assert_eq!(entry(None, text), expected, "{text:?}");
+        }
+        check("plain [words](x) @ada", "plain [words](x) @ada");
+        check("a\n## b ##\n#c\n###", "a\n  **b**\n  #c\n  \\###");
+        check("a\n---\nb\n==\n-", "a\n  \\---\n  b\n  \\==\n  \\-");
+        check("- a\n  - b", "\n  - a\n    - b");
+        check("1. a", "\n  1. a");
+        check("```\n# a\n", "\n  ```\n  # a\n  ```");
+        check(
+            "a\n~~~~ js\n~~~\n~~~~\n# b",
+            "a\n  ~~~~ js\n  ~~~\n  ~~~~\n  **b**",
+        );
+        check("a <!-- b", "a \\<!-- b");
+        check(
+            "a\n\tb \n\n\u{1b}[2J\u{202e}",
+            "a\n      b\n\n  \\u{1b}[2J\\u{202e}",
+        );
+    }
+
     proptest::proptest! {
+        /// Every line but the first is indented or empty, and a new section is found above it as above any other.
+        #[test]
+        fn an_entry_hides_no_section(text in "([#=`~<!\\- a1.]{0,6}\n){0,6}") {
+            let shown = entry(None, &text);
+            proptest::prop_assert!(shown.lines().skip(1).all(|line| line.is_empty() || line.starts_with("  ")));
+            let before = format!("## 3.0.0\n\n- {shown}\n");
+            let after = "\n## 2.0.0\n\n- begin\n";
+            let version = crate::version::Version::parse("2.0.0").unwrap();
+            let whole = format!("{before}{after}");
+            proptest::prop_assert!(super::super::file::with_section(&whole, "## 4.0.0\n", Some(&version)).is_none(), "{}", whole);
+        }
+
         /// A small reading of what CommonMark says of backslashes and backticks finds nothing active outside of code spans.
         #[test]
         fn nothing_active_is_left(text in r"[`\\*@a#$<\[ /:]{0,24}") {
