@@ -239,7 +239,11 @@ fn commits_decide_how_far_a_package_grows() {
             .released()
             .commit(&format!("{subject}\n\n{body}"), A);
         let expected: Vec<String> = to
-            .map(|to| format!("a {from} -> {to}: {subject}"))
+            .map(|to| {
+                let asks = body.starts_with("Release-As");
+                let asked = if asks { "release-as; " } else { "" };
+                format!("a {from} -> {to}: {asked}{subject}")
+            })
             .into_iter()
             .collect();
         assert_eq!(lines(&plan(&monorepo, &[])), expected, "{subject} {body}");
