@@ -271,6 +271,17 @@ fn a_sparse_checkout_may_leave_out_what_is_not_packed() {
             .monorepo
             .git(&["sparse-checkout", "set", "--no-cone", "/*", pattern]);
     };
+    // The release commit changes a file where no directory is.
+    sparse("!/packages/core/");
+    let run = world.run(&["release"]).expect(3);
+    for said in [
+        "error[build::not_checked_out]: files that the release changes are not checked out: packages/core/package.json",
+        "hint: run `git sparse-checkout disable`",
+    ] {
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
+    assert_eq!(decided(&world), "");
+    assert_eq!(world.monorepo.git(&["status", "--porcelain"]), "");
     sparse("!/packages/core/src/");
     let run = world.run(&["release"]).expect(3);
     assert!(
