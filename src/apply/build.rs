@@ -6,7 +6,7 @@ mod archive;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure, quoted, safe_line};
 use crate::local::archive::{EntrySource, npm_tarball};
 use crate::local::files;
 use crate::local::git::Repo;
@@ -275,7 +275,7 @@ impl<'a> Builder<'a> {
     }
 
     fn command(&self, line: &str, directory: &Path) -> Result<(), Failure> {
-        tracing::info!("running {line}");
+        tracing::info!("running {}", safe_line(line));
         self.project
             .run(
                 &ShellCommand::new(line, directory).with("PATH", self.search_path(directory)),

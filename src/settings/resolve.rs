@@ -277,6 +277,7 @@ impl Resolver<'_> {
                             range.end()
                         ),
                     )
+                    .hint(format!("write a number, for example {default}"))
                 })
         });
         number.unwrap_or(default)

@@ -354,6 +354,12 @@ fn whatever_a_build_does_the_answer_is_clear_and_the_manifests_are_put_back() {
         ("printf '\\377\\n'; exit 3", 1, "it ended with exit code 3"),
         ("kill -9 $$", 1, "it ended with signal 9"),
         ("read answer", 1, "error[process::failed]"),
+        ("exit 3", 1, "run it by hand in that directory"),
+        (
+            "true \n true '\u{202e}'",
+            0,
+            r"running true \n true '\u{202e}'",
+        ),
         ("cat; setsid sleep 5 & echo started", 0, "started"),
         ("head -c 30000000 /dev/zero | tr '\\0' x", 0, ""),
     ] {
