@@ -221,7 +221,9 @@ fn manifests_and_configuration_that_cannot_be_right() {
         ("a large manifest", core, format!("{{\"name\":\"core\",\"x\":\"{}\"}}\n", "x".repeat(3 << 20)), 3, "workspace::large_manifest", &["look at what it is"]),
         ("broken configuration", "pkgs.json", "{\n  \"mode\": \"diff\",\n  \"ignore\" []\n}\n".into(), 2, "settings::json", &["pkgs.json:3:"]),
         ("a key twice in the configuration", "pkgs.json", "{\n  \"mode\": \"diff\",\n  \"mode\": \"sync\"\n}\n".into(), 2, "settings::json_duplicate", &["pkgs.json:3:", "\"mode\""]),
-        ("an app that is no package", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"wep\":{\"type\":\"service\"}}}\n".into(), 2, "workspace::unknown_app", &["did you mean web?"]),
+        ("an app that is no package", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"wep\":{\"type\":\"service\"}}}\n".into(), 2, "workspace::unknown_app", &["apps.wep in pkgs.json", "did you mean web?"]),
+        ("an app that is nothing like a package", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"xyz\":{}}}\n".into(), 2, "workspace::unknown_app", &["apps.xyz in pkgs.json", "take the entry out of pkgs.json"]),
+        ("an app that goes to npm", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"core\":{\"type\":\"static\"}}}\n".into(), 2, "workspace::public_app", &["apps.core.type in pkgs.json is static", "add \"private\": true to packages/core/package.json"]),
         ("a bad environment of an app", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"web\":{\"environments\":[\"Prod\"]}}}\n".into(), 2, "name::environment", &["apps.web.environments in pkgs.json"]),
         ("a glob that is none", "pkgs.json", "{\"mode\":\"diff\",\"ignore\":[\"[a\"]}\n".into(), 2, "settings::glob", &["[a"]),
     ];
