@@ -421,6 +421,13 @@ fn settings_that_cannot_be_right() {
             &["{version}"],
         ),
         (
+            "a message with a placeholder that there is not",
+            &["release", "--commit-message", "{count}: {versions} {a b}"],
+            &[],
+            (2, "settings::message"),
+            &["\"{versions}\"", "write {version}, {tags} or {count}"],
+        ),
+        (
             "one tag for two packages",
             &["release", "--tag-format", "v{version}"],
             &[],
