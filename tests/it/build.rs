@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use serde_json::json;
 
 use crate::support::monorepo::Monorepo;
-use crate::support::sandbox::Run;
+use crate::support::sandbox::{Run, search_path};
 use crate::support::world::{self, World};
 
 /// Runs `release` and expects that it is refused with `code` and decides nothing.
@@ -118,8 +118,9 @@ fn an_archive_with_native_modules_tells_what_they_were_installed_for() {
     let node = silent.path().join("node");
     fs::write(&node, "#!/bin/sh\nexit 1\n").expect("a program");
     fs::set_permissions(&node, fs::Permissions::from_mode(0o755)).expect("permissions");
-    let path = std::env::var("PATH").expect("a path");
-    let path = format!("{}:{path}", silent.path().display());
+    let mut path = silent.path().as_os_str().to_owned();
+    path.push(":");
+    path.push(search_path());
     let run = world
         .binary(&["release"])
         .env("PATH", &path)
