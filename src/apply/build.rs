@@ -6,7 +6,7 @@ mod archive;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure, quoted, safe_line};
 use crate::local::archive::{EntrySource, npm_tarball};
 use crate::local::files;
 use crate::local::git::Repo;
@@ -84,6 +84,7 @@ pub fn build(
     children: Children,
 ) -> Result<Packed, Failure> {
     let absent = require_seen(repo, settings)?;
+    require_editable(plan, &absent)?;
     let edited = EditedTree::write(repo, &plan.edits)?;
     let built =
         Builder::new(repo, plan, workspace, settings, children, absent).and_then(Builder::run);
@@ -123,6 +124,29 @@ fn require_seen(repo: &Repo, settings: &Settings) -> Result<Vec<RepoPath>, Failu
     )
     .because("what is packed must be what the release commit holds")
     .hint("`git update-index --no-assume-unchanged -- <file>` and `git update-index --no-skip-worktree -- <file>` let git see them again; then commit or undo the changes"))
+}
+
+/// A sparse checkout may leave out nothing that the release commit changes: it is written here while the packages are built.
+fn require_editable(plan: &Plan, absent: &[RepoPath]) -> Result<(), Failure> {
+    let edited = plan.edits.iter().map(|(path, _)| path);
+    let missing: Vec<RepoPath> = edited
+        .filter(|path| absent.contains(path))
+        .cloned()
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(not_checked_out("files that the release changes", &missing))
+}
+
+fn not_checked_out(whose: &str, missing: &[RepoPath]) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "build::not_checked_out",
+        format!("{whose} are not checked out: {}", named(missing)),
+    )
+    .because("git was told to leave them out, as a sparse checkout does, and the release commit holds them")
+    .hint("run `git sparse-checkout disable`, or `git update-index --no-skip-worktree -- <file>` and `git checkout -- <file>`")
 }
 
 impl<'a> Builder<'a> {
@@ -246,21 +270,12 @@ impl<'a> Builder<'a> {
         if missing.is_empty() {
             return Ok(());
         }
-        Err(Failure::new(
-            Exit::Refused,
-            "build::not_checked_out",
-            format!(
-                "files of {} are not checked out: {}",
-                package.name,
-                named(&missing)
-            ),
-        )
-        .because("git was told to leave them out, and the release commit holds them")
-        .hint("run `git sparse-checkout disable`, or `git update-index --no-skip-worktree -- <file>` and `git checkout -- <file>`"))
+        let whose = format!("files of {}", package.name);
+        Err(not_checked_out(&whose, &missing))
     }
 
     fn command(&self, line: &str, directory: &Path) -> Result<(), Failure> {
-        tracing::info!("running {line}");
+        tracing::info!("running {}", safe_line(line));
         self.project
             .run(
                 &ShellCommand::new(line, directory).with("PATH", self.search_path(directory)),

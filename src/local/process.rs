@@ -411,7 +411,8 @@ fn failed(command: &ShellCommand<'_>, finished: &Finished) -> Failure {
             quoted(&command.directory.to_string_lossy())
         ),
     )
-    .because(how);
+    .because(how)
+    .hint("it is a command of the project: its output says why; run it by hand in that directory");
     if finished.last_lines.is_empty() {
         return failure;
     }

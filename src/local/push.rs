@@ -491,6 +491,9 @@ impl<'a> Remote<'a> {
     fn unreachable(&self, what: &str, stderr: &str) -> Failure {
         let unknown = stderr.contains("does not appear to be a git repository")
             || stderr.contains("No such remote")
+            || stderr.contains("strange pathname")
+            || stderr.contains("is not a git command")
+            || (stderr.contains("transport '") && stderr.contains("not allowed"))
             || stderr.contains("not found");
         let failure = if is_denied(stderr) {
             Failure::new(Exit::RemoteRefused, "git::denied", what)

@@ -276,8 +276,8 @@ mod tests {
             has_members: true,
             manager: manager::tell(&Signs::default()).unwrap(),
             catalogs: None,
-            lockfile: None,
             lerna: None,
+            lockfile: None,
         };
         Workspace::parse(sources, &BTreeMap::new(), |_| false).unwrap()
     }
@@ -305,7 +305,9 @@ mod tests {
             touched: Touched {
                 bump: Some(Bump::Minor),
                 reasons: vec![Reason::Asked],
-                release_as: Some((Version::parse("3.0.0").unwrap(), id.clone())),
+                release_as: Version::parse("3.0.0")
+                    .ok()
+                    .map(|version| (version, id.clone())),
                 misread: BTreeMap::from([(id, String::new())]),
                 differs: true,
                 traced: vec![traced],

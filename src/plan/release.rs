@@ -454,12 +454,12 @@ pub(super) fn check_pattern(
     pattern: &str,
 ) -> Result<(), Failure> {
     const EXAMPLE: &str = "name packages, or directories by a glob such as packages/*";
-    let (sign, named) = match pattern.strip_prefix('!') {
-        Some(named) => ("!", named),
+    let (sign, meant) = match pattern.strip_prefix('!') {
+        Some(meant) => ("!", meant),
         None => ("", pattern),
     };
     let refuse = |what: String| Failure::new(Exit::Usage, code, what);
-    if let Err(error) = globset::Glob::new(named) {
+    if let Err(error) = globset::Glob::new(meant) {
         return Err(
             refuse(format!("{setting} {} is not a glob", quoted(pattern)))
                 .because(error)
@@ -467,9 +467,9 @@ pub(super) fn check_pattern(
         );
     }
     let packages = &workspace.packages;
-    if !packages.iter().any(|package| matches(package, named)) {
+    if !packages.iter().any(|package| matches(package, meant)) {
         let names = packages.iter().map(|package| package.name.as_str());
-        let near = crate::settings::given::nearest(named, names);
+        let near = crate::settings::given::nearest(meant, names);
         let failure = refuse(format!("{setting} {} names no package", quoted(pattern)));
         return Err(match near {
             Some(near) => failure.hint(format!("did you mean {sign}{near}?")),

@@ -56,6 +56,8 @@ pub struct Config {
     pub opted_in: bool,
     /// `apps`: what each package's entry says.
     pub apps: BTreeMap<PackageName, AppEntry>,
+    /// What has them, for messages.
+    pub apps_in: Option<String>,
 }
 
 /// The longest file that may hold a configuration, in bytes.
@@ -80,7 +82,10 @@ pub fn read(file: &ConfigFile, inputs: &mut Inputs, problems: &mut Vec<Failure>)
         match key.as_str() {
             "$schema" => {}
             "apps" => match read_apps(&shown, value, problems) {
-                Ok(apps) => config.apps = apps,
+                Ok(apps) => {
+                    config.apps = apps;
+                    config.apps_in = Some(shown.clone());
+                }
                 Err(failure) => problems.push(failure),
             },
             key => match read_setting(&shown, key, value) {

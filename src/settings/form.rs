@@ -186,7 +186,23 @@ pub(super) fn message(given: &Given) -> Result<String, Failure> {
         return Err(refused(given, "commit-message", "settings::message", what)
             .hint("for example: chore: version {version}"));
     }
+    if let Some(unknown) = unknown_placeholder(text) {
+        let what = format!(": {} is no placeholder", quoted(unknown));
+        return Err(refused(given, "commit-message", "settings::message", &what)
+            .hint("write {version}, {tags} or {count}"));
+    }
     Ok(text.to_owned())
+}
+
+/// The first word in braces of a commit message that nothing takes the place of.
+fn unknown_placeholder(message: &str) -> Option<&str> {
+    const KNOWN: [&str; 3] = ["{version}", "{tags}", "{count}"];
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
+    let opened = message.match_indices('{').map(|(at, _)| &message[at..]);
+    let words = opened.filter_map(|rest| Some(&rest[..=rest.find('}')?]));
+    let mut named =
+        words.filter(|word| word.len() > 2 && word[1..word.len() - 1].chars().all(is_part));
+    named.find(|word| !KNOWN.contains(word))
 }
 
 /// A form of tags: it makes one for every version, and git allows it.

@@ -196,6 +196,8 @@ pub enum AppKind {
 /// An app's settings, resolved.
 #[derive(Debug, Clone)]
 pub struct AppSettings {
+    /// The configuration that has an entry for it.
+    pub declared_in: Option<String>,
     /// `type`, where the configuration names it.
     pub kind: Option<AppKind>,
     /// Its build command, verbatim.
@@ -224,6 +226,13 @@ pub struct AppSettings {
     pub immutable: Vec<String>,
     /// Globs of static files that may change.
     pub mutable: Vec<String>,
+}
+
+impl AppSettings {
+    /// The configuration that has an entry for it, for messages.
+    pub fn file(&self) -> &str {
+        self.declared_in.as_deref().unwrap_or("the configuration")
+    }
 }
 
 /// Where npm packages go.

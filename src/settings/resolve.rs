@@ -189,6 +189,7 @@ fn with_files(mut inputs: Inputs, mut problems: Vec<Failure>, files: &[ConfigFil
         let read = config::read(file, &mut inputs, &mut problems);
         config.opted_in |= read.opted_in;
         config.apps.extend(read.apps);
+        config.apps_in = config.apps_in.or(read.apps_in);
     }
     passed_over.retain(|one: &PassedOver| inputs.get(one.setting).is_none());
     inputs.empty_nones();
@@ -283,6 +284,7 @@ impl Resolver<'_> {
                             range.end()
                         ),
                     )
+                    .hint(format!("write a number, for example {default}"))
                 })
         });
         number.unwrap_or(default)

@@ -15,6 +15,10 @@ const DEEPEST: usize = 128;
 /// How many values one document may hold: bounds the memory of a hostile file far above any real lockfile.
 const MOST_VALUES: usize = 4_000_000;
 
+/// What to do about a file beyond every measure.
+pub(super) const UNUSUAL: &str =
+    "no such file is written by hand or by a package manager: look at what it is";
+
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A JSON text and its parsed tree.
@@ -131,6 +135,7 @@ impl<'a> Document<'a> {
                 "workspace::file_size",
                 format!("{file} is larger than {limit} bytes"),
             )
+            .hint(UNUSUAL)
             .place(Place::file(file)));
         }
         let mut scanner = Scanner {
@@ -436,13 +441,14 @@ impl Problem {
                 "workspace::json_depth",
                 format!("{file} nests arrays and objects more than {DEEPEST} deep"),
             )
-            .hint("no such file is written by hand or by npm: look at what it is")
+            .hint(UNUSUAL)
             .place(place(at)),
             Problem::TooMany(at) => Failure::new(
                 Exit::Refused,
                 "workspace::file_size",
                 format!("{file} holds more than {MOST_VALUES} values"),
             )
+            .hint(UNUSUAL)
             .place(place(at)),
         }
     }

@@ -209,24 +209,12 @@ impl Workspace {
             }
         }
         let root_name = root.as_ref().and_then(|root| root.manifest.name.as_ref());
-        for app in apps
-            .keys()
-            .filter(|app| !by_name.contains_key(app) && root_name != Some(app))
-        {
-            let near = crate::settings::given::nearest(
-                app.as_str(),
-                by_name.keys().map(PackageName::as_str),
-            )
-            .map(str::to_owned);
-            let failure = Failure::new(
-                Exit::Usage,
-                "workspace::unknown_app",
-                format!("apps.{app} names no package of the workspace"),
-            );
-            problems.push(match near {
-                Some(near) => failure.hint(format!("did you mean {near}?")),
-                None => failure,
-            });
+        for (app, settings) in apps {
+            match by_name.get(app) {
+                Some(index) => problems.extend(public_app(&packages[*index], settings)),
+                None if root_name == Some(app) => {}
+                None => problems.push(unknown_app(app, settings, by_name.keys())),
+            }
         }
         if let Some(failure) = Failure::all(problems) {
             return Err(failure);
@@ -343,7 +331,10 @@ impl Workspace {
         };
         let is_workspace = prefix.starts_with("workspace:");
         let from = declaring.index;
-        let Some(to) = self.position(name).filter(|to| Some(*to) != from) else {
+        // Its own tests may ask for a package by its name: whoever installs it never sees that field.
+        let may_be_own = is_workspace && *field == DependencyField::DevDependencies;
+        let to = self.position(name);
+        let Some(to) = to.filter(|to| may_be_own || Some(*to) != from) else {
             return if is_workspace {
                 Err(self.not_here(declaring, name, spec))
             } else {
@@ -462,11 +453,14 @@ fn comes_from_elsewhere(text: &str) -> bool {
 fn read(directory: &RepoPath, text: &str, problems: &mut Vec<Failure>) -> Option<PackageJson> {
     let file = package::manifest_in(directory).to_string();
     if text.len() > LONGEST_MANIFEST {
-        problems.push(Failure::new(
-            Exit::Refused,
-            "workspace::large_manifest",
-            format!("{file} is longer than 2 MiB"),
-        ));
+        problems.push(
+            Failure::new(
+                Exit::Refused,
+                "workspace::large_manifest",
+                format!("{file} is longer than 2 MiB"),
+            )
+            .hint(json::UNUSUAL),
+        );
         return None;
     }
     match PackageJson::parse(&file, text) {
@@ -506,6 +500,51 @@ fn read_package(
         kind: kind(&manifest, directory),
         manifest,
         text: text.to_owned(),
+    })
+}
+
+/// An entry of `apps` for a package that there is not.
+fn unknown_app<'n>(
+    app: &PackageName,
+    settings: &AppSettings,
+    names: impl Iterator<Item = &'n PackageName> + Clone,
+) -> Failure {
+    let names = names.map(PackageName::as_str);
+    let unscoped = names.clone().find(|name| {
+        let own = name.rsplit_once('/');
+        own.is_some_and(|(_, own)| own == app.as_str())
+    });
+    let near = unscoped.or_else(|| crate::settings::given::nearest(app.as_str(), names));
+    let file = settings.file();
+    let what = format!("apps.{app} in {file} names no package of the workspace");
+    let failure = Failure::new(Exit::Usage, "workspace::unknown_app", what);
+    match near {
+        Some(near) => failure.hint(format!("did you mean {near}?")),
+        None => failure.hint(format!(
+            "write the name that its package.json has, or take the entry out of {file}"
+        )),
+    }
+}
+
+/// Refuses to make an app of a package that goes to npm: it would never be published again.
+fn public_app(package: &Package, settings: &AppSettings) -> Option<Failure> {
+    let kind = match settings.kind? {
+        AppKind::Service => "service",
+        AppKind::Static => "static",
+    };
+    let name = &package.name;
+    let what = format!(
+        "apps.{name}.type in {} is {kind}, but {name} is not private",
+        settings.file()
+    );
+    (!package.manifest.private).then(|| {
+        Failure::new(Exit::Usage, "workspace::public_app", what)
+            .because("a package that is not private is a library, which is published to npm")
+            .place(Place::file(package.file().as_str()))
+            .hint(format!(
+                "add \"private\": true to {}, or take its entry out of apps",
+                package.file()
+            ))
     })
 }
 

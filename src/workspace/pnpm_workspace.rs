@@ -40,6 +40,7 @@ impl Yaml {
                 "workspace::file_size",
                 format!("{file} is larger than {LARGEST} bytes"),
             )
+            .hint(crate::workspace::json::UNUSUAL)
             .place(Place::file(file)));
         }
         let options = serde_saphyr::options! { with_snippet: false };
@@ -215,7 +216,10 @@ fn form(file: &str, why: &str) -> Failure {
 }
 
 fn syntax(file: &str, error: &serde_saphyr::Error) -> Failure {
-    let failure = form(file, &error.without_snippet().to_string());
+    let failure = form(
+        file,
+        &error.render_with_formatter(&serde_saphyr::UserMessageFormatter),
+    );
     let position = error.location().and_then(|location| {
         Some((
             usize::try_from(location.line()).ok()?,
@@ -322,6 +326,9 @@ mod tests {
             let failure = read(text).expect_err(text);
             assert_eq!(failure.code(), code, "{text}");
             assert_eq!(failure.exit(), Exit::Refused);
+            // What the parser tells programmers helps nobody here.
+            let why = failure.causes().join(" ");
+            assert!(!why.contains("Options"), "{why}");
             assert_eq!(
                 failure.where_in().unwrap().position,
                 position,

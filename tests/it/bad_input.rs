@@ -217,9 +217,13 @@ fn manifests_and_configuration_that_cannot_be_right() {
         ("globs that escape", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"../*\"]}\n".into(), 3, "workspace::glob_escape", &["'..'"]),
         ("no package at all", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"nothing/*\"]}\n".into(), 2, "workspace::empty", &[]),
         ("a broken pnpm-workspace.yaml", "pnpm-workspace.yaml", "packages: [\n".into(), 3, "workspace::yaml_syntax", &["pnpm-workspace.yaml"]),
+        ("a large pnpm-workspace.yaml", "pnpm-workspace.yaml", format!("# {}\n", "x".repeat(3 << 20)), 3, "workspace::file_size", &["look at what it is"]),
+        ("a large manifest", core, format!("{{\"name\":\"core\",\"x\":\"{}\"}}\n", "x".repeat(3 << 20)), 3, "workspace::large_manifest", &["look at what it is"]),
         ("broken configuration", "pkgs.json", "{\n  \"mode\": \"diff\",\n  \"ignore\" []\n}\n".into(), 2, "settings::json", &["pkgs.json:3:"]),
         ("a key twice in the configuration", "pkgs.json", "{\n  \"mode\": \"diff\",\n  \"mode\": \"sync\"\n}\n".into(), 2, "settings::json_duplicate", &["pkgs.json:3:", "\"mode\""]),
-        ("an app that is no package", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"wep\":{\"type\":\"service\"}}}\n".into(), 2, "workspace::unknown_app", &["did you mean web?"]),
+        ("an app that is no package", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"wep\":{\"type\":\"service\"}}}\n".into(), 2, "workspace::unknown_app", &["apps.wep in pkgs.json", "did you mean web?"]),
+        ("an app that is nothing like a package", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"xyz\":{}}}\n".into(), 2, "workspace::unknown_app", &["apps.xyz in pkgs.json", "take the entry out of pkgs.json"]),
+        ("an app that goes to npm", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"core\":{\"type\":\"static\"}}}\n".into(), 2, "workspace::public_app", &["apps.core.type in pkgs.json is static", "add \"private\": true to packages/core/package.json"]),
         ("a bad environment of an app", "pkgs.json", "{\"mode\":\"diff\",\"apps\":{\"web\":{\"environments\":[\"Prod\"]}}}\n".into(), 2, "name::environment", &["apps.web.environments in pkgs.json"]),
         ("a glob that is none", "pkgs.json", "{\"mode\":\"diff\",\"ignore\":[\"[a\"]}\n".into(), 2, "settings::glob", &["[a"]),
     ];
@@ -234,6 +238,33 @@ fn manifests_and_configuration_that_cannot_be_right() {
         monorepo.git(&["push", "--quiet", "--force", "origin", "HEAD"]);
         refused(title, &monorepo, &["release"], &[], (exit, code), says);
     });
+}
+
+#[test]
+fn a_manifest_in_another_encoding_is_refused() {
+    let monorepo = repository();
+    let file = monorepo.path().join("packages/core/package.json");
+    fs::write(
+        file,
+        b"{\"name\":\"core\",\"version\":\"1.0.0\",\"author\":\"Ren\xe9\"}\n",
+    )
+    .expect("written");
+    monorepo.git(&["commit", "--quiet", "--all", "--message", "fix: more"]);
+    let monorepo = monorepo.pushed();
+    let hint = ["save it in UTF-8 and commit it"];
+    let code = (3, "git::encoding");
+    refused("latin 1", &monorepo, &["release"], &[], code, &hint);
+}
+
+#[test]
+fn a_remote_that_no_git_can_reach_is_a_mistake_and_not_a_matter_of_time() {
+    let monorepo = repository();
+    for remote in ["-", "s3://bucket/x", "ext::sh -c true"] {
+        let arguments = ["release", "--branch=main", "--remote", remote];
+        let says = ["it has origin"];
+        let code = (2, "git::no_remote");
+        refused(remote, &monorepo, &arguments, &[], code, &says);
+    }
 }
 
 #[test]
@@ -388,6 +419,13 @@ fn settings_that_cannot_be_right() {
             &[],
             (2, "settings::tag_format"),
             &["{version}"],
+        ),
+        (
+            "a message with a placeholder that there is not",
+            &["release", "--commit-message", "{count}: {versions} {a b}"],
+            &[],
+            (2, "settings::message"),
+            &["\"{versions}\"", "write {version}, {tags} or {count}"],
         ),
         (
             "one tag for two packages",

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use serde_json::json;
 
 use crate::support::monorepo::Monorepo;
-use crate::support::sandbox::Run;
+use crate::support::sandbox::{Run, search_path};
 use crate::support::world::{self, World};
 
 /// Runs `release` and expects that it is refused with `code` and decides nothing.
@@ -118,8 +118,9 @@ fn an_archive_with_native_modules_tells_what_they_were_installed_for() {
     let node = silent.path().join("node");
     fs::write(&node, "#!/bin/sh\nexit 1\n").expect("a program");
     fs::set_permissions(&node, fs::Permissions::from_mode(0o755)).expect("permissions");
-    let path = std::env::var("PATH").expect("a path");
-    let path = format!("{}:{path}", silent.path().display());
+    let mut path = silent.path().as_os_str().to_owned();
+    path.push(":");
+    path.push(search_path());
     let run = world
         .binary(&["release"])
         .env("PATH", &path)
@@ -271,6 +272,17 @@ fn a_sparse_checkout_may_leave_out_what_is_not_packed() {
             .monorepo
             .git(&["sparse-checkout", "set", "--no-cone", "/*", pattern]);
     };
+    // The release commit changes a file where no directory is.
+    sparse("!/packages/core/");
+    let run = world.run(&["release"]).expect(3);
+    for said in [
+        "error[build::not_checked_out]: files that the release changes are not checked out: packages/core/package.json",
+        "hint: run `git sparse-checkout disable`",
+    ] {
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
+    assert_eq!(decided(&world), "");
+    assert_eq!(world.monorepo.git(&["status", "--porcelain"]), "");
     sparse("!/packages/core/src/");
     let run = world.run(&["release"]).expect(3);
     assert!(
@@ -343,6 +355,12 @@ fn whatever_a_build_does_the_answer_is_clear_and_the_manifests_are_put_back() {
         ("printf '\\377\\n'; exit 3", 1, "it ended with exit code 3"),
         ("kill -9 $$", 1, "it ended with signal 9"),
         ("read answer", 1, "error[process::failed]"),
+        ("exit 3", 1, "run it by hand in that directory"),
+        (
+            "true \n true '\u{202e}'",
+            0,
+            r"running true \n true '\u{202e}'",
+        ),
         ("cat; setsid sleep 5 & echo started", 0, "started"),
         ("head -c 30000000 /dev/zero | tr '\\0' x", 0, ""),
     ] {

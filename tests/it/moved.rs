@@ -226,14 +226,20 @@ fn a_repository_of_changesets_with_packages_that_it_never_tagged() {
     let monorepo = moved(monorepo, &json!({}));
     let first = "@acme/config 0.4.0 -> 0.4.0: first";
     check("moved", &monorepo, NO_REGISTRY, &[first]);
-    let monorepo = changed(monorepo, "feat: it", &["packages/core", "docs"]);
-    check("no intent", &monorepo, NO_REGISTRY, &[first]);
-    let intent = "---\n\"@acme/core\": minor\n---\n\nIt.\n";
-    let monorepo = monorepo.commit("docs: say it", &[(".changeset/one.md", intent)]);
+    let monorepo = changed(monorepo, "feat: it", &["packages/core", "docs"])
+        .file(
+            ".changeset/big-cats-sing.md",
+            "---\n\"@acme/core\": minor\n---\n\nIt.\n",
+        )
+        .commit("feat: tell it", &[]);
     let expected = [first, "@acme/core 3.1.4 -> 3.2.0: intent"];
     check("a feature", &monorepo, NO_REGISTRY, &expected);
-    let intent = "---\n\"@acme/cli\": patch\n---\n\nIt.\n";
-    let monorepo = monorepo.commit("docs: say more", &[(".changeset/two.md", intent)]);
+    let monorepo = changed(monorepo, "fix: it", &["packages/cli"])
+        .file(
+            ".changeset/old-dogs-run.md",
+            "---\n\"@acme/cli\": patch\n---\n\nIt.\n",
+        )
+        .commit("fix: tell it", &[]);
     let expected = [
         "@acme/cli 3.1.2 -> 3.2.0: intent, group",
         first,

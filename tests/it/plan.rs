@@ -241,7 +241,11 @@ fn commits_decide_how_far_a_package_grows() {
             .released()
             .commit(&format!("{subject}\n\n{body}"), A);
         let expected: Vec<String> = to
-            .map(|to| format!("a {from} -> {to}: {subject}"))
+            .map(|to| {
+                let asks = body.starts_with("Release-As");
+                let asked = if asks { "release-as; " } else { "" };
+                format!("a {from} -> {to}: {asked}{subject}")
+            })
             .into_iter()
             .collect();
         assert_eq!(lines(&plan(&monorepo, &[])), expected, "{subject} {body}");
@@ -620,6 +624,24 @@ fn what_is_left_by_a_range_follows_as_far_as_it_goes() {
         ],
     );
     assert_eq!(plan["waves"], json!([["a", "b"]]));
+}
+
+#[test]
+fn a_package_whose_own_tests_ask_for_it_by_name_is_released_for_itself_alone() {
+    let monorepo = |field: &str| {
+        let manifest = json!({"name": "a", "version": "1.0.0", field: {"a": "workspace:^1.0.0"}});
+        Monorepo::empty()
+            .file("package.json", "{\"private\": true}\n")
+            .file("pnpm-workspace.yaml", "packages: [packages/*]\n")
+            .config(&json!({"mode": "diff"}))
+            .file("packages/a/package.json", &manifest.to_string())
+            .released()
+            .commit("feat!: x", A)
+    };
+    let plan = plan(&monorepo("devDependencies"), &[]);
+    assert_eq!(lines(&plan), ["a 1.0.0 -> 2.0.0: feat!: x"]);
+    let refused = monorepo("dependencies").run(&["plan"]).expect(3).stderr;
+    assert!(refused.contains("error[workspace::not_here]"), "{refused}");
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn workspace() -> Monorepo {
         .depends("web", "core", "catalog:")
         .depends_in("devDependencies", "web", "peer", ">=1.0.0")
         .depends("old", "core", "catalog:old")
+        .depends_in("devDependencies", "core", "core", "workspace:^1.0.0")
         .depends("old", "peer", "workspace:^1.0.0")
         .depends_in("dependenciesMeta", "old", "peer", "")
         .depends_in("peerDependencies", "peer", "core", "workspace:^1.0.0")

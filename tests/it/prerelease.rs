@@ -206,7 +206,7 @@ fn a_branch_releases_betas_and_the_main_branch_what_they_announce() {
 fn release_as_names_what_the_betas_announce() {
     let config = json!({"mode": "diff", "prerelease": "beta"});
     let monorepo = change(three(&config), "c", "feat(c): x\n\nRelease-As: 3.0.0");
-    let first = ["c 1.0.0 -> 3.0.0-beta.0 [beta]: commit"];
+    let first = ["c 1.0.0 -> 3.0.0-beta.0 [beta]: release-as, commit"];
     check("named", &monorepo, &[], &first);
     let monorepo = monorepo.origin();
     release(&monorepo);

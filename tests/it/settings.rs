@@ -221,6 +221,7 @@ fn every_problem_is_reported_at_once_by_the_name_it_was_set_with() {
         "did you mean INPUT_DRY-RUN?",
         "PKGS_BUMP is \"huge\"",
         "--max-concurrency is \"0\"",
+        "write a number, for example 16",
         "--format is \"yaml\"",
         "mode in pkgs.json is \"dif\"",
         "did you mean diff?",

@@ -268,4 +268,5 @@ fn not_text(path: &RepoPath) -> Failure {
         "git::encoding",
         format!("{path} is not UTF-8 text"),
     )
+    .hint("save it in UTF-8 and commit it")
 }

@@ -61,7 +61,13 @@ impl Resolver<'_> {
         config
             .apps
             .iter()
-            .map(|(name, entry)| (name.clone(), self.app(Some(entry))))
+            .map(|(name, entry)| {
+                let settings = AppSettings {
+                    declared_in: config.apps_in.clone(),
+                    ..self.app(Some(entry))
+                };
+                (name.clone(), settings)
+            })
             .collect()
     }
 
@@ -83,6 +89,7 @@ impl Resolver<'_> {
             .some_environments(values, "auto", are_known.then_some(&environments))
             .unwrap_or_default();
         AppSettings {
+            declared_in: None,
             kind: values
                 .own("type")
                 .and_then(|given| self.kept(choice(given, "type", KINDS))),

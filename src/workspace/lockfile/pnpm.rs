@@ -63,6 +63,8 @@ impl<'t> Lock<'t> {
         let mut version = None;
         let mut keys: Vec<(usize, String)> = Vec::new();
         for (number, start, line) in last_document(text) {
+            let mark = line.len() - line.trim_start_matches('\u{feff}').len();
+            let (start, line) = (start + mark, &line[mark..]);
             let content = line.trim_start_matches(' ');
             let indent = line.len() - content.len();
             if content.is_empty() {
@@ -750,6 +752,9 @@ packages:
             }],
         };
         let edited = edit("lock", LOCK, &borrowed(&all), &changes).unwrap();
+        let marked = format!("\u{feff}{LOCK}");
+        let with_mark = edit("lock", &marked, &borrowed(&all), &changes).unwrap();
+        assert_eq!(with_mark, format!("\u{feff}{edited}"));
         let expected = LOCK
             .replace(
                 "      specifier: ^1.0.0\n      version: 1.0.0\n",

@@ -37,6 +37,7 @@ pub(super) fn refuse_size(file: &str, text: &str) -> Result<(), Failure> {
         "workspace::file_size",
         format!("{file} is larger than {LIMIT} bytes"),
     )
+    .hint(crate::workspace::json::UNUSUAL)
     .place(Place::file(file)))
 }
 
