@@ -274,7 +274,7 @@ fn range_differences(
     said: &Value,
 ) -> Vec<String> {
     let (Some(range), Some(contained)) = (parsed, said["contained"].as_str()) else {
-        return if parsed.is_some() == !said.is_null() {
+        return if parsed.is_none() == said.is_null() {
             Vec::new()
         } else {
             vec![format!(

@@ -1,6 +1,6 @@
 //! Choices that are the same in every run: they follow from a seed, which a failing test tells.
 
-/// Where choices come from: SplitMix64.
+/// Where choices come from: `SplitMix64`.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -46,9 +46,7 @@ pub fn many(usually: u64) -> u64 {
 }
 
 fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is no number: {text:?}")),
-    )
+    let text = std::env::var_os(variable)?;
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    Some(number.unwrap_or_else(|| panic!("{variable} is no number: {}", text.display())))
 }
