@@ -53,6 +53,15 @@ pub enum Reason {
         /// That package; the lockfile itself where its older state cannot be read.
         on: String,
     },
+    /// A catalog gives something it depends on another range.
+    Catalog {
+        /// What it depends on.
+        on: String,
+        /// The range that it had at the base.
+        from: String,
+        /// The range that it has.
+        to: String,
+    },
     /// All packages share one version.
     Group,
     /// It is in a group of packages that share one version.

@@ -2,8 +2,10 @@
 
 mod touched;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::changes::Reason;
 use crate::changes::intent::{self, Intent};
 use crate::changes::{Verdict, tag};
 use crate::commands::{monorepo, session};
@@ -18,11 +20,12 @@ use crate::plan::why::{OtherBases, PassedOver};
 use crate::settings::{BumpFrom, Mode, Settings};
 use crate::version::Version;
 use crate::version::line::Line;
+use crate::workspace::catalogs::{self, Catalogs};
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::lockfile::npm::Lock;
 use crate::workspace::package::{Kind, Package};
-use crate::workspace::package_json::PackageJson;
-use crate::workspace::{Edge, Workspace, production};
+use crate::workspace::package_json::{DependencyField, PackageJson};
+use crate::workspace::{Edge, Workspace, pnpm_workspace, production};
 
 /// Everything about a commit that a plan is made from, but for what only the registry knows.
 pub struct Observed {
@@ -387,12 +390,14 @@ impl Observed {
     ) -> Result<Vec<PackageFacts>, Failure> {
         let touched = touched::touched(self, bases, repo, settings, traced)?;
         let lockfiles = self.lockfile_changes(repo, bases)?;
-        let known = bases.iter().zip(touched).zip(lockfiles);
+        let catalogs = self.catalog_changes(repo, bases)?;
+        let known = bases.iter().zip(touched).zip(lockfiles).zip(catalogs);
         Ok(known
-            .map(|((base, touched), lockfile)| PackageFacts {
+            .map(|(((base, touched), lockfile), catalogs)| PackageFacts {
                 base: base.clone(),
                 touched,
                 lockfile,
+                catalogs,
                 since_release: None,
             })
             .collect())
@@ -467,6 +472,47 @@ impl Observed {
             Ok(found.into_iter().filter_map(parse).collect())
         };
         Ok(intents::released(at(&base)?, &at(release)?))
+    }
+
+    /// For each package the ranges that a catalog gives its dependencies and did not give them at its base; packages of the workspace and
+    /// devDependencies have rules of their own.
+    fn catalog_changes(&self, repo: &Repo, bases: &[Base]) -> Result<Vec<Vec<Reason>>, Failure> {
+        let members = &self.workspace.packages;
+        let mut changed = vec![Vec::new(); members.len()];
+        let Some(file) = &self.workspace.catalogs else {
+            return Ok(changed);
+        };
+        let own: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        let now = repo.object_at(&self.head, &file.path)?;
+        let mut then: BTreeMap<&CommitId, Catalogs> = BTreeMap::new();
+        for (index, package) in members.iter().enumerate() {
+            let Some(base) = bases[index].commit() else {
+                continue;
+            };
+            if let Entry::Vacant(place) = then.entry(base) {
+                let text = if repo.object_at(base, &file.path)? == now {
+                    None
+                } else {
+                    repo.text(base, &file.path)?
+                };
+                // What could not be read then gave nobody a range.
+                let read = |text: String| pnpm_workspace::read(file.path.as_str(), &text).ok();
+                place.insert(text.and_then(read).unwrap_or_default().catalogs);
+            }
+            let declared = package.manifest.dependencies.iter();
+            changed[index].extend(declared.filter_map(|dependency| {
+                let name = dependency.name.as_str();
+                let counts = dependency.field != DependencyField::DevDependencies;
+                let from = catalogs::entry(&then[base], name, &dependency.spec)?;
+                let to = catalogs::entry(&file.catalogs, name, &dependency.spec)?;
+                (counts && !own.contains(name) && from != to).then(|| Reason::Catalog {
+                    on: name.to_owned(),
+                    from: from.to_owned(),
+                    to: to.to_owned(),
+                })
+            }));
+        }
+        Ok(changed)
     }
 
     /// For each package what changed of its production closure in the lockfile since its base; only apps are judged.

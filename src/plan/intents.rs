@@ -155,6 +155,7 @@ pub fn decide(
         }
         if reasons.is_empty() {
             known.lockfile.clear();
+            known.catalogs.clear();
         }
         let touched = &mut known.touched;
         let asked = |reason: &Reason| match reason {
@@ -314,6 +315,7 @@ mod tests {
                 merges: 0,
             },
             lockfile: BTreeSet::from(["koa".to_owned()]),
+            catalogs: Vec::new(),
             since_release: None,
         }
     }

@@ -157,7 +157,7 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
                         version: Some(to.to_string()),
                     });
                 }
-                Reason::Lockfile { on } => {
+                Reason::Lockfile { on } | Reason::Catalog { on, .. } => {
                     dependencies.insert(Dependency {
                         name: on.clone(),
                         version: None,

@@ -74,6 +74,8 @@ pub struct PackageFacts {
     pub touched: Touched,
     /// What changed since then of its production closure in the lockfile; only apps have this.
     pub lockfile: BTreeSet<String>,
+    /// What a catalog gives another range than it had then, as reasons.
+    pub catalogs: Vec<Reason>,
     /// The release before the prereleases that end now, and why it grew since then.
     pub since_release: Option<(Base, Vec<Reason>)>,
 }
@@ -81,8 +83,8 @@ pub struct PackageFacts {
 impl PackageFacts {
     /// How far its own changes ask it to grow.
     pub fn changed(&self) -> Option<Bump> {
-        let lockfile = (!self.lockfile.is_empty()).then_some(Bump::Patch);
-        self.touched.bump.or(lockfile)
+        let runs_with = !self.lockfile.is_empty() || !self.catalogs.is_empty();
+        self.touched.bump.or(runs_with.then_some(Bump::Patch))
     }
 }
 
@@ -628,7 +630,7 @@ fn own_reasons(
     let since = known.since_release.as_ref();
     let commits = since.map_or(&known.touched.reasons, |(_, reasons)| reasons);
     reasons.extend(commits.iter().cloned());
-    reasons.extend(lockfile_reasons(known));
+    reasons.extend(dependency_reasons(known));
     reasons
 }
 
@@ -932,7 +934,7 @@ fn grow_together(
             }
             if known.base == Base::First {
                 reasons = first_reasons(known);
-                reasons.extend(lockfile_reasons(known));
+                reasons.extend(dependency_reasons(known));
             }
             let changed_uses = uses
                 .get(index)
@@ -973,9 +975,10 @@ fn first_reasons(known: &PackageFacts) -> Vec<Reason> {
     std::iter::once(Reason::First).chain(told).collect()
 }
 
-fn lockfile_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
+fn dependency_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
     let changed = known.lockfile.iter().cloned();
-    changed.map(|on| Reason::Lockfile { on })
+    let locked = changed.map(|on| Reason::Lockfile { on });
+    known.catalogs.iter().cloned().chain(locked)
 }
 
 fn is_changed(known: &PackageFacts) -> bool {

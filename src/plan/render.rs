@@ -114,6 +114,15 @@ pub enum ReasonDocument {
         /// That package.
         on: String,
     },
+    /// A catalog gives something it depends on another range.
+    Catalog {
+        /// What it depends on.
+        on: String,
+        /// The range that it had.
+        from: String,
+        /// The range that it has.
+        to: String,
+    },
     /// It shares one version with others.
     Group {
         /// `fixed` or `linked`; all packages share it where it is absent.
@@ -210,6 +219,11 @@ impl From<&Reason> for ReasonDocument {
                 range: range.clone(),
             },
             Reason::Lockfile { on } => ReasonDocument::Lockfile { on: on.clone() },
+            Reason::Catalog { on, from, to } => ReasonDocument::Catalog {
+                on: on.clone(),
+                from: from.clone(),
+                to: to.clone(),
+            },
             Reason::Group => ReasonDocument::Group {
                 group: None,
                 with: Vec::new(),
@@ -380,6 +394,13 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
             }
         }
         Reason::Lockfile { on } => format!("{on} changed in the lockfile"),
+        Reason::Catalog { on, from, to } => {
+            let (from, to) = (
+                crate::explain::safe_line(from),
+                crate::explain::safe_line(to),
+            );
+            format!("{on} is {to} in the catalog now, and was {from}")
+        }
         Reason::Group => "all packages share one version".to_owned(),
         Reason::Together { fixed, with } => {
             let group = if *fixed { "fixed" } else { "linked" };

@@ -264,6 +264,7 @@ mod tests {
                     ..Touched::default()
                 },
                 lockfile: BTreeSet::new(),
+                catalogs: Vec::new(),
                 since_release: None,
             }],
             intents: &[],

@@ -375,6 +375,10 @@ fn rule_of_release(plan: &Plan, planned: &PlannedPackage, settings: &Settings) -
                 "the intents that name it, and what it depends on, ask for {grown} at most; its commits count for nothing then"
             ),
         ),
+        (Some(Reason::Catalog { .. }), _) => rule(
+            "catalog",
+            format!("the catalog gives what it depends on another range: {grown}"),
+        ),
         (Some(Reason::Lockfile { .. }), _) => rule(
             "lockfile",
             format!("what it runs with changed in the lockfile: {grown}"),

@@ -159,6 +159,7 @@ fn is_untold(reason: &ReasonDocument) -> bool {
         ReasonDocument::Dependency { .. }
             | ReasonDocument::Intent { .. }
             | ReasonDocument::Lockfile { .. }
+            | ReasonDocument::Catalog { .. }
             | ReasonDocument::ReleaseAs { .. }
             | ReasonDocument::Group { group: Some(_), .. }
     )

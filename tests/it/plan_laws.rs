@@ -316,6 +316,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
                     ..Touched::default()
                 },
                 lockfile: BTreeSet::new(),
+                catalogs: Vec::new(),
                 since_release: None,
             }
         })

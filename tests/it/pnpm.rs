@@ -102,6 +102,43 @@ fn a_release_commits_what_pnpm_writes_and_publishes_what_catalogs_say() {
 }
 
 #[test]
+fn another_range_in_a_catalog_releases_what_is_published_with_it() {
+    let catalog = |range: &str| {
+        format!("packages:\n  - packages/*\ncatalog:\n  koa: {range}\n  still: ^1.0.0\n")
+    };
+    let monorepo = Monorepo::empty()
+        .file("package.json", "{\"name\": \"root\", \"private\": true}\n")
+        .file("pnpm-workspace.yaml", &catalog("^6.0.0"))
+        .config(&json!({"mode": "diff"}));
+    let monorepo = ["a", "b", "c"]
+        .into_iter()
+        .fold(monorepo, |monorepo, name| monorepo.package(name, "1.0.0"))
+        .depends_in("peerDependencies", "a", "koa", "catalog:")
+        .depends_in("devDependencies", "b", "koa", "catalog:")
+        .depends("c", "still", "catalog:")
+        .released()
+        .commit(
+            "chore: another koa",
+            &[("pnpm-workspace.yaml", &catalog("^7.0.0"))],
+        );
+    let ask = |arguments: &[&str]| {
+        let asked = monorepo.binary(arguments).env("PKGS_INSTALL", "none");
+        asked.run().expect(0)
+    };
+    let plan = ask(&["plan", "--format=json"]).json();
+    let packages = plan["packages"].as_array().expect("a list");
+    assert_eq!(packages.len(), 1, "{plan:#}");
+    assert_eq!([&packages[0]["name"], &packages[0]["to"]], ["a", "1.0.1"]);
+    let reason = json!({"kind": "catalog", "on": "koa", "from": "^6.0.0", "to": "^7.0.0"});
+    assert_eq!(packages[0]["reasons"], json!([reason]));
+    for command in [&["plan"][..], &["why", "a"]] {
+        let said = ask(command).stdout;
+        let told = "koa is ^7.0.0 in the catalog now, and was ^6.0.0";
+        assert!(said.contains(told), "{said}");
+    }
+}
+
+#[test]
 fn a_lockfile_that_pnpm_would_refuse_is_refused_before_anything_is_decided() {
     let lockfile = "lockfileVersion: '9.0'\n\nsettings:\n  autoInstallPeers: true\n\nimporters:\n\n  .: {}\n\n  packages/core: {}\n";
     let cases = [
