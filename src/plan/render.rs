@@ -413,9 +413,11 @@ pub fn text(plan: &Plan, missing: &[Missing]) -> String {
     }
     adopted(&mut text, plan);
     if plan.packages.is_empty() {
-        let mut codes = plan.warnings.iter().map(|warning| warning.code);
-        text.push_str(if codes.any(|code| code == "plan::filtered") {
+        let said = |code: &str| plan.warnings.iter().any(|warning| warning.code == code);
+        text.push_str(if said("plan::filtered") {
             "nothing to release: no package that changed is let through\n"
+        } else if said("plan::no_intent") {
+            "nothing to release: no intent names what changed\n"
         } else {
             "nothing to release: nothing counts since the last release\n"
         });

@@ -205,6 +205,11 @@ fn with_intents_alone_a_package_without_one_only_follows() {
     let found = plan(&none, &[]);
     assert_eq!((versions(&found).len(), edits(&found).len()), (0, 0));
     assert_eq!(codes(&found), ["plan::no_intent"]);
+    let said = run(&none, &["plan"]).expect(0).stdout;
+    assert!(
+        said.contains("nothing to release: no intent names what changed\n"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -274,14 +274,14 @@ fn range_differences(
     said: &Value,
 ) -> Vec<String> {
     let (Some(range), Some(contained)) = (parsed, said["contained"].as_str()) else {
-        return if parsed.is_some() == !said.is_null() {
-            Vec::new()
-        } else {
+        return if parsed.is_some() == said.is_null() {
             vec![format!(
                 "{text:?} is read: {}, by npm: {}",
                 parsed.is_some(),
                 !said.is_null()
             )]
+        } else {
+            Vec::new()
         };
     };
     let found: Vec<&Version> = listed

@@ -1,6 +1,6 @@
 //! Choices that are the same in every run: they follow from a seed, which a failing test tells.
 
-/// Where choices come from: SplitMix64.
+/// Where choices come from: `SplitMix64`.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -46,7 +46,8 @@ pub fn many(usually: u64) -> u64 {
 }
 
 fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
+    let text = std::env::var_os(variable)?;
+    let text = text.to_string_lossy();
     Some(
         text.parse()
             .unwrap_or_else(|_| panic!("{variable} is no number: {text:?}")),
