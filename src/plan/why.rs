@@ -345,7 +345,10 @@ fn rule_of_release(plan: &Plan, planned: &PlannedPackage, settings: &Settings) -
                 planned.to
             ),
         ),
-        (Some(Reason::ReleaseAs { version, .. }), _) if *version == planned.to => {
+        // In sync mode a commit of another package may ask for more; before a stable version come those that lead to it.
+        (Some(Reason::ReleaseAs { version, .. }), _)
+            if plan.mode == Mode::Diff || *version == planned.to =>
+        {
             rule("release-as", format!("a commit says Release-As: {version}"))
         }
         _ if plan.mode == Mode::Sync => rule(

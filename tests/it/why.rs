@@ -346,6 +346,12 @@ fn a_version_that_a_commit_asks_for_is_told_with_the_commit() {
         }
         assert_eq!(why(&monorepo, &["a", mode])["rule"]["kind"], "release-as");
     }
+    let beta = why(&monorepo, &["a", "--prerelease=beta"]);
+    assert_eq!(
+        [&beta["to"], &beta["rule"]["kind"]],
+        ["7.0.0-beta.0", "release-as"],
+        "{beta:#}"
+    );
     let asked = monorepo.run(&["plan", "--bump=minor"]).expect(0).stdout;
     assert!(
         asked.contains("1.1.0") && !asked.contains("Release-As"),
