@@ -39,7 +39,7 @@ use crate::report::environments::{STATUS_SCHEMA, Status};
 use crate::report::release::{Ended, ReleaseReport};
 use crate::report::{self, outputs, summary};
 use crate::settings::{Command, Deed, Format, PointSettings, Settings, StatusSettings};
-use session::current_branch;
+use session::{current_branch, default_branch};
 
 /// What a command leaves to be told.
 #[derive(Debug, Default)]
@@ -108,11 +108,7 @@ fn of_partial_clone(failure: Failure, repo: &Repo) -> Failure {
 fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
     if !settings.command_named {
         let current = current_branch(settings, repo);
-        let default = settings
-            .runner
-            .default_branch
-            .clone()
-            .or_else(|| repo.default_branch(&settings.remote));
+        let default = default_branch(settings, repo);
         let branches = if settings.branches.is_empty() {
             default.into_iter().collect()
         } else {

@@ -56,12 +56,7 @@ impl Session<'_> {
             let own = self.settings.branches.clone();
             return Ok(self.settings.release_branches(own));
         }
-        let known = self
-            .settings
-            .runner
-            .default_branch
-            .clone()
-            .or_else(|| self.repo.default_branch(&self.settings.remote));
+        let known = default_branch(self.settings, self.repo);
         let asked = match (known, remote) {
             (Some(known), _) => Some(known),
             (None, Some(remote)) => remote.default_branch()?,
@@ -137,6 +132,12 @@ pub(super) fn line<'a>(settings: &'a Settings, repo: &Repo) -> Option<&'a Line> 
     settings
         .lines
         .get(&current_branch(settings, repo).or_else(base)?)
+}
+
+/// The repository's default branch, as far as it is known without asking the remote.
+pub(super) fn default_branch(settings: &Settings, repo: &Repo) -> Option<String> {
+    let told = settings.runner.default_branch.clone();
+    told.or_else(|| repo.default_branch(&settings.remote))
 }
 
 /// The branch that a run is for: the event's, where a runner names its ref (which may be a tag or a pull request), else the one checked out.

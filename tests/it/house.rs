@@ -33,7 +33,7 @@ const EDGES: [&str; 2] = ["local", "remote"];
 const ABOVE_THE_EDGES: [&str; 4] = ["plan", "apply", "report", "commands"];
 
 /// What a pure room may not say outside its tests, each as a pattern over code without comments and strings.
-const IMPURE: [&str; 10] = [
+const IMPURE: [&str; 11] = [
     r"\bstd\s*::\s*(fs|env|net|process|thread|os)\b",
     r"\bstd\s*::\s*io\s*::\s*(stdin|stdout|stderr)\b",
     r"\bstd\s*::\s*\{[^;]*\b(fs|env|net|process|thread|os)\b[^;]*\}\s*;",
@@ -44,6 +44,7 @@ const IMPURE: [&str; 10] = [
     r"\be?print(ln)?!",
     r"\.(canonicalize|read_dir|symlink_metadata|try_exists)\(",
     r"\b(now_utc|now_local)\(",
+    r"\b(rand|getrandom|fastrand|RandomState)\b|\bUlid\s*::\s*(new|generate)\b",
 ];
 
 static CODE: LazyLock<Regex> =
