@@ -17,8 +17,10 @@ use crate::release::seal::Seal;
 pub struct Draft {
     /// The release commit.
     pub commit: CommitId,
-    /// The commit it was planned on.
-    pub base: CommitId,
+    /// The branch's tip that it was made for.
+    pub tip: CommitId,
+    /// What the branch's tip becomes; the same where only tags are pushed.
+    pub new_tip: CommitId,
     /// Tag names and the objects made for them.
     pub tags: Vec<(TagName, String)>,
 }
@@ -59,8 +61,9 @@ pub fn draft(
         tags.push((tag.clone(), object));
     }
     Ok(Draft {
+        new_tip: commit.clone(),
+        tip: plan.head.clone(),
         commit,
-        base: plan.head.clone(),
         tags,
     })
 }
@@ -104,13 +107,13 @@ pub fn decide(
             new: object.clone(),
         })
         .collect();
-    if draft.commit != draft.base {
+    if draft.new_tip != draft.tip {
         updates.insert(
             0,
             RefUpdate {
                 name: format!("refs/heads/{branch}"),
-                expected: Some(draft.base.to_string()),
-                new: draft.commit.to_string(),
+                expected: Some(draft.tip.to_string()),
+                new: draft.new_tip.to_string(),
             },
         );
     }
@@ -151,7 +154,7 @@ fn holds(seen: &Seen, draft: &Draft) -> bool {
 fn moved(seen: &Seen, draft: &Draft) -> bool {
     let objects = objects(seen);
     let mut tags = draft.tags.iter();
-    seen.tip.as_ref() != Some(&draft.base) || tags.any(|(name, _)| objects.contains_key(name))
+    seen.tip.as_ref() != Some(&draft.tip) || tags.any(|(name, _)| objects.contains_key(name))
 }
 
 /// The objects of the tags that a remote holds, by name.

@@ -11,7 +11,7 @@ use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed};
-use crate::commands::{Session, monorepo, observe, point, rebuild, released};
+use crate::commands::{Session, mirror, monorepo, observe, point, rebuild, released};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::DecidedPackage;
@@ -76,7 +76,7 @@ async fn finish_earlier(
             ),
         )
         .hint("set `store` to the store it was made with")),
-        (None, _) => finish_earlier_unsealed(session, commit, decision, deeds)
+        (None, _) => finish_earlier_unsealed(session, branch, commit, decision, deeds)
             .await
             .map(Some),
     }
@@ -136,7 +136,7 @@ pub async fn sealed(
     released.manifest = Some(crate::release::layout::release(&id).to_string());
     if recorded.is_none_or(|recorded| recorded.status == Status::Complete) {
         released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
-        tell(session, &released, plan, deeds).await;
+        tell(session, branch, &released, plan, deeds).await;
     }
     Ok(released)
 }
@@ -196,6 +196,7 @@ fn in_waves(
 /// Finishes a release that this run just decided without a store.
 pub async fn unsealed(
     session: &Session<'_>,
+    branch: &str,
     commit: &CommitId,
     plan: &Plan,
     packed: Arc<Packed>,
@@ -221,11 +222,13 @@ pub async fn unsealed(
         .map(|package| (package.name.clone(), decided(package)))
         .collect();
     let built = Built::new(&packed);
-    deliver_unsealed(session, commit, packages, &built, Some(plan), deeds).await
+    let release = (branch, commit);
+    deliver_unsealed(session, release, packages, &built, Some(plan), deeds).await
 }
 
 async fn finish_earlier_unsealed(
     session: &Session<'_>,
+    branch: &str,
     commit: &CommitId,
     decision: &Decision,
     deeds: &mut Deeds,
@@ -277,12 +280,13 @@ async fn finish_earlier_unsealed(
         .hint("find out who pushed these tags"));
     }
     let tarballs = Rebuilt::new(session, commit);
-    deliver_unsealed(session, commit, packages, &tarballs, None, deeds).await
+    let release = (branch, commit);
+    deliver_unsealed(session, release, packages, &tarballs, None, deeds).await
 }
 
 async fn deliver_unsealed(
     session: &Session<'_>,
-    commit: &CommitId,
+    (branch, commit): (&str, &CommitId),
     packages: BTreeMap<PackageName, DecidedPackage>,
     tarballs: &dyn Tarballs,
     plan: Option<&Plan>,
@@ -306,13 +310,29 @@ async fn deliver_unsealed(
         .filter(|_| session.repo.is_made_by_us(commit));
     let base = parent.as_ref().unwrap_or(commit).as_str();
     let released = released::released(session, commit, base, &listed, &[])?;
-    tell(session, &released, plan, deeds).await;
+    tell(session, branch, &released, plan, deeds).await;
     Ok(released)
 }
 
-/// TELL: forge releases. Repeatable, never decisive: a failure is noted and the release is still complete. `plan` is what was decided,
-/// where this run did; else it is planned again.
-async fn tell(session: &Session<'_>, released: &Released, plan: Option<&Plan>, deeds: &mut Deeds) {
+/// TELL: forge releases and mirrors. Repeatable, never decisive: a failure is noted and the release is still complete. `plan` is what was
+/// decided, where this run did; else it is planned again.
+async fn tell(
+    session: &Session<'_>,
+    branch: &str,
+    released: &Released,
+    plan: Option<&Plan>,
+    deeds: &mut Deeds,
+) {
+    tell_forge(session, released, plan, deeds).await;
+    tokio::task::block_in_place(|| mirror::follow(session, branch, deeds));
+}
+
+async fn tell_forge(
+    session: &Session<'_>,
+    released: &Released,
+    plan: Option<&Plan>,
+    deeds: &mut Deeds,
+) {
     let Some(forge) = session
         .remotes
         .forge

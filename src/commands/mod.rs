@@ -5,6 +5,7 @@ pub mod decisions;
 pub mod environments;
 pub mod finish;
 
+pub mod mirror;
 pub mod monorepo;
 pub mod observe;
 pub mod plan;
@@ -21,6 +22,7 @@ pub mod scene;
 pub mod session;
 pub mod snapshot;
 pub mod status;
+pub mod tag;
 pub mod tarballs;
 pub mod why;
 
@@ -60,7 +62,7 @@ pub async fn run(
     children: &Children,
 ) -> Result<Answer, Failure> {
     match &settings.command {
-        Command::Plan | Command::Why(_) | Command::Release => {
+        Command::Plan | Command::Why(_) | Command::Release | Command::Tag => {
             let repo = Repo::open(&settings.directory)?;
             choose(&mut settings, &repo)?;
             let told = on_repository(&settings, &repo, stdout, stop, children).await;
@@ -110,7 +112,7 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
         };
         let branches = settings.release_branches(branches);
         settings.choose_command(current.as_deref(), &branches);
-    } else if settings.command == Command::Release && !is_trusted(settings) {
+    } else if writes(&settings.command) && !is_trusted(settings) {
         return Err(Failure::new(
             Exit::Refused,
             "release::untrusted_event",
@@ -125,7 +127,12 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the event may cause what `release` was asked for.
+/// Whether a command writes to the repository.
+fn writes(command: &Command) -> bool {
+    matches!(command, Command::Release | Command::Tag)
+}
+
+/// Whether the event may cause what was asked for.
 fn is_trusted(settings: &Settings) -> bool {
     let runner = &settings.runner;
     match settings.snapshot {
@@ -141,11 +148,11 @@ async fn on_repository(
     stop: &Stop,
     children: &Children,
 ) -> Result<Answer, Failure> {
-    let writes = settings.command == Command::Release;
+    let writes = writes(&settings.command);
     let _alone = writes
         .then(|| crate::local::worktree::alone(repo))
         .transpose()?;
-    let remotes = if writes && settings.snapshot.is_none() {
+    let remotes = if settings.command == Command::Release && settings.snapshot.is_none() {
         connect(settings).await?
     } else {
         Remotes {
@@ -181,6 +188,7 @@ async fn on_repository(
             Ok(answer(settings, report::why::text(&why), &why))
         }
         Command::Release => tell_release(&session).await,
+        Command::Tag => tell_tagged(&session).await,
         _ => tell_plan(&session).await,
     }
 }
@@ -248,6 +256,17 @@ async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
         _ => report.deeds.unmoved().cloned(),
     };
     answer.appended = for_runner(settings, &report);
+    Ok(answer)
+}
+
+async fn tell_tagged(session: &Session<'_>) -> Result<Answer, Failure> {
+    let settings = session.settings;
+    let tagged = tag::tag(session).await?;
+    let mut answer = answer(settings, tagged.text(), &tagged);
+    if let Some(file) = &settings.runner.output_file {
+        let text = outputs::lines(&tagged.outputs());
+        answer.appended.push((file.clone(), text));
+    }
     Ok(answer)
 }
 

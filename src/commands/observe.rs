@@ -263,6 +263,11 @@ fn marked_by(
 }
 
 impl Observed {
+    /// How far a commit lies back; `None`: it does not lead here.
+    pub fn age(&self, commit: &CommitId) -> Option<usize> {
+        self.history.age(commit)
+    }
+
     /// The libraries that have no tag of their own: what the registry must be asked about.
     pub fn untagged(&self) -> Vec<(usize, &PackageName)> {
         let packages = self.workspace.packages.iter().zip(&self.bases).enumerate();
@@ -288,7 +293,7 @@ impl Observed {
         let Some(commit) = commit else {
             return Err(Failure::new(Exit::Refused, "plan::no_base", format!("{name} {version} is on the registry, but no tag or commit here marks it"))
                 .because("without a base every file would count as changed")
-                .hint(format!("tag the commit it was built from: git tag {name}@{version} <commit>, then push the tag")));
+                .hint(format!("`tag` marks what was released before at the commit checked out; or tag the commit it was built from: git tag {name}@{version} <commit>, then push the tag")));
         };
         self.bases[index] = Base::Published { commit, version };
         Ok(())

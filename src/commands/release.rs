@@ -106,7 +106,9 @@ async fn attempt(
             let own = Some((&plan, packed));
             finish::sealed(session, &scene.branch, &commit, &named, own, deeds).await?
         }
-        Bytes::Loose(packed) => finish::unsealed(session, &commit, &plan, packed, deeds).await?,
+        Bytes::Loose(packed) => {
+            finish::unsealed(session, &scene.branch, &commit, &plan, packed, deeds).await?
+        }
     };
     let report = ReleaseReport::new(Ended::Released).planned(plan, document);
     Ok(Some(report.released(Some(released))))

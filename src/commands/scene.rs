@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::commands::Session;
 use crate::commands::decisions::{self, Decision};
 use crate::explain::{Exit, Failure};
+use crate::local::git::Tag;
 use crate::local::push::{Remote, Seen};
 use crate::local::worktree;
 use crate::name::{CommitId, TagName};
@@ -73,6 +74,11 @@ impl<'a> Scene<'a> {
         })
     }
 
+    /// The tags that the remote holds.
+    pub fn tags(&self) -> &[Tag] {
+        &self.seen.tags
+    }
+
     /// Whether the remote holds something else by now: what was judged on this scene must be judged again.
     pub fn has_moved(&self) -> bool {
         let now = self.remote.look(&self.branch);
@@ -136,7 +142,7 @@ fn fetch(
         .into_iter()
         .map(|tag| (tag.name, tag.object))
         .collect();
-    let differs = |tag: &&crate::local::git::Tag| {
+    let differs = |tag: &&Tag| {
         here.get(&tag.name)
             .is_some_and(|object| *object != tag.object)
     };

@@ -735,7 +735,9 @@ mod tests {
         let release = repo.make_commit(&tip, &[edit], "chore: release").unwrap();
         let tag = |number: usize| RefUpdate {
             // Beside their objects, names alone are longer than a line of arguments may be.
-            name: format!("refs/tags/@an-organisation-with-a-name/a-package-with-a-long-name-{number}@10.20.30"),
+            name: format!(
+                "refs/tags/@an-organisation-with-a-name/a-package-with-a-long-name-{number}@10.20.30"
+            ),
             expected: None,
             new: release.to_string(),
         };

@@ -1,5 +1,6 @@
 //! What we shall do.
 
+pub mod baseline;
 pub mod edits;
 pub mod groups;
 pub mod marks;

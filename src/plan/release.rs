@@ -382,7 +382,11 @@ pub(super) fn grown_from(facts: &Facts<'_>, settings: &Settings, index: usize) -
 }
 
 /// Refuses a filter that is no glob or takes no package in: a typo would release nothing and look like success.
-fn check_filter(workspace: &Workspace, mode: Mode, filter: &[String]) -> Result<(), Failure> {
+pub(super) fn check_filter(
+    workspace: &Workspace,
+    mode: Mode,
+    filter: &[String],
+) -> Result<(), Failure> {
     if mode == Mode::Sync && !filter.is_empty() {
         return Err(Failure::new(
             Exit::Usage,
@@ -798,7 +802,7 @@ fn app_uses(facts: &Facts<'_>, settings: &Settings) -> Vec<(usize, BTreeSet<usiz
 }
 
 /// The root's name and version, where it has both: only then it shares the version of its packages.
-fn root_version(workspace: &Workspace) -> Option<(&PackageName, &Version)> {
+pub(super) fn root_version(workspace: &Workspace) -> Option<(&PackageName, &Version)> {
     let manifest = &workspace.root.as_ref()?.manifest;
     Some((manifest.name.as_ref()?, manifest.version.as_ref()?))
 }

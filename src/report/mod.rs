@@ -7,6 +7,7 @@ pub mod pull;
 pub mod rehearsal;
 pub mod release;
 pub mod summary;
+pub mod tagged;
 pub mod why;
 
 use time::OffsetDateTime;

@@ -55,6 +55,14 @@ pub const COMMANDS: &[Page] = &[
     },
     Page {
         group: "Release",
+        name: "tag",
+        does: "Tag what was released before, in a repository that comes from elsewhere",
+        more: "Every version that no tag marks gets one: where the registry says that it was built, else at the commit checked out. From there `plan` measures what changed. All tags are one push; they decide nothing.",
+        usage: "[flags]",
+        examples: &["tag --dry-run", "tag --filter '!web'"],
+    },
+    Page {
+        group: "Release",
         name: "rehearse",
         does: "Try a release and a rollback on a copy, against local stand-ins",
         more: "The repository itself stays as it is. Where there is none, a small sample is used.",
@@ -157,6 +165,19 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         command,
         "promote" | "rollback" | "mark-bad" | "pin" | "unpin"
     );
+    if command == "tag" {
+        const OWN: [&str; 8] = [
+            "filter",
+            "mode",
+            "branch",
+            "branches",
+            "remote",
+            "tag-format",
+            "registry",
+            "registry-url",
+        ];
+        return setting.group == Group::General || OWN.contains(&setting.name);
+    }
     match setting.name {
         "environment" | "app" => !releases,
         "to" => aims,
@@ -210,10 +231,6 @@ pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
         "a `pkgs.json` that holds `{}` is all that a repository needs",
     ),
     (
-        "tag",
-        "`git tag <name>@<version> <commit>`, then `git push origin <name>@<version>`",
-    ),
-    (
         "doctor",
         "`plan` lists what is missing; `rehearse` tries everything against local stand-ins",
     ),
@@ -228,6 +245,8 @@ pub enum Command {
     Why(String),
     /// Release.
     Release,
+    /// Tag what was released before.
+    Tag,
     /// Release and roll back against local stand-ins.
     Rehearse,
     /// Change what an environment says.

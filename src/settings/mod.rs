@@ -319,6 +319,8 @@ pub struct Settings {
     pub lines: BTreeMap<String, Line>,
     /// The remote that decides.
     pub remote: String,
+    /// The remotes that follow it.
+    pub mirrors: Vec<String>,
     /// Message of the release commit.
     pub commit_message: String,
     /// Form of the tags; `None`: by mode.

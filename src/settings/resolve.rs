@@ -85,6 +85,7 @@ impl Settings {
         let access = values.one_of("access", ACCESSES);
         let adopted = adopted(&inputs);
         let own_access = adopted.iter().all(|adopted| adopted.setting != "access");
+        let mut remotes = values.list("remote").into_iter();
         let bump: BumpRequest = values.checked("bump", form::bump).unwrap_or_default();
         let zero_major = values.one_of("zero-major", ZERO_MAJORS).unwrap_or_default();
         let settings = Settings {
@@ -123,7 +124,8 @@ impl Settings {
             lines: values
                 .checked("branches", form::branches)
                 .unwrap_or_default(),
-            remote: values.text_or("remote", "origin"),
+            remote: remotes.next().unwrap_or_else(|| "origin".to_owned()),
+            mirrors: remotes.collect(),
             commit_message: values
                 .checked("commit-message", form::message)
                 .unwrap_or_else(|| "chore: version {version}".to_owned()),

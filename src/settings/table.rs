@@ -331,10 +331,10 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "remote",
         Git,
-        Text,
+        List,
         Outside,
         true,
-        "the git remote that decides",
+        "the git remote that decides; those behind it are mirrors that follow",
         "origin",
     ),
     setting(

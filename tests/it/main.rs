@@ -8,6 +8,7 @@
 
 mod adopted;
 mod bad_input;
+mod baseline;
 mod build;
 mod changelog;
 mod crash;
@@ -19,6 +20,7 @@ mod house;
 mod image;
 mod lockfile;
 mod lockfiles;
+mod mirrors;
 mod moved;
 mod npm_versions;
 mod oracle;
