@@ -11,10 +11,10 @@ use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed};
-use crate::commands::{Session, mirror, monorepo, observe, point, rebuild, released};
+use crate::commands::{Session, abandon, mirror, monorepo, observe, point, rebuild, released};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
-use crate::plan::next::DecidedPackage;
+use crate::plan::next::{DecidedPackage, SealName};
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::waves;
 use crate::release::manifest::Status;
@@ -28,11 +28,22 @@ pub async fn earlier(
     deeds: &mut Deeds,
 ) -> Result<Option<Released>, Failure> {
     let newest = decisions::newest(session.repo, &scene.tip, &scene.decisions)?;
-    let is_open = |commit: &CommitId| !session.settings.dry_run && session.settled != Some(commit);
+    let is_open = |commit: &CommitId| {
+        !scene.is_given_up(commit) && !session.settings.dry_run && session.settled != Some(commit)
+    };
     let Some(commit) = newest.filter(is_open) else {
         return Ok(None);
     };
     let decision = &scene.decisions[&commit];
+    if let (Some(_), Some(store)) = (&decision.seal, session.remotes.store.as_deref()) {
+        let recorded = record::read(store, &session.release_id(&commit)?).await?;
+        if let Some(given_up) = recorded.filter(|recorded| recorded.status == Status::Abandoned) {
+            // Whoever gave it up was interrupted before git knew.
+            let reason = given_up.reason.as_deref();
+            abandon::mark(session, scene, &commit, reason)?;
+            return Ok(None);
+        }
+    }
     finish_earlier(session, &scene.branch, &commit, decision, deeds).await
 }
 
@@ -66,20 +77,22 @@ async fn finish_earlier(
                 .await
                 .map(Some)
         }
-        (Some(name), None) => Err(Failure::new(
-            Exit::Usage,
-            "release::store_needed",
-            format!(
-                "the release {} was sealed in a store ({}), and no store is set",
-                commit.short(),
-                name.key
-            ),
-        )
-        .hint("set `store` to the store it was made with")),
+        (Some(name), None) => Err(store_needed(commit, name)),
         (None, _) => finish_earlier_unsealed(session, branch, commit, decision, deeds)
             .await
             .map(Some),
     }
+}
+
+/// That a sealed release needs its store.
+pub fn store_needed(commit: &CommitId, name: &SealName) -> Failure {
+    let what = format!(
+        "the release {} was sealed in a store ({}), and no store is set",
+        commit.short(),
+        name.key
+    );
+    Failure::new(Exit::Usage, "release::store_needed", what)
+        .hint("set `store` to the store it was made with")
 }
 
 /// Finishes a sealed release; `own` is this run's plan, where it decided, with the bytes on this machine, where it built them.
@@ -102,6 +115,12 @@ pub async fn sealed(
     };
     let id = session.release_id(commit)?;
     let recorded = record::read(store, &id).await?;
+    if recorded
+        .as_ref()
+        .is_some_and(|recorded| recorded.status == Status::Abandoned)
+    {
+        return Err(record::given_up(&id));
+    }
     let waves = sealed_waves(session, commit, named)?;
     let packages: Vec<DecidedPackage> = waves.iter().flatten().cloned().collect();
     let recording = recording(session, branch, commit)?;
@@ -134,10 +153,8 @@ pub async fn sealed(
         &named.seal.apps,
     )?;
     released.manifest = Some(crate::release::layout::release(&id).to_string());
-    if recorded.is_none_or(|recorded| recorded.status == Status::Complete) {
-        released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
-        tell(session, branch, &released, plan, deeds).await;
-    }
+    released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
+    tell(session, branch, &released, plan, deeds).await;
     Ok(released)
 }
 

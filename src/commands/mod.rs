@@ -1,5 +1,6 @@
 //! One story a page: each command reads, decides, does and tells.
 
+pub mod abandon;
 pub mod connect;
 pub mod decisions;
 pub mod environments;
@@ -40,6 +41,7 @@ use crate::local::stop::Stop;
 use crate::report::environments::{STATUS_SCHEMA, Status};
 use crate::report::release::{Ended, ReleaseReport};
 use crate::report::{self, outputs, summary};
+use crate::settings::command::AbandonSettings;
 use crate::settings::{Command, Deed, Format, PointSettings, Settings, StatusSettings};
 use session::current_branch;
 
@@ -62,7 +64,7 @@ pub async fn run(
     children: &Children,
 ) -> Result<Answer, Failure> {
     match &settings.command {
-        Command::Plan | Command::Why(_) | Command::Release | Command::Tag => {
+        Command::Plan | Command::Why(_) | Command::Release | Command::Tag | Command::Abandon(_) => {
             let repo = Repo::open(&settings.directory)?;
             choose(&mut settings, &repo)?;
             let told = on_repository(&settings, &repo, stdout, stop, children).await;
@@ -129,7 +131,10 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
 
 /// Whether a command writes to the repository.
 fn writes(command: &Command) -> bool {
-    matches!(command, Command::Release | Command::Tag)
+    matches!(
+        command,
+        Command::Release | Command::Tag | Command::Abandon(_)
+    )
 }
 
 /// Whether the event may cause what was asked for.
@@ -152,7 +157,8 @@ async fn on_repository(
     let _alone = writes
         .then(|| crate::local::worktree::alone(repo))
         .transpose()?;
-    let remotes = if settings.command == Command::Release && settings.snapshot.is_none() {
+    let is_release = matches!(settings.command, Command::Release | Command::Abandon(_));
+    let remotes = if is_release && settings.snapshot.is_none() {
         connect(settings).await?
     } else {
         Remotes {
@@ -189,6 +195,7 @@ async fn on_repository(
         }
         Command::Release => tell_release(&session).await,
         Command::Tag => tell_tagged(&session).await,
+        Command::Abandon(asked) => tell_abandoned(&session, asked).await,
         _ => tell_plan(&session).await,
     }
 }
@@ -265,6 +272,17 @@ async fn tell_tagged(session: &Session<'_>) -> Result<Answer, Failure> {
     let mut answer = answer(settings, tagged.text(), &tagged);
     if let Some(file) = &settings.runner.output_file {
         let text = outputs::lines(&tagged.outputs());
+        answer.appended.push((file.clone(), text));
+    }
+    Ok(answer)
+}
+
+async fn tell_abandoned(session: &Session<'_>, asked: &AbandonSettings) -> Result<Answer, Failure> {
+    let settings = session.settings;
+    let abandoned = abandon::abandon(session, asked).await?;
+    let mut answer = answer(settings, abandoned.text(), &abandoned);
+    if let Some(file) = &settings.runner.output_file {
+        let text = outputs::lines(&abandoned.outputs());
         answer.appended.push((file.clone(), text));
     }
     Ok(answer)

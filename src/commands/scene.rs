@@ -1,6 +1,6 @@
 //! What git says before anything is decided: the branch, its tip on the remote, the releases it holds, and where the commit checked out stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commands::Session;
 use crate::commands::decisions::{self, Decision};
@@ -28,6 +28,8 @@ pub struct Scene<'a> {
     pub position: Position,
     /// The releases that tags of ours mark, by commit.
     pub decisions: BTreeMap<CommitId, Decision>,
+    /// The commits of releases that were given up.
+    given_up: BTreeSet<CommitId>,
     seen: Seen,
 }
 
@@ -70,8 +72,14 @@ impl<'a> Scene<'a> {
             head,
             position,
             decisions,
+            given_up: decisions::given_up(repo, &seen),
             seen,
         })
+    }
+
+    /// Whether the release at a commit was given up.
+    pub fn is_given_up(&self, commit: &CommitId) -> bool {
+        self.given_up.contains(commit)
     }
 
     /// The tags that the remote holds.

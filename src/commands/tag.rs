@@ -27,12 +27,13 @@ pub async fn tag(session: &Session<'_>) -> Result<Tagged, Failure> {
     let scene = Scene::read(session)?;
     let settings = session.settings;
     let observed = observe::observe(session.repo, &scene.head, settings)?;
-    let unmarked = baseline::unmarked(
+    let mut unmarked = baseline::unmarked(
         &observed.workspace,
         observed.mode,
         &observed.bases,
         settings,
     )?;
+    unmarked.retain(|package| !observed.was_given_up(&package.tag));
     let published = published(session, &unmarked).await?;
     let (built, notices) = built(&observed, &unmarked, &published);
     let there = scene.tags().iter().map(|tag| &tag.name);

@@ -74,13 +74,40 @@ pub struct PackageFacts {
     pub lockfile: BTreeSet<String>,
     /// The release before the prereleases that end now, and why it grew since then.
     pub since_release: Option<(Base, Vec<Reason>)>,
+    /// Its newest release since the base, where that was given up: it takes the version, and is no base.
+    pub given_up: Option<GivenUp>,
+}
+
+/// A release of a package that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Its tag.
+    pub tag: TagName,
+    /// Its version.
+    pub version: Version,
+}
+
+impl GivenUp {
+    /// Why the package is released again.
+    fn reason(&self) -> Reason {
+        Reason::Abandoned {
+            tag: self.tag.to_string(),
+        }
+    }
 }
 
 impl PackageFacts {
     /// How far its own changes ask it to grow.
     pub fn changed(&self) -> Option<Bump> {
         let lockfile = (!self.lockfile.is_empty()).then_some(Bump::Patch);
-        self.touched.bump.or(lockfile)
+        let given_up = self.given_up.as_ref().map(|_| Bump::Patch);
+        self.touched.bump.or(lockfile).or(given_up)
+    }
+
+    /// Whether a version that a manifest holds was never a release of ours, also none that was given up.
+    fn is_new(&self, version: &Version) -> bool {
+        let given_up = self.given_up.as_ref();
+        given_up.is_none_or(|given_up| *version > given_up.version)
     }
 }
 
@@ -374,10 +401,9 @@ fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
 pub(super) fn grown_from(facts: &Facts<'_>, settings: &Settings, index: usize) -> Option<Version> {
     let (package, known) = (&facts.workspace.packages[index], &facts.packages[index]);
     let manifest = package.version.clone()?;
-    let highest = match known.base.version() {
-        Some(released) => manifest.max(released.clone()),
-        None => manifest,
-    };
+    let given_up = known.given_up.as_ref().map(|given_up| &given_up.version);
+    let released = known.base.version().max(given_up);
+    let highest = released.map_or(manifest.clone(), |released| manifest.max(released.clone()));
     Some(way::overtaken(facts, settings, package, highest))
 }
 
@@ -514,10 +540,11 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
             reasons,
         }))
     };
-    if known.base == Base::First {
+    let is_new = known.is_new(manifest);
+    if known.base == Base::First && is_new {
         return given(from, vec![Reason::First]);
     }
-    if let Some(released) = written_by_hand(facts, index, settings) {
+    if let Some(released) = written_by_hand(facts, index, settings).filter(|_| is_new) {
         let commits = known.touched.reasons.iter().cloned();
         return given(
             released,
@@ -584,7 +611,7 @@ fn own_reasons(
     arrives: bool,
     settings: &Settings,
 ) -> Vec<Reason> {
-    let mut reasons = Vec::new();
+    let mut reasons: Vec<Reason> = known.given_up.iter().map(GivenUp::reason).collect();
     if !matches!(settings.bump, BumpRequest::Auto | BumpRequest::Graduate) {
         reasons.push(Reason::Asked);
     }
@@ -835,18 +862,28 @@ fn grow_together(
     let own = versioned
         .first()
         .and_then(|(_, package, _)| way::identifier(package, settings, facts.line));
-    let is_first = versioned
-        .iter()
-        .all(|(_, _, known)| known.base == Base::First);
-    let written_by_hand = released.is_some_and(|released| {
-        let is_marked = versioned
+    let is_new = versioned.iter().all(|(_, _, known)| known.is_new(&highest));
+    let is_first = is_new
+        && versioned
             .iter()
-            .any(|(_, package, _)| way::was_released(facts, settings, package, &highest, own));
-        highest > *released && !is_marked
-    });
+            .all(|(_, _, known)| known.base == Base::First);
+    let written_by_hand = is_new
+        && released.is_some_and(|released| {
+            let is_marked = versioned
+                .iter()
+                .any(|(_, package, _)| way::was_released(facts, settings, package, &highest, own));
+            highest > *released && !is_marked
+        });
     let from = released
         .cloned()
         .map_or(highest.clone(), |released| released.max(highest.clone()));
+    let given_up = versioned
+        .iter()
+        .filter_map(|(_, _, known)| Some(&known.given_up.as_ref()?.version))
+        .max();
+    let from = given_up
+        .cloned()
+        .map_or(from.clone(), |given_up| given_up.max(from));
     let from = match versioned.first() {
         Some((_, package, _)) => way::overtaken(facts, settings, package, from),
         None => from,
@@ -897,7 +934,8 @@ fn grow_together(
                 reasons.insert(0, Reason::Written);
             }
             if known.base == Base::First {
-                reasons = vec![Reason::First];
+                reasons.retain(|reason| matches!(reason, Reason::Abandoned { .. }));
+                reasons.push(Reason::First);
                 reasons.extend(lockfile_reasons(known));
             }
             let changed_uses = uses

@@ -264,6 +264,7 @@ mod tests {
                 },
                 lockfile: BTreeSet::new(),
                 since_release: None,
+                given_up: None,
             }],
             tags: &tags,
             line: settings.lines.get(branch),

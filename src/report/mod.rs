@@ -1,5 +1,6 @@
 //! What we tell. Everything here returns text; nothing prints.
 
+pub mod abandoned;
 pub mod environments;
 pub mod failure;
 pub mod outputs;

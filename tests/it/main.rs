@@ -6,6 +6,7 @@
     reason = "tables of cases say what each column is, and each row is a case of its own"
 )]
 
+mod abandon;
 mod adopted;
 mod bad_input;
 mod baseline;

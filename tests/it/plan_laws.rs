@@ -315,6 +315,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
                     ..Touched::default()
                 },
                 lockfile: BTreeSet::new(),
+                given_up: None,
                 since_release: None,
             }
         })
