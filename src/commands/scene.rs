@@ -10,6 +10,7 @@ use crate::local::push::{Remote, Seen};
 use crate::local::worktree;
 use crate::name::{CommitId, TagName};
 use crate::plan::next::{Position, position};
+use crate::settings::WhenMoved;
 
 /// The most commits that may lie between the commit checked out and the tip.
 const MOST_BETWEEN: usize = 10_000;
@@ -28,6 +29,8 @@ pub struct Scene<'a> {
     pub position: Position,
     /// The releases that tags of ours mark, by commit.
     pub decisions: BTreeMap<CommitId, Decision>,
+    /// Whether the commit checked out is released although others pushed since: that is asked for, and nothing was released after it.
+    pub merges: bool,
     /// The commits of releases that were given up.
     given_up: BTreeSet<CommitId>,
     seen: Seen,
@@ -45,12 +48,18 @@ impl<'a> Scene<'a> {
         let (seen, tip) = fetch(session, &remote, &branch)?;
         let decisions = decisions::read(repo, &seen);
         let head = repo.head()?;
+        let mut is_first = false;
         let position = if repo.is_ancestor(&head, &tip)? {
             match repo.between(&head, &tip, MOST_BETWEEN)? {
                 // A commit of others that was released as it was is still a commit that this run was not started for.
-                Some(between) => position(Some(&between), |commit| {
-                    decisions.contains_key(commit) && repo.is_made_by_us(commit)
-                }),
+                Some(between) => {
+                    is_first = !between.iter().any(|commit| decisions.contains_key(commit));
+                    position(Some(&between), |commit| {
+                        let is_release = |commit: &CommitId| decisions.contains_key(commit);
+                        is_release(commit) && repo.is_made_by_us(commit)
+                            || repo.is_merge_of_release(commit, is_release)
+                    })
+                }
                 None => Position::Superseded,
             }
         } else {
@@ -65,7 +74,11 @@ impl<'a> Scene<'a> {
             .because(format!("{branch} is at {} there", tip.short()))
             .hint("push your commits first, or check out the branch"));
         }
+        let merges = position == Position::Superseded
+            && session.settings.when_moved == WhenMoved::Merge
+            && is_first;
         Ok(Scene {
+            merges,
             remote,
             branch,
             tip,
@@ -93,6 +106,11 @@ impl<'a> Scene<'a> {
         now.is_ok_and(|now| now != self.seen)
     }
 
+    /// The commit that is planned on.
+    pub fn planned(&self) -> &CommitId {
+        if self.merges { &self.head } else { &self.tip }
+    }
+
     /// Moves the work tree over our own release commits; a dry run leaves it where it is.
     pub fn move_to_tip(&self, session: &Session<'_>) -> Result<(), Failure> {
         if self.position != Position::BehindReleases || session.settings.dry_run {
@@ -113,7 +131,7 @@ impl<'a> Scene<'a> {
 
     /// What is built must be the commit that was planned on; only a dry run can stand elsewhere.
     pub fn require_tip(&self, session: &Session<'_>) -> Result<(), Failure> {
-        if session.repo.head()? == self.tip {
+        if session.repo.head()? == *self.planned() {
             return Ok(());
         }
         Err(Failure::new(

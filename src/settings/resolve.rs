@@ -17,7 +17,7 @@ use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
     Access, BumpRequest, Changelog, Command, Format, Install, Mode, PeerPolicy, RegistryAddress,
-    Settings, World,
+    Settings, WhenMoved, World,
 };
 use crate::version::{Bump, ZeroMajor};
 
@@ -50,6 +50,10 @@ const CHANGELOGS: &[(&str, Changelog)] = &[
     ("root", Changelog::Root),
     ("both", Changelog::Both),
     ("none", Changelog::None),
+];
+const WHEN_MOVED: &[(&str, WhenMoved)] = &[
+    ("superseded", WhenMoved::Superseded),
+    ("merge", WhenMoved::Merge),
 ];
 const SCRIPTS: &[(&str, bool)] = &[("run", true), ("skip", false)];
 /// The log starts before anything is resolved; here its level is only judged.
@@ -126,6 +130,7 @@ impl Settings {
                 .unwrap_or_default(),
             remote: remotes.next().unwrap_or_else(|| "origin".to_owned()),
             mirrors: remotes.collect(),
+            when_moved: values.one_of("when-moved", WHEN_MOVED).unwrap_or_default(),
             commit_message: values
                 .checked("commit-message", form::message)
                 .unwrap_or_else(|| "chore: version {version}".to_owned()),

@@ -338,6 +338,15 @@ pub const SETTINGS: &[Setting] = &[
         "origin",
     ),
     setting(
+        "when-moved",
+        Git,
+        Text,
+        Anywhere,
+        false,
+        "what becomes of a run when others pushed meanwhile: `superseded`, or `merge`: it releases its commit, and the branch gets a merge",
+        "superseded",
+    ),
+    setting(
         "commit-message",
         Git,
         Lines,
@@ -695,7 +704,6 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "registries",
     "role-to-assume",
     "static-url",
-    "when-moved",
 ];
 
 /// Whether a setting is also a flag: secrets are not, and the command is an argument of its own.
