@@ -1,6 +1,6 @@
 //! DECIDE: the release commit and all its tags in one atomic push. This is the first commit point: before it nothing is taken, after it the release only goes forward.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::explain::Failure;
@@ -17,8 +17,10 @@ use crate::release::seal::Seal;
 pub struct Draft {
     /// The release commit.
     pub commit: CommitId,
-    /// The commit it was planned on.
-    pub base: CommitId,
+    /// The branch's tip that it was made for.
+    pub tip: CommitId,
+    /// What the branch's tip becomes; the same where only tags are pushed.
+    pub new_tip: CommitId,
     /// Tag names and the objects made for them.
     pub tags: Vec<(TagName, String)>,
 }
@@ -46,27 +48,22 @@ pub fn draft(
     } else {
         repo.make_commit(&plan.head, edits, message)?
     };
+    let mut marked: HashMap<&TagName, Vec<(&PackageName, &Integrity)>> = HashMap::new();
+    for package in &plan.packages {
+        let library = libraries.get(&package.name);
+        let library = library.map(|integrity| (&package.name, integrity));
+        marked.entry(&package.tag).or_default().extend(library);
+    }
     let mut tags = Vec::new();
     for tag in &plan.tags {
-        let marked: Vec<&crate::plan::release::PlannedPackage> = plan
-            .packages
-            .iter()
-            .filter(|package| package.tag == *tag)
-            .collect();
-        let marked_libraries: Vec<(&PackageName, &Integrity)> = marked
-            .iter()
-            .filter_map(|package| {
-                libraries
-                    .get(&package.name)
-                    .map(|integrity| (&package.name, integrity))
-            })
-            .collect();
-        let object = repo.make_tag(tag, &commit, &tag_message(tag, seal, &marked_libraries))?;
+        let marked = marked.get(tag).map(Vec::as_slice).unwrap_or_default();
+        let object = repo.make_tag(tag, &commit, &tag_message(tag, seal, marked))?;
         tags.push((tag.clone(), object));
     }
     Ok(Draft {
+        new_tip: commit.clone(),
+        tip: plan.head.clone(),
         commit,
-        base: plan.head.clone(),
         tags,
     })
 }
@@ -110,13 +107,13 @@ pub fn decide(
             new: object.clone(),
         })
         .collect();
-    if draft.commit != draft.base {
+    if draft.new_tip != draft.tip {
         updates.insert(
             0,
             RefUpdate {
                 name: format!("refs/heads/{branch}"),
-                expected: Some(draft.base.to_string()),
-                new: draft.commit.to_string(),
+                expected: Some(draft.tip.to_string()),
+                new: draft.new_tip.to_string(),
             },
         );
     }
@@ -149,17 +146,19 @@ pub fn decide(
 }
 
 fn holds(seen: &Seen, draft: &Draft) -> bool {
-    draft.tags.iter().all(|(name, object)| {
-        seen.tags
-            .iter()
-            .any(|tag| tag.name == *name && tag.object == *object)
-    })
+    let objects = objects(seen);
+    let mut tags = draft.tags.iter();
+    tags.all(|(name, object)| objects.get(name) == Some(&object.as_str()))
 }
 
 fn moved(seen: &Seen, draft: &Draft) -> bool {
-    seen.tip.as_ref() != Some(&draft.base)
-        || draft
-            .tags
-            .iter()
-            .any(|(name, _)| seen.tags.iter().any(|tag| tag.name == *name))
+    let objects = objects(seen);
+    let mut tags = draft.tags.iter();
+    seen.tip.as_ref() != Some(&draft.tip) || tags.any(|(name, _)| objects.contains_key(name))
+}
+
+/// The objects of the tags that a remote holds, by name.
+fn objects(seen: &Seen) -> HashMap<&TagName, &str> {
+    let tags = seen.tags.iter();
+    tags.map(|tag| (&tag.name, tag.object.as_str())).collect()
 }

@@ -191,7 +191,7 @@ fn judge(
             package.integrity
         ))
         .hint(
-            "somebody else published this version: find out who before anything more is released",
+            "somebody else published this version: find out who; then `abandon` gives this release up, and the next one contains its packages at higher versions",
         )),
         Delivery::SameCommit => {
             tracing::warn!(

@@ -189,6 +189,9 @@ pub async fn record(
         Once::Same => Outcome::AlreadyDone,
         Once::Other(bytes) => {
             let theirs: ReleaseManifest = from_bytes(SCHEMA, key.as_str(), &bytes)?;
+            if theirs.status == Status::Abandoned {
+                return Err(given_up(&ReleaseId::parse(&manifest.id)?));
+            }
             if theirs.seal != manifest.seal || theirs.commit != manifest.commit {
                 return Err(conflict(key.as_str()));
             }
@@ -197,6 +200,30 @@ pub async fn record(
     };
     deeds.note(Stage::Record, format!("release {}", manifest.id), outcome);
     Ok(())
+}
+
+/// Records that a release was given up. `None`: it is now; else how it ended before.
+pub async fn give_up(
+    store: &dyn Store,
+    manifest: &ReleaseManifest,
+) -> Result<Option<Status>, Failure> {
+    let key = layout::release(&ReleaseId::parse(&manifest.id)?);
+    match create_once(store, &key, &to_bytes(manifest), &Headers::json()).await? {
+        Once::Created => Ok(None),
+        Once::Same => Ok(Some(Status::Abandoned)),
+        Once::Other(bytes) => {
+            let theirs: ReleaseManifest = from_bytes(SCHEMA, key.as_str(), &bytes)?;
+            Ok(Some(theirs.status))
+        }
+    }
+}
+
+/// That somebody gave a release up while it was being finished.
+pub fn given_up(id: &ReleaseId) -> Failure {
+    let what = format!("release {id} was given up meanwhile");
+    Failure::new(Exit::Refused, "record::given_up", what)
+        .because("`abandon` was faster, so nothing of it is recorded or activated")
+        .hint("run again: the next release contains its packages at higher versions")
 }
 
 fn conflict(key: &str) -> Failure {

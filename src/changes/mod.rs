@@ -71,6 +71,11 @@ pub enum Reason {
         /// The packages of the group that grow the most by themselves.
         with: Vec<String>,
     },
+    /// Its last release was given up.
+    Abandoned {
+        /// The tag of that release.
+        tag: String,
+    },
     /// It was never released.
     First,
     /// It was released as this prerelease, which becomes something else: a release, or a prerelease of another kind.

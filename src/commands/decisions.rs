@@ -1,13 +1,13 @@
 //! Reading decisions from tags: which commits of the branch are releases of ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::changes::tag;
 use crate::explain::Failure;
 use crate::local::git::Repo;
 use crate::local::push::Seen;
 use crate::name::{CommitId, Integrity, PackageName, TagName};
-use crate::plan::next::{SealName, tag_lines};
+use crate::plan::next::{ABANDONED, SealName, tag_lines};
 
 /// What the tags of a release commit say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,13 @@ pub fn read(repo: &Repo, seen: &Seen) -> BTreeMap<CommitId, Decision> {
         }
     }
     decisions
+}
+
+/// The commits of releases that were given up.
+pub fn given_up(repo: &Repo, seen: &Seen) -> BTreeSet<CommitId> {
+    let tags = seen.tags.iter();
+    let marks = tags.filter(|tag| tag.name.as_str().starts_with(ABANDONED));
+    marks.filter_map(|tag| repo.peel(&tag.object)).collect()
 }
 
 /// The newest decision that the branch's tip leads back to.

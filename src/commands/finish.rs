@@ -11,10 +11,10 @@ use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed};
-use crate::commands::{Session, monorepo, observe, point, rebuild, released};
+use crate::commands::{Session, abandon, mirror, monorepo, observe, point, rebuild, released};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
-use crate::plan::next::DecidedPackage;
+use crate::plan::next::{DecidedPackage, SealName};
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::waves;
 use crate::release::manifest::Status;
@@ -28,11 +28,22 @@ pub async fn earlier(
     deeds: &mut Deeds,
 ) -> Result<Option<Released>, Failure> {
     let newest = decisions::newest(session.repo, &scene.tip, &scene.decisions)?;
-    let is_open = |commit: &CommitId| !session.settings.dry_run && session.settled != Some(commit);
+    let is_open = |commit: &CommitId| {
+        !scene.is_given_up(commit) && !session.settings.dry_run && session.settled != Some(commit)
+    };
     let Some(commit) = newest.filter(is_open) else {
         return Ok(None);
     };
     let decision = &scene.decisions[&commit];
+    if let (Some(_), Some(store)) = (&decision.seal, session.remotes.store.as_deref()) {
+        let recorded = record::read(store, &session.release_id(&commit)?).await?;
+        if let Some(given_up) = recorded.filter(|recorded| recorded.status == Status::Abandoned) {
+            // Whoever gave it up was interrupted before git knew.
+            let reason = given_up.reason.as_deref();
+            abandon::mark(session, scene, &commit, reason)?;
+            return Ok(None);
+        }
+    }
     finish_earlier(session, &scene.branch, &commit, decision, deeds).await
 }
 
@@ -66,20 +77,22 @@ async fn finish_earlier(
                 .await
                 .map(Some)
         }
-        (Some(name), None) => Err(Failure::new(
-            Exit::Usage,
-            "release::store_needed",
-            format!(
-                "the release {} was sealed in a store ({}), and no store is set",
-                commit.short(),
-                name.key
-            ),
-        )
-        .hint("set `store` to the store it was made with")),
-        (None, _) => finish_earlier_unsealed(session, commit, decision, deeds)
+        (Some(name), None) => Err(store_needed(commit, name)),
+        (None, _) => finish_earlier_unsealed(session, branch, commit, decision, deeds)
             .await
             .map(Some),
     }
+}
+
+/// That a sealed release needs its store.
+pub fn store_needed(commit: &CommitId, name: &SealName) -> Failure {
+    let what = format!(
+        "the release {} was sealed in a store ({}), and no store is set",
+        commit.short(),
+        name.key
+    );
+    Failure::new(Exit::Usage, "release::store_needed", what)
+        .hint("set `store` to the store it was made with")
 }
 
 /// Finishes a sealed release; `own` is this run's plan, where it decided, with the bytes on this machine, where it built them.
@@ -102,6 +115,12 @@ pub async fn sealed(
     };
     let id = session.release_id(commit)?;
     let recorded = record::read(store, &id).await?;
+    if recorded
+        .as_ref()
+        .is_some_and(|recorded| recorded.status == Status::Abandoned)
+    {
+        return Err(record::given_up(&id));
+    }
     let waves = sealed_waves(session, commit, named)?;
     let packages: Vec<DecidedPackage> = waves.iter().flatten().cloned().collect();
     let recording = recording(session, branch, commit)?;
@@ -134,10 +153,8 @@ pub async fn sealed(
         &named.seal.apps,
     )?;
     released.manifest = Some(crate::release::layout::release(&id).to_string());
-    if recorded.is_none_or(|recorded| recorded.status == Status::Complete) {
-        released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
-        tell(session, &released, plan, deeds).await;
-    }
+    released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
+    tell(session, branch, &released, plan, deeds).await;
     Ok(released)
 }
 
@@ -196,6 +213,7 @@ fn in_waves(
 /// Finishes a release that this run just decided without a store.
 pub async fn unsealed(
     session: &Session<'_>,
+    branch: &str,
     commit: &CommitId,
     plan: &Plan,
     packed: Arc<Packed>,
@@ -221,11 +239,13 @@ pub async fn unsealed(
         .map(|package| (package.name.clone(), decided(package)))
         .collect();
     let built = Built::new(&packed);
-    deliver_unsealed(session, commit, packages, &built, Some(plan), deeds).await
+    let release = (branch, commit);
+    deliver_unsealed(session, release, packages, &built, Some(plan), deeds).await
 }
 
 async fn finish_earlier_unsealed(
     session: &Session<'_>,
+    branch: &str,
     commit: &CommitId,
     decision: &Decision,
     deeds: &mut Deeds,
@@ -277,12 +297,13 @@ async fn finish_earlier_unsealed(
         .hint("find out who pushed these tags"));
     }
     let tarballs = Rebuilt::new(session, commit);
-    deliver_unsealed(session, commit, packages, &tarballs, None, deeds).await
+    let release = (branch, commit);
+    deliver_unsealed(session, release, packages, &tarballs, None, deeds).await
 }
 
 async fn deliver_unsealed(
     session: &Session<'_>,
-    commit: &CommitId,
+    (branch, commit): (&str, &CommitId),
     packages: BTreeMap<PackageName, DecidedPackage>,
     tarballs: &dyn Tarballs,
     plan: Option<&Plan>,
@@ -306,13 +327,29 @@ async fn deliver_unsealed(
         .filter(|_| session.repo.is_made_by_us(commit));
     let base = parent.as_ref().unwrap_or(commit).as_str();
     let released = released::released(session, commit, base, &listed, &[])?;
-    tell(session, &released, plan, deeds).await;
+    tell(session, branch, &released, plan, deeds).await;
     Ok(released)
 }
 
-/// TELL: forge releases. Repeatable, never decisive: a failure is noted and the release is still complete. `plan` is what was decided,
-/// where this run did; else it is planned again.
-async fn tell(session: &Session<'_>, released: &Released, plan: Option<&Plan>, deeds: &mut Deeds) {
+/// TELL: forge releases and mirrors. Repeatable, never decisive: a failure is noted and the release is still complete. `plan` is what was
+/// decided, where this run did; else it is planned again.
+async fn tell(
+    session: &Session<'_>,
+    branch: &str,
+    released: &Released,
+    plan: Option<&Plan>,
+    deeds: &mut Deeds,
+) {
+    tell_forge(session, released, plan, deeds).await;
+    tokio::task::block_in_place(|| mirror::follow(session, branch, deeds));
+}
+
+async fn tell_forge(
+    session: &Session<'_>,
+    released: &Released,
+    plan: Option<&Plan>,
+    deeds: &mut Deeds,
+) {
     let Some(forge) = session
         .remotes
         .forge

@@ -1,10 +1,12 @@
 //! One story a page: each command reads, decides, does and tells.
 
+pub mod abandon;
 pub mod connect;
 pub mod decisions;
 pub mod environments;
 pub mod finish;
 
+pub mod mirror;
 pub mod monorepo;
 pub mod observe;
 pub mod plan;
@@ -21,6 +23,7 @@ pub mod scene;
 pub mod session;
 pub mod snapshot;
 pub mod status;
+pub mod tag;
 pub mod tarballs;
 pub mod why;
 
@@ -38,6 +41,7 @@ use crate::local::stop::Stop;
 use crate::report::environments::{STATUS_SCHEMA, Status};
 use crate::report::release::{Ended, ReleaseReport};
 use crate::report::{self, outputs, summary};
+use crate::settings::command::AbandonSettings;
 use crate::settings::{Command, Deed, Format, PointSettings, Settings, StatusSettings};
 use session::{current_branch, default_branch};
 
@@ -70,7 +74,7 @@ async fn tell(
     children: &Children,
 ) -> Result<Answer, Failure> {
     match &settings.command {
-        Command::Plan | Command::Why(_) | Command::Release => {
+        Command::Plan | Command::Why(_) | Command::Release | Command::Tag | Command::Abandon(_) => {
             let repo = Repo::open(&settings.directory)?;
             choose(settings, &repo)?;
             let told = on_repository(settings, &repo, stdout, stop, children).await;
@@ -116,7 +120,7 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
         };
         let branches = settings.release_branches(branches);
         settings.choose_command(current.as_deref(), &branches);
-    } else if settings.command == Command::Release && !is_trusted(settings) {
+    } else if writes(&settings.command) && !is_trusted(settings) {
         return Err(Failure::new(
             Exit::Refused,
             "release::untrusted_event",
@@ -131,7 +135,15 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the event may cause what `release` was asked for.
+/// Whether a command writes to the repository.
+fn writes(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Release | Command::Tag | Command::Abandon(_)
+    )
+}
+
+/// Whether the event may cause what was asked for.
 fn is_trusted(settings: &Settings) -> bool {
     let runner = &settings.runner;
     match settings.snapshot {
@@ -147,11 +159,12 @@ async fn on_repository(
     stop: &Stop,
     children: &Children,
 ) -> Result<Answer, Failure> {
-    let writes = settings.command == Command::Release;
+    let writes = writes(&settings.command);
     let _alone = writes
         .then(|| crate::local::worktree::alone(repo))
         .transpose()?;
-    let remotes = if writes && settings.snapshot.is_none() {
+    let is_release = matches!(settings.command, Command::Release | Command::Abandon(_));
+    let remotes = if is_release && settings.snapshot.is_none() {
         connect(settings).await?
     } else {
         Remotes {
@@ -187,6 +200,8 @@ async fn on_repository(
             Ok(answer(settings, report::why::text(&why), &why))
         }
         Command::Release => tell_release(&session).await,
+        Command::Tag => tell_tagged(&session).await,
+        Command::Abandon(asked) => tell_abandoned(&session, asked).await,
         _ => tell_plan(&session).await,
     }
 }
@@ -233,6 +248,8 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
     let (what, outputs) = match &settings.command {
         Command::Release => ("Release", outputs::of_failure()),
         Command::Plan => ("Plan", outputs::of_failure()),
+        Command::Tag => ("Tag", Vec::new()),
+        Command::Abandon(_) => ("Abandon", Vec::new()),
         Command::Point(deed, _) => (deed.title(), Vec::new()),
         Command::Why(_) | Command::Rehearse | Command::Status(_) | Command::Pull(_) => {
             return Answer {
@@ -269,6 +286,28 @@ async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
         _ => report.deeds.unmoved().cloned(),
     };
     answer.appended = for_runner(settings, &report, answer.failure.as_ref());
+    Ok(answer)
+}
+
+async fn tell_tagged(session: &Session<'_>) -> Result<Answer, Failure> {
+    let settings = session.settings;
+    let tagged = tag::tag(session).await?;
+    let mut answer = answer(settings, tagged.text(), &tagged);
+    if let Some(file) = &settings.runner.output_file {
+        let text = outputs::lines(&tagged.outputs());
+        answer.appended.push((file.clone(), text));
+    }
+    Ok(answer)
+}
+
+async fn tell_abandoned(session: &Session<'_>, asked: &AbandonSettings) -> Result<Answer, Failure> {
+    let settings = session.settings;
+    let abandoned = abandon::abandon(session, asked).await?;
+    let mut answer = answer(settings, abandoned.text(), &abandoned);
+    if let Some(file) = &settings.runner.output_file {
+        let text = outputs::lines(&abandoned.outputs());
+        answer.appended.push((file.clone(), text));
+    }
     Ok(answer)
 }
 

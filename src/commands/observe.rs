@@ -13,8 +13,9 @@ use crate::explain::{Exit, Failure, Place, quoted};
 use crate::local::git::{History, Repo, Tags, joined};
 use crate::name::{CommitId, PackageName, TagName};
 use crate::plan::intents;
+use crate::plan::next::{ABANDONED, tag_lines};
 use crate::plan::notes::forge::Forge;
-use crate::plan::release::{Base, Facts, PackageFacts};
+use crate::plan::release::{Base, Facts, GivenUp, PackageFacts};
 use crate::plan::way::graduates;
 use crate::plan::why::{OtherBases, PassedOver};
 use crate::settings::{BumpFrom, Mode, Settings};
@@ -41,6 +42,8 @@ pub struct Observed {
     pub bases: Vec<Base>,
     /// The last releases before those of the bases that are prereleases.
     releases: Vec<Option<Base>>,
+    /// The releases since the bases that were given up.
+    given_up: Vec<Option<GivenUp>>,
     /// What the branch is for, where it has a line of its own.
     line: Option<Line>,
     /// Which tags were no base, and why.
@@ -87,6 +90,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
             Measured {
                 bases: vec![Base::Asked(commit); count],
                 releases: vec![None; count],
+                given_up: vec![None; count],
                 others: OtherBases::none(count),
             }
         }
@@ -99,6 +103,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         mode_reason,
         bases: measured.bases,
         releases: measured.releases,
+        given_up: measured.given_up,
         line: session::line(settings, repo).cloned(),
         other_bases: measured.others,
         intents,
@@ -162,6 +167,8 @@ struct Measured {
     bases: Vec<Base>,
     /// The last releases before those of the bases that are prereleases.
     releases: Vec<Option<Base>>,
+    /// The releases since the bases that were given up.
+    given_up: Vec<Option<GivenUp>>,
     others: OtherBases,
 }
 
@@ -186,13 +193,15 @@ fn bases(
         }
     }
     shared.sort_by(|left, right| right.0.cmp(&left.0));
+    let tags = &Marks::read(repo, tags, history)?;
     let packages = &workspace.packages;
     let all_at_once = mode == Mode::Sync || packages.len() == 1;
-    let (of_all, unreachable_shared) = if all_at_once {
-        newest_reachable(repo, tags, history, &shared)?
+    let found_of_all = if all_at_once {
+        tags.newest_reachable(&shared)?
     } else {
-        (None, Vec::new())
+        Found::default()
     };
+    let of_all = found_of_all.base;
     let age = |base: &Base| {
         let age = base.commit().and_then(|commit| history.age(commit));
         age.unwrap_or(usize::MAX)
@@ -202,7 +211,7 @@ fn bases(
             .iter()
             .filter(|(version, _)| !version.is_prerelease());
         let releases: Vec<_> = releases.cloned().collect();
-        Ok::<_, Failure>(newest_reachable(repo, tags, history, &releases)?.0)
+        Ok::<_, Failure>(tags.newest_reachable(&releases)?.base)
     };
     let is_prerelease = |base: &Base| base.version().is_some_and(Version::is_prerelease);
     let release_of_all = match &of_all {
@@ -211,14 +220,16 @@ fn bases(
     };
     let mut bases = Vec::with_capacity(packages.len());
     let mut releases = Vec::with_capacity(packages.len());
+    let mut given_up = Vec::with_capacity(packages.len());
     let mut others = OtherBases {
-        unreachable_shared,
+        unreachable_shared: found_of_all.unreachable,
         of_package: Vec::with_capacity(packages.len()),
     };
     for package in packages {
         let mut own = own.remove(package.name.as_str()).unwrap_or_default();
         own.sort_by(|left, right| right.0.cmp(&left.0));
-        let (newest, unreachable) = newest_reachable(repo, tags, history, &own)?;
+        let found = tags.newest_reachable(&own)?;
+        let (newest, unreachable) = (found.base, found.unreachable);
         let release = match &newest {
             Some(base) if is_prerelease(base) => last_release(&own)?,
             _ => None,
@@ -230,8 +241,7 @@ fn bases(
             let between =
                 |version| Some(version) > since && Some(version) <= package.version.as_ref();
             let mut marks = shared.iter().filter(|(version, _)| between(version));
-            let found =
-                marks.find_map(|mark| marked_by(repo, tags, history, package, mark).transpose());
+            let found = marks.find_map(|mark| marked_by(repo, tags, package, mark).transpose());
             found.transpose()?
         };
         releases.push(release.or_else(|| release_of_all.clone()));
@@ -241,50 +251,101 @@ fn bases(
             (None, Some(shared)) => (shared, None),
             (None, None) => (Base::First, None),
         };
+        let since = base.version();
+        let taken = [&found.given_up, &found_of_all.given_up];
+        let taken = taken.into_iter().flatten();
+        let taken = taken.filter(|given_up| Some(&given_up.version) > since);
+        given_up.push(taken.max_by_key(|given_up| &given_up.version).cloned());
         bases.push(base);
         others.of_package.push(PassedOver { unreachable, older });
     }
     Ok(Measured {
         bases,
         releases,
+        given_up,
         others,
     })
 }
 
-/// The first of `candidates` that names a commit of `history`, and those before it.
-fn newest_reachable(
-    repo: &Repo,
-    tags: &Tags,
-    history: &History,
-    candidates: &[(Version, &TagName)],
-) -> Result<(Option<Base>, Vec<TagName>), Failure> {
-    let mut unreachable = Vec::new();
-    for (version, name) in candidates {
-        let name = (*name).clone();
-        let target = repo.tag_target(tags, &name)?;
-        if let Some(commit) = target.filter(|commit| history.contains(commit)) {
-            let version = version.clone();
-            let base = Base::Tag {
+/// The tags of a repository, as far as they lead to a commit.
+struct Marks<'a> {
+    repo: &'a Repo,
+    tags: &'a Tags,
+    history: &'a History,
+    /// The commits of releases that were given up.
+    given_up: BTreeSet<CommitId>,
+}
+
+/// What the tags of a package say of its releases.
+#[derive(Default)]
+struct Found {
+    /// The newest that leads here.
+    base: Option<Base>,
+    /// Newer ones that do not lead here.
+    unreachable: Vec<TagName>,
+    /// The newest of those that lead here and were given up, where it is newer than the base.
+    given_up: Option<GivenUp>,
+}
+
+impl<'a> Marks<'a> {
+    fn read(repo: &'a Repo, tags: &'a Tags, history: &'a History) -> Result<Marks<'a>, Failure> {
+        let marks = tags
+            .names()
+            .filter(|name| name.as_str().starts_with(ABANDONED));
+        let commits = marks.map(|name| repo.tag_target(tags, name));
+        let given_up = commits
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()?;
+        Ok(Marks {
+            repo,
+            tags,
+            history,
+            given_up,
+        })
+    }
+
+    /// The first of `candidates` that names a commit of the history and was not given up.
+    fn newest_reachable(&self, candidates: &[(Version, &TagName)]) -> Result<Found, Failure> {
+        let mut found = Found::default();
+        for (version, name) in candidates {
+            let target = self.repo.tag_target(self.tags, name)?;
+            let reachable = target.filter(|commit| self.history.contains(commit));
+            let (name, version) = ((*name).clone(), version.clone());
+            let Some(commit) = reachable else {
+                found.unreachable.push(name);
+                continue;
+            };
+            if self.given_up.contains(&commit) && self.is_ours(&name) {
+                let given_up = GivenUp { tag: name, version };
+                found.given_up.get_or_insert(given_up);
+                continue;
+            }
+            found.base = Some(Base::Tag {
                 name,
                 commit,
                 version,
-            };
-            return Ok((Some(base), unreachable));
+            });
+            break;
         }
-        unreachable.push(name);
+        Ok(found)
     }
-    Ok((None, unreachable))
+
+    /// Whether a tag decided a release of ours: one of another tool on the same commit marks another release.
+    fn is_ours(&self, name: &TagName) -> bool {
+        let object = self.repo.resolve_tag(name);
+        let message = object.and_then(|object| self.repo.tag_message(&object));
+        message.is_some_and(|message| tag_lines(&message.message).is_some())
+    }
 }
 
 /// A tag of the whole repository as a package's base: where it names a commit of `history` at which the package had its version.
 fn marked_by(
     repo: &Repo,
-    tags: &Tags,
-    history: &History,
+    tags: &Marks<'_>,
     package: &Package,
     mark: &(Version, &TagName),
 ) -> Result<Option<Base>, Failure> {
-    let (base, _) = newest_reachable(repo, tags, history, std::slice::from_ref(mark))?;
+    let base = tags.newest_reachable(std::slice::from_ref(mark))?.base;
     let Some(commit) = base.as_ref().and_then(Base::commit) else {
         return Ok(None);
     };
@@ -296,12 +357,26 @@ fn marked_by(
 }
 
 impl Observed {
+    /// Whether a tag is that of a release that was given up.
+    pub fn was_given_up(&self, tag: &TagName) -> bool {
+        let mut given_up = self.given_up.iter().flatten();
+        given_up.any(|given_up| given_up.tag == *tag)
+    }
+
+    /// How far a commit lies back; `None`: it does not lead here.
+    pub fn age(&self, commit: &CommitId) -> Option<usize> {
+        self.history.age(commit)
+    }
+
     /// The libraries that have no tag of their own: what the registry must be asked about.
     pub fn untagged(&self) -> Vec<(usize, &PackageName)> {
         let packages = self.workspace.packages.iter().zip(&self.bases).enumerate();
         packages
-            .filter(|(_, (package, base))| {
-                **base == Base::First && package.kind == Kind::Library && package.version.is_some()
+            .filter(|(index, (package, base))| {
+                **base == Base::First
+                    && package.kind == Kind::Library
+                    && package.version.is_some()
+                    && self.given_up[*index].is_none()
             })
             .map(|(index, (package, _))| (index, &package.name))
             .collect()
@@ -321,7 +396,7 @@ impl Observed {
         let Some(commit) = commit else {
             return Err(Failure::new(Exit::Refused, "plan::no_base", format!("{name} {version} is on the registry, but no tag or commit here marks it"))
                 .because("without a base every file would count as changed")
-                .hint(format!("tag the commit it was built from: git tag {name}@{version} <commit>, then push the tag")));
+                .hint(format!("`tag` marks what was released before at the commit checked out; or tag the commit it was built from: git tag {name}@{version} <commit>, then push the tag")));
         };
         self.bases[index] = Base::Published { commit, version };
         Ok(())
@@ -393,13 +468,17 @@ impl Observed {
         let catalogs = self.catalog_changes(repo, bases)?;
         let known = bases.iter().zip(touched).zip(lockfiles).zip(catalogs);
         Ok(known
-            .map(|(((base, touched), lockfile), catalogs)| PackageFacts {
-                base: base.clone(),
-                touched,
-                lockfile,
-                catalogs,
-                since_release: None,
-            })
+            .zip(&self.given_up)
+            .map(
+                |((((base, touched), lockfile), catalogs), given_up)| PackageFacts {
+                    base: base.clone(),
+                    touched,
+                    lockfile,
+                    catalogs,
+                    since_release: None,
+                    given_up: given_up.clone(),
+                },
+            )
             .collect())
     }
 

@@ -31,7 +31,7 @@ pub async fn preflight(
     point::check_roots(session, &apps).await?;
     store(session, proven).await?;
     builds(session, &plan).await?;
-    permission_to_push(scene, &plan)?;
+    permission_to_push(scene)?;
     Ok(plan)
 }
 
@@ -224,11 +224,11 @@ async fn builds(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
 }
 
 /// Asks the remote whether we may push at all; what protects branches and tags answers only to the push itself, which changes nothing when it refuses.
-fn permission_to_push(scene: &Scene<'_>, plan: &Plan) -> Result<(), Failure> {
+fn permission_to_push(scene: &Scene<'_>) -> Result<(), Failure> {
     let same = RefUpdate {
         name: format!("refs/heads/{}", scene.branch),
-        expected: Some(plan.head.to_string()),
-        new: plan.head.to_string(),
+        expected: Some(scene.tip.to_string()),
+        new: scene.tip.to_string(),
     };
     match scene.remote.push(&[same], true) {
         Ok(()) | Err(PushError::Moved(_)) => Ok(()),

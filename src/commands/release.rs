@@ -68,20 +68,28 @@ async fn attempt(
             ended
         }
     };
-    if scene.position == Position::Superseded {
+    if scene.position == Position::Superseded && !scene.merges {
         let ended = or(Ended::Superseded {
             tip: scene.tip.clone(),
+            conflict: None,
         });
         return Ok(Some(ReleaseReport::new(ended).released(own)));
     }
     scene.move_to_tip(session)?;
     let head = session.repo.head()?;
     worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
-    let (observed, plan) = plan_at(session, &scene.tip, true).await?;
+    let (observed, plan) = plan_at(session, scene.planned(), true).await?;
     if plan.packages.is_empty() {
         let document = render::document(&plan, session.settings, Vec::new());
         let report = ReleaseReport::new(or(Ended::Nothing)).planned(plan, document);
         return Ok(Some(report.released(own)));
+    }
+    if let Some(conflict) = conflict(session, &scene, &plan)? {
+        let ended = or(Ended::Superseded {
+            tip: scene.tip.clone(),
+            conflict: Some(conflict),
+        });
+        return Ok(Some(ReleaseReport::new(ended).released(own)));
     }
     let mut plan = match preflight::preflight(session, &scene, plan, proven).await {
         // What another run released meanwhile is no obstacle: it is what this run was to do.
@@ -106,10 +114,26 @@ async fn attempt(
             let own = Some((&plan, packed));
             finish::sealed(session, &scene.branch, &commit, &named, own, deeds).await?
         }
-        Bytes::Loose(packed) => finish::unsealed(session, &commit, &plan, packed, deeds).await?,
+        Bytes::Loose(packed) => {
+            finish::unsealed(session, &scene.branch, &commit, &plan, packed, deeds).await?
+        }
     };
     let report = ReleaseReport::new(Ended::Released).planned(plan, document);
     Ok(Some(report.released(Some(released))))
+}
+
+/// A file that the release would change and that others changed as well, where the two are to be merged.
+fn conflict(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    plan: &Plan,
+) -> Result<Option<String>, Failure> {
+    if !scene.merges || plan.edits.is_empty() {
+        return Ok(None);
+    }
+    let repo = session.repo;
+    let commit = repo.make_commit(&plan.head, &own_edits(plan), &plan.message)?;
+    Ok(repo.merge_release(&scene.tip, &commit)?.err())
 }
 
 /// The plan at a commit. With `strict`, a registry that does not answer is an error; else a warning.
@@ -349,7 +373,21 @@ async fn decide(
         _ => (own_edits(plan), &plan.message, None),
     };
     let libraries = bytes.libraries()?;
-    let draft = decide::draft(session.repo, plan, &edits, message, seal, &libraries)?;
+    let mut draft = decide::draft(session.repo, plan, &edits, message, seal, &libraries)?;
+    if scene.merges {
+        draft.tip = scene.tip.clone();
+        draft.new_tip = if draft.commit == plan.head {
+            scene.tip.clone()
+        } else {
+            match session.repo.merge_release(&scene.tip, &draft.commit)? {
+                Ok(merge) => merge,
+                Err(path) => {
+                    tracing::info!("others changed {path}, which the sealed release changes too");
+                    return Ok(None);
+                }
+            }
+        };
+    }
     if let Decided::Moved(why) = decide::decide(&scene.remote, &scene.branch, &draft, session.stop)?
     {
         tracing::info!("{why}");
@@ -371,6 +409,6 @@ async fn decide(
     let remote = &session.settings.remote;
     session
         .repo
-        .note_remote(remote, &scene.branch, &draft.commit, &tags)?;
+        .note_remote(remote, &scene.branch, &draft.new_tip, &tags)?;
     Ok(Some(draft.commit))
 }

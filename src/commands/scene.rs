@@ -1,14 +1,16 @@
 //! What git says before anything is decided: the branch, its tip on the remote, the releases it holds, and where the commit checked out stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commands::Session;
 use crate::commands::decisions::{self, Decision};
 use crate::explain::{Exit, Failure};
+use crate::local::git::Tag;
 use crate::local::push::{Remote, Seen};
 use crate::local::worktree;
 use crate::name::{CommitId, TagName};
 use crate::plan::next::{Position, position};
+use crate::settings::WhenMoved;
 
 /// The most commits that may lie between the commit checked out and the tip.
 const MOST_BETWEEN: usize = 10_000;
@@ -27,6 +29,10 @@ pub struct Scene<'a> {
     pub position: Position,
     /// The releases that tags of ours mark, by commit.
     pub decisions: BTreeMap<CommitId, Decision>,
+    /// Whether the commit checked out is released although others pushed since: that is asked for, and nothing was released after it.
+    pub merges: bool,
+    /// The commits of releases that were given up.
+    given_up: BTreeSet<CommitId>,
     seen: Seen,
 }
 
@@ -42,12 +48,18 @@ impl<'a> Scene<'a> {
         let (seen, tip) = fetch(session, &remote, &branch)?;
         let decisions = decisions::read(repo, &seen);
         let head = repo.head()?;
+        let mut is_first = false;
         let position = if repo.is_ancestor(&head, &tip)? {
             match repo.between(&head, &tip, MOST_BETWEEN)? {
                 // A commit of others that was released as it was is still a commit that this run was not started for.
-                Some(between) => position(Some(&between), |commit| {
-                    decisions.contains_key(commit) && repo.is_made_by_us(commit)
-                }),
+                Some(between) => {
+                    is_first = !between.iter().any(|commit| decisions.contains_key(commit));
+                    position(Some(&between), |commit| {
+                        let is_release = |commit: &CommitId| decisions.contains_key(commit);
+                        is_release(commit) && repo.is_made_by_us(commit)
+                            || repo.is_merge_of_release(commit, is_release)
+                    })
+                }
                 None => Position::Superseded,
             }
         } else {
@@ -62,21 +74,41 @@ impl<'a> Scene<'a> {
             .because(format!("{branch} is at {} there", tip.short()))
             .hint("push your commits first, or check out the branch"));
         }
+        let merges = position == Position::Superseded
+            && session.settings.when_moved == WhenMoved::Merge
+            && is_first;
         Ok(Scene {
+            merges,
             remote,
             branch,
             tip,
             head,
             position,
             decisions,
+            given_up: decisions::given_up(repo, &seen),
             seen,
         })
+    }
+
+    /// Whether the release at a commit was given up.
+    pub fn is_given_up(&self, commit: &CommitId) -> bool {
+        self.given_up.contains(commit)
+    }
+
+    /// The tags that the remote holds.
+    pub fn tags(&self) -> &[Tag] {
+        &self.seen.tags
     }
 
     /// Whether the remote holds something else by now: what was judged on this scene must be judged again.
     pub fn has_moved(&self) -> bool {
         let now = self.remote.look(&self.branch);
         now.is_ok_and(|now| now != self.seen)
+    }
+
+    /// The commit that is planned on.
+    pub fn planned(&self) -> &CommitId {
+        if self.merges { &self.head } else { &self.tip }
     }
 
     /// Moves the work tree over our own release commits; a dry run leaves it where it is.
@@ -99,7 +131,7 @@ impl<'a> Scene<'a> {
 
     /// What is built must be the commit that was planned on; only a dry run can stand elsewhere.
     pub fn require_tip(&self, session: &Session<'_>) -> Result<(), Failure> {
-        if session.repo.head()? == self.tip {
+        if session.repo.head()? == *self.planned() {
             return Ok(());
         }
         Err(Failure::new(
@@ -136,7 +168,7 @@ fn fetch(
         .into_iter()
         .map(|tag| (tag.name, tag.object))
         .collect();
-    let differs = |tag: &&crate::local::git::Tag| {
+    let differs = |tag: &&Tag| {
         here.get(&tag.name)
             .is_some_and(|object| *object != tag.object)
     };

@@ -90,7 +90,15 @@ const LOCATES: &[&str] = &[
     "GIT_WORK_TREE",
 ];
 
-/// A connection to the remote that decides.
+/// Where refs that a push creates lie in the git directory of a connection; what follows is their name on the remote, without `refs/`.
+const CREATED: &str = "refs/created/";
+
+/// A tag that exists is never overwritten by a push without force; a branch would be.
+fn is_tag(update: &RefUpdate) -> bool {
+    update.name.starts_with("refs/tags/")
+}
+
+/// A connection to a remote.
 pub struct Remote<'a> {
     repo: &'a Repo,
     address: Address,
@@ -119,7 +127,6 @@ impl<'a> Remote<'a> {
     }
 
     fn prepare(&self) -> std::io::Result<()> {
-        use std::fmt::Write as _;
         let directory = self.directory.path();
         for sub in ["refs", "objects/info", "hooks"] {
             std::fs::create_dir_all(directory.join(sub))?;
@@ -150,11 +157,21 @@ impl<'a> Remote<'a> {
         if shallow.exists() {
             std::fs::copy(shallow, directory.join("shallow"))?;
         }
+        self.write_refs(&[])
+    }
+
+    /// Writes the refs of the git directory: what is here, for telling the remote, and those that are about to be created there.
+    fn write_refs(&self, created: &[&RefUpdate]) -> std::io::Result<()> {
+        use std::fmt::Write as _;
         let mut packed = String::from("# pack-refs with: \n");
         for (index, object) in self.repo.tips().into_iter().enumerate() {
             let _ = writeln!(packed, "{object} refs/have/{index:06}");
         }
-        std::fs::write(directory.join("packed-refs"), packed)
+        for update in created {
+            let name = update.name.trim_start_matches("refs/");
+            let _ = writeln!(packed, "{} {CREATED}{name}", update.new);
+        }
+        std::fs::write(self.directory.path().join("packed-refs"), packed)
     }
 
     fn objects(&self) -> PathBuf {
@@ -378,7 +395,17 @@ impl<'a> Remote<'a> {
     }
 
     /// Moves all refs or none, each only from what is expected. With `dry_run` only asks whether we may.
+    ///
+    /// Refs that must not exist are told by one pattern, however many they are: a line of arguments holds two megabytes. git creates a ref
+    /// only where the server has none, which the server checks again in its transaction; one that holds the same object is up to date.
     pub fn push(&self, updates: &[RefUpdate], dry_run: bool) -> Result<(), PushError> {
+        let (moved, created): (Vec<&RefUpdate>, Vec<&RefUpdate>) = updates
+            .iter()
+            .partition(|update| update.expected.is_some() || !is_tag(update));
+        self.write_refs(&created).map_err(|error| {
+            let what = "the refs to push could not be written";
+            PushError::Refused(io(what, &error))
+        })?;
         let mut arguments = words(&[
             "push",
             "--porcelain",
@@ -389,22 +416,16 @@ impl<'a> Remote<'a> {
         if dry_run {
             arguments.push("--dry-run".into());
         }
-        for update in updates {
-            arguments.push(
-                format!(
-                    "--force-with-lease={}:{}",
-                    update.name,
-                    update.expected.as_deref().unwrap_or_default()
-                )
-                .into(),
-            );
+        for update in &moved {
+            let expected = update.expected.as_deref().unwrap_or_default();
+            arguments.push(format!("--force-with-lease={}:{expected}", update.name).into());
         }
         arguments.extend(words(&["--", self.target()]));
-        arguments.extend(
-            updates
-                .iter()
-                .map(|update| format!("{}:{}", update.new, update.name).into()),
-        );
+        let refs = moved
+            .iter()
+            .map(|update| format!("{}:{}", update.new, update.name));
+        let pattern = (!created.is_empty()).then(|| format!("{CREATED}*:refs/*"));
+        arguments.extend(refs.chain(pattern).map(OsString::from));
         let ran = self
             .run(&arguments, "", false)
             .map_err(PushError::Refused)?;
@@ -686,6 +707,58 @@ mod tests {
         assert_eq!(seen.tip.as_ref(), Some(&tip));
         remote.fetch("main", &seen).unwrap();
         assert!(repo.has_commit(&tip));
+    }
+
+    #[test]
+    fn twelve_thousand_tags_and_their_commit_are_one_push_and_a_tag_that_exists_stops_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let work = directory.path().join("work");
+        std::fs::create_dir(&work).unwrap();
+        std::fs::write(work.join("file"), "1").unwrap();
+        let repo = Repo::create(&work, "main", 0).unwrap();
+        let tip = repo.head().unwrap();
+        let bare = directory.path().join("bare");
+        git2::Repository::init_bare(&bare).unwrap();
+        let config = work.join(".git/config");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let origin = format!("[remote \"origin\"]\n\turl = {}\n", bare.display());
+        std::fs::write(config, text + &origin).unwrap();
+        let address = Address::Configured {
+            remote: "origin".to_owned(),
+            environment: BTreeMap::from([("PATH".to_owned(), env!("PATH").to_owned())]),
+        };
+        let remote = Remote::open(&repo, address).unwrap();
+        let branch = |expected: Option<&CommitId>, new: &CommitId| RefUpdate {
+            name: "refs/heads/main".to_owned(),
+            expected: Some(expected.map(ToString::to_string).unwrap_or_default()),
+            new: new.to_string(),
+        };
+        remote.push(&[branch(None, &tip)], false).unwrap();
+        let edit = (crate::name::RepoPath::parse("file").unwrap(), None);
+        let release = repo.make_commit(&tip, &[edit], "chore: release").unwrap();
+        let tag = |number: usize| RefUpdate {
+            // Beside their objects, names alone are longer than a line of arguments may be.
+            name: format!(
+                "refs/tags/@an-organisation-with-a-name/a-package-with-a-long-name-{number}@10.20.30"
+            ),
+            expected: None,
+            new: release.to_string(),
+        };
+        let mut updates: Vec<RefUpdate> = (0..12_000).map(tag).collect();
+        updates.push(branch(Some(&tip), &release));
+        remote.push(&updates, false).unwrap();
+        let seen = remote.look("main").unwrap();
+        assert_eq!((seen.tip, seen.tags.len()), (Some(release.clone()), 12_000));
+        // Again, it is all there; and of two new tags none comes where one that exists should become another.
+        remote.push(&updates, false).unwrap();
+        let other = RefUpdate {
+            new: tip.to_string(),
+            ..tag(7)
+        };
+        let refused = remote.push(&[branch(Some(&release), &tip), tag(12_000), other], false);
+        assert!(matches!(refused, Err(PushError::Moved(_))), "{refused:?}");
+        let seen = remote.look("main").unwrap();
+        assert_eq!((seen.tip, seen.tags.len()), (Some(release), 12_000));
     }
 
     #[test]

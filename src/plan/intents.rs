@@ -317,6 +317,7 @@ mod tests {
             lockfile: BTreeSet::from(["koa".to_owned()]),
             catalogs: Vec::new(),
             since_release: None,
+            given_up: None,
         }
     }
 

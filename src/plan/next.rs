@@ -1,6 +1,7 @@
 //! Facts → what to do next. The facts (tags, seals, registry, manifests) are the journal; whoever starts, after any crash or beside any other run, continues from what is true.
 
-use crate::name::{CommitId, Digest, Integrity, PackageName, TagName};
+use crate::explain::Failure;
+use crate::name::{CommitId, Digest, Integrity, PackageName, ReleaseId, TagName};
 use crate::version::Version;
 
 /// The line of a tag's message that names the seal: its key and digest, or `none`.
@@ -65,6 +66,27 @@ impl SealName {
         let name = self.key.rsplit('/').next().unwrap_or(&self.key);
         name.chars().take(12).collect()
     }
+}
+
+/// How the names of tags begin that say of a release that it was given up; what follows is its id.
+pub const ABANDONED: &str = "pkgs/abandoned/";
+
+/// The tag that says of a release that it was given up.
+pub fn abandoned_tag(release: &ReleaseId) -> Result<TagName, Failure> {
+    TagName::parse(&format!("{ABANDONED}{release}"))
+}
+
+/// The message of that tag. Nothing in it makes it a decision, whatever the reason says.
+///
+/// ```
+/// use pkgs_action::name::TagName;
+/// use pkgs_action::plan::next::{abandoned_message, tag_lines};
+/// let tag = TagName::parse("pkgs/abandoned/20260102-0123456789ab").unwrap();
+/// assert!(tag_lines(&abandoned_message(&tag, Some("Pkgs-Seal: none"))).is_none());
+/// ```
+pub fn abandoned_message(tag: &TagName, reason: Option<&str>) -> String {
+    let reason = reason.map(crate::explain::quoted).unwrap_or_default();
+    format!("{tag}\n\nGiven up: its tags keep their versions and are no base. {reason}\n")
 }
 
 /// Reads the lines that make a tag one of ours. `None`: it is not ours.

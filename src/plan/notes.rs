@@ -165,6 +165,7 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
                 }
                 Reason::Group
                 | Reason::Together { .. }
+                | Reason::Abandoned { .. }
                 | Reason::First
                 | Reason::Graduate { .. }
                 | Reason::Asked

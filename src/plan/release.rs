@@ -78,13 +78,40 @@ pub struct PackageFacts {
     pub catalogs: Vec<Reason>,
     /// The release before the prereleases that end now, and why it grew since then.
     pub since_release: Option<(Base, Vec<Reason>)>,
+    /// Its newest release since the base, where that was given up: it takes the version, and is no base.
+    pub given_up: Option<GivenUp>,
+}
+
+/// A release of a package that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Its tag.
+    pub tag: TagName,
+    /// Its version.
+    pub version: Version,
+}
+
+impl GivenUp {
+    /// Why the package is released again.
+    fn reason(&self) -> Reason {
+        Reason::Abandoned {
+            tag: self.tag.to_string(),
+        }
+    }
 }
 
 impl PackageFacts {
     /// How far its own changes ask it to grow.
     pub fn changed(&self) -> Option<Bump> {
         let runs_with = !self.lockfile.is_empty() || !self.catalogs.is_empty();
-        self.touched.bump.or(runs_with.then_some(Bump::Patch))
+        let also = runs_with || self.given_up.is_some();
+        self.touched.bump.or(also.then_some(Bump::Patch))
+    }
+
+    /// Whether a version that a manifest holds was never a release of ours, also none that was given up.
+    fn is_new(&self, version: &Version) -> bool {
+        let given_up = self.given_up.as_ref();
+        given_up.is_none_or(|given_up| *version > given_up.version)
     }
 }
 
@@ -397,15 +424,18 @@ pub fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
 pub(super) fn grown_from(facts: &Facts<'_>, settings: &Settings, index: usize) -> Option<Version> {
     let (package, known) = (&facts.workspace.packages[index], &facts.packages[index]);
     let manifest = package.version.clone()?;
-    let highest = match known.base.version() {
-        Some(released) => manifest.max(released.clone()),
-        None => manifest,
-    };
+    let given_up = known.given_up.as_ref().map(|given_up| &given_up.version);
+    let released = known.base.version().max(given_up);
+    let highest = released.map_or(manifest.clone(), |released| manifest.max(released.clone()));
     Some(way::overtaken(facts, settings, package, highest))
 }
 
 /// Refuses a filter that is no glob or names no package: a typo would release nothing, or too much, and look like success.
-fn check_filter(workspace: &Workspace, mode: Mode, settings: &Settings) -> Result<(), Failure> {
+pub(super) fn check_filter(
+    workspace: &Workspace,
+    mode: Mode,
+    settings: &Settings,
+) -> Result<(), Failure> {
     let filter = settings.spelled("filter");
     if mode == Mode::Sync && !settings.filter.is_empty() {
         return Err(Failure::new(
@@ -545,10 +575,11 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
             reasons,
         }))
     };
-    if known.base == Base::First {
+    let is_new = known.is_new(manifest);
+    if known.base == Base::First && is_new {
         return given(from, first_reasons(known));
     }
-    if let Some(released) = written_by_hand(facts, index, settings) {
+    if let Some(released) = written_by_hand(facts, index, settings).filter(|_| is_new) {
         let commits = known.touched.reasons.iter().cloned();
         return given(
             released,
@@ -615,7 +646,7 @@ fn own_reasons(
     arrives: bool,
     settings: &Settings,
 ) -> Vec<Reason> {
-    let mut reasons = Vec::new();
+    let mut reasons: Vec<Reason> = known.given_up.iter().map(GivenUp::reason).collect();
     reasons.extend(match &settings.bump {
         BumpRequest::Auto | BumpRequest::Graduate => {
             let release_as = known.touched.release_as.clone();
@@ -837,7 +868,7 @@ fn app_uses(facts: &Facts<'_>, settings: &Settings) -> Vec<(usize, BTreeSet<usiz
 }
 
 /// The root's name and version, where it has both: only then it shares the version of its packages.
-fn root_version(workspace: &Workspace) -> Option<(&PackageName, &Version)> {
+pub(super) fn root_version(workspace: &Workspace) -> Option<(&PackageName, &Version)> {
     let manifest = &workspace.root.as_ref()?.manifest;
     Some((manifest.name.as_ref()?, manifest.version.as_ref()?))
 }
@@ -870,18 +901,28 @@ fn grow_together(
     let own = versioned
         .first()
         .and_then(|(_, package, _)| way::identifier(package, settings, facts.line));
-    let is_first = versioned
-        .iter()
-        .all(|(_, _, known)| known.base == Base::First);
-    let written_by_hand = released.is_some_and(|released| {
-        let is_marked = versioned
+    let is_new = versioned.iter().all(|(_, _, known)| known.is_new(&highest));
+    let is_first = is_new
+        && versioned
             .iter()
-            .any(|(_, package, _)| way::was_released(facts, settings, package, &highest, own));
-        highest > *released && !is_marked
-    });
+            .all(|(_, _, known)| known.base == Base::First);
+    let written_by_hand = is_new
+        && released.is_some_and(|released| {
+            let is_marked = versioned
+                .iter()
+                .any(|(_, package, _)| way::was_released(facts, settings, package, &highest, own));
+            highest > *released && !is_marked
+        });
     let from = released
         .cloned()
         .map_or(highest.clone(), |released| released.max(highest.clone()));
+    let given_up = versioned
+        .iter()
+        .filter_map(|(_, _, known)| Some(&known.given_up.as_ref()?.version))
+        .max();
+    let from = given_up
+        .cloned()
+        .map_or(from.clone(), |given_up| given_up.max(from));
     let from = match versioned.first() {
         Some((_, package, _)) => way::overtaken(facts, settings, package, from),
         None => from,
@@ -933,7 +974,8 @@ fn grow_together(
                 reasons.insert(0, Reason::Written);
             }
             if known.base == Base::First {
-                reasons = first_reasons(known);
+                reasons.retain(|reason| matches!(reason, Reason::Abandoned { .. }));
+                reasons.extend(first_reasons(known));
                 reasons.extend(dependency_reasons(known));
             }
             let changed_uses = uses

@@ -132,6 +132,11 @@ pub enum ReasonDocument {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         with: Vec<String>,
     },
+    /// Its last release was given up.
+    Abandoned {
+        /// The tag of that release.
+        tag: String,
+    },
     /// It was never released.
     First,
     /// It was released as a prerelease, which becomes something else.
@@ -232,6 +237,7 @@ impl From<&Reason> for ReasonDocument {
                 group: Some(if *fixed { "fixed" } else { "linked" }),
                 with: with.clone(),
             },
+            Reason::Abandoned { tag } => ReasonDocument::Abandoned { tag: tag.clone() },
             Reason::First => ReasonDocument::First,
             Reason::Graduate { from } => ReasonDocument::Graduate {
                 from: from.to_string(),
@@ -406,6 +412,7 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
             let group = if *fixed { "fixed" } else { "linked" };
             format!("{group} to one version with {}", with.join(", "))
         }
+        Reason::Abandoned { tag } => format!("the release of {tag} was given up"),
         Reason::First => "first release".to_owned(),
         Reason::Graduate { from } => format!("{from} graduates"),
         Reason::Asked => "asked for".to_owned(),

@@ -266,6 +266,7 @@ mod tests {
                 lockfile: BTreeSet::new(),
                 catalogs: Vec::new(),
                 since_release: None,
+                given_up: None,
             }],
             intents: &[],
             tags: &tags,

@@ -314,6 +314,12 @@ fn rule_of_release(plan: &Plan, planned: &PlannedPackage, settings: &Settings) -
         return rule("group", text);
     }
     match (planned.reasons.first(), &settings.bump) {
+        (Some(Reason::Abandoned { tag }), _) => rule(
+            "abandoned",
+            format!(
+                "the release of {tag} was given up, so what it held is released at a higher version"
+            ),
+        ),
         (Some(Reason::First), _) if plan.mode == Mode::Sync => rule(
             "first",
             "it was never released: it gets the one version of all packages".to_owned(),

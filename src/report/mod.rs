@@ -1,5 +1,6 @@
 //! What we tell. Everything here returns text; nothing prints.
 
+pub mod abandoned;
 pub mod environments;
 pub mod failure;
 pub mod outputs;
@@ -7,6 +8,7 @@ pub mod pull;
 pub mod rehearsal;
 pub mod release;
 pub mod summary;
+pub mod tagged;
 pub mod why;
 
 use time::OffsetDateTime;

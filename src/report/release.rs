@@ -24,6 +24,8 @@ pub enum Ended {
     Superseded {
         /// The branch's tip.
         tip: CommitId,
+        /// The file because of which the two could not be merged, where that was asked for.
+        conflict: Option<String>,
     },
     /// It stopped half-way; the deeds say where.
     Failed(Failure),
@@ -156,10 +158,16 @@ impl ReleaseReport {
     pub fn text(&self) -> String {
         let mut text = String::new();
         match (&self.ended, &self.release) {
-            (Ended::Superseded { tip }, _) => {
+            (Ended::Superseded { tip, conflict }, _) => {
+                let why = conflict.as_ref().map_or_else(String::new, |path| {
+                    format!(
+                        " and changed {} as the release would",
+                        crate::explain::quoted(path)
+                    )
+                });
                 let _ = writeln!(
                     text,
-                    "superseded: others pushed meanwhile, the branch is at {}; the run for that commit releases everything",
+                    "superseded: others pushed meanwhile{why}, the branch is at {}; the run for that commit releases everything",
                     tip.short()
                 );
             }
@@ -202,6 +210,7 @@ impl ReleaseReport {
         serde_json::json!({
             "schema": "pkgs.released/1",
             "outcome": self.ended.as_str(),
+            "conflict": match &self.ended { Ended::Superseded { conflict, .. } => conflict.as_deref(), _ => None },
             "release": self.release.as_ref().map(Released::json),
             "plan": self.plan.as_ref().map(|(_, document)| document),
             "deeds": self.deeds.iter().map(|deed| serde_json::json!({"stage": deed.stage.as_str(), "about": deed.about, "outcome": deed.outcome.as_str()})).collect::<Vec<_>>(),

@@ -55,6 +55,25 @@ pub const COMMANDS: &[Page] = &[
     },
     Page {
         group: "Release",
+        name: "abandon",
+        does: "Give up a decided release that cannot be finished",
+        more: "Its tags keep their versions and are no base: the next release contains all its packages, at higher versions. A release that is complete is refused. --to is a release id, a tag or a version; without it, the newest release is meant.",
+        usage: "[--to <release>] [flags]",
+        examples: &[
+            "abandon --dry-run",
+            "abandon --to core@1.1.0 --reason 'npm holds another 1.1.0'",
+        ],
+    },
+    Page {
+        group: "Release",
+        name: "tag",
+        does: "Tag what was released before, in a repository that comes from elsewhere",
+        more: "Every version that no tag marks gets one: where the registry says that it was built, else at the commit checked out. From there `plan` measures what changed. All tags are one push; they decide nothing.",
+        usage: "[flags]",
+        examples: &["tag --dry-run", "tag --filter '!web'"],
+    },
+    Page {
+        group: "Release",
         name: "rehearse",
         does: "Try a release and a rollback on a copy, against local stand-ins",
         more: "The repository itself stays as it is. Where there is none, a small sample is used.",
@@ -157,6 +176,33 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         command,
         "promote" | "rollback" | "mark-bad" | "pin" | "unpin"
     );
+    if command == "tag" {
+        const OWN: [&str; 8] = [
+            "filter",
+            "mode",
+            "branch",
+            "branches",
+            "remote",
+            "tag-format",
+            "registry",
+            "registry-url",
+        ];
+        return setting.group == Group::General || OWN.contains(&setting.name);
+    }
+    if command == "abandon" {
+        const OWN: [&str; 8] = [
+            "to",
+            "reason",
+            "branch",
+            "branches",
+            "remote",
+            "tag-format",
+            "registry",
+            "registry-url",
+        ];
+        let is_own = OWN.contains(&setting.name) || setting.name.starts_with("store");
+        return setting.group == Group::General || is_own;
+    }
     match setting.name {
         "environment" | "app" => !releases,
         "to" => aims,
@@ -190,10 +236,6 @@ pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
         "`release --dry-run` builds and packs everything and writes nothing",
     ),
     (
-        "abandon",
-        "`release` again finishes what can be finished; `mark-bad` keeps a version away from environments",
-    ),
-    (
         "gc",
         "nothing is deleted from the store, so a `pin` is only noted; a host keeps as many releases as `keep-releases` says",
     ),
@@ -210,10 +252,6 @@ pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
         "a `pkgs.json` that holds `{}` is all that a repository needs",
     ),
     (
-        "tag",
-        "`git tag <name>@<version> <commit>`, then `git push origin <name>@<version>`",
-    ),
-    (
         "doctor",
         "`plan` lists what is missing; `rehearse` tries everything against local stand-ins",
     ),
@@ -228,6 +266,10 @@ pub enum Command {
     Why(String),
     /// Release.
     Release,
+    /// Give a decided release up.
+    Abandon(AbandonSettings),
+    /// Tag what was released before.
+    Tag,
     /// Release and roll back against local stand-ins.
     Rehearse,
     /// Change what an environment says.
@@ -315,6 +357,15 @@ pub struct PointSettings {
     pub reason: Option<String>,
     /// Override held, bad, not a descendant.
     pub force: bool,
+}
+
+/// What `abandon` is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbandonSettings {
+    /// The release: its id, a tag or a version; `None`: the newest.
+    pub to: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// What `status` is asked.

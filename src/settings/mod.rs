@@ -184,6 +184,16 @@ impl Access {
     }
 }
 
+/// What becomes of a run whose commit is no longer the branch's tip.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenMoved {
+    /// A later run releases.
+    #[default]
+    Superseded,
+    /// It releases its commit, and the branch gets a merge of that with what others pushed.
+    Merge,
+}
+
 /// What kind of app a package was declared to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppKind {
@@ -344,6 +354,10 @@ pub struct Settings {
     pub lines: BTreeMap<String, Line>,
     /// The remote that decides.
     pub remote: String,
+    /// The remotes that follow it.
+    pub mirrors: Vec<String>,
+    /// What becomes of a run when others pushed meanwhile.
+    pub when_moved: WhenMoved,
     /// Message of the release commit.
     pub commit_message: String,
     /// Form of the tags; `None`: by mode.

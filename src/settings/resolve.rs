@@ -17,7 +17,7 @@ use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
     Access, BumpFrom, BumpRequest, Changelog, Command, Format, Install, Mode, PeerPolicy,
-    RegistryAddress, Settings, World,
+    RegistryAddress, Settings, WhenMoved, World,
 };
 use crate::version::{Bump, ZeroMajor};
 
@@ -55,6 +55,10 @@ const CHANGELOGS: &[(&str, Changelog)] = &[
     ("root", Changelog::Root),
     ("both", Changelog::Both),
     ("none", Changelog::None),
+];
+const WHEN_MOVED: &[(&str, WhenMoved)] = &[
+    ("superseded", WhenMoved::Superseded),
+    ("merge", WhenMoved::Merge),
 ];
 const SCRIPTS: &[(&str, bool)] = &[("run", true), ("skip", false)];
 /// The log starts before anything is resolved; here its level is only judged.
@@ -95,6 +99,7 @@ impl Settings {
         let access = values.one_of("access", ACCESSES);
         let adopted = adopted(&inputs);
         let own_access = adopted.iter().all(|adopted| adopted.setting != "access");
+        let mut remotes = values.list("remote").into_iter();
         let bump: BumpRequest = values.checked("bump", form::bump).unwrap_or_default();
         let zero_major = values.one_of("zero-major", ZERO_MAJORS).unwrap_or_default();
         let settings = Settings {
@@ -135,7 +140,9 @@ impl Settings {
             lines: values
                 .checked("branches", form::branches)
                 .unwrap_or_default(),
-            remote: values.text_or("remote", "origin"),
+            remote: remotes.next().unwrap_or_else(|| "origin".to_owned()),
+            mirrors: remotes.collect(),
+            when_moved: values.one_of("when-moved", WHEN_MOVED).unwrap_or_default(),
             commit_message: values
                 .checked("commit-message", form::message)
                 .unwrap_or_else(|| "chore: version {version}".to_owned()),

@@ -340,11 +340,20 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "remote",
         Git,
-        Text,
+        List,
         Outside,
         true,
-        "the git remote that decides",
+        "the git remote that decides; those behind it are mirrors that follow",
         "origin",
+    ),
+    setting(
+        "when-moved",
+        Git,
+        Text,
+        Anywhere,
+        false,
+        "what becomes of a run when others pushed meanwhile: `superseded`, or `merge`: it releases its commit, and the branch gets a merge",
+        "superseded",
     ),
     setting(
         "commit-message",
@@ -703,7 +712,6 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "registries",
     "role-to-assume",
     "static-url",
-    "when-moved",
 ];
 
 /// Whether a setting is also a flag: secrets are not, and the command is an argument of its own.

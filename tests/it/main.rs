@@ -6,8 +6,10 @@
     reason = "tables of cases say what each column is, and each row is a case of its own"
 )]
 
+mod abandon;
 mod adopted;
 mod bad_input;
+mod baseline;
 mod build;
 mod changelog;
 mod crash;
@@ -20,6 +22,7 @@ mod image;
 mod intents;
 mod lockfile;
 mod lockfiles;
+mod mirrors;
 mod moved;
 mod npm_versions;
 mod oracle;
@@ -38,4 +41,5 @@ mod store_contract;
 #[allow(dead_code, reason = "every story uses another part of it")]
 mod support;
 mod telling;
+mod when_moved;
 mod why;

@@ -317,6 +317,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
                 },
                 lockfile: BTreeSet::new(),
                 catalogs: Vec::new(),
+                given_up: None,
                 since_release: None,
             }
         })

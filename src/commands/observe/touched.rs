@@ -45,7 +45,9 @@ pub(super) fn touched(
         .collect();
     let own_releases = commits
         .iter()
-        .filter(|commit| observed.is_own_release(repo, commit, settings))
+        .filter(|commit| {
+            observed.is_own_release(repo, commit, settings) || is_own_merge(repo, commit)
+        })
         .map(|commit| commit.id.clone())
         .collect();
     let members = &observed.workspace.packages;
@@ -296,6 +298,12 @@ impl Observed {
                     })
             })
     }
+}
+
+/// Whether a commit is exactly what a release commit of ours and what others pushed meanwhile make together.
+fn is_own_merge(repo: &Repo, commit: &Commit) -> bool {
+    let is_release = |release: &CommitId| repo.is_made_by_us(release);
+    commit.parents == 2 && repo.is_merge_of_release(&commit.id, is_release)
 }
 
 /// Counts a commit for the packages that are `concerned` by a change in the directory of one.

@@ -105,6 +105,7 @@ impl Stage {
                 self.static_root.display()
             )),
             remote: "origin".to_owned(),
+            mirrors: Vec::new(),
             branches: vec![branch],
             snapshot: None,
             actor: Some("rehearsal".to_owned()),

@@ -64,6 +64,70 @@ impl Repo {
         Ok(commit_id(commit))
     }
 
+    /// Makes the merge of a release commit into the branch as an object: parents `tip` and `release`, our identity, both dates those of `tip`.
+    /// The same input gives the same id on every machine; no ref moves. The inner error is a path that both sides changed.
+    pub fn merge_release(
+        &self,
+        tip: &CommitId,
+        release: &CommitId,
+    ) -> Result<Result<CommitId, String>, Failure> {
+        let failed = |error| not_written("the merge of the release could not be made", &error);
+        let (tip, release) = (self.find(tip)?, self.find(release)?);
+        let base = self
+            .git
+            .merge_base(tip.id(), release.id())
+            .and_then(|base| self.git.find_commit(base))
+            .map_err(failed)?;
+        let mut options = git2::MergeOptions::new();
+        // A file that was moved is a conflict: what the release wrote belongs where it was built.
+        options.find_renames(false);
+        let [base, ours, theirs] =
+            [&base, &tip, &release].map(|commit| commit.tree().map_err(failed));
+        let mut index = self
+            .git
+            .merge_trees(&base?, &ours?, &theirs?, Some(&options))
+            .map_err(failed)?;
+        let mut conflicts = index.conflicts().map_err(failed)?;
+        if let Some(conflict) = conflicts.next() {
+            let conflict = conflict.map_err(failed)?;
+            let side = conflict.their.or(conflict.our).or(conflict.ancestor);
+            let path = side.map(|side| String::from_utf8_lossy(&side.path).into_owned());
+            return Ok(Err(path.unwrap_or_default()));
+        }
+        drop(conflicts);
+        let tree = index.write_tree_to(&self.git).map_err(failed)?;
+        let tree = self.git.find_tree(tree).map_err(failed)?;
+        let identity = identity(tip.time().seconds()).map_err(failed)?;
+        let message = format!(
+            "chore: merge the release {}\n",
+            &release.id().to_string()[..12]
+        );
+        let parents = [&tip, &release];
+        let commit = self
+            .git
+            .commit(None, &identity, &identity, &message, &tree, &parents)
+            .map_err(failed)?;
+        Ok(Ok(commit_id(commit)))
+    }
+
+    /// Whether a commit is what [`Repo::merge_release`] makes of its first parent and a release.
+    pub fn is_merge_of_release(
+        &self,
+        commit: &CommitId,
+        is_release: impl Fn(&CommitId) -> bool,
+    ) -> bool {
+        let Ok(found) = self.find(commit) else {
+            return false;
+        };
+        let parents: Vec<CommitId> = found.parent_ids().map(commit_id).collect();
+        let [tip, release] = parents.as_slice() else {
+            return false;
+        };
+        is_release(release)
+            && self.is_made_by_us(commit)
+            && matches!(self.merge_release(tip, release), Ok(Ok(made)) if made == *commit)
+    }
+
     /// Makes an annotated tag as an object, with our identity and the date of `commit`; no ref moves. Gives the object's id.
     pub fn make_tag(
         &self,

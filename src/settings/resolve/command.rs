@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName};
-use crate::settings::command::{Apps, Command, Deed, PointSettings, PullSettings, StatusSettings};
+use crate::settings::command::{
+    AbandonSettings, Apps, Command, Deed, PointSettings, PullSettings, StatusSettings,
+};
 use crate::settings::form;
 use crate::settings::resolve::Resolver;
 use crate::settings::{Choice, StoreSettings};
@@ -23,6 +25,11 @@ impl Resolver<'_> {
             None | Some("plan") => Some(Command::Plan),
             Some("why") => self.why(package),
             Some("release") => Some(Command::Release),
+            Some("abandon") => Some(Command::Abandon(AbandonSettings {
+                to: self.text("to"),
+                reason: self.text("reason"),
+            })),
+            Some("tag") => Some(Command::Tag),
             Some("rehearse") => Some(Command::Rehearse),
             Some("status") => self.status(store).map(Command::Status),
             Some("pull") => self.pull(once, store, host_name).map(Command::Pull),
