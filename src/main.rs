@@ -246,6 +246,8 @@ fn config_files(collected: &Collected, directory: &Path) -> Result<Vec<ConfigFil
     for (name, form) in [
         (adopted::CHANGESETS, Form::Changesets),
         (adopted::LERNA, Form::Lerna),
+        (adopted::RELEASE_PLEASE, Form::ReleasePlease),
+        (adopted::OLD_PKGS, Form::OldPkgs),
     ] {
         files.extend(read_text(&directory.join(name))?.map(|text| ConfigFile {
             name: name.to_owned(),

@@ -1,6 +1,7 @@
 //! What changed, and why: tags and commits in, what touched each package out.
 
 pub mod commit;
+pub mod component;
 pub mod intent;
 pub mod owner;
 pub mod tag;

@@ -10,7 +10,7 @@ use crate::workspace::catalogs::CatalogFile;
 use crate::workspace::lerna::{self, LernaFile};
 use crate::workspace::lockfile::{Lockfile, LockfileKind};
 use crate::workspace::manager::{self, Signs, Told};
-use crate::workspace::members::{Declared, Patterns};
+use crate::workspace::members::{Declared, Patterns, Rules};
 use crate::workspace::package_json::PackageJson;
 use crate::workspace::{Sources, Workspace, below, pnpm_workspace};
 
@@ -63,7 +63,13 @@ pub fn workspace_at(
         .hint("run in the root of a Node repository, or name it with --working-directory"));
     };
     let manifest = PackageJson::parse(manifest_path.as_str(), &root_manifest)?;
-    let layout = layout(repo, commit, &root, &manifest)?;
+    let layout = layout(
+        repo,
+        commit,
+        &root,
+        &manifest,
+        settings.packages_path.as_ref(),
+    )?;
     let members = match &layout.patterns {
         Some(patterns) => repo.package_files(
             commit,
@@ -111,11 +117,13 @@ struct Layout {
     lockfiles: Vec<Lockfile>,
 }
 
+/// Reads it; `otherwise` are the directories of packages where nothing lists them.
 fn layout(
     repo: &Repo,
     commit: &CommitId,
     root: &RepoPath,
     manifest: &PackageJson,
+    otherwise: Option<&Vec<String>>,
 ) -> Result<Layout, Failure> {
     let pnpm_path = root.join("pnpm-workspace.yaml")?;
     let pnpm = match repo.text(commit, &pnpm_path)? {
@@ -145,6 +153,8 @@ fn layout(
         workspaces: manifest.workspaces.clone(),
     };
     let patterns = declared.patterns(&manager)?;
+    let otherwise = otherwise.map(|list| (Rules::YarnBerry, list.clone()));
+    let patterns = patterns.or(otherwise);
     let patterns = patterns.map(|(rules, list)| Patterns::parse(rules, &list));
     Ok(Layout {
         manager,
@@ -170,7 +180,7 @@ fn refuse_member(repo: &Repo, commit: &CommitId, directory: &RepoPath) -> Result
             continue;
         };
         let manifest = PackageJson::parse(file.as_str(), &manifest)?;
-        let members = layout(repo, commit, &parent, &manifest)?.patterns;
+        let members = layout(repo, commit, &parent, &manifest, None)?.patterns;
         let path = below(&parent, directory);
         if !members
             .zip(path)

@@ -6,12 +6,13 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::changes::Reason;
+use crate::changes::component::{self, Components};
 use crate::changes::intent::{self, Intent};
 use crate::changes::{Verdict, tag};
 use crate::commands::{monorepo, session};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::local::git::{History, Repo, Tags, joined};
-use crate::name::{CommitId, PackageName, TagName};
+use crate::name::{CommitId, PackageName, RepoPath, TagName};
 use crate::plan::intents;
 use crate::plan::next::{ABANDONED, tag_lines};
 use crate::plan::notes::forge::Forge;
@@ -94,7 +95,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
                 others: OtherBases::none(count),
             }
         }
-        None => bases(repo, &workspace, mode, &tags, &history, settings)?,
+        None => bases(repo, head, &workspace, mode, &tags, &history, settings)?,
     };
     Ok(Observed {
         workspace,
@@ -177,19 +178,28 @@ struct Measured {
 /// anybody may call a commit `v1.5.0`.
 fn bases(
     repo: &Repo,
+    head: &CommitId,
     workspace: &Workspace,
     mode: Mode,
     tags: &Tags,
     history: &History,
     settings: &Settings,
 ) -> Result<Measured, Failure> {
+    let components = components(repo, workspace, head)?;
     let mut own: HashMap<&str, Vec<(Version, &TagName)>> = HashMap::new();
     let mut shared: Vec<(Version, &TagName)> = Vec::new();
     for name in tags.names() {
         match tag::read_with(name, settings.tag_format.as_deref()) {
             Some((Some(package), version)) => own.entry(package).or_default().push((version, name)),
             Some((None, version)) => shared.push((version, name)),
-            None => {}
+            None => {
+                let found = components.as_ref().and_then(|known| known.of(name));
+                if let Some((package, version)) = found {
+                    own.entry(package.as_str())
+                        .or_default()
+                        .push((version, name));
+                }
+            }
         }
     }
     shared.sort_by(|left, right| right.0.cmp(&left.0));
@@ -265,6 +275,29 @@ fn bases(
         given_up,
         others,
     })
+}
+
+/// Whose the tags of release-please are, where a repository comes from there.
+fn components(
+    repo: &Repo,
+    workspace: &Workspace,
+    head: &CommitId,
+) -> Result<Option<Components>, Failure> {
+    let at_root = |file| workspace.directory.join(file);
+    if repo
+        .object_at(head, &at_root(component::MANIFEST)?)?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let config = repo.text(head, &at_root(component::CONFIG)?)?;
+    let packages: Vec<(RepoPath, &PackageName)> = workspace
+        .packages
+        .iter()
+        .map(|package| (workspace.inside(&package.directory), &package.name))
+        .collect();
+    let packages = packages.iter().map(|(directory, name)| (directory, *name));
+    Components::read(config.as_deref(), packages).map(Some)
 }
 
 /// The tags of a repository, as far as they lead to a commit.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
+use crate::settings::adopted;
 use crate::settings::given::{Given, Inputs, Source, list, nearest, unknown};
 use crate::settings::table::{self, Kind, Reach, SETTINGS, Setting, camel_case};
 
@@ -36,6 +37,10 @@ pub enum Form {
     Changesets,
     /// That of lerna.
     Lerna,
+    /// What release-please keeps.
+    ReleasePlease,
+    /// That of the older tool this one follows.
+    OldPkgs,
 }
 
 impl ConfigFile {
@@ -58,6 +63,8 @@ pub struct Config {
     pub apps: BTreeMap<PackageName, AppEntry>,
     /// What has them, for messages.
     pub apps_in: Option<String>,
+    /// Where the older tool looks for packages, where nothing else lists them.
+    pub packages_path: Option<Vec<String>>,
 }
 
 /// The longest file that may hold a configuration, in bytes.
@@ -69,7 +76,7 @@ pub fn read(file: &ConfigFile, inputs: &mut Inputs, problems: &mut Vec<Failure>)
         opted_in: true,
         ..Config::default()
     };
-    let object = match object(file) {
+    let mut object = match object(file) {
         Ok(Some(object)) => object,
         Ok(None) => return Config::default(),
         Err(failure) => {
@@ -78,6 +85,7 @@ pub fn read(file: &ConfigFile, inputs: &mut Inputs, problems: &mut Vec<Failure>)
         }
     };
     let shown = file.shown();
+    config.packages_path = adopted::old_pkgs(&shown, &mut object, inputs, problems);
     for (key, value) in &object {
         match key.as_str() {
             "$schema" => {}

@@ -390,6 +390,8 @@ pub struct Settings {
     pub actor: Option<String>,
     /// Where we run.
     pub runner: Runner,
+    /// Where packages are, in a repository of the older tool this one follows, if nothing else lists them.
+    pub packages_path: Option<Vec<String>>,
     /// Whether the repository has a configuration.
     pub opted_in: bool,
     /// When we started, seconds since 1970, UTC.

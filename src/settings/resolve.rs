@@ -163,6 +163,7 @@ impl Settings {
             apps: values.apps(&config),
             app_defaults: values.app(None),
             actor: values.text("actor").or_else(|| world.runner.actor.clone()),
+            packages_path: config.packages_path,
             opted_in: config.opted_in,
             now: world.now,
             child_environment: variables::of_children(&world.environment),
@@ -189,11 +190,20 @@ fn with_files(mut inputs: Inputs, mut problems: Vec<Failure>, files: &[ConfigFil
     let mut config = Config::default();
     let mut passed_over = Vec::new();
     for file in files {
-        if matches!(file.form, Form::Changesets | Form::Lerna) {
+        if file.form == Form::OldPkgs {
+            let packages = adopted::read_old_pkgs(file, &mut inputs, &mut problems);
+            config.packages_path = config.packages_path.or(packages);
+            continue;
+        }
+        if matches!(
+            file.form,
+            Form::Changesets | Form::Lerna | Form::ReleasePlease
+        ) {
             passed_over.extend(adopted::read(file, &mut inputs, &mut problems));
             continue;
         }
         let read = config::read(file, &mut inputs, &mut problems);
+        config.packages_path = config.packages_path.or(read.packages_path);
         config.opted_in |= read.opted_in;
         config.apps.extend(read.apps);
         config.apps_in = config.apps_in.or(read.apps_in);

@@ -247,3 +247,94 @@ fn a_repository_of_changesets_with_packages_that_it_never_tagged() {
     ];
     check("linked", &monorepo, NO_REGISTRY, &expected);
 }
+
+/// Components in the tags instead of names; the versions happen to be one.
+#[test]
+fn packages_of_release_please_whose_tags_name_components() {
+    let root = json!({"name": "acme", "private": true, "workspaces": ["packages/*"]});
+    let versions =
+        json!({"packages/text": "1.4.0", "packages/rich-text": "1.4.0", "packages/cli": "1.4.0"});
+    let config = json!({
+        "release-type": "node",
+        "packages": {"packages/text": {}, "packages/rich-text": {}, "packages/cli": {"component": "acme-cli"}},
+    });
+    let monorepo = with_root(&root)
+        .file(".release-please-manifest.json", &versions.to_string())
+        .file("release-please-config.json", &config.to_string());
+    let text = json!({"name": "@acme/text", "version": "1.4.0"});
+    let monorepo = package(monorepo, "packages/text", &text);
+    let rich = json!({"name": "@acme/rich-text", "version": "1.4.0", "dependencies": {"@acme/text": "^1.4.0"}});
+    let monorepo = package(monorepo, "packages/rich-text", &rich);
+    let cli = json!({"name": "@acme/cli", "version": "1.4.0"});
+    let monorepo = package(monorepo, "packages/cli", &cli);
+    let monorepo = monorepo
+        .commit("chore: release main", &[])
+        .tag("text-v1.4.0")
+        .tag("rich-text-v1.4.0")
+        .tag("acme-cli-v1.4.0");
+    let monorepo = moved(monorepo, &json!({}));
+    check("moved", &monorepo, NO_REGISTRY, &[]);
+    let monorepo = changed(monorepo, "feat: it", &["packages/text", "packages/cli"]);
+    let expected = [
+        "@acme/cli 1.4.0 -> 1.5.0: commit",
+        "@acme/text 1.4.0 -> 1.5.0: commit",
+    ];
+    check("a feature", &monorepo, NO_REGISTRY, &expected);
+}
+
+/// The older tool: its keys, its packages where nothing else lists them, and tags of its two lines.
+#[test]
+fn packages_of_the_older_tool_with_its_keys_and_tags() {
+    let old = json!({
+        "packagesPath": "modules/*", "mode": "diff", "rootPackage": false, "push": true,
+        "version": {"mode": "sync", "message": "release: %s", "push": true},
+        "publish": {"mode": "sync", "push": true}, "run": {"type": "work", "DAG": true},
+    });
+    for (file, config) in [("pkgs.config.json", json!({})), ("pkgs.json", old.clone())] {
+        let root = json!({"name": "acme", "private": true});
+        let monorepo = with_root(&root).file(file, &old.to_string());
+        let a = json!({"name": "a", "version": "1.2.0"});
+        let monorepo = package(monorepo, "modules/a", &a);
+        let b = json!({"name": "b", "version": "1.2.0", "private": true});
+        let monorepo = package(monorepo, "modules/b", &b);
+        let monorepo = monorepo
+            .commit("release: v1.2.0", &[])
+            .tag("v1.2.0-version-pkg")
+            .tag("sync1620000000000-publish-pkg")
+            .tag("1.2.0");
+        let monorepo = moved(monorepo, &config);
+        check(file, &monorepo, NO_REGISTRY, &[]);
+        let monorepo = changed(monorepo, "fix: it", &["modules/a"]);
+        let expected = ["a 1.2.0 -> 1.2.1: commit", "b 1.2.0 -> 1.2.1: group"];
+        check(file, &monorepo, NO_REGISTRY, &expected);
+        let never = json!({"publish": {"push": false}}).to_string();
+        let refused = monorepo
+            .file(file, &never)
+            .binary(&["plan"])
+            .run()
+            .expect(2);
+        let said = format!("publish.push in {file}");
+        assert!(refused.stderr.contains(&said), "{}", refused.stderr);
+    }
+}
+
+/// Each package has a tag of either line of the older tool.
+#[test]
+fn packages_of_the_older_tool_with_versions_of_their_own() {
+    let root = json!({"name": "acme", "private": true, "workspaces": ["packages/*"]});
+    let old = json!({"version": {"mode": "diff"}});
+    let monorepo = with_root(&root).file("pkgs.config.json", &old.to_string());
+    let a = json!({"name": "a", "version": "1.2.0"});
+    let monorepo = package(monorepo, "packages/a", &a);
+    let b = json!({"name": "b", "version": "1.2.0"});
+    let monorepo = package(monorepo, "packages/b", &b);
+    let monorepo = monorepo.commit("chore: version", &[]);
+    let monorepo = ["a@v1.2.0", "a@1.2.0", "b@v1.2.0"]
+        .into_iter()
+        .fold(monorepo, Monorepo::tag);
+    let monorepo = moved(monorepo, &json!({}));
+    check("moved", &monorepo, NO_REGISTRY, &[]);
+    let monorepo = changed(monorepo, "fix: it", &["packages/b"]);
+    let expected = ["b 1.2.0 -> 1.2.1: commit"];
+    check("a fix", &monorepo, NO_REGISTRY, &expected);
+}
