@@ -8,9 +8,7 @@ use crate::explain::{Exit, Failure, Place};
 use crate::name::{PackageName, RepoPath, TagName};
 use crate::version::Version;
 
-/// The file by which a repository is known to be released by release-please.
-pub const MANIFEST: &str = ".release-please-manifest.json";
-/// Its configuration.
+/// The configuration of release-please.
 pub const CONFIG: &str = "release-please-config.json";
 
 /// What components are called, and how tags are made of that.

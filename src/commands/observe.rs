@@ -19,6 +19,7 @@ use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, GivenUp, PackageFacts};
 use crate::plan::way::graduates;
 use crate::plan::why::{OtherBases, PassedOver};
+use crate::settings::adopted::RELEASE_PLEASE;
 use crate::settings::{BumpFrom, Mode, Settings};
 use crate::version::Version;
 use crate::version::line::Line;
@@ -284,10 +285,7 @@ fn components(
     head: &CommitId,
 ) -> Result<Option<Components>, Failure> {
     let at_root = |file| workspace.directory.join(file);
-    if repo
-        .object_at(head, &at_root(component::MANIFEST)?)?
-        .is_none()
-    {
+    if repo.object_at(head, &at_root(RELEASE_PLEASE)?)?.is_none() {
         return Ok(None);
     }
     let config = repo.text(head, &at_root(component::CONFIG)?)?;

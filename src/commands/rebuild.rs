@@ -7,7 +7,7 @@ use crate::local::git::Repo;
 use crate::local::scratch::Scratch;
 use crate::local::worktree;
 use crate::name::{CommitId, PackageName};
-use crate::plan::next::tag_of;
+use crate::plan::next::Marked;
 use crate::plan::release::{Base, Plan, PlannedPackage, dist_tag};
 use crate::settings::Mode;
 use crate::workspace::Workspace;
@@ -76,6 +76,7 @@ fn as_it_stands(
 ) -> Result<Plan, Failure> {
     let tags = crate::commands::decisions::tags_at(session.repo, commit)?;
     let format = session.settings.tag_format.as_deref();
+    let marked = Marked::read(&tags, format);
     let mut packages = Vec::new();
     for (index, package) in workspace
         .packages
@@ -86,7 +87,7 @@ fn as_it_stands(
         let Some(version) = package.version.clone() else {
             continue;
         };
-        let Some(tag) = tag_of(&tags, format, package.name.as_str(), &version) else {
+        let Some(tag) = marked.tag(package.name.as_str(), &version) else {
             continue;
         };
         packages.push(PlannedPackage {

@@ -357,6 +357,19 @@ impl Bytes {
     }
 }
 
+/// What the branch's tip becomes where others pushed since: a merge of both, or the same where the release edits nothing. `None`: both changed
+/// a file, which the next round tells.
+fn merged(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    commit: &CommitId,
+) -> Result<Option<CommitId>, Failure> {
+    if *commit == scene.head {
+        return Ok(Some(scene.tip.clone()));
+    }
+    Ok(session.repo.merge_release(&scene.tip, commit)?.ok())
+}
+
 /// DECIDE. `None` when a ref moved first.
 async fn decide(
     session: &Session<'_>,
@@ -375,18 +388,11 @@ async fn decide(
     let libraries = bytes.libraries()?;
     let mut draft = decide::draft(session.repo, plan, &edits, message, seal, &libraries)?;
     if scene.merges {
-        draft.tip = scene.tip.clone();
-        draft.new_tip = if draft.commit == plan.head {
-            scene.tip.clone()
-        } else {
-            match session.repo.merge_release(&scene.tip, &draft.commit)? {
-                Ok(merge) => merge,
-                Err(path) => {
-                    tracing::info!("others changed {path}, which the sealed release changes too");
-                    return Ok(None);
-                }
-            }
+        let Some(merge) = merged(session, scene, &draft.commit)? else {
+            return Ok(None);
         };
+        draft.tip = scene.tip.clone();
+        draft.new_tip = merge;
     }
     if let Decided::Moved(why) = decide::decide(&scene.remote, &scene.branch, &draft, session.stop)?
     {

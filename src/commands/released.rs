@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::commands::{Session, decisions, monorepo};
 use crate::explain::Failure;
 use crate::name::{CommitId, PackageName, Variant};
-use crate::plan::next::{DecidedPackage, tag_of};
+use crate::plan::next::{DecidedPackage, Marked};
 use crate::release::layout;
 use crate::release::seal::SealedApp;
 use crate::report::release::{Released, ReleasedApp, ReleasedPackage};
@@ -32,13 +32,14 @@ pub fn released(
     let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
     let tags = decisions::tags_at(session.repo, commit)?;
     let format = session.settings.tag_format.as_deref();
+    let marked = Marked::read(&tags, format);
     let registry = session.remotes.registry.describe();
     let mut packages = Vec::new();
     for package in &workspace.packages {
         let Some(to) = package.version.clone() else {
             continue;
         };
-        let Some(tag) = tag_of(&tags, format, package.name.as_str(), &to).cloned() else {
+        let Some(tag) = marked.tag(package.name.as_str(), &to).cloned() else {
             continue;
         };
         let library = libraries

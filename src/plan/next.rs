@@ -1,5 +1,7 @@
 //! Facts → what to do next. The facts (tags, seals, registry, manifests) are the journal; whoever starts, after any crash or beside any other run, continues from what is true.
 
+use std::collections::HashMap;
+
 use crate::explain::Failure;
 use crate::name::{CommitId, Digest, Integrity, PackageName, ReleaseId, TagName};
 use crate::version::Version;
@@ -178,10 +180,27 @@ pub fn tag_of<'a>(
     name: &str,
     version: &Version,
 ) -> Option<&'a TagName> {
-    tags.iter().find(|tag| {
-        crate::changes::tag::read_with(tag, format)
-            .is_some_and(|(of, marked)| of.is_none_or(|of| of == name) && marked == *version)
-    })
+    Marked::read(tags, format).tag(name, version)
+}
+
+/// Tags by what they mark.
+pub struct Marked<'a>(HashMap<(Option<&'a str>, String), &'a TagName>);
+
+impl<'a> Marked<'a> {
+    /// Reads tags, once for many packages. `format` is as in [`tag_of`].
+    pub fn read(tags: &'a [TagName], format: Option<&str>) -> Marked<'a> {
+        let read = |tag: &'a TagName| {
+            let (name, version) = crate::changes::tag::read_with(tag, format)?;
+            Some(((name, version.to_string()), tag))
+        };
+        Marked(tags.iter().filter_map(read).collect())
+    }
+
+    /// The tag that marks `version` of the package `name`: its own, or that of all.
+    pub fn tag(&self, name: &str, version: &Version) -> Option<&'a TagName> {
+        let of = |name| self.0.get(&(name, version.to_string()));
+        of(Some(name)).or_else(|| of(None)).copied()
+    }
 }
 
 /// What the registry holds under a version of ours.

@@ -14,7 +14,7 @@ pub const CHANGESETS: &str = ".changeset/config.json";
 pub const LERNA: &str = "lerna.json";
 
 /// The versions that release-please keeps.
-pub const RELEASE_PLEASE: &str = crate::changes::component::MANIFEST;
+pub const RELEASE_PLEASE: &str = ".release-please-manifest.json";
 /// The configuration of the older tool this one follows.
 pub const OLD_PKGS: &str = "pkgs.config.json";
 /// What that tool has that is no setting here.

@@ -67,7 +67,7 @@ pub const COMMANDS: &[Page] = &[
     Page {
         group: "Release",
         name: "tag",
-        does: "Tag what was released before, in a repository that comes from elsewhere",
+        does: "Tag what another tool released, so that changes count from there",
         more: "Every version that no tag marks gets one: where the registry says that it was built, else at the commit checked out. From there `plan` measures what changed. All tags are one push; they decide nothing.",
         usage: "[flags]",
         examples: &["tag --dry-run", "tag --filter '!web'"],

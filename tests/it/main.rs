@@ -41,5 +41,6 @@ mod store_contract;
 #[allow(dead_code, reason = "every story uses another part of it")]
 mod support;
 mod telling;
+mod templates;
 mod when_moved;
 mod why;
