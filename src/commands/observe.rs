@@ -17,7 +17,7 @@ use crate::plan::intents;
 use crate::plan::next::{ABANDONED, tag_lines};
 use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, GivenUp, PackageFacts};
-use crate::plan::way::graduates;
+use crate::plan::way::{graduates, is_overtaken};
 use crate::plan::why::{OtherBases, PassedOver};
 use crate::settings::adopted::RELEASE_PLEASE;
 use crate::settings::{BumpFrom, Mode, Settings};
@@ -255,7 +255,13 @@ fn bases(
             let found = marks.find_map(|mark| marked_by(repo, tags, package, mark).transpose());
             found.transpose()?
         };
-        releases.push(release.or_else(|| release_of_all.clone()));
+        // Where tags of the whole repository came later, the release before them may have one of its own.
+        let own_release = || newest.clone().filter(|own| !is_prerelease(own));
+        releases.push(
+            release
+                .or_else(|| release_of_all.clone())
+                .or_else(own_release),
+        );
         let (base, older) = match (newest, shared) {
             (Some(own), Some(shared)) if age(&shared) < age(&own) => (shared, Some(own)),
             (Some(own), shared) => (own, shared),
@@ -513,7 +519,17 @@ impl Observed {
             .collect())
     }
 
-    /// Adds to the packages whose prereleases end now what counts since the release before them: their notes tell all of it.
+    /// Whether a package that changed leaves the prereleases that it had, because what they announced was released elsewhere.
+    fn begins_anew(&self, package: &Package, known: &PackageFacts, settings: &Settings) -> bool {
+        let tags = (self.mode, &self.tags);
+        let line = self.line.as_ref();
+        let version = known.base.version();
+        known.changed().is_some()
+            && version.is_some_and(|version| is_overtaken(package, version, settings, tags, line))
+    }
+
+    /// Adds to the packages whose prereleases end now, or begin anew because what they announced was released elsewhere, what counts since the
+    /// release before them: their versions announce and their notes tell all of it.
     fn since_releases(
         &self,
         repo: &Repo,
@@ -525,7 +541,8 @@ impl Observed {
             .zip(&self.releases)
             .map(|((package, known), release)| {
                 let ends = graduates(package, known, settings, self.line.as_ref());
-                release.clone().filter(|_| ends).unwrap_or(Base::First)
+                let asked = ends || self.begins_anew(package, known, settings);
+                release.clone().filter(|_| asked).unwrap_or(Base::First)
             })
             .collect();
         if bases.iter().all(|base| *base == Base::First) {
@@ -541,6 +558,9 @@ impl Observed {
             let package = &self.workspace.packages[index..=index];
             let of_package = std::slice::from_mut(&mut since);
             intents::decide(&intents, package, settings.bump_from, of_package);
+            if self.begins_anew(&package[0], known, settings) {
+                known.touched.bump = known.touched.bump.max(since.touched.bump);
+            }
             known.since_release = Some((since.base, since.touched.reasons));
         }
         Ok(())
@@ -558,13 +578,19 @@ impl Observed {
         if settings.bump_from == BumpFrom::Commits {
             return Ok(intents);
         }
+        // What that release told is not told again by a prerelease of another branch.
+        let told = match since.base.commit() {
+            Some(base) => self.consumed_by(repo, base)?,
+            None => Vec::new(),
+        };
         let traced = since.touched.traced.iter();
         let own = traced.filter(|commit| commit.verdict == Verdict::OwnRelease);
         for release in own.map(|commit| &commit.id) {
             if !released.contains_key(release) {
                 released.insert(release.clone(), self.consumed_by(repo, release)?);
             }
-            intents.extend(released.get(release).into_iter().flatten().cloned());
+            let of_release = released.get(release).into_iter().flatten();
+            intents.extend(of_release.filter(|intent| !told.contains(intent)).cloned());
         }
         Ok(intents)
     }

@@ -69,6 +69,7 @@ async fn attempt(
         }
     };
     if scene.position == Position::Superseded && !scene.merges {
+        worktree::put_back(session.repo, started, &session.settings.child_environment)?;
         let ended = or(Ended::Superseded {
             tip: scene.tip.clone(),
             conflict: None,
@@ -179,6 +180,7 @@ pub async fn observed_at(
                 let versions = published.versions.iter();
                 let highest = versions
                     .filter_map(|(version, known)| Some((Version::parse(version).ok()?, known)))
+                    .filter(|(version, _)| !version.is_snapshot())
                     .max_by(|left, right| left.0.cmp(&right.0));
                 if let Some((version, known)) = highest {
                     observed.was_published(index, version, known.git_head.as_deref())?;

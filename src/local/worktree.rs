@@ -297,6 +297,14 @@ fn remove_temporaries(file: &Path) {
     }
 }
 
+/// Puts an interrupted run's edits back, if the work tree holds exactly those; whatever else is changed there stays.
+pub fn put_back(repo: &Repo, head: &CommitId, environment: &Variables) -> Result<(), Failure> {
+    if journal_path(repo).exists() {
+        drop(take_back(repo, head, environment)?);
+    }
+    Ok(())
+}
+
 /// Puts an interrupted run's edits back, if the work tree holds exactly those, and gives the files that are dirty then.
 fn take_back(
     repo: &Repo,

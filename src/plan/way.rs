@@ -1,8 +1,11 @@
 //! Which way versions grow: to releases, or to prereleases of one; and when a prerelease does not go on as it began.
 
+use std::collections::BTreeSet;
+
 use crate::explain::{Exit, Failure};
+use crate::name::TagName;
 use crate::plan::release::{Base, Facts, PackageFacts, matches, tag_format};
-use crate::settings::{BumpRequest, Settings};
+use crate::settings::{BumpRequest, Mode, Settings};
 use crate::version::line::{Identifier, Line};
 use crate::version::{Bump, Version, ZeroMajor};
 use crate::workspace::package::Package;
@@ -136,12 +139,32 @@ pub(super) fn overtaken(
     package: &Package,
     version: Version,
 ) -> Version {
-    let own = identifier(package, settings, facts.line);
-    let announced = version.announced();
-    let is_overtaken = own.is_some()
+    if is_overtaken(
+        package,
+        &version,
+        settings,
+        (facts.mode, facts.tags),
+        facts.line,
+    ) {
+        version.announced()
+    } else {
+        version
+    }
+}
+
+/// Whether what a package's prerelease announces was released on another branch. What counts since the last release that leads here, it does
+/// not hold.
+#[must_use]
+pub fn is_overtaken(
+    package: &Package,
+    version: &Version,
+    settings: &Settings,
+    tags: (Mode, &BTreeSet<TagName>),
+    line: Option<&Line>,
+) -> bool {
+    identifier(package, settings, line).is_some()
         && version.is_prerelease()
-        && was_released(facts, settings, package, &announced, own);
-    if is_overtaken { announced } else { version }
+        && is_tagged(package, &version.announced(), settings, tags)
 }
 
 /// Whether a version that a manifest holds, above its package's last release, was released where this history does not lead: a branch was merged by
@@ -153,14 +176,19 @@ pub(super) fn was_released(
     version: &Version,
     own: Option<&Identifier>,
 ) -> bool {
-    let format = tag_format(facts.mode, settings);
     (own.is_some() || version.is_prerelease())
-        && crate::name::TagName::parse(&crate::changes::tag::format(
-            format,
-            package.name.as_str(),
-            version,
-        ))
-        .is_ok_and(|tag| facts.tags.contains(&tag))
+        && is_tagged(package, version, settings, (facts.mode, facts.tags))
+}
+
+fn is_tagged(
+    package: &Package,
+    version: &Version,
+    settings: &Settings,
+    (mode, tags): (Mode, &BTreeSet<TagName>),
+) -> bool {
+    let format = tag_format(mode, settings);
+    let tag = crate::changes::tag::format(format, package.name.as_str(), version);
+    TagName::parse(&tag).is_ok_and(|tag| tags.contains(&tag))
 }
 
 /// Whether a package whose last release is a prerelease gets a release now, so that its notes tell everything since the release before.
@@ -182,14 +210,14 @@ pub fn graduates(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::changes::Touched;
-    use crate::name::{CommitId, RepoPath, TagName};
+    use crate::name::{CommitId, RepoPath};
     use crate::plan::release::plan;
+    use crate::settings::World;
     use crate::settings::inputs::{Asked, collect};
-    use crate::settings::{Mode, World};
     use crate::workspace::manager::{self, Signs};
     use crate::workspace::{Sources, Workspace};
 

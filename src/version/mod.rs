@@ -227,6 +227,20 @@ impl Version {
         Version::new(0, 0, 0).with_prerelease(&format!("{name}-{digits}"))
     }
 
+    /// Whether it only says which commit it was made of, as [`Version::snapshot`] and those of other tools do: all are prereleases of 0.0.0,
+    /// which nothing is measured from.
+    ///
+    /// ```
+    /// use pkgs_action::version::Version;
+    /// let is_snapshot = |text| Version::parse(text).unwrap().is_snapshot();
+    /// assert!(is_snapshot("0.0.0-pr-12-0123456789ab") && is_snapshot("0.0.0-canary-20260102030405"));
+    /// assert!(!is_snapshot("0.0.0") && !is_snapshot("0.0.1-beta.0"));
+    /// ```
+    #[must_use]
+    pub fn is_snapshot(&self) -> bool {
+        self.is_prerelease() && self.announced() == Version::new(0, 0, 0)
+    }
+
     /// This prerelease with its last number one higher; `None` where it has another identifier or counts nothing.
     fn counted(&self, identifier: &Identifier) -> Option<Version> {
         let mut parts: Vec<String> = self.prerelease().split('.').map(str::to_owned).collect();

@@ -330,6 +330,96 @@ fn a_merge_that_squashes_or_rebases_graduates_too() {
 }
 
 #[test]
+fn betas_whose_release_another_branch_made_announce_all_that_it_does_not_hold() {
+    for mode in ["diff", "sync"] {
+        let monorepo = Monorepo::new()
+            .package("a", "1.0.0")
+            .config(&json!({"mode": mode, "branches": {"next": "beta"}}))
+            .released()
+            .origin();
+        monorepo.git(&["checkout", "--quiet", "-b", "next"]);
+        let monorepo = change(monorepo, "a", "feat(a)!: of next");
+        release(&monorepo);
+        monorepo.git(&["checkout", "--quiet", "main"]);
+        let monorepo = monorepo.commit("feat(a)!: of main", &[("packages/a/src/main.js", "1\n")]);
+        release(&monorepo);
+        assert_eq!(monorepo.json("packages/a/package.json")["version"], "2.0.0");
+        monorepo.git(&["checkout", "--quiet", "next"]);
+        let monorepo = monorepo.commit("fix(a): after", &[("packages/a/src/after.js", "1\n")]);
+        let found = plan(&monorepo, &[]);
+        assert_eq!(
+            found["packages"][0]["to"], "3.0.0-beta.0",
+            "{mode}: {found:#}"
+        );
+        let kinds = found["packages"][0]["reasons"].as_array().map(Vec::len);
+        assert_eq!(kinds, Some(2), "{mode}: {found:#}");
+    }
+}
+
+#[test]
+fn an_intent_that_two_branches_released_is_told_once() {
+    let intent = |name: &str, package: &str, text: &str| {
+        let text = format!("---\n{package}: minor\n---\n\n{text}\n");
+        (format!(".changeset/{name}.md"), text)
+    };
+    let monorepo = Monorepo::new()
+        .package("a", "1.0.0")
+        .config(&json!({"mode": "diff", "branches": {"next": "beta"}}))
+        .released();
+    let told = |monorepo: Monorepo, name: &str, text: &str| {
+        let (file, content) = intent(name, "a", text);
+        monorepo.commit("feat: tell", &[(&file, &content)])
+    };
+    let monorepo = told(monorepo, "x", "Of both").origin();
+    monorepo.git(&["checkout", "--quiet", "-b", "next"]);
+    release(&monorepo);
+    monorepo.git(&["checkout", "--quiet", "main"]);
+    release(&monorepo);
+    monorepo.git(&["checkout", "--quiet", "next"]);
+    let monorepo = told(monorepo, "y", "Of next");
+    release(&monorepo);
+    monorepo.git(&["checkout", "--quiet", "main"]);
+    let merge = [
+        "merge",
+        "--quiet",
+        "--no-edit",
+        "--strategy-option=theirs",
+        "next",
+    ];
+    monorepo.git(&merge);
+    let notes = plan(&monorepo, &[])["packages"][0]["notes"].to_string();
+    assert!(notes.contains("Of next"), "{notes}");
+    assert!(!notes.contains("Of both"), "{notes}");
+}
+
+#[test]
+fn a_snapshot_of_what_was_never_released_is_no_base() {
+    let monorepo = Monorepo::new()
+        .package("a", "1.0.0")
+        .commit("feat: begin", &[])
+        .origin();
+    monorepo.git(&["checkout", "--quiet", "-b", "request"]);
+    let monorepo = change(monorepo, "a", "feat(a): try this");
+    let _ = run(&monorepo, &["release", "--snapshot=pr-1"]).expect(0);
+    check(
+        "at the commit itself",
+        &monorepo,
+        &[],
+        &["a 1.0.0 -> 1.0.0 [latest]: first"],
+    );
+    monorepo.git(&["checkout", "--quiet", "main"]);
+    monorepo.git(&["branch", "--quiet", "--delete", "--force", "request"]);
+    check(
+        "where it does not lead",
+        &monorepo,
+        &[],
+        &["a 1.0.0 -> 1.0.0 [latest]: first"],
+    );
+    release(&monorepo);
+    assert_eq!(dist_tags(&monorepo, "a")["latest"], "1.0.0");
+}
+
+#[test]
 fn a_prerelease_of_one_package_makes_no_others_prereleases() {
     let config = json!({"mode": "diff", "prerelease": {"a": "rc"}});
     let monorepo = change(three(&config), "a", "feat(a): one");

@@ -1144,6 +1144,29 @@ fn what_earlier_steps_made_is_published_by_the_job_that_is_run_again() {
 }
 
 #[test]
+fn a_run_that_is_superseded_puts_back_what_a_killed_one_left() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .commit("feat: begin", &[])
+        .released();
+    let world = World::local(monorepo);
+    let world = world.develop("feat(core): more", &[("packages/core/src/more.js", "1\n")]);
+    let other = world.monorepo.clone_fresh(None);
+    let killed = world
+        .binary(&["release"])
+        .env("PKGS_BUILD", "kill -9 $PPID")
+        .run();
+    assert_eq!(killed.killed_by, Some(9), "{}", killed.stderr);
+    assert_ne!(world.monorepo.git(&["status", "--porcelain"]), "");
+    let _ = world.binary_in(&other, &["release"]).run().expect(0);
+    other.git(&["pull", "--quiet", "--ff-only"]);
+    let other = other.commit("fix(core): again", &[("packages/core/src/more.js", "2\n")]);
+    other.git(&["push", "--quiet"]);
+    let _ = world.run(&["release"]).expect(0);
+    assert_eq!(world.monorepo.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
 fn a_build_that_changes_tracked_files_is_refused() {
     let monorepo = Monorepo::new()
         .package("core", "1.0.0")
