@@ -104,14 +104,15 @@ fn installed_name(location: &str) -> &str {
 /// Node's search: `node_modules/<name>` beside the package at `from`, then in each folder above that is not itself a `node_modules`.
 fn find<T>(from: &str, name: &str, mut there: impl FnMut(&str) -> Option<T>) -> Option<T> {
     let mut folder = from;
+    let mut candidate = String::with_capacity(from.len() + "/node_modules/".len() + name.len());
     loop {
         let is_node_modules = folder == "node_modules" || folder.ends_with("/node_modules");
         if !is_node_modules {
-            let candidate = if folder.is_empty() {
-                format!("node_modules/{name}")
-            } else {
-                format!("{folder}/node_modules/{name}")
-            };
+            candidate.clear();
+            if !folder.is_empty() {
+                candidate.extend([folder, "/"]);
+            }
+            candidate.extend(["node_modules/", name]);
             if let Some(found) = there(&candidate) {
                 return Some(found);
             }
@@ -124,9 +125,12 @@ fn find<T>(from: &str, name: &str, mut there: impl FnMut(&str) -> Option<T>) -> 
 }
 
 fn read<'a>(file: &str, text: &'a str) -> Result<Document<'a>, Failure> {
-    // No JSON has such a line, so this only gives the better reason.
-    problems::refuse_conflict(file, text, REFRESH)?;
-    Document::parse(file, text, LIMIT)
+    // No JSON has the marks of a merge, so to look for them only gives the better reason.
+    let better = |failure| match problems::refuse_conflict(file, text, REFRESH) {
+        Err(conflict) => conflict,
+        Ok(()) => failure,
+    };
+    Document::parse(file, text, LIMIT).map_err(better)
 }
 
 /// The parts of a lockfile that both reading and editing need.
@@ -185,22 +189,48 @@ impl<'d> Lockfile<'d> {
         problems::stale(self.document.file(), place, what, REFRESH)
     }
 
-    fn is_link_to(&self, location: &str, directory: &str) -> bool {
-        self.packages.get(location).is_some_and(|node| {
-            node.get("link").and_then(Node::as_bool) == Some(true)
-                && node.get("resolved").and_then(Node::as_str) == Some(directory)
+    /// What version 2 says a second time; `None` of version 3.
+    fn second(&self) -> Option<Second<'d>> {
+        if self.version != 2 {
+            return None;
+        }
+        let packages = self.document.root().get("dependencies");
+        let packages = packages.into_iter().flat_map(Node::members);
+        let mut links: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (location, node) in &self.packages {
+            let name = location.strip_prefix("node_modules/");
+            if let Some(name) = name.filter(|name| !name.contains("node_modules/"))
+                && node.get("link").and_then(Node::as_bool) == Some(true)
+                && let Some(target) = node.get("resolved").and_then(Node::as_str)
+            {
+                links.entry(target).or_default().push(name);
+            }
+        }
+        Some(Second {
+            packages: packages
+                .map(|package| (package.key, package.value))
+                .collect(),
+            links,
         })
     }
+}
 
-    /// The names under which a workspace is linked into the root's `node_modules`.
-    fn link_names(&self, directory: &str) -> Vec<&'d str> {
-        self.packages
-            .keys()
-            .copied()
-            .filter(|location| self.is_link_to(location, directory))
-            .filter_map(|location| location.strip_prefix("node_modules/"))
-            .filter(|name| !name.contains("node_modules/"))
-            .collect()
+/// The `dependencies` of version 2, in which older programs find the workspaces by the names of their links.
+struct Second<'d> {
+    packages: BTreeMap<&'d str, Node<'d>>,
+    /// The names under which each workspace is linked into the root's `node_modules`, by its location.
+    links: BTreeMap<&'d str, Vec<&'d str>>,
+}
+
+impl<'d> Second<'d> {
+    /// Where each link of a workspace repeats the spec of a dependency.
+    fn specs(&self, directory: &str, dependency: &str) -> impl Iterator<Item = Option<Node<'d>>> {
+        let links = self.links.get(directory).into_iter().flatten();
+        links.map(move |link| {
+            let requires = self.packages.get(link)?.get("requires")?;
+            let spec = requires.get(dependency)?;
+            (spec.kind() == Kind::String).then_some(spec)
+        })
     }
 }
 
@@ -466,13 +496,14 @@ pub fn edit(
 ) -> Result<String, Failure> {
     let document = read(file, text)?;
     let lockfile = Lockfile::new(&document)?;
+    let second = lockfile.second();
     let mut edits = document.edits();
     let mut failures = Vec::new();
     for (directory, version) in versions {
         failures.extend(set_version(&lockfile, &mut edits, directory, version).err());
     }
     for new in specs {
-        failures.extend(set_spec(&lockfile, &mut edits, new).err());
+        failures.extend(set_spec(&lockfile, second.as_ref(), &mut edits, new).err());
     }
     match Failure::all(failures) {
         None => Ok(edits.apply()),
@@ -509,7 +540,12 @@ fn set_version(
     Ok(())
 }
 
-fn set_spec(lockfile: &Lockfile<'_>, edits: &mut Edits<'_>, new: &NewSpec) -> Result<(), Failure> {
+fn set_spec(
+    lockfile: &Lockfile<'_>,
+    second: Option<&Second<'_>>,
+    edits: &mut Edits<'_>,
+    new: &NewSpec,
+) -> Result<(), Failure> {
     let (directory, field) = (&new.directory, new.field);
     let (name, spec) = (new.name.as_str(), new.spec.as_str());
     let file = lockfile.document.file();
@@ -542,19 +578,12 @@ fn set_spec(lockfile: &Lockfile<'_>, edits: &mut Edits<'_>, new: &NewSpec) -> Re
     }
     refuse_installed(lockfile, directory, field, name)?;
     edits.set(node, spec);
-    if lockfile.version == 2 && !directory.is_root() && is_required(field, &declared) {
-        for link in lockfile.link_names(directory.as_str()) {
-            let required = lockfile
-                .document
-                .root()
-                .get("dependencies")
-                .and_then(|all| all.get(link))
-                .and_then(|package| package.get("requires"))
-                .and_then(|requires| requires.get(name))
-                .filter(|node| node.kind() == Kind::String)
-                .ok_or_else(|| stale(None))?;
-            edits.set(required, spec);
-        }
+    let second = second.filter(|_| !directory.is_root() && is_required(field, &declared));
+    for required in second
+        .into_iter()
+        .flat_map(|second| second.specs(directory.as_str(), name))
+    {
+        edits.set(required.ok_or_else(|| stale(None))?, spec);
     }
     Ok(())
 }

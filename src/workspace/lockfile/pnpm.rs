@@ -417,14 +417,16 @@ pub fn edit(
             failures.extend(set_spec(&lock, &mut edits, package, new).err());
         }
     }
+    let uses = catalog_uses(&lock);
     for new in &changes.catalogs {
-        failures.extend(set_catalog(&lock, &mut edits, new).err());
+        failures.extend(set_catalog(&lock, &uses, &mut edits, new).err());
     }
-    for (directory, version) in &changes.versions {
-        if let Some(package) = by_directory.get(directory) {
-            set_catalog_version(&lock, &mut edits, package, &version.to_string());
-        }
-    }
+    let grown = changes.versions.iter().filter_map(|(directory, new)| {
+        let package = by_directory.get(directory)?;
+        let (name, old) = (package.name.as_ref()?, package.version.as_ref()?);
+        Some((name.as_str(), (old.to_string(), new.to_string())))
+    });
+    set_catalog_versions(&lock, &uses, &mut edits, &grown.collect());
     match Failure::all(failures) {
         None => Ok(edits.apply(lock.text)),
         Some(failure) => Err(failure),
@@ -517,7 +519,12 @@ fn leads_elsewhere(lock: &Lock<'_>, version: &Scalar<'_>, what: &str) -> Failure
     )
 }
 
-fn set_catalog(lock: &Lock<'_>, edits: &mut Edits, new: &NewEntry) -> Result<(), Failure> {
+fn set_catalog(
+    lock: &Lock<'_>,
+    uses: &CatalogUses<'_>,
+    edits: &mut Edits,
+    new: &NewEntry,
+) -> Result<(), Failure> {
     let NewEntry {
         catalog,
         name,
@@ -528,7 +535,9 @@ fn set_catalog(lock: &Lock<'_>, edits: &mut Edits, new: &NewEntry) -> Result<(),
     let (Some(specifier), Some(version)) = (at("specifier"), at("version")) else {
         return Err(lock.stale(None, format!("{} has nothing for {what}", lock.file)));
     };
-    if let Some(installed) = catalog_uses(lock, catalog, name).find(|version| !is_linked(version)) {
+    let used = uses.get(&(catalog.as_str(), name.as_str()));
+    let mut versions = used.into_iter().flatten();
+    if let Some(installed) = versions.find(|version| !is_linked(version)) {
         return Err(leads_elsewhere(lock, installed, &what));
     }
     // pnpm 12 repeats the range, older ones the version that it led to.
@@ -539,42 +548,44 @@ fn set_catalog(lock: &Lock<'_>, edits: &mut Edits, new: &NewEntry) -> Result<(),
     Ok(())
 }
 
-fn set_catalog_version(lock: &Lock<'_>, edits: &mut Edits, package: &PackageJson, new: &str) {
-    let (Some(own), Some(old)) = (&package.name, &package.version) else {
-        return;
-    };
-    let old = old.to_string();
+/// Sets the versions that the catalogs' entries lead to; `grown` are the old and the new version by the package's name.
+fn set_catalog_versions(
+    lock: &Lock<'_>,
+    uses: &CatalogUses<'_>,
+    edits: &mut Edits,
+    grown: &BTreeMap<&str, (String, String)>,
+) {
     for (keys, scalar) in lock.below(&["catalogs"]) {
         if let [_, catalog, name, key] = keys.as_slice()
             && key == "version"
-            && name == own.as_str()
-            && scalar.value == old
+            && let Some((old, new)) = grown.get(name.as_str())
+            && scalar.value == *old
             && lock
                 .get(&["catalogs", catalog, name, "specifier"])
-                .is_some_and(|specifier| specifier.value != old)
-            && catalog_uses(lock, catalog, name).any(is_linked)
+                .is_some_and(|specifier| specifier.value != *old)
+            && let Some(used) = uses.get(&(catalog.as_str(), name.as_str()))
+            && used.iter().any(|version| is_linked(version))
         {
             edits.set(scalar, new);
         }
     }
 }
 
-/// Where the uses of a catalog's entry lead.
-fn catalog_uses<'l, 't>(
-    lock: &'l Lock<'t>,
-    catalog: &'l str,
-    name: &'l str,
-) -> impl Iterator<Item = &'l Scalar<'t>> {
-    lock.below(&["importers"])
-        .filter_map(move |(keys, scalar)| {
-            let [_, importer, field, of, key] = keys.as_slice() else {
-                return None;
-            };
-            let used = of == name && key == "specifier";
-            (used && catalogs::named(&scalar.value) == Some(catalog))
-                .then(|| lock.get(&["importers", importer, field, name, "version"]))
-                .flatten()
-        })
+/// Where the uses of each entry lead, by catalog and name.
+type CatalogUses<'l> = BTreeMap<(&'l str, &'l str), Vec<&'l Scalar<'l>>>;
+
+fn catalog_uses<'l>(lock: &'l Lock<'_>) -> CatalogUses<'l> {
+    let mut uses = CatalogUses::new();
+    for (keys, scalar) in lock.below(&["importers"]) {
+        if let [_, importer, field, name, key] = keys.as_slice()
+            && key == "specifier"
+            && let Some(catalog) = catalogs::named(&scalar.value)
+            && let Some(version) = lock.get(&["importers", importer, field, name, "version"])
+        {
+            uses.entry((catalog, name)).or_default().push(version);
+        }
+    }
+    uses
 }
 
 #[cfg(test)]
