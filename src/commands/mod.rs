@@ -10,6 +10,7 @@ pub mod observe;
 pub mod plan;
 pub mod point;
 pub mod preflight;
+pub mod publish;
 pub mod pull;
 pub mod rebuild;
 pub mod rehearse;
@@ -22,6 +23,7 @@ pub mod session;
 pub mod snapshot;
 pub mod status;
 pub mod tarballs;
+pub mod version;
 pub mod why;
 
 pub use connect::{connect, open_store, registry};
@@ -70,7 +72,11 @@ async fn tell(
     children: &Children,
 ) -> Result<Answer, Failure> {
     match &settings.command {
-        Command::Plan | Command::Why(_) | Command::Release => {
+        Command::Plan
+        | Command::Why(_)
+        | Command::Release
+        | Command::Version
+        | Command::Publish => {
             let repo = Repo::open(&settings.directory)?;
             choose(settings, &repo)?;
             let told = on_repository(settings, &repo, stdout, stop, children).await;
@@ -120,7 +126,7 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
         };
         let branches = settings.release_branches(branches);
         settings.choose_command(current.as_deref(), &branches);
-    } else if settings.command == Command::Release && !is_trusted(settings) {
+    } else if writes(&settings.command) && !is_trusted(settings) {
         return Err(Failure::new(
             Exit::Refused,
             "release::untrusted_event",
@@ -133,6 +139,14 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
         .hint("release from a push to a release branch, a schedule or workflow_dispatch; snapshots also from pull requests of the repository itself"));
     }
     Ok(())
+}
+
+/// Whether a command on a repository writes to the outside.
+fn writes(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Release | Command::Version | Command::Publish
+    )
 }
 
 /// Whether the event may cause what `release` was asked for.
@@ -151,11 +165,11 @@ async fn on_repository(
     stop: &Stop,
     children: &Children,
 ) -> Result<Answer, Failure> {
-    let writes = settings.command == Command::Release;
-    let _alone = writes
+    let _alone = writes(&settings.command)
         .then(|| crate::local::worktree::alone(repo))
         .transpose()?;
-    let remotes = if writes && settings.snapshot.is_none() {
+    let delivers = matches!(settings.command, Command::Release | Command::Publish);
+    let remotes = if delivers && settings.snapshot.is_none() {
         connect(settings).await?
     } else {
         Remotes {
@@ -190,7 +204,21 @@ async fn on_repository(
             let why = why::why(&session, package).await?;
             Ok(answer(settings, report::why::text(&why), &why))
         }
-        Command::Release => tell_release(&session).await,
+        Command::Release => {
+            let report = match settings.snapshot {
+                None => release::release(&session).await?,
+                Some(_) => snapshot::snapshot(&session).await?,
+            };
+            Ok(tell_release(settings, &report))
+        }
+        Command::Version => Ok(tell_release(settings, &version::version(&session).await?)),
+        Command::Publish => {
+            let report = publish::publish(&session).await?;
+            if publish::had_nothing_to_do(&report) {
+                (session.say)("nothing to publish: the registry has every decided version\n");
+            }
+            Ok(tell_release(settings, &report))
+        }
         _ => tell_plan(&session).await,
     }
 }
@@ -236,6 +264,8 @@ fn for_runner(
 fn failed(settings: &Settings, failure: Failure) -> Answer {
     let (what, outputs) = match &settings.command {
         Command::Release => ("Release", outputs::of_failure()),
+        Command::Version => ("Version", outputs::of_failure()),
+        Command::Publish => ("Publish", outputs::of_failure()),
         Command::Plan => ("Plan", outputs::of_failure()),
         Command::Point(deed, _) => (deed.title(), Vec::new()),
         Command::Why(_) | Command::Rehearse | Command::Status(_) | Command::Pull(_) => {
@@ -261,19 +291,14 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
     }
 }
 
-async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
-    let settings = session.settings;
-    let report = match settings.snapshot {
-        None => release::release(session).await?,
-        Some(_) => snapshot::snapshot(session).await?,
-    };
+fn tell_release(settings: &Settings, report: &ReleaseReport) -> Answer {
     let mut answer = answer(settings, report.text(), &report.json());
     answer.failure = match &report.ended {
         Ended::Failed(failure) => Some(failure.clone()),
         _ => report.deeds.unmoved().cloned(),
     };
-    answer.appended = for_runner(settings, &report, answer.failure.as_ref());
-    Ok(answer)
+    answer.appended = for_runner(settings, report, answer.failure.as_ref());
+    answer
 }
 
 async fn tell_point(

@@ -344,6 +344,8 @@ pub struct Settings {
     pub lines: BTreeMap<String, Line>,
     /// The remote that decides.
     pub remote: String,
+    /// Whether what `version` decides is pushed; else commit and tags are made here only.
+    pub push: bool,
     /// Message of the release commit.
     pub commit_message: String,
     /// Form of the tags; `None`: by mode.

@@ -136,6 +136,7 @@ impl Settings {
                 .checked("branches", form::branches)
                 .unwrap_or_default(),
             remote: values.text_or("remote", "origin"),
+            push: values.boolean("push", true),
             commit_message: values
                 .checked("commit-message", form::message)
                 .unwrap_or_else(|| "chore: version {version}".to_owned()),

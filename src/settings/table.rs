@@ -347,6 +347,15 @@ pub const SETTINGS: &[Setting] = &[
         "origin",
     ),
     setting(
+        "push",
+        Git,
+        Boolean,
+        Anywhere,
+        false,
+        "push what `version` decides; with `false` commit and tags are made here only",
+        "true",
+    ),
+    setting(
         "commit-message",
         Git,
         Lines,
@@ -699,7 +708,6 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "npm-publish",
     "npm-rollback",
     "provenance",
-    "push",
     "registries",
     "role-to-assume",
     "static-url",

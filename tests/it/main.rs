@@ -38,4 +38,5 @@ mod store_contract;
 #[allow(dead_code, reason = "every story uses another part of it")]
 mod support;
 mod telling;
+mod version;
 mod why;

@@ -23,6 +23,8 @@ impl Resolver<'_> {
             None | Some("plan") => Some(Command::Plan),
             Some("why") => self.why(package),
             Some("release") => Some(Command::Release),
+            Some("version") => Some(Command::Version),
+            Some("publish") => Some(Command::Publish),
             Some("rehearse") => Some(Command::Rehearse),
             Some("status") => self.status(store).map(Command::Status),
             Some("pull") => self.pull(once, store, host_name).map(Command::Pull),
