@@ -112,6 +112,14 @@ fn of_partial_clone(failure: Failure, repo: &Repo) -> Failure {
 }
 
 fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
+    if settings.snapshot.is_some()
+        && matches!(settings.command, Command::Version | Command::Publish)
+    {
+        let what = "`snapshot` is set, and a snapshot is never decided";
+        return Err(Failure::new(Exit::Usage, "version::snapshot", what).hint(
+            "`release` publishes snapshots; leave `snapshot` out of `version` and `publish`",
+        ));
+    }
     if !settings.command_named {
         let current = current_branch(settings, repo);
         let default = settings

@@ -284,6 +284,17 @@ fn what_version_cannot_do_is_refused_before_anything_is_written() {
         assert_eq!(world.origin_git(&["tag", "--list"]), "");
     };
     check(&["version"], 2, "version::apps");
+    for command in ["version", "publish"] {
+        let refused = world.binary(&[command]).env("PKGS_SNAPSHOT", "pr-1");
+        let refused = refused.in_actions("pull_request", "refs/pull/1/merge");
+        let refused = refused.run().expect(2);
+        assert!(
+            refused.stderr.contains("version::snapshot"),
+            "{}",
+            refused.stderr
+        );
+        assert_eq!(world.origin_git(&["tag", "--list"]), "");
+    }
     let refused = world
         .binary(&["release"])
         .env("PKGS_PUSH", "false")
