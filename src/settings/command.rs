@@ -56,8 +56,8 @@ pub const COMMANDS: &[Page] = &[
     Page {
         group: "Release",
         name: "version",
-        does: "Decide versions: commit and tags in one push; builds and publishes nothing",
-        more: "The next `publish` or `release` delivers what was decided. `--push=false` commits and tags here only: push both yourself. A release that builds apps needs `release`.",
+        does: "Decide versions: commit and tags in one push; builds nothing",
+        more: "It publishes nothing: the next `publish` or `release` delivers what was decided. `--push=false` commits and tags here only: push both yourself. A release that builds apps needs `release`.",
         usage: "[flags]",
         examples: &[
             "version --dry-run",
