@@ -156,7 +156,7 @@ fn event_text(file: &Path) -> Option<String> {
 fn works_in_checkout(command: Option<&str>) -> bool {
     matches!(
         command,
-        None | Some("plan" | "why" | "release" | "rehearse")
+        None | Some("plan" | "why" | "release" | "version" | "publish" | "rehearse")
     )
 }
 

@@ -77,6 +77,18 @@ pub async fn publish(
     failed.map_or(Ok(()), Err)
 }
 
+/// Looks at what is there, and notes what [`publish`] would publish.
+pub async fn note_lacking(delivering: &Delivering<'_>, deeds: &mut Deeds) -> Result<(), Failure> {
+    for package in delivering.waves.iter().flatten() {
+        let outcome = match judged(delivering, package).await? {
+            Delivery::Absent => Outcome::Planned,
+            _ => Outcome::AlreadyDone,
+        };
+        deeds.note(Stage::Publish, label(package), outcome);
+    }
+    Ok(())
+}
+
 /// How many packages are published at once: registries answer more with 429.
 const PUBLISHES: usize = 6;
 

@@ -20,6 +20,13 @@ pub struct Decision {
     pub integrities: BTreeMap<PackageName, Integrity>,
 }
 
+impl Decision {
+    /// Whether versions alone were decided, as `version` does: nothing was built before.
+    pub fn is_of_versions(&self) -> bool {
+        self.seal.is_none() && self.integrities.is_empty()
+    }
+}
+
 /// Every commit that tags of ours name, with what they say. A tag without our lines is not ours.
 pub fn read(repo: &Repo, seen: &Seen) -> BTreeMap<CommitId, Decision> {
     let mut decisions: BTreeMap<CommitId, Decision> = BTreeMap::new();

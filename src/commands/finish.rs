@@ -1,5 +1,7 @@
 //! Finishing a decided release: publish, verify, record, point, tell. Every step looks first, so that whoever starts after a crash, or beside another run, finds what is done.
 
+mod versions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use crate::apply::record::{self, Recording};
 use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
-use crate::commands::tarballs::{Built, Rebuilt, Sealed};
+use crate::commands::tarballs::{Built, Rebuilt, Sealed, Storeless};
 use crate::commands::{Session, abandon, mirror, monorepo, observe, point, rebuild, released};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
@@ -19,7 +21,11 @@ use crate::plan::release::{self as planning, Plan};
 use crate::plan::waves;
 use crate::release::manifest::Status;
 use crate::remote::forge::github::Told;
+use crate::remote::registry::PublishedPackage;
 use crate::report::release::{Released, ReleasedPackage};
+use crate::version::Version;
+use crate::workspace::Workspace;
+use crate::workspace::package::Package;
 
 /// RECOVER: finishes the newest decided release of the branch. A dry run leaves it.
 pub async fn earlier(
@@ -28,6 +34,9 @@ pub async fn earlier(
     deeds: &mut Deeds,
 ) -> Result<Option<Released>, Failure> {
     let newest = decisions::newest(session.repo, &scene.tip, &scene.decisions)?;
+    if !session.settings.dry_run {
+        versions::older(session, scene, newest.as_ref(), deeds).await?;
+    }
     let is_open = |commit: &CommitId| {
         !scene.is_given_up(commit) && !session.settings.dry_run && session.settled != Some(commit)
     };
@@ -47,6 +56,102 @@ pub async fn earlier(
     finish_earlier(session, &scene.branch, &commit, decision, deeds).await
 }
 
+/// Publishes what the decided versions of the branch lack on npm, and does no more. A dry run notes it.
+pub async fn deliver(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    deeds: &mut Deeds,
+) -> Result<Option<Released>, Failure> {
+    if session.settings.dry_run {
+        scene.require_tip(session)?;
+    }
+    let newest = decisions::newest(session.repo, &scene.tip, &scene.decisions)?;
+    versions::older(session, scene, newest.as_ref(), deeds).await?;
+    let Some(commit) = newest.filter(|commit| !scene.is_given_up(commit)) else {
+        return Ok(None);
+    };
+    let decision = &scene.decisions[&commit];
+    match &decision.seal {
+        Some(name) => deliver_sealed(session, &commit, decision, name, deeds).await,
+        None => finish_earlier_unsealed(session, &scene.branch, &commit, decision, deeds)
+            .await
+            .map(Some),
+    }
+}
+
+/// Publishes the packages of a sealed release; the store is needed only where one is lacking.
+async fn deliver_sealed(
+    session: &Session<'_>,
+    commit: &CommitId,
+    decision: &Decision,
+    name: &SealName,
+    deeds: &mut Deeds,
+) -> Result<Option<Released>, Failure> {
+    let (waves, tarballs): (_, Box<dyn Tarballs + '_>) =
+        if let Some(store) = session.remotes.store.as_deref() {
+            let named = seal::read(store, name).await?;
+            if !fits(session, commit, decision, &named)? {
+                return Ok(None);
+            }
+            let tarballs = Box::new(Sealed::new(store, &named.seal, None)?);
+            (sealed_waves(session, commit, &named)?, tarballs)
+        } else {
+            let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+            let packages = decided_packages(session, commit, decision, &workspace).await?;
+            let tarballs = Box::new(Storeless(store_needed(commit, name)));
+            (in_waves(session, commit, packages)?, tarballs)
+        };
+    let delivering = Delivering {
+        registry: session.remotes.registry.as_ref(),
+        commit,
+        sealed: true,
+        waves: &waves,
+        settings: session.settings,
+        stop: session.stop,
+    };
+    put(&delivering, tarballs.as_ref(), deeds).await?;
+    let packages: Vec<DecidedPackage> = waves.iter().flatten().cloned().collect();
+    let parent = session.repo.parent(commit)?;
+    let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
+    let base = parent.as_ref().unwrap_or(commit).as_str();
+    released::released(session, commit, base, &packages, &[]).map(Some)
+}
+
+/// PUBLISH and VERIFY; a dry run only looks, and notes what is lacking.
+async fn put(
+    delivering: &Delivering<'_>,
+    tarballs: &dyn Tarballs,
+    deeds: &mut Deeds,
+) -> Result<(), Failure> {
+    if delivering.settings.dry_run {
+        return publish::note_lacking(delivering, deeds).await;
+    }
+    publish::publish(delivering, tarballs, deeds).await?;
+    publish::verify(delivering, deeds).await
+}
+
+/// Whether a decision holds: every tag of its seal, on a commit made on the seal's base.
+fn fits(
+    session: &Session<'_>,
+    commit: &CommitId,
+    decision: &Decision,
+    named: &Named,
+) -> Result<bool, Failure> {
+    let mut tags = named.seal.tags.iter();
+    let complete = tags.all(|tag| decision.tags.iter().any(|known| known.as_str() == tag));
+    let parent = session.repo.parent(commit)?;
+    let based = named.seal.base == commit.as_str()
+        || parent.is_some_and(|parent| parent.as_str() == named.seal.base);
+    if complete && based {
+        return Ok(true);
+    }
+    tracing::warn!(
+        "the tags of {} name a seal that does not fit them, so they decide nothing: a decision needs every tag of its seal on one commit, made on the seal's base",
+        commit.short()
+    );
+    Ok(false)
+}
+
 /// Finishes a release that is decided already; every step that is done is found done.
 async fn finish_earlier(
     session: &Session<'_>,
@@ -58,19 +163,7 @@ async fn finish_earlier(
     match (&decision.seal, session.remotes.store.as_deref()) {
         (Some(name), Some(store)) => {
             let named = seal::read(store, name).await?;
-            let complete = named
-                .seal
-                .tags
-                .iter()
-                .all(|tag| decision.tags.iter().any(|known| known.as_str() == tag));
-            let parent = session.repo.parent(commit)?;
-            let based = named.seal.base == commit.as_str()
-                || parent.is_some_and(|parent| parent.as_str() == named.seal.base);
-            if !complete || !based {
-                tracing::warn!(
-                    "the tags of {} name a seal that does not fit them, so they decide nothing: a decision needs every tag of its seal on one commit, made on the seal's base",
-                    commit.short()
-                );
+            if !fits(session, commit, decision, &named)? {
                 return Ok(None);
             }
             sealed(session, branch, commit, &named, None, deeds)
@@ -251,6 +344,24 @@ async fn finish_earlier_unsealed(
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
     let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+    if decision.is_of_versions() {
+        let marked = rebuild::libraries_of(session, commit, &workspace)?;
+        let release = (branch, commit);
+        return versions::deliver(session, release, &workspace, &marked, deeds).await;
+    }
+    let packages = decided_packages(session, commit, decision, &workspace).await?;
+    let tarballs = Rebuilt::new(session, commit);
+    let release = (branch, commit);
+    deliver_unsealed(session, release, packages, &tarballs, None, deeds).await
+}
+
+/// The libraries of a release whose tags hold their integrity.
+async fn decided_packages(
+    session: &Session<'_>,
+    commit: &CommitId,
+    decision: &Decision,
+    workspace: &Workspace,
+) -> Result<BTreeMap<PackageName, DecidedPackage>, Failure> {
     let mut packages = BTreeMap::new();
     for (name, integrity) in &decision.integrities {
         let Some(package) = workspace.package(name) else {
@@ -267,12 +378,8 @@ async fn finish_earlier_unsealed(
         let Some(version) = package.version.clone() else {
             continue;
         };
-        let dist_tag = planning::dist_tag(&version, package, session.settings, session.line());
         let published = session.remotes.registry.package(name).await?;
-        let beside = published.and_then(|published| {
-            planning::dist_tag_beside(&dist_tag, &version, &published.dist_tags)
-        });
-        let dist_tag = beside.unwrap_or(dist_tag);
+        let dist_tag = dist_tag(session, package, &version, published.as_ref());
         packages.insert(
             name.clone(),
             DecidedPackage {
@@ -283,7 +390,7 @@ async fn finish_earlier_unsealed(
             },
         );
     }
-    let marked = rebuild::libraries_of(session, commit, &workspace)?;
+    let marked = rebuild::libraries_of(session, commit, workspace)?;
     if let Some(unknown) = marked.iter().find(|name| !packages.contains_key(*name)) {
         return Err(Failure::new(
             Exit::Integrity,
@@ -296,9 +403,20 @@ async fn finish_earlier_unsealed(
         .because("without it nobody can tell whether the registry holds what was decided")
         .hint("find out who pushed these tags"));
     }
-    let tarballs = Rebuilt::new(session, commit);
-    let release = (branch, commit);
-    deliver_unsealed(session, release, packages, &tarballs, None, deeds).await
+    Ok(packages)
+}
+
+/// The dist-tag of a version that was decided, beside what the registry holds by now.
+fn dist_tag(
+    session: &Session<'_>,
+    package: &Package,
+    version: &Version,
+    published: Option<&PublishedPackage>,
+) -> String {
+    let tag = planning::dist_tag(version, package, session.settings, session.line());
+    let beside = published
+        .and_then(|published| planning::dist_tag_beside(&tag, version, &published.dist_tags));
+    beside.unwrap_or(tag)
 }
 
 async fn deliver_unsealed(
@@ -319,8 +437,7 @@ async fn deliver_unsealed(
         settings: session.settings,
         stop: session.stop,
     };
-    publish::publish(&delivering, tarballs, deeds).await?;
-    publish::verify(&delivering, deeds).await?;
+    put(&delivering, tarballs, deeds).await?;
     let parent = session
         .repo
         .parent(commit)?
@@ -354,7 +471,7 @@ async fn tell_forge(
         .remotes
         .forge
         .as_deref()
-        .filter(|_| session.settings.forge_release)
+        .filter(|_| session.settings.forge_release && !session.settings.dry_run)
     else {
         return;
     };

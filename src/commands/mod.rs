@@ -12,6 +12,7 @@ pub mod observe;
 pub mod plan;
 pub mod point;
 pub mod preflight;
+pub mod publish;
 pub mod pull;
 pub mod rebuild;
 pub mod rehearse;
@@ -25,6 +26,7 @@ pub mod snapshot;
 pub mod status;
 pub mod tag;
 pub mod tarballs;
+pub mod version;
 pub mod why;
 
 pub use connect::{connect, open_store, registry};
@@ -74,7 +76,13 @@ async fn tell(
     children: &Children,
 ) -> Result<Answer, Failure> {
     match &settings.command {
-        Command::Plan | Command::Why(_) | Command::Release | Command::Tag | Command::Abandon(_) => {
+        Command::Plan
+        | Command::Why(_)
+        | Command::Release
+        | Command::Version
+        | Command::Publish
+        | Command::Tag
+        | Command::Abandon(_) => {
             let repo = Repo::open(&settings.directory)?;
             choose(settings, &repo)?;
             let told = on_repository(settings, &repo, stdout, stop, children).await;
@@ -110,6 +118,14 @@ fn of_partial_clone(failure: Failure, repo: &Repo) -> Failure {
 }
 
 fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
+    if settings.snapshot.is_some()
+        && matches!(settings.command, Command::Version | Command::Publish)
+    {
+        let what = "`snapshot` is set, and a snapshot is never decided";
+        return Err(Failure::new(Exit::Usage, "version::snapshot", what).hint(
+            "`release` publishes snapshots; leave `snapshot` out of `version` and `publish`",
+        ));
+    }
     if !settings.command_named {
         let current = current_branch(settings, repo);
         let default = default_branch(settings, repo);
@@ -135,11 +151,11 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a command writes to the repository.
+/// Whether a command on a repository writes to the outside.
 fn writes(command: &Command) -> bool {
     matches!(
         command,
-        Command::Release | Command::Tag | Command::Abandon(_)
+        Command::Release | Command::Version | Command::Publish | Command::Tag | Command::Abandon(_)
     )
 }
 
@@ -159,12 +175,14 @@ async fn on_repository(
     stop: &Stop,
     children: &Children,
 ) -> Result<Answer, Failure> {
-    let writes = writes(&settings.command);
-    let _alone = writes
+    let _alone = writes(&settings.command)
         .then(|| crate::local::worktree::alone(repo))
         .transpose()?;
-    let is_release = matches!(settings.command, Command::Release | Command::Abandon(_));
-    let remotes = if is_release && settings.snapshot.is_none() {
+    let delivers = matches!(
+        settings.command,
+        Command::Release | Command::Publish | Command::Abandon(_)
+    );
+    let remotes = if delivers && settings.snapshot.is_none() {
         connect(settings).await?
     } else {
         Remotes {
@@ -199,7 +217,21 @@ async fn on_repository(
             let why = why::why(&session, package).await?;
             Ok(answer(settings, report::why::text(&why), &why))
         }
-        Command::Release => tell_release(&session).await,
+        Command::Release => {
+            let report = match settings.snapshot {
+                None => release::release(&session).await?,
+                Some(_) => snapshot::snapshot(&session).await?,
+            };
+            Ok(tell_release(settings, &report))
+        }
+        Command::Version => Ok(tell_release(settings, &version::version(&session).await?)),
+        Command::Publish => {
+            let report = publish::publish(&session).await?;
+            if publish::had_nothing_to_do(&report) {
+                (session.say)("nothing to publish: the registry has every decided version\n");
+            }
+            Ok(tell_release(settings, &report))
+        }
         Command::Tag => tell_tagged(&session).await,
         Command::Abandon(asked) => tell_abandoned(&session, asked).await,
         _ => tell_plan(&session).await,
@@ -247,6 +279,8 @@ fn for_runner(
 fn failed(settings: &Settings, failure: Failure) -> Answer {
     let (what, outputs) = match &settings.command {
         Command::Release => ("Release", outputs::of_failure()),
+        Command::Version => ("Version", outputs::of_failure()),
+        Command::Publish => ("Publish", outputs::of_failure()),
         Command::Plan => ("Plan", outputs::of_failure()),
         Command::Tag => ("Tag", Vec::new()),
         Command::Abandon(_) => ("Abandon", Vec::new()),
@@ -274,19 +308,14 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
     }
 }
 
-async fn tell_release(session: &Session<'_>) -> Result<Answer, Failure> {
-    let settings = session.settings;
-    let report = match settings.snapshot {
-        None => release::release(session).await?,
-        Some(_) => snapshot::snapshot(session).await?,
-    };
+fn tell_release(settings: &Settings, report: &ReleaseReport) -> Answer {
     let mut answer = answer(settings, report.text(), &report.json());
     answer.failure = match &report.ended {
         Ended::Failed(failure) => Some(failure.clone()),
         _ => report.deeds.unmoved().cloned(),
     };
-    answer.appended = for_runner(settings, &report, answer.failure.as_ref());
-    Ok(answer)
+    answer.appended = for_runner(settings, report, answer.failure.as_ref());
+    answer
 }
 
 async fn tell_tagged(session: &Session<'_>) -> Result<Answer, Failure> {

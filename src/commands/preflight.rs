@@ -45,6 +45,11 @@ pub(super) async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(),
     let names: Vec<&str> = libraries(plan)
         .map(|package| package.name.as_str())
         .collect();
+    credential_for(session, &names).await
+}
+
+/// Whether what is called so can be published at all.
+pub(super) async fn credential_for(session: &Session<'_>, names: &[&str]) -> Result<(), Failure> {
     if names.is_empty() {
         return Ok(());
     }
@@ -224,7 +229,7 @@ async fn builds(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
 }
 
 /// Asks the remote whether we may push at all; what protects branches and tags answers only to the push itself, which changes nothing when it refuses.
-fn permission_to_push(scene: &Scene<'_>) -> Result<(), Failure> {
+pub(super) fn permission_to_push(scene: &Scene<'_>) -> Result<(), Failure> {
     let same = RefUpdate {
         name: format!("refs/heads/{}", scene.branch),
         expected: Some(scene.tip.to_string()),

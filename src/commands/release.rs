@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::apply::build::{self, Packed};
-use crate::apply::decide::{self, Decided};
+use crate::apply::decide::{self, Decided, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::seal::{self, Named};
 use crate::commands::observe::{self, Observed};
@@ -14,7 +14,7 @@ use crate::commands::{Session, finish, preflight};
 use crate::explain::{Exit, Failure};
 use crate::local::git::{FileEdit, Repo, Tag};
 use crate::local::worktree;
-use crate::name::{CommitId, Digest, Integrity, PackageName, RepoPath, TagName};
+use crate::name::{CommitId, Digest, Integrity, PackageName, RepoPath};
 use crate::plan::next::Position;
 use crate::plan::notes;
 use crate::plan::release::{self as planning, Plan};
@@ -23,11 +23,12 @@ use crate::report::release::{Ended, ReleaseReport};
 use crate::version::Version;
 
 /// How often a run judges again because something moved meanwhile.
-const ROUNDS: usize = 5;
+pub(super) const ROUNDS: usize = 5;
 
 /// Releases what changed, after finishing what an earlier run decided. When it fails half-way, the report says what is done and what is not.
 pub async fn release(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
     let started = session.repo.head()?;
+    require_push(session)?;
     let mut deeds = Deeds::default();
     let mut proven = false;
     for _ in 0..ROUNDS {
@@ -38,13 +39,30 @@ pub async fn release(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
             Err(failure) => return Ok(ReleaseReport::new(Ended::Failed(failure)).with(deeds)),
         }
     }
-    let contended = Failure::new(
+    Ok(ReleaseReport::new(Ended::Failed(contended())).with(deeds))
+}
+
+/// The remote did not hold still in any round.
+pub(super) fn contended() -> Failure {
+    Failure::new(
         Exit::Temporary,
         "release::contended",
         "the remote kept moving while this run tried to decide",
     )
-    .hint("run again");
-    Ok(ReleaseReport::new(Ended::Failed(contended)).with(deeds))
+    .hint("run again")
+}
+
+/// A release publishes what is decided for everybody, so its decision is pushed.
+fn require_push(session: &Session<'_>) -> Result<(), Failure> {
+    if session.settings.push {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        "release::needs_push",
+        "`push` is false, and `release` decides by its push",
+    )
+    .hint("leave `push` out; or decide here with `version`, push branch and tags, then `publish`"))
 }
 
 /// One round, whose deeds go to `deeds`; `None` when a ref moved before the decision.
@@ -298,7 +316,8 @@ async fn bytes(
     })
 }
 
-fn own_edits(plan: &Plan) -> Vec<FileEdit> {
+/// The edits of a plan, as a commit takes them.
+pub(super) fn own_edits(plan: &Plan) -> Vec<FileEdit> {
     let edits = plan.edits.iter();
     edits
         .map(|(path, text)| (path.clone(), text.clone().map(String::into_bytes)))
@@ -396,12 +415,22 @@ async fn decide(
         draft.tip = scene.tip.clone();
         draft.new_tip = merge;
     }
+    push(session, scene, draft, deeds)
+}
+
+/// Pushes a draft, and notes here what the remote holds then. `None` when a ref moved first.
+pub(super) fn push(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    draft: Draft,
+    deeds: &mut Deeds,
+) -> Result<Option<CommitId>, Failure> {
     if let Decided::Moved(why) = decide::decide(&scene.remote, &scene.branch, &draft, session.stop)?
     {
         tracing::info!("{why}");
         return Ok(None);
     }
-    let names: Vec<&str> = plan.tags.iter().map(TagName::as_str).collect();
+    let names: Vec<&str> = draft.tags.iter().map(|(name, _)| name.as_str()).collect();
     let about = format!(
         "{} on {}, {}",
         draft.commit.short(),

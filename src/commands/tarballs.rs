@@ -64,6 +64,16 @@ impl Tarballs for Sealed<'_> {
     }
 }
 
+/// Tarballs in a store that was not named: whoever needs one is told this.
+pub struct Storeless(pub Failure);
+
+#[async_trait::async_trait(?Send)]
+impl Tarballs for Storeless {
+    async fn bytes(&self, _: &DecidedPackage) -> Result<Vec<u8>, Failure> {
+        Err(self.0.clone())
+    }
+}
+
 /// Tarballs that were built on this machine.
 pub struct Built(Arc<Packed>);
 

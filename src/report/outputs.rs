@@ -6,14 +6,17 @@ use serde_json::{Value, json};
 
 use crate::name::TagName;
 use crate::report::environments::Points;
-use crate::report::release::ReleaseReport;
+use crate::report::release::{Ended, ReleaseReport};
 
 /// The outputs of a release, name and value. They speak of the release at this commit, also when an earlier attempt made it.
 pub fn of_release(report: &ReleaseReport) -> Vec<(&'static str, String)> {
     let released = report.release.as_ref();
     let list = |value: Option<Value>| value.unwrap_or_else(|| json!([])).to_string();
     let mut outputs = vec![
-        ("released", released.is_some().to_string()),
+        (
+            "released",
+            (released.is_some() && report.ended != Ended::Decided).to_string(),
+        ),
         ("outcome", report.ended.as_str().to_owned()),
         (
             "tags",

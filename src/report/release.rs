@@ -16,6 +16,8 @@ use crate::workspace::package::Kind;
 pub enum Ended {
     /// A release stands at this commit, made now or by an earlier attempt.
     Released,
+    /// Versions are decided at this commit, and nothing is delivered.
+    Decided,
     /// A dry run: this would be done.
     Planned,
     /// No package changed.
@@ -36,6 +38,7 @@ impl Ended {
     pub fn as_str(&self) -> &'static str {
         match self {
             Ended::Released => "released",
+            Ended::Decided => "decided",
             Ended::Planned => "planned",
             Ended::Nothing => "nothing",
             Ended::Superseded { .. } => "superseded",
@@ -173,13 +176,22 @@ impl ReleaseReport {
             }
             (Ended::Nothing, _) => match &self.plan {
                 Some((plan, _)) => text.push_str(&render::text(plan, &[])),
-                None => text.push_str("nothing to release\n"),
+                None => text.push_str("nothing to publish: no version is decided\n"),
             },
             (Ended::Planned, _) => {
                 for deed in self.deeds.iter() {
                     let _ = writeln!(text, "  {:8} {}", deed.stage.as_str(), deed.about);
                 }
                 text.push_str("dry run: nothing was written\n");
+            }
+            (Ended::Decided, Some(release)) => {
+                let is_new = self.deeds.iter().any(|deed| deed.outcome == Outcome::Done);
+                text.push_str(if is_new {
+                    "decided"
+                } else {
+                    "already decided:"
+                });
+                release.tell(&mut text);
             }
             (Ended::Released, Some(release)) => {
                 let is_new = self.deeds.iter().any(|deed| deed.outcome == Outcome::Done);
@@ -194,7 +206,7 @@ impl ReleaseReport {
             (Ended::Failed(_), _) if self.is_unfinished() => {
                 text.push_str("decided, but not finished: run the same command again, it goes on where this stopped\n");
             }
-            (Ended::Released | Ended::Failed(_), _) => {}
+            (Ended::Released | Ended::Decided | Ended::Failed(_), _) => {}
         }
         text
     }

@@ -135,6 +135,7 @@ fn title(report: &ReleaseReport, failure: Option<&Failure>) -> String {
         (Some(release), _) if release.is_snapshot() => {
             format!("Published the snapshot of {}", release.commit.short())
         }
+        (Some(release), "decided") => format!("Decided {}, nothing is published yet", release.id),
         (Some(release), _) => format!("Released {}", release.id),
         (None, "superseded") => "Superseded by a newer commit".to_owned(),
         (None, "planned") => "Release plan, nothing is released".to_owned(),

@@ -55,6 +55,26 @@ pub const COMMANDS: &[Page] = &[
     },
     Page {
         group: "Release",
+        name: "version",
+        does: "Decide versions: commit and tags in one push; builds nothing",
+        more: "It publishes nothing: the next `publish` or `release` delivers what was decided. `--push=false` commits and tags here only: push both yourself. A release that builds apps needs `release`.",
+        usage: "[flags]",
+        examples: &[
+            "version --dry-run",
+            "version --bump minor",
+            "version --push=false",
+        ],
+    },
+    Page {
+        group: "Release",
+        name: "publish",
+        does: "Publish the decided versions that npm lacks; decides nothing",
+        more: "It builds at the release commit what no store holds. With nothing lacking it says so.",
+        usage: "[flags]",
+        examples: &["publish", "publish --dry-run"],
+    },
+    Page {
+        group: "Release",
         name: "abandon",
         does: "Give up a decided release that cannot be finished",
         more: "Its tags keep their versions and are no base: the next release contains all its packages, at higher versions. A release that is complete is refused. --to is a release id, a tag or a version; without it, the newest release is meant.",
@@ -204,6 +224,9 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         return setting.group == Group::General || is_own;
     }
     match setting.name {
+        "push" => command == "version",
+        _ if command == "version" => decides(setting),
+        _ if command == "publish" => delivers(setting),
         "environment" | "app" => !releases,
         "to" => aims,
         "from" => command == "promote",
@@ -221,16 +244,28 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
     }
 }
 
+/// Whether a setting decides versions.
+fn decides(setting: &Setting) -> bool {
+    match setting.group {
+        Group::General => true,
+        Group::Release => !matches!(setting.name, "install" | "build" | "snapshot"),
+        Group::Git => setting.name != "forge-release",
+        _ => matches!(setting.name, "registry" | "store"),
+    }
+}
+
+/// Whether a setting says how decided versions are built and published.
+fn delivers(setting: &Setting) -> bool {
+    match setting.group {
+        Group::General | Group::Npm => true,
+        Group::Release => matches!(setting.name, "install" | "build"),
+        Group::Git => !matches!(setting.name, "commit-message" | "changelog"),
+        _ => matches!(setting.name, "store" | "store-endpoint" | "store-region"),
+    }
+}
+
 /// Commands that will come: name, and what does the job today.
 pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
-    (
-        "version",
-        "`release` bumps, commits, tags and publishes in one go; `plan` shows the versions",
-    ),
-    (
-        "publish",
-        "`release` on the release branch publishes what a decided release lacks on npm",
-    ),
     (
         "pack",
         "`release --dry-run` builds and packs everything and writes nothing",
@@ -266,6 +301,10 @@ pub enum Command {
     Why(String),
     /// Release.
     Release,
+    /// Decide versions, and deliver nothing.
+    Version,
+    /// Deliver to npm what was decided.
+    Publish,
     /// Give a decided release up.
     Abandon(AbandonSettings),
     /// Tag what was released before.

@@ -358,6 +358,8 @@ pub struct Settings {
     pub mirrors: Vec<String>,
     /// What becomes of a run when others pushed meanwhile.
     pub when_moved: WhenMoved,
+    /// Whether what `version` decides is pushed; else commit and tags are made here only.
+    pub push: bool,
     /// Message of the release commit.
     pub commit_message: String,
     /// Form of the tags; `None`: by mode.

@@ -143,6 +143,7 @@ impl Settings {
             remote: remotes.next().unwrap_or_else(|| "origin".to_owned()),
             mirrors: remotes.collect(),
             when_moved: values.one_of("when-moved", WHEN_MOVED).unwrap_or_default(),
+            push: values.boolean("push", true),
             commit_message: values
                 .checked("commit-message", form::message)
                 .unwrap_or_else(|| "chore: version {version}".to_owned()),

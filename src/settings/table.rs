@@ -356,6 +356,15 @@ pub const SETTINGS: &[Setting] = &[
         "superseded",
     ),
     setting(
+        "push",
+        Git,
+        Boolean,
+        Anywhere,
+        false,
+        "push what `version` decides; with `false` commit and tags are made here only",
+        "true",
+    ),
+    setting(
         "commit-message",
         Git,
         Lines,
@@ -708,7 +717,6 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "npm-publish",
     "npm-rollback",
     "provenance",
-    "push",
     "registries",
     "role-to-assume",
     "static-url",

@@ -42,5 +42,6 @@ mod store_contract;
 mod support;
 mod telling;
 mod templates;
+mod version;
 mod when_moved;
 mod why;

@@ -1,4 +1,5 @@
-//! Making commits and tags as objects, and moving what is checked out. Refs move only in [`Repo::fast_forward`] and [`Repo::note_remote`].
+//! Making commits and tags as objects, and moving what is checked out. Refs move only in [`Repo::fast_forward`], [`Repo::note_remote`],
+//! [`Repo::add_tags`] and [`Repo::remove_tags`].
 
 use std::path::Path;
 
@@ -18,6 +19,15 @@ fn not_written(what: impl Into<String>, error: &git2::Error) -> Failure {
     Failure::new(Exit::Temporary, "git::write", what)
         .because(error.message())
         .hint("check the disk and run again")
+}
+
+fn tag_exists(name: &TagName) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "git::tag_exists",
+        format!("tag {name} is here already, and names something else"),
+    )
+    .hint("delete it, or raise the version in package.json above it")
 }
 
 /// Our identity at a moment, in seconds since 1970.
@@ -241,6 +251,47 @@ impl Repo {
         let commit = commit_id(commit);
         self.fast_forward(&commit)?;
         Ok(commit)
+    }
+
+    /// Makes tags of objects that [`Repo::make_tag`] made.
+    ///
+    /// # Errors
+    /// `git::tag_exists`, exit 3, where one of them names something else already.
+    pub fn add_tags(&self, tags: &[Tag]) -> Result<(), Failure> {
+        for tag in tags {
+            let failed = |error| not_written(format!("tag {} could not be made", tag.name), &error);
+            let oid = Oid::from_str(&tag.object).map_err(failed)?;
+            let name = tag.name.as_ref_name();
+            match self
+                .git
+                .reference(&name, oid, false, "pkgs-action: decided")
+            {
+                Ok(_) => {}
+                Err(error) if error.code() == git2::ErrorCode::Exists => {
+                    let present = self.git.refname_to_id(&name).map_err(failed)?;
+                    if present != oid {
+                        return Err(tag_exists(&tag.name));
+                    }
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes tags that are here only.
+    pub fn remove_tags(&self, names: &[TagName]) -> Result<(), Failure> {
+        for name in names {
+            let failed = |error| not_written(format!("tag {name} could not be removed"), &error);
+            let removed = self.git.find_reference(&name.as_ref_name());
+            match removed.and_then(|mut reference| reference.delete()) {
+                Err(error) if error.code() != git2::ErrorCode::NotFound => {
+                    return Err(failed(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Notes locally what a remote was seen to hold: tags that are not here yet, and where its branch is.

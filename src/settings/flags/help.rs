@@ -84,7 +84,7 @@ pub(super) fn of_command(page: &Page) -> String {
 fn groups(command: &str) -> [Group; 8] {
     use Group::{App, Environment, General, Git, Host, Npm, Release, Store};
     match command {
-        "plan" | "why" | "release" | "rehearse" => {
+        "plan" | "why" | "release" | "version" | "publish" | "rehearse" => {
             [Release, Npm, Store, Git, Environment, App, Host, General]
         }
         _ => [Environment, Host, Store, General, Release, Npm, App, Git],

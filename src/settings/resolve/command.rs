@@ -30,6 +30,8 @@ impl Resolver<'_> {
                 reason: self.text("reason"),
             })),
             Some("tag") => Some(Command::Tag),
+            Some("version") => Some(Command::Version),
+            Some("publish") => Some(Command::Publish),
             Some("rehearse") => Some(Command::Rehearse),
             Some("status") => self.status(store).map(Command::Status),
             Some("pull") => self.pull(once, store, host_name).map(Command::Pull),

@@ -535,8 +535,8 @@ fn set_catalog(
     let (Some(specifier), Some(version)) = (at("specifier"), at("version")) else {
         return Err(lock.stale(None, format!("{} has nothing for {what}", lock.file)));
     };
-    let used = uses.get(&(catalog.as_str(), name.as_str()));
-    let mut versions = used.into_iter().flatten();
+    let led_to = uses.get(&(catalog.as_str(), name.as_str()));
+    let mut versions = led_to.into_iter().flatten();
     if let Some(installed) = versions.find(|version| !is_linked(version)) {
         return Err(leads_elsewhere(lock, installed, &what));
     }
@@ -563,8 +563,8 @@ fn set_catalog_versions(
             && lock
                 .get(&["catalogs", catalog, name, "specifier"])
                 .is_some_and(|specifier| specifier.value != *old)
-            && let Some(used) = uses.get(&(catalog.as_str(), name.as_str()))
-            && used.iter().any(|version| is_linked(version))
+            && let Some(led_to) = uses.get(&(catalog.as_str(), name.as_str()))
+            && led_to.iter().any(|version| is_linked(version))
         {
             edits.set(scalar, new);
         }

@@ -1,0 +1,162 @@
+//! Versions that were decided before anything was built: what `version` leaves to `publish` and `release`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{deliver_unsealed, dist_tag};
+use crate::apply::build::Packed;
+use crate::apply::outcome::Deeds;
+use crate::apply::publish::Tarballs;
+use crate::commands::scene::Scene;
+use crate::commands::tarballs::{Built, Rebuilt};
+use crate::commands::{Session, monorepo, preflight, rebuild};
+use crate::explain::Failure;
+use crate::name::{CommitId, Integrity, PackageName};
+use crate::plan::next::{DecidedPackage, tag_of};
+use crate::remote::registry::PublishedPackage;
+use crate::report::release::Released;
+use crate::version::Version;
+use crate::workspace::Workspace;
+use crate::workspace::package::{Kind, Package};
+
+/// A library whose version is decided, and what the registry holds of it.
+struct Marked<'a> {
+    package: &'a Package,
+    version: Version,
+    published: Option<PublishedPackage>,
+}
+
+impl Marked<'_> {
+    fn is_lacking(&self) -> bool {
+        let version = self.version.to_string();
+        let published = self.published.as_ref();
+        published.is_none_or(|published| !published.versions.contains_key(&version))
+    }
+
+    /// The bytes on the registry, where they were built from `commit`.
+    fn made_of(&self, commit: &CommitId) -> Option<Integrity> {
+        let published = self.published.as_ref()?;
+        let version = published.versions.get(&self.version.to_string())?;
+        let is_ours = version.git_head.as_deref() == Some(commit.as_str());
+        let integrity = version.integrity.as_deref().filter(|_| is_ours)?;
+        Integrity::parse(integrity).ok()
+    }
+}
+
+/// Delivers what `version` decided before the newest release and nobody delivered, of the versions that the branch still holds.
+pub(super) async fn older(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    newest: Option<&CommitId>,
+    deeds: &mut Deeds,
+) -> Result<(), Failure> {
+    let open = scene.decisions.iter();
+    let open =
+        open.filter(|(commit, decision)| Some(*commit) != newest && decision.is_of_versions());
+    let open = open.filter(|(commit, _)| !scene.is_given_up(commit));
+    let mut open: Vec<_> = open.collect();
+    // A rehearsal starts after everything that was decided before.
+    if open.is_empty() || session.settled.is_some() {
+        return Ok(());
+    }
+    let history = session.repo.history(&scene.tip)?;
+    open.retain(|(commit, _)| history.age(commit).is_some());
+    open.sort_by_key(|(commit, _)| std::cmp::Reverse(history.age(commit)));
+    let tip = monorepo::workspace_at(session.repo, &scene.tip, session.settings)?;
+    let format = session.settings.tag_format.as_deref();
+    for (commit, decision) in open {
+        let mut names = Vec::new();
+        for package in &tip.packages {
+            let version = package.version.as_ref();
+            let version = version.filter(|_| package.kind == Kind::Library);
+            let Some(version) = version else { continue };
+            let stands = tag_of(&decision.tags, format, package.name.as_str(), version).is_some();
+            if stands && marked(session, package, version).await?.is_lacking() {
+                names.push(package.name.clone());
+            }
+        }
+        if !names.is_empty() {
+            let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+            let release = (scene.branch.as_str(), commit);
+            deliver(session, release, &workspace, &names, deeds).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn marked<'a>(
+    session: &Session<'_>,
+    package: &'a Package,
+    version: &Version,
+) -> Result<Marked<'a>, Failure> {
+    Ok(Marked {
+        package,
+        version: version.clone(),
+        published: session.remotes.registry.package(&package.name).await?,
+    })
+}
+
+/// Delivers the libraries `names` of the versions decided at a commit of a branch: builds them there, unless the registry holds what was built from it.
+pub(super) async fn deliver(
+    session: &Session<'_>,
+    release: (&str, &CommitId),
+    workspace: &Workspace,
+    names: &[PackageName],
+    deeds: &mut Deeds,
+) -> Result<Released, Failure> {
+    let (_, commit) = release;
+    let mut all = Vec::new();
+    for name in names {
+        let package = workspace.package(name);
+        let version = package.and_then(|package| package.version.as_ref());
+        if let (Some(package), Some(version)) = (package, version) {
+            all.push(marked(session, package, version).await?);
+        }
+    }
+    let lacking = all.iter().filter(|marked| marked.is_lacking());
+    let lacking: Vec<&str> = lacking.map(|marked| marked.package.name.as_str()).collect();
+    preflight::credential_for(session, &lacking).await?;
+    let is_known = all.iter().all(|marked| marked.made_of(commit).is_some());
+    let packed = if is_known {
+        None
+    } else {
+        let built = tokio::task::block_in_place(|| rebuild::rebuild(session, commit))?;
+        Some(Arc::new(built))
+    };
+    let packages = decided(session, commit, &all, packed.as_deref());
+    let tarballs: Box<dyn Tarballs + '_> = match &packed {
+        Some(packed) => Box::new(Built::new(packed)),
+        None => Box::new(Rebuilt::new(session, commit)),
+    };
+    deliver_unsealed(session, release, packages, tarballs.as_ref(), None, deeds).await
+}
+
+/// What is decided, with the bytes that the registry has from this commit, else those that were built.
+fn decided(
+    session: &Session<'_>,
+    commit: &CommitId,
+    all: &[Marked<'_>],
+    packed: Option<&Packed>,
+) -> BTreeMap<PackageName, DecidedPackage> {
+    let mut packages = BTreeMap::new();
+    for marked in all {
+        let name = &marked.package.name;
+        let built = packed.into_iter().flat_map(|packed| &packed.packages);
+        let built = built.filter(|built| built.name == *name);
+        let integrity = marked
+            .made_of(commit)
+            .or_else(|| built.map(|built| built.integrity.clone()).next());
+        let Some(integrity) = integrity else { continue };
+        let published = marked.published.as_ref();
+        packages.insert(
+            name.clone(),
+            DecidedPackage {
+                name: name.clone(),
+                version: marked.version.clone(),
+                dist_tag: dist_tag(session, marked.package, &marked.version, published),
+                integrity,
+            },
+        );
+    }
+    packages
+}

@@ -1,0 +1,416 @@
+//! Stories of `version` and `publish`: what is decided without a build, by whom it is pushed, and how it is delivered later.
+
+use serde_json::{Value, json};
+
+use crate::support::monorepo::Monorepo;
+use crate::support::sandbox::{Invocation, Run};
+use crate::support::world::World;
+
+/// Two libraries, the second of which needs the first, and one alone; released, and the first one changed.
+fn world() -> World {
+    World::local(
+        Monorepo::new()
+            .package("core", "1.0.0")
+            .package("@acme/text", "1.0.0")
+            .package("other", "1.0.0")
+            .depends("@acme/text", "core", "~1.0.0")
+            .config(&json!({"mode": "diff"}))
+            .released()
+            .commit("feat(core): count", &[("packages/core/a.js", "1\n")]),
+    )
+}
+
+fn invocation(world: &World, arguments: &[&str]) -> Invocation {
+    world.binary(arguments).env("PKGS_STORE", "none")
+}
+
+fn run(world: &World, arguments: &[&str]) -> Run {
+    invocation(world, arguments).run()
+}
+
+fn version(world: &World, arguments: &[&str]) -> Run {
+    run(world, &[&["version"], arguments].concat())
+}
+
+/// What the directory registry holds of a package: versions and the commits they were built from.
+fn published(world: &World, name: &str) -> Vec<(String, String)> {
+    let file = world.outside.path().join("npm").join(name);
+    let Ok(text) = std::fs::read_to_string(file) else {
+        return Vec::new();
+    };
+    let document: Value = serde_json::from_str(&text).expect("JSON");
+    let versions = document["versions"].as_object().expect("versions");
+    let of = |(version, known): (&String, &Value)| {
+        let commit = known["gitHead"].as_str().expect("a commit");
+        (version.clone(), commit.to_owned())
+    };
+    versions.iter().map(of).collect()
+}
+
+fn git(world: &World, arguments: &[&str]) -> String {
+    world.monorepo.git(arguments)
+}
+
+#[test]
+fn what_is_decided_is_pushed_at_once_and_published_later() {
+    let world = world();
+    let before = world.monorepo.head();
+    let planned = version(&world, &["--dry-run"]).expect(0);
+    assert!(
+        planned.stdout.contains("nothing was written"),
+        "{}",
+        planned.stdout
+    );
+    assert_eq!(world.origin_git(&["rev-parse", "main"]), before);
+
+    let decided = version(&world, &[]).expect(0);
+    assert!(decided.stdout.contains("\ndecided "), "{}", decided.stdout);
+    let commit = world.origin_git(&["rev-parse", "main"]);
+    assert_eq!(world.origin_git(&["rev-parse", "main~1"]), before);
+    let refs = [
+        "refs/heads/main",
+        "refs/tags/@acme/text@1.0.1",
+        "refs/tags/core@1.1.0",
+    ];
+    let mut pushed = world.pushes().pop().expect("a push");
+    pushed.sort();
+    assert_eq!(pushed, refs);
+    let message = world.origin_git(&["tag", "--list", "--format=%(contents)", "core@1.1.0"]);
+    assert_eq!(message.trim(), "core@1.1.0\n\nPkgs-Seal: none");
+    // The work tree follows, with lockfile and notes.
+    assert_eq!(world.monorepo.head(), commit);
+    assert_eq!(git(&world, &["status", "--porcelain"]), "");
+    let lockfile = world.monorepo.json("package-lock.json");
+    assert_eq!(lockfile["packages"]["packages/core"]["version"], "1.1.0");
+    assert!(
+        world
+            .monorepo
+            .read("packages/core/CHANGELOG.md")
+            .contains("count")
+    );
+    assert_eq!(published(&world, "core"), []);
+
+    // Again: nothing new, and it says what stands.
+    let again = invocation(&world, &["version", "--format=json"])
+        .run()
+        .expect(0)
+        .json();
+    assert_eq!(again["outcome"], "decided");
+    assert_eq!(again["release"]["commit"], commit.as_str());
+    assert_eq!(world.origin_git(&["rev-parse", "main"]), commit);
+
+    let planned = run(&world, &["publish", "--dry-run"]).expect(0);
+    assert!(planned.stdout.contains("core@1.1.0"), "{}", planned.stdout);
+    assert_eq!(published(&world, "core"), []);
+    let _ = run(&world, &["publish"]).expect(0);
+    assert_eq!(
+        published(&world, "core"),
+        [("1.1.0".to_owned(), commit.clone())]
+    );
+    assert_eq!(
+        published(&world, "@acme/text"),
+        [("1.0.1".to_owned(), commit.clone())]
+    );
+    assert_eq!(published(&world, "other"), []);
+    let again = run(&world, &["publish"]).expect(0);
+    assert!(
+        again.stdout.contains("nothing to publish"),
+        "{}",
+        again.stdout
+    );
+    let _ = run(&world, &["release"]).expect(0);
+    assert_eq!(world.origin_git(&["rev-parse", "main"]), commit);
+}
+
+#[test]
+fn a_release_finishes_what_was_decided_and_two_decisions_are_published_in_turn() {
+    let world = world();
+    let _ = version(&world, &[]).expect(0);
+    let first = world.monorepo.head();
+    let world = world.develop("fix(other): it", &[("packages/other/a.js", "1\n")]);
+    let _ = version(&world, &[]).expect(0);
+    let second = world.monorepo.head();
+    let _ = run(&world, &["release"]).expect(0);
+    assert_eq!(
+        published(&world, "core"),
+        [("1.1.0".to_owned(), first.clone())]
+    );
+    assert_eq!(
+        published(&world, "@acme/text"),
+        [("1.0.1".to_owned(), first)]
+    );
+    assert_eq!(
+        published(&world, "other"),
+        [("1.0.1".to_owned(), second.clone())]
+    );
+    assert_eq!(world.origin_git(&["rev-parse", "main"]), second);
+}
+
+#[test]
+fn without_push_commit_and_tags_are_here_only() {
+    let world = world();
+    let before = world.monorepo.head();
+    let _ = version(&world, &["--push=false"]).expect(0);
+    let commit = world.monorepo.head();
+    assert_ne!(commit, before);
+    assert_eq!(git(&world, &["rev-parse", "core@1.1.0^{commit}"]), commit);
+    assert_eq!(git(&world, &["symbolic-ref", "--short", "HEAD"]), "main");
+    assert_eq!(git(&world, &["status", "--porcelain"]), "");
+    assert_ne!(world.origin_git(&["rev-parse", "main"]), commit);
+    let again = version(&world, &["--push=false"]).expect(0);
+    assert!(again.stdout.contains("already decided"), "{}", again.stdout);
+    assert_eq!(world.monorepo.head(), commit);
+
+    // Nobody else knows of it: it cannot be published, nor without its tags.
+    let refused = run(&world, &["publish"]).expect(3);
+    assert!(
+        refused.stderr.contains("release::not_on_branch"),
+        "{}",
+        refused.stderr
+    );
+    git(&world, &["push", "--quiet", "origin", "main"]);
+    let refused = run(&world, &["publish"]).expect(3);
+    assert!(
+        refused.stderr.contains("publish::not_pushed"),
+        "{}",
+        refused.stderr
+    );
+    git(
+        &world,
+        &[
+            "push",
+            "--quiet",
+            "--atomic",
+            "--follow-tags",
+            "origin",
+            "main",
+        ],
+    );
+    git(&world, &["push", "--quiet", "--tags", "origin"]);
+    let _ = run(&world, &["publish"]).expect(0);
+    assert_eq!(published(&world, "core"), [("1.1.0".to_owned(), commit)]);
+}
+
+#[test]
+fn a_run_that_was_killed_before_the_branch_moved_decided_nothing() {
+    let world = world();
+    let before = world.monorepo.head();
+    let _ = version(&world, &["--push=false"]).expect(0);
+    let commit = world.monorepo.head();
+    // As a killed run leaves it: some of the tags, and the branch where it was.
+    git(&world, &["reset", "--quiet", "--hard", &before]);
+    git(&world, &["tag", "--delete", "core@1.1.0"]);
+    let _ = version(&world, &["--push=false"]).expect(0);
+    assert_eq!(world.monorepo.head(), commit);
+    assert_eq!(git(&world, &["rev-parse", "core@1.1.0^{commit}"]), commit);
+    assert_eq!(
+        git(&world, &["rev-parse", "@acme/text@1.0.1^{commit}"]),
+        commit
+    );
+
+    // With another wish the tags of the killed run are gone.
+    git(&world, &["reset", "--quiet", "--hard", &before]);
+    let _ = version(&world, &["--push=false", "--bump=major"]).expect(0);
+    assert!(!world.monorepo.tags().contains(&"core@1.1.0".to_owned()));
+    assert!(world.monorepo.tags().contains(&"core@2.0.0".to_owned()));
+    // A branch behind the remote decides nothing.
+    git(&world, &["push", "--quiet", "origin", "main"]);
+    git(&world, &["reset", "--quiet", "--hard", &before]);
+    let refused = version(&world, &["--push=false"]).expect(3);
+    assert!(
+        refused.stderr.contains("release::behind"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn version_and_release_at_once_decide_once() {
+    let world = world();
+    let other = world.monorepo.clone_fresh(None);
+    let one = invocation(&world, &["version"]).start();
+    let two = world
+        .binary_in(&other, &["release"])
+        .env("PKGS_STORE", "none")
+        .start();
+    let (one, two) = (one.wait(), two.wait());
+    assert_eq!(
+        (one.code, two.code),
+        (0, 0),
+        "{}\n{}",
+        one.stderr,
+        two.stderr
+    );
+    let _ = run(&world, &["publish"]).expect(0);
+    let commit = world.origin_git(&["rev-parse", "main"]);
+    assert_eq!(
+        world.origin_git(&["rev-list", "--count", &format!("{commit}~1..main")]),
+        "1"
+    );
+    assert_eq!(published(&world, "core"), [("1.1.0".to_owned(), commit)]);
+}
+
+#[test]
+fn prereleases_and_intents_are_decided_too() {
+    let intent = "---\n\"other\": minor\n---\n\nMore.\n";
+    let world = world().develop("chore: say", &[(".changeset/more.md", intent)]);
+    let _ = version(&world, &["--prerelease=beta"]).expect(0);
+    let tags = world.origin_git(&["tag", "--list", "*beta*"]);
+    let tags: Vec<&str> = tags.lines().collect();
+    assert!(tags.contains(&"core@1.1.0-beta.0"), "{tags:?}");
+    assert!(tags.contains(&"other@1.1.0-beta.0"), "{tags:?}");
+    let _ = run(&world, &["publish"]).expect(0);
+    let commit = world.origin_git(&["rev-parse", "main"]);
+    assert_eq!(
+        published(&world, "other"),
+        [("1.1.0-beta.0".to_owned(), commit)]
+    );
+}
+
+#[test]
+fn what_version_cannot_do_is_refused_before_anything_is_written() {
+    let world = World::local(
+        Monorepo::new()
+            .package("core", "1.0.0")
+            .service("web", "1.0.0")
+            .config(&json!({"mode": "diff"}))
+            .commit("feat: begin", &[]),
+    );
+    let head = world.monorepo.head();
+    let check = |arguments: &[&str], exit: i32, code: &str| {
+        let refused = world.run(arguments).expect(exit);
+        assert!(refused.stderr.contains(code), "{}", refused.stderr);
+        assert_eq!(world.origin_git(&["rev-parse", "main"]), head);
+        assert_eq!(world.origin_git(&["tag", "--list"]), "");
+    };
+    check(&["version"], 2, "version::apps");
+    for command in ["version", "publish"] {
+        let refused = world.binary(&[command]).env("PKGS_SNAPSHOT", "pr-1");
+        let refused = refused.in_actions("pull_request", "refs/pull/1/merge");
+        let refused = refused.run().expect(2);
+        assert!(
+            refused.stderr.contains("version::snapshot"),
+            "{}",
+            refused.stderr
+        );
+        assert_eq!(world.origin_git(&["tag", "--list"]), "");
+    }
+    let refused = world
+        .binary(&["release"])
+        .env("PKGS_PUSH", "false")
+        .run()
+        .expect(2);
+    assert!(
+        refused.stderr.contains("release::needs_push"),
+        "{}",
+        refused.stderr
+    );
+    let unpublished = run(&world, &["publish"]).expect(0);
+    assert!(
+        unpublished.stdout.contains("nothing to publish"),
+        "{}",
+        unpublished.stdout
+    );
+    let _ = world.run(&["version", "--filter=core"]).expect(0);
+    assert_eq!(world.origin_git(&["tag", "--list"]), "core@1.0.0");
+}
+
+#[test]
+fn a_run_that_was_killed_after_its_push_or_between_two_packages_is_finished() {
+    let world = world();
+    let before = world.monorepo.head();
+    let _ = version(&world, &[]).expect(0);
+    let commit = world.monorepo.head();
+    // As a killed run leaves it: the decision is out, the work tree where it was.
+    git(&world, &["reset", "--quiet", "--hard", &before]);
+    let again = version(&world, &[]).expect(0);
+    assert!(again.stdout.contains("already decided"), "{}", again.stdout);
+    assert_eq!(world.monorepo.head(), commit);
+    assert_eq!(world.pushes().len(), 1);
+
+    let _ = run(&world, &["publish"]).expect(0);
+    std::fs::remove_file(world.outside.path().join("npm/@acme/text")).expect("a document");
+    git(&world, &["reset", "--quiet", "--hard", &before]);
+    let finished = run(&world, &["publish", "--format=json"]).expect(0).json();
+    let deeds = finished["deeds"].as_array().expect("a list").iter();
+    let deeds = deeds.map(|deed| format!("{} {}", deed["about"], deed["outcome"]));
+    let deeds: Vec<String> = deeds.filter(|deed| deed.contains('@')).take(2).collect();
+    let wanted = [
+        "\"core@1.1.0\" \"already there\"",
+        "\"@acme/text@1.0.1\" \"done\"",
+    ];
+    assert_eq!(deeds, wanted, "{finished:#}");
+    assert_eq!(
+        published(&world, "@acme/text"),
+        [("1.0.1".to_owned(), commit)]
+    );
+}
+
+#[test]
+fn bytes_of_others_under_a_decided_version_stop_everything() {
+    let world = world();
+    let _ = version(&world, &[]).expect(0);
+    let _ = run(&world, &["publish"]).expect(0);
+    let file = world.outside.path().join("npm/core");
+    let text = std::fs::read_to_string(&file).expect("a document");
+    let mut document: Value = serde_json::from_str(&text).expect("JSON");
+    let known = &mut document["versions"]["1.1.0"];
+    known["gitHead"] = json!("0000000000000000000000000000000000000000");
+    known["dist"]["integrity"] = json!(format!("sha512-{}==", "A".repeat(86)));
+    std::fs::write(&file, document.to_string()).expect("a document");
+    let refused = run(&world, &["publish"]).expect(6);
+    assert!(
+        refused.stderr.contains("publish::other_bytes"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn a_sealed_release_needs_its_store_only_where_npm_lacks_something() {
+    let world = world();
+    let _ = world.run(&["release"]).expect(0);
+    let there = run(&world, &["publish"]).expect(0);
+    assert!(
+        there.stdout.contains("nothing to publish"),
+        "{}",
+        there.stdout
+    );
+    std::fs::remove_file(world.outside.path().join("npm/@acme/text")).expect("a document");
+    let refused = run(&world, &["publish"]).expect(2);
+    assert!(
+        refused.stderr.contains("release::store_needed"),
+        "{}",
+        refused.stderr
+    );
+    world.follow();
+    let planned = world.run(&["publish", "--dry-run"]).expect(0);
+    assert!(
+        planned.stdout.contains("@acme/text@1.0.1"),
+        "{}",
+        planned.stdout
+    );
+    let _ = world.run(&["publish"]).expect(0);
+    assert_eq!(published(&world, "@acme/text").len(), 1);
+}
+
+#[test]
+fn an_event_that_anybody_can_cause_decides_and_publishes_nothing() {
+    let world = World::local(
+        Monorepo::new()
+            .package("core", "1.0.0")
+            .config(&json!({"mode": "diff"}))
+            .released()
+            .commit("feat(core): count", &[("packages/core/a.js", "1\n")]),
+    );
+    for event in ["pull_request", "merge_group"] {
+        for command in ["version", "publish"] {
+            let refused = invocation(&world, &[command])
+                .in_actions(event, "refs/heads/main")
+                .run()
+                .expect(3);
+            let code = "release::untrusted_event";
+            assert!(refused.stderr.contains(code), "{event}: {}", refused.stderr);
+        }
+    }
+}
