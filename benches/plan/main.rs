@@ -1,22 +1,33 @@
-//! `cargo bench`: how long `plan` takes on a large generated repository, beside a floor that no such program can be below.
+//! `cargo bench`: how long `plan` takes on large generated repositories, beside a floor that no such program can be below and beside what
+//! people use to ask the same.
 //!
-//! Floor and tool run in turn, so that a machine whose speed drifts favours neither; the ratio of their medians is the figure to quote.
-//! `cargo bench -- ROUNDS` sets how often (30 unless told); `cargo bench -- generate DIRECTORY together|spread` only makes a repository.
+//! All run in turn, so that a machine whose speed drifts favours none; the ratio of their medians is the figure to quote. The figures stand
+//! beside their aims, and nothing fails by them. Other tools are installed from the npm registry, pinned, as for the tests
+//! (`PKGS_TEST_CACHE`).
+//!
+//! `plan` also makes the edits of a release, its lockfile included; the commit and its tags are not measured. `release --dry-run` builds and
+//! packs, so it is no measure of them.
+//!
+//! `cargo bench -- ROUNDS` sets how often (30 unless told); `PKGS_BENCH_PACKAGES=1000,5000` how many packages the repositories have (1000
+//! unless told); `cargo bench -- generate DIRECTORY together|spread PACKAGES` only makes a repository.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark has no settings but these variables"
+)]
 
 mod floor;
+mod measure;
 mod repository;
+mod tools;
 
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use repository::Bases;
-
-const TOOL: &str = env!("CARGO_BIN_EXE_pkgs-action");
-/// Rounds that are run first and not counted.
-const WARM_UP: usize = 2;
+use measure::{Contestant, aim, measure, print};
+use repository::{Bases, Size};
+use tools::Peers;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args()
@@ -29,81 +40,107 @@ fn main() -> io::Result<()> {
             println!("{}", floor::run(Path::new(repository), tag)?);
             Ok(())
         }
-        ["generate", directory, bases] => {
+        ["generate", directory, bases, packages] => {
             std::fs::create_dir_all(directory)?;
             let bases = if *bases == "spread" {
                 Bases::Spread
             } else {
                 Bases::Together
             };
-            repository::generate(Path::new(directory), bases)
+            let size = Size::of(number(packages)?);
+            repository::generate(Path::new(directory), size, bases)
         }
-        rounds => bench(
-            rounds
-                .first()
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(30),
-        ),
+        rounds => {
+            let rounds = rounds.first().map_or(Ok(30), |text| number(text))?;
+            let sizes = std::env::var("PKGS_BENCH_PACKAGES").unwrap_or_else(|_| "1000".to_owned());
+            let peers = Peers::install()?;
+            for packages in sizes.split(',') {
+                bench(rounds, Size::of(number(packages)?), &peers)?;
+            }
+            Ok(())
+        }
     }
 }
 
-fn bench(rounds: usize) -> io::Result<()> {
+fn number(text: &str) -> io::Result<usize> {
+    text.parse()
+        .map_err(|_| io::Error::other(format!("{text:?} is no number")))
+}
+
+fn bench(rounds: usize, size: Size, peers: &Peers) -> io::Result<()> {
     println!(
-        "{} packages, about {} commits, {} annotated tags, {} packages changed; {rounds} rounds; milliseconds",
-        repository::PACKAGES,
-        repository::COMMITS,
-        repository::TAGS,
-        repository::CHANGED
+        "\n{} packages, about {} commits, {} annotated tags, {} packages changed; {rounds} rounds; {} cores, {}",
+        size.packages,
+        size.commits,
+        size.tags,
+        repository::CHANGED,
+        std::thread::available_parallelism()?,
+        load(),
     );
-    println!("{:<34} {:>8} {:>8} {:>8}", "", "min", "median", "max");
-    let started = times(
-        rounds,
-        &mut [&mut || Ok(tool(Path::new("."), &["--version"]))],
-    )?;
-    print("--version", &started[0]);
+    let mut started = [Contestant {
+        name: "--version",
+        command: Box::new(|| Ok(tools::tool(Path::new("."), &["--version"]))),
+        named: |_| None,
+    }];
+    print("start", &measure(rounds, &mut started)?);
     for (bases, told) in [
         (Bases::Together, "bases on one commit"),
         (Bases::Spread, "bases on many commits"),
     ] {
         let directory = tempfile::tempdir()?;
-        let directory = directory.path();
-        repository::generate(directory, bases)?;
-        compare(rounds, directory, &format!("{told}, refs packed"))?;
-        repository::loosen_refs(directory)?;
-        compare(rounds, directory, &format!("{told}, refs loose"))?;
+        let repository = directory.path().join("npm");
+        std::fs::create_dir(&repository)?;
+        repository::generate(&repository, size, bases)?;
+        // The others know one base only: their answer is to the same question where all packages have the same.
+        if bases == Bases::Together {
+            let pnpm = directory.path().join("pnpm");
+            repository::copy_for_pnpm(&repository, &pnpm)?;
+            beside_peers(rounds, &repository, &pnpm, peers)?;
+        }
+        beside_floor(rounds, &repository, &format!("{told}, refs packed"))?;
+        repository::loosen_refs(&repository)?;
+        beside_floor(rounds, &repository, &format!("{told}, refs loose"))?;
+    }
+    println!("\nat the end: {}", load());
+    Ok(())
+}
+
+/// Measures `plan` and what answers the same question.
+fn beside_peers(rounds: usize, repository: &Path, pnpm: &Path, peers: &Peers) -> io::Result<()> {
+    let tag = newest_tag(repository)?;
+    let rows = measure(
+        rounds,
+        &mut [
+            tools::floor(repository, &tag),
+            tools::plan(repository),
+            peers.pnpm(pnpm, &tag),
+            peers.turbo(repository, &tag)?,
+            peers.lerna(repository),
+        ],
+    )?;
+    print("what changed since the last release", &rows);
+    let [floor, plan, pnpm, turbo, lerna] = rows.as_slice() else {
+        return Ok(());
+    };
+    aim("plan / floor", plan.over(floor), true, 3.0);
+    aim("pnpm / plan", pnpm.over(plan), false, 3.0);
+    aim("turbo / plan", turbo.over(plan), false, 3.0);
+    println!("  lerna / plan: {:.0}", lerna.over(plan));
+    Ok(())
+}
+
+/// Measures `plan` and the floor in one repository.
+fn beside_floor(rounds: usize, repository: &Path, told: &str) -> io::Result<()> {
+    let tag = newest_tag(repository)?;
+    let mut contestants = [tools::floor(repository, &tag), tools::plan(repository)];
+    let rows = measure(rounds, &mut contestants)?;
+    print(told, &rows);
+    if let [floor, plan] = rows.as_slice() {
+        aim("plan / floor", plan.over(floor), true, 3.0);
+        #[allow(clippy::cast_precision_loss, reason = "a few hundred")]
+        aim("memory of plan in MiB", plan.memory() as f64, true, 200.0);
     }
     Ok(())
-}
-
-/// Measures floor and tool in one repository.
-fn compare(rounds: usize, directory: &Path, told: &str) -> io::Result<()> {
-    let tag = newest_tag(directory)?;
-    let floor = || {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("floor").arg(directory).arg(&tag);
-        Ok(command)
-    };
-    let plan = || tool(directory, &["plan", "--format", "json"]);
-    let measured = times(rounds, &mut [&mut || floor(), &mut || Ok(plan())])?;
-    println!("{told}");
-    print("  floor", &measured[0]);
-    print("  plan --format json", &measured[1]);
-    let ratio = median(&measured[1]).as_secs_f64() / median(&measured[0]).as_secs_f64();
-    println!(
-        "  plan / floor {ratio:.2}, peak memory {} MiB",
-        peak_memory(plan())? >> 10
-    );
-    Ok(())
-}
-
-/// The tool as a person without settings or credentials would run it.
-fn tool(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(TOOL);
-    command.args(arguments).current_dir(directory).env_clear();
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    // All packages have tags: whoever asked a registry after all would fail here, and be seen.
-    command.env("PKGS_REGISTRY", "http://127.0.0.1:9");
-    command
 }
 
 fn newest_tag(directory: &Path) -> io::Result<String> {
@@ -115,60 +152,9 @@ fn newest_tag(directory: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Runs each command in turn, `rounds` times after a warm-up, and gives the sorted times of each.
-fn times(
-    rounds: usize,
-    commands: &mut [&mut dyn FnMut() -> io::Result<Command>],
-) -> io::Result<Vec<Vec<Duration>>> {
-    let mut measured = vec![Vec::with_capacity(rounds); commands.len()];
-    for round in 0..rounds + WARM_UP {
-        for (make, times) in commands.iter_mut().zip(&mut measured) {
-            let mut command = make()?;
-            let start = Instant::now();
-            let output = command.output()?;
-            let time = start.elapsed();
-            if !output.status.success() || output.stdout.is_empty() {
-                let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                return Err(io::Error::other(format!("{command:?} failed: {said}")));
-            }
-            if round >= WARM_UP {
-                times.push(time);
-            }
-        }
-    }
-    for times in &mut measured {
-        times.sort_unstable();
-    }
-    Ok(measured)
-}
-
-fn median(sorted: &[Duration]) -> Duration {
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-fn print(what: &str, sorted: &[Duration]) {
-    let milliseconds =
-        |time: Option<&Duration>| time.copied().unwrap_or_default().as_secs_f64() * 1000.0;
-    println!(
-        "{what:<34} {:>8.1} {:>8.1} {:>8.1}",
-        milliseconds(sorted.first()),
-        milliseconds(Some(&median(sorted))),
-        milliseconds(sorted.last()),
-    );
-}
-
-/// The most memory a run held, in KiB: the kernel's own high-water mark, read until the process is gone.
-fn peak_memory(mut command: Command) -> io::Result<u64> {
-    let mut child = command.stdout(Stdio::null()).spawn()?;
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    while child.try_wait()?.is_none() {
-        let seen = std::fs::read_to_string(&status).unwrap_or_default();
-        let mark = seen
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok());
-        peak = peak.max(mark.unwrap_or(0));
-    }
-    Ok(peak)
+/// How busy the machine is.
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Vec<&str> = load.split(' ').take(1).collect();
+    format!("load {}", load.concat())
 }

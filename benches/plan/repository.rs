@@ -5,14 +5,65 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// How many packages a repository has.
-pub const PACKAGES: usize = 1000;
-/// How many commits, about.
-pub const COMMITS: usize = 2000;
-/// How many tags, exactly.
-pub const TAGS: usize = 10_000;
 /// How many packages changed after the last release.
 pub const CHANGED: usize = 20;
+
+/// How large a repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// How many packages.
+    pub packages: usize,
+    /// How many commits, about.
+    pub commits: usize,
+    /// How many tags, about.
+    pub tags: usize,
+}
+
+impl Size {
+    /// A size as repositories with so many packages have it: the larger they are, the fewer commits and tags for each package.
+    pub fn of(packages: usize) -> Size {
+        let (commits, tags) = if packages < 5000 {
+            (2 * packages, 10 * packages)
+        } else {
+            (packages, packages / 5 * 44)
+        };
+        Size {
+            packages,
+            commits,
+            tags,
+        }
+    }
+}
+
+/// What stands at the root beside the lockfile: what npm and each tool of the comparison asks for.
+const ROOT: [(&str, &str); 4] = [
+    (
+        "package.json",
+        r#"{
+  "name": "bench",
+  "private": true,
+  "packageManager": "npm@11.0.0",
+  "workspaces": ["packages/*"]
+}
+"#,
+    ),
+    (
+        "lerna.json",
+        r#"{
+  "version": "independent",
+  "npmClient": "npm"
+}
+"#,
+    ),
+    (
+        "turbo.json",
+        r#"{
+  "tasks": { "build": { "dependsOn": ["^build"] } }
+}
+"#,
+    ),
+    (".gitignore", "node_modules\n.nx\n.turbo\n"),
+];
 
 /// Where the packages' last release tags lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +90,7 @@ impl Numbers {
 /// The stream that `git fast-import` reads, and what is needed to write the next commit.
 struct Stream<W: Write> {
     out: W,
+    size: Size,
     /// The patch version of each package: `1.0.PATCH`.
     patches: Vec<usize>,
     dependencies: Vec<Vec<usize>>,
@@ -47,7 +99,7 @@ struct Stream<W: Write> {
 }
 
 /// Makes a repository in an empty directory, with a work tree, all objects in one pack and all refs packed.
-pub fn generate(directory: &Path, bases: Bases) -> io::Result<()> {
+pub fn generate(directory: &Path, size: Size, bases: Bases) -> io::Result<()> {
     git(directory, &["init", "--quiet", "--initial-branch=main"])?;
     let mut importer = Command::new("git")
         .arg("-C")
@@ -56,7 +108,7 @@ pub fn generate(directory: &Path, bases: Bases) -> io::Result<()> {
         .stdin(Stdio::piped())
         .spawn()?;
     let input = importer.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    Stream::new(BufWriter::new(input)).write(bases)?;
+    Stream::new(BufWriter::new(input), size).write(bases)?;
     check(importer.wait()?.success(), "git fast-import")?;
     git(directory, &["repack", "-adq"])?;
     git(directory, &["pack-refs", "--all"])?;
@@ -78,6 +130,21 @@ pub fn loosen_refs(directory: &Path) -> io::Result<()> {
         std::fs::write(file, format!("{object}\n"))?;
     }
     std::fs::remove_file(packed)
+}
+
+/// Copies a repository for pnpm, whose workspace is written in a file of its own; git does not count that file as a change.
+pub fn copy_for_pnpm(repository: &Path, copy: &Path) -> io::Result<()> {
+    let status = Command::new("cp")
+        .args(["-a", "--"])
+        .arg(repository)
+        .arg(copy)
+        .status()?;
+    check(status.success(), "cp")?;
+    let file = "pnpm-workspace.yaml";
+    std::fs::write(copy.join(file), "packages:\n  - packages/*\n")?;
+    std::fs::write(copy.join(".git/info/exclude"), format!("{file}\n"))?;
+    // The copies have other inodes: without this every `git diff` would compare their content.
+    git(copy, &["update-index", "-q", "--refresh"])
 }
 
 fn git(directory: &Path, arguments: &[&str]) -> io::Result<()> {
@@ -106,9 +173,9 @@ fn directory(package: usize) -> String {
 }
 
 impl<W: Write> Stream<W> {
-    fn new(out: W) -> Stream<W> {
+    fn new(out: W, size: Size) -> Stream<W> {
         let mut numbers = Numbers(1);
-        let dependencies = (0..PACKAGES)
+        let dependencies = (0..size.packages)
             .map(|package| {
                 let wanted = if package < 10 {
                     0
@@ -123,7 +190,8 @@ impl<W: Write> Stream<W> {
             .collect();
         Stream {
             out,
-            patches: vec![0; PACKAGES],
+            size,
+            patches: vec![0; size.packages],
             dependencies,
             clock: 1_600_000_000,
             numbers,
@@ -132,25 +200,26 @@ impl<W: Write> Stream<W> {
 
     fn write(mut self, bases: Bases) -> io::Result<()> {
         self.first_commit()?;
-        self.release_tags(&(0..PACKAGES).collect::<Vec<_>>())?;
-        let rest = TAGS - PACKAGES;
+        let packages = self.size.packages;
+        self.release_tags(&(0..packages).collect::<Vec<_>>())?;
+        let rest = self.size.tags - packages;
         let per_release = match bases {
-            Bases::Together => PACKAGES,
+            Bases::Together => packages,
             Bases::Spread => CHANGED,
         };
         let releases = rest / per_release;
         // The first commit, each release and what comes after the last one are commits too.
-        let changes = COMMITS - 1 - releases - CHANGED;
+        let changes = self.size.commits - 1 - releases - CHANGED;
         for release in 0..releases {
             let taken = match bases {
-                Bases::Together => (0..PACKAGES).collect(),
+                Bases::Together => (0..packages).collect(),
                 Bases::Spread => self.some_packages(CHANGED),
             };
             let count = changes * (release + 1) / releases - changes * release / releases;
             for change in 0..count {
                 // Each package of a small release is touched by a commit since the one before.
                 let touched: Vec<usize> = match bases {
-                    Bases::Together => vec![self.numbers.below(PACKAGES)],
+                    Bases::Together => vec![self.numbers.below(packages)],
                     Bases::Spread => taken.iter().copied().skip(change).step_by(count).collect(),
                 };
                 self.change(&touched)?;
@@ -167,15 +236,17 @@ impl<W: Write> Stream<W> {
     fn some_packages(&mut self, count: usize) -> Vec<usize> {
         let mut some = std::collections::BTreeSet::new();
         while some.len() < count {
-            some.insert(self.numbers.below(PACKAGES));
+            some.insert(self.numbers.below(self.size.packages));
         }
         some.into_iter().collect()
     }
 
     fn first_commit(&mut self) -> io::Result<()> {
         self.commit("chore: begin\n", false)?;
-        self.file("package.json", "{\n  \"name\": \"bench\",\n  \"private\": true,\n  \"workspaces\": [\"packages/*\"]\n}\n")?;
-        for package in 0..PACKAGES {
+        for (path, content) in ROOT {
+            self.file(path, content)?;
+        }
+        for package in 0..self.size.packages {
             self.manifest(package)?;
             self.file(
                 &format!("{}/README.md", directory(package)),
@@ -277,7 +348,7 @@ impl<W: Write> Stream<W> {
 
     fn lockfile(&mut self) -> io::Result<()> {
         let mut text = "{\n  \"name\": \"bench\",\n  \"lockfileVersion\": 3,\n  \"requires\": true,\n  \"packages\": {\n    \"\": {\n      \"name\": \"bench\",\n      \"workspaces\": [\n        \"packages/*\"\n      ]\n    }".to_owned();
-        for package in 0..PACKAGES {
+        for package in 0..self.size.packages {
             let directory = directory(package);
             let _ = write!(
                 text,
@@ -291,7 +362,7 @@ impl<W: Write> Stream<W> {
                 ",\n    \"node_modules/{external}\": {{\n      \"version\": \"{version}\",\n      \"resolved\": \"https://registry.example.test/{external}-{version}.tgz\"\n    }}"
             );
         }
-        for package in 0..PACKAGES {
+        for package in 0..self.size.packages {
             let internal: String =
                 self.dependencies[package]
                     .iter()

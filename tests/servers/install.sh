@@ -5,6 +5,7 @@
 #   managers/node_modules/{yarn-1,yarn-3,yarn-4,bun}   package managers
 #   pnpm/node_modules/{pnpm-10,pnpm-12}   pnpm
 #   releasers/node_modules/{semver,lerna,@changesets/cli}   what versions and plans are compared with
+#   turbo/node_modules/turbo           only with the argument `benchmark`: what the benchmark runs beside the tools above
 #   moto/bin/python -m moto.server     an S3 server; the same Python has boto3, a second S3 client
 # Does nothing where all is there. Needs npm, tar and python3 with its venv module.
 set -eu
@@ -23,10 +24,12 @@ semver=7.8.6
 lerna=10.1.1
 changesets=3.0.3
 releasers_version="$semver $lerna $changesets"
+turbo_version=2.11.11
 node_major=24
 node_at_least=22
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+purpose=${1:-tests}
 cache=${PKGS_TEST_CACHE:-$(dirname -- "$(dirname -- "$here")")/.cache/servers}
 
 fail() {
@@ -133,6 +136,24 @@ JSON
     echo "$releasers_version" >"$cache/releasers/.version"
 }
 
+install_turbo() {
+    rm -rf "$cache/turbo"
+    mkdir -p "$cache/turbo"
+    cat >"$cache/turbo/package.json" <<JSON
+{
+  "private": true,
+  "dependencies": { "turbo": "$turbo_version" }
+}
+JSON
+    quietly npm install --prefix "$cache/turbo" --no-audit --no-fund --no-package-lock --ignore-scripts --loglevel=error
+    echo "$turbo_version" >"$cache/turbo/.version"
+}
+
+# Whether there is nothing that only the benchmark asks for and that is missing.
+benchmark_installed() {
+    [ "$purpose" != benchmark ] || installed turbo "$turbo_version"
+}
+
 install_moto() {
     rm -rf "$cache/moto"
     quietly python3 -m venv "$cache/moto"
@@ -146,7 +167,8 @@ everything_installed() {
         && installed managers "$managers_version" \
         && installed pnpm "$pnpm_version" \
         && installed releasers "$releasers_version" \
-        && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ]
+        && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] \
+        && benchmark_installed
 }
 
 if everything_installed; then exit 0; fi
@@ -166,3 +188,4 @@ installed managers "$managers_version" || install_managers
 installed pnpm "$pnpm_version" || install_pnpm
 installed releasers "$releasers_version" || install_releasers
 installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto
+benchmark_installed || install_turbo

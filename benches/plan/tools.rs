@@ -1,0 +1,145 @@
+//! The commands that are measured: the tool itself, the floor, and what people use for the same, each as its users run it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::measure::Contestant;
+
+const TOOL: &str = env!("CARGO_BIN_EXE_pkgs-action");
+
+/// The tool as a person without settings or credentials would run it.
+pub fn tool(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = bare(TOOL, directory);
+    command.args(arguments);
+    // All packages have tags: whoever asked a registry after all would fail here, and be seen.
+    command.env("PKGS_REGISTRY", "http://127.0.0.1:9");
+    command
+}
+
+fn bare(program: impl AsRef<std::ffi::OsStr>, directory: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(directory).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+fn json(said: &str) -> Option<Value> {
+    serde_json::from_str(said).ok()
+}
+
+/// `plan`, which makes the edits of a release too, and writes nothing.
+pub fn plan(directory: &Path) -> Contestant<'_> {
+    Contestant {
+        name: "plan --format json",
+        command: Box::new(move || Ok(tool(directory, &["plan", "--format", "json"]))),
+        named: |said| Some(json(said)?["packages"].as_array()?.len()),
+    }
+}
+
+/// The floor: [`crate::floor`] in a process of its own.
+pub fn floor<'a>(directory: &'a Path, tag: &'a str) -> Contestant<'a> {
+    Contestant {
+        name: "floor",
+        command: Box::new(move || {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("floor").arg(directory).arg(tag);
+            Ok(command)
+        }),
+        named: |said| said.trim().parse().ok(),
+    }
+}
+
+/// What people use for the same, installed from the npm registry.
+pub struct Peers {
+    cache: PathBuf,
+    home: tempfile::TempDir,
+}
+
+impl Peers {
+    /// Installs what is missing, as the tests do.
+    pub fn install() -> io::Result<Peers> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let cache = std::env::var_os("PKGS_TEST_CACHE")
+            .map_or_else(|| repository.join(".cache/servers"), PathBuf::from);
+        let status = Command::new("sh")
+            .arg(repository.join("tests/servers/install.sh"))
+            .arg("benchmark")
+            .status()?;
+        if !status.success() {
+            return Err(io::Error::other("tests/servers/install.sh failed"));
+        }
+        let home = tempfile::tempdir()?;
+        Ok(Peers { cache, home })
+    }
+
+    fn command(&self, program: &Path, directory: &Path) -> Command {
+        let mut command = bare(program, directory);
+        let node = self.cache.join("node/bin");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(node).chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(path).unwrap_or_default());
+        command.env("HOME", self.home.path()).env("CI", "true");
+        command.env("NX_DAEMON", "false").env("DO_NOT_TRACK", "1");
+        command
+    }
+
+    /// `pnpm --filter "...[TAG]" list` in a workspace of pnpm.
+    pub fn pnpm<'a>(&'a self, directory: &'a Path, tag: &'a str) -> Contestant<'a> {
+        let program = self.cache.join("pnpm/node_modules/pnpm-12/pnpm");
+        Contestant {
+            name: "pnpm --filter ...[tag] list",
+            command: Box::new(move || {
+                let mut command = self.command(&program, directory);
+                // It would fetch the pnpm that `packageManager` names.
+                command.arg("--config.pm-on-fail=ignore");
+                command.args(["--filter", &format!("...[{tag}]")]);
+                command.args(["list", "--depth", "-1", "--json"]);
+                Ok(command)
+            }),
+            named: |said| Some(json(said)?.as_array()?.len()),
+        }
+    }
+
+    /// `turbo ls --affected`, its binary without the launcher in JavaScript.
+    pub fn turbo<'a>(&'a self, directory: &'a Path, tag: &'a str) -> io::Result<Contestant<'a>> {
+        let builds = self.cache.join("turbo/node_modules/@turbo");
+        let build = std::fs::read_dir(builds)?
+            .next()
+            .ok_or(io::ErrorKind::NotFound)??;
+        let program = build.path().join("bin/turbo");
+        Ok(Contestant {
+            name: "turbo ls --affected",
+            command: Box::new(move || {
+                let mut command = self.command(&program, directory);
+                command.args(["--skip-infer", "--no-update-notifier"]);
+                command.args(["ls", "--affected", "--output", "json"]);
+                command
+                    .env("TURBO_SCM_BASE", tag)
+                    .env("TURBO_SCM_HEAD", "HEAD");
+                command.env("TURBO_TELEMETRY_DISABLED", "1");
+                Ok(command)
+            }),
+            named: |said| usize::try_from(json(said)?["packages"]["count"].as_u64()?).ok(),
+        })
+    }
+
+    /// `lerna changed`, in mode `independent`.
+    pub fn lerna<'a>(&'a self, directory: &'a Path) -> Contestant<'a> {
+        let node = self.cache.join("node/bin/node");
+        let script = self.cache.join("releasers/node_modules/lerna/dist/cli.js");
+        Contestant {
+            name: "lerna changed",
+            command: Box::new(move || {
+                let mut command = self.command(&node, directory);
+                command
+                    .arg(&script)
+                    .args(["changed", "--json", "--loglevel", "error"]);
+                Ok(command)
+            }),
+            named: |said| Some(json(said)?.as_array()?.len()),
+        }
+    }
+}
