@@ -101,20 +101,30 @@ async fn deliver_sealed(
             let tarballs = Box::new(Storeless(store_needed(commit, name)));
             (in_waves(session, commit, packages)?, tarballs)
         };
-    let delivering = Delivering {
-        registry: session.remotes.registry.as_ref(),
-        commit,
-        sealed: true,
-        waves: &waves,
-        settings: session.settings,
-        stop: session.stop,
-    };
+    let delivering = delivering(session, commit, true, &waves);
     put(&delivering, tarballs.as_ref(), deeds).await?;
     let packages: Vec<DecidedPackage> = waves.iter().flatten().cloned().collect();
     let parent = session.repo.parent(commit)?;
     let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
     let base = parent.as_ref().unwrap_or(commit).as_str();
     released::released(session, commit, base, &packages, &[]).map(Some)
+}
+
+/// What is delivered of `commit`, wave after wave; `sealed` tells whether its bytes are fixed by a seal.
+pub(super) fn delivering<'a>(
+    session: &'a Session<'_>,
+    commit: &'a CommitId,
+    sealed: bool,
+    waves: &'a [Vec<DecidedPackage>],
+) -> Delivering<'a> {
+    Delivering {
+        registry: session.remotes.registry.as_ref(),
+        commit,
+        sealed,
+        waves,
+        settings: session.settings,
+        stop: session.stop,
+    }
 }
 
 /// PUBLISH and VERIFY; a dry run only looks, and notes what is lacking.
@@ -219,14 +229,7 @@ pub async fn sealed(
     let recording = recording(session, branch, commit)?;
     let manifests = recording.app_manifests(&named.seal)?;
     if recorded.is_none() {
-        let delivering = Delivering {
-            registry: session.remotes.registry.as_ref(),
-            commit,
-            sealed: true,
-            waves: &waves,
-            settings: session.settings,
-            stop: session.stop,
-        };
+        let delivering = delivering(session, commit, true, &waves);
         publish::publish(
             &delivering,
             &Sealed::new(store, &named.seal, packed.clone())?,
@@ -429,14 +432,7 @@ async fn deliver_unsealed(
 ) -> Result<Released, Failure> {
     let listed: Vec<DecidedPackage> = packages.values().cloned().collect();
     let waves = in_waves(session, commit, packages)?;
-    let delivering = Delivering {
-        registry: session.remotes.registry.as_ref(),
-        commit,
-        sealed: false,
-        waves: &waves,
-        settings: session.settings,
-        stop: session.stop,
-    };
+    let delivering = delivering(session, commit, false, &waves);
     put(&delivering, tarballs, deeds).await?;
     let parent = session
         .repo

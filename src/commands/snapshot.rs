@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::apply::build::{self, Packed};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
-use crate::apply::publish::{self, Delivering};
+use crate::apply::publish;
 use crate::commands::tarballs::Built;
-use crate::commands::{Session, preflight, release};
+use crate::commands::{Session, finish, preflight, release};
 use crate::explain::Failure;
 use crate::local::worktree;
 use crate::name::PackageName;
@@ -125,14 +125,7 @@ async fn deliver(
         (packed.name.clone(), package)
     });
     let waves = waves::in_waves(workspace, packages.collect())?;
-    let delivering = Delivering {
-        registry: session.remotes.registry.as_ref(),
-        commit: &plan.head,
-        sealed: false,
-        waves: &waves,
-        settings: session.settings,
-        stop: session.stop,
-    };
+    let delivering = finish::delivering(session, &plan.head, false, &waves);
     publish::publish(&delivering, &Built::new(packed), deeds).await?;
     publish::verify(&delivering, deeds).await
 }

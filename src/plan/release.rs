@@ -1027,115 +1027,142 @@ fn is_changed(known: &PackageFacts) -> bool {
     known.base == Base::First || known.changed().is_some()
 }
 
+/// The tags must tell packages with versions of their own apart.
+fn check_tag_format(facts: &Facts<'_>, tag_format: &str) -> Result<(), Failure> {
+    let packages = facts.workspace.packages.iter();
+    let versioned = packages.filter(|package| package.version.is_some());
+    if facts.mode == Mode::Sync || versioned.count() <= 1 || tag_format.contains("{name}") {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        "plan::tag_format",
+        format!("tag-format {} names no package", quoted(tag_format)),
+    )
+    .because("in mode diff each package has a version of its own, so its tag must say whose it is")
+    .hint("put {name} into tag-format"))
+}
+
+/// A release never moves a tag.
+fn refuse_taken(facts: &Facts<'_>, tags: &BTreeSet<TagName>) -> Result<(), Failure> {
+    let Some(tag) = tags.iter().find(|tag| facts.tags.contains(*tag)) else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        Exit::Refused,
+        "plan::tag_exists",
+        format!("tag {tag} exists already, and not on a commit that leads here"),
+    )
+    .because("a release never moves a tag")
+    .hint(
+        "if it was released meanwhile, pull first; else raise the version in package.json above it",
+    ))
+}
+
+/// The package at `index` as it is released.
+fn planned(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    index: usize,
+    package: &Growing,
+) -> Result<PlannedPackage, Failure> {
+    let of = &facts.workspace.packages[index];
+    let to = Version::parse(&package.to(settings).to_string())
+        .map_err(|failure| failure.because(format!("{} would get it", of.name)))?;
+    let tag_format = tag_format(facts.mode, settings);
+    let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
+    let known = &facts.packages[index];
+    let grows = facts.mode == Mode::Diff && known.base != Base::First;
+    let is_new = matches!(package.way, Way::Prerelease(_) | Way::NewPrerelease(_));
+    if grows && is_new && to <= package.from {
+        return Err(not_above(&of.name, &to, &package.from));
+    }
+    let before = known.since_release.as_ref().map(|(base, _)| base);
+    Ok(PlannedPackage {
+        index: Some(index),
+        name: of.name.clone(),
+        directory: of.directory.clone(),
+        kind: of.kind,
+        private: of.manifest.private,
+        from: package.from.clone(),
+        dist_tag: (of.kind == Kind::Library).then(|| dist_tag(&to, of, settings, facts.line)),
+        access: (of.kind == Kind::Library)
+            .then(|| access(of, settings))
+            .flatten(),
+        bump: match (&package.together, &package.fixed) {
+            (Some(together), _) => together.bump,
+            (None, Some(_)) => package.bump,
+            (None, None) => package
+                .bump
+                .map(|bump| bump.of(&package.from, settings.zero_major)),
+        },
+        reasons: package.reasons.clone(),
+        base: before.unwrap_or(&known.base).clone(),
+        is_written: of.version.as_ref() != Some(&to),
+        tag,
+        to,
+    })
+}
+
+/// The root, which in sync mode gets the version of all.
+fn planned_root(
+    facts: &Facts<'_>,
+    settings: &Settings,
+    shared: Option<&Version>,
+    bump: Option<Bump>,
+) -> Result<Option<PlannedPackage>, Failure> {
+    let root = root_version(facts.workspace);
+    let root = root.filter(|_| facts.mode == Mode::Sync && settings.snapshot.is_none());
+    let (Some((name, from)), Some(version)) = (root, shared) else {
+        return Ok(None);
+    };
+    let tag_format = tag_format(facts.mode, settings);
+    Ok(Some(PlannedPackage {
+        index: None,
+        name: name.clone(),
+        directory: facts.workspace.directory.clone(),
+        kind: Kind::Private,
+        private: true,
+        from: from.clone(),
+        to: version.clone(),
+        bump,
+        tag: TagName::parse(&tag::format(tag_format, name.as_str(), version))?,
+        dist_tag: None,
+        access: None,
+        reasons: vec![Reason::Group],
+        base: Base::First,
+        is_written: from != version,
+    }))
+}
+
 fn assemble(
     facts: &Facts<'_>,
     settings: &Settings,
     growing: &BTreeMap<usize, Growing>,
 ) -> Result<Plan, Failure> {
     let packages = &facts.workspace.packages;
-    let shared_version = growing
-        .values()
-        .next()
-        .map(|first| first.to(settings))
-        .filter(|version| {
-            growing
-                .values()
-                .all(|package| package.to(settings) == *version)
-        });
-    let tag_format = tag_format(facts.mode, settings);
-    let versioned = packages.iter().filter(|package| package.version.is_some());
-    if facts.mode == Mode::Diff && versioned.count() > 1 && !tag_format.contains("{name}") {
-        return Err(Failure::new(
-            Exit::Usage,
-            "plan::tag_format",
-            format!("tag-format {} names no package", quoted(tag_format)),
-        )
-        .because(
-            "in mode diff each package has a version of its own, so its tag must say whose it is",
-        )
-        .hint("put {name} into tag-format"));
-    }
-    let mut planned = Vec::new();
-    for (index, package) in growing {
-        let of = &packages[*index];
-        let to = Version::parse(&package.to(settings).to_string())
-            .map_err(|failure| failure.because(format!("{} would get it", of.name)))?;
-        let tag = TagName::parse(&tag::format(tag_format, of.name.as_str(), &to))?;
-        let known = &facts.packages[*index];
-        let grows = facts.mode == Mode::Diff && known.base != Base::First;
-        let is_new = matches!(package.way, Way::Prerelease(_) | Way::NewPrerelease(_));
-        if grows && is_new && to <= package.from {
-            return Err(not_above(&of.name, &to, &package.from));
-        }
-        let before = known.since_release.as_ref().map(|(base, _)| base);
-        planned.push(PlannedPackage {
-            index: Some(*index),
-            name: of.name.clone(),
-            directory: of.directory.clone(),
-            kind: of.kind,
-            private: of.manifest.private,
-            from: package.from.clone(),
-            dist_tag: (of.kind == Kind::Library).then(|| dist_tag(&to, of, settings, facts.line)),
-            access: (of.kind == Kind::Library)
-                .then(|| access(of, settings))
-                .flatten(),
-            bump: match (&package.together, &package.fixed) {
-                (Some(together), _) => together.bump,
-                (None, Some(_)) => package.bump,
-                (None, None) => package
-                    .bump
-                    .map(|bump| bump.of(&package.from, settings.zero_major)),
-            },
-            reasons: package.reasons.clone(),
-            base: before.unwrap_or(&known.base).clone(),
-            is_written: of.version.as_ref() != Some(&to),
-            tag,
-            to,
-        });
-    }
-    if let (Mode::Sync, Some((name, from)), Some(version)) =
-        (facts.mode, root_version(facts.workspace), &shared_version)
-        && settings.snapshot.is_none()
-    {
-        let tag = TagName::parse(&tag::format(tag_format, name.as_str(), version))?;
-        let bump = planned.first().and_then(|first| first.bump);
-        planned.push(PlannedPackage {
-            index: None,
-            name: name.clone(),
-            directory: facts.workspace.directory.clone(),
-            kind: Kind::Private,
-            private: true,
-            from: from.clone(),
-            to: version.clone(),
-            bump,
-            tag,
-            dist_tag: None,
-            access: None,
-            reasons: vec![Reason::Group],
-            base: Base::First,
-            is_written: from != version,
-        });
-    }
+    let mut versions = growing.values().map(|package| package.to(settings));
+    let shared_version = versions.next();
+    let shared_version = shared_version.filter(|first| versions.all(|version| version == *first));
+    check_tag_format(facts, tag_format(facts.mode, settings))?;
+    let planned: Result<Vec<PlannedPackage>, Failure> = growing
+        .iter()
+        .map(|(index, package)| planned(facts, settings, *index, package))
+        .collect();
+    let mut planned = planned?;
+    let bump = planned.first().and_then(|first| first.bump);
+    planned.extend(planned_root(
+        facts,
+        settings,
+        shared_version.as_ref(),
+        bump,
+    )?);
     let is_snapshot = settings.snapshot.is_some();
     let line = facts.line.filter(|_| !is_snapshot);
     check_line(&planned, line)?;
     let marked = planned.iter().filter(|_| !is_snapshot);
     let tags: BTreeSet<TagName> = marked.map(|package| package.tag.clone()).collect();
-    let taken: Vec<&TagName> = tags
-        .iter()
-        .filter(|tag| facts.tags.contains(*tag))
-        .collect();
-    if let Some(tag) = taken.first() {
-        return Err(Failure::new(
-            Exit::Refused,
-            "plan::tag_exists",
-            format!("tag {tag} exists already, and not on a commit that leads here"),
-        )
-        .because("a release never moves a tag")
-        .hint(
-            "if it was released meanwhile, pull first; else raise the version in package.json above it",
-        ));
-    }
+    refuse_taken(facts, &tags)?;
     let unchanged = packages
         .iter()
         .enumerate()
