@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::monorepo::Monorepo;
+use crate::support::plans::versions;
 use crate::support::sandbox::Run;
 
 /// Packages that hold one version, without a configuration of ours.
@@ -33,16 +34,6 @@ fn plan(monorepo: &Monorepo, arguments: &[&str]) -> Value {
     run(monorepo, &[&["--format=json"], arguments].concat())
         .expect(0)
         .json()
-}
-
-fn versions(plan: &Value) -> Vec<String> {
-    let list = plan["packages"].as_array().expect("a list");
-    list.iter()
-        .map(|package| {
-            let [name, to] = ["name", "to"].map(|field| package[field].as_str().expect("text"));
-            format!("{name} {to}")
-        })
-        .collect()
 }
 
 #[test]

@@ -3,24 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::monorepo::Monorepo;
-use crate::support::sandbox::Run;
-
-fn run(monorepo: &Monorepo, arguments: &[&str]) -> Run {
-    let npm = monorepo.sandbox().path().join("npm");
-    std::fs::create_dir_all(&npm).expect("a directory");
-    monorepo
-        .binary(arguments)
-        .env("PKGS_REGISTRY", format!("file://{}", npm.display()))
-        .env("PKGS_STORE", "none")
-        .env("PKGS_INSTALL", "none")
-        .run()
-}
-
-fn plan(monorepo: &Monorepo, arguments: &[&str]) -> Value {
-    run(monorepo, &[&["plan", "--format=json"], arguments].concat())
-        .expect(0)
-        .json()
-}
+use crate::support::plans::{plan, run};
 
 /// `name from -> to` and the kinds of its reasons, for each package.
 fn lines(plan: &Value) -> Vec<String> {

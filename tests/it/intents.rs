@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 
 use crate::support::monorepo::Monorepo;
+use crate::support::plans::versions;
 use crate::support::sandbox::Run;
 use crate::support::servers;
 use crate::support::world::{World, output};
@@ -56,16 +57,6 @@ fn plan(monorepo: &Monorepo, arguments: &[&str]) -> Value {
     run(monorepo, &[&["plan", "--format=json"], arguments].concat())
         .expect(0)
         .json()
-}
-
-fn versions(plan: &Value) -> Vec<String> {
-    let list = plan["packages"].as_array().expect("a list");
-    list.iter()
-        .map(|package| {
-            let [name, to] = ["name", "to"].map(|field| package[field].as_str().expect("text"));
-            format!("{name} {to}")
-        })
-        .collect()
 }
 
 /// The files that a plan changes, `-` in front of those that it deletes.

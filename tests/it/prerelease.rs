@@ -5,26 +5,9 @@ use pkgs_action::version::{Bump, Version, ZeroMajor};
 use serde_json::{Value, json};
 
 use crate::support::monorepo::Monorepo;
+use crate::support::plans::{plan, run};
 use crate::support::sandbox::{Run, Sandbox, search_path};
 use crate::support::static_server::StaticServer;
-
-/// A run that publishes to a directory beside the repository.
-fn run(monorepo: &Monorepo, arguments: &[&str]) -> Run {
-    let npm = monorepo.sandbox().path().join("npm");
-    std::fs::create_dir_all(&npm).expect("a directory");
-    monorepo
-        .binary(arguments)
-        .env("PKGS_REGISTRY", format!("file://{}", npm.display()))
-        .env("PKGS_STORE", "none")
-        .env("PKGS_INSTALL", "none")
-        .run()
-}
-
-fn plan(monorepo: &Monorepo, arguments: &[&str]) -> Value {
-    run(monorepo, &[&["plan", "--format=json"], arguments].concat())
-        .expect(0)
-        .json()
-}
 
 /// `name from -> to [dist-tag]: kinds of reasons`, for each package.
 fn lines(plan: &Value) -> Vec<String> {

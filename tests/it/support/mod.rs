@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`sandbox`] | the real binary in a cleared environment, with a deadline; what it said, its outputs, its summary; the search for leaked secrets |
 //! | [`monorepo`] | a builder of npm monorepos on real git; `Monorepo::five()` is `tests/sample/` |
+//! | [`plans`] | plans beside a registry that is a directory, without a store, and what they say in short |
 //! | [`random`] | choices that follow from a seed |
 //! | [`servers`] | where the servers are installed, and child processes that die with the test process |
 //! | [`verdaccio`] | an npm registry, shared or one's own |
@@ -25,6 +26,7 @@ pub mod git_server;
 pub mod http;
 pub mod monorepo;
 pub mod moto;
+pub mod plans;
 pub mod random;
 pub mod s3;
 pub mod sandbox;
