@@ -49,6 +49,15 @@ pub enum Reason {
         /// The declared range that this leaves; `None`: an app that uses it, whatever it declares, or a range that needed a prerelease.
         range: Option<String>,
     },
+    /// Its tarball carries a package that changed: one that it bundles, or one that such a package needs.
+    Bundled {
+        /// The package that changed.
+        on: String,
+        /// The version it grows from.
+        from: Version,
+        /// The version it gets.
+        to: Version,
+    },
     /// A package of its production closure changed in the lockfile.
     Lockfile {
         /// That package; the lockfile itself where its older state cannot be read.

@@ -148,10 +148,11 @@ pub fn notes(plan: &Plan, packages: &[&PlannedPackage]) -> Notes {
                     change.packages.push(package.name.clone());
                 }
                 // With one version for all, a dependency's version says nothing new.
-                Reason::Dependency { .. } if plan.mode == Mode::Sync => {}
+                Reason::Dependency { .. } | Reason::Bundled { .. } if plan.mode == Mode::Sync => {}
                 // It has its own place here.
-                Reason::Dependency { on, .. } if names.contains(on.as_str()) => {}
-                Reason::Dependency { on, to, .. } => {
+                Reason::Dependency { on, .. } | Reason::Bundled { on, .. }
+                    if names.contains(on.as_str()) => {}
+                Reason::Dependency { on, to, .. } | Reason::Bundled { on, to, .. } => {
                     dependencies.insert(Dependency {
                         name: on.clone(),
                         version: Some(to.to_string()),

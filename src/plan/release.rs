@@ -684,6 +684,7 @@ fn follow(
 ) -> Result<(), Failure> {
     let packages = &facts.workspace.packages;
     let uses = app_uses(facts, settings);
+    let bundles = bundles(facts);
     loop {
         let mut grown = groups.apply(facts, settings, growing)?;
         for edge in facts.edges {
@@ -705,6 +706,19 @@ fn follow(
                 to,
             };
             grown |= join(facts, settings, growing, from, bump, reason);
+        }
+        for (from, carried) in &bundles {
+            for index in carried {
+                let Some(dependency) = growing.get(index) else {
+                    continue;
+                };
+                let reason = Reason::Bundled {
+                    on: packages[*index].name.to_string(),
+                    from: dependency.from.clone(),
+                    to: dependency.to(settings),
+                };
+                grown |= join(facts, settings, growing, *from, Bump::Patch, reason);
+            }
         }
         for (app, used) in &uses {
             for index in used {
@@ -827,42 +841,75 @@ fn join(
 
 /// Whether two reasons speak of the same dependency; the later one knows how far that grows.
 fn is_about_the_same(left: &Reason, right: &Reason) -> bool {
-    matches!((left, right), (Reason::Dependency { on: left, .. }, Reason::Dependency { on: right, .. }) if left == right)
+    match (left, right) {
+        (Reason::Dependency { on: left, .. }, Reason::Dependency { on: right, .. })
+        | (Reason::Bundled { on: left, .. }, Reason::Bundled { on: right, .. }) => left == right,
+        _ => false,
+    }
 }
 
-/// For each app, every workspace package it uses, near or far; devDependencies count where the app has a build.
-fn app_uses(facts: &Facts<'_>, settings: &Settings) -> Vec<(usize, BTreeSet<usize>)> {
-    let packages = &facts.workspace.packages;
-    let mut outgoing: Vec<Vec<&Edge>> = vec![Vec::new(); packages.len()];
+/// The edges of each package, in the workspace's order.
+pub(super) fn outgoing<'e>(facts: &Facts<'e>) -> Vec<Vec<&'e Edge>> {
+    let mut outgoing = vec![Vec::new(); facts.workspace.packages.len()];
     for edge in facts.edges {
         if let Some(from) = edge.from {
             outgoing[from].push(edge);
         }
     }
-    let apps = packages
-        .iter()
-        .enumerate()
-        .filter(|(_, package)| package.kind.is_app() && package.version.is_some());
+    outgoing
+}
+
+/// The packages that `start` reaches by edges: from itself by those that are `first`, from there by those that are `further`.
+fn reached(
+    outgoing: &[Vec<&Edge>],
+    start: usize,
+    first: impl Fn(&Edge) -> bool,
+    further: impl Fn(&Edge) -> bool,
+) -> BTreeSet<usize> {
+    let by = |edges: &[&Edge], counts: &dyn Fn(&Edge) -> bool| -> Vec<usize> {
+        let counting = edges.iter().filter(|edge| counts(edge));
+        counting.map(|edge| edge.to).collect()
+    };
+    let mut found = BTreeSet::new();
+    let mut open = by(&outgoing[start], &first);
+    while let Some(index) = open.pop() {
+        if index != start && found.insert(index) {
+            open.extend(by(&outgoing[index], &further));
+        }
+    }
+    found
+}
+
+/// For each library or private package, every workspace package that its tarball carries: what it bundles, and what that needs to run. npm packs
+/// both from the workspace ([npm-packlist](https://github.com/npm/npm-packlist/blob/main/lib/index.js)).
+fn bundles(facts: &Facts<'_>) -> Vec<(usize, BTreeSet<usize>)> {
+    if facts.edges.iter().all(|edge| !edge.bundled) {
+        return Vec::new();
+    }
+    let packages = facts.workspace.packages.iter().enumerate();
+    let outgoing = outgoing(facts);
+    packages
+        .filter(|(_, package)| !package.kind.is_app())
+        .map(|(index, _)| {
+            let further = |edge: &Edge| edge.field.is_bundled();
+            let carried = reached(&outgoing, index, |edge| edge.bundled, further);
+            (index, carried)
+        })
+        .filter(|(_, carried)| !carried.is_empty())
+        .collect()
+}
+
+/// For each app, every workspace package it uses, near or far; devDependencies count where the app has a build.
+fn app_uses(facts: &Facts<'_>, settings: &Settings) -> Vec<(usize, BTreeSet<usize>)> {
+    let packages = facts.workspace.packages.iter().enumerate();
+    let outgoing = outgoing(facts);
+    let apps = packages.filter(|(_, package)| package.kind.is_app() && package.version.is_some());
     apps.map(|(app, package)| {
         let builds =
             settings.build.is_some() || settings.app_settings(&package.name).build.is_some();
-        let mut used = BTreeSet::new();
-        let mut open: Vec<usize> = outgoing[app]
-            .iter()
-            .filter(|edge| builds || edge.field != DependencyField::DevDependencies)
-            .map(|edge| edge.to)
-            .collect();
-        while let Some(index) = open.pop() {
-            if index != app && used.insert(index) {
-                open.extend(
-                    outgoing[index]
-                        .iter()
-                        .filter(|edge| edge.field != DependencyField::DevDependencies)
-                        .map(|edge| edge.to),
-                );
-            }
-        }
-        (app, used)
+        let runs_with = |edge: &Edge| edge.field != DependencyField::DevDependencies;
+        let first = |edge: &Edge| builds || runs_with(edge);
+        (app, reached(&outgoing, app, first, runs_with))
     })
     .collect()
 }
@@ -1374,38 +1421,44 @@ fn apps(
     }
 }
 
-/// Packages whose declared range is left, but which a filter keeps out of the release.
+/// Packages that a filter keeps out of the release, though their declared range is left or what they bundle is released.
 fn left_behind(
     facts: &Facts<'_>,
     settings: &Settings,
     growing: &BTreeMap<usize, Growing>,
 ) -> Vec<Notice> {
     let packages = &facts.workspace.packages;
-    let mut notices = BTreeMap::new();
+    let is_behind = |index: usize| {
+        !growing.contains_key(&index)
+            && packages[index].version.is_some()
+            && !selected(&packages[index], &settings.filter)
+    };
+    let mut messages = BTreeSet::new();
     for edge in facts.edges {
         let (Some(from), Some(dependency)) = (edge.from, growing.get(&edge.to)) else {
             continue;
         };
         let effect = effect(edge, &dependency.from, &dependency.to(settings), settings);
-        if matches!(effect, Effect::Grows(_))
-            && !growing.contains_key(&from)
-            && packages[from].version.is_some()
-            && !selected(&packages[from], &settings.filter)
-        {
-            let message = format!(
+        if matches!(effect, Effect::Grows(_)) && is_behind(from) {
+            messages.insert(format!(
                 "{} is kept out by filter, though its range of {} no longer holds",
                 packages[from].name, packages[edge.to].name
-            );
-            notices.insert(
-                message.clone(),
-                Notice {
-                    code: "plan::filtered",
-                    message,
-                },
-            );
+            ));
         }
     }
-    notices.into_values().collect()
+    for (from, carried) in bundles(facts) {
+        let released = carried.iter().filter(|index| growing.contains_key(index));
+        let released = released.filter(|_| is_behind(from));
+        messages.extend(released.map(|index| {
+            format!(
+                "{} is kept out by filter, though it bundles {}",
+                packages[from].name, packages[*index].name
+            )
+        }));
+    }
+    let code = "plan::filtered";
+    let notice = |message| Notice { code, message };
+    messages.into_iter().map(notice).collect()
 }
 
 /// The commits whose `Release-As` says no version: history cannot be corrected, so they are told.

@@ -109,6 +109,15 @@ pub enum ReasonDocument {
         #[serde(skip_serializing_if = "Option::is_none")]
         range: Option<String>,
     },
+    /// Its tarball carries a package that changed.
+    Bundled {
+        /// The package that changed.
+        on: String,
+        /// The version it grows from.
+        from: String,
+        /// The version it gets.
+        to: String,
+    },
     /// A package of its production closure changed in the lockfile.
     Lockfile {
         /// That package.
@@ -222,6 +231,11 @@ impl From<&Reason> for ReasonDocument {
                 from: from.to_string(),
                 to: to.to_string(),
                 range: range.clone(),
+            },
+            Reason::Bundled { on, from, to } => ReasonDocument::Bundled {
+                on: on.clone(),
+                from: from.to_string(),
+                to: to.to_string(),
             },
             Reason::Lockfile { on } => ReasonDocument::Lockfile { on: on.clone() },
             Reason::Catalog { on, from, to } => ReasonDocument::Catalog {
@@ -399,6 +413,7 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
                 None => format!("uses {on} {grows}"),
             }
         }
+        Reason::Bundled { on, from, to } => format!("bundles {on} {}", arrow(from, to)),
         Reason::Lockfile { on } => format!("{on} changed in the lockfile"),
         Reason::Catalog { on, from, to } => {
             let (from, to) = (

@@ -9,7 +9,7 @@ use crate::changes::{Reason, Traced, Verdict, tag};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, TagName};
 use crate::plan::release::{
-    Base, Effect, Facts, PackageFacts, Plan, PlannedPackage, effect, selected,
+    Base, Effect, Facts, PackageFacts, Plan, PlannedPackage, effect, outgoing, selected,
 };
 use crate::plan::render::{NoticeDocument, ReasonDocument};
 use crate::settings::given::similar;
@@ -176,6 +176,8 @@ pub enum DependencyEffect {
     Left,
     /// An app uses it: it is released.
     Uses,
+    /// Its files are part of the package's tarball: it is released.
+    Bundled,
     /// The declared range still holds.
     Holds,
     /// It is a devDependency, which releases nothing.
@@ -388,6 +390,10 @@ fn rule_of_release(plan: &Plan, planned: &PlannedPackage, settings: &Settings) -
             "catalog",
             format!("the catalog gives what it depends on another range: {grown}"),
         ),
+        (Some(Reason::Bundled { .. }), _) => rule(
+            "bundled",
+            format!("what it bundles is part of its tarball, and is released: {grown}"),
+        ),
         (Some(Reason::Lockfile { .. }), _) => rule(
             "lockfile",
             format!("what it runs with changed in the lockfile: {grown}"),
@@ -547,6 +553,8 @@ fn dependencies(
                     DependencyEffect::OnlyDevelopment
                 }
                 _ if package.kind.is_app() => DependencyEffect::Filtered,
+                Effect::Holds if edge.bundled && planned.is_none() => DependencyEffect::Filtered,
+                Effect::Holds if edge.bundled => DependencyEffect::Bundled,
                 Effect::Holds => DependencyEffect::Holds,
                 Effect::OnlyDevelopment => DependencyEffect::OnlyDevelopment,
                 Effect::PeerNever => DependencyEffect::PeerNever,
@@ -579,7 +587,7 @@ fn chain(facts: &Facts<'_>, plan: &Plan, first: &PlannedPackage) -> Vec<Link> {
         links.push(link(facts, plan, planned));
         for reason in &planned.reasons {
             let further: Vec<&PlannedPackage> = match reason {
-                Reason::Dependency { on, .. } => {
+                Reason::Dependency { on, .. } | Reason::Bundled { on, .. } => {
                     by_name.get(on.as_str()).copied().into_iter().collect()
                 }
                 Reason::Group => changed_by_themselves(plan).collect(),
@@ -601,7 +609,12 @@ fn chain(facts: &Facts<'_>, plan: &Plan, first: &PlannedPackage) -> Vec<Link> {
 /// The packages of a release that do not only follow others.
 fn changed_by_themselves(plan: &Plan) -> impl Iterator<Item = &PlannedPackage> {
     plan.packages.iter().filter(|planned| {
-        let follows = |reason: &Reason| matches!(reason, Reason::Group | Reason::Dependency { .. });
+        let follows = |reason: &Reason| {
+            matches!(
+                reason,
+                Reason::Group | Reason::Dependency { .. } | Reason::Bundled { .. }
+            )
+        };
         !planned.reasons.iter().all(follows)
     })
 }
@@ -612,15 +625,23 @@ fn link(facts: &Facts<'_>, plan: &Plan, planned: &PlannedPackage) -> Link {
         .map_or(&[][..], |index| &facts.packages[index].touched.traced);
     let files: HashMap<&CommitId, &Traced> =
         traced.iter().map(|traced| (&traced.id, traced)).collect();
-    let uses_others = |reason: &Reason| matches!(reason, Reason::Dependency { range: None, .. });
+    let is_far = |reason: &Reason| {
+        matches!(
+            reason,
+            Reason::Dependency { range: None, .. } | Reason::Bundled { .. }
+        )
+    };
     let paths = planned
         .index
-        .filter(|_| planned.reasons.iter().any(uses_others))
+        .filter(|_| planned.reasons.iter().any(is_far))
         .map(|index| Paths::from(facts, index));
     let reason = |reason: &Reason| {
         let (touched, through) = match (reason, &paths) {
             (Reason::Commit { id, .. }, _) => (files.get(id).map(|traced| &traced.files), None),
-            (Reason::Dependency { on, .. }, Some(paths)) => (None, Some(paths.to(facts, on))),
+            (
+                reason @ (Reason::Dependency { on, .. } | Reason::Bundled { on, .. }),
+                Some(paths),
+            ) if is_far(reason) => (None, Some(paths.to(facts, on))),
             _ => (None, None),
         };
         let counting = touched.into_iter().flatten().filter(|file| !file.ignored);
@@ -639,27 +660,26 @@ fn link(facts: &Facts<'_>, plan: &Plan, planned: &PlannedPackage) -> Link {
     }
 }
 
-/// The shortest ways from an app to what it uses.
+/// The shortest ways from an app to what it uses, from another package to what it bundles.
 struct Paths {
     start: usize,
-    /// For each package the one that is nearer to the app.
+    /// For each package the one that is nearer to the start.
     nearer: Vec<Option<usize>>,
 }
 
 impl Paths {
     fn from(facts: &Facts<'_>, start: usize) -> Paths {
-        let mut outgoing: Vec<Vec<&Edge>> = vec![Vec::new(); facts.workspace.packages.len()];
-        for edge in facts.edges {
-            if let Some(from) = edge.from {
-                outgoing[from].push(edge);
-            }
-        }
+        let outgoing = outgoing(facts);
+        let is_app = facts.workspace.packages[start].kind.is_app();
         let mut nearer = vec![None; outgoing.len()];
         let mut open = VecDeque::from([start]);
         while let Some(index) = open.pop_front() {
-            // What a dependency is built with is no part of the app.
-            let counts =
-                |edge: &&&Edge| index == start || edge.field != DependencyField::DevDependencies;
+            // What a dependency is built with is no part of an app, nor of a bundle.
+            let counts = |edge: &&&Edge| match (is_app, index == start) {
+                (true, is_start) => is_start || edge.field != DependencyField::DevDependencies,
+                (false, true) => edge.bundled,
+                (false, false) => edge.field.is_bundled(),
+            };
             for edge in outgoing[index].iter().filter(counts) {
                 if edge.to != start && nearer[edge.to].is_none() {
                     nearer[edge.to] = Some(index);

@@ -157,6 +157,7 @@ fn is_untold(reason: &ReasonDocument) -> bool {
     matches!(
         reason,
         ReasonDocument::Dependency { .. }
+            | ReasonDocument::Bundled { .. }
             | ReasonDocument::Intent { .. }
             | ReasonDocument::Lockfile { .. }
             | ReasonDocument::Catalog { .. }
@@ -202,7 +203,7 @@ fn held(text: &mut String, dependency: &DependencyStory) {
         ..
     } = dependency;
     let effect = match effect {
-        DependencyEffect::Left | DependencyEffect::Uses => return,
+        DependencyEffect::Left | DependencyEffect::Uses | DependencyEffect::Bundled => return,
         DependencyEffect::Holds => format!("its range {range} still holds"),
         DependencyEffect::OnlyDevelopment => "a devDependency, which releases nothing".to_owned(),
         DependencyEffect::PeerNever => format!("leaves the peer range {range}, and peer is never"),

@@ -90,6 +90,8 @@ pub struct Edge {
     pub catalog: Option<String>,
     /// What is declared.
     pub spec: Spec,
+    /// Whether the declaring package carries the other one in its own tarball.
+    pub bundled: bool,
 }
 
 /// What a dependency on a workspace package declares.
@@ -378,6 +380,7 @@ impl Workspace {
             key: key.clone(),
             catalog: catalog.map(str::to_owned),
             spec,
+            bundled: field.is_bundled() && declaring.manifest.bundled.contains(key),
         }))
     }
 

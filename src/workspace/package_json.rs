@@ -27,6 +27,9 @@ pub struct PackageJson {
     pub dependencies: Vec<Dependency>,
     /// The names that `peerDependenciesMeta` calls optional.
     pub optional_peers: BTreeSet<String>,
+    /// The names that `bundleDependencies` (or `bundledDependencies`) lists, read as npm reads it: what of them is a dependency is packed
+    /// with the package.
+    pub bundled: BTreeSet<String>,
     /// `scripts`; a script that is no string is left out, as npm does.
     pub scripts: BTreeMap<String, String>,
     /// `files`; `None` where it is absent.
@@ -88,6 +91,15 @@ impl DependencyField {
             DependencyField::DevDependencies => "devDependencies",
         }
     }
+
+    /// Whether npm bundles what the field names, where `bundleDependencies` asks for it, and with a bundled package in any case.
+    #[must_use]
+    pub fn is_bundled(self) -> bool {
+        matches!(
+            self,
+            DependencyField::Dependencies | DependencyField::OptionalDependencies
+        )
+    }
 }
 
 impl fmt::Display for DependencyField {
@@ -95,6 +107,9 @@ impl fmt::Display for DependencyField {
         formatter.write_str(self.as_str())
     }
 }
+
+/// The field that lists what is bundled, and its other spelling, which counts where the first is absent.
+const BUNDLED: [&str; 2] = ["bundleDependencies", "bundledDependencies"];
 
 /// One declared dependency.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -172,6 +187,7 @@ impl Reader<'_> {
             private: self.boolean(root, "", "private").unwrap_or(false),
             workspaces: self.workspaces(root),
             optional_peers: self.optional_peers(root),
+            bundled: self.bundled(root, &dependencies),
             dependencies,
             scripts: self.scripts(root),
             files: self.strings(root, "", "files"),
@@ -186,7 +202,15 @@ impl Reader<'_> {
     }
 
     fn duplicates(&mut self, root: Node<'_>) {
-        const DECIDING: [&str; 5] = ["name", "version", "private", "workspaces", "publishConfig"];
+        const DECIDING: [&str; 7] = [
+            "name",
+            "version",
+            "private",
+            "workspaces",
+            "publishConfig",
+            BUNDLED[0],
+            BUNDLED[1],
+        ];
         for member in root.duplicates() {
             let field = DependencyField::ALL
                 .iter()
@@ -358,6 +382,30 @@ impl Reader<'_> {
             }
         }
         optional
+    }
+
+    /// A list, an object's names, or `true`: all of `dependencies`
+    /// ([npm](https://github.com/npm/package-json/blob/main/lib/normalize.js), which passes over anything else).
+    fn bundled(&mut self, root: Node<'_>, dependencies: &[Dependency]) -> BTreeSet<String> {
+        let mut fields = BUNDLED.iter();
+        let found = fields.find_map(|field| Some((*field, root.get(field)?)));
+        let Some((field, node)) = found else {
+            return BTreeSet::new();
+        };
+        match (node.as_bool(), node.kind()) {
+            (Some(true), _) => {
+                let all = dependencies.iter();
+                let all = all.filter(|one| one.field == DependencyField::Dependencies);
+                all.map(|dependency| dependency.name.clone()).collect()
+            }
+            (Some(false), _) | (None, Kind::Null) => BTreeSet::new(),
+            (None, Kind::Array) => self.items(node, field).into_iter().collect(),
+            (None, Kind::Object) => node.members().map(|member| member.key.to_owned()).collect(),
+            (None, _) => {
+                self.refuse_type(node, field, "an array of strings");
+                BTreeSet::new()
+            }
+        }
     }
 
     fn scripts(&mut self, root: Node<'_>) -> BTreeMap<String, String> {
@@ -582,6 +630,10 @@ mod tests {
             ]
         );
         assert_eq!(package.optional_peers, BTreeSet::from(["react".to_owned()]));
+        assert_eq!(
+            package.bundled,
+            BTreeSet::from(["a", "koa"].map(str::to_owned))
+        );
         assert_eq!(package.scripts.len(), 1);
         assert_eq!(package.bin["web"], "cli.js");
         assert_eq!(package.publish_config.access, Some(Access::Public));
@@ -689,6 +741,65 @@ mod tests {
     }
 
     #[test]
+    fn bundled_dependencies_are_read_as_npm_reads_them() {
+        for (fields, names) in [
+            (r#""bundleDependencies": ["a"]"#, &["a"][..]),
+            (r#""bundledDependencies": ["a", "x"]"#, &["a", "x"]),
+            (
+                r#""bundledDependencies": ["a"], "bundleDependencies": ["b"]"#,
+                &["b"],
+            ),
+            (
+                r#""bundledDependencies": ["a"], "bundleDependencies": null"#,
+                &[],
+            ),
+            (
+                r#""bundledDependencies": true, "bundleDependencies": false"#,
+                &[],
+            ),
+            (r#""bundleDependencies": true"#, &["a", "b"]),
+            (
+                r#""bundleDependencies": {"b": "1", "c": false}"#,
+                &["b", "c"],
+            ),
+            (r#""bundleDependencies": []"#, &[]),
+        ] {
+            let text = format!(
+                r#"{{"dependencies": {{"a": "1", "b": "1"}}, "optionalDependencies": {{"c": "1"}}, {fields}}}"#
+            );
+            let bundled = parse(&text).bundled;
+            assert!(
+                bundled.iter().map(String::as_str).eq(names.iter().copied()),
+                "{text}: {bundled:?}"
+            );
+        }
+        check(
+            r#"{"bundleDependencies": "a"}"#,
+            &[(
+                "workspace::field",
+                "bundleDependencies in package.json is not an array of strings",
+                (1, 24),
+            )],
+        );
+        check(
+            r#"{"bundledDependencies": ["a", 1]}"#,
+            &[(
+                "workspace::field",
+                "bundledDependencies[1] in package.json is not a string",
+                (1, 31),
+            )],
+        );
+        check(
+            r#"{"bundleDependencies": [], "bundleDependencies": ["a"]}"#,
+            &[(
+                "workspace::json_duplicate",
+                "package.json holds bundleDependencies twice",
+                (1, 28),
+            )],
+        );
+    }
+
+    #[test]
     fn too_large_a_file_is_refused() {
         let text = format!("{{}}{}", " ".repeat(LONGEST_MANIFEST));
         let failure = PackageJson::parse("package.json", &text).unwrap_err();
@@ -728,6 +839,10 @@ mod tests {
             (
                 r#"{"x":{"version":"1"},"version":"\u0032.0.0","dependencies":{"@x/a":"1"}}"#,
                 r#"{"x":{"version":"1"},"version":"\u0032.0.0","dependencies":{"@x/a":"^2.0.0"}}"#,
+            ),
+            (
+                r#"{"version":"1.0.0","bundleDependencies":["@x/a", "b"],"bundledDependencies":true,"dependencies":{"@x/a":"1"}}"#,
+                r#"{"version":"2.0.0","bundleDependencies":["@x/a", "b"],"bundledDependencies":true,"dependencies":{"@x/a":"^2.0.0"}}"#,
             ),
         ] {
             assert_eq!(to(before), after);

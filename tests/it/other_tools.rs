@@ -6,7 +6,9 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::plan_laws::{self, FIELDS, Generated, Number, OURS, Rules, name, oracle, range, text};
+use crate::plan_laws::{
+    self, FIELDS, Generated, NOTHING, Number, OURS, Rules, name, oracle, range, text,
+};
 use crate::support::monorepo::Monorepo;
 use crate::support::random::{self, Random};
 use crate::support::servers;
@@ -63,6 +65,7 @@ fn generated(tool: &Tool, random: &mut Random) -> Generated {
         edges,
         groups,
         changes: (0..count).map(|_| change(random)).collect(),
+        bundles: vec![NOTHING; count],
         order: (0..count).collect(),
         rules: tool.rules,
     }
@@ -610,6 +613,7 @@ fn ranges_are_written_as_the_page_says() {
             .collect(),
         groups: Vec::new(),
         changes: std::iter::once(2).chain(SHOWN.map(|_| 1)).collect(),
+        bundles: vec![NOTHING; SHOWN.len() + 1],
         order: (0..=SHOWN.len()).collect(),
         rules: OURS,
     };

@@ -42,6 +42,7 @@ fn lines(plan: &Value) -> Vec<String> {
             format!("{} {}", text(&reason["on"]), text(&reason[of]))
         }
         "lockfile" => format!("lockfile {}", text(&reason["on"])),
+        "bundled" => format!("bundled {} {}", text(&reason["on"]), text(&reason["to"])),
         other => other.to_owned(),
     };
     let line = |package: &Value| {
@@ -155,6 +156,124 @@ fn every_layout_of_a_workspace() {
     );
     assert_eq!(plan["packages"][0]["tag"], "v1.1.0");
     assert_eq!(plan["packages"][0]["dir"], ".");
+}
+
+/// `a` bundles what it lists: a dependency and what that needs, but nothing that is a peer or for development.
+fn bundling() -> Monorepo {
+    ["a", "b", "c", "d", "e", "f", "g", "h"]
+        .into_iter()
+        .fold(Monorepo::new(), |monorepo, name| {
+            monorepo.package(name, "1.0.0")
+        })
+        .depends("a", "b", "^1.0.0")
+        .depends_in("optionalDependencies", "a", "c", "^1.0.0")
+        .depends_in("peerDependencies", "a", "d", "^1.0.0")
+        .depends("a", "e", "^1.0.0")
+        .depends("b", "f", "^1.0.0")
+        .depends_in("devDependencies", "b", "g", "^1.0.0")
+        .depends_in("optionalDependencies", "f", "h", "^1.0.0")
+        .depends("h", "b", "^1.0.0")
+        .edit("packages/a/package.json", |manifest| {
+            manifest["bundleDependencies"] = json!(["b", "c", "d", "g"]);
+        })
+}
+
+#[test]
+fn a_package_is_released_with_what_it_bundles() {
+    let monorepo = bundling().released();
+    for (changed, released) in [
+        ("b", vec!["a 1.0.0 -> 1.0.1: bundled b 1.1.0"]),
+        ("c", vec!["a 1.0.0 -> 1.0.1: bundled c 1.1.0"]),
+        ("d", vec![]),
+        ("e", vec![]),
+        ("f", vec!["a 1.0.0 -> 1.0.1: bundled f 1.1.0"]),
+        ("g", vec![]),
+        ("h", vec!["a 1.0.0 -> 1.0.1: bundled h 1.1.0"]),
+    ] {
+        let path = format!("packages/{changed}/new.js");
+        monorepo.write(&path, "1\n");
+        monorepo.git(&["add", "--all"]);
+        monorepo.git(&["commit", "--quiet", "--message", "feat: more"]);
+        let mut expected: Vec<String> = released.into_iter().map(str::to_owned).collect();
+        expected.push(format!("{changed} 1.0.0 -> 1.1.0: feat: more"));
+        assert_eq!(lines(&plan(&monorepo, &[])), expected, "{changed}");
+        monorepo.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    }
+    let monorepo = monorepo.commit("feat!: break", &[("packages/f/new.js", "1\n")]);
+    check(
+        "a range that is left, and what follows",
+        &monorepo,
+        &[],
+        &[
+            "a 1.0.0 -> 1.0.1: bundled b 1.0.1; bundled f 2.0.0",
+            "b 1.0.0 -> 1.0.1: f ^1.0.0",
+            "f 1.0.0 -> 2.0.0: feat!: break",
+        ],
+    );
+    let text = run(&monorepo, &["plan"]).expect(0).stdout;
+    assert!(text.contains("bundles f 1.0.0 → 2.0.0\n"), "{text}");
+    let without = plan(&monorepo, &["--filter=!a"]);
+    let warnings: Vec<&str> = without["warnings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|warning| warning["message"].as_str())
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            "a is kept out by filter, though it bundles b",
+            "a is kept out by filter, though it bundles f"
+        ]
+    );
+}
+
+/// What the tarball of `a` would hold of others is what npm itself would put there.
+#[test]
+fn npm_bundles_what_a_package_is_released_with() {
+    let monorepo = bundling();
+    monorepo.npm(&["install", "--offline", "--ignore-scripts"]);
+    let packed = monorepo.npm(&["pack", "--dry-run", "--json", "--workspace=a"]);
+    let packed: Value = serde_json::from_str(&packed).expect("JSON");
+    let found = packed
+        .get(0)
+        .or_else(|| packed.get("a"))
+        .expect("the package");
+    let mut bundled: Vec<&str> = found["bundled"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    bundled.sort_unstable();
+    assert_eq!(bundled, ["b", "c", "f", "h"], "{packed:#}");
+}
+
+#[test]
+fn what_is_bundled_and_has_no_version_counts_as_the_packages_own() {
+    let without_version = |manifest: &mut Value| {
+        let manifest = manifest.as_object_mut().expect("an object");
+        manifest.remove("version");
+        manifest.insert("private".to_owned(), json!(true));
+    };
+    let monorepo = Monorepo::new()
+        .package("a", "1.0.0")
+        .package("b", "1.0.0")
+        .package("inner", "1.0.0")
+        .package("tool", "1.0.0")
+        .depends("a", "b", "^1.0.0")
+        .depends("b", "inner", "*")
+        .depends_in("devDependencies", "inner", "tool", "*")
+        .edit("packages/inner/package.json", without_version)
+        .edit("packages/tool/package.json", without_version)
+        .edit("packages/a/package.json", |manifest| {
+            manifest["bundledDependencies"] = json!(true);
+        })
+        .released()
+        .commit("fix: a tool", &[("packages/tool/src/index.js", "1\n")]);
+    check("a tool", &monorepo, &[], &[]);
+    let monorepo = monorepo.commit("fix: inside", &[("packages/inner/src/index.js", "1\n")]);
+    check("inside", &monorepo, &[], &["a 1.0.0 -> 1.0.1: fix: inside"]);
 }
 
 #[test]

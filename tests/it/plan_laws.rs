@@ -38,10 +38,24 @@ pub struct Generated {
     pub groups: Vec<(bool, Vec<usize>)>,
     /// How far each package grows by itself: 0 not at all, 1 patch, 2 minor, 3 major.
     pub changes: Vec<usize>,
+    /// What each bundles.
+    pub bundles: Vec<Bundles>,
     /// In which order their directories lie.
     pub order: Vec<usize>,
     pub rules: Rules,
 }
+
+/// What a package bundles, where it depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bundles {
+    /// All `dependencies`.
+    All,
+    /// These.
+    These(BTreeSet<usize>),
+}
+
+/// Nothing is bundled.
+pub const NOTHING: Bundles = Bundles::These(BTreeSet::new());
 
 /// By which rules versions grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +100,11 @@ fn generated() -> impl Strategy<Value = Generated> {
                     .collect::<Vec<_>>()
             });
         let change = prop_oneof![2 => Just(0_usize), 1 => 1_usize..4];
+        let bundles = prop_oneof![
+            4 => Just(NOTHING),
+            1 => Just(Bundles::All),
+            2 => proptest::collection::btree_set(0..count, 1..=count).prop_map(Bundles::These),
+        ];
         let rules = (0_usize..4, any::<bool>()).prop_map(|(peer, shift)| Rules {
             peer,
             shift,
@@ -96,20 +115,24 @@ fn generated() -> impl Strategy<Value = Generated> {
             edges,
             groups,
             proptest::collection::vec(change, count),
+            proptest::collection::vec(bundles, count),
             Just((0..count).collect::<Vec<_>>()).prop_shuffle(),
             rules,
         )
-            .prop_map(|(versions, mut edges, groups, changes, order, rules)| {
-                edges.retain(|(from, to, _), _| from != to);
-                Generated {
-                    versions,
-                    edges,
-                    groups,
-                    changes,
-                    order,
-                    rules,
-                }
-            })
+            .prop_map(
+                |(versions, mut edges, groups, changes, bundles, order, rules)| {
+                    edges.retain(|(from, to, _), _| from != to);
+                    Generated {
+                        versions,
+                        edges,
+                        groups,
+                        changes,
+                        bundles,
+                        order,
+                        rules,
+                    }
+                },
+            )
     })
 }
 
@@ -206,9 +229,40 @@ fn needed(generated: &Generated, (field, form): (usize, usize), on: usize, to: N
     }
 }
 
+/// Everything that the tarball of a package holds of others: what it bundles, and what that needs to run.
+fn carried(generated: &Generated, package: usize) -> BTreeSet<usize> {
+    let runs_with = |from: usize| {
+        let edges = generated.edges.keys();
+        let edges = edges.filter(move |(other, _, field)| {
+            *other == from && ["dependencies", "optionalDependencies"].contains(&FIELDS[*field])
+        });
+        edges.map(|(_, to, field)| (*to, FIELDS[*field]))
+    };
+    let asked = |to: usize, field: &str| match &generated.bundles[package] {
+        Bundles::All => field == "dependencies" || generated.edges.contains_key(&(package, to, 0)),
+        Bundles::These(names) => names.contains(&to),
+    };
+    let mut carried: BTreeSet<usize> = runs_with(package)
+        .filter(|(to, field)| asked(*to, field))
+        .map(|(to, _)| to)
+        .collect();
+    for _ in 0..generated.versions.len() {
+        let needed: Vec<usize> = carried
+            .iter()
+            .copied()
+            .flat_map(runs_with)
+            .map(|(to, _)| to)
+            .collect();
+        carried.extend(needed);
+    }
+    carried.remove(&package);
+    carried
+}
+
 /// The versions of the least levels that leave no dependent behind, found by trying all.
 pub fn oracle(generated: &Generated) -> Vec<Number> {
     let count = generated.versions.len();
+    let carried: Vec<BTreeSet<usize>> = (0..count).map(|index| carried(generated, index)).collect();
     let mut best: Option<(Vec<usize>, Vec<Number>)> = None;
     for number in 0..4_usize.pow(u32::try_from(count).expect("few")) {
         let levels: Vec<usize> = (0..count)
@@ -224,6 +278,12 @@ pub fn oracle(generated: &Generated) -> Vec<Number> {
         let consistent = generated.edges.iter().all(|((from, to, field), form)| {
             levels[*from] >= needed(generated, (*field, *form), *to, versions[*to])
         });
+        let stale = |(package, carried): (usize, &BTreeSet<usize>)| {
+            let mut carried = carried.iter();
+            levels[package] == 0
+                && carried.any(|other| versions[*other] != generated.versions[*other])
+        };
+        let consistent = consistent && !carried.iter().enumerate().any(stale);
         if enough
             && consistent
             && best
@@ -277,6 +337,13 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
         for ((from, to, field), form) in &generated.edges {
             if *from == index {
                 manifest[FIELDS[*field]][name(*to)] = range(*form, generated.versions[*to]).into();
+            }
+        }
+        match &generated.bundles[index] {
+            Bundles::All => manifest["bundledDependencies"] = true.into(),
+            Bundles::These(names) if names.is_empty() => {}
+            Bundles::These(names) => {
+                manifest["bundleDependencies"] = names.iter().map(|other| name(*other)).collect();
             }
         }
         let directory = format!("packages/{}", generated.order[index]);
@@ -418,6 +485,14 @@ proptest! {
         let (versions, manifests) = planned(&generated);
         for (name, manifest) in &manifests {
             let expected = text(versions[name]);
+            let listed = match &generated.bundles[name[1..].parse::<usize>().expect("a number")] {
+                Bundles::All => &json!(true) == &manifest["bundledDependencies"],
+                Bundles::These(names) => {
+                    let list = manifest["bundleDependencies"].as_array();
+                    list.map_or(0, Vec::len) == names.len()
+                }
+            };
+            prop_assert!(listed, "{}", manifest);
             prop_assert_eq!(manifest["version"].as_str(), Some(expected.as_str()));
             let declared = FIELDS.iter().filter_map(|field| manifest[*field].as_object()).flatten();
             for (on, range) in declared {

@@ -55,6 +55,46 @@ fn spoken(monorepo: &Monorepo, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn a_bundle_is_told_with_the_way_to_what_changed_in_it() {
+    let monorepo = Monorepo::new()
+        .package("a", "1.0.0")
+        .package("b", "1.0.0")
+        .package("c", "1.0.0")
+        .depends("a", "b", "^1.0.0")
+        .depends("b", "c", "^1.0.0")
+        .edit("packages/a/package.json", |manifest| {
+            manifest["bundleDependencies"] = json!(["b"]);
+        })
+        .released()
+        .commit("fix(c): less", &[("packages/c/c.js", "1\n")]);
+    let told = why(&monorepo, &["a"]);
+    assert_eq!(told["rule"]["kind"], "bundled");
+    assert_eq!(
+        told["chain"][0]["reasons"],
+        json!([{"kind": "bundled", "on": "c", "from": "1.0.0", "to": "1.0.1", "through": ["b"]}])
+    );
+    assert_eq!(
+        spoken(&monorepo, &["a"]),
+        "a 1.0.0 → 1.0.1 (patch) [library]\n  \
+           what it bundles is part of its tarball, and is released: patch\n\
+         base: a@1.0.0 (#), its own last release tag that leads here\n\
+         files: none differs from the base\n\
+         bundles c 1.0.0 → 1.0.1, through b\n\
+         c 1.0.0 → 1.0.1:\n  \
+           # fix(c): less (patch)\n    \
+             packages/c/c.js\n"
+    );
+    let monorepo = monorepo.commit("fix(b): less", &[("packages/b/b.js", "1\n")]);
+    let effect = |told: &Value| {
+        let dependencies = told["dependencies"].as_array().expect("a list");
+        let effects = dependencies.iter().map(|one| one["effect"].clone());
+        effects.collect::<Vec<_>>()
+    };
+    assert_eq!(effect(&why(&monorepo, &["a"])), ["bundled"]);
+    assert_eq!(effect(&why(&monorepo, &["a", "--filter=!a"])), ["filtered"]);
+}
+
+#[test]
 fn the_chain_goes_from_a_file_to_the_last_dependent() {
     let monorepo = Monorepo::new()
         .package("a", "1.0.0")

@@ -13,13 +13,14 @@ use crate::plan::next::tag_lines;
 use crate::plan::release::Base;
 use crate::settings::Settings;
 use crate::version::Version;
+use crate::workspace::package::Package;
 
 /// What the commits since their bases did to packages, in the workspace's order.
 struct Since<'o> {
     observed: &'o Observed,
     /// What each package is measured from.
     bases: &'o [Base],
-    /// For each package without a version, the apps that its changes release.
+    /// For each package without a version, the apps and the bundling packages that its changes release.
     also: Vec<Vec<usize>>,
     /// Whether a package, or one that is released with it, differs from what it was at its base.
     differing: Vec<bool>,
@@ -238,7 +239,8 @@ impl Observed {
         Ok(differing)
     }
 
-    /// For each package without a version, the apps that use it, directly or through others without one: its changes release them.
+    /// For each package without a version, the apps that use it, directly or through others without one, and the packages whose tarballs
+    /// carry it: its changes release them.
     fn unversioned_uses(&self) -> Vec<Vec<usize>> {
         let members = &self.workspace.packages;
         let mut users = vec![Vec::new(); members.len()];
@@ -268,7 +270,41 @@ impl Observed {
                 users[index].push(app);
             }
         }
+        for (index, carried) in self.unversioned_bundles() {
+            for carried in carried {
+                users[carried].push(index);
+            }
+        }
         users
+    }
+
+    /// For each package that is no app, the packages without a version that it bundles, itself or with what it bundles.
+    fn unversioned_bundles(&self) -> Vec<(usize, BTreeSet<usize>)> {
+        let members = &self.workspace.packages;
+        let bundled = |index: usize| {
+            let manifest = &members[index].manifest;
+            let dependencies = manifest.dependencies.iter();
+            dependencies.filter(|dependency| dependency.field.is_bundled())
+        };
+        let carried = |(start, package): (usize, &Package)| {
+            let own = &package.manifest.bundled;
+            let mut found = BTreeSet::new();
+            let mut open = vec![start];
+            while let Some(index) = open.pop() {
+                let further =
+                    bundled(index).filter(|one| index != start || own.contains(&one.name));
+                let further = further.filter_map(|one| self.workspace.position(&one.name));
+                open.extend(further.filter(|further| found.insert(*further)));
+            }
+            found.remove(&start);
+            found.retain(|index| members[*index].version.is_none());
+            (start, found)
+        };
+        let bundling = members
+            .iter()
+            .enumerate()
+            .filter(|(_, package)| !package.manifest.bundled.is_empty() && !package.kind.is_app());
+        bundling.map(carried).collect()
     }
 
     /// Whether a commit is a release commit of ours: its message lists packages, and a tag of ours for one of them names it.

@@ -210,6 +210,13 @@ writeFileSync('dist/index.html', readFileSync('src/index.html').toString().repla
         self
     }
 
+    /// Changes a JSON file without committing it.
+    #[must_use]
+    pub fn edit(self, path: &str, edit: impl FnOnce(&mut Value)) -> Monorepo {
+        self.edit_json(path, edit);
+        self
+    }
+
     /// Writes a file without committing it.
     #[must_use]
     pub fn file(self, path: &str, text: &str) -> Monorepo {
