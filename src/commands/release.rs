@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use globset::GlobMatcher;
+
 use crate::apply::build::{self, Packed};
 use crate::apply::decide::{self, Decided, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
@@ -12,15 +14,16 @@ use crate::commands::observe::{self, Observed};
 use crate::commands::scene::Scene;
 use crate::commands::{Session, finish, preflight};
 use crate::explain::{Exit, Failure};
-use crate::local::git::{FileEdit, Repo, Tag};
+use crate::local::git::{FileEdit, Lies, Repo, Tag};
 use crate::local::worktree;
 use crate::name::{CommitId, Digest, Integrity, PackageName, RepoPath};
 use crate::plan::next::Position;
-use crate::plan::notes;
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::render::{self, PlanDocument};
+use crate::plan::{notes, replacements};
 use crate::report::release::{Ended, ReleaseReport};
 use crate::version::Version;
+use crate::workspace::below;
 
 /// How often a run judges again because something moved meanwhile.
 pub(super) const ROUNDS: usize = 5;
@@ -166,6 +169,7 @@ pub async fn plan_at(
     let mut plan = planning::plan(&facts, session.settings)?;
     plan.warnings.extend(unasked);
     if plan.is_snapshot {
+        replace(session, &observed, &mut plan)?;
         return Ok((observed, plan));
     }
     let root = &observed.workspace.directory;
@@ -174,8 +178,41 @@ pub async fn plan_at(
     let changelogs = changelogs.into_iter();
     plan.edits
         .extend(changelogs.map(|(path, text)| (path, Some(text))));
+    replace(session, &observed, &mut plan)?;
     plan.edits.sort();
     Ok((observed, plan))
+}
+
+/// Adds to the edits of a plan what it replaces in further files.
+fn replace(session: &Session<'_>, observed: &Observed, plan: &mut Plan) -> Result<(), Failure> {
+    let (repo, head) = (session.repo, &plan.head);
+    let workspace = &observed.workspace;
+    let like = |glob: &GlobMatcher| {
+        let path = |text: &str| RepoPath::parse(text).ok();
+        let inside = |text: &str| below(&workspace.directory, &path(text)?);
+        repo.files_like(
+            head,
+            |text| inside(text).is_some_and(|inside| glob.is_match(inside.as_str())),
+            |text| {
+                let directory = path(text);
+                directory.is_some_and(|directory| {
+                    directory.is_below(&workspace.directory)
+                        || workspace.directory.is_below(&directory)
+                })
+            },
+        )
+    };
+    let read = |path: &RepoPath| {
+        Ok(match repo.lies_at(head, path, replacements::LONGEST)? {
+            Lies::File(bytes) => Ok(bytes),
+            Lies::Nothing => Err("there is no such file"),
+            Lies::NoFile => Err("it is a link or a directory"),
+            Lies::Long => Err("it is longer than 8 MiB"),
+        })
+    };
+    let edits = replacements::edits(plan, workspace, session.settings, like, read)?;
+    plan.edits.extend(edits);
+    Ok(())
 }
 
 /// Everything that a plan at a commit is made from, the registry asked, and warnings of what it did not answer. `strict` is that of [`plan_at`].
@@ -222,14 +259,13 @@ fn changelogs_in(
     commit: &CommitId,
     directories: &[&RepoPath],
 ) -> Result<Vec<(RepoPath, Option<String>)>, Failure> {
-    const NAMES: [&str; 4] = [notes::FILE, "changelog.md", "Changelog.md", "ChangeLog.md"];
     let refused = |path: &RepoPath, why: &str| {
         let what = format!("the notes of the release cannot be written to {path}");
         Failure::new(Exit::Refused, "plan::changelog", what)
             .because(why)
             .hint("make it a file of UTF-8 text, or set changelog to none")
     };
-    let found = repo.first_in_each(commit, directories, &NAMES)?;
+    let found = repo.first_in_each(commit, directories, &notes::FILES)?;
     let each = directories.iter().zip(found);
     each.map(|(directory, found)| match found {
         None => Ok((directory.join(notes::FILE)?, None)),

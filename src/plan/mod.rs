@@ -13,6 +13,7 @@ pub mod pull;
 mod registry;
 pub mod release;
 pub mod render;
+pub mod replacements;
 pub mod rollback;
 pub mod static_files;
 pub mod static_root;

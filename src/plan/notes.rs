@@ -22,6 +22,16 @@ use markdown::{code, inline};
 
 /// The file that sections are written to.
 pub const FILE: &str = "CHANGELOG.md";
+/// How that file may be spelled where there is one.
+pub const FILES: [&str; 4] = [FILE, "changelog.md", "Changelog.md", "ChangeLog.md"];
+
+/// Where the notes of a release are written.
+pub fn changelog(mode: Mode, setting: Option<Changelog>) -> Changelog {
+    setting.unwrap_or(match mode {
+        Mode::Diff => Changelog::Packages,
+        Mode::Sync => Changelog::Root,
+    })
+}
 
 /// Under which heading a change stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -393,10 +403,7 @@ pub fn changelogs(
     root: &RepoPath,
     found: impl FnOnce(&[&RepoPath]) -> Result<Vec<(RepoPath, Option<String>)>, Failure>,
 ) -> Result<Vec<(RepoPath, String)>, Failure> {
-    let setting = setting.unwrap_or(match plan.mode {
-        Mode::Diff => Changelog::Packages,
-        Mode::Sync => Changelog::Root,
-    });
+    let setting = changelog(plan.mode, setting);
     let mut written = plan
         .packages
         .iter()

@@ -11,7 +11,7 @@ use crate::plan::groups::Groups;
 use crate::plan::intents;
 use crate::plan::notes::forge::Forge;
 use crate::plan::way::{self, Way};
-use crate::plan::{adopted, registry};
+use crate::plan::{adopted, registry, replacements};
 use crate::settings::adopted::Adopted;
 use crate::settings::{Access, BumpRequest, Choice, Command, Mode, PeerPolicy, Settings};
 use crate::version::line::Line;
@@ -315,6 +315,7 @@ pub fn unbounded(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure
     check_filter(facts.workspace, facts.mode, settings)?;
     check_groups(facts.mode, settings)?;
     check_prerelease(facts, settings)?;
+    replacements::check(facts.workspace, facts.mode, settings)?;
     let mut growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
         Mode::Sync => grow_together(facts, settings)?,

@@ -29,7 +29,7 @@ pub struct Missing {
 #[serde(rename_all = "camelCase")]
 pub struct PlanDocument {
     schema: &'static str,
-    /// The digest of everything else but `warnings` and `missing`, and of every setting that decides bytes.
+    /// The digest of everything else but `warnings` and `missing`, of what the edits write, and of every setting that decides bytes.
     pub digest: String,
     mode: &'static str,
     mode_reason: String,
@@ -308,7 +308,12 @@ pub fn document(plan: &Plan, settings: &Settings, missing: Vec<Missing>) -> Plan
         warnings: Vec::new(),
         missing: Vec::new(),
     };
-    let canonical = serde_json::to_vec(&(&document, deciding(settings)))
+    let texts: Vec<Option<String>> = plan
+        .edits
+        .iter()
+        .map(|(_, text)| Some(Digest::of(text.as_ref()?.as_bytes()).to_string()))
+        .collect();
+    let canonical = serde_json::to_vec(&(&document, deciding(settings), texts))
         .unwrap_or_else(|error| unreachable!("wire types always serialize: {error}"));
     document.digest = Digest::of(&canonical).to_string();
     let adopted = plan.adopted.iter().map(|adopted| AdoptedDocument {

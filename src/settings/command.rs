@@ -259,7 +259,10 @@ fn delivers(setting: &Setting) -> bool {
     match setting.group {
         Group::General | Group::Npm => true,
         Group::Release => matches!(setting.name, "install" | "build"),
-        Group::Git => !matches!(setting.name, "commit-message" | "changelog"),
+        Group::Git => !matches!(
+            setting.name,
+            "commit-message" | "changelog" | "replacements"
+        ),
         _ => matches!(setting.name, "store" | "store-endpoint" | "store-region"),
     }
 }

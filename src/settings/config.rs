@@ -316,7 +316,7 @@ fn outside(setting: &Setting) -> String {
 }
 
 /// A JSON value whose objects hold each key once: of two, Node takes the last and other tools the first.
-struct Unambiguous(Value);
+pub(super) struct Unambiguous(pub(super) Value);
 
 impl<'de> Deserialize<'de> for Unambiguous {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unambiguous, D::Error> {
@@ -413,6 +413,9 @@ pub(super) fn text_of(
             None => refuse("a list of lists of names"),
         },
         (Kind::Groups, _) => refuse("a list of lists of names"),
+        (Kind::Objects, Value::Array(entries)) if entries.is_empty() => Ok(Some("none".to_owned())),
+        (Kind::Objects, Value::Array(_)) => Ok(Some(value.to_string())),
+        (Kind::Objects, _) => refuse("a list of objects"),
         (Kind::Map, Value::Object(entries)) => match map_of(entries) {
             Some(text) => Ok(Some(text)),
             None => refuse("an object of names and texts"),

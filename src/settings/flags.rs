@@ -147,7 +147,7 @@ fn flag(setting: &'static Setting) -> Arg {
             .require_equals(true)
             .default_missing_value("true"),
         Kind::List | Kind::Groups | Kind::Map => argument.action(ArgAction::Append),
-        Kind::Text | Kind::Lines | Kind::Secret => argument,
+        Kind::Text | Kind::Lines | Kind::Objects | Kind::Secret => argument,
     }
 }
 

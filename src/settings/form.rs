@@ -43,7 +43,7 @@ fn refused(given: &Given, setting: &str, code: &'static str, what: &str) -> Fail
 /// Refuses control characters, but for the line breaks and tabs that belong into lists, commands and messages.
 pub(super) fn plain(given: &Given, setting: &str, kind: Kind) -> Result<(), Failure> {
     let allowed: &[char] = match kind {
-        Kind::List | Kind::Groups | Kind::Map => &['\n', '\r', '\t'],
+        Kind::List | Kind::Groups | Kind::Map | Kind::Objects => &['\n', '\r', '\t'],
         Kind::Lines => &['\n', '\t'],
         // What a credential may hold, `Secret` knows.
         Kind::Secret => return Ok(()),

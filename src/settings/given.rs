@@ -50,6 +50,16 @@ impl Given {
             }
         }
     }
+
+    /// What a part of the value is called: `replacements[0] in pkgs.json`, `PKGS_REPLACEMENTS[0]`.
+    pub fn part(&self, setting: &str, part: &str) -> String {
+        match &self.source {
+            Source::File { file, key } | Source::Adopted { file, key } => {
+                format!("{key}{part} in {file}")
+            }
+            _ => format!("{}{part}", self.name(setting)),
+        }
+    }
 }
 
 /// All values that were given, by the setting's name; of several sources the highest.

@@ -9,6 +9,7 @@
 //! | [`inputs`] | flags, `INPUT_*` and `PKGS_*` together |
 //! | [`config`] | the configuration file |
 //! | [`adopted`] | what files of other release tools say already |
+//! | [`replacement`] | what is replaced in further files |
 //! | [`form`], [`address`] | what form a single value has |
 //! | `resolve` | all of them into [`Settings`] |
 
@@ -20,6 +21,7 @@ pub mod flags;
 pub mod form;
 pub mod given;
 pub mod inputs;
+pub mod replacement;
 mod resolve;
 pub mod runner;
 pub mod table;
@@ -34,6 +36,7 @@ use crate::name::{EnvironmentName, PackageName};
 use crate::secret::{BoundSecret, Secret};
 use crate::settings::address::StoreAddress;
 use crate::settings::adopted::{Adopted, PassedOver};
+use crate::settings::replacement::Replacement;
 use crate::settings::runner::Runner;
 use crate::version::line::{Identifier, Line};
 use crate::version::{Bump, Version, ZeroMajor};
@@ -366,6 +369,8 @@ pub struct Settings {
     pub tag_format: Option<String>,
     /// Where the notes of a release are written; `None`: by mode.
     pub changelog: Option<Changelog>,
+    /// What the release commit replaces in further files.
+    pub replacements: Vec<Replacement>,
     /// Make forge releases.
     pub forge_release: bool,
     /// Where npm packages go.

@@ -13,6 +13,7 @@ use crate::settings::config::{self, Config, ConfigFile, Form};
 use crate::settings::form;
 use crate::settings::given::{Given, Inputs, Source, boolean, groups, list, nearest};
 use crate::settings::inputs::Collected;
+use crate::settings::replacement;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
@@ -149,6 +150,9 @@ impl Settings {
                 .unwrap_or_else(|| "chore: version {version}".to_owned()),
             tag_format: values.checked("tag-format", form::tag_format),
             changelog: values.one_of("changelog", CHANGELOGS),
+            replacements: values
+                .checked("replacements", replacement::read)
+                .unwrap_or_default(),
             forge_release: values.boolean("forge-release", true),
             npm_token: match &registry {
                 RegistryAddress::Npm(url) => npm_token.map(|token| BoundSecret::new(token, url)),

@@ -52,6 +52,8 @@ pub enum Kind {
     Groups,
     /// One entry per line, `name=value`; in a file an object. Where it says so, a value alone means every name.
     Map,
+    /// A list of objects, as JSON.
+    Objects,
     /// A credential; it has no flag.
     Secret,
 }
@@ -107,7 +109,7 @@ const fn setting(
 }
 
 use Group::{App, Environment, General, Git, Host, Npm, Release, Store};
-use Kind::{Boolean, Groups, Lines, List, Map, Secret, Text};
+use Kind::{Boolean, Groups, Lines, List, Map, Objects, Secret, Text};
 use Reach::{Anywhere, Outside};
 
 /// All settings, in the order in which people read them.
@@ -390,6 +392,15 @@ pub const SETTINGS: &[Setting] = &[
         false,
         "where the notes of a release are written: `packages`, `root`, `both` or `none`",
         "packages; in sync mode root",
+    ),
+    setting(
+        "replacements",
+        Git,
+        Objects,
+        Anywhere,
+        false,
+        "what the release commit replaces in further files: objects of `file`, `search`, `replace` and, if need be, `package`",
+        "none",
     ),
     setting(
         "forge-release",

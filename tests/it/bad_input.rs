@@ -176,6 +176,8 @@ fn manifests_and_configuration_that_cannot_be_right() {
         ("a key twice", core, "{\n  \"name\": \"core\",\n  \"name\": \"core\"\n}\n".into(), 3, "workspace::json_duplicate", &["packages/core/package.json:3:"]),
         ("too deep", core, format!("{{\"x\": {}{} }}", "[".repeat(200), "]".repeat(200)), 3, "workspace::json_depth", &["packages/core/package.json"]),
         ("a list", core, "[]\n".into(), 3, "workspace::field", &["packages/core/package.json"]),
+        ("a bundle as text", core, "{\"name\":\"core\",\"version\":\"1.0.0\",\"bundleDependencies\":\"a\"}\n".into(), 3, "workspace::field", &["bundleDependencies", "an array of strings"]),
+        ("a bundle of numbers", core, "{\"name\":\"core\",\"version\":\"1.0.0\",\"bundledDependencies\":[1]}\n".into(), 3, "workspace::field", &["bundledDependencies[0]"]),
         ("private as text", core, "{\"name\":\"core\",\"version\":\"1.0.0\",\"private\":\"false\"}\n".into(), 3, "workspace::field", &["private", "true or false"]),
         ("two packages of one name", core, named("\"web\""), 3, "workspace::duplicate_name", &["packages/core", "packages/web"]),
         ("no name", core, "{\"version\":\"1.0.0\"}\n".into(), 3, "workspace::nameless", &["packages/core/package.json"]),
@@ -237,6 +239,213 @@ fn manifests_and_configuration_that_cannot_be_right() {
         monorepo.git(&["commit", "--quiet", "--message", "fix: more"]);
         monorepo.git(&["push", "--quiet", "--force", "origin", "HEAD"]);
         refused(title, &monorepo, &["release"], &[], (exit, code), says);
+    });
+}
+
+#[test]
+fn replacements_that_cannot_be_right() {
+    let monorepo = repository()
+        .file("README.md", "core@1.0.0\n")
+        .file("docs/a.md", "core@1.0.0\n")
+        .file("docs/large.txt", &"x".repeat((8 << 20) + 1))
+        .file(
+            "docs/pointer.bin",
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        )
+        .file("packages/core/CHANGELOG.md", "# Changelog\n")
+        .file("tools/package.json", "{\"name\":\"tools\"}\n");
+    fs::write(
+        monorepo.path().join("docs/latin.txt"),
+        b"core@1.0.0 Ren\xe9\n",
+    )
+    .expect("written");
+    std::os::unix::fs::symlink("a.md", monorepo.path().join("docs/link.md")).expect("a link");
+    let monorepo = monorepo.commit("fix(core): more", &[]).pushed();
+    let entry = |key: &str, value: &str| {
+        let mut entry = serde_json::json!({"file": "README.md", "package": "core", "search": "core@[0-9.]+", "replace": "core@{version}"});
+        entry[key] = value.into();
+        entry
+    };
+    let file = |path: &str| entry("file", path);
+    let cases: Vec<(&str, serde_json::Value, i32, &str, &[&str])> = vec![
+        (
+            "no such file",
+            file("docs/b.md"),
+            3,
+            "plan::replacement_file",
+            &[
+                "replacements[1].file in pkgs.json",
+                "docs/b.md",
+                "there is no such file",
+            ],
+        ),
+        (
+            "a glob that means nothing",
+            file("docs/*.rst"),
+            3,
+            "plan::replacement_file",
+            &["docs/*.rst", "there is no such file"],
+        ),
+        (
+            "a directory",
+            file("docs"),
+            3,
+            "plan::replacement_file",
+            &["it is a link or a directory"],
+        ),
+        (
+            "a link",
+            file("docs/link.md"),
+            3,
+            "plan::replacement_file",
+            &["docs/link.md", "it is a link or a directory"],
+        ),
+        (
+            "another encoding",
+            file("docs/latin.txt"),
+            3,
+            "plan::replacement_file",
+            &["docs/latin.txt", "it is not UTF-8 text"],
+        ),
+        (
+            "another encoding, by a glob",
+            file("docs/l*n.txt"),
+            3,
+            "plan::replacement_file",
+            &["docs/latin.txt", "it is not UTF-8 text"],
+        ),
+        (
+            "a large file",
+            file("docs/large.txt"),
+            3,
+            "plan::replacement_file",
+            &["docs/large.txt", "8 MiB"],
+        ),
+        (
+            "a pointer of git-lfs",
+            file("docs/pointer.bin"),
+            3,
+            "plan::replacement_file",
+            &["docs/pointer.bin", "git-lfs"],
+        ),
+        (
+            "a search that matches nothing",
+            entry("search", "core@2"),
+            3,
+            "plan::replacement_match",
+            &["replacements[1].search in pkgs.json matches nothing in README.md"],
+        ),
+        (
+            "a search that matches nothing, by a glob",
+            serde_json::json!({"file": "docs/*.md", "package": "core", "search": "x", "replace": "y"}),
+            3,
+            "plan::replacement_match",
+            &["docs/a.md"],
+        ),
+        (
+            "what would grow with each release",
+            entry("replace", "core@1.0.0 {version}"),
+            3,
+            "plan::replacement_repeats",
+            &["replacements[1].replace in pkgs.json", "README.md"],
+        ),
+        (
+            "a manifest",
+            file("packages/core/package.json"),
+            2,
+            "plan::replacement",
+            &[
+                "replacements[1].file in pkgs.json",
+                "packages/core/package.json",
+            ],
+        ),
+        (
+            "the lockfile",
+            file("package-lock.json"),
+            2,
+            "plan::replacement",
+            &[],
+        ),
+        (
+            "a changelog",
+            file("packages/core/CHANGELOG.md"),
+            2,
+            "plan::replacement",
+            &[],
+        ),
+        (
+            "the configuration",
+            file("pkgs.json"),
+            2,
+            "plan::replacement",
+            &[],
+        ),
+        (
+            "an unknown package",
+            entry("package", "cor"),
+            2,
+            "plan::replacement",
+            &["replacements[1].package in pkgs.json", "did you mean core?"],
+        ),
+        (
+            "a package that is the root",
+            entry("package", "monorepo"),
+            2,
+            "plan::replacement",
+            &["in sync mode only"],
+        ),
+        (
+            "a file of no package",
+            serde_json::json!({"file": "docs/a.md", "search": "core@1", "replace": "core@{version}"}),
+            2,
+            "plan::replacement",
+            &["docs/a.md", "`package`"],
+        ),
+        (
+            "no regular expression",
+            entry("search", "core@("),
+            2,
+            "settings::replacement",
+            &["replacements[1].search in pkgs.json", "unclosed group"],
+        ),
+        (
+            "an unknown placeholder",
+            entry("replace", "{verison}"),
+            2,
+            "settings::replacement",
+            &["replacements[1].replace in pkgs.json", "{version}"],
+        ),
+        (
+            "a path that escapes",
+            file("../README.md"),
+            2,
+            "settings::replacement",
+            &["replacements[1].file in pkgs.json"],
+        ),
+    ];
+    let begin = monorepo.head();
+    each(cases, |(title, wrong, exit, code, says)| {
+        monorepo.git(&["reset", "--quiet", "--hard", &begin]);
+        let right = serde_json::json!({"file": "tools/package.json", "package": "core", "search": "\"tools\"", "replace": "\"tools\""});
+        let config = serde_json::json!({"mode": "diff", "replacements": [right, wrong]});
+        monorepo.write("pkgs.json", &config.to_string());
+        monorepo.git(&[
+            "commit",
+            "--quiet",
+            "--all",
+            "--message",
+            "chore: configure",
+        ]);
+        monorepo.git(&["push", "--quiet", "--force", "origin", "HEAD"]);
+        let said = [says, &["replacements[1]"]].concat();
+        refused(
+            title,
+            &monorepo,
+            &["release", "--install=none"],
+            &[],
+            (exit, code),
+            &said,
+        );
     });
 }
 

@@ -36,6 +36,7 @@ mod race;
 mod registry_contract;
 mod rehearse;
 mod release;
+mod replacements;
 mod settings;
 mod store_contract;
 #[allow(dead_code, reason = "every story uses another part of it")]

@@ -228,11 +228,15 @@ fn a_package_is_released_with_what_it_bundles() {
     );
 }
 
-/// What the tarball of `a` would hold of others is what npm itself would put there.
+/// What `a` is released with is what npm itself puts into its tarball, where it finds all packages installed.
 #[test]
 fn npm_bundles_what_a_package_is_released_with() {
     let monorepo = bundling();
-    monorepo.npm(&["install", "--offline", "--ignore-scripts"]);
+    for name in ["b", "c", "d", "e", "f", "g", "h"] {
+        let manifest = monorepo.read(&format!("packages/{name}/package.json"));
+        let installed = format!("packages/a/node_modules/{name}/package.json");
+        monorepo.write(&installed, &manifest);
+    }
     let packed = monorepo.npm(&["pack", "--dry-run", "--json", "--workspace=a"]);
     let packed: Value = serde_json::from_str(&packed).expect("JSON");
     let found = packed

@@ -18,7 +18,72 @@ pub type ChangedText = (RepoPath, Option<String>);
 /// Where something lies, and its content if it is a file.
 pub type FoundFile = (RepoPath, Option<Vec<u8>>);
 
+/// What lies at a path of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lies {
+    /// Nothing.
+    Nothing,
+    /// A link, a directory or a submodule.
+    NoFile,
+    /// A file that is longer than was asked for.
+    Long,
+    /// A file, and its content.
+    File(Vec<u8>),
+}
+
 impl Repo {
+    /// What lies at a path of a commit; a file of more than `longest` bytes is not read.
+    pub fn lies_at(
+        &self,
+        commit: &CommitId,
+        path: &RepoPath,
+        longest: usize,
+    ) -> Result<Lies, Failure> {
+        let unreadable = |error| broken(format!("{path} at {commit} cannot be read"), &error);
+        let entry = match self.tree(commit)?.get_path(Path::new(path.as_str())) {
+            Ok(entry) => entry,
+            Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(Lies::Nothing),
+            Err(error) => return Err(unreadable(error)),
+        };
+        if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == 0o120_000 {
+            return Ok(Lies::NoFile);
+        }
+        let (size, _) = self
+            .objects()?
+            .read_header(entry.id())
+            .map_err(unreadable)?;
+        if size > longest {
+            return Ok(Lies::Long);
+        }
+        let blob = self.git.find_blob(entry.id()).map_err(unreadable)?;
+        Ok(Lies::File(blob.content().to_vec()))
+    }
+
+    /// The regular files of a commit, in order of path, that are `wanted`; of directories only those are entered that `may_contain` one.
+    pub fn files_like(
+        &self,
+        commit: &CommitId,
+        wanted: impl Fn(&str) -> bool,
+        may_contain: impl Fn(&str) -> bool,
+    ) -> Result<Vec<RepoPath>, Failure> {
+        let tree = self.tree(commit)?.id();
+        let mut found = Vec::new();
+        let compared = self
+            .trees
+            .compare(&self.objects()?, None, Some(tree), |entry| {
+                if entry.is_directory() {
+                    return may_contain(entry.path);
+                }
+                let is_wanted = entry.file().is_some() && wanted(entry.path);
+                let path = RepoPath::parse(entry.path).ok();
+                found.extend(path.filter(|_| is_wanted));
+                false
+            });
+        compared.map_err(|error| broken(format!("the tree of {commit} cannot be read"), &error))?;
+        found.sort();
+        Ok(found)
+    }
+
     /// The content of a file at a commit; `None` when there is no such file. A link or a directory is no file.
     pub fn file(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, Failure> {
         let tree = self.tree(commit)?;

@@ -124,6 +124,7 @@ pub(super) fn value_name(setting: &Setting) -> &'static str {
         Kind::List => "list",
         Kind::Groups => "group",
         Kind::Map => "name=value",
+        Kind::Objects => "json",
         Kind::Lines => "text",
         Kind::Text | Kind::Secret => "value",
     }
