@@ -486,7 +486,7 @@ proptest! {
         for (name, manifest) in &manifests {
             let expected = text(versions[name]);
             let listed = match &generated.bundles[name[1..].parse::<usize>().expect("a number")] {
-                Bundles::All => &json!(true) == &manifest["bundledDependencies"],
+                Bundles::All => json!(true) == manifest["bundledDependencies"],
                 Bundles::These(names) => {
                     let list = manifest["bundleDependencies"].as_array();
                     list.map_or(0, Vec::len) == names.len()
