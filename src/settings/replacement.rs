@@ -112,26 +112,30 @@ impl Replacement {
         for found in self.search.captures_iter(text) {
             let whole = found.get_match();
             replaced.push_str(&text[end..whole.start()]);
-            self.write(&mut replaced, &found, values);
-            (end, count) = (whole.end(), count + 1);
-            if replaced.len() > longest {
-                return None;
+            for piece in &self.replace {
+                replaced.push_str(piece.text(&found, values));
+                // A group may hold nearly all of the file, and stand there many times.
+                if replaced.len() > longest {
+                    return None;
+                }
             }
+            (end, count) = (whole.end(), count + 1);
         }
         replaced.push_str(&text[end..]);
         (replaced.len() <= longest).then_some((replaced, count))
     }
+}
 
-    fn write(&self, into: &mut String, found: &Captures<'_>, values: Values<'_>) {
-        for piece in &self.replace {
-            into.push_str(match piece {
-                Piece::Text(text) => text,
-                Piece::Group(group) => found.get(*group).map_or("", |found| found.as_str()),
-                Piece::Value(Placeholder::Version) => values.version,
-                Piece::Value(Placeholder::Name) => values.name,
-                Piece::Value(Placeholder::Tag) => values.tag,
-                Piece::Value(Placeholder::Date) => values.date,
-            });
+impl Piece {
+    /// What stands there instead of a match.
+    fn text<'t>(&'t self, found: &Captures<'t>, values: Values<'t>) -> &'t str {
+        match self {
+            Piece::Text(text) => text,
+            Piece::Group(group) => found.get(*group).map_or("", |found| found.as_str()),
+            Piece::Value(Placeholder::Version) => values.version,
+            Piece::Value(Placeholder::Name) => values.name,
+            Piece::Value(Placeholder::Tag) => values.tag,
+            Piece::Value(Placeholder::Date) => values.date,
         }
     }
 }
@@ -496,6 +500,8 @@ mod tests {
         let replacement = one("a", "{version}").unwrap();
         assert_eq!(replacement.apply("aaaa", VALUES, 19), None);
         assert!(replacement.apply("aaaa", VALUES, 20).is_some());
+        let many = one("(?s).+", &"$0".repeat(LONGEST / 2)).unwrap();
+        assert_eq!(many.apply(&"x".repeat(1 << 20), VALUES, 1 << 20), None);
     }
 
     #[test]
