@@ -112,7 +112,7 @@ fn a_release_replaces_in_further_files_and_the_next_finds_nothing() {
     let _ = world.run(&["release", "--install=none"]).expect(0);
     assert_eq!(
         world.at("main", "packages/text/src/version.js"),
-        "exports.version = '1.0.1';"
+        "exports.version = '1.0.1';\r"
     );
     assert_eq!(
         world.at("main~1", "README.md"),
