@@ -1,6 +1,7 @@
 //! The workspace at a commit: where it is, who manages it, which packages it has.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::explain::{Exit, Failure, Place};
 use crate::local::git::Repo;
@@ -111,9 +112,9 @@ fn members(
             continue;
         };
         for (member, text) in listed(repo, commit, &directory, &patterns)? {
-            if !found.contains_key(&member) {
-                unasked.push(member.clone());
-                found.insert(member, text);
+            if let Entry::Vacant(place) = found.entry(member) {
+                unasked.push(place.key().clone());
+                place.insert(text);
             }
         }
     }

@@ -329,7 +329,7 @@ fn a_pnpm_repository_with_catalogs() {
 fn yarn() -> Monorepo {
     let monorepo = BERRY_4.settled(Monorepo::empty());
     let settings = BERRY_4.settings().1;
-    let catalogs = "\ncatalog:\n  ms: ^2.1.0\n  \"@acme/types\": ^30.0.1 # ours\n\ncatalogs:\n  react:\n    react: ^19.0.0\n";
+    let catalogs = "\ncatalog:\n  is-number: ^6.0.0\n  ms: ^2.1.0\n  \"@acme/types\": ^30.0.1 # ours\n\ncatalogs:\n  react:\n    react: ^19.0.0\n";
     let monorepo = monorepo.file(".yarnrc.yml", &format!("{settings}{catalogs}"));
     let root = json!({
         "private": true,
@@ -373,7 +373,7 @@ fn yarn() -> Monorepo {
     let monorepo = member(
         monorepo,
         "website",
-        &json!({"name": "website", "private": true, "dependencies": {"@acme/cli": "workspace:^", "react": "catalog:react"}}),
+        &json!({"name": "website", "private": true, "dependencies": {"@acme/cli": "workspace:^", "is-number": "catalog:", "react": "catalog:react"}}),
     );
     member(
         monorepo,

@@ -135,12 +135,15 @@ pub fn check(
     found.into_result()
 }
 
+/// What the lockfile and a catalog say of one package.
+type Sides<'l> = (Option<Node<'l>>, Option<&'l str>);
+
 fn compare_catalogs(
     lockfile: &Lockfile<'_>,
     catalogs: Option<&Catalogs>,
     found: &mut Disagreements<'_>,
 ) {
-    let mut ranges: BTreeMap<(&str, &str), (Option<Node<'_>>, Option<&str>)> = BTreeMap::new();
+    let mut ranges: BTreeMap<(&str, &str), Sides<'_>> = BTreeMap::new();
     for (key, node) in &lockfile.catalogs {
         ranges.entry(*key).or_default().0 = Some(*node);
     }
@@ -628,7 +631,7 @@ mod tests {
                 Some(&catalogs(text)),
             );
             let failure = found.err();
-            let each = failure.iter().flat_map(|failure| failure.each());
+            let each = failure.iter().flat_map(Failure::each);
             each.map(|one| format!("{} {}", one.where_in().unwrap(), one.what()))
                 .collect::<Vec<String>>()
         };

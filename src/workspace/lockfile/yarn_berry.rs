@@ -283,6 +283,15 @@ impl<'a> Lockfile<'a> {
         })
     }
 
+    /// Whether any descriptor of a package leads somewhere.
+    fn leads_from(&self, name: &str) -> bool {
+        let start = format!("{name}@");
+        let mut after = self.leads_to.range(start.clone()..);
+        after
+            .next()
+            .is_some_and(|(descriptor, _)| descriptor.starts_with(&start))
+    }
+
     fn place(&self, line: usize) -> Place {
         Place::at(self.file, line, 1)
     }
@@ -332,6 +341,9 @@ pub fn check(
 ) -> Result<(), Failure> {
     let lockfile = Lockfile::read(file, text)?;
     let mut found = Disagreements::new(file, REFRESH);
+    let resolved = manifests
+        .iter()
+        .any(|(directory, package)| directory.is_root() && package.has_resolutions);
     for (directory, package) in manifests {
         if found.has_more() {
             break;
@@ -339,7 +351,7 @@ pub fn check(
         match lockfile.workspace(directory) {
             Some(entry) => {
                 compare(&lockfile, entry, (directory, package), &mut found);
-                compare_catalogs(&lockfile, entry, catalogs, &mut found);
+                compare_catalogs(&lockfile, entry, (catalogs, resolved), &mut found);
             }
             None => found.add(|| {
                 let what = format!("{file} does not know {}", directory.display());
@@ -413,11 +425,12 @@ fn compare(
     }
 }
 
-/// Compares what catalogs say of a workspace's dependencies with the descriptors that lead somewhere.
+/// Compares what catalogs say of a workspace's dependencies with the descriptors that lead somewhere. Where the root has `resolutions`,
+/// a descriptor of the same name is enough: they say what its range is.
 fn compare_catalogs(
     lockfile: &Lockfile<'_>,
     entry: usize,
-    catalogs: Option<&Catalogs>,
+    (catalogs, resolved): (Option<&Catalogs>, bool),
     found: &mut Disagreements<'_>,
 ) {
     for (name, scalar) in &lockfile.entries[entry].dependencies {
@@ -425,8 +438,11 @@ fn compare_catalogs(
             continue;
         };
         let range = catalogs.and_then(|catalogs| catalogs::entry(catalogs, name, &scalar.text));
-        let leads = range
-            .is_some_and(|range| is_place(range) || lockfile.descriptor(name, range).is_some());
+        let leads = range.is_some_and(|range| {
+            is_place(range)
+                || lockfile.descriptor(name, range).is_some()
+                || resolved && lockfile.leads_from(name)
+        });
         if !leads {
             found.add(|| {
                 let what = format!(

@@ -1,5 +1,6 @@
 //! A real npm registry: verdaccio, empty, without uplinks.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -74,7 +75,10 @@ impl Verdaccio {
         });
         let file = format!("{name}-{version}.tgz");
         let shasum = Sha1::digest(tarball);
-        let shasum: String = shasum.iter().map(|byte| format!("{byte:02x}")).collect();
+        let shasum = shasum.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
         manifest["_id"] = format!("{name}@{version}").into();
         manifest["dist"] = serde_json::json!({
             "integrity": format!("sha512-{}", STANDARD.encode(Sha512::digest(tarball))),
