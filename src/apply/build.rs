@@ -20,10 +20,11 @@ use crate::release::seal::SealedApp;
 use crate::settings::{Install, Settings};
 use crate::version::Version;
 use crate::workspace::catalogs::Catalogs;
+use crate::workspace::manager::Manager;
 use crate::workspace::pack_list::{dropped, pack_list};
 use crate::workspace::package::Kind;
 use crate::workspace::publishable::publishable;
-use crate::workspace::{Workspace, package::Package, pnpm_workspace};
+use crate::workspace::{Workspace, below, package::Package};
 
 /// Everything a release consists of, on this machine.
 pub struct Packed {
@@ -103,7 +104,7 @@ fn released_catalogs(plan: &Plan, workspace: &Workspace) -> Result<Catalogs, Fai
         return Ok(Catalogs::new());
     };
     match plan.edits.iter().find(|(path, _)| *path == file.path) {
-        Some((path, Some(text))) => Ok(pnpm_workspace::read(path.as_str(), text)?.catalogs),
+        Some((_, Some(text))) => file.catalogs_in(text),
         Some((_, None)) | None => Ok(file.catalogs.clone()),
     }
 }
@@ -446,16 +447,7 @@ impl<'a> Builder<'a> {
                 )
                 .because(error)
             })?;
-        let members: Vec<String> = if package.directory == self.workspace.directory {
-            self.workspace
-                .packages
-                .iter()
-                .filter(|member| member.directory != package.directory)
-                .map(|member| member.directory.to_string())
-                .collect()
-        } else {
-            Vec::new()
-        };
+        let members = self.members_inside(package);
         let surroundings = files::Surroundings {
             root: (package.directory != self.workspace.directory).then_some(self.root.as_path()),
             members: &members,
@@ -481,6 +473,20 @@ impl<'a> Builder<'a> {
                 (path, source, executable)
             })
             .collect())
+    }
+
+    /// The packages inside a package that are not packed with it: of the root's directory all of them, elsewhere those of yarn 2 and
+    /// newer, which alone knows packages inside packages.
+    fn members_inside(&self, package: &Package) -> Vec<String> {
+        let is_root = package.directory == self.workspace.directory;
+        if !is_root && self.workspace.manager.manager != Manager::YarnBerry {
+            return Vec::new();
+        }
+        let members = self.workspace.packages.iter();
+        members
+            .filter_map(|member| below(&package.directory, &member.directory))
+            .map(|inside| inside.to_string())
+            .collect()
     }
 
     /// A package may be packed twice, for itself and in an archive; it is told once.

@@ -1,15 +1,16 @@
 //! The workspace at a commit: where it is, who manages it, which packages it has.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use crate::explain::{Exit, Failure};
+use crate::explain::{Exit, Failure, Place};
 use crate::local::git::Repo;
 use crate::name::{CommitId, RepoPath};
 use crate::settings::Settings;
-use crate::workspace::catalogs::CatalogFile;
+use crate::workspace::catalogs::{CatalogFile, Keeper};
 use crate::workspace::lerna::{self, LernaFile};
 use crate::workspace::lockfile::{Lockfile, LockfileKind};
-use crate::workspace::manager::{self, Signs, Told};
+use crate::workspace::manager::{self, Manager, Signs, Told};
 use crate::workspace::members::{Declared, Patterns, Rules};
 use crate::workspace::package_json::PackageJson;
 use crate::workspace::{Sources, Workspace, below, pnpm_workspace};
@@ -70,17 +71,7 @@ pub fn workspace_at(
         &manifest,
         settings.packages_path.as_ref(),
     )?;
-    let members = match &layout.patterns {
-        Some(patterns) => repo.package_files(
-            commit,
-            |directory| below(&root, directory).is_some_and(|path| patterns.matches(&path)),
-            |directory| {
-                root.is_below(directory)
-                    || below(&root, directory).is_some_and(|path| patterns.may_contain(&path))
-            },
-        )?,
-        None => BTreeMap::new(),
-    };
+    let members = members(repo, commit, &root, &layout)?;
     let has_service = |directory: &RepoPath| {
         directory.join("service").is_ok_and(|path| {
             repo.object_at(commit, &path)
@@ -103,12 +94,71 @@ pub fn workspace_at(
     )
 }
 
+/// The `package.json` of each member.
+fn members(
+    repo: &Repo,
+    commit: &CommitId,
+    root: &RepoPath,
+    layout: &Layout,
+) -> Result<BTreeMap<RepoPath, String>, Failure> {
+    let Some(patterns) = &layout.patterns else {
+        return Ok(BTreeMap::new());
+    };
+    let mut found = listed(repo, commit, root, patterns)?;
+    let asked = found.keys().filter(|_| layout.is_nested);
+    let mut unasked: Vec<RepoPath> = asked.cloned().collect();
+    while let Some(directory) = unasked.pop() {
+        let Some(patterns) = inner_patterns(&directory, &found[&directory])? else {
+            continue;
+        };
+        for (member, text) in listed(repo, commit, &directory, &patterns)? {
+            if let Entry::Vacant(place) = found.entry(member) {
+                unasked.push(place.key().clone());
+                place.insert(text);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The packages that patterns below a directory name.
+fn listed(
+    repo: &Repo,
+    commit: &CommitId,
+    base: &RepoPath,
+    patterns: &Patterns,
+) -> Result<BTreeMap<RepoPath, String>, Failure> {
+    repo.package_files(
+        commit,
+        |directory| below(base, directory).is_some_and(|path| patterns.matches(&path)),
+        |directory| {
+            base.is_below(directory)
+                || below(base, directory).is_some_and(|path| patterns.may_contain(&path))
+        },
+    )
+}
+
+/// The patterns of the packages inside a package. What is wrong with its manifest is told where all manifests are read.
+fn inner_patterns(directory: &RepoPath, text: &str) -> Result<Option<Patterns>, Failure> {
+    if !text.contains("\"workspaces\"") {
+        return Ok(None);
+    }
+    let file = directory.join("package.json")?;
+    let manifest = PackageJson::parse(file.as_str(), text).ok();
+    let list = manifest.and_then(|manifest| manifest.workspaces);
+    let patterns = list.map(|list| Patterns::parse(Rules::YarnBerry, &list));
+    let patterns = patterns.transpose();
+    patterns.map_err(|failure| failure.place(Place::file(file.as_str())))
+}
+
 /// What the files at the root of a workspace say about it.
 struct Layout {
     /// Its package manager, and what told it.
     manager: Told,
     /// Which directories are members; `None` where none are declared.
     patterns: Option<Patterns>,
+    /// Whether a member's own `workspaces` names further members.
+    is_nested: bool,
     /// What `catalog:` stands for.
     catalogs: Option<CatalogFile>,
     /// `lerna.json`.
@@ -127,7 +177,7 @@ fn layout(
 ) -> Result<Layout, Failure> {
     let pnpm_path = root.join("pnpm-workspace.yaml")?;
     let pnpm = match repo.text(commit, &pnpm_path)? {
-        Some(text) => Some((pnpm_workspace::read("pnpm-workspace.yaml", &text)?, text)),
+        Some(text) => Some(pnpm_workspace::packages(pnpm_path.as_str(), &text)?),
         None => None,
     };
     let lerna_path = root.join("lerna.json")?;
@@ -147,8 +197,10 @@ fn layout(
         bun_lockb: repo.object_at(commit, &root.join("bun.lockb")?)?.is_some(),
         pnpm_workspace: pnpm.is_some(),
     })?;
+    // yarn 2 and newer alone looks further; what lerna lists is all there is.
+    let is_nested = manager.manager == Manager::YarnBerry && lerna_packages.is_none();
     let declared = Declared {
-        pnpm: pnpm.as_ref().map(|(pnpm, _)| pnpm.packages.clone()),
+        pnpm,
         lerna: lerna_packages,
         workspaces: manifest.workspaces.clone(),
     };
@@ -157,16 +209,30 @@ fn layout(
     let patterns = patterns.or(otherwise);
     let patterns = patterns.map(|(rules, list)| Patterns::parse(rules, &list));
     Ok(Layout {
+        catalogs: catalogs(repo, commit, root, manager.manager)?,
         manager,
         patterns: patterns.transpose()?,
-        catalogs: pnpm.map(|(pnpm, text)| CatalogFile {
-            path: pnpm_path,
-            text,
-            catalogs: pnpm.catalogs,
-        }),
+        is_nested,
         lerna,
         lockfiles,
     })
+}
+
+/// The file that the package manager reads catalogs from, where there is one.
+fn catalogs(
+    repo: &Repo,
+    commit: &CommitId,
+    root: &RepoPath,
+    manager: Manager,
+) -> Result<Option<CatalogFile>, Failure> {
+    let Some(keeper) = Keeper::of(manager) else {
+        return Ok(None);
+    };
+    let path = root.join(keeper.file_name())?;
+    match repo.text(commit, &path)? {
+        Some(text) => CatalogFile::read(keeper, path, text).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Refuses a directory that is a package of a workspace above it: released for itself, its lockfile and dependents would be left behind.

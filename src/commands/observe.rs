@@ -28,7 +28,7 @@ use crate::workspace::lockfile::Lockfile;
 use crate::workspace::lockfile::npm::Lock;
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::{DependencyField, PackageJson};
-use crate::workspace::{Edge, Workspace, pnpm_workspace, production};
+use crate::workspace::{Edge, Workspace, production};
 
 /// Everything about a commit that a plan is made from, but for what only the registry knows.
 pub struct Observed {
@@ -632,8 +632,8 @@ impl Observed {
                     repo.text(base, &file.path)?
                 };
                 // What could not be read then gave nobody a range.
-                let read = |text: String| pnpm_workspace::read(file.path.as_str(), &text).ok();
-                place.insert(text.and_then(read).unwrap_or_default().catalogs);
+                let read = |text: String| file.catalogs_in(&text).ok();
+                place.insert(text.and_then(read).unwrap_or_default());
             }
             let declared = package.manifest.dependencies.iter();
             changed[index].extend(declared.filter_map(|dependency| {

@@ -10,7 +10,7 @@ use crate::version::Version;
 use crate::workspace::catalogs::NewEntry;
 use crate::workspace::lockfile::NewSpec;
 use crate::workspace::package_json::{self, Change, PackageJson};
-use crate::workspace::{Edge, Workspace, lerna, lockfile, pnpm_workspace};
+use crate::workspace::{Edge, Workspace, lerna, lockfile};
 
 /// New texts by path, in order of path; files that stay as they are do not occur.
 pub fn edits(workspace: &Workspace, edges: &[Edge], plan: &Plan) -> Result<Vec<Edit>, Failure> {
@@ -81,7 +81,9 @@ pub fn edits(workspace: &Workspace, edges: &[Edge], plan: &Plan) -> Result<Vec<E
     if let Some(file) = &workspace.catalogs
         && !lock_changes.catalogs.is_empty()
     {
-        let text = pnpm_workspace::edit(file.path.as_str(), &file.text, &lock_changes.catalogs)?;
+        // The root's package.json may have changed already.
+        let text = edits.get(&file.path).unwrap_or(&file.text);
+        let text = file.edit(text, &lock_changes.catalogs)?;
         edits.insert(file.path.clone(), text);
     }
     if let (Mode::Sync, Some(version), Some(lerna)) = (plan.mode, &plan.version, &workspace.lerna)
@@ -96,7 +98,7 @@ pub fn edits(workspace: &Workspace, edges: &[Edge], plan: &Plan) -> Result<Vec<E
     {
         let manifests = manifests(workspace);
         lockfile.check(&manifests, workspace.catalogs())?;
-        let text = lockfile.edit(&manifests, &lock_changes)?;
+        let text = lockfile.edit(&manifests, workspace.catalogs(), &lock_changes)?;
         if text != lockfile.text {
             edits.insert(lockfile.path.clone(), text);
         }

@@ -315,16 +315,17 @@ impl Workspace {
             field,
         } = dependency;
         let catalog = catalogs::named(declared);
-        let spec = match (catalog, self.catalogs()) {
-            (Some(_), Some(catalogs)) => {
-                catalogs::entry(catalogs, key, declared).ok_or_else(|| {
-                    catalogs::unknown(declared, key, Place::file(declaring.file().as_str()))
+        let spec = match (catalog, &self.catalogs) {
+            (Some(_), Some(file)) => {
+                catalogs::entry(&file.catalogs, key, declared).ok_or_else(|| {
+                    let place = Place::file(declaring.file().as_str());
+                    catalogs::unknown(file, declared, key, place)
                 })?
             }
             // Were it let pass, who depends on the package would not be released with it.
             (Some(_), None) if self.position(key).is_some() => {
                 let place = Place::file(declaring.file().as_str());
-                return Err(catalogs::unread(declared, key, place));
+                return Err(catalogs::absent(self.manager.manager, declared, key, place));
             }
             _ => declared,
         };

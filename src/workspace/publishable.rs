@@ -57,7 +57,7 @@ pub fn publishable(
             .any(|protocol| spec.starts_with(protocol));
         if strict && stays_here && dependency.field != DependencyField::DevDependencies {
             let hint = if spec.starts_with("catalog:") {
-                "catalogs are read from pnpm-workspace.yaml alone: add an entry there, write the range itself, or make the package private"
+                "add an entry to the catalog, write the range itself, or make the package private"
             } else {
                 "depend on a published range, or make the package private"
             };
@@ -132,11 +132,16 @@ mod tests {
     }
 
     #[test]
-    fn a_catalog_that_is_not_read_is_named() {
+    fn a_catalog_without_an_entry_is_named() {
         let text = r#"{"name":"a","version":"1.0.0","dependencies":{"koa":"catalog:"}}"#;
         let failure = publishable("x", text, &BTreeMap::new(), &Catalogs::new(), true).unwrap_err();
         assert_eq!(failure.code(), "workspace::unpublishable");
-        assert!(failure.advice().unwrap().contains("pnpm-workspace.yaml"));
+        assert!(
+            failure
+                .advice()
+                .unwrap()
+                .contains("add an entry to the catalog")
+        );
     }
 
     #[test]

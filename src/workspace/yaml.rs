@@ -1,4 +1,62 @@
-//! Scalars of YAML.
+//! YAML: files that are read, and scalars that are written.
+
+use serde::de::DeserializeOwned;
+
+use crate::explain::{Exit, Failure, Place};
+
+/// The largest file, in bytes.
+const LARGEST: usize = 2 * 1024 * 1024;
+
+/// Reads a file, an empty one as nothing at all; `hint` tells how to write what is read of it.
+///
+/// # Errors
+/// `workspace::file_size` above 2 MiB; `workspace::yaml_syntax` for what is not YAML or has another form.
+pub(super) fn parse<T: DeserializeOwned + Default>(
+    file: &str,
+    text: &str,
+    hint: &str,
+) -> Result<T, Failure> {
+    if text.len() > LARGEST {
+        return Err(Failure::new(
+            Exit::Refused,
+            "workspace::file_size",
+            format!("{file} is larger than {LARGEST} bytes"),
+        )
+        .hint(crate::workspace::json::UNUSUAL)
+        .place(Place::file(file)));
+    }
+    let options = serde_saphyr::options! { with_snippet: false };
+    let read: Option<T> = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| syntax(file, &error, hint))?;
+    Ok(read.unwrap_or_default())
+}
+
+/// The failure of a file that is not as `hint` tells to write it.
+pub(super) fn form(file: &str, why: &str, hint: &str) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "workspace::yaml_syntax",
+        format!("{file} cannot be read"),
+    )
+    .because(why)
+    .hint(hint)
+    .place(Place::file(file))
+}
+
+fn syntax(file: &str, error: &serde_saphyr::Error, hint: &str) -> Failure {
+    let why = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+    let failure = form(file, &why, hint);
+    let position = error.location().and_then(|location| {
+        Some((
+            usize::try_from(location.line()).ok()?,
+            usize::try_from(location.column()).ok()?,
+        ))
+    });
+    match position {
+        Some((line, column)) => failure.place(Place::at(file, line, column)),
+        None => failure,
+    }
+}
 
 /// A text as pnpm writes it: plain where YAML reads the same text back, else in single quotes.
 #[must_use]

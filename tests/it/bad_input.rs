@@ -215,7 +215,7 @@ fn manifests_and_configuration_that_cannot_be_right() {
         ("too many alternatives", web, needs(&vec!["1.0.0"; 201].join("||")), 3, "workspace::range", &[]),
         ("a range that is a number", web, "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":1}}\n".into(), 3, "workspace::field", &["packages/web/package.json"]),
         ("workspace: without such a package", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"cord\":\"workspace:^\"}}\n".into(), 3, "workspace::not_here", &["did you mean core?"]),
-        ("catalog: without a catalog that is read", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":\"catalog:\"}}\n".into(), 3, "workspace::catalog", &["packages/web/package.json", ".yarnrc.yml", "workspace:^"]),
+        ("catalog: where there are none", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":\"catalog:\"}}\n".into(), 3, "workspace::catalog", &["packages/web/package.json", "npm has no catalogs", "write a range"]),
         ("globs that escape", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"../*\"]}\n".into(), 3, "workspace::glob_escape", &["'..'"]),
         ("no package at all", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"nothing/*\"]}\n".into(), 2, "workspace::empty", &[]),
         ("a broken pnpm-workspace.yaml", "pnpm-workspace.yaml", "packages: [\n".into(), 3, "workspace::yaml_syntax", &["pnpm-workspace.yaml"]),

@@ -1,178 +1,12 @@
 //! The lockfiles of npm, pnpm, yarn and bun in a release commit, against what these managers themselves write and accept.
 
-use std::ffi::OsStr;
 use std::fmt::Write;
 
+use crate::support::managers::{
+    self, BERRY_3, BERRY_4, BUN, CLASSIC, Manager, NPM, NPM_V2, PNPM_10, PNPM_12, SHRINKWRAP,
+};
 use crate::support::monorepo::{Monorepo, directory_of};
-use crate::support::servers;
 use crate::support::world::World;
-
-/// A package manager as the tests run it.
-struct Manager {
-    name: &'static str,
-    program: Program,
-    lockfile: &'static str,
-    write: &'static [&'static str],
-    frozen: &'static [&'static str],
-    /// The forms of dependencies on a workspace; `V` stands for its version.
-    forms: &'static [&'static str],
-    settings: (&'static str, &'static str),
-}
-
-/// How a package manager is started.
-enum Program {
-    /// As the machine has it.
-    Found(&'static str),
-    /// A file below the directory of the tests' servers.
-    File(&'static str),
-    /// The same, run by Node.
-    Script(&'static str),
-}
-
-const RANGES: [&str; 7] = ["^V", "~V", "V", ">=V", "*", "1.x || ^V", ">=V <9"];
-const WITH_PROTOCOLS: [&str; 12] = [
-    "^V",
-    "~V",
-    "V",
-    ">=V",
-    "*",
-    "1.x || ^V",
-    ">=V <9",
-    "workspace:^",
-    "workspace:~",
-    "workspace:*",
-    "workspace:^V",
-    "npm:",
-];
-const OFFLINE: (&str, &str) = (
-    ".yarnrc.yml",
-    "enableGlobalCache: false\nenableNetwork: false\nenableTelemetry: false\nnodeLinker: node-modules\n",
-);
-
-const NPM: Manager = Manager {
-    name: "npm",
-    program: Program::Found("npm"),
-    lockfile: "package-lock.json",
-    write: &[
-        "install",
-        "--package-lock-only",
-        "--offline",
-        "--ignore-scripts",
-        "--no-audit",
-    ],
-    frozen: &["ci", "--offline", "--ignore-scripts", "--no-audit"],
-    forms: &RANGES,
-    settings: (".npmrc", "fund=false\n"),
-};
-const CLASSIC: Manager = Manager {
-    name: "yarn-1",
-    program: Program::Script("managers/node_modules/yarn-1/bin/yarn.js"),
-    lockfile: "yarn.lock",
-    write: &[
-        "install",
-        "--offline",
-        "--non-interactive",
-        "--ignore-scripts",
-    ],
-    frozen: &[
-        "install",
-        "--offline",
-        "--non-interactive",
-        "--frozen-lockfile",
-    ],
-    forms: &RANGES,
-    settings: (".yarnrc", "disable-self-update-check true\n"),
-};
-const BERRY_3: Manager = Manager {
-    name: "yarn-3",
-    program: Program::Script("managers/node_modules/yarn-3/bin/yarn.js"),
-    lockfile: "yarn.lock",
-    write: &["install", "--mode=update-lockfile"],
-    frozen: &["install", "--immutable"],
-    forms: &WITH_PROTOCOLS,
-    settings: OFFLINE,
-};
-const BERRY_4: Manager = Manager {
-    name: "yarn-4",
-    program: Program::Script("managers/node_modules/yarn-4/bin/yarn.js"),
-    ..BERRY_3
-};
-const BUN: Manager = Manager {
-    name: "bun",
-    program: Program::File("managers/node_modules/bun/bin/bun.exe"),
-    lockfile: "bun.lock",
-    write: &["install", "--lockfile-only"],
-    frozen: &["install", "--frozen-lockfile"],
-    forms: &WITH_PROTOCOLS,
-    settings: ("bunfig.toml", "telemetry = false\n"),
-};
-
-const PNPM_10: Manager = Manager {
-    name: "pnpm-10",
-    program: Program::Script("pnpm/node_modules/pnpm-10/bin/pnpm.cjs"),
-    lockfile: "pnpm-lock.yaml",
-    write: &[
-        "install",
-        "--lockfile-only",
-        "--offline",
-        "--no-frozen-lockfile",
-    ],
-    frozen: &["install", "--frozen-lockfile", "--offline"],
-    forms: &WITH_PROTOCOLS,
-    settings: (
-        "pnpm-workspace.yaml",
-        "packages:\n  - packages/*\nlinkWorkspacePackages: true\n",
-    ),
-};
-const PNPM_12: Manager = Manager {
-    name: "pnpm-12",
-    program: Program::File("pnpm/node_modules/pnpm-12/pnpm"),
-    ..PNPM_10
-};
-
-impl Manager {
-    fn run(&self, monorepo: &Monorepo, arguments: &[&str]) -> Result<(), String> {
-        let start = |program: &OsStr| monorepo.sandbox().command(program, monorepo.path());
-        let installed = |path: &str| servers::installed().join(path);
-        let mut command = match self.program {
-            Program::Found(name) => start(OsStr::new(name)),
-            Program::File(path) => start(installed(path).as_os_str()),
-            Program::Script(path) => {
-                let mut node = start(OsStr::new("node"));
-                node.arg(installed(path));
-                node
-            }
-        };
-        let output = command
-            .args(arguments)
-            .output()
-            .expect("the manager starts");
-        let said = || {
-            format!(
-                "{} {arguments:?}: {}{}",
-                self.name,
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            )
-        };
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(said())
-        }
-    }
-
-    /// What it writes for the manifests as they are now, from the lockfile that is there.
-    fn writes(&self, monorepo: &Monorepo) -> String {
-        self.run(monorepo, self.write)
-            .expect("the manager writes its lockfile");
-        monorepo.read(self.lockfile)
-    }
-
-    fn accepts(&self, monorepo: &Monorepo) -> Result<(), String> {
-        self.run(monorepo, self.frozen)
-    }
-}
 
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
@@ -200,8 +34,22 @@ const FIELDS: [&str; 4] = [
 const NAMES: [&str; 8] = ["@x/a", "b", "b-b", "@x/d", "e", "f", "g", "h"];
 const VERSIONS: [&str; 4] = ["1.0.0", "1.2.3", "0.4.1", "2.0.0"];
 
+/// What comes from a registry: field, name and spec.
+const THIRD: [(&str, &str, &str); 8] = [
+    ("dependencies", "is-number", "^7.0.0"),
+    // It needs is-number 6.
+    ("dependencies", "is-odd", "^3.0.0"),
+    ("devDependencies", "debug", "~4.4.0"),
+    ("dependencies", "use-sync-external-store", "^1.5.0"),
+    ("peerDependencies", "react", ">=18"),
+    ("devDependencies", "number", "npm:is-number@6.x"),
+    ("dependencies", "left-pad", "1.3.0"),
+    // For one system only.
+    ("optionalDependencies", "fsevents", "^2.3.0"),
+];
+
 /// A released workspace: each package depends on some before it, now and then in two fields at once; the root, which has no name in
-/// every second one, on some; the root, and now and then another, on a package that is no workspace.
+/// every second one, on some; the root, and now and then another, on a package that is no workspace; all but the first on some of a registry.
 fn generated(manager: &Manager, seed: u64) -> (Monorepo, String) {
     let mut dice = Dice(seed);
     let mut monorepo = Monorepo::new();
@@ -228,6 +76,13 @@ fn generated(manager: &Manager, seed: u64) -> (Monorepo, String) {
         }
         versions.push(version);
     }
+    for name in &NAMES[1..] {
+        for (field, third, spec) in THIRD {
+            if dice.below(3) == 0 {
+                monorepo = monorepo.depends_in(field, name, third, spec);
+            }
+        }
+    }
     for name in NAMES {
         if let Some(spec) = [
             None,
@@ -241,20 +96,13 @@ fn generated(manager: &Manager, seed: u64) -> (Monorepo, String) {
     }
     let name = ["", "\"name\": \"monorepo\", "][usize::from(seed.is_multiple_of(2))];
     let root = format!(
-        "{{{name}\"private\": true, \"workspaces\": [\"packages/*\", \"none/*\"], \"devDependencies\": {{{:?}: \"^{}\", {:?}: \"{}\", \"third\": \"file:./third\"}}}}\n",
+        "{{{name}\"private\": true, \"workspaces\": [\"packages/*\", \"none/*\"], \"devDependencies\": {{{:?}: \"^{}\", {:?}: \"{}\", \"third\": \"file:./third\", \"ms\": \"^2.1.0\", \"react\": \"^19.0.0\"}}}}\n",
         NAMES[0], versions[0], NAMES[5], versions[5],
     );
-    let monorepo = monorepo
-        .file("package.json", &root)
-        .file(
-            "third/package.json",
-            "{\"name\": \"third\", \"version\": \"1.0.0\"}\n",
-        )
-        .file(manager.settings.0, manager.settings.1)
-        .file(".gitignore", "node_modules/\n.yarn/\n.pnp*\n");
-    if manager.lockfile == "yarn.lock" && manager.name != "yarn-1" {
-        monorepo.write("yarn.lock", "");
-    }
+    let monorepo = manager.settled(monorepo.file("package.json", &root).file(
+        "third/package.json",
+        "{\"name\": \"third\", \"version\": \"1.0.0\"}\n",
+    ));
     let lockfile = manager.writes(&monorepo);
     (monorepo.released(), lockfile)
 }
@@ -275,7 +123,8 @@ fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, differs: boo
         }
         let changed: Vec<(&str, &str)> = files.iter().map(|file| (file.as_str(), "")).collect();
         let world = World::local(monorepo.commit(&message, &changed));
-        let _ = world.run(&["release"]).expect(0);
+        let run = world.binary(&["release"]).envs(managers::environment());
+        let _ = run.run().expect(0);
         world.follow();
         let monorepo = &world.monorepo;
         let ours = monorepo.read(manager.lockfile);
@@ -301,6 +150,8 @@ fn is_as_written_by(manager: &Manager, seeds: std::ops::Range<u64>, differs: boo
 #[test]
 fn npm_writes_the_lockfile_that_a_release_commits() {
     is_as_written_by(&NPM, 0..2, true);
+    is_as_written_by(&NPM_V2, 2..4, true);
+    is_as_written_by(&SHRINKWRAP, 4..5, true);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #   verdaccio/node_modules/verdaccio   an npm registry
 #   managers/node_modules/{yarn-1,yarn-3,yarn-4,bun}   package managers
 #   pnpm/node_modules/{pnpm-10,pnpm-12}   pnpm
+#   packages/*.tgz                     what the workspaces of the tests depend on, as npm has it
 #   releasers/node_modules/{semver,lerna,@changesets/cli}   what versions and plans are compared with
 #   turbo/node_modules/turbo           only with the argument `benchmark`: what the benchmark runs beside the tools above
 #   moto/bin/python -m moto.server     an S3 server; the same Python has boto3, a second S3 client
@@ -24,6 +25,8 @@ semver=7.8.6
 lerna=10.1.1
 changesets=3.0.3
 releasers_version="$semver $lerna $changesets"
+packages="is-number@6.0.0 is-number@7.0.0 is-odd@3.0.1 left-pad@1.3.0 ms@2.1.3 debug@4.4.3"
+packages="$packages use-sync-external-store@1.6.0 react@19.2.0 fsevents@2.3.3"
 turbo_version=2.11.11
 node_major=24
 node_at_least=22
@@ -123,6 +126,14 @@ JSON
     echo "$pnpm_version" >"$cache/pnpm/.version"
 }
 
+install_packages() {
+    rm -rf "$cache/packages"
+    mkdir -p "$cache/packages"
+    # shellcheck disable=SC2086 # one argument for each
+    quietly npm pack --silent --pack-destination "$cache/packages" $packages
+    echo "$packages" >"$cache/packages/.version"
+}
+
 install_releasers() {
     rm -rf "$cache/releasers"
     mkdir -p "$cache/releasers"
@@ -167,6 +178,7 @@ everything_installed() {
         && installed managers "$managers_version" \
         && installed pnpm "$pnpm_version" \
         && installed releasers "$releasers_version" \
+        && installed packages "$packages" \
         && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] \
         && benchmark_installed
 }
@@ -187,5 +199,6 @@ installed verdaccio "$verdaccio_version" || install_verdaccio
 installed managers "$managers_version" || install_managers
 installed pnpm "$pnpm_version" || install_pnpm
 installed releasers "$releasers_version" || install_releasers
+installed packages "$packages" || install_packages
 installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto
 benchmark_installed || install_turbo

@@ -11,7 +11,8 @@ use crate::explain::{Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
 use crate::version::range::Range;
-use crate::workspace::json::{Document, Edits, Kind, Node};
+use crate::workspace::catalogs::{self, Catalogs, NewEntry};
+use crate::workspace::json::{Document, Edits, Kind, Node, path};
 use crate::workspace::package_json::{DependencyField, PackageJson};
 
 const REFRESH: &str = "bun install --lockfile-only";
@@ -23,6 +24,8 @@ struct Lockfile<'d> {
     workspaces: BTreeMap<&'d str, Node<'d>>,
     /// The entries of `packages` by where they are installed: `koa`, or `web/koa` below another.
     packages: BTreeMap<&'d str, Node<'d>>,
+    /// The ranges of catalogs by catalog and package.
+    catalogs: BTreeMap<(&'d str, &'d str), Node<'d>>,
 }
 
 fn read<'a>(file: &str, text: &'a str) -> Result<Document<'a>, Failure> {
@@ -44,11 +47,26 @@ impl<'d> Lockfile<'d> {
             let members = root.get(key).into_iter().flat_map(Node::members);
             members.map(|member| (member.key, member.value)).collect()
         };
+        let named = root.get("catalogs").into_iter().flat_map(Node::members);
+        let named = named.map(|member| (member.key, member.value));
+        let unnamed = root.get("catalog").map(|node| ("default", node));
+        let catalogs = named.chain(unnamed).flat_map(|(catalog, node)| {
+            let members = node.members();
+            members.map(move |member| ((catalog, member.key), member.value))
+        });
         Ok(Lockfile {
             file,
             workspaces: members("workspaces"),
             packages: members("packages"),
+            catalogs: catalogs.collect(),
         })
+    }
+
+    /// What the package in a workspace finds under `name`.
+    fn found_by(&self, directory: &str, entry: Node<'d>, name: &str) -> Option<Node<'d>> {
+        let own_name = entry.get("name").and_then(Node::as_str);
+        let from = own_name.filter(|_| !directory.is_empty());
+        self.resolve(from.unwrap_or_default(), name)
     }
 
     fn stale(&self, place: Option<Place>, what: String) -> Failure {
@@ -87,15 +105,21 @@ fn outer(place: &str) -> &str {
     }
 }
 
-/// Checks that a lockfile agrees with the `package.json` files as they are before a release.
+/// Checks that a lockfile agrees with the `package.json` files, and the catalogs in the root's, as they are before a release.
 ///
 /// # Errors
 /// Those of [`Document::parse`] but for commas before closing brackets; `workspace::lockfile_conflict`,
 /// `workspace::lockfile_version`; `workspace::lockfile_stale` for each of the first 20 disagreements.
-pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
+pub fn check(
+    file: &str,
+    text: &str,
+    manifests: &Manifests<'_>,
+    catalogs: Option<&Catalogs>,
+) -> Result<(), Failure> {
     let document = read(file, text)?;
     let lockfile = Lockfile::new(&document)?;
     let mut found = Disagreements::new(file, REFRESH);
+    compare_catalogs(&lockfile, catalogs, &mut found);
     for (directory, package) in manifests {
         if found.has_more() {
             break;
@@ -109,6 +133,35 @@ pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Fa
         }
     }
     found.into_result()
+}
+
+/// What the lockfile and a catalog say of one package.
+type Sides<'l> = (Option<Node<'l>>, Option<&'l str>);
+
+fn compare_catalogs(
+    lockfile: &Lockfile<'_>,
+    catalogs: Option<&Catalogs>,
+    found: &mut Disagreements<'_>,
+) {
+    let mut ranges: BTreeMap<(&str, &str), Sides<'_>> = BTreeMap::new();
+    for (key, node) in &lockfile.catalogs {
+        ranges.entry(*key).or_default().0 = Some(*node);
+    }
+    for (catalog, entries) in catalogs.into_iter().flatten() {
+        for (name, range) in entries {
+            ranges.entry((catalog, name)).or_default().1 = Some(range);
+        }
+    }
+    for ((catalog, name), (node, written)) in ranges {
+        let locked = node.and_then(Node::as_str);
+        if locked != written {
+            found.add(|| {
+                let shown = path(&path("catalogs", catalog), name);
+                let what = problems::differs(lockfile.file, &shown, locked, written);
+                (node.map(Node::place), what)
+            });
+        }
+    }
 }
 
 fn compare(
@@ -191,6 +244,9 @@ pub fn edit(file: &str, text: &str, changes: &Changes) -> Result<String, Failure
     for new in specs {
         failures.extend(set_spec(&lockfile, &mut edits, new).err());
     }
+    for new in &changes.catalogs {
+        failures.extend(set_catalog(&lockfile, &mut edits, new).err());
+    }
     failures.extend(still_needed(&lockfile, versions));
     match Failure::all(failures) {
         None => Ok(edits.apply()),
@@ -236,11 +292,7 @@ fn set_spec(lockfile: &Lockfile<'_>, edits: &mut Edits<'_>, new: &NewSpec) -> Re
         let what = format!("{} has nothing for {declared}", lockfile.file);
         return Err(lockfile.stale(entry.map(Node::place), what));
     };
-    let own_name = entry.and_then(|entry| entry.get("name")?.as_str());
-    let from = own_name
-        .filter(|_| !directory.is_root())
-        .unwrap_or_default();
-    let found = lockfile.resolve(from, name);
+    let found = entry.and_then(|entry| lockfile.found_by(directory.as_str(), entry, name));
     if let Some(found) = found.filter(|found| Lockfile::workspace_of(*found).is_none()) {
         return Err(problems::range_leads_elsewhere(
             lockfile.file,
@@ -250,6 +302,45 @@ fn set_spec(lockfile: &Lockfile<'_>, edits: &mut Edits<'_>, new: &NewSpec) -> Re
         ));
     }
     edits.set(node, spec);
+    Ok(())
+}
+
+fn set_catalog(
+    lockfile: &Lockfile<'_>,
+    edits: &mut Edits<'_>,
+    new: &NewEntry,
+) -> Result<(), Failure> {
+    let NewEntry {
+        catalog,
+        name,
+        range,
+    } = new;
+    let shown = path(&path("catalogs", catalog), name);
+    let key = (catalog.as_str(), name.as_str());
+    let node = lockfile.catalogs.get(&key).copied();
+    let Some(node) = node.filter(|node| node.kind() == Kind::String) else {
+        let what = format!("{} has nothing for {shown}", lockfile.file);
+        return Err(lockfile.stale(node.map(Node::place), what));
+    };
+    for (directory, entry) in &lockfile.workspaces {
+        let uses = DependencyField::ALL.into_iter().any(|field| {
+            let spec = entry.get(field.as_str()).and_then(|specs| specs.get(name));
+            let spec = spec.and_then(Node::as_str);
+            spec.and_then(catalogs::named) == Some(catalog)
+        });
+        let found = lockfile.found_by(directory, *entry, name);
+        let installed = found.filter(|found| Lockfile::workspace_of(*found).is_none());
+        if let Some(installed) = installed.filter(|_| uses) {
+            let place = installed.place();
+            return Err(problems::range_leads_elsewhere(
+                lockfile.file,
+                place,
+                &shown,
+                REFRESH,
+            ));
+        }
+    }
+    edits.set(node, range);
     Ok(())
 }
 
@@ -458,7 +549,7 @@ mod tests {
     fn a_lockfile_that_disagrees_says_where() {
         let checked = |web: &str| {
             let web = PackageJson::parse("p", web).unwrap();
-            match check("bun.lock", BEFORE, &[(at("packages/web"), &web)]) {
+            match check("bun.lock", BEFORE, &[(at("packages/web"), &web)], None) {
                 Ok(()) => Vec::new(),
                 Err(failure) => failure.each().map(|one| one.what().to_owned()).collect(),
             }
@@ -476,7 +567,7 @@ mod tests {
             ]
         );
         let unknown = PackageJson::parse("p", "{}").unwrap();
-        let failure = check("bun.lock", BEFORE, &[(at("packages/x"), &unknown)]).unwrap_err();
+        let failure = check("bun.lock", BEFORE, &[(at("packages/x"), &unknown)], None).unwrap_err();
         assert_eq!(failure.what(), "bun.lock does not know packages/x");
     }
 
@@ -491,6 +582,96 @@ mod tests {
         ] {
             assert_eq!(outer(place), expected, "{place}");
         }
+    }
+
+    /// As bun 1.4 writes it.
+    const CATALOGS: &str = r#"{
+  "lockfileVersion": 2,
+  "workspaces": {
+    "": {
+      "name": "mono",
+      "devDependencies": {
+        "a": "catalog:",
+        "koa": "catalog:old",
+      },
+    },
+    "packages/a": {
+      "name": "a",
+      "version": "1.0.0",
+    },
+  },
+  "catalog": {
+    "a": "^1.0.0",
+  },
+  "catalogs": {
+    "old": {
+      "a": "~1.0.0",
+      "koa": "2",
+    },
+  },
+  "packages": {
+    "a": ["a@workspace:packages/a"],
+
+    "koa": ["koa@2.0.0", "", {}, "sha512-x"],
+  }
+}
+"#;
+
+    #[test]
+    fn catalogs_are_kept_as_the_package_json_has_them() {
+        let catalogs = |text: &str| catalogs::package_json::read("package.json", text).unwrap();
+        let checked = |text: &str| {
+            let root =
+                r#"{"name": "mono", "devDependencies": {"a": "catalog:", "koa": "catalog:old"}}"#;
+            let root = PackageJson::parse("package.json", root).unwrap();
+            let found = check(
+                "bun.lock",
+                CATALOGS,
+                &[(at(""), &root)],
+                Some(&catalogs(text)),
+            );
+            let failure = found.err();
+            let each = failure.iter().flat_map(Failure::each);
+            each.map(|one| format!("{} {}", one.where_in().unwrap(), one.what()))
+                .collect::<Vec<String>>()
+        };
+        let agreeing =
+            r#"{"catalog": {"a": "^1.0.0"}, "catalogs": {"old": {"a": "~1.0.0", "koa": "2"}}}"#;
+        assert_eq!(checked(agreeing), [""; 0]);
+        let drifted = agreeing
+            .replace("^1.0.0", "^1.0.1")
+            .replace("\"koa\"", "\"b\"");
+        assert_eq!(
+            checked(&drifted),
+            [
+                "bun.lock:17:10 bun.lock has \"^1.0.0\" for catalogs.default.a, its package.json has \"^1.0.1\"",
+                "bun.lock bun.lock has nothing for catalogs.old.b, its package.json has \"2\"",
+                "bun.lock:22:14 bun.lock has \"2\" for catalogs.old.koa, its package.json has nothing",
+            ]
+        );
+        let edited = |catalog: &str, name: &str| {
+            let entry = NewEntry {
+                catalog: catalog.to_owned(),
+                name: name.to_owned(),
+                range: "^3".to_owned(),
+            };
+            let catalogs = vec![entry];
+            let changes = Changes {
+                catalogs,
+                ..Changes::default()
+            };
+            edit("bun.lock", CATALOGS, &changes).map_err(|failure| failure.code())
+        };
+        assert_eq!(
+            edited("default", "a").unwrap(),
+            CATALOGS.replace("^1.0.0", "^3")
+        );
+        assert_eq!(
+            edited("old", "a").unwrap(),
+            CATALOGS.replace("~1.0.0", "^3")
+        );
+        assert_eq!(edited("old", "koa"), Err("workspace::lockfile_resolution"));
+        assert_eq!(edited("old", "b"), Err("workspace::lockfile_stale"));
     }
 
     proptest! {

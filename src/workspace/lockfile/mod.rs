@@ -169,16 +169,23 @@ impl Lockfile {
             LockfileKind::YarnClassic => {
                 yarn_classic::check(self.path.as_str(), &self.text, manifests)
             }
-            LockfileKind::YarnBerry => yarn_berry::check(self.path.as_str(), &self.text, manifests),
-            LockfileKind::Bun => bun::check(self.path.as_str(), &self.text, manifests),
+            LockfileKind::YarnBerry => {
+                yarn_berry::check(self.path.as_str(), &self.text, manifests, catalogs)
+            }
+            LockfileKind::Bun => bun::check(self.path.as_str(), &self.text, manifests, catalogs),
         }
     }
 
-    /// The text after a release, as the manager itself would write it.
+    /// The text after a release, as the manager itself would write it; manifests and catalogs are those before it.
     ///
     /// # Errors
     /// Those of the kind's own editor.
-    pub fn edit(&self, manifests: &Manifests<'_>, changes: &Changes) -> Result<String, Failure> {
+    pub fn edit(
+        &self,
+        manifests: &Manifests<'_>,
+        catalogs: Option<&Catalogs>,
+        changes: &Changes,
+    ) -> Result<String, Failure> {
         match self.kind {
             LockfileKind::Npm | LockfileKind::Shrinkwrap => npm::edit(
                 self.path.as_str(),
@@ -190,7 +197,8 @@ impl Lockfile {
             LockfileKind::YarnClassic => Ok(self.text.clone()),
             LockfileKind::Pnpm => pnpm::edit(self.path.as_str(), &self.text, manifests, changes),
             LockfileKind::YarnBerry => {
-                yarn_berry::edit(self.path.as_str(), &self.text, manifests, changes)
+                let before = (manifests, catalogs);
+                yarn_berry::edit(self.path.as_str(), &self.text, before, changes)
             }
             LockfileKind::Bun => bun::edit(self.path.as_str(), &self.text, changes),
         }

@@ -13,7 +13,8 @@ use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
 use crate::version::Version;
 use crate::version::range::Range;
-use crate::workspace::json::{splice, string};
+use crate::workspace::catalogs::{self, Catalogs, NewEntry};
+use crate::workspace::json::{path, splice, string};
 use crate::workspace::package_json::{DependencyField, PackageJson};
 
 const REFRESH: &str = "yarn install --mode=update-lockfile";
@@ -274,6 +275,23 @@ impl<'a> Lockfile<'a> {
         self.workspaces.get(directory.display()).copied()
     }
 
+    /// Where a spec leads that is written without what yarn puts before ranges: that, and the entry.
+    fn descriptor(&self, name: &str, spec: &str) -> Option<(&'static str, usize)> {
+        ["npm:", ""].into_iter().find_map(|before| {
+            let descriptor = format!("{name}@{before}{spec}");
+            Some((before, *self.leads_to.get(&descriptor)?))
+        })
+    }
+
+    /// Whether any descriptor of a package leads somewhere.
+    fn leads_from(&self, name: &str) -> bool {
+        let start = format!("{name}@");
+        let mut after = self.leads_to.range(start.clone()..);
+        after
+            .next()
+            .is_some_and(|(descriptor, _)| descriptor.starts_with(&start))
+    }
+
     fn place(&self, line: usize) -> Place {
         Place::at(self.file, line, 1)
     }
@@ -305,20 +323,36 @@ fn is_place(spec: &str) -> bool {
     !protocols.iter().any(|protocol| spec.starts_with(protocol)) && spec.contains([':', '/'])
 }
 
-/// Checks that a lockfile agrees with the `package.json` files as they are before a release.
+/// Whether yarn takes a peer's spec for any version: it reads no `catalog:` there.
+fn is_any_peer(locked: &str, spec: &str) -> bool {
+    locked == "*" && catalogs::named(spec).is_some()
+}
+
+/// Checks that a lockfile agrees with the `package.json` files and catalogs as they are before a release.
 ///
 /// # Errors
 /// `workspace::file_size` above 64 MiB; `workspace::lockfile_conflict` where a merge was not finished; `workspace::lockfile_form`
 /// for what yarn does not write; `workspace::lockfile_version`; `workspace::lockfile_stale` for each of the first 20 disagreements.
-pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
+pub fn check(
+    file: &str,
+    text: &str,
+    manifests: &Manifests<'_>,
+    catalogs: Option<&Catalogs>,
+) -> Result<(), Failure> {
     let lockfile = Lockfile::read(file, text)?;
     let mut found = Disagreements::new(file, REFRESH);
+    let resolved = manifests
+        .iter()
+        .any(|(directory, package)| directory.is_root() && package.has_resolutions);
     for (directory, package) in manifests {
         if found.has_more() {
             break;
         }
         match lockfile.workspace(directory) {
-            Some(entry) => compare(&lockfile, entry, (directory, package), &mut found),
+            Some(entry) => {
+                compare(&lockfile, entry, (directory, package), &mut found);
+                compare_catalogs(&lockfile, entry, (catalogs, resolved), &mut found);
+            }
             None => found.add(|| {
                 let what = format!("{file} does not know {}", directory.display());
                 (None, what)
@@ -372,7 +406,9 @@ fn compare(
             let agrees = match (locked, written) {
                 (None, None) => true,
                 (Some(locked), Some(written)) => {
-                    is_place(written) || protocol(&locked.text, written).is_some()
+                    is_place(written)
+                        || protocol(&locked.text, written).is_some()
+                        || shown == peer && is_any_peer(&locked.text, written)
                 }
                 _ => false,
             };
@@ -389,7 +425,39 @@ fn compare(
     }
 }
 
-/// The lockfile after a release; every other byte as it was.
+/// Compares what catalogs say of a workspace's dependencies with the descriptors that lead somewhere. Where the root has `resolutions`,
+/// a descriptor of the same name is enough: they say what its range is.
+fn compare_catalogs(
+    lockfile: &Lockfile<'_>,
+    entry: usize,
+    (catalogs, resolved): (Option<&Catalogs>, bool),
+    found: &mut Disagreements<'_>,
+) {
+    for (name, scalar) in &lockfile.entries[entry].dependencies {
+        let Some(catalog) = catalogs::named(&scalar.text) else {
+            continue;
+        };
+        let range = catalogs.and_then(|catalogs| catalogs::entry(catalogs, name, &scalar.text));
+        let leads = range.is_some_and(|range| {
+            is_place(range)
+                || lockfile.descriptor(name, range).is_some()
+                || resolved && lockfile.leads_from(name)
+        });
+        if !leads {
+            found.add(|| {
+                let what = format!(
+                    "{} has nothing for {}, .yarnrc.yml has {}",
+                    lockfile.file,
+                    path(&path("catalogs", catalog), name),
+                    range.map_or("nothing".to_owned(), quoted)
+                );
+                (Some(lockfile.place(scalar.line)), what)
+            });
+        }
+    }
+}
+
+/// The lockfile after a release; every other byte as it was. Manifests and catalogs are those before it.
 ///
 /// # Errors
 /// Those of [`check`] for reading; `workspace::lockfile_stale` where the lockfile does not have what is to be changed;
@@ -397,7 +465,7 @@ fn compare(
 pub fn edit(
     file: &str,
     text: &str,
-    manifests: &Manifests<'_>,
+    (manifests, catalogs): (&Manifests<'_>, Option<&Catalogs>),
     changes: &Changes,
 ) -> Result<String, Failure> {
     let lockfile = Lockfile::read(file, text)?;
@@ -410,11 +478,15 @@ pub fn edit(
         edits: Vec::new(),
         moves: Vec::new(),
         new_specs: BTreeMap::new(),
+        catalogs: catalogs.cloned().unwrap_or_default(),
     };
     let mut failures = Vec::new();
     for new in &changes.specs {
         let package = manifests.get(&new.directory).copied();
         failures.extend(editing.set_spec(new, package).err());
+    }
+    for new in &changes.catalogs {
+        failures.extend(editing.set_catalog(new).err());
     }
     let keys = editing.keys(&changes.versions, &mut failures);
     match Failure::all(failures) {
@@ -431,6 +503,8 @@ struct Editing<'l> {
     moves: Vec<(usize, String, String)>,
     /// New specs by entry and name.
     new_specs: BTreeMap<(usize, String), String>,
+    /// The catalogs, with their new ranges as they are set.
+    catalogs: Catalogs,
 }
 
 impl Editing<'_> {
@@ -476,6 +550,43 @@ impl Editing<'_> {
         self.edits.push((scalar.span.clone(), written(&value)));
         self.moves.push((target, old, format!("{name}@{value}")));
         self.new_specs.insert((index, name.to_owned()), value);
+        Ok(())
+    }
+
+    /// yarn writes what a `catalog:` stands for in descriptors alone; of peers it does not read it.
+    fn set_catalog(&mut self, new: &NewEntry) -> Result<(), Failure> {
+        let NewEntry {
+            catalog,
+            name,
+            range,
+        } = new;
+        let entries = self.catalogs.entry(catalog.clone()).or_default();
+        let old = entries
+            .insert(name.clone(), range.clone())
+            .unwrap_or_default();
+        let user = self.lockfile.entries.iter().find_map(|entry| {
+            let scalar = entry.dependencies.get(name)?;
+            (catalogs::named(&scalar.text) == Some(catalog)).then_some(scalar)
+        });
+        let Some(user) = user else {
+            return Ok(());
+        };
+        let file = self.lockfile.file;
+        let shown = path(&path("catalogs", catalog), name);
+        let Some((before, target)) = self.lockfile.descriptor(name, &old) else {
+            let what = format!("{file} has nothing for {shown}");
+            let place = self.lockfile.place(user.line);
+            return Err(problems::stale(file, Some(place), what, REFRESH));
+        };
+        if self.lockfile.entries[target].directory().is_none() {
+            let place = self.lockfile.place(self.lockfile.entries[target].line);
+            return Err(problems::range_leads_elsewhere(
+                file, place, &shown, REFRESH,
+            ));
+        }
+        let descriptor = |range: &str| format!("{name}@{before}{range}");
+        self.moves
+            .push((target, descriptor(&old), descriptor(range)));
         Ok(())
     }
 
@@ -531,6 +642,7 @@ impl Editing<'_> {
             for (name, scalar) in &entry.dependencies {
                 let new = self.new_specs.get(&(index, name.clone()));
                 let spec = new.unwrap_or(&scalar.text);
+                let spec = catalogs::entry(&self.catalogs, name, spec).unwrap_or(spec);
                 needed.insert(format!("{name}@{spec}"));
                 needed.insert(format!("{name}@npm:{spec}"));
             }
@@ -763,7 +875,7 @@ __metadata:
 
     fn edited(text: &str, changes: &Changes) -> Result<String, Failure> {
         with_manifests(MONO, WEB, |manifests| {
-            edit("yarn.lock", text, manifests, changes)
+            edit("yarn.lock", text, (manifests, None), changes)
         })
     }
 
@@ -936,7 +1048,7 @@ __metadata:
     fn a_lockfile_that_disagrees_says_where() {
         let checked = |mono: &str, web: &str| {
             with_manifests(mono, web, |manifests| {
-                match check("yarn.lock", BEFORE, manifests) {
+                match check("yarn.lock", BEFORE, manifests, None) {
                     Ok(()) => Vec::new(),
                     Err(failure) => failure
                         .each()
@@ -962,6 +1074,121 @@ __metadata:
                 "yarn.lock:44:1 yarn.lock calls packages/web \"web\"",
                 "yarn.lock:44:1 yarn.lock has nothing for dependencies.koa of packages/web, its package.json has \"2\"",
             ]
+        );
+    }
+
+    /// As yarn 4.18 writes it: what a catalog says stands in descriptors alone, and a peer is any version.
+    const CATALOGS: &str = r#"__metadata:
+  version: 10
+  cacheKey: 10c0
+
+"d@npm:^1.0.0, d@npm:~1.0.0, d@workspace:packages/d":
+  version: 0.0.0-use.local
+  resolution: "d@workspace:packages/d"
+  languageName: unknown
+  linkType: soft
+
+"mono@workspace:.":
+  version: 0.0.0-use.local
+  resolution: "mono@workspace:."
+  dependencies:
+    "@x/a": "catalog:"
+    d: "catalog:"
+  peerDependencies:
+    d: "*"
+  languageName: unknown
+  linkType: soft
+
+"@x/a@workspace:^, @x/a@workspace:packages/a":
+  version: 0.0.0-use.local
+  resolution: "@x/a@workspace:packages/a"
+  languageName: unknown
+  linkType: soft
+
+"web@workspace:packages/web":
+  version: 0.0.0-use.local
+  resolution: "web@workspace:packages/web"
+  dependencies:
+    d: "catalog:old"
+  languageName: unknown
+  linkType: soft
+"#;
+
+    fn catalogs(old: &str) -> Catalogs {
+        let entries = |entries: &[(&str, &str)]| {
+            let entries = entries.iter();
+            entries
+                .map(|(name, range)| ((*name).to_owned(), (*range).to_owned()))
+                .collect()
+        };
+        let default = entries(&[("d", "^1.0.0"), ("@x/a", "workspace:^"), ("unused", "1")]);
+        let old = entries(&[("d", old)]);
+        Catalogs::from([("default".to_owned(), default), ("old".to_owned(), old)])
+    }
+
+    const MONO_OF_CATALOGS: &str = r#"{"name": "mono", "devDependencies": {"@x/a": "catalog:", "d": "catalog:"}, "peerDependencies": {"d": "catalog:old"}}"#;
+    const WEB_OF_CATALOGS: &str = r#"{"name": "web", "dependencies": {"d": "catalog:old"}}"#;
+
+    fn checked_with(catalogs: Option<&Catalogs>) -> Vec<String> {
+        with_manifests(MONO_OF_CATALOGS, WEB_OF_CATALOGS, |manifests| {
+            match check("yarn.lock", CATALOGS, manifests, catalogs) {
+                Ok(()) => Vec::new(),
+                Err(failure) => failure
+                    .each()
+                    .map(|one| format!("{} {}", one.where_in().unwrap(), one.what()))
+                    .collect(),
+            }
+        })
+    }
+
+    #[test]
+    fn what_catalogs_say_is_what_descriptors_lead_from() {
+        assert_eq!(checked_with(Some(&catalogs("~1.0.0"))), [""; 0]);
+        assert_eq!(
+            checked_with(Some(&catalogs("~1.0.1"))),
+            ["yarn.lock:32:1 yarn.lock has nothing for catalogs.old.d, .yarnrc.yml has \"~1.0.1\""]
+        );
+        assert_eq!(
+            checked_with(None)[2],
+            "yarn.lock:32:1 yarn.lock has nothing for catalogs.old.d, .yarnrc.yml has nothing"
+        );
+    }
+
+    #[test]
+    fn a_new_range_in_a_catalog_moves_its_descriptor() {
+        let edited = |new: &[(&str, &str, &str)], versions: &[(&str, &str)]| {
+            let mut all = changes(versions, &[]);
+            all.catalogs = new
+                .iter()
+                .map(|(catalog, name, range)| NewEntry {
+                    catalog: (*catalog).to_owned(),
+                    name: (*name).to_owned(),
+                    range: (*range).to_owned(),
+                })
+                .collect();
+            let before = catalogs("~1.0.0");
+            with_manifests(MONO_OF_CATALOGS, WEB_OF_CATALOGS, |manifests| {
+                let edited = edit("yarn.lock", CATALOGS, (manifests, Some(&before)), &all);
+                edited.map_err(|failure| format!("{}: {}", failure.code(), failure.what()))
+            })
+        };
+        let of = |left: &str| Ok(CATALOGS.replace("d@npm:^1.0.0, d@npm:~1.0.0", left));
+        let both = [("default", "d", "^2.0.0"), ("old", "d", "~2.0.0")];
+        let grown = [("packages/d", "2.0.0")];
+        assert_eq!(edited(&both, &grown), of("d@npm:^2.0.0, d@npm:~2.0.0"));
+        let patch = [("packages/d", "1.1.0")];
+        assert_eq!(
+            edited(&[("old", "d", "~1.1.0")], &patch),
+            of("d@npm:^1.0.0, d@npm:~1.1.0")
+        );
+        // Nobody asks for it, or nobody that yarn listens to.
+        assert_eq!(
+            edited(&[("default", "unused", "2")], &[]),
+            Ok(CATALOGS.to_owned())
+        );
+        assert_eq!(
+            edited(&both[..1], &grown),
+            Err("workspace::lockfile_resolution: \"d@npm:~1.0.0\" leads to the workspace, which is 2.0.0 after the release".to_owned())
         );
     }
 
@@ -1003,7 +1230,7 @@ __metadata:
         #[test]
         fn no_text_makes_it_panic(text in "(__metadata:\n  version: 8\n)?[ -~\n:\"?]{0,200}") {
             let _ = edited(&text, &changes(&[("packages/d", "2.0.0")], &[("packages/web", OptionalDependencies, "d", "2")]));
-            let _ = with_manifests(MONO, WEB, |manifests| check("yarn.lock", &text, manifests));
+            let _ = with_manifests(MONO, WEB, |manifests| check("yarn.lock", &text, manifests, None));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! | module | what it gives |
 //! | --- | --- |
 //! | [`sandbox`] | the real binary in a cleared environment, with a deadline; what it said, its outputs, its summary; the search for leaked secrets |
+//! | [`managers`] | npm, pnpm, yarn and bun, and packages for them to install |
 //! | [`monorepo`] | a builder of npm monorepos on real git; `Monorepo::five()` is `tests/sample/` |
 //! | [`plans`] | plans beside a registry that is a directory, without a store, and what they say in short |
 //! | [`random`] | choices that follow from a seed |
@@ -24,6 +25,7 @@
 pub mod fault_proxy;
 pub mod git_server;
 pub mod http;
+pub mod managers;
 pub mod monorepo;
 pub mod moto;
 pub mod plans;

@@ -1,9 +1,14 @@
 //! A real npm registry: verdaccio, empty, without uplinks.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+use sha2::Sha512;
 use tempfile::TempDir;
 
 use super::http;
@@ -61,6 +66,44 @@ impl Verdaccio {
         SHARED.get_or_init(Verdaccio::start)
     }
 
+    /// Publishes a tarball as it is.
+    pub fn offer(&self, tarball: &[u8]) {
+        let mut manifest = manifest_of(tarball);
+        let [name, version] = ["name", "version"].map(|field| {
+            let text = manifest[field].as_str().expect("text");
+            text.to_owned()
+        });
+        let file = format!("{name}-{version}.tgz");
+        let shasum = Sha1::digest(tarball);
+        let shasum = shasum.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        manifest["_id"] = format!("{name}@{version}").into();
+        manifest["dist"] = serde_json::json!({
+            "integrity": format!("sha512-{}", STANDARD.encode(Sha512::digest(tarball))),
+            "shasum": shasum,
+            "tarball": format!("{}{name}/-/{file}", self.url),
+        });
+        let data = STANDARD.encode(tarball);
+        let body = serde_json::json!({
+            "_id": name,
+            "name": name,
+            "dist-tags": {"latest": version},
+            "versions": {version: manifest},
+            "_attachments": {file: {"content_type": "application/octet-stream", "data": data, "length": tarball.len()}},
+        });
+        let url = format!("{}{}", self.url, name.replace('/', "%2f"));
+        let authorization = format!("Bearer {}", self.token);
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("Authorization", authorization.as_str()),
+        ];
+        let answer = http::send("PUT", &url, &headers, body.to_string().as_bytes());
+        let answer = answer.expect("the registry answers");
+        assert_eq!(answer.status, 201, "PUT {url}: {}", self.server.log());
+    }
+
     /// Adds a user and gives the token.
     pub fn user(&self, name: &str) -> String {
         add_user(&self.url, name)
@@ -100,6 +143,18 @@ impl Verdaccio {
     pub fn storage(&self) -> std::path::PathBuf {
         self.directory.path().join("storage")
     }
+}
+
+/// The `package.json` in a tarball.
+fn manifest_of(tarball: &[u8]) -> serde_json::Value {
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(tarball));
+    let entries = archive.entries().expect("a tar file");
+    let manifest = entries.map(|entry| entry.expect("an entry")).find(|entry| {
+        entry
+            .path()
+            .is_ok_and(|path| path.ends_with("package.json"))
+    });
+    serde_json::from_reader(manifest.expect("a package.json")).expect("JSON")
 }
 
 /// The lines of an `.npmrc` that make npm use the registry at `url` (with a final slash) with `token`.
