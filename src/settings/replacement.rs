@@ -143,7 +143,7 @@ impl Piece {
 /// Reads the value of the setting: a list of objects in JSON, or `none`.
 ///
 /// # Errors
-/// `settings::replacement`, exit 2: one for each entry that is wrong, with its place.
+/// `settings::replacement` and `settings::control_character`, exit 2: one for each entry that is wrong, with its place.
 pub(super) fn read(given: &Given) -> Result<Vec<Replacement>, Failure> {
     if given.value == "none" {
         return Ok(Vec::new());
@@ -249,7 +249,8 @@ impl Entry<'_> {
                 let number = u32::from(letter);
                 let called = self.called(key);
                 let what = format!("{called} holds the control character U+{number:04X}");
-                Err(refused(what).hint("take it out"))
+                let code = "settings::control_character";
+                Err(Failure::new(Exit::Usage, code, what).hint("take it out"))
             }
         }
     }
@@ -598,10 +599,6 @@ mod tests {
                 "replacements[1].replace in pkgs.json: \"${x\" is no group of search",
             ),
             (
-                text("replace", "\u{0}"),
-                "replacements[1].replace in pkgs.json holds the control character U+0000",
-            ),
-            (
                 text("replace", &"x".repeat(LONGEST + 1)),
                 "replacements[1].replace in pkgs.json is longer than 16384 bytes",
             ),
@@ -618,6 +615,8 @@ mod tests {
             assert_eq!(failure.exit(), Exit::Usage);
             assert!(failure.advice().is_some(), "{expected}");
         }
+        let held = read(&given(&text("replace", "\u{0}"))).unwrap_err();
+        assert_eq!(held.code(), "settings::control_character");
         let both = r#"[{"search": "("}, {"file": "a", "search": "a", "replace": "{a}"}]"#;
         assert_eq!(read(&given(both)).unwrap_err().each().count(), 2);
         let twice = r#"[{"file": "a", "file": "b", "search": "a", "replace": "b"}]"#;

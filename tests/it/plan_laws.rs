@@ -246,13 +246,10 @@ fn carried(generated: &Generated, package: usize) -> BTreeSet<usize> {
         .filter(|(to, field)| asked(*to, field))
         .map(|(to, _)| to)
         .collect();
+    // What such a package needs of this one is this one itself, of which npm packs no more than without that.
     for _ in 0..generated.versions.len() {
-        let needed: Vec<usize> = carried
-            .iter()
-            .copied()
-            .flat_map(runs_with)
-            .map(|(to, _)| to)
-            .collect();
+        let others = carried.iter().copied().filter(|other| *other != package);
+        let needed: Vec<usize> = others.flat_map(runs_with).map(|(to, _)| to).collect();
         carried.extend(needed);
     }
     carried.remove(&package);

@@ -740,12 +740,17 @@ fn control_characters_are_refused_in_every_setting_of_a_file() {
             let value = match setting.kind {
                 Kind::List => json!([bad]),
                 Kind::Groups => json!([[bad]]),
+                Kind::Objects => json!([{"file": "a", "search": bad, "replace": "b"}]),
                 _ => json!(bad),
             };
             monorepo.write("pkgs.json", &json!({ &key: value }).to_string());
             let stderr = plan(&monorepo, &[], &[]).expect(2).stderr;
+            let part = match setting.kind {
+                Kind::Objects => "[0].search",
+                _ => "",
+            };
             let wanted = format!(
-                "error[settings::control_character]: {key} in pkgs.json holds the control character U+"
+                "error[settings::control_character]: {key}{part} in pkgs.json holds the control character U+"
             );
             assert!(stderr.contains(&wanted), "{stderr}");
             assert!(
