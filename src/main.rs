@@ -20,6 +20,7 @@ use pkgs_action::local::hidden::hide_secrets;
 use pkgs_action::local::owner::become_owner;
 use pkgs_action::local::process::Children;
 use pkgs_action::local::stop::Stop;
+use pkgs_action::local::terminal::Terminal;
 use pkgs_action::report;
 use pkgs_action::settings::adopted;
 use pkgs_action::settings::config::{self, ConfigFile, Form};
@@ -341,8 +342,14 @@ fn run(settings: Settings, secrets: &[String]) -> Result<Exit, Failure> {
         })?;
     let stop = Stop::default();
     let children = Children::default();
-    runtime.spawn(watch_signals(stop.clone(), children.clone()));
-    let told = runtime.block_on(commands::run(settings, &print, &stop, &children));
+    let terminal = Terminal::attached();
+    runtime.spawn(watch_signals(
+        stop.clone(),
+        children.clone(),
+        terminal.clone(),
+    ));
+    let told = commands::run(settings, &print, terminal.as_ref(), &stop, &children);
+    let told = runtime.block_on(told);
     // A run that failed may have left commands that ran beside the one it failed of.
     children.end();
     runtime.shutdown_background();
@@ -358,7 +365,7 @@ fn run(settings: Settings, secrets: &[String]) -> Result<Exit, Failure> {
 }
 
 /// As PID 1 a process gets no default handling of signals: without these it could not be stopped at all. The write in flight ends, none starts.
-async fn watch_signals(stop: Stop, children: Children) {
+async fn watch_signals(stop: Stop, children: Children, terminal: Option<Terminal>) {
     use tokio::signal::unix::{SignalKind, signal};
     const LAST_WRITE: Duration = Duration::from_secs(4);
     let (Ok(mut interrupt), Ok(mut terminate)) = (
@@ -377,6 +384,9 @@ async fn watch_signals(stop: Stop, children: Children) {
     children.cancel(exit);
     tokio::time::sleep(LAST_WRITE).await;
     children.kill();
+    if let Some(terminal) = terminal {
+        terminal.restore();
+    }
     eprintln!("interrupted: run the same command again, it continues where this run stopped");
     std::process::exit(i32::from(exit.code()));
 }

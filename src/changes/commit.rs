@@ -111,6 +111,26 @@ pub fn bump(subject: &str, body: &str) -> Option<Bump> {
     }
 }
 
+/// Whether a message says how far versions grow: by a kind that the convention knows, whatever that kind does, or by saying that something
+/// breaks. Of any other message it is a guess.
+///
+/// ```
+/// use pkgs_action::changes::commit::says_how;
+/// assert!(says_how("docs: explain", ""));
+/// assert!(!says_how("Fix the clock", ""));
+/// assert!(!says_how("clock: run again", ""));
+/// ```
+#[must_use]
+pub fn says_how(subject: &str, body: &str) -> bool {
+    const KINDS: [&str; 11] = [
+        "build", "chore", "ci", "docs", "feat", "fix", "perf", "refactor", "revert", "style",
+        "test",
+    ];
+    let kind = header(subject).map(|header| header.kind.to_ascii_lowercase());
+    kind.is_some_and(|kind| KINDS.contains(&kind.as_str()))
+        || bump(subject, body) == Some(Bump::Major)
+}
+
 /// What a message says that breaks: the text behind each `BREAKING CHANGE:` as one line. It ends where the next footer begins
 /// (`Token: text`, `Token #12`), or the next of several commits that were squashed (`* fix: text`).
 ///
@@ -427,6 +447,25 @@ mod tests {
         ] {
             check("feat: x", body, expected);
         }
+    }
+
+    #[test]
+    fn who_says_how() {
+        fn check(subject: &str, body: &str, expected: bool) {
+            assert_eq!(says_how(subject, body), expected, "{subject:?} {body:?}");
+        }
+        check("fix: x", "", true);
+        check("Fix(a): x", "", true);
+        check("chore(deps): x", "", true);
+        check("ci: x", "", true);
+        check("", "", false);
+        check("fix x", "", false);
+        check("tests: x", "", false);
+        check("core: x", "", false);
+        check("core!: x", "", true);
+        check("x", "BREAKING CHANGE: y", true);
+        check("Revert \"feat: x\"", "", false);
+        check("Merge branch 'x'", "* feat: y", false);
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub struct Touched {
     pub bump: Option<Bump>,
     /// The commits that ask for something, newest first.
     pub reasons: Vec<Reason>,
+    /// Whether a commit says how far versions grow, as the convention has it or by a `Release-As`; of others `bump` is a guess.
+    pub says_how: bool,
     /// The highest `Release-As`, and the commit that says it.
     pub release_as: Option<(Version, CommitId)>,
     /// The commits whose `Release-As` is no version, with why.
@@ -226,8 +228,10 @@ impl Touched {
     /// Counts a commit that nothing passes over, and tells what became of it.
     pub fn count(&mut self, commit: &Commit) -> Verdict {
         let mut bump = commit::bump(&commit.subject, &commit.body);
+        self.says_how |= commit::says_how(&commit.subject, &commit.body);
         match commit::release_as(&commit.body) {
             Some(Ok(version)) => {
+                self.says_how = true;
                 let said = Some((version, commit.id.clone()));
                 self.release_as = self.release_as.take().max(said);
                 // Who asks for a version asks for a release, whatever the kind of the commit.

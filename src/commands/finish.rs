@@ -16,6 +16,7 @@ use crate::commands::tarballs::{Built, Rebuilt, Sealed, Storeless};
 use crate::commands::{Session, abandon, mirror, monorepo, observe, point, rebuild, released};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
+use crate::plan::asking;
 use crate::plan::next::{DecidedPackage, SealName};
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::waves;
@@ -511,6 +512,11 @@ async fn tell_forge(
 fn planned_again(session: &Session<'_>, released: &Released) -> Result<Plan, Failure> {
     let mut observed = observe::observe(session.repo, &released.base, session.settings)?;
     observed.tags.retain(|tag| !released.tags.contains(tag));
-    let facts = observed.facts(session.repo, session.settings, false)?;
+    let mut facts = observed.facts(session.repo, session.settings, false)?;
+    asking::remember(&mut facts, |name| {
+        let mut packages = released.packages.iter();
+        let found = packages.find(|package| package.name == *name)?;
+        Some(found.to.clone())
+    });
     planning::plan(&facts, session.settings)
 }

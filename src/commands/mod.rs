@@ -40,6 +40,7 @@ use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
 use crate::local::process::Children;
 use crate::local::stop::Stop;
+use crate::local::terminal::Terminal;
 use crate::report::environments::{STATUS_SCHEMA, Status};
 use crate::report::release::{Ended, ReleaseReport};
 use crate::report::{self, outputs, summary};
@@ -58,20 +59,23 @@ pub struct Answer {
     pub failure: Option<Failure>,
 }
 
-/// Runs the command that `settings` name, or the one that the rules choose. What cannot wait for the end goes to `stdout`.
+/// Runs the command that `settings` name, or the one that the rules choose. What cannot wait for the end goes to `stdout`;
+/// what nothing decides is asked at the `terminal`, where there is one.
 pub async fn run(
     mut settings: Settings,
     stdout: Say<'_>,
+    terminal: Option<&Terminal>,
     stop: &Stop,
     children: &Children,
 ) -> Answer {
-    let told = tell(&mut settings, stdout, stop, children).await;
+    let told = tell(&mut settings, stdout, terminal, stop, children).await;
     told.unwrap_or_else(|failure| failed(&settings, failure))
 }
 
 async fn tell(
     settings: &mut Settings,
     stdout: Say<'_>,
+    terminal: Option<&Terminal>,
     stop: &Stop,
     children: &Children,
 ) -> Result<Answer, Failure> {
@@ -85,7 +89,7 @@ async fn tell(
         | Command::Abandon(_) => {
             let repo = Repo::open(&settings.directory)?;
             choose(settings, &repo)?;
-            let told = on_repository(settings, &repo, stdout, stop, children).await;
+            let told = on_repository(settings, &repo, stdout, terminal, stop, children).await;
             let mut answer = told.map_err(|failure| of_partial_clone(failure, &repo))?;
             let failure = answer.failure.take();
             answer.failure = failure.map(|failure| of_partial_clone(failure, &repo));
@@ -172,6 +176,7 @@ async fn on_repository(
     settings: &Settings,
     repo: &Repo,
     stdout: Say<'_>,
+    terminal: Option<&Terminal>,
     stop: &Stop,
     children: &Children,
 ) -> Result<Answer, Failure> {
@@ -202,6 +207,7 @@ async fn on_repository(
             Format::Text => stdout(text),
             Format::Json => text.lines().for_each(|line| tracing::info!("{line}")),
         },
+        terminal: terminal.filter(|_| may_ask(settings)),
         settled: None,
     };
     let whole = repo
@@ -224,7 +230,10 @@ async fn on_repository(
             };
             Ok(tell_release(settings, &report))
         }
-        Command::Version => Ok(tell_release(settings, &version::version(&session).await?)),
+        Command::Version => {
+            let report = Box::pin(version::version(&session)).await?;
+            Ok(tell_release(settings, &report))
+        }
         Command::Publish => {
             let report = publish::publish(&session).await?;
             if publish::had_nothing_to_do(&report) {
@@ -236,6 +245,12 @@ async fn on_repository(
         Command::Abandon(asked) => tell_abandoned(&session, asked).await,
         _ => tell_plan(&session).await,
     }
+}
+
+/// Whether a person may be there who can be asked.
+fn may_ask(settings: &Settings) -> bool {
+    let runner = &settings.runner;
+    settings.format == Format::Text && !runner.is_actions && !runner.is_ci
 }
 
 async fn tell_plan(session: &Session<'_>) -> Result<Answer, Failure> {

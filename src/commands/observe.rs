@@ -514,6 +514,8 @@ impl Observed {
                     catalogs,
                     since_release: None,
                     given_up: given_up.clone(),
+                    undecided: Vec::new(),
+                    answer: None,
                 },
             )
             .collect())
@@ -560,6 +562,9 @@ impl Observed {
             intents::decide(&intents, package, settings.bump_from, of_package);
             if self.begins_anew(&package[0], known, settings) {
                 known.touched.bump = known.touched.bump.max(since.touched.bump);
+                if since.undecided.is_empty() {
+                    known.undecided.clear();
+                }
             }
             known.since_release = Some((since.base, since.touched.reasons));
         }

@@ -1,12 +1,14 @@
 //! `publish`: what was decided and npm lacks. Nothing is decided, recorded or pointed.
 
+use std::collections::BTreeSet;
+
 use crate::apply::outcome::{Deeds, Outcome};
-use crate::commands::decisions;
 use crate::commands::scene::Scene;
-use crate::commands::{Session, finish};
+use crate::commands::{Session, decisions, finish, monorepo};
 use crate::explain::{Exit, Failure};
 use crate::local::push::Seen;
 use crate::name::TagName;
+use crate::plan::next::Marked;
 use crate::report::release::{Ended, ReleaseReport};
 
 /// Delivers what the decided versions of the branch lack on npm. When it fails half-way, the report says what is done and what is not.
@@ -41,39 +43,40 @@ async fn attempt(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseRepo
     Ok(ReleaseReport::new(ended).released(released.filter(|_| !is_planned)))
 }
 
-/// Versions that were decided here and are not on the remote are nobody else's yet.
+/// Versions that were decided here and are not on the remote are nobody else's yet. Only those count that the branch still holds: older tags may
+/// have been cleared away there.
 fn require_pushed(session: &Session<'_>, scene: &Scene<'_>) -> Result<(), Failure> {
-    let seen = Seen {
+    let here = Seen {
         tip: None,
         tags: session.repo.tags()?,
     };
-    let here = decisions::read(session.repo, &seen);
-    let Some(newest) = decisions::newest(session.repo, &scene.tip, &here)? else {
-        return Ok(());
-    };
-    let there = scene.decisions.get(&newest);
-    let missing: Vec<&str> = here[&newest]
-        .tags
-        .iter()
-        .filter(|tag| there.is_none_or(|there| !there.tags.contains(tag)))
-        .map(TagName::as_str)
+    let there: BTreeSet<&TagName> = scene.tags().iter().map(|tag| &tag.name).collect();
+    let history = session.repo.history(&scene.tip)?;
+    let missing: Vec<TagName> = decisions::read(session.repo, &here)
+        .into_iter()
+        .filter(|(commit, _)| history.age(commit).is_some())
+        .flat_map(|(_, decision)| decision.tags)
+        .filter(|tag| !there.contains(tag))
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Refused,
-        "publish::not_pushed",
-        format!(
-            "tags of {} are not on the remote: {}",
-            newest.short(),
-            missing.join(", ")
-        ),
-    )
-    .because("what is published must be decided for everybody")
-    .hint(format!(
-        "git push --atomic {} {}",
-        session.settings.remote,
-        missing.join(" ")
-    )))
+    let tip = monorepo::workspace_at(session.repo, &scene.tip, session.settings)?;
+    let marked = Marked::read(&missing, session.settings.tag_format.as_deref());
+    let packages = tip.packages.iter();
+    let held =
+        packages.filter_map(|package| marked.tag(package.name.as_str(), package.version.as_ref()?));
+    let held: BTreeSet<&str> = held.map(TagName::as_str).collect();
+    if held.is_empty() {
+        return Ok(());
+    }
+    let held: Vec<&str> = held.into_iter().collect();
+    let what = format!("tags are not on the remote: {}", held.join(", "));
+    Err(Failure::new(Exit::Refused, "publish::not_pushed", what)
+        .because("what is published must be decided for everybody")
+        .hint(format!(
+            "git push --atomic {} {}",
+            session.settings.remote,
+            held.join(" ")
+        )))
 }

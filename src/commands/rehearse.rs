@@ -164,6 +164,7 @@ async fn missing(
         stop,
         children,
         say: &|_| {},
+        terminal: None,
         settled: None,
     };
     let planned = plan::plan(&session).await?;
@@ -382,6 +383,7 @@ async fn run_release(
         stop,
         children,
         say: &say,
+        terminal: None,
         settled,
     };
     let report = Box::pin(release::release(&session)).await?;

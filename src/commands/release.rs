@@ -12,7 +12,7 @@ use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::seal::{self, Named};
 use crate::commands::observe::{self, Observed};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, finish, preflight};
+use crate::commands::{Session, finish, preflight, version};
 use crate::explain::{Exit, Failure};
 use crate::local::git::{FileEdit, Lies, Repo, Tag};
 use crate::local::worktree;
@@ -100,6 +100,7 @@ async fn attempt(
     scene.move_to_tip(session)?;
     let head = session.repo.head()?;
     worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
+    version::remove_left_behind(session, &scene.tip, scene.tags())?;
     let (observed, plan) = plan_at(session, scene.planned(), true).await?;
     if plan.packages.is_empty() {
         let document = render::document(&plan, session.settings, Vec::new());
@@ -168,19 +169,29 @@ pub async fn plan_at(
     let facts = observed.facts(session.repo, session.settings, false)?;
     let mut plan = planning::plan(&facts, session.settings)?;
     plan.warnings.extend(unasked);
+    add_texts(session, &observed, &mut plan)?;
+    Ok((observed, plan))
+}
+
+/// Adds to the edits of a plan what it writes into changelogs, of which a snapshot has none, and what it replaces in further files.
+pub(super) fn add_texts(
+    session: &Session<'_>,
+    observed: &Observed,
+    plan: &mut Plan,
+) -> Result<(), Failure> {
     if plan.is_snapshot {
-        replace(session, &observed, &mut plan)?;
-        return Ok((observed, plan));
+        return replace(session, observed, plan);
     }
+    let head = plan.head.clone();
     let root = &observed.workspace.directory;
-    let found = |directories: &[&RepoPath]| changelogs_in(session.repo, head, directories);
-    let changelogs = notes::changelogs(&plan, session.settings.changelog, root, found)?;
+    let found = |directories: &[&RepoPath]| changelogs_in(session.repo, &head, directories);
+    let changelogs = notes::changelogs(plan, session.settings.changelog, root, found)?;
     let changelogs = changelogs.into_iter();
     plan.edits
         .extend(changelogs.map(|(path, text)| (path, Some(text))));
-    replace(session, &observed, &mut plan)?;
+    replace(session, observed, plan)?;
     plan.edits.sort();
-    Ok((observed, plan))
+    Ok(())
 }
 
 /// Adds to the edits of a plan what it replaces in further files.

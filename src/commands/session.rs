@@ -7,6 +7,7 @@ use crate::local::git::Repo;
 use crate::local::process::Children;
 use crate::local::push::{Address, Remote};
 use crate::local::stop::Stop;
+use crate::local::terminal::Terminal;
 use crate::name::{CommitId, ReleaseId};
 use crate::settings::Settings;
 use crate::version::line::Line;
@@ -29,6 +30,8 @@ pub struct Session<'a> {
     pub children: &'a Children,
     /// Takes the plan before it is carried out.
     pub say: Say<'a>,
+    /// Where a person can be asked; `None`: nobody can.
+    pub terminal: Option<&'a Terminal>,
     /// A release that counts as finished although its store is not here: a rehearsal starts after it.
     pub settled: Option<&'a CommitId>,
 }

@@ -1,22 +1,29 @@
 //! `version`: decide, and deliver nothing. Commit and tags go out in one push; where `push` is off, they are made here only, for people who push
 //! themselves. The tags name no seal and hold no integrity: `publish` or `release` build what was decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::decide::{self, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
+use crate::apply::record;
+use crate::commands::decisions::Decision;
 use crate::commands::scene::Scene;
-use crate::commands::{Session, decisions, preflight, release, released};
+use crate::commands::{
+    Session, decisions, monorepo, open_store, preflight, rebuild, release, released,
+};
 use crate::explain::{Exit, Failure};
 use crate::local::git::Tag;
 use crate::local::push::{Remote, Seen};
+use crate::local::terminal::Terminal;
 use crate::local::worktree;
 use crate::name::{CommitId, TagName};
+use crate::plan::asking::{self, Answer, Question};
 use crate::plan::next::Position;
-use crate::plan::release::Plan;
+use crate::plan::release::{self as planning, Facts, Plan};
 use crate::plan::render;
+use crate::report::asked;
 use crate::report::release::{Ended, ReleaseReport, Released};
-use crate::settings::Choice;
+use crate::settings::{Choice, Settings};
 
 /// Decides the versions of what changed. When it fails half-way, the report says what is done and what is not.
 ///
@@ -25,11 +32,13 @@ use crate::settings::Choice;
 pub async fn version(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
     let started = session.repo.head()?;
     let mut deeds = Deeds::default();
+    let mut answers = Answers::default();
     for _ in 0..release::ROUNDS {
         let attempt = if session.settings.push {
-            pushed(session, &started, &mut deeds).await
+            pushed(session, &started, &mut answers, &mut deeds).await
         } else {
-            here(session, &mut deeds).await.map(Some)
+            let attempt = here(session, &mut answers, &mut deeds).await;
+            attempt.map(Some)
         };
         match attempt {
             Ok(Some(report)) => return Ok(report.with(deeds)),
@@ -45,13 +54,15 @@ pub async fn version(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
 async fn pushed(
     session: &Session<'_>,
     started: &CommitId,
+    answers: &mut Answers,
     deeds: &mut Deeds,
 ) -> Result<Option<ReleaseReport>, Failure> {
     let scene = Scene::read(session)?;
     let newest = decisions::newest(session.repo, &scene.tip, &scene.decisions)?;
     let is_superseded = scene.position == Position::Superseded;
     let own = newest
-        .map(|commit| standing(session, &commit))
+        .as_ref()
+        .map(|commit| standing(session, commit))
         .transpose()?;
     let own = own.filter(|release| {
         (!is_superseded && release.commit == scene.tip) || release.stands_at(started)
@@ -67,7 +78,10 @@ async fn pushed(
         )));
     }
     scene.move_to_tip(session)?;
-    let plan = match plan(session, &scene.tip, own).await? {
+    remove_left_behind(session, &scene.tip, scene.tags())?;
+    let newest = newest.filter(|commit| !scene.is_given_up(commit));
+    let newest = newest.and_then(|commit| scene.decisions.get_key_value(&commit));
+    let plan = match plan(session, &scene.tip, own, newest, answers).await? {
         Planned::Open(plan) => plan,
         Planned::Done(report) => return Ok(Some(*report)),
     };
@@ -76,6 +90,13 @@ async fn pushed(
         may => may?,
     }
     let draft = draft(session, &plan)?;
+    if session.repo.head()? == scene.tip {
+        let written = plan.edits.iter().filter(|(_, text)| text.is_some());
+        let written = written.map(|(path, _)| path);
+        session
+            .repo
+            .require_way_free(&scene.tip, &draft.commit, written)?;
+    }
     let Some(commit) = release::push(session, &scene, draft, deeds)? else {
         return Ok(None);
     };
@@ -86,7 +107,11 @@ async fn pushed(
 }
 
 /// Decides here alone. The move of the branch decides: tags that a killed run left before it count for nothing.
-async fn here(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseReport, Failure> {
+async fn here(
+    session: &Session<'_>,
+    answers: &mut Answers,
+    deeds: &mut Deeds,
+) -> Result<ReleaseReport, Failure> {
     let repo = session.repo;
     let branch = match session.release_branch(None) {
         // Only the remote knows, and it is asked for nothing else.
@@ -98,9 +123,7 @@ async fn here(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseReport,
     };
     let head = repo.head()?;
     require_newest(session, &branch, &head)?;
-    if !session.settings.dry_run {
-        repo.remove_tags(&left_behind(session, &head)?)?;
-    }
+    remove_left_behind(session, &head, &[])?;
     let seen = Seen {
         tip: None,
         tags: repo.tags()?,
@@ -110,7 +133,11 @@ async fn here(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseReport,
         .contains_key(&head)
         .then(|| standing(session, &head))
         .transpose()?;
-    let plan = match plan(session, &head, own).await? {
+    let given_up = decisions::given_up(repo, &seen);
+    let newest = decisions::newest(repo, &head, &known)?;
+    let newest = newest.filter(|commit| !given_up.contains(commit));
+    let newest = newest.and_then(|commit| known.get_key_value(&commit));
+    let plan = match plan(session, &head, own, newest, answers).await? {
         Planned::Open(plan) => plan,
         Planned::Done(report) => return Ok(*report),
     };
@@ -133,8 +160,12 @@ async fn here(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseReport,
         names.join(", ")
     );
     deeds.note(Stage::Decide, about, Outcome::Done);
+    let pushed = match repo.current_branch() {
+        Some(current) if current == branch => branch,
+        _ => format!("HEAD:refs/heads/{branch}"),
+    };
     tracing::info!(
-        "push both at once: `git push --atomic --follow-tags {} {branch}`",
+        "push both at once: `git push --atomic --follow-tags {} {pushed}`",
         session.settings.remote
     );
     decided(session, *plan, &draft.commit)
@@ -160,21 +191,76 @@ fn require_newest(session: &Session<'_>, branch: &str, head: &CommitId) -> Resul
     .hint("pull first"))
 }
 
-/// The tags of a run that was killed before it moved the branch: on a commit of ours upon `head` that nothing leads to.
-fn left_behind(session: &Session<'_>, head: &CommitId) -> Result<Vec<TagName>, Failure> {
+/// Removes the tags of a run without a push that was killed before it moved the branch: on a commit of ours upon the history of `head` that no
+/// branch leads to. What the remote holds, `pushed`, stays.
+pub(super) fn remove_left_behind(
+    session: &Session<'_>,
+    head: &CommitId,
+    pushed: &[Tag],
+) -> Result<(), Failure> {
     let repo = session.repo;
+    if session.settings.dry_run {
+        return Ok(());
+    }
     let seen = Seen {
         tip: None,
         tags: repo.tags()?,
     };
-    let mut left = Vec::new();
+    let pushed: BTreeSet<&TagName> = pushed.iter().map(|tag| &tag.name).collect();
     for (commit, decision) in decisions::read(repo, &seen) {
-        let is_upon = commit != *head && repo.parent(&commit)?.as_ref() == Some(head);
-        if is_upon && decision.is_of_versions() && repo.is_made_by_us(&commit) {
-            left.extend(decision.tags);
+        let mut tags = decision.tags.clone();
+        tags.retain(|tag| !pushed.contains(tag));
+        if tags.is_empty() || !decision.is_of_versions() || !repo.is_made_by_us(&commit) {
+            continue;
+        }
+        let base = repo.parent(&commit)?;
+        let is_upon = match &base {
+            Some(base) => repo.is_ancestor(base, head)? && !repo.is_ancestor(&commit, head)?,
+            None => false,
+        };
+        if is_upon && !repo.is_on_a_branch(&commit)? {
+            repo.remove_tags(&tags)?;
         }
     }
-    Ok(left)
+    Ok(())
+}
+
+/// Refuses to decide upon a release that was built and is not delivered yet: what comes after it is delivered instead, and it never would be.
+async fn require_finished(
+    session: &Session<'_>,
+    newest: Option<(&CommitId, &Decision)>,
+) -> Result<(), Failure> {
+    let Some((commit, decision)) = newest.filter(|(_, decision)| !decision.is_of_versions()) else {
+        return Ok(());
+    };
+    let refuse = |lacking: String| {
+        let what = format!("the release {} is not finished: {lacking}", commit.short());
+        Err(Failure::new(Exit::Refused, "version::unfinished", what)
+            .because("nothing finishes it once something else is decided")
+            .hint("finish it with `release`, or give it up with `abandon`; then run again"))
+    };
+    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+    for name in rebuild::libraries_of(session, commit, &workspace)? {
+        let package = workspace.package(&name);
+        let Some(version) = package.and_then(|package| package.version.as_ref()) else {
+            continue;
+        };
+        let published = session.remotes.registry.package(&name).await?;
+        let is_there = published
+            .is_some_and(|published| published.versions.contains_key(&version.to_string()));
+        if !is_there {
+            return refuse(format!("npm lacks {name}@{version}"));
+        }
+    }
+    let store = session.settings.store.value();
+    if let (Some(_), Some(store)) = (&decision.seal, store) {
+        let store = open_store(store).await?;
+        let recorded = record::read(store.as_ref(), &session.release_id(commit)?).await?;
+        if recorded.is_none() {
+            return refuse("its store has no record of it".to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// What there is to decide.
@@ -185,15 +271,26 @@ enum Planned {
     Done(Box<ReleaseReport>),
 }
 
-/// Plans at a commit, whose release so far is `own`.
+/// Plans at a commit, whose release so far is `own`; `newest` is the last one that leads there and was not given up.
 async fn plan(
     session: &Session<'_>,
     head: &CommitId,
     own: Option<Released>,
+    newest: Option<(&CommitId, &Decision)>,
+    answers: &mut Answers,
 ) -> Result<Planned, Failure> {
     let repo = session.repo;
     worktree::require_clean(repo, &repo.head()?, &session.settings.child_environment)?;
-    let (_, plan) = release::plan_at(session, head, true).await?;
+    let (observed, unasked) = release::observed_at(session, head, true).await?;
+    let mut facts = observed.facts(repo, session.settings, false)?;
+    let first = planning::plan(&facts, session.settings)?;
+    let may_be_asked = asking::next(&facts, session.settings, &first).is_some();
+    if !first.packages.is_empty() || (session.terminal.is_some() && may_be_asked) {
+        require_finished(session, newest).await?;
+    }
+    let mut plan = tokio::task::block_in_place(|| decide_all(session, &mut facts, answers))?;
+    plan.warnings.extend(unasked);
+    release::add_texts(session, &observed, &mut plan)?;
     let done = |kind, plan: Plan, own| {
         let document = render::document(&plan, session.settings, Vec::new());
         Planned::Done(Box::new(ended(kind, own).planned(plan, document)))
@@ -201,12 +298,67 @@ async fn plan(
     if plan.packages.is_empty() {
         return Ok(done(Ended::Nothing, plan, own));
     }
-    refuse_apps(session, &plan)?;
     (session.say)(&render::text(&plan, &[]));
     if session.settings.dry_run {
         return Ok(done(Ended::Planned, plan, None));
     }
     Ok(Planned::Open(Box::new(plan)))
+}
+
+/// The answers of this run, with their questions: where the run judges again, a question that is the same is not asked again.
+type Answers = Vec<(Question, Answer)>;
+
+/// Plans, and asks the person at the terminal what nothing decides.
+fn decide_all(
+    session: &Session<'_>,
+    facts: &mut Facts<'_>,
+    answers: &mut Answers,
+) -> Result<Plan, Failure> {
+    let settings = session.settings;
+    loop {
+        let plan = planning::plan(facts, settings)?;
+        refuse_apps(session, &plan)?;
+        let Some(terminal) = session.terminal else {
+            return Ok(plan);
+        };
+        let Some(question) = asking::next(facts, settings, &plan) else {
+            return Ok(plan);
+        };
+        session.stop.check()?;
+        let known = answers.iter().find(|(asked, _)| *asked == question);
+        let answer = match known {
+            Some((_, answer)) => answer.clone(),
+            None => ask(terminal, facts, settings, &question)?,
+        };
+        if known.is_none() {
+            answers.push((question.clone(), answer.clone()));
+        }
+        asking::answer(facts, &question, &answer);
+    }
+}
+
+/// Asks one question until it is answered.
+fn ask(
+    terminal: &Terminal,
+    facts: &Facts<'_>,
+    settings: &Settings,
+    question: &Question,
+) -> Result<Answer, Failure> {
+    terminal.tell(&asked::story(question))?;
+    let title = asked::title(question);
+    let labels = asked::labels(question);
+    loop {
+        let chosen = terminal.choose(&title, &labels, question.preselected)?;
+        if let Some(choice) = question.choices.get(chosen) {
+            return Ok(choice.answer.clone());
+        }
+        let typed = terminal.line(&title, |text| {
+            asking::typed(facts, settings, question, text)
+        })?;
+        if let Some(answer) = typed {
+            return Ok(answer);
+        }
+    }
 }
 
 /// An app that is built and recorded nowhere would have a version that no environment can be pointed at.

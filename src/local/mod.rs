@@ -15,4 +15,5 @@ pub mod push;
 pub mod scratch;
 pub mod status;
 pub mod stop;
+pub mod terminal;
 pub mod worktree;

@@ -6,6 +6,7 @@ use crate::changes::intent::{self, Entry, Intent};
 use crate::changes::{Reason, Verdict};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::RepoPath;
+use crate::plan::asking::{self, Named};
 use crate::plan::release::{Edit, Facts, Notice, PackageFacts, Plan, selected};
 use crate::settings::adopted::CHANGESETS;
 use crate::settings::given::nearest;
@@ -131,20 +132,24 @@ pub fn decide(
     let mut named: HashMap<&str, Vec<Reason>> = HashMap::new();
     for intent in intents {
         for entry in &intent.entries {
-            let Some(bump) = entry.bump else { continue };
-            named
-                .entry(&entry.package)
-                .or_default()
-                .push(Reason::Intent {
-                    file: intent.file.clone(),
-                    line: entry.line,
-                    bump,
-                    text: intent.text.clone(),
-                });
+            let reasons = named.entry(&entry.package).or_default();
+            reasons.extend(entry.bump.map(|bump| Reason::Intent {
+                file: intent.file.clone(),
+                line: entry.line,
+                bump,
+                text: intent.text.clone(),
+            }));
         }
     }
     for (package, known) in packages.iter().zip(known) {
-        let reasons = named.remove(package.name.as_str()).unwrap_or_default();
+        let reasons = named.remove(package.name.as_str());
+        let named = match reasons.as_deref() {
+            None => Named::Nowhere,
+            Some([]) => Named::ForNothing,
+            Some(_) => Named::WithBump,
+        };
+        known.undecided = asking::undecided(known, bump_from, named);
+        let reasons = reasons.unwrap_or_default();
         let decides = match bump_from {
             BumpFrom::Intents => true,
             BumpFrom::Both => !reasons.is_empty(),
@@ -217,7 +222,7 @@ pub(super) fn unnamed(plan: &Plan, facts: &Facts<'_>, settings: &Settings) -> Op
         return None;
     }
     let each = facts.workspace.packages.iter().zip(&facts.packages);
-    let changed = each.filter(|(_, known)| known.touched.differs);
+    let changed = each.filter(|(_, known)| known.touched.differs && known.answer.is_none());
     let mut names: Vec<&str> = changed.map(|(package, _)| package.name.as_str()).collect();
     if names.is_empty() {
         return None;
@@ -306,6 +311,7 @@ mod tests {
             touched: Touched {
                 bump: Some(Bump::Minor),
                 reasons: vec![Reason::Asked],
+                says_how: true,
                 release_as: Version::parse("3.0.0")
                     .ok()
                     .map(|version| (version, id.clone())),
@@ -318,6 +324,8 @@ mod tests {
             catalogs: Vec::new(),
             since_release: None,
             given_up: None,
+            undecided: Vec::new(),
+            answer: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What we shall do.
 
 mod adopted;
+pub mod asking;
 pub mod baseline;
 pub mod edits;
 pub mod groups;

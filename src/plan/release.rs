@@ -7,6 +7,7 @@ use crate::changes::intent::Intent;
 use crate::changes::{Reason, Touched, tag};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
+use crate::plan::asking::Answer;
 use crate::plan::groups::Groups;
 use crate::plan::intents;
 use crate::plan::notes::forge::Forge;
@@ -80,6 +81,10 @@ pub struct PackageFacts {
     pub since_release: Option<(Base, Vec<Reason>)>,
     /// Its newest release since the base, where that was given up: it takes the version, and is no base.
     pub given_up: Option<GivenUp>,
+    /// Why it changed, where nothing says how far it grows; empty where something does, or nothing changed.
+    pub undecided: Vec<Reason>,
+    /// What a person answered when asked how far it grows.
+    pub answer: Option<Answer>,
 }
 
 /// A release of a package that was given up.
@@ -106,6 +111,19 @@ impl PackageFacts {
         let runs_with = !self.lockfile.is_empty() || !self.catalogs.is_empty();
         let also = runs_with || self.given_up.is_some();
         self.touched.bump.or(also.then_some(Bump::Patch))
+    }
+
+    /// The bump that is asked for: by a person's answer, else by a setting.
+    fn request<'a>(&'a self, settings: &'a Settings) -> &'a BumpRequest {
+        match &self.answer {
+            Some(Answer::Grow(request)) => request,
+            _ => &settings.bump,
+        }
+    }
+
+    /// Whether a person answered that it is not released now.
+    fn is_put_off(&self) -> bool {
+        self.answer == Some(Answer::NotNow)
     }
 
     /// Whether a version that a manifest holds was never a release of ours, also none that was given up.
@@ -553,7 +571,18 @@ fn grow_each(facts: &Facts<'_>, settings: &Settings) -> Result<BTreeMap<usize, G
     let groups = Groups::of(facts, settings)?;
     follow(facts, settings, &groups, &mut growing)?;
     groups.tell(facts, settings, &mut growing);
+    tell_put_off(facts, &mut growing);
     Ok(growing)
+}
+
+/// Adds to the packages that a person put off, and that must follow others all the same, the changes that they are released with.
+fn tell_put_off(facts: &Facts<'_>, growing: &mut BTreeMap<usize, Growing>) {
+    for (index, package) in growing {
+        let known = &facts.packages[*index];
+        if known.is_put_off() {
+            package.reasons.extend(known.undecided.iter().cloned());
+        }
+    }
 }
 
 /// Why a package would be released by itself; `None`: it would not.
@@ -563,6 +592,9 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
     let Some((from, manifest)) = from.zip(package.version.as_ref()) else {
         return Ok(None);
     };
+    if known.is_put_off() {
+        return Ok(None);
+    }
     let own = way::identifier(package, settings, facts.line);
     let given = |from: Version, reasons| {
         let way = Way::of(package, facts, settings);
@@ -591,8 +623,9 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
     let Some(changed) = known.changed().or(arrives.then_some(Bump::Patch)) else {
         return Ok(None);
     };
-    let way = Way::asked(package, &from, facts, settings)?;
-    let fixed = match &settings.bump {
+    let request = known.request(settings);
+    let way = Way::asked(package, &from, request, facts, settings)?;
+    let fixed = match request {
         BumpRequest::To(version) => Some(version.clone()),
         BumpRequest::Auto | BumpRequest::Graduate => {
             let release_as = known.touched.release_as.as_ref();
@@ -605,7 +638,7 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
         return Err(not_above(&package.name, version, &from));
     }
     Ok(Some(Growing {
-        bump: settings.bump.of(changed),
+        bump: request.of(changed),
         reasons: own_reasons(known, &from, &way, arrives, settings),
         from,
         fixed,
@@ -648,7 +681,7 @@ fn own_reasons(
     settings: &Settings,
 ) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = known.given_up.iter().map(GivenUp::reason).collect();
-    reasons.extend(match &settings.bump {
+    reasons.extend(match known.request(settings) {
         BumpRequest::Auto | BumpRequest::Graduate => {
             let release_as = known.touched.release_as.clone();
             release_as.map(|(version, id)| Reason::ReleaseAs { id, version })
@@ -943,9 +976,15 @@ fn grow_together(
         .filter_map(|(_, package, _)| package.version.as_ref())
         .chain(root_version(facts.workspace).map(|(_, version)| version))
         .max();
-    let (Some(highest), Some((_, first, _))) = (manifests.cloned(), versioned.first()) else {
+    let (Some(highest), Some((_, first, of_first))) = (manifests.cloned(), versioned.first())
+    else {
         return Ok(BTreeMap::new());
     };
+    // Who answers does so for all packages.
+    let request = of_first.request(settings);
+    if of_first.is_put_off() {
+        return Ok(BTreeMap::new());
+    }
     let own = versioned
         .first()
         .and_then(|(_, package, _)| way::identifier(package, settings, facts.line));
@@ -980,7 +1019,7 @@ fn grow_together(
     let changed = changed.max().or(arrives.then_some(Bump::Patch));
     let way = match versioned.first() {
         Some((_, package, _)) if changed.is_some() && !is_first && !written_by_hand => {
-            Way::asked(package, &from, facts, settings)?
+            Way::asked(package, &from, request, facts, settings)?
         }
         Some((_, package, _)) => Way::of(package, facts, settings),
         None => Way::Release,
@@ -998,7 +1037,7 @@ fn grow_together(
             .filter_map(|(_, _, known)| known.touched.release_as.as_ref())
             .map(|(version, _)| version.clone())
             .max();
-        match (&settings.bump, release_as) {
+        match (request, release_as) {
             (BumpRequest::To(version), _) => (version.clone(), None),
             (BumpRequest::Auto | BumpRequest::Graduate, Some(version)) => {
                 (way.toward(&from, &version), None)
@@ -1065,7 +1104,7 @@ fn first_reasons(known: &PackageFacts) -> Vec<Reason> {
     std::iter::once(Reason::First).chain(told).collect()
 }
 
-fn dependency_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
+pub(super) fn dependency_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
     let changed = known.lockfile.iter().cloned();
     let locked = changed.map(|on| Reason::Lockfile { on });
     known.catalogs.iter().cloned().chain(locked)

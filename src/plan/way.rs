@@ -35,13 +35,14 @@ impl Way {
         }
     }
 
-    /// The way of a package that grows by itself, as far as `bump` was asked for.
+    /// The way of a package that grows by itself, as far as a bump is asked for with `request`.
     ///
     /// # Errors
     /// `plan::no_identifier`, exit 2, where a prerelease was asked for and nothing names it.
     pub(super) fn asked(
         package: &Package,
         from: &Version,
+        request: &BumpRequest,
         facts: &Facts<'_>,
         settings: &Settings,
     ) -> Result<Way, Failure> {
@@ -59,7 +60,7 @@ impl Way {
                     .hint("set prerelease, for example: --prerelease beta")
             })
         };
-        Ok(match settings.bump {
+        Ok(match request {
             BumpRequest::NewPrerelease(_) => Way::NewPrerelease(named()?),
             BumpRequest::Prerelease => Way::Prerelease(named()?),
             _ => Way::of(package, facts, settings),
@@ -295,6 +296,8 @@ mod tests {
                 catalogs: Vec::new(),
                 since_release: None,
                 given_up: None,
+                undecided: Vec::new(),
+                answer: None,
             }],
             intents: &[],
             tags: &tags,

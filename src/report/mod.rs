@@ -1,6 +1,7 @@
 //! What we tell. Everything here returns text; nothing prints.
 
 pub mod abandoned;
+pub mod asked;
 pub mod environments;
 pub mod failure;
 pub mod outputs;

@@ -17,6 +17,8 @@ pub enum Request {
 pub struct Runner {
     /// `GITHUB_ACTIONS`: workflow commands are understood.
     pub is_actions: bool,
+    /// `CI`, as nearly every runner sets it: nobody is there to be asked.
+    pub is_ci: bool,
     /// `GITHUB_EVENT_NAME`.
     pub event: Option<String>,
     /// `GITHUB_REF`, a full ref name.
@@ -72,6 +74,7 @@ impl Runner {
         let head = at("/pull_request/head/repo/full_name");
         Runner {
             is_actions: text("GITHUB_ACTIONS").as_deref() == Some("true"),
+            is_ci: text("CI").is_some(),
             event: text("GITHUB_EVENT_NAME"),
             reference: text("GITHUB_REF"),
             base: text("GITHUB_BASE_REF"),

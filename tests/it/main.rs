@@ -8,6 +8,7 @@
 
 mod abandon;
 mod adopted;
+mod asking;
 mod bad_input;
 mod baseline;
 mod build;

@@ -382,6 +382,8 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
                 lockfile: BTreeSet::new(),
                 catalogs: Vec::new(),
                 given_up: None,
+                undecided: Vec::new(),
+                answer: None,
                 since_release: None,
             }
         })

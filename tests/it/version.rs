@@ -414,3 +414,136 @@ fn an_event_that_anybody_can_cause_decides_and_publishes_nothing() {
         }
     }
 }
+
+#[test]
+fn tags_that_a_killed_run_left_here_stop_nobody() {
+    for command in ["version", "release"] {
+        let world = world();
+        let before = world.monorepo.head();
+        let _ = version(&world, &["--push=false"]).expect(0);
+        // As a killed run leaves it: the tags, and the branch where it was. Then work went on.
+        git(&world, &["reset", "--quiet", "--hard", &before]);
+        let world = world.develop("feat(other): it", &[("packages/other/a.js", "1\n")]);
+        let _ = run(&world, &[command]).expect(0);
+        let commit = world.origin_git(&["rev-parse", "core@1.1.0^{commit}"]);
+        assert_eq!(
+            world.origin_git(&["rev-parse", "main"]),
+            commit,
+            "{command}"
+        );
+        assert_eq!(git(&world, &["rev-parse", "core@1.1.0^{commit}"]), commit);
+    }
+}
+
+#[test]
+fn what_another_branch_decided_here_keeps_its_tags() {
+    let world = World::local(
+        Monorepo::new()
+            .package("core", "1.0.0")
+            .config(&json!({"mode": "diff", "branches": {"next": "beta"}}))
+            .released()
+            .commit("feat(core): count", &[("packages/core/a.js", "1\n")]),
+    );
+    git(&world, &["checkout", "--quiet", "-b", "next"]);
+    let _ = version(&world, &["--push=false"]).expect(0);
+    let beta = world.monorepo.head();
+    git(&world, &["checkout", "--quiet", "main"]);
+    let _ = version(&world, &["--push=false"]).expect(0);
+    let tags = ["core@1.1.0-beta.0^{commit}", "core@1.1.0^{commit}"];
+    let tags = tags.map(|tag| git(&world, &["rev-parse", tag]));
+    assert_eq!(tags, [beta, world.monorepo.head()]);
+}
+
+#[test]
+fn nothing_is_decided_upon_a_release_that_is_not_delivered() {
+    let world = world();
+    let _ = world.run(&["release"]).expect(0);
+    let commit = world.origin_git(&["rev-parse", "main"]);
+    // As a run leaves it that was killed after it decided.
+    let npm = world.outside.path().join("npm/@acme/text");
+    let document = std::fs::read(&npm).expect("a document");
+    std::fs::remove_file(&npm).expect("a document");
+    let world = world.develop("fix(other): it", &[("packages/other/a.js", "1\n")]);
+    let head = world.monorepo.head();
+    for push in ["--push=true", "--push=false", "--dry-run"] {
+        let refused = version(&world, &[push]).expect(3);
+        let lacking = "npm lacks @acme/text@1.0.1";
+        assert!(
+            refused.stderr.contains("version::unfinished"),
+            "{}",
+            refused.stderr
+        );
+        assert!(refused.stderr.contains(lacking), "{}", refused.stderr);
+        assert_eq!(world.origin_git(&["rev-parse", "main"]), head);
+        assert_eq!(world.monorepo.head(), head);
+    }
+    std::fs::write(&npm, document).expect("a document");
+    // Everything is on npm, and the store lacks the record.
+    let id = commit.get(..12).expect("an id");
+    let store = world.outside.path().join("store");
+    let records = walkdir::WalkDir::new(&store).into_iter().flatten();
+    let mut records = records.filter(|entry| {
+        let name = entry.file_name().to_string_lossy();
+        name.contains(id) && entry.file_type().is_file()
+    });
+    let record = records.next().expect("a record");
+    std::fs::remove_file(record.path()).expect("a record");
+    let refused = world.run(&["version"]).expect(3);
+    assert!(refused.stderr.contains("no record"), "{}", refused.stderr);
+    let _ = world.run(&["release"]).expect(0);
+    let _ = version(&world, &[]).expect(0);
+}
+
+#[test]
+fn a_file_in_the_way_of_the_work_tree_is_found_before_the_push() {
+    let world = world();
+    let notes = world.monorepo.path().join("packages/core/CHANGELOG.md");
+    std::fs::write(&notes, "mine\n").expect("a file");
+    let head = world.monorepo.head();
+    let refused = version(&world, &[]).expect(3);
+    assert!(
+        refused.stderr.contains("git::checkout"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(world.origin_git(&["rev-parse", "main"]), head);
+    assert_eq!(std::fs::read_to_string(&notes).expect("a file"), "mine\n");
+}
+
+#[test]
+fn what_a_detached_head_decides_is_pushed_from_there() {
+    let world = world();
+    git(&world, &["checkout", "--quiet", "--detach"]);
+    let decided = version(&world, &["--push=false", "--branch=main"]).expect(0);
+    let push = "git push --atomic --follow-tags origin HEAD:refs/heads/main";
+    assert!(decided.stderr.contains(push), "{}", decided.stderr);
+    let words: Vec<&str> = push.split(' ').skip(1).collect();
+    git(&world, &words);
+    let _ = run(&world, &["publish", "--branch=main"]).expect(0);
+    assert_eq!(published(&world, "core").len(), 1);
+}
+
+#[test]
+fn of_two_decisions_made_here_both_must_be_pushed() {
+    let world = world();
+    let _ = version(&world, &["--push=false"]).expect(0);
+    let file = world.monorepo.path().join("packages/other/a.js");
+    std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+    std::fs::write(&file, "1\n").expect("a file");
+    git(&world, &["add", "packages/other"]);
+    git(&world, &["commit", "--quiet", "--message=fix(other): it"]);
+    let _ = version(&world, &["--push=false"]).expect(0);
+    git(
+        &world,
+        &["push", "--quiet", "origin", "main", "other@1.0.1"],
+    );
+    let refused = run(&world, &["publish"]).expect(3);
+    let hint = "git push --atomic origin @acme/text@1.0.1 core@1.1.0";
+    assert!(refused.stderr.contains(hint), "{}", refused.stderr);
+    assert_eq!(published(&world, "other"), []);
+    git(&world, &["push", "--quiet", "--tags", "origin"]);
+    let _ = run(&world, &["publish"]).expect(0);
+    for name in ["core", "other"] {
+        assert_eq!(published(&world, name).len(), 1, "{name}");
+    }
+}

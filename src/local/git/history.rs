@@ -405,6 +405,21 @@ impl Repo {
                 })?)
     }
 
+    /// Whether a branch, of this clone or of a remote as it was last seen, leads to a commit.
+    pub fn is_on_a_branch(&self, commit: &CommitId) -> Result<bool, Failure> {
+        let failed = |error: git2::Error| broken("the branches cannot be read", &error);
+        for branch in self.git.branches(None).map_err(failed)? {
+            let (branch, _) = branch.map_err(failed)?;
+            let tip = branch.get().target().map(commit_id);
+            if let Some(tip) = tip
+                && self.is_ancestor(commit, &tip)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Commits that `tip` reaches and `base` does not, oldest first; at most `limit`, `None` when there are more.
     pub fn between(
         &self,

@@ -21,6 +21,16 @@ fn not_written(what: impl Into<String>, error: &git2::Error) -> Failure {
         .hint("check the disk and run again")
 }
 
+fn not_moved(to: &CommitId, why: &str) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "git::checkout",
+        format!("the work tree could not move to {}", to.short()),
+    )
+    .because(why)
+    .hint("commit or stash your changes and run again")
+}
+
 fn tag_exists(name: &TagName) -> Failure {
     Failure::new(
         Exit::Refused,
@@ -157,15 +167,7 @@ impl Repo {
 
     /// Moves the work tree and `HEAD` from a commit to its descendant. Refuses to touch a file that differs from `HEAD`.
     pub fn fast_forward(&self, to: &CommitId) -> Result<(), Failure> {
-        let failed = |error: git2::Error| {
-            Failure::new(
-                Exit::Refused,
-                "git::checkout",
-                format!("the work tree could not move to {}", to.short()),
-            )
-            .because(error.message())
-            .hint("commit or stash your changes and run again")
-        };
+        let failed = |error: git2::Error| not_moved(to, error.message());
         let target = self.find(to)?;
         let mut checkout = git2::build::CheckoutBuilder::new();
         checkout.safe();
@@ -178,6 +180,28 @@ impl Repo {
                     .map_err(failed)?;
             }
             _ => self.git.set_head_detached(target.id()).map_err(failed)?,
+        }
+        Ok(())
+    }
+
+    /// Refuses to move the work tree from `head` to a commit that has the files `written`, where one of them lies in the way that git does not know.
+    ///
+    /// # Errors
+    /// `git::checkout`, exit 3.
+    pub fn require_way_free<'p>(
+        &self,
+        head: &CommitId,
+        to: &CommitId,
+        written: impl IntoIterator<Item = &'p RepoPath>,
+    ) -> Result<(), Failure> {
+        for path in written {
+            let is_there = self.root().join(path.as_str()).symlink_metadata().is_ok();
+            if is_there && self.object_at(head, path)?.is_none() {
+                return Err(not_moved(
+                    to,
+                    &format!("{path} is there, and no commit has it"),
+                ));
+            }
         }
         Ok(())
     }

@@ -14,6 +14,7 @@
 //! | [`git_server`] | bare repositories over smart HTTP, with refusals and credentials |
 //! | [`state`] | what repositories, registry and bucket hold, so that two states can be compared |
 //! | [`static_server`] | a directory over HTTP |
+//! | [`terminal`] | the binary at a terminal, keys that are pressed, what is shown |
 //! | [`world`] | a repository with origin, registry, store, static root and hosts around it |
 //! | [`fault_proxy`] | stands between the binary and any number of servers, counts requests, and fails or kills at the k-th |
 //! | [`http`] | the little HTTP that these servers share |
@@ -36,5 +37,6 @@ pub mod servers;
 pub mod source;
 pub mod state;
 pub mod static_server;
+pub mod terminal;
 pub mod verdaccio;
 pub mod world;

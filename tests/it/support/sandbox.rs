@@ -15,6 +15,8 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use tempfile::TempDir;
 
+use super::terminal::AtTerminal;
+
 /// After this long a run counts as hanging.
 const DEADLINE: Duration = Duration::from_mins(2);
 
@@ -360,6 +362,11 @@ impl Invocation {
             deadline: self.deadline,
             over: false,
         }
+    }
+
+    /// Starts it at a terminal of its own.
+    pub fn at_terminal(self) -> AtTerminal {
+        AtTerminal::start(&self.command, self.files.join("stdout"))
     }
 
     /// Runs it to its end.

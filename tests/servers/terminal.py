@@ -1,0 +1,53 @@
+"""Runs a program at a terminal of its own. What it shows there goes to stdout, what comes on stdin are the keys that are pressed.
+
+The first argument is the file that takes the program's own stdout.
+"""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import sys
+import termios
+
+ROWS, COLUMNS = 60, 160
+
+
+def begin(file, program):
+    size = struct.pack("HHHH", ROWS, COLUMNS, 0, 0)
+    fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+    os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    os.execvp(program[0], program)
+
+
+def relay(screen):
+    sources = [screen, 0]
+    while True:
+        ready, _, _ = select.select(sources, [], [])
+        if 0 in ready:
+            keys = os.read(0, 4096)
+            if keys:
+                os.write(screen, keys)
+            else:
+                sources.remove(0)
+        if screen in ready:
+            try:
+                shown = os.read(screen, 65536)
+            except OSError:  # Linux says so that nobody has the terminal open any more.
+                return
+            if not shown:
+                return
+            os.write(1, shown)
+
+
+def main():
+    process, screen = pty.fork()
+    if process == 0:
+        begin(sys.argv[1], sys.argv[2:])
+    relay(screen)
+    ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    sys.exit(ended if ended >= 0 else 128 - ended)
+
+
+main()
