@@ -382,13 +382,14 @@ mod tests {
 
     #[test]
     fn a_cycle_ends_and_a_long_chain_is_no_danger() {
-        let mut packages = String::new();
-        for number in 0..50_000 {
+        let package = |number: usize| {
             let next = (number + 1) % 50_000;
-            packages.push_str(&format!(
-                "\"p{number}\": [\"p{number}@1.0.0\", \"\", {{\"dependencies\": {{\"p{next}\": \"*\"}}}}, \"sha512-x\"],"
-            ));
-        }
+            format!(
+                "\"p{number}\": [\"p{number}@1.0.0\", \"\", {{\"dependencies\": {{\"p{next}\": \"*\"}}}}, \"sha512-x\"]"
+            )
+        };
+        let packages = (0..50_000).map(package).collect::<Vec<String>>();
+        let packages = packages.join(",");
         let text = format!(
             "{{\"lockfileVersion\": 1, \"workspaces\": {{\"\": {{\"dependencies\": {{\"p7\": \"*\"}}}}}}, \"packages\": {{{packages}}}}}"
         );

@@ -107,7 +107,7 @@ fn is_whole(reference: &str) -> bool {
     reference.starts_with('@') || before('(') && before(':')
 }
 
-/// A snapshot's path without what stands in brackets behind it, and the patch that is named there.
+/// A snapshot's path without what stands in brackets behind it, and the hash of its patch where one is named there.
 fn without_suffix(path: &str) -> (&str, Option<&str>) {
     const PATCH: &str = "(patch_hash=";
     let mut start = path.len();
@@ -122,8 +122,8 @@ fn without_suffix(path: &str) -> (&str, Option<&str>) {
         }
     }
     let (path, suffix) = path.split_at(start);
-    let patch = suffix.strip_prefix(PATCH);
-    (path, patch.and_then(|patch| patch.split(')').next()))
+    let hash = suffix.strip_prefix(PATCH);
+    (path, hash.and_then(|hash| hash.split(')').next()))
 }
 
 impl Sections {
@@ -213,7 +213,7 @@ impl Sections {
 
     /// What a snapshot is; a directory does not come from elsewhere.
     fn installed(&self, path: &str) -> Option<Package> {
-        let (key, patch) = without_suffix(path);
+        let (key, hash) = without_suffix(path);
         let at = key.get(1..)?.find('@')? + 1;
         let (name, reference) = (&key[..at], &key[at + 1..]);
         let described = self.packages.get(key);
@@ -231,8 +231,8 @@ impl Sections {
         let version = version.unwrap_or(reference);
         Some(Package {
             name: name.to_owned(),
-            version: match patch {
-                Some(patch) => format!("{version} with {patch}"),
+            version: match hash {
+                Some(hash) => format!("{version} with {hash}"),
                 None => version.to_owned(),
             },
             content,

@@ -266,7 +266,7 @@ fn installed(entry: &Entry) -> Option<Package> {
 /// An archive's address may end in its SHA-1, which is what older lockfiles have.
 fn of_address(address: &str) -> Content {
     match address.rsplit_once('#') {
-        Some((before, digest)) if before.ends_with(".tgz") && digest.len() == 40 => {
+        Some((before, digest)) if before.strip_suffix(".tgz").is_some() && digest.len() == 40 => {
             Content::Digest {
                 form: "sha1".to_owned(),
                 value: digest.to_owned(),
