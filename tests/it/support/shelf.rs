@@ -1,6 +1,7 @@
 //! An npm registry of small packages that a test puts on a shelf: static files over HTTP.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::process::Command;
 
 use base64::Engine;
@@ -40,10 +41,12 @@ impl Shelf {
         let tarball = tarball(&manifest);
         let file = format!("{name}/-/{name}-{version}.tgz");
         self.write(&file, &tarball);
-        let shasum: String = Sha1::digest(&tarball)
+        let shasum = Sha1::digest(&tarball)
             .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+            .fold(String::new(), |mut shasum, byte| {
+                let _ = write!(shasum, "{byte:02x}");
+                shasum
+            });
         manifest["dist"] = json!({
             "tarball": format!("{}{file}", self.server.url()),
             "integrity": format!("sha512-{}", STANDARD.encode(Sha512::digest(&tarball))),
