@@ -151,6 +151,26 @@ fn inner_patterns(directory: &RepoPath, text: &str) -> Result<Option<Patterns>, 
     patterns.map_err(|failure| failure.place(Place::file(file.as_str())))
 }
 
+/// The `package.json` files of the workspace in the directory `root` as they stood at a commit, the root's and all members', by directory;
+/// none where there was no workspace.
+pub fn manifests_at(
+    repo: &Repo,
+    commit: &CommitId,
+    root: &RepoPath,
+    settings: &Settings,
+) -> Result<BTreeMap<RepoPath, String>, Failure> {
+    let path = root.join("package.json")?;
+    let Some(text) = repo.text(commit, &path)? else {
+        return Ok(BTreeMap::new());
+    };
+    let manifest = PackageJson::parse(path.as_str(), &text)?;
+    let packages_path = settings.packages_path.as_ref();
+    let layout = layout(repo, commit, root, &manifest, packages_path)?;
+    let mut manifests = members(repo, commit, root, &layout)?;
+    manifests.insert(root.clone(), text);
+    Ok(manifests)
+}
+
 /// What the files at the root of a workspace say about it.
 struct Layout {
     /// Its package manager, and what told it.
@@ -268,7 +288,11 @@ fn refuse_member(repo: &Repo, commit: &CommitId, directory: &RepoPath) -> Result
 }
 
 /// The lockfiles at the root of the workspace; of npm's two only the one that npm reads.
-fn lockfiles(repo: &Repo, commit: &CommitId, root: &RepoPath) -> Result<Vec<Lockfile>, Failure> {
+pub fn lockfiles(
+    repo: &Repo,
+    commit: &CommitId,
+    root: &RepoPath,
+) -> Result<Vec<Lockfile>, Failure> {
     let mut found: Vec<Lockfile> = Vec::new();
     for name in LockfileKind::FILE_NAMES {
         let path = root.join(name)?;

@@ -1,5 +1,6 @@
 //! Reading the repository into facts: the workspace at a commit, each package's base, and what touched it since. Writes nothing.
 
+mod locked;
 mod touched;
 
 use std::collections::btree_map::Entry;
@@ -24,11 +25,9 @@ use crate::settings::{BumpFrom, Mode, Settings};
 use crate::version::Version;
 use crate::version::line::Line;
 use crate::workspace::catalogs::{self, Catalogs};
-use crate::workspace::lockfile::Lockfile;
-use crate::workspace::lockfile::npm::Lock;
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::{DependencyField, PackageJson};
-use crate::workspace::{Edge, Workspace, production};
+use crate::workspace::{Edge, Workspace};
 
 /// Everything about a commit that a plan is made from, but for what only the registry knows.
 pub struct Observed {
@@ -501,7 +500,7 @@ impl Observed {
         traced: bool,
     ) -> Result<Vec<PackageFacts>, Failure> {
         let touched = touched::touched(self, bases, repo, settings, traced)?;
-        let lockfiles = self.lockfile_changes(repo, bases)?;
+        let lockfiles = locked::changes(self, bases, repo, settings)?;
         let catalogs = self.catalog_changes(repo, bases)?;
         let known = bases.iter().zip(touched).zip(lockfiles).zip(catalogs);
         Ok(known
@@ -652,58 +651,6 @@ impl Observed {
                     to: to.to_owned(),
                 })
             }));
-        }
-        Ok(changed)
-    }
-
-    /// For each package what changed of its production closure in the lockfile since its base; only apps are judged.
-    fn lockfile_changes(
-        &self,
-        repo: &Repo,
-        bases: &[Base],
-    ) -> Result<Vec<BTreeSet<String>>, Failure> {
-        let members = &self.workspace.packages;
-        let mut changed = vec![BTreeSet::new(); members.len()];
-        let Some((path, text)) = self.workspace.lockfile.as_ref().and_then(Lockfile::npm) else {
-            return Ok(changed);
-        };
-        let mut locks: BTreeMap<&CommitId, Option<Lock>> = BTreeMap::new();
-        let mut now = None;
-        for (index, package) in members
-            .iter()
-            .enumerate()
-            .filter(|(_, package)| package.kind.is_app())
-        {
-            let Some(base) = bases[index].commit() else {
-                continue;
-            };
-            if repo.object_at(base, path)? == repo.object_at(&self.head, path)? {
-                continue;
-            }
-            if now.is_none() {
-                now = Some(Lock::parse(path.as_str(), text)?);
-            }
-            if !locks.contains_key(base) {
-                let then = repo
-                    .text(base, path)?
-                    .and_then(|text| Lock::parse(path.as_str(), &text).ok());
-                locks.insert(base, then);
-            }
-            let directory = self.workspace.inside(&package.directory);
-            let then = locks.get(base).and_then(Option::as_ref);
-            let known = match (then, &now) {
-                (Some(then), Some(now)) => production::changed(then, now, &directory).ok(),
-                _ => None,
-            };
-            let readable = |lock: Option<&Lock>| {
-                lock.map(|lock| production::fingerprint(lock, &directory).is_ok())
-            };
-            changed[index] = match known {
-                Some(known) => known,
-                // Where neither side can be read, nothing tells that it changed.
-                None if readable(then) == readable(now.as_ref()) => BTreeSet::new(),
-                None => BTreeSet::from([path.to_string()]),
-            };
         }
         Ok(changed)
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::LONGEST_MANIFEST;
-use super::json::{Document, Kind, Node, path};
+use super::json::{Document, Kind, Member, Node, path};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
 use crate::settings::Access;
@@ -38,8 +38,8 @@ pub struct PackageJson {
     pub bin: BTreeMap<String, String>,
     /// `publishConfig`.
     pub publish_config: PublishConfig,
-    /// Whether `resolutions` says what dependencies resolve to, as yarn reads it.
-    pub has_resolutions: bool,
+    /// `resolutions`, in which yarn reads what dependencies resolve to, as written; what is no string there is left out.
+    pub resolutions: Vec<(String, String)>,
     /// `packageManager`, for example `npm@11.6.0`.
     pub package_manager: Option<String>,
     /// `repository`, or its `url`, as written; anything else there is nothing, as for npm.
@@ -172,6 +172,13 @@ impl PackageJson {
     }
 }
 
+fn resolutions(root: Node<'_>) -> Vec<(String, String)> {
+    let members = root.get("resolutions").into_iter().flat_map(Node::members);
+    let read =
+        |member: Member<'_>| Some((member.key.to_owned(), member.value.as_str()?.to_owned()));
+    members.filter_map(read).collect()
+}
+
 /// Collects what a file says and everything that is wrong with it.
 struct Reader<'f> {
     file: &'f str,
@@ -193,7 +200,7 @@ impl Reader<'_> {
             files: self.strings(root, "", "files"),
             bin: self.bin(root, name.as_ref()),
             publish_config: self.publish_config(root),
-            has_resolutions: root.get("resolutions").is_some(),
+            resolutions: resolutions(root),
             package_manager: self.string(root, "", "packageManager"),
             repository: root.get("repository").and_then(address),
             pkgs: self.value(root, "pkgs"),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::explain::{Exit, Failure, Place, quoted};
-use crate::name::{Digest, RepoPath};
-use crate::workspace::lockfile::npm::{Lock, LockPackage};
+use crate::name::RepoPath;
+use crate::workspace::lockfile::npm::Lock;
 
 /// How deep `node_modules` may lie in one another in an app's archive.
 const DEEPEST: usize = 40;
@@ -99,54 +99,6 @@ pub fn closure(lock: &Lock, app: &RepoPath) -> Result<Vec<Placement>, Failure> {
         .collect()
 }
 
-/// A digest of the names, versions and integrities of an app's production closure, its workspace packages left out: it changes exactly
-/// when the app would run with another set of installed packages, wherever they lie.
-///
-/// # Errors
-/// Those of [`closure`].
-pub fn fingerprint(lock: &Lock, app: &RepoPath) -> Result<Digest, Failure> {
-    let lines: Vec<String> = installed(lock, app)?
-        .into_iter()
-        .map(|(_, line)| line)
-        .collect::<BTreeSet<String>>()
-        .into_iter()
-        .collect();
-    Ok(Digest::of(lines.join("\n").as_bytes()))
-}
-
-/// The names of the packages in which two production closures of an app differ, as [`fingerprint`] sees them.
-///
-/// # Errors
-/// Those of [`closure`], of either.
-pub fn changed(then: &Lock, now: &Lock, app: &RepoPath) -> Result<BTreeSet<String>, Failure> {
-    let (then, now) = (installed(then, app)?, installed(now, app)?);
-    Ok(then
-        .symmetric_difference(&now)
-        .map(|(name, _)| name.clone())
-        .collect())
-}
-
-/// Name, and name with version and content, of each package of the closure that comes from elsewhere.
-fn installed(lock: &Lock, app: &RepoPath) -> Result<BTreeSet<(String, String)>, Failure> {
-    let mut found = BTreeSet::new();
-    for placement in closure(lock, app)? {
-        let Source::Installed { location } = placement.from else {
-            continue;
-        };
-        let package = lock.packages.get(&location);
-        let of = |field: fn(&LockPackage) -> &Option<String>| {
-            package.and_then(|package| field(package).as_deref())
-        };
-        // A package from git or a directory has no integrity; then its address tells the same.
-        let content = of(|package| &package.integrity).or(of(|package| &package.resolved));
-        let version = of(|package| &package.version);
-        let name = lock.name_of(&location);
-        let line = serde_json::json!([name, version, content]).to_string();
-        found.insert((name.to_string(), line));
-    }
-    Ok(found)
-}
-
 /// What a package asks for, and the location of what it gets.
 struct Edge<'l> {
     name: &'l str,
@@ -160,7 +112,7 @@ fn edges<'l>(lock: &'l Lock, location: &str) -> Result<Vec<Edge<'l>>, Failure> {
         return Ok(Vec::new());
     };
     let mut edges = Vec::new();
-    for (name, optional) in asked(package) {
+    for (name, optional) in package.asks() {
         let leads_to = lock.resolve(location, name);
         match leads_to {
             Some(leads_to) => edges.push(Edge {
@@ -183,21 +135,6 @@ fn edges<'l>(lock: &'l Lock, location: &str) -> Result<Vec<Edge<'l>>, Failure> {
         }
     }
     Ok(edges)
-}
-
-/// The names that a package asks for in production, and whether it does without. The last of several fields wins, as in npm.
-fn asked(package: &LockPackage) -> BTreeMap<&str, bool> {
-    let mut names = BTreeMap::new();
-    for name in package.peer_dependencies.keys() {
-        names.insert(name.as_str(), package.optional_peers.contains(name));
-    }
-    for name in package.dependencies.keys() {
-        names.insert(name, false);
-    }
-    for name in package.optional_dependencies.keys() {
-        names.insert(name, true);
-    }
-    names
 }
 
 /// The locations that edges which are not optional lead to from the app.
@@ -342,6 +279,7 @@ fn incomplete(lock: &Lock, what: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::lockfile::npm::LockPackage;
     use proptest::prelude::*;
 
     /// A lock from lines `<location> [= <link target>] [: <dependency> …]`; a dependency may have the prefix `?` (optional),
@@ -580,53 +518,6 @@ mod tests {
             "node_modules/c = c",
         ]);
         assert_eq!(failure.code(), "workspace::production_layout");
-    }
-
-    #[test]
-    fn the_fingerprint_follows_the_closure_alone() {
-        let base = [
-            "web: api",
-            "api: koa",
-            "node_modules/api = api",
-            "node_modules/koa",
-            "node_modules/other",
-        ];
-        let of = |change: fn(&mut Lock)| {
-            let mut lock = lock(&base);
-            change(&mut lock);
-            fingerprint(&lock, &app("web")).unwrap()
-        };
-        let before = of(|_| {});
-        assert_eq!(before, fingerprint(&lock(&base), &app("web")).unwrap());
-        assert_eq!(
-            before,
-            of(|lock| lock.packages.get_mut("api").unwrap().version = None)
-        );
-        assert_eq!(
-            before,
-            of(|lock| {
-                lock.packages.get_mut("node_modules/other").unwrap().version = None;
-            })
-        );
-        assert_eq!(
-            before,
-            of(|lock| {
-                let koa = lock.packages.remove("node_modules/koa").unwrap();
-                lock.packages.insert("api/node_modules/koa".to_owned(), koa);
-            })
-        );
-        for changed in [
-            of(|lock| lock.packages.get_mut("node_modules/koa").unwrap().version = None),
-            of(|lock| {
-                lock.packages.get_mut("node_modules/koa").unwrap().integrity = Some("x".to_owned());
-            }),
-            of(|lock| {
-                lock.packages.get_mut("node_modules/koa").unwrap().name = Some("x".to_owned());
-            }),
-            of(|lock| lock.packages.get_mut("api").unwrap().dependencies.clear()),
-        ] {
-            assert_ne!(before, changed);
-        }
     }
 
     /// Random trees: packages installed at random places of the tree, asking for random names.

@@ -14,6 +14,7 @@ mod baseline;
 mod build;
 mod catalogs;
 mod changelog;
+mod closures;
 mod crash;
 mod documents;
 mod environments;

@@ -18,23 +18,23 @@ use crate::workspace::package_json::{DependencyField, PackageJson};
 const REFRESH: &str = "bun install --lockfile-only";
 
 /// What both checking and editing need of a lockfile.
-struct Lockfile<'d> {
+pub(super) struct Lockfile<'d> {
     file: &'d str,
     /// The entries of `workspaces` by directory, `""` for the root.
-    workspaces: BTreeMap<&'d str, Node<'d>>,
+    pub(super) workspaces: BTreeMap<&'d str, Node<'d>>,
     /// The entries of `packages` by where they are installed: `koa`, or `web/koa` below another.
-    packages: BTreeMap<&'d str, Node<'d>>,
+    pub(super) packages: BTreeMap<&'d str, Node<'d>>,
     /// The ranges of catalogs by catalog and package.
     catalogs: BTreeMap<(&'d str, &'d str), Node<'d>>,
 }
 
-fn read<'a>(file: &str, text: &'a str) -> Result<Document<'a>, Failure> {
+pub(super) fn read<'a>(file: &str, text: &'a str) -> Result<Document<'a>, Failure> {
     problems::refuse_conflict(file, text, REFRESH)?;
     Document::parse_with_trailing_commas(file, text, LIMIT)
 }
 
 impl<'d> Lockfile<'d> {
-    fn new(document: &'d Document<'d>) -> Result<Lockfile<'d>, Failure> {
+    pub(super) fn new(document: &'d Document<'d>) -> Result<Lockfile<'d>, Failure> {
         let root = document.root();
         let file = document.file();
         let version = root.get("lockfileVersion").map(Node::raw);
@@ -73,20 +73,26 @@ impl<'d> Lockfile<'d> {
         problems::stale(self.file, place, what, REFRESH)
     }
 
-    /// What `name` leads to from what is installed at `from`: bun's search from the innermost outwards.
+    /// What `name` leads to from what is installed at `from`.
     fn resolve(&self, from: &str, name: &str) -> Option<Node<'d>> {
+        self.packages.get(self.place_of(from, name)?).copied()
+    }
+
+    /// Where what `name` leads to from `from` is installed: bun's search from the innermost outwards.
+    pub(super) fn place_of(&self, from: &str, name: &str) -> Option<&'d str> {
+        let found = |place: &str| self.packages.get_key_value(place).map(|(place, _)| *place);
         let mut place = from;
         while !place.is_empty() {
-            if let Some(found) = self.packages.get(format!("{place}/{name}").as_str()) {
-                return Some(*found);
+            if let Some(found) = found(&format!("{place}/{name}")) {
+                return Some(found);
             }
             place = outer(place);
         }
-        self.packages.get(name).copied()
+        found(name)
     }
 
     /// The directory of the workspace that an entry of `packages` is.
-    fn workspace_of(entry: Node<'d>) -> Option<&'d str> {
+    pub(super) fn workspace_of(entry: Node<'d>) -> Option<&'d str> {
         let identity = entry.items().next()?.as_str()?;
         identity
             .rsplit_once("@workspace:")

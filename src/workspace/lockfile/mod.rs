@@ -1,6 +1,7 @@
 //! Lockfiles, edited without calling a package manager: one function a question, whatever the manager.
 
 pub mod bun;
+pub mod closure;
 pub mod npm;
 pub mod pnpm;
 mod problems;
@@ -146,7 +147,7 @@ impl Changes {
 }
 
 impl Lockfile {
-    /// Path and text, where it is one of npm's: production closures are read from no other yet.
+    /// Path and text, where it is one of npm's: archives of apps are laid out from no other yet.
     #[must_use]
     pub fn npm(&self) -> Option<(&RepoPath, &str)> {
         (self.kind.manager() == Manager::Npm).then_some((&self.path, self.text.as_str()))

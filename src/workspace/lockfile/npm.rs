@@ -93,6 +93,24 @@ impl Lock {
     }
 }
 
+impl LockPackage {
+    /// The names that it asks for in production, and whether it does without. The last of several fields wins, as in npm.
+    #[must_use]
+    pub fn asks(&self) -> BTreeMap<&str, bool> {
+        let mut names = BTreeMap::new();
+        for name in self.peer_dependencies.keys() {
+            names.insert(name.as_str(), self.optional_peers.contains(name));
+        }
+        for name in self.dependencies.keys() {
+            names.insert(name, false);
+        }
+        for name in self.optional_dependencies.keys() {
+            names.insert(name, true);
+        }
+        names
+    }
+}
+
 /// The name under which a location is installed: what follows the last `node_modules/`, else the last folder.
 fn installed_name(location: &str) -> &str {
     match location.rsplit_once("node_modules/") {

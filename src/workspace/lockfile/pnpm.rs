@@ -22,35 +22,35 @@ const READ: [&str; 4] = ["settings", "catalogs", "overrides", "importers"];
 
 /// A value as it stands in the file.
 #[derive(Debug, Clone)]
-struct Scalar<'t> {
+pub(super) struct Scalar<'t> {
     /// Where its text begins, in bytes.
     start: usize,
     /// Its text, quotes included.
     raw: &'t str,
     line: usize,
-    value: Cow<'t, str>,
+    pub(super) value: Cow<'t, str>,
 }
 
 /// What the file says of the workspace.
 #[derive(Debug)]
-struct Lock<'t> {
+pub(super) struct Lock<'t> {
     file: &'t str,
     text: &'t str,
     /// Values by the keys that lead to them, as in `importers`, `packages/a`, `dependencies`, `koa`, `specifier`.
     values: BTreeMap<Vec<String>, Scalar<'t>>,
-    importers: BTreeSet<String>,
+    pub(super) importers: BTreeSet<String>,
     /// Whether a `.pnpmfile.cjs` may have changed what the `package.json` files ask for.
     has_hooks: bool,
 }
 
 /// A line `key: value`; the value is absent where a block follows.
-struct Pair<'t> {
-    key: String,
-    value: &'t str,
+pub(super) struct Pair<'t> {
+    pub(super) key: String,
+    pub(super) value: &'t str,
 }
 
 impl<'t> Lock<'t> {
-    fn parse(file: &'t str, text: &'t str) -> Result<Lock<'t>, Failure> {
+    pub(super) fn parse(file: &'t str, text: &'t str) -> Result<Lock<'t>, Failure> {
         problems::refuse_size(file, text)?;
         problems::refuse_conflict(file, text, REFRESH)?;
         let mut lock = Lock {
@@ -121,7 +121,7 @@ impl<'t> Lock<'t> {
     }
 
     /// The values below `keys`.
-    fn below(&self, keys: &[&str]) -> impl Iterator<Item = (&Vec<String>, &Scalar<'t>)> {
+    pub(super) fn below(&self, keys: &[&str]) -> impl Iterator<Item = (&Vec<String>, &Scalar<'t>)> {
         let above: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
         self.values
             .range(above.clone()..)
@@ -189,7 +189,7 @@ struct Declared<'p> {
 }
 
 /// Number, first byte and text of each line of the last document: pnpm may put one about itself before it.
-fn last_document(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
+pub(super) fn last_document(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
     let mut start = 0;
     let lines = text
         .split_inclusive('\n')
@@ -222,7 +222,7 @@ fn wanted(keys: &[(usize, String)], indent: usize, content: &str) -> bool {
     READ.contains(&section.as_str())
 }
 
-fn pair(content: &str) -> Option<Pair<'_>> {
+pub(super) fn pair(content: &str) -> Option<Pair<'_>> {
     let end = match content.chars().next()? {
         quote @ ('\'' | '"') => quoted_end(content, quote)?,
         _ => content
@@ -237,7 +237,7 @@ fn pair(content: &str) -> Option<Pair<'_>> {
 }
 
 /// Where a quoted text at the beginning ends.
-fn quoted_end(content: &str, quote: char) -> Option<usize> {
+pub(super) fn quoted_end(content: &str, quote: char) -> Option<usize> {
     let bytes = content.as_bytes();
     let mut at = 1;
     while at < bytes.len() {
@@ -256,7 +256,7 @@ fn quoted_end(content: &str, quote: char) -> Option<usize> {
 }
 
 /// The text that a scalar means; `None` for a form that pnpm does not write.
-fn decode(raw: &str) -> Option<Cow<'_, str>> {
+pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
     match raw.chars().next()? {
         '\'' if quoted_end(raw, '\'') == Some(raw.len()) => {
             let inside = &raw[1..raw.len() - 1];
@@ -282,7 +282,7 @@ fn overridden_name(selector: &str) -> &str {
     }
 }
 
-fn unreadable(file: &str, line: usize) -> Failure {
+pub(super) fn unreadable(file: &str, line: usize) -> Failure {
     Failure::new(
         Exit::Refused,
         "workspace::lockfile_form",

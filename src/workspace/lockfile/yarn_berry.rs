@@ -24,45 +24,48 @@ const WORKSPACE: &str = "@workspace:";
 
 /// A lockfile cut into its entries.
 #[derive(Debug)]
-struct Lockfile<'a> {
+pub(super) struct Lockfile<'a> {
     file: &'a str,
     text: &'a str,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// Entries of workspaces by directory, `.` for the root.
     workspaces: BTreeMap<String, usize>,
     /// The entry that a descriptor leads to.
-    leads_to: BTreeMap<String, usize>,
+    pub(super) leads_to: BTreeMap<String, usize>,
 }
 
 /// One entry: a package and what leads to it.
 #[derive(Debug, Default)]
-struct Entry {
+pub(super) struct Entry {
     line: usize,
     /// From its first byte to the end of its last line.
     span: Span<usize>,
     /// Its left side up to the colon.
     key_span: Span<usize>,
     key: String,
-    resolution: String,
-    dependencies: BTreeMap<String, Scalar>,
+    pub(super) resolution: String,
+    pub(super) dependencies: BTreeMap<String, Scalar>,
     peers: BTreeMap<String, Scalar>,
-    /// `version` of `__metadata`.
-    version: String,
+    /// `version`, also of `__metadata`.
+    pub(super) version: String,
+    pub(super) checksum: String,
+    /// `cacheKey` of `__metadata`.
+    cache_key: String,
 }
 
 #[derive(Debug, Default)]
-struct Scalar {
+pub(super) struct Scalar {
     line: usize,
     span: Span<usize>,
-    text: String,
+    pub(super) text: String,
 }
 
 impl Entry {
-    fn descriptors(&self) -> Vec<&str> {
+    pub(super) fn descriptors(&self) -> Vec<&str> {
         self.key.split(',').map(str::trim).collect()
     }
 
-    fn directory(&self) -> Option<&str> {
+    pub(super) fn directory(&self) -> Option<&str> {
         let name_end = self.resolution.get(1..)?.find(WORKSPACE)? + 1;
         Some(&self.resolution[name_end + WORKSPACE.len()..])
     }
@@ -164,6 +167,8 @@ impl<'a> Reader<'a> {
             match key.as_str() {
                 "resolution" => entry.resolution = scalar.text,
                 "version" => entry.version = scalar.text,
+                "checksum" => entry.checksum = scalar.text,
+                "cacheKey" => entry.cache_key = scalar.text,
                 _ => {}
             }
         }
@@ -242,7 +247,7 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Lockfile<'a> {
-    fn read(file: &'a str, text: &'a str) -> Result<Lockfile<'a>, Failure> {
+    pub(super) fn read(file: &'a str, text: &'a str) -> Result<Lockfile<'a>, Failure> {
         problems::refuse_size(file, text)?;
         problems::refuse_conflict(file, text, REFRESH)?;
         let entries = Reader::read(file, text)?;
@@ -271,7 +276,13 @@ impl<'a> Lockfile<'a> {
         })
     }
 
-    fn workspace(&self, directory: &RepoPath) -> Option<usize> {
+    /// What the checksums of all entries are made of: yarn's own archives, which differ between versions of its cache.
+    pub(super) fn cache_key(&self) -> &str {
+        let metadata = self.entries.iter().find(|entry| entry.key == "__metadata");
+        metadata.map_or("", |entry| entry.cache_key.as_str())
+    }
+
+    pub(super) fn workspace(&self, directory: &RepoPath) -> Option<usize> {
         self.workspaces.get(directory.display()).copied()
     }
 
@@ -343,7 +354,7 @@ pub fn check(
     let mut found = Disagreements::new(file, REFRESH);
     let resolved = manifests
         .iter()
-        .any(|(directory, package)| directory.is_root() && package.has_resolutions);
+        .any(|(directory, package)| directory.is_root() && !package.resolutions.is_empty());
     for (directory, package) in manifests {
         if found.has_more() {
             break;

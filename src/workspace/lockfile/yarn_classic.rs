@@ -23,14 +23,19 @@ fn descriptors(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+/// Refuses a lockfile that is too large to be meant, or holds an unfinished merge.
+pub(super) fn readable(file: &str, text: &str) -> Result<(), Failure> {
+    problems::refuse_size(file, text)?;
+    problems::refuse_conflict(file, text, REFRESH)
+}
+
 /// Checks that every dependency of the `package.json` files that is no workspace has its entry. Where the root has `resolutions`, an entry of the same name is enough: they say what its range is.
 ///
 /// # Errors
 /// `workspace::file_size` above 64 MiB; `workspace::lockfile_conflict` where a merge was not finished; `workspace::lockfile_stale`
 /// for each of the first 20 dependencies without an entry.
 pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Failure> {
-    problems::refuse_size(file, text)?;
-    problems::refuse_conflict(file, text, REFRESH)?;
+    readable(file, text)?;
     let descriptors = descriptors(text);
     let names: BTreeSet<&str> = descriptors
         .iter()
@@ -38,7 +43,7 @@ pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Fa
         .collect();
     let resolutions = manifests
         .iter()
-        .any(|(directory, package)| directory.is_root() && package.has_resolutions);
+        .any(|(directory, package)| directory.is_root() && !package.resolutions.is_empty());
     let versions: BTreeMap<&str, Option<&Version>> = manifests
         .iter()
         .filter_map(|(_, package)| {
@@ -71,7 +76,7 @@ pub fn check(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<(), Fa
 
 /// What stands at the left of the entry of a dependency that the package in `directory` declares; `None` where it depends on where
 /// the workspace lies.
-fn descriptor(directory: &RepoPath, dependency: &Dependency) -> Option<String> {
+pub(super) fn descriptor(directory: &RepoPath, dependency: &Dependency) -> Option<String> {
     let Dependency { name, spec, .. } = dependency;
     match spec.strip_prefix("file:") {
         Some(path) => Some(format!("{name}@file:{}", from_root(directory, path)?)),
@@ -81,7 +86,7 @@ fn descriptor(directory: &RepoPath, dependency: &Dependency) -> Option<String> {
 }
 
 /// A path relative to `directory` as yarn writes it: relative to the root, with a `./` before it where it was written with one.
-fn from_root(directory: &RepoPath, path: &str) -> Option<String> {
+pub(super) fn from_root(directory: &RepoPath, path: &str) -> Option<String> {
     if path.starts_with('/') {
         return None;
     }
@@ -104,13 +109,16 @@ fn from_root(directory: &RepoPath, path: &str) -> Option<String> {
     })
 }
 
-fn name_of(descriptor: &str) -> Option<&str> {
+pub(super) fn name_of(descriptor: &str) -> Option<&str> {
     let at = descriptor.get(1..)?.find('@')? + 1;
     Some(&descriptor[..at])
 }
 
 /// Whether yarn links the workspace of that name: its version is in the range.
-fn is_workspace(dependency: &Dependency, versions: &BTreeMap<&str, Option<&Version>>) -> bool {
+pub(super) fn is_workspace(
+    dependency: &Dependency,
+    versions: &BTreeMap<&str, Option<&Version>>,
+) -> bool {
     versions
         .get(dependency.name.as_str())
         .is_some_and(|version| {

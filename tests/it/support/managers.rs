@@ -1,6 +1,7 @@
 //! The package managers as the tests run them, and packages of others for them to install.
 
 use std::ffi::OsStr;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use super::monorepo::Monorepo;
@@ -212,11 +213,8 @@ impl Manager {
         )
     }
 
-    /// Runs it.
-    ///
-    /// # Errors
-    /// What it said, when it fails.
-    pub fn run(&self, monorepo: &Monorepo, arguments: &[&str]) -> Result<String, String> {
+    /// It in a repository, with arguments, to be run.
+    pub fn command(&self, monorepo: &Monorepo, arguments: &[&str]) -> Command {
         let start = |program: &OsStr| monorepo.sandbox().command(program, monorepo.path());
         let installed = |path: &str| servers::installed().join(path);
         let mut command = match self.program {
@@ -228,8 +226,17 @@ impl Manager {
                 node
             }
         };
+        command.args(arguments);
+        command
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What it said, when it fails.
+    pub fn run(&self, monorepo: &Monorepo, arguments: &[&str]) -> Result<String, String> {
+        let mut command = self.command(monorepo, arguments);
         let output = command
-            .args(arguments)
             .envs(environment())
             .output()
             .expect("the manager starts");

@@ -8,6 +8,7 @@
 //! | [`plans`] | plans beside a registry that is a directory, without a store, and what they say in short |
 //! | [`random`] | choices that follow from a seed |
 //! | [`servers`] | where the servers are installed, and child processes that die with the test process |
+//! | [`shelf`] | an npm registry of small packages, as static files |
 //! | [`verdaccio`] | an npm registry, shared or one's own |
 //! | [`moto`] | an S3 server |
 //! | [`s3`] | what a bucket holds, read by another client than ours |
@@ -34,6 +35,7 @@ pub mod random;
 pub mod s3;
 pub mod sandbox;
 pub mod servers;
+pub mod shelf;
 pub mod source;
 pub mod state;
 pub mod static_server;
