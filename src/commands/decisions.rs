@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::changes::tag;
 use crate::explain::Failure;
-use crate::local::git::Repo;
+use crate::local::git::{Repo, TagMessage};
 use crate::local::push::Seen;
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::{ABANDONED, SealName, tag_lines};
@@ -29,11 +29,21 @@ impl Decision {
 
 /// Every commit that tags of ours name, with what they say. A tag without our lines is not ours.
 pub fn read(repo: &Repo, seen: &Seen) -> BTreeMap<CommitId, Decision> {
+    let tags = seen.tags.iter();
+    of(tags.filter_map(|tag| Some((tag.name.clone(), repo.tag_message(&tag.object)?))))
+}
+
+/// The commits that `wanted` asks for and that tags of ours name here, with what they say. Other tags are not read.
+pub fn here(
+    repo: &Repo,
+    wanted: impl Fn(&CommitId) -> Result<bool, Failure>,
+) -> Result<BTreeMap<CommitId, Decision>, Failure> {
+    Ok(of(repo.tags_of(wanted)?))
+}
+
+fn of(tags: impl IntoIterator<Item = (TagName, TagMessage)>) -> BTreeMap<CommitId, Decision> {
     let mut decisions: BTreeMap<CommitId, Decision> = BTreeMap::new();
-    for seen in &seen.tags {
-        let Some(message) = repo.tag_message(&seen.object) else {
-            continue;
-        };
+    for (tag_name, message) in tags {
         let Some(lines) = tag_lines(&message.message) else {
             continue;
         };
@@ -42,8 +52,8 @@ pub fn read(repo: &Repo, seen: &Seen) -> BTreeMap<CommitId, Decision> {
             seal: lines.seal.clone(),
             integrities: BTreeMap::new(),
         });
-        decision.tags.push(seen.name.clone());
-        let own = tag::read(&seen.name).and_then(|(name, _)| PackageName::parse(name?).ok());
+        let own = tag::read(&tag_name).and_then(|(name, _)| PackageName::parse(name?).ok());
+        decision.tags.push(tag_name);
         for (name, integrity) in lines.integrities {
             if let Some(name) = name.or_else(|| own.clone()) {
                 decision.integrities.insert(name, integrity);
@@ -90,12 +100,6 @@ pub fn before(repo: &Repo, commit: &CommitId) -> Result<Option<CommitId>, Failur
 
 /// The tags of ours at a commit, in order of name.
 pub fn tags_at(repo: &Repo, commit: &CommitId) -> Result<Vec<TagName>, Failure> {
-    let seen = Seen {
-        tip: None,
-        tags: repo.tags()?,
-    };
-    Ok(read(repo, &seen)
-        .remove(commit)
-        .map(|decision| decision.tags)
-        .unwrap_or_default())
+    let decision = here(repo, |named| Ok(named == commit))?.remove(commit);
+    Ok(decision.map(|decision| decision.tags).unwrap_or_default())
 }

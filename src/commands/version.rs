@@ -8,8 +8,8 @@ use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::commands::scene::Scene;
 use crate::commands::{Session, decisions, preflight, release, released};
 use crate::explain::{Exit, Failure};
-use crate::local::git::Tag;
-use crate::local::push::{Remote, Seen};
+use crate::local::git::{Repo, Tag};
+use crate::local::push::Remote;
 use crate::local::worktree;
 use crate::name::{CommitId, TagName};
 use crate::plan::next::Position;
@@ -98,18 +98,11 @@ async fn here(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseReport,
     };
     let head = repo.head()?;
     require_newest(session, &branch, &head)?;
+    let (is_decided, left_behind) = decided_here(repo, &head)?;
     if !session.settings.dry_run {
-        repo.remove_tags(&left_behind(session, &head)?)?;
+        repo.remove_tags(&left_behind)?;
     }
-    let seen = Seen {
-        tip: None,
-        tags: repo.tags()?,
-    };
-    let known = decisions::read(repo, &seen);
-    let own = known
-        .contains_key(&head)
-        .then(|| standing(session, &head))
-        .transpose()?;
+    let own = is_decided.then(|| standing(session, &head)).transpose()?;
     let plan = match plan(session, &head, own).await? {
         Planned::Open(plan) => plan,
         Planned::Done(report) => return Ok(*report),
@@ -160,21 +153,19 @@ fn require_newest(session: &Session<'_>, branch: &str, head: &CommitId) -> Resul
     .hint("pull first"))
 }
 
-/// The tags of a run that was killed before it moved the branch: on a commit of ours upon `head` that nothing leads to.
-fn left_behind(session: &Session<'_>, head: &CommitId) -> Result<Vec<TagName>, Failure> {
-    let repo = session.repo;
-    let seen = Seen {
-        tip: None,
-        tags: repo.tags()?,
+/// Whether versions are decided at `head`, and the tags of a run that was killed before it moved the branch: on a commit of ours upon `head`
+/// that nothing leads to.
+fn decided_here(repo: &Repo, head: &CommitId) -> Result<(bool, Vec<TagName>), Failure> {
+    let is_upon = |commit: &CommitId| {
+        let parent = repo.has_commit(commit).then(|| repo.parent(commit));
+        let parent = parent.transpose()?.flatten();
+        Ok::<_, Failure>(parent.as_ref() == Some(head) && repo.is_made_by_us(commit))
     };
-    let mut left = Vec::new();
-    for (commit, decision) in decisions::read(repo, &seen) {
-        let is_upon = commit != *head && repo.parent(&commit)?.as_ref() == Some(head);
-        if is_upon && decision.is_of_versions() && repo.is_made_by_us(&commit) {
-            left.extend(decision.tags);
-        }
-    }
-    Ok(left)
+    let mut decisions = decisions::here(repo, |commit| Ok(commit == head || is_upon(commit)?))?;
+    let is_decided = decisions.remove(head).is_some();
+    let left = decisions.into_values();
+    let left = left.filter(decisions::Decision::is_of_versions);
+    Ok((is_decided, left.flat_map(|left| left.tags).collect()))
 }
 
 /// What there is to decide.
