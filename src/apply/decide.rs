@@ -43,23 +43,26 @@ pub fn draft(
     seal: Option<&SealName>,
     libraries: &BTreeMap<PackageName, Integrity>,
 ) -> Result<Draft, Failure> {
-    let commit = if edits.is_empty() {
-        plan.head.clone()
-    } else {
-        repo.make_commit(&plan.head, edits, message)?
-    };
     let mut marked: HashMap<&TagName, Vec<(&PackageName, &Integrity)>> = HashMap::new();
     for package in &plan.packages {
         let library = libraries.get(&package.name);
         let library = library.map(|integrity| (&package.name, integrity));
         marked.entry(&package.tag).or_default().extend(library);
     }
-    let mut tags = Vec::new();
-    for tag in &plan.tags {
-        let marked = marked.get(tag).map(Vec::as_slice).unwrap_or_default();
-        let object = repo.make_tag(tag, &commit, &tag_message(tag, seal, marked))?;
-        tags.push((tag.clone(), object));
-    }
+    let tags: Vec<(TagName, String)> = plan
+        .tags
+        .iter()
+        .map(|tag| {
+            let marked = marked.get(tag).map(Vec::as_slice).unwrap_or_default();
+            (tag.clone(), tag_message(tag, seal, marked))
+        })
+        .collect();
+    let (commit, objects) = repo.make_release(&plan.head, edits, message, &tags)?;
+    let tags = tags
+        .into_iter()
+        .map(|(name, _)| name)
+        .zip(objects)
+        .collect();
     Ok(Draft {
         new_tip: commit.clone(),
         tip: plan.head.clone(),

@@ -1,10 +1,11 @@
 //! Reading decisions from tags: which commits of the branch are releases of ours.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::changes::tag;
 use crate::explain::Failure;
-use crate::local::git::Repo;
+use crate::local::git::{Repo, Tag, TagMessage};
 use crate::local::push::Seen;
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::{ABANDONED, SealName, tag_lines};
@@ -29,11 +30,21 @@ impl Decision {
 
 /// Every commit that tags of ours name, with what they say. A tag without our lines is not ours.
 pub fn read(repo: &Repo, seen: &Seen) -> BTreeMap<CommitId, Decision> {
+    let tags = seen.tags.iter();
+    of(tags.filter_map(|tag| Some((tag.name.clone(), repo.tag_message(&tag.object)?))))
+}
+
+/// The commits that `wanted` asks for and that tags of ours name here, with what they say. Other tags are not read.
+pub fn here(
+    repo: &Repo,
+    wanted: impl Fn(&CommitId) -> Result<bool, Failure>,
+) -> Result<BTreeMap<CommitId, Decision>, Failure> {
+    Ok(of(repo.tags_of(wanted)?))
+}
+
+fn of(tags: impl IntoIterator<Item = (TagName, TagMessage)>) -> BTreeMap<CommitId, Decision> {
     let mut decisions: BTreeMap<CommitId, Decision> = BTreeMap::new();
-    for seen in &seen.tags {
-        let Some(message) = repo.tag_message(&seen.object) else {
-            continue;
-        };
+    for (tag_name, message) in tags {
         let Some(lines) = tag_lines(&message.message) else {
             continue;
         };
@@ -42,8 +53,8 @@ pub fn read(repo: &Repo, seen: &Seen) -> BTreeMap<CommitId, Decision> {
             seal: lines.seal.clone(),
             integrities: BTreeMap::new(),
         });
-        decision.tags.push(seen.name.clone());
-        let own = tag::read(&seen.name).and_then(|(name, _)| PackageName::parse(name?).ok());
+        let own = tag::read(&tag_name).and_then(|(name, _)| PackageName::parse(name?).ok());
+        decision.tags.push(tag_name);
         for (name, integrity) in lines.integrities {
             if let Some(name) = name.or_else(|| own.clone()) {
                 decision.integrities.insert(name, integrity);
@@ -77,6 +88,85 @@ pub fn newest(
         .map(|(_, commit)| commit.clone()))
 }
 
+/// The newest decision that leads to `head` as this clone has it, and was not given up. No more tags are read than it takes.
+pub fn newest_here(repo: &Repo, head: &CommitId) -> Result<Option<(CommitId, Decision)>, Failure> {
+    let history = repo.history(head)?;
+    let seen = Seen {
+        tip: None,
+        tags: repo.tags()?,
+    };
+    let given_up = given_up(repo, &seen);
+    let tagged = RefCell::new(BTreeMap::new());
+    here(repo, |commit| {
+        let age = history.age(commit).filter(|_| !given_up.contains(commit));
+        tagged
+            .borrow_mut()
+            .extend(age.map(|age| (age, commit.clone())));
+        Ok(false)
+    })?;
+    let tagged: Vec<CommitId> = tagged.into_inner().into_values().collect();
+    let mut rest = tagged.as_slice();
+    // Each look goes through all tags: most often the newest is ours, and where none is, few looks find that out.
+    let mut next = 1;
+    while !rest.is_empty() {
+        let (asked, older) = rest.split_at(next.min(rest.len()));
+        let mut found = here(repo, |commit| Ok(asked.contains(commit)))?;
+        let newest = asked.iter().find_map(|commit| found.remove_entry(commit));
+        if newest.is_some() {
+            return Ok(newest);
+        }
+        (rest, next) = (older, next * 8);
+    }
+    Ok(None)
+}
+
+/// Removes the tags that a run without a push made here and, killed, never moved the branch for. Of what the remote holds, `pushed`, none goes;
+/// where the remote was not asked, only tags upon `head` itself do.
+pub fn remove_left_behind(
+    repo: &Repo,
+    head: &CommitId,
+    pushed: Option<&[Tag]>,
+) -> Result<(), Failure> {
+    let tags = left_behind(repo, head, pushed)?;
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = tags.iter().map(TagName::as_str).collect();
+    tracing::info!(
+        "removing tags that a run without a push left behind: {}",
+        names.join(", ")
+    );
+    repo.remove_tags(&tags)
+}
+
+/// The tags of decisions on commits of ours that no branch leads to.
+fn left_behind(
+    repo: &Repo,
+    head: &CommitId,
+    pushed: Option<&[Tag]>,
+) -> Result<Vec<TagName>, Failure> {
+    let history = pushed.map(|_| repo.history(head)).transpose()?;
+    let leads_here = |commit: &CommitId| match &history {
+        Some(history) => history.age(commit).is_some(),
+        None => commit == head,
+    };
+    let is_upon = |commit: &CommitId| {
+        if leads_here(commit) || !repo.has_commit(commit) || !repo.is_made_by_us(commit) {
+            return Ok(false);
+        }
+        Ok(repo.parent(commit)?.as_ref().is_some_and(leads_here))
+    };
+    let pushed: BTreeSet<&TagName> = pushed.into_iter().flatten().map(|tag| &tag.name).collect();
+    let mut left = Vec::new();
+    for (commit, decision) in here(repo, is_upon)? {
+        if decision.is_of_versions() && !repo.is_on_a_branch(&commit)? {
+            let tags = decision.tags.into_iter();
+            left.extend(tags.filter(|tag| !pushed.contains(tag)));
+        }
+    }
+    Ok(left)
+}
+
 /// The release before the one at `commit`, on the way back from it.
 pub fn before(repo: &Repo, commit: &CommitId) -> Result<Option<CommitId>, Failure> {
     let seen = Seen {
@@ -90,12 +180,6 @@ pub fn before(repo: &Repo, commit: &CommitId) -> Result<Option<CommitId>, Failur
 
 /// The tags of ours at a commit, in order of name.
 pub fn tags_at(repo: &Repo, commit: &CommitId) -> Result<Vec<TagName>, Failure> {
-    let seen = Seen {
-        tip: None,
-        tags: repo.tags()?,
-    };
-    Ok(read(repo, &seen)
-        .remove(commit)
-        .map(|decision| decision.tags)
-        .unwrap_or_default())
+    let decision = here(repo, |named| Ok(named == commit))?.remove(commit);
+    Ok(decision.map(|decision| decision.tags).unwrap_or_default())
 }

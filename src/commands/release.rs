@@ -12,7 +12,7 @@ use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::seal::{self, Named};
 use crate::commands::observe::{self, Observed};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, finish, preflight, version};
+use crate::commands::{Session, decisions, finish, preflight};
 use crate::explain::{Exit, Failure};
 use crate::local::git::{FileEdit, Lies, Repo, Tag};
 use crate::local::worktree;
@@ -100,7 +100,9 @@ async fn attempt(
     scene.move_to_tip(session)?;
     let head = session.repo.head()?;
     worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
-    version::remove_left_behind(session, &scene.tip, scene.tags())?;
+    if !session.settings.dry_run {
+        decisions::remove_left_behind(session.repo, &scene.tip, Some(scene.tags()))?;
+    }
     let (observed, plan) = plan_at(session, scene.planned(), true).await?;
     if plan.packages.is_empty() {
         let document = render::document(&plan, session.settings, Vec::new());
@@ -179,16 +181,15 @@ pub(super) fn add_texts(
     observed: &Observed,
     plan: &mut Plan,
 ) -> Result<(), Failure> {
-    if plan.is_snapshot {
-        return replace(session, observed, plan);
+    if !plan.is_snapshot {
+        let head = plan.head.clone();
+        let root = &observed.workspace.directory;
+        let found = |directories: &[&RepoPath]| changelogs_in(session.repo, &head, directories);
+        let changelogs = notes::changelogs(plan, session.settings.changelog, root, found)?;
+        let changelogs = changelogs.into_iter();
+        plan.edits
+            .extend(changelogs.map(|(path, text)| (path, Some(text))));
     }
-    let head = plan.head.clone();
-    let root = &observed.workspace.directory;
-    let found = |directories: &[&RepoPath]| changelogs_in(session.repo, &head, directories);
-    let changelogs = notes::changelogs(plan, session.settings.changelog, root, found)?;
-    let changelogs = changelogs.into_iter();
-    plan.edits
-        .extend(changelogs.map(|(path, text)| (path, Some(text))));
     replace(session, observed, plan)?;
     plan.edits.sort();
     Ok(())

@@ -1,5 +1,9 @@
 //! What a command on a repository works with.
 
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt as _, stream};
+
 use crate::apply::Remotes;
 use crate::commands::repository;
 use crate::explain::{Exit, Failure, quoted};
@@ -8,7 +12,8 @@ use crate::local::process::Children;
 use crate::local::push::{Address, Remote};
 use crate::local::stop::Stop;
 use crate::local::terminal::Terminal;
-use crate::name::{CommitId, ReleaseId};
+use crate::name::{CommitId, PackageName, ReleaseId};
+use crate::remote::registry::PublishedPackage;
 use crate::settings::Settings;
 use crate::version::line::Line;
 
@@ -51,6 +56,23 @@ impl Session<'_> {
                 environment: self.settings.person_environment.clone(),
             }),
         }
+    }
+
+    /// What the registry holds of packages; of one that it does not know, nothing.
+    pub async fn published<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n PackageName>,
+    ) -> Result<BTreeMap<PackageName, PublishedPackage>, Failure> {
+        let registry = self.remotes.registry.as_ref();
+        let asked = names
+            .into_iter()
+            .map(|name| async move { (name, registry.package(name).await) });
+        let mut answers = stream::iter(asked).buffered(self.settings.max_concurrency);
+        let mut published = BTreeMap::new();
+        while let Some((name, answer)) = answers.next().await {
+            published.extend(answer?.map(|found| (name.clone(), found)));
+        }
+        Ok(published)
     }
 
     /// The branches that releases are made from.

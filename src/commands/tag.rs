@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::stream::{self, StreamExt as _};
-
 use crate::apply::decide::{self, Decided, Draft};
 use crate::apply::outcome::Deeds;
 use crate::commands::observe::{self, Observed};
@@ -34,7 +32,12 @@ pub async fn tag(session: &Session<'_>) -> Result<Tagged, Failure> {
         settings,
     )?;
     unmarked.retain(|package| !observed.was_given_up(&package.tag));
-    let published = published(session, &unmarked).await?;
+    let libraries = unmarked
+        .iter()
+        .filter(|package| package.kind == Kind::Library);
+    let published = session
+        .published(libraries.map(|package| &package.name))
+        .await?;
     let (built, notices) = built(&observed, &unmarked, &published);
     let there = scene.tags().iter().map(|tag| &tag.name);
     let taken: BTreeSet<TagName> = observed.tags.iter().chain(there).cloned().collect();
@@ -44,26 +47,6 @@ pub async fn tag(session: &Session<'_>) -> Result<Tagged, Failure> {
     }
     let head = scene.head.as_str();
     Ok(Tagged::new(head, settings.dry_run, &marks, notices))
-}
-
-/// What the registry holds of the libraries among them.
-async fn published(
-    session: &Session<'_>,
-    unmarked: &[Unmarked],
-) -> Result<BTreeMap<PackageName, PublishedPackage>, Failure> {
-    let registry = session.remotes.registry.as_ref();
-    let libraries = unmarked
-        .iter()
-        .filter(|package| package.kind == Kind::Library);
-    let asked =
-        libraries.map(|package| async { (&package.name, registry.package(&package.name).await) });
-    let mut answers = stream::iter(asked).buffered(session.settings.max_concurrency);
-    let mut published = BTreeMap::new();
-    while let Some((name, answer)) = answers.next().await {
-        let found = answer?;
-        published.extend(found.map(|found| (name.clone(), found)));
-    }
-    Ok(published)
 }
 
 /// Where versions were built, as the registry says, and what a person should know of those of which it does not.

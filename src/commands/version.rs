@@ -1,7 +1,7 @@
 //! `version`: decide, and deliver nothing. Commit and tags go out in one push; where `push` is off, they are made here only, for people who push
 //! themselves. The tags name no seal and hold no integrity: `publish` or `release` build what was decided.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::apply::decide::{self, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
@@ -13,7 +13,7 @@ use crate::commands::{
 };
 use crate::explain::{Exit, Failure};
 use crate::local::git::Tag;
-use crate::local::push::{Remote, Seen};
+use crate::local::push::Remote;
 use crate::local::terminal::Terminal;
 use crate::local::worktree;
 use crate::name::{CommitId, TagName};
@@ -78,7 +78,9 @@ async fn pushed(
         )));
     }
     scene.move_to_tip(session)?;
-    remove_left_behind(session, &scene.tip, scene.tags())?;
+    if !session.settings.dry_run {
+        decisions::remove_left_behind(session.repo, &scene.tip, Some(scene.tags()))?;
+    }
     let newest = newest.filter(|commit| !scene.is_given_up(commit));
     let newest = newest.and_then(|commit| scene.decisions.get_key_value(&commit));
     let plan = match plan(session, &scene.tip, own, newest, answers).await? {
@@ -123,20 +125,13 @@ async fn here(
     };
     let head = repo.head()?;
     require_newest(session, &branch, &head)?;
-    remove_left_behind(session, &head, &[])?;
-    let seen = Seen {
-        tip: None,
-        tags: repo.tags()?,
-    };
-    let known = decisions::read(repo, &seen);
-    let own = known
-        .contains_key(&head)
-        .then(|| standing(session, &head))
-        .transpose()?;
-    let given_up = decisions::given_up(repo, &seen);
-    let newest = decisions::newest(repo, &head, &known)?;
-    let newest = newest.filter(|commit| !given_up.contains(commit));
-    let newest = newest.and_then(|commit| known.get_key_value(&commit));
+    if !session.settings.dry_run {
+        decisions::remove_left_behind(repo, &head, None)?;
+    }
+    let is_decided = !decisions::tags_at(repo, &head)?.is_empty();
+    let own = is_decided.then(|| standing(session, &head)).transpose()?;
+    let newest = decisions::newest_here(repo, &head)?;
+    let newest = newest.as_ref().map(|(commit, decision)| (commit, decision));
     let plan = match plan(session, &head, own, newest, answers).await? {
         Planned::Open(plan) => plan,
         Planned::Done(report) => return Ok(*report),
@@ -191,40 +186,6 @@ fn require_newest(session: &Session<'_>, branch: &str, head: &CommitId) -> Resul
     .hint("pull first"))
 }
 
-/// Removes the tags of a run without a push that was killed before it moved the branch: on a commit of ours upon the history of `head` that no
-/// branch leads to. What the remote holds, `pushed`, stays.
-pub(super) fn remove_left_behind(
-    session: &Session<'_>,
-    head: &CommitId,
-    pushed: &[Tag],
-) -> Result<(), Failure> {
-    let repo = session.repo;
-    if session.settings.dry_run {
-        return Ok(());
-    }
-    let seen = Seen {
-        tip: None,
-        tags: repo.tags()?,
-    };
-    let pushed: BTreeSet<&TagName> = pushed.iter().map(|tag| &tag.name).collect();
-    for (commit, decision) in decisions::read(repo, &seen) {
-        let mut tags = decision.tags.clone();
-        tags.retain(|tag| !pushed.contains(tag));
-        if tags.is_empty() || !decision.is_of_versions() || !repo.is_made_by_us(&commit) {
-            continue;
-        }
-        let base = repo.parent(&commit)?;
-        let is_upon = match &base {
-            Some(base) => repo.is_ancestor(base, head)? && !repo.is_ancestor(&commit, head)?,
-            None => false,
-        };
-        if is_upon && !repo.is_on_a_branch(&commit)? {
-            repo.remove_tags(&tags)?;
-        }
-    }
-    Ok(())
-}
-
 /// Refuses to decide upon a release that was built and is not delivered yet: what comes after it is delivered instead, and it never would be.
 async fn require_finished(
     session: &Session<'_>,
@@ -240,14 +201,15 @@ async fn require_finished(
             .hint("finish it with `release`, or give it up with `abandon`; then run again"))
     };
     let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
-    for name in rebuild::libraries_of(session, commit, &workspace)? {
-        let package = workspace.package(&name);
+    let libraries = rebuild::libraries_of(session, commit, &workspace)?;
+    let published = session.published(&libraries).await?;
+    for name in &libraries {
+        let package = workspace.package(name);
         let Some(version) = package.and_then(|package| package.version.as_ref()) else {
             continue;
         };
-        let published = session.remotes.registry.package(&name).await?;
-        let is_there = published
-            .is_some_and(|published| published.versions.contains_key(&version.to_string()));
+        let known = published.get(name);
+        let is_there = known.is_some_and(|known| known.versions.contains_key(&version.to_string()));
         if !is_there {
             return refuse(format!("npm lacks {name}@{version}"));
         }
@@ -284,11 +246,11 @@ async fn plan(
     let (observed, unasked) = release::observed_at(session, head, true).await?;
     let mut facts = observed.facts(repo, session.settings, false)?;
     let first = planning::plan(&facts, session.settings)?;
-    let may_be_asked = asking::next(&facts, session.settings, &first).is_some();
-    if !first.packages.is_empty() || (session.terminal.is_some() && may_be_asked) {
+    let is_asked = || asking::next(&facts, session.settings, &first).is_some();
+    if !first.packages.is_empty() || (session.terminal.is_some() && is_asked()) {
         require_finished(session, newest).await?;
     }
-    let mut plan = tokio::task::block_in_place(|| decide_all(session, &mut facts, answers))?;
+    let mut plan = tokio::task::block_in_place(|| answered(session, &mut facts, first, answers))?;
     plan.warnings.extend(unasked);
     release::add_texts(session, &observed, &mut plan)?;
     let done = |kind, plan: Plan, own| {
@@ -308,15 +270,15 @@ async fn plan(
 /// The answers of this run, with their questions: where the run judges again, a question that is the same is not asked again.
 type Answers = Vec<(Question, Answer)>;
 
-/// Plans, and asks the person at the terminal what nothing decides.
-fn decide_all(
+/// The plan of these facts, after the person at the terminal was asked what nothing decides.
+fn answered(
     session: &Session<'_>,
     facts: &mut Facts<'_>,
+    mut plan: Plan,
     answers: &mut Answers,
 ) -> Result<Plan, Failure> {
     let settings = session.settings;
     loop {
-        let plan = planning::plan(facts, settings)?;
         refuse_apps(session, &plan)?;
         let Some(terminal) = session.terminal else {
             return Ok(plan);
@@ -334,6 +296,7 @@ fn decide_all(
             answers.push((question.clone(), answer.clone()));
         }
         asking::answer(facts, &question, &answer);
+        plan = planning::plan(facts, settings)?;
     }
 }
 

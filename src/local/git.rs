@@ -4,6 +4,7 @@ mod clones;
 mod files;
 mod history;
 mod moves;
+mod objects;
 mod tags;
 mod trees;
 mod work_tree;

@@ -1,9 +1,12 @@
 //! The person at the terminal: told and asked on stderr, so that stdout carries the result alone.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use inquire::{InquireError, Select, Text};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::process::getpgrp;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 use crate::explain::{Exit, Failure};
 
@@ -12,17 +15,23 @@ use crate::explain::{Exit, Failure};
 pub struct Terminal {
     /// How it was when the process began.
     before: Termios,
+    /// Whether a question is open. Only then may the terminal be set back: whoever runs in the background and touches it is stopped.
+    is_asking: Arc<AtomicBool>,
 }
 
 impl Terminal {
-    /// The terminal of this process; `None` where keys do not come from one, or what is asked would not be seen.
+    /// The terminal of this process; `None` where keys do not come from one, where what is asked would not be seen, and in the background.
     #[must_use]
     pub fn attached() -> Option<Terminal> {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return None;
         }
+        if tcgetpgrp(io::stdin()).ok()? != getpgrp() {
+            return None;
+        }
         let before = tcgetattr(io::stdin()).ok()?;
-        Some(Terminal { before })
+        let is_asking = Arc::default();
+        Some(Terminal { before, is_asking })
     }
 
     /// Shows a text.
@@ -49,7 +58,8 @@ impl Terminal {
             .with_page_size(choices.len().max(1))
             .without_filtering()
             .with_help_message("↑↓ and enter; esc leaves, and nothing is written");
-        select.raw_prompt().map(|chosen| chosen.index).map_err(left)
+        let chosen = self.asking(|| select.raw_prompt());
+        chosen.map(|chosen| chosen.index).map_err(left)
     }
 
     /// Lets a person type a line until `read` takes it: what it made of it. `None`: the person goes back instead.
@@ -62,9 +72,8 @@ impl Terminal {
         read: impl Fn(&str) -> Result<T, Failure>,
     ) -> Result<Option<T>, Failure> {
         loop {
-            let typed = Text::new(question)
-                .with_help_message("esc goes back")
-                .prompt_skippable();
+            let text = Text::new(question).with_help_message("esc goes back");
+            let typed = self.asking(|| text.prompt_skippable());
             let Some(typed) = typed.map_err(left)? else {
                 return Ok(None);
             };
@@ -75,9 +84,19 @@ impl Terminal {
         }
     }
 
-    /// Leaves the terminal as it was when the process began.
+    fn asking<T>(&self, ask: impl FnOnce() -> T) -> T {
+        self.is_asking.store(true, Ordering::SeqCst);
+        let answer = ask();
+        self.is_asking.store(false, Ordering::SeqCst);
+        answer
+    }
+
+    /// Leaves the terminal as it was when the process began, where a question is open.
     pub fn restore(&self) {
         const SHOW_CURSOR: &str = "\u{1b}[?25h";
+        if !self.is_asking.load(Ordering::SeqCst) {
+            return;
+        }
         // Who ends the process has nobody to tell that this failed.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
         let _ = io::stderr().lock().write_all(SHOW_CURSOR.as_bytes());

@@ -144,15 +144,17 @@ pub fn typed(
 /// The question about the first package of its own version that is open.
 fn of_package(facts: &Facts<'_>, settings: &Settings, plan: &Plan) -> Option<Question> {
     let members = facts.workspace.packages.iter().zip(&facts.packages);
-    let (index, (package, known)) = members.enumerate().find(|(index, (package, known))| {
+    let mut open = members.enumerate().filter(|(index, (package, known))| {
         known.answer.is_none()
             && !known.undecided.is_empty()
             && selected(package, &settings.filter)
             && !is_given(plan, *index)
-    })?;
+    });
+    let (index, (package, known), from) =
+        open.find_map(|(index, of)| Some((index, of, grown_from(facts, settings, index)?)))?;
     Some(Question {
         package: Some(package.name.clone()),
-        from: grown_from(facts, settings, index)?,
+        from,
         since: since(&known.base),
         reasons: known.undecided.clone(),
         choices: Vec::new(),

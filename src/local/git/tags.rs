@@ -4,7 +4,7 @@
 //! more than the rest of a plan. The form of `packed-refs` is that of
 //! [gitrepository-layout](https://git-scm.com/docs/gitrepository-layout) and of git's own `refs/packed-backend.c`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -136,6 +136,45 @@ impl Repo {
         let target = object.map(|object| self.target(object)).transpose();
         let target = target.map_err(|error| unreadable(name, io::Error::other(error)))?;
         Ok(target.flatten().map(commit_id))
+    }
+
+    /// The tags that name a commit which `wanted` asks for, with what they say, in order of name. Where `packed-refs` tells what a tag names,
+    /// only the objects of these are read. A broken ref is warned of and left out, as in [`Repo::tags`].
+    pub fn tags_of(
+        &self,
+        wanted: impl Fn(&CommitId) -> Result<bool, Failure>,
+    ) -> Result<Vec<(TagName, TagMessage)>, Failure> {
+        let tags = self.tag_names()?;
+        let mut asked: HashMap<Oid, bool> = HashMap::new();
+        let mut found = Vec::new();
+        for (name, held) in &tags.held {
+            let object = match tags.object(name) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::warn!("the tag {name} is left out: {error}");
+                    None
+                }
+                object => object.map_err(|error| unreadable(name, error))?,
+            };
+            let target = match (held, object) {
+                (Held::Packed(_, Some(target)), _) => Some(*target),
+                (_, Some(object)) => self.target(object).ok().flatten(),
+                (_, None) => None,
+            };
+            let (Some(object), Some(target)) = (object, target) else {
+                continue;
+            };
+            let is_wanted = match asked.get(&target) {
+                Some(is_wanted) => *is_wanted,
+                None => {
+                    let is_wanted = wanted(&commit_id(target))?;
+                    *asked.entry(target).or_insert(is_wanted)
+                }
+            };
+            if is_wanted && let Some(message) = self.tag_message(&object.to_string()) {
+                found.push((name.clone(), message));
+            }
+        }
+        Ok(found)
     }
 
     /// The commit that an object is or, as a tag, names in the end.

@@ -1,10 +1,14 @@
 //! Making commits and tags as objects, and moving what is checked out. Refs move only in [`Repo::fast_forward`], [`Repo::note_remote`],
 //! [`Repo::add_tags`] and [`Repo::remove_tags`].
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use git2::{Oid, Repository};
 
+use super::objects::{FileChange, NewObjects};
 use super::{Repo, Tag, commit_id};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, RepoPath, TagName};
@@ -54,34 +58,57 @@ impl Repo {
         message: &str,
     ) -> Result<CommitId, Failure> {
         let failed = |error| not_written("the release commit could not be made", &error);
-        let parent = self.find(parent)?;
-        let mut builder = git2::build::TreeUpdateBuilder::new();
-        let tree = parent.tree().map_err(failed)?;
-        for (path, content) in edits {
-            match content {
-                Some(bytes) => {
-                    let mode = match tree
-                        .get_path(Path::new(path.as_str()))
-                        .map(|entry| entry.filemode())
-                    {
-                        Ok(0o100_755) => git2::FileMode::BlobExecutable,
-                        _ => git2::FileMode::Blob,
-                    };
-                    builder.upsert(path.as_str(), self.git.blob(bytes).map_err(failed)?, mode);
-                }
-                None => {
-                    builder.remove(path.as_str());
-                }
-            }
-        }
-        let tree = builder.create_updated(&self.git, &tree).map_err(failed)?;
-        let tree = self.git.find_tree(tree).map_err(failed)?;
-        let identity = identity(parent.time().seconds()).map_err(failed)?;
+        let mut new = NewObjects::default();
         let commit = self
-            .git
-            .commit(None, &identity, &identity, message, &tree, &[&parent])
+            .new_commit(&mut new, parent, edits, message)
             .map_err(failed)?;
+        self.write_objects(&new).map_err(failed)?;
         Ok(commit_id(commit))
+    }
+
+    fn new_commit<'b>(
+        &self,
+        new: &mut NewObjects<'b>,
+        parent: &CommitId,
+        edits: &'b [FileEdit],
+        message: &str,
+    ) -> Result<Oid, git2::Error> {
+        let parent = self.git.find_commit(Oid::from_str(parent.as_str())?)?;
+        let changes: Vec<FileChange<'b>> = edits
+            .iter()
+            .map(|(path, content)| (path.as_str(), content.as_deref()))
+            .collect();
+        let tree = new.tree(self, parent.tree_id(), &changes)?;
+        new.commit(tree, parent.id(), parent.time().seconds(), message)
+    }
+
+    /// Makes a release commit as [`Repo::make_commit`] does, or takes `parent` itself where there are no edits, and annotated tags of it, with
+    /// our identity and its date; all of it comes to the disk at once, and no ref moves. Gives the commit and the tags' objects, in their order.
+    pub fn make_release(
+        &self,
+        parent: &CommitId,
+        edits: &[FileEdit],
+        message: &str,
+        tags: &[(TagName, String)],
+    ) -> Result<(CommitId, Vec<String>), Failure> {
+        let failed = |error| not_written("the release commit could not be made", &error);
+        let mut new = NewObjects::default();
+        let moment = self.find(parent)?.time().seconds();
+        let commit = if edits.is_empty() {
+            Oid::from_str(parent.as_str()).map_err(failed)?
+        } else {
+            self.new_commit(&mut new, parent, edits, message)
+                .map_err(failed)?
+        };
+        let mut objects = Vec::with_capacity(tags.len());
+        for (name, message) in tags {
+            let tag = new
+                .tag(name.as_str(), commit, moment, message)
+                .map_err(|error| not_written(format!("tag {name} could not be made"), &error))?;
+            objects.push(tag.to_string());
+        }
+        self.write_objects(&new).map_err(failed)?;
+        Ok((commit_id(commit), objects))
     }
 
     /// Makes the merge of a release commit into the branch as an object: parents `tip` and `release`, our identity, both dates those of `tip`.
@@ -169,11 +196,7 @@ impl Repo {
     pub fn fast_forward(&self, to: &CommitId) -> Result<(), Failure> {
         let failed = |error: git2::Error| not_moved(to, error.message());
         let target = self.find(to)?;
-        let mut checkout = git2::build::CheckoutBuilder::new();
-        checkout.safe();
-        self.git
-            .checkout_tree(target.as_object(), Some(&mut checkout))
-            .map_err(failed)?;
+        self.check_out(&target).map_err(failed)?;
         match self.git.head().map_err(failed)? {
             mut head if head.is_branch() => {
                 head.set_target(target.id(), "pkgs-action: fast-forward to the release")
@@ -204,6 +227,46 @@ impl Repo {
             }
         }
         Ok(())
+    }
+
+    /// Brings work tree and index to a commit. Only the files that differ from `HEAD` are looked at, for a large work tree takes long to look
+    /// through; where one of them does not lie in a directory, what is in its place must be found first, and everything is looked at.
+    fn check_out(&self, target: &git2::Commit<'_>) -> Result<(), git2::Error> {
+        let mut checkout = git2::build::CheckoutBuilder::new();
+        checkout.safe().disable_pathspec_match(true);
+        let old = self.git.head()?.peel_to_tree()?;
+        let diff = self
+            .git
+            .diff_tree_to_tree(Some(&old), Some(&target.tree()?), None)?;
+        let paths = diff.deltas().flat_map(|delta| {
+            let sides = [delta.old_file(), delta.new_file()];
+            sides.map(|side| side.path_bytes().map(<[u8]>::to_vec))
+        });
+        let paths: BTreeSet<Vec<u8>> = paths.flatten().collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let parents = paths.iter().filter_map(|path| {
+            let end = path.iter().rposition(|byte| *byte == b'/')?;
+            Some(&path[..end])
+        });
+        let parents: BTreeSet<&[u8]> = parents.collect();
+        let mut parents = parents.into_iter().flat_map(|parent| {
+            Path::new(OsStr::from_bytes(parent))
+                .ancestors()
+                .filter(|ancestor| !ancestor.as_os_str().is_empty())
+        });
+        let is_directory = |path: &Path| {
+            let found = std::fs::symlink_metadata(self.root.join(path));
+            found.is_ok_and(|found| found.is_dir())
+        };
+        if parents.all(is_directory) {
+            for path in &paths {
+                checkout.path(path.as_slice());
+            }
+        }
+        self.git
+            .checkout_tree(target.as_object(), Some(&mut checkout))
     }
 
     /// Makes a repository of the files in `directory`: one commit on `branch`, made at `moment` (seconds since 1970).

@@ -13,16 +13,16 @@ const WARM_UP: usize = 2;
 /// A contestant whose first run takes longer runs no more, and that run counts.
 const SLOW: Duration = Duration::from_secs(5);
 /// A run that takes longer is ended.
-const ENDLESS: Duration = Duration::from_mins(1);
+const ENDLESS: Duration = Duration::from_mins(3);
 
 /// Whoever takes part, with its name in the table.
 pub struct Contestant<'a> {
     /// What is printed.
     pub name: &'a str,
-    /// Makes the command of a run, ready to start.
+    /// Makes the command of a run, ready to start, and what it finds; no clock runs yet.
     pub command: Box<dyn FnMut() -> io::Result<Command> + 'a>,
-    /// Reads from what it printed how many packages it named.
-    pub named: fn(&str) -> Option<usize>,
+    /// Reads from what it printed, or left, how many packages it named.
+    pub named: Box<dyn Fn(&str) -> Option<usize> + 'a>,
 }
 
 /// What was measured of one.
@@ -166,8 +166,9 @@ impl Row {
     }
 
     /// The most memory it held, in MiB.
-    pub fn memory(&self) -> u64 {
-        self.memory >> 10
+    #[allow(clippy::cast_precision_loss, reason = "a few hundred")]
+    pub fn memory(&self) -> f64 {
+        (self.memory >> 10) as f64
     }
 
     fn print(&self) {

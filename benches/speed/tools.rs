@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::measure::Contestant;
+use crate::versions::Place;
 
 const TOOL: &str = env!("CARGO_BIN_EXE_pkgs-action");
 
@@ -35,7 +36,34 @@ pub fn plan(directory: &Path) -> Contestant<'_> {
     Contestant {
         name: "plan --format json",
         command: Box::new(move || Ok(tool(directory, &["plan", "--format", "json"]))),
-        named: |said| Some(json(said)?["packages"].as_array()?.len()),
+        named: Box::new(|said| Some(json(said)?["packages"].as_array()?.len())),
+    }
+}
+
+/// `version`, whose commit and tags stay here.
+pub fn version(place: &Place) -> Contestant<'_> {
+    Contestant {
+        name: "version --push=false",
+        command: Box::new(move || {
+            place.restore()?;
+            Ok(tool(place.directory(), &["version", "--push=false"]))
+        }),
+        named: Box::new(|_| place.tagged()),
+    }
+}
+
+/// A script that writes what it is told: `bare_version.py`.
+pub fn bare_script<'a>(place: &'a Place, told: &'a Path) -> Contestant<'a> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/speed/bare_version.py");
+    Contestant {
+        name: "bare script",
+        command: Box::new(move || {
+            place.restore()?;
+            let mut command = bare("python3", place.directory());
+            command.arg(&script).arg(told);
+            Ok(command)
+        }),
+        named: Box::new(|_| place.tagged()),
     }
 }
 
@@ -48,7 +76,7 @@ pub fn floor<'a>(directory: &'a Path, tag: &'a str) -> Contestant<'a> {
             command.arg("floor").arg(directory).arg(tag);
             Ok(command)
         }),
-        named: |said| said.trim().parse().ok(),
+        named: Box::new(|said| said.trim().parse().ok()),
     }
 }
 
@@ -83,6 +111,11 @@ impl Peers {
         command.env("PATH", std::env::join_paths(path).unwrap_or_default());
         command.env("HOME", self.home.path()).env("CI", "true");
         command.env("NX_DAEMON", "false").env("DO_NOT_TRACK", "1");
+        // Nothing is missing: the lockfile names everything.
+        for setting in ["offline=true", "audit=false", "fund=false"] {
+            let (name, value) = setting.split_once('=').unwrap_or_default();
+            command.env(format!("npm_config_{name}"), value);
+        }
         command
     }
 
@@ -99,7 +132,7 @@ impl Peers {
                 command.args(["list", "--depth", "-1", "--json"]);
                 Ok(command)
             }),
-            named: |said| Some(json(said)?.as_array()?.len()),
+            named: Box::new(|said| Some(json(said)?.as_array()?.len())),
         }
     }
 
@@ -122,7 +155,9 @@ impl Peers {
                 command.env("TURBO_TELEMETRY_DISABLED", "1");
                 Ok(command)
             }),
-            named: |said| usize::try_from(json(said)?["packages"]["count"].as_u64()?).ok(),
+            named: Box::new(|said| {
+                usize::try_from(json(said)?["packages"]["count"].as_u64()?).ok()
+            }),
         })
     }
 
@@ -139,7 +174,52 @@ impl Peers {
                     .args(["changed", "--json", "--loglevel", "error"]);
                 Ok(command)
             }),
-            named: |said| Some(json(said)?.as_array()?.len()),
+            named: Box::new(|said| Some(json(said)?.as_array()?.len())),
+        }
+    }
+
+    /// `lerna version`, in mode `independent`, with changelogs.
+    pub fn lerna_version<'a>(&'a self, place: &'a Place) -> Contestant<'a> {
+        let node = self.cache.join("node/bin/node");
+        let script = self.cache.join("releasers/node_modules/lerna/dist/cli.js");
+        Contestant {
+            name: "lerna version",
+            command: Box::new(move || {
+                place.restore()?;
+                let mut command = self.command(&node, place.directory());
+                command.arg(&script).arg("version");
+                command.args(["--conventional-commits", "--exact"]);
+                command.args(["--yes", "--no-push"]);
+                Ok(command)
+            }),
+            named: Box::new(|_| place.tagged()),
+        }
+    }
+
+    /// What those who use changesets run: `changeset version`, npm's lockfile, a commit, `changeset tag`.
+    pub fn changesets<'a>(&'a self, place: &'a Place) -> Contestant<'a> {
+        let node = self.cache.join("node/bin/node");
+        let script = "releasers/node_modules/@changesets/cli/bin.js";
+        let script = self.cache.join(script);
+        let steps = format!(
+            "set -e
+             '{node}' '{script}' version
+             npm install --package-lock-only --ignore-scripts
+             git add --all
+             git commit --quiet --message 'chore: release'
+             '{node}' '{script}' tag",
+            node = node.display(),
+            script = script.display()
+        );
+        Contestant {
+            name: "changeset version, npm, tag",
+            command: Box::new(move || {
+                place.restore()?;
+                let mut command = self.command(Path::new("sh"), place.directory());
+                command.args(["-c", &steps]);
+                Ok(command)
+            }),
+            named: Box::new(|_| place.tagged()),
         }
     }
 }

@@ -74,6 +74,15 @@ pub enum Bases {
     Spread,
 }
 
+/// How packages name the versions of one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ranges {
+    /// `^1.0.0`, which every release holds: who depends on a package need not follow it.
+    Held,
+    /// The exact version, which every release leaves: who depends on a package, near or far, follows it. Only for [`Bases::Together`].
+    Left,
+}
+
 /// Numbers that look random and are the same in each run (an LCG with Knuth's constants).
 struct Numbers(u64);
 
@@ -94,13 +103,16 @@ struct Stream<W: Write> {
     /// The patch version of each package: `1.0.PATCH`.
     patches: Vec<usize>,
     dependencies: Vec<Vec<usize>>,
+    ranges: Ranges,
     clock: u64,
     numbers: Numbers,
 }
 
 /// Makes a repository in an empty directory, with a work tree, all objects in one pack and all refs packed.
-pub fn generate(directory: &Path, size: Size, bases: Bases) -> io::Result<()> {
+pub fn generate(directory: &Path, size: Size, bases: Bases, ranges: Ranges) -> io::Result<()> {
     git(directory, &["init", "--quiet", "--initial-branch=main"])?;
+    git(directory, &["config", "user.name", "Bench"])?;
+    git(directory, &["config", "user.email", "bench@example.test"])?;
     let mut importer = Command::new("git")
         .arg("-C")
         .arg(directory)
@@ -108,8 +120,15 @@ pub fn generate(directory: &Path, size: Size, bases: Bases) -> io::Result<()> {
         .stdin(Stdio::piped())
         .spawn()?;
     let input = importer.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    Stream::new(BufWriter::new(input), size).write(bases)?;
+    Stream::new(BufWriter::new(input), size, ranges).write(bases)?;
     check(importer.wait()?.success(), "git fast-import")?;
+    // As a clone notes it.
+    let noted = "refs/remotes/origin/main";
+    git(directory, &["update-ref", noted, "main"])?;
+    git(
+        directory,
+        &["symbolic-ref", "refs/remotes/origin/HEAD", noted],
+    )?;
     git(directory, &["repack", "-adq"])?;
     git(directory, &["pack-refs", "--all"])?;
     git(directory, &["reset", "--quiet", "--hard"])
@@ -132,28 +151,50 @@ pub fn loosen_refs(directory: &Path) -> io::Result<()> {
     std::fs::remove_file(packed)
 }
 
-/// Copies a repository for pnpm, whose workspace is written in a file of its own; git does not count that file as a change.
-pub fn copy_for_pnpm(repository: &Path, copy: &Path) -> io::Result<()> {
+/// Copies a repository.
+pub fn copy(repository: &Path, copy: &Path) -> io::Result<()> {
     let status = Command::new("cp")
         .args(["-a", "--"])
         .arg(repository)
         .arg(copy)
         .status()?;
     check(status.success(), "cp")?;
-    let file = "pnpm-workspace.yaml";
-    std::fs::write(copy.join(file), "packages:\n  - packages/*\n")?;
-    std::fs::write(copy.join(".git/info/exclude"), format!("{file}\n"))?;
     // The copies have other inodes: without this every `git diff` would compare their content.
     git(copy, &["update-index", "-q", "--refresh"])
 }
 
-fn git(directory: &Path, arguments: &[&str]) -> io::Result<()> {
+/// Copies a repository for pnpm, whose workspace is written in a file of its own; git does not count that file as a change.
+pub fn copy_for_pnpm(repository: &Path, copy: &Path) -> io::Result<()> {
+    self::copy(repository, copy)?;
+    let file = "pnpm-workspace.yaml";
+    std::fs::write(copy.join(file), "packages:\n  - packages/*\n")?;
+    std::fs::write(copy.join(".git/info/exclude"), format!("{file}\n"))
+}
+
+/// Runs git in a repository.
+pub fn git(directory: &Path, arguments: &[&str]) -> io::Result<()> {
     let status = Command::new("git")
         .arg("-C")
         .arg(directory)
         .args(arguments)
         .status()?;
     check(status.success(), "git")
+}
+
+/// What git answers in a repository.
+pub fn git_says(directory: &Path, arguments: &[&str]) -> io::Result<String> {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(directory)
+        .args(arguments)
+        .output()?;
+    check(output.status.success(), "git")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The tag of the last release.
+pub fn newest_tag(directory: &Path) -> io::Result<String> {
+    git_says(directory, &["describe", "--abbrev=0", "HEAD"])
 }
 
 fn check(succeeded: bool, what: &str) -> io::Result<()> {
@@ -173,7 +214,7 @@ fn directory(package: usize) -> String {
 }
 
 impl<W: Write> Stream<W> {
-    fn new(out: W, size: Size) -> Stream<W> {
+    fn new(out: W, size: Size, ranges: Ranges) -> Stream<W> {
         let mut numbers = Numbers(1);
         let dependencies = (0..size.packages)
             .map(|package| {
@@ -193,6 +234,7 @@ impl<W: Write> Stream<W> {
             size,
             patches: vec![0; size.packages],
             dependencies,
+            ranges,
             clock: 1_600_000_000,
             numbers,
         }
@@ -321,7 +363,7 @@ impl<W: Write> Stream<W> {
     fn manifest(&mut self, package: usize) -> io::Result<()> {
         let mut internal = String::new();
         for &dependency in &self.dependencies[package] {
-            let _ = writeln!(internal, "    \"{}\": \"^1.0.0\",", name(dependency));
+            let _ = writeln!(internal, "    {},", self.spec(dependency));
         }
         let text = format!(
             r#"{{
@@ -346,6 +388,17 @@ impl<W: Write> Stream<W> {
         self.file(&format!("{}/package.json", directory(package)), &text)
     }
 
+    /// A dependency as a manifest and the lockfile write it.
+    fn spec(&self, dependency: usize) -> String {
+        match self.ranges {
+            Ranges::Held => format!("\"{}\": \"^1.0.0\"", name(dependency)),
+            Ranges::Left => {
+                let patch = self.patches[dependency];
+                format!("\"{}\": \"1.0.{patch}\"", name(dependency))
+            }
+        }
+    }
+
     fn lockfile(&mut self) -> io::Result<()> {
         let mut text = "{\n  \"name\": \"bench\",\n  \"lockfileVersion\": 3,\n  \"requires\": true,\n  \"packages\": {\n    \"\": {\n      \"name\": \"bench\",\n      \"workspaces\": [\n        \"packages/*\"\n      ]\n    }".to_owned();
         for package in 0..self.size.packages {
@@ -367,7 +420,7 @@ impl<W: Write> Stream<W> {
                 self.dependencies[package]
                     .iter()
                     .fold(String::new(), |mut text, dependency| {
-                        let _ = writeln!(text, "        \"{}\": \"^1.0.0\",", name(*dependency));
+                        let _ = writeln!(text, "        {},", self.spec(*dependency));
                         text
                     });
             let _ = write!(
