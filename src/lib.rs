@@ -18,7 +18,7 @@
 //! | [`release`] | what is stored: keys, seals, manifests | the same |
 //! | [`environment`] | the pointer log and where a rollback goes | the same |
 //! | [`plan`] | what we shall do: the heart | the same |
-//! | [`local`] | the disk, git and child processes | decide |
+//! | [`local`] | the disk, git, child processes and the terminal | decide |
 //! | [`remote`] | stores, registries, the forge | decide; send a write again without looking |
 //! | [`apply`] | doing it: look, write, read back | guess what a lost answer meant |
 //! | [`report`] | what we tell | print |

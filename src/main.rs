@@ -3,7 +3,10 @@
     clippy::disallowed_methods,
     reason = "this is the one place that reads the environment and the clock"
 )]
-#![expect(clippy::print_stderr, reason = "this is the one place that prints")]
+#![expect(
+    clippy::print_stderr,
+    reason = "this is the one place that prints, but for questions at a terminal"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
@@ -265,10 +268,10 @@ fn own_config(collected: &Collected, directory: &Path) -> Result<Option<ConfigFi
         .inputs
         .get("config")
         .map(|given| given.value.as_str());
-    let own = directory.join(named.unwrap_or("pkgs.json"));
+    let own = directory.join(named.unwrap_or(config::FILE));
     if let Some(text) = read_text(&own)? {
         return Ok(Some(ConfigFile {
-            name: named.unwrap_or("pkgs.json").to_owned(),
+            name: named.unwrap_or(config::FILE).to_owned(),
             text,
             form: Form::Own,
         }));

@@ -14,7 +14,7 @@ use crate::commands::observe::{self, Observed};
 use crate::commands::scene::Scene;
 use crate::commands::{Session, decisions, finish, preflight};
 use crate::explain::{Exit, Failure};
-use crate::local::git::{FileEdit, Lies, Repo, Tag};
+use crate::local::git::{FileAt, FileEdit, Repo, Tag};
 use crate::local::worktree;
 use crate::name::{CommitId, Digest, Integrity, PackageName, RepoPath};
 use crate::plan::next::Position;
@@ -215,11 +215,11 @@ fn replace(session: &Session<'_>, observed: &Observed, plan: &mut Plan) -> Resul
         )
     };
     let read = |path: &RepoPath| {
-        Ok(match repo.lies_at(head, path, replacements::LONGEST)? {
-            Lies::File(bytes) => Ok(bytes),
-            Lies::Nothing => Err("there is no such file"),
-            Lies::NoFile => Err("it is a link or a directory"),
-            Lies::Long => Err("it is longer than 8 MiB"),
+        Ok(match repo.file_at(head, path, replacements::LONGEST)? {
+            FileAt::Content(bytes) => Ok(bytes),
+            FileAt::Absent => Err("there is no such file"),
+            FileAt::NotAFile => Err("it is a link or a directory"),
+            FileAt::TooLong => Err("it is longer than 8 MiB"),
         })
     };
     let edits = replacements::edits(plan, workspace, session.settings, like, read)?;

@@ -92,6 +92,7 @@ async fn pushed(
         may => may?,
     }
     let draft = draft(session, &plan)?;
+    // The work tree follows after the push, when nothing can be refused any more; one that is elsewhere does not follow.
     if session.repo.head()? == scene.tip {
         let written = plan.edits.iter().filter(|(_, text)| text.is_some());
         let written = written.map(|(path, _)| path);

@@ -16,7 +16,7 @@ use git2::{ErrorCode, Odb, Oid, Repository, Tree};
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::CommitId;
-pub use files::Lies;
+pub use files::FileAt;
 pub use history::{Bits, History, WalkedCommit};
 pub use tags::{Tag, TagMessage, Tags};
 use trees::Trees;

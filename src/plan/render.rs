@@ -29,7 +29,7 @@ pub struct Missing {
 #[serde(rename_all = "camelCase")]
 pub struct PlanDocument {
     schema: &'static str,
-    /// The digest of everything else but `warnings` and `missing`, of what the edits write, and of every setting that decides bytes.
+    /// The digest of this document without `warnings` and `missing`, of the texts of the edits, and of every setting that decides bytes.
     pub digest: String,
     mode: &'static str,
     mode_reason: String,

@@ -11,6 +11,7 @@ use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::{PackageName, RepoPath};
 use crate::plan::notes;
 use crate::plan::release::{Edit, Plan, tag_format};
+use crate::settings::config;
 use crate::settings::given::nearest;
 use crate::settings::replacement::{Files, Placeholder, Replacement, Values};
 use crate::settings::{BumpFrom, Changelog, Mode, Settings};
@@ -18,6 +19,8 @@ use crate::workspace::Workspace;
 
 /// The longest file in which something is replaced, in bytes.
 pub const LONGEST: usize = 8 << 20;
+/// How long all files together may be, in bytes.
+const MOST_BYTES: usize = 256 << 20;
 /// The most files that one entry means.
 const MOST_FILES: usize = 10_000;
 /// How a file begins that git-lfs keeps elsewhere, says the [specification](https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
@@ -89,6 +92,7 @@ pub fn edits(
         own: own_files(plan, workspace, settings),
         read,
         texts: BTreeMap::new(),
+        read_bytes: 0,
         problems: Vec::new(),
     };
     for replacement in &settings.replacements {
@@ -171,6 +175,8 @@ struct Replacing<'p, R> {
     own: BTreeSet<RepoPath>,
     read: R,
     texts: BTreeMap<RepoPath, Text<'p>>,
+    /// How long the texts were together, in bytes.
+    read_bytes: usize,
     problems: Vec<Failure>,
 }
 
@@ -227,7 +233,8 @@ impl<'p, R: Fn(&RepoPath) -> Result<Read, Failure>> Replacing<'p, R> {
         let is_intent = self.settings.bump_from != BumpFrom::Commits
             && directory == intent::DIRECTORY
             && intent::is_intent(name);
-        let is_configuration = replacement.declared_in.as_deref() == Some(inside.as_str());
+        let is_configuration = inside.as_str() == config::FILE
+            || replacement.declared_in.as_deref() == Some(inside.as_str());
         is_intent || is_configuration || self.own.contains(path)
     }
 
@@ -328,6 +335,11 @@ impl<'p, R: Fn(&RepoPath) -> Result<Read, Failure>> Replacing<'p, R> {
                 Ok(text) => text,
                 Err(why) => return Ok(Err(file_refused(replacement, Some(path), why))),
             };
+            self.read_bytes += text.len();
+            if self.read_bytes > MOST_BYTES {
+                let why = "with it the files of all replacements are longer than 256 MiB";
+                return Err(file_refused(replacement, Some(path), why));
+            }
             let text = Text {
                 before: text.clone(),
                 after: text,

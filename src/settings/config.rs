@@ -67,6 +67,8 @@ pub struct Config {
     pub packages_path: Option<Vec<String>>,
 }
 
+/// The file that holds our own configuration, unless another is named.
+pub const FILE: &str = "pkgs.json";
 /// The longest file that may hold a configuration, in bytes.
 pub const LONGEST: u64 = 2 << 20;
 

@@ -18,45 +18,45 @@ pub type ChangedText = (RepoPath, Option<String>);
 /// Where something lies, and its content if it is a file.
 pub type FoundFile = (RepoPath, Option<Vec<u8>>);
 
-/// What lies at a path of a commit.
+/// What a commit has at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lies {
+pub enum FileAt {
     /// Nothing.
-    Nothing,
+    Absent,
     /// A link, a directory or a submodule.
-    NoFile,
+    NotAFile,
     /// A file that is longer than was asked for.
-    Long,
+    TooLong,
     /// A file, and its content.
-    File(Vec<u8>),
+    Content(Vec<u8>),
 }
 
 impl Repo {
-    /// What lies at a path of a commit; a file of more than `longest` bytes is not read.
-    pub fn lies_at(
+    /// What a commit has at a path; a file of more than `longest` bytes is not read.
+    pub fn file_at(
         &self,
         commit: &CommitId,
         path: &RepoPath,
         longest: usize,
-    ) -> Result<Lies, Failure> {
+    ) -> Result<FileAt, Failure> {
         let unreadable = |error| broken(format!("{path} at {commit} cannot be read"), &error);
         let entry = match self.tree(commit)?.get_path(Path::new(path.as_str())) {
             Ok(entry) => entry,
-            Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(Lies::Nothing),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(FileAt::Absent),
             Err(error) => return Err(unreadable(error)),
         };
         if entry.kind() != Some(ObjectType::Blob) || entry.filemode() == 0o120_000 {
-            return Ok(Lies::NoFile);
+            return Ok(FileAt::NotAFile);
         }
         let (size, _) = self
             .objects()?
             .read_header(entry.id())
             .map_err(unreadable)?;
         if size > longest {
-            return Ok(Lies::Long);
+            return Ok(FileAt::TooLong);
         }
         let blob = self.git.find_blob(entry.id()).map_err(unreadable)?;
-        Ok(Lies::File(blob.content().to_vec()))
+        Ok(FileAt::Content(blob.content().to_vec()))
     }
 
     /// The regular files of a commit, in order of path, that are `wanted`; of directories only those are entered that `may_contain` one.

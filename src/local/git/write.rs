@@ -25,14 +25,14 @@ fn not_written(what: impl Into<String>, error: &git2::Error) -> Failure {
         .hint("check the disk and run again")
 }
 
-fn not_moved(to: &CommitId, why: &str) -> Failure {
+fn not_moved(to: &CommitId, why: &str, hint: &str) -> Failure {
     Failure::new(
         Exit::Refused,
         "git::checkout",
         format!("the work tree could not move to {}", to.short()),
     )
     .because(why)
-    .hint("commit or stash your changes and run again")
+    .hint(hint)
 }
 
 fn tag_exists(name: &TagName) -> Failure {
@@ -194,7 +194,8 @@ impl Repo {
 
     /// Moves the work tree and `HEAD` from a commit to its descendant. Refuses to touch a file that differs from `HEAD`.
     pub fn fast_forward(&self, to: &CommitId) -> Result<(), Failure> {
-        let failed = |error: git2::Error| not_moved(to, error.message());
+        let hint = "commit or stash your changes and run again";
+        let failed = |error: git2::Error| not_moved(to, error.message(), hint);
         let target = self.find(to)?;
         self.check_out(&target).map_err(failed)?;
         match self.git.head().map_err(failed)? {
@@ -220,10 +221,8 @@ impl Repo {
         for path in written {
             let is_there = self.root().join(path.as_str()).symlink_metadata().is_ok();
             if is_there && self.object_at(head, path)?.is_none() {
-                return Err(not_moved(
-                    to,
-                    &format!("{path} is there, and no commit has it"),
-                ));
+                let why = format!("{path} is there, and no commit has it");
+                return Err(not_moved(to, &why, "move the file away and run again"));
             }
         }
         Ok(())

@@ -179,8 +179,8 @@ impl Graph {
     }
 }
 
-/// The names of the packages in which two production closures differ, by version or content. Contents that are told in different ways are
-/// taken to be the same where name and version are: so the lockfiles of two managers can be compared.
+/// The names of the packages in which two production closures differ, by version or content. Digests of different kinds are
+/// not compared, so that the lockfiles of two managers can be; an address differs from everything but itself.
 #[must_use]
 pub fn changed(then: &Installed, now: &Installed) -> BTreeSet<String> {
     let differs = |contents: &BTreeSet<Content>, others: &BTreeSet<Content>| {
