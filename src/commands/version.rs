@@ -19,6 +19,7 @@ use crate::local::worktree;
 use crate::name::{CommitId, TagName};
 use crate::plan::asking::{self, Answer, Question};
 use crate::plan::next::Position;
+use crate::plan::registry;
 use crate::plan::release::{self as planning, Facts, Plan};
 use crate::plan::render;
 use crate::report::asked;
@@ -103,8 +104,14 @@ async fn pushed(
     let Some(commit) = release::push(session, &scene, draft, deeds)? else {
         return Ok(None);
     };
-    if session.repo.head()? != commit {
-        worktree::fast_forward(session.repo, &commit)?;
+    if session.repo.head()? != commit
+        && let Err(failure) = worktree::fast_forward(session.repo, &commit)
+    {
+        // Everything is decided. Who committed meanwhile keeps that, and brings both together.
+        if session.repo.is_ancestor(&session.repo.head()?, &commit)? {
+            return Err(failure);
+        }
+        tracing::warn!("{}: {}", failure.what(), failure.causes().join("; "));
     }
     decided(session, *plan, &commit).map(Some)
 }
@@ -254,6 +261,7 @@ async fn plan(
     let mut plan = tokio::task::block_in_place(|| answered(session, &mut facts, first, answers))?;
     plan.warnings.extend(unasked);
     release::add_texts(session, &observed, &mut plan)?;
+    registry::require_publishable(&observed.workspace, &plan)?;
     let done = |kind, plan: Plan, own| {
         let document = render::document(&plan, session.settings, Vec::new());
         Planned::Done(Box::new(ended(kind, own).planned(plan, document)))

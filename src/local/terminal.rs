@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use inquire::{InquireError, Select, Text};
 use rustix::process::getpgrp;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::{
+    OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetpgrp, tcsetattr,
+};
 
 use crate::explain::{Exit, Failure};
 
@@ -85,6 +87,8 @@ impl Terminal {
     }
 
     fn asking<T>(&self, ask: impl FnOnce() -> T) -> T {
+        // What was typed before the question was there is no answer to it; where it cannot be dropped, it is seen.
+        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
         self.is_asking.store(true, Ordering::SeqCst);
         let answer = ask();
         self.is_asking.store(false, Ordering::SeqCst);

@@ -11,7 +11,7 @@ pub mod next;
 pub mod notes;
 pub mod promote;
 pub mod pull;
-mod registry;
+pub mod registry;
 pub mod release;
 pub mod render;
 pub mod replacements;

@@ -1,12 +1,18 @@
 //! What a library says about the registry it belongs to, and what npm makes of a new name.
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
 use crate::explain::{Exit, Failure, quoted};
+use crate::name::PackageName;
 use crate::plan::release::{Base, Notice, Plan, PlannedPackage};
 use crate::settings::{PUBLIC_REGISTRY, RegistryAddress, Settings};
+use crate::version::Version;
 use crate::workspace::Workspace;
+use crate::workspace::catalogs::Catalogs;
 use crate::workspace::package::Kind;
+use crate::workspace::publishable::publishable;
 
 /// Refuses a library whose `publishConfig.registry` is another registry than the one that is set: npm would publish it there, and it may
 /// not be meant for this one. A directory takes them all.
@@ -80,6 +86,30 @@ fn declared<'w>(workspace: &'w Workspace, package: &PlannedPackage) -> Option<&'
 fn is_same(declared: &str, registry: &Url) -> bool {
     let plain = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
     Url::parse(declared).is_ok_and(|declared| plain(&declared) == plain(registry))
+}
+
+/// Refuses a plan of packages that npm could not take as their manifests are: once their versions are decided, nothing publishes them.
+///
+/// # Errors
+/// `workspace::unpublishable`, exit 3, for each such dependency.
+pub fn require_publishable(workspace: &Workspace, plan: &Plan) -> Result<(), Failure> {
+    let known = workspace.packages.iter();
+    let mut versions: BTreeMap<PackageName, Version> = known
+        .filter_map(|package| Some((package.name.clone(), package.version.clone()?)))
+        .collect();
+    let planned = plan.packages.iter();
+    versions.extend(planned.map(|package| (package.name.clone(), package.to.clone())));
+    let none = Catalogs::new();
+    let catalogs = workspace.catalogs().unwrap_or(&none);
+    let failures = libraries(plan).filter_map(|package| {
+        let package = workspace.package(&package.name)?;
+        let file = package.file();
+        let edited = plan.edits.iter().find(|(path, _)| *path == file);
+        let text = edited.and_then(|(_, text)| text.as_ref());
+        let text = text.unwrap_or(&package.text);
+        publishable(file.as_str(), text, &versions, catalogs, true).err()
+    });
+    Failure::all(failures.collect()).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

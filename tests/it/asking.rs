@@ -130,10 +130,43 @@ fn who_leaves_a_question_decides_nothing() {
             asked(&mut terminal, "core 1.0.0 becomes").press(&[ENTER]);
             asked(&mut terminal, "other 1.0.0 becomes").press(&[key]);
             let seen = terminal.end().expect(130);
-            assert!(seen.screen.contains("run::interrupted"), "{}", seen.screen);
+            // A key that arrives between two looks at the keyboard is a signal, which ends the run in other words.
+            assert!(seen.screen.contains("interrupted"), "{}", seen.screen);
             assert_eq!(seen.stdout, "");
             assert_untouched(&world, &head);
         }
+    }
+}
+
+#[test]
+fn a_commit_that_is_made_while_a_question_is_open_is_kept() {
+    for (push, code) in [("--push=true", 0), ("--push=false", 3)] {
+        let world = world();
+        let mut terminal = at_terminal(&world, &[push]);
+        asked(&mut terminal, "core 1.0.0 becomes").press(&[ENTER]);
+        asked(&mut terminal, "other 1.0.0 becomes");
+        world.monorepo.write("mine.txt", "mine\n");
+        world.monorepo.git(&["add", "mine.txt"]);
+        world
+            .monorepo
+            .git(&["commit", "--quiet", "--message", "feat: mine"]);
+        let mine = world.monorepo.head();
+        terminal.press(&[ENTER]);
+        let seen = terminal.end().expect(code);
+        assert!(
+            seen.screen.contains("does not lead there"),
+            "{}",
+            seen.screen
+        );
+        assert_eq!(world.monorepo.head(), mine);
+        assert_eq!(world.monorepo.git(&["status", "--porcelain"]), "");
+        let decided = tags(&world);
+        assert_eq!(decided.is_empty(), code == 3, "{decided:?}");
+        let here = world.monorepo.tags();
+        assert!(
+            code == 0 || here.iter().all(|tag| tag.ends_with("1.0.0")),
+            "{here:?}"
+        );
     }
 }
 

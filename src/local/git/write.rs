@@ -192,18 +192,35 @@ impl Repo {
         Ok(tag.to_string())
     }
 
-    /// Moves the work tree and `HEAD` from a commit to its descendant. Refuses to touch a file that differs from `HEAD`.
+    /// Moves the work tree and `HEAD` to a descendant of where `HEAD` is. Refuses to touch a file that differs from `HEAD`, and to leave a commit
+    /// behind that somebody made meanwhile.
+    ///
+    /// # Errors
+    /// `git::checkout`, exit 3.
     pub fn fast_forward(&self, to: &CommitId) -> Result<(), Failure> {
         let hint = "commit or stash your changes and run again";
         let failed = |error: git2::Error| not_moved(to, error.message(), hint);
         let target = self.find(to)?;
+        let head = self.git.head().map_err(failed)?;
+        let from = head.peel_to_commit().map_err(failed)?.id();
+        let leads_there = from == target.id()
+            || (self.git.graph_descendant_of(target.id(), from)).map_err(failed)?;
+        if !leads_there {
+            let why = format!("HEAD is at {from} by now, which does not lead there");
+            return Err(not_moved(
+                to,
+                &why,
+                "nothing of yours was touched; `git pull` brings both together",
+            ));
+        }
         self.check_out(&target).map_err(failed)?;
-        match self.git.head().map_err(failed)? {
-            mut head if head.is_branch() => {
-                head.set_target(target.id(), "pkgs-action: fast-forward to the release")
-                    .map_err(failed)?;
-            }
-            _ => self.git.set_head_detached(target.id()).map_err(failed)?,
+        if let (true, Ok(name)) = (head.is_branch(), head.name()) {
+            let log = "pkgs-action: fast-forward to the release";
+            self.git
+                .reference_matching(name, target.id(), true, from, log)
+                .map_err(failed)?;
+        } else {
+            self.git.set_head_detached(target.id()).map_err(failed)?;
         }
         Ok(())
     }
