@@ -15,6 +15,9 @@ const SLOW: Duration = Duration::from_secs(5);
 /// A run that takes longer is ended.
 const ENDLESS: Duration = Duration::from_mins(3);
 
+/// Reads from what was printed how many packages it names.
+pub type Named<'a> = Box<dyn Fn(&str) -> Option<usize> + 'a>;
+
 /// Whoever takes part, with its name in the table.
 pub struct Contestant<'a> {
     /// What is printed.
@@ -22,7 +25,7 @@ pub struct Contestant<'a> {
     /// Makes the command of a run, ready to start, and what it finds; no clock runs yet.
     pub command: Box<dyn FnMut() -> io::Result<Command> + 'a>,
     /// Reads from what it printed, or left, how many packages it named.
-    pub named: Box<dyn Fn(&str) -> Option<usize> + 'a>,
+    pub named: Named<'a>,
 }
 
 /// What was measured of one.

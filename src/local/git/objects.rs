@@ -46,7 +46,7 @@ pub(super) type FileChange<'b> = (&'b str, Option<&'b [u8]>);
 /// What becomes of an entry of a tree and of what lies below it.
 #[derive(Default)]
 struct EntryChange<'b> {
-    file: Option<Option<&'b [u8]>>,
+    file: Option<FileChange<'b>>,
     below: Vec<FileChange<'b>>,
 }
 
@@ -143,7 +143,7 @@ impl<'b> NewObjects<'b> {
         let mut by_name: BTreeMap<&str, EntryChange<'b>> = BTreeMap::new();
         for (path, content) in changes {
             match path.split_once('/') {
-                None => by_name.entry(path).or_default().file = Some(*content),
+                None => by_name.entry(path).or_default().file = Some((path, *content)),
                 Some((name, rest)) => {
                     let change = by_name.entry(name).or_default();
                     change.below.push((rest, *content));
@@ -151,7 +151,7 @@ impl<'b> NewObjects<'b> {
             }
         }
         for (name, change) in by_name {
-            if let Some(content) = change.file {
+            if let Some((_, content)) = change.file {
                 self.change_file(&mut entries, name, content)?;
             }
             if !change.below.is_empty() {
@@ -215,20 +215,14 @@ fn without_nul(message: &str) -> Result<&str, git2::Error> {
 
 /// A tree as git stores it: a directory is sorted as if its name ended in `/`.
 fn serialized(entries: &Entries) -> Vec<u8> {
-    let mut ordered: Vec<(Cow<'_, [u8]>, &Vec<u8>, &(i32, Oid))> = entries
-        .iter()
-        .map(|(name, held)| {
-            let key = if held.0 == DIRECTORY {
-                Cow::Owned([name.as_slice(), b"/"].concat())
-            } else {
-                Cow::Borrowed(name.as_slice())
-            };
-            (key, name, held)
-        })
-        .collect();
-    ordered.sort();
+    let mut ordered: Vec<(&Vec<u8>, &(i32, Oid))> = entries.iter().collect();
+    ordered.sort_by_cached_key(|(name, (mode, _))| {
+        let mut key = (*name).clone();
+        key.extend((*mode == DIRECTORY).then_some(b'/'));
+        key
+    });
     let mut bytes = Vec::new();
-    for (_, name, (mode, id)) in ordered {
+    for (name, (mode, id)) in ordered {
         bytes.extend_from_slice(format!("{mode:o} ").as_bytes());
         bytes.extend_from_slice(name);
         bytes.push(0);

@@ -163,12 +163,11 @@ impl Repo {
             let (Some(object), Some(target)) = (object, target) else {
                 continue;
             };
-            let is_wanted = match asked.get(&target) {
-                Some(is_wanted) => *is_wanted,
-                None => {
-                    let is_wanted = wanted(&commit_id(target))?;
-                    *asked.entry(target).or_insert(is_wanted)
-                }
+            let is_wanted = if let Some(is_wanted) = asked.get(&target) {
+                *is_wanted
+            } else {
+                let is_wanted = wanted(&commit_id(target))?;
+                *asked.entry(target).or_insert(is_wanted)
             };
             if is_wanted && let Some(message) = self.tag_message(&object.to_string()) {
                 found.push((name.clone(), message));
