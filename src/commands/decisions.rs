@@ -1,11 +1,10 @@
 //! Reading decisions from tags: which commits of the branch are releases of ours.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::changes::tag;
 use crate::explain::Failure;
-use crate::local::git::{Repo, Tag, TagMessage};
+use crate::local::git::{Repo, Tag, TagMessage, Tagged};
 use crate::local::push::Seen;
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::{ABANDONED, SealName, tag_lines};
@@ -34,12 +33,9 @@ pub fn read(repo: &Repo, seen: &Seen) -> BTreeMap<CommitId, Decision> {
     of(tags.filter_map(|tag| Some((tag.name.clone(), repo.tag_message(&tag.object)?))))
 }
 
-/// The commits that `wanted` asks for and that tags of ours name here, with what they say. Other tags are not read.
-pub fn here(
-    repo: &Repo,
-    wanted: impl Fn(&CommitId) -> Result<bool, Failure>,
-) -> Result<BTreeMap<CommitId, Decision>, Failure> {
-    Ok(of(repo.tags_of(wanted)?))
+/// What tags of ours here say of a commit; `None` where none names it.
+pub fn at(repo: &Repo, tagged: &Tagged, commit: &CommitId) -> Option<Decision> {
+    of(repo.tag_messages(tagged, commit)).remove(commit)
 }
 
 fn of(tags: impl IntoIterator<Item = (TagName, TagMessage)>) -> BTreeMap<CommitId, Decision> {
@@ -89,45 +85,35 @@ pub fn newest(
 }
 
 /// The newest decision that leads to `head` as this clone has it, and was not given up. No more tags are read than it takes.
-pub fn newest_here(repo: &Repo, head: &CommitId) -> Result<Option<(CommitId, Decision)>, Failure> {
+pub fn newest_here(
+    repo: &Repo,
+    tagged: &Tagged,
+    head: &CommitId,
+) -> Result<Option<(CommitId, Decision)>, Failure> {
     let history = repo.history(head)?;
-    let seen = Seen {
-        tip: None,
-        tags: repo.tags()?,
-    };
-    let given_up = given_up(repo, &seen);
-    let tagged = RefCell::new(BTreeMap::new());
-    here(repo, |commit| {
-        let age = history.age(commit).filter(|_| !given_up.contains(commit));
-        tagged
-            .borrow_mut()
-            .extend(age.map(|age| (age, commit.clone())));
-        Ok(false)
-    })?;
-    let tagged: Vec<CommitId> = tagged.into_inner().into_values().collect();
-    let mut rest = tagged.as_slice();
-    // Each look goes through all tags: most often the newest is ours, and where none is, few looks find that out.
-    let mut next = 1;
-    while !rest.is_empty() {
-        let (asked, older) = rest.split_at(next.min(rest.len()));
-        let mut found = here(repo, |commit| Ok(asked.contains(commit)))?;
-        let newest = asked.iter().find_map(|commit| found.remove_entry(commit));
-        if newest.is_some() {
-            return Ok(newest);
-        }
-        (rest, next) = (older, next * 8);
-    }
-    Ok(None)
+    let given_up = tagged.commits_of(|name| name.as_str().starts_with(ABANDONED));
+    let mut by_age: Vec<(usize, CommitId)> = tagged
+        .commits()
+        .filter_map(|commit| Some((history.age(&commit)?, commit)))
+        .filter(|(_, commit)| !given_up.contains(commit))
+        .collect();
+    by_age.sort();
+    let mut commits = by_age.into_iter().map(|(_, commit)| commit);
+    Ok(commits.find_map(|commit| {
+        let decision = at(repo, tagged, &commit)?;
+        Some((commit, decision))
+    }))
 }
 
 /// Removes the tags that a run without a push made here and, killed, never moved the branch for. Of what the remote holds, `pushed`, none goes;
 /// where the remote was not asked, only tags upon `head` itself do.
 pub fn remove_left_behind(
     repo: &Repo,
+    tagged: &Tagged,
     head: &CommitId,
     pushed: Option<&[Tag]>,
 ) -> Result<(), Failure> {
-    let tags = left_behind(repo, head, pushed)?;
+    let tags = left_behind(repo, tagged, head, pushed)?;
     if tags.is_empty() {
         return Ok(());
     }
@@ -142,6 +128,7 @@ pub fn remove_left_behind(
 /// The tags of decisions on commits of ours that no branch leads to.
 fn left_behind(
     repo: &Repo,
+    tagged: &Tagged,
     head: &CommitId,
     pushed: Option<&[Tag]>,
 ) -> Result<Vec<TagName>, Failure> {
@@ -152,13 +139,19 @@ fn left_behind(
     };
     let is_upon = |commit: &CommitId| {
         if leads_here(commit) || !repo.has_commit(commit) || !repo.is_made_by_us(commit) {
-            return Ok(false);
+            return Ok::<_, Failure>(false);
         }
         Ok(repo.parent(commit)?.as_ref().is_some_and(leads_here))
     };
     let pushed: BTreeSet<&TagName> = pushed.into_iter().flatten().map(|tag| &tag.name).collect();
     let mut left = Vec::new();
-    for (commit, decision) in here(repo, is_upon)? {
+    for commit in tagged.commits() {
+        if !is_upon(&commit)? {
+            continue;
+        }
+        let Some(decision) = at(repo, tagged, &commit) else {
+            continue;
+        };
         if decision.is_of_versions() && !repo.is_on_a_branch(&commit)? {
             let tags = decision.tags.into_iter();
             left.extend(tags.filter(|tag| !pushed.contains(tag)));
@@ -180,6 +173,6 @@ pub fn before(repo: &Repo, commit: &CommitId) -> Result<Option<CommitId>, Failur
 
 /// The tags of ours at a commit, in order of name.
 pub fn tags_at(repo: &Repo, commit: &CommitId) -> Result<Vec<TagName>, Failure> {
-    let decision = here(repo, |named| Ok(named == commit))?.remove(commit);
+    let decision = at(repo, &repo.tagged()?, commit);
     Ok(decision.map(|decision| decision.tags).unwrap_or_default())
 }

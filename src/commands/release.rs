@@ -101,7 +101,8 @@ async fn attempt(
     let head = session.repo.head()?;
     worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
     if !session.settings.dry_run {
-        decisions::remove_left_behind(session.repo, &scene.tip, Some(scene.tags()))?;
+        let tagged = session.repo.tagged()?;
+        decisions::remove_left_behind(session.repo, &tagged, &scene.tip, Some(scene.tags()))?;
     }
     let (observed, plan) = plan_at(session, scene.planned(), true).await?;
     if plan.packages.is_empty() {

@@ -22,13 +22,28 @@ pub fn released(
 ) -> Result<Released, Failure> {
     let base = CommitId::parse(base)?;
     let before = match monorepo::workspace_at(session.repo, &base, session.settings) {
-        Ok(workspace) => versions(workspace),
+        Ok(workspace) => versions(&workspace),
         Err(failure) => {
             // Everything is done: what is told of it is told without the versions before.
             tracing::warn!("the versions before the release cannot be told: {failure}");
             BTreeMap::new()
         }
     };
+    released_upon(session, commit, base, &before, libraries, apps)
+}
+
+/// The versions of packages.
+pub type Versions = BTreeMap<PackageName, Version>;
+
+/// The same, where the versions at `base` are known already.
+pub fn released_upon(
+    session: &Session<'_>,
+    commit: &CommitId,
+    base: CommitId,
+    before: &Versions,
+    libraries: &[DecidedPackage],
+    apps: &[SealedApp],
+) -> Result<Released, Failure> {
     let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
     let tags = decisions::tags_at(session.repo, commit)?;
     let format = session.settings.tag_format.as_deref();
@@ -80,10 +95,11 @@ pub fn released(
     })
 }
 
-fn versions(workspace: Workspace) -> BTreeMap<PackageName, Version> {
-    let packages = workspace.packages.into_iter();
+/// The versions of a workspace's packages.
+pub fn versions(workspace: &Workspace) -> Versions {
+    let packages = workspace.packages.iter();
     packages
-        .filter_map(|package| Some((package.name, package.version?)))
+        .filter_map(|package| Some((package.name.clone(), package.version.clone()?)))
         .collect()
 }
 

@@ -7,6 +7,7 @@ use crate::apply::decide::{self, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::record;
 use crate::commands::decisions::Decision;
+use crate::commands::released::Versions;
 use crate::commands::scene::Scene;
 use crate::commands::{
     Session, decisions, monorepo, open_store, preflight, rebuild, release, released,
@@ -80,12 +81,13 @@ async fn pushed(
     }
     scene.move_to_tip(session)?;
     if !session.settings.dry_run {
-        decisions::remove_left_behind(session.repo, &scene.tip, Some(scene.tags()))?;
+        let tagged = session.repo.tagged()?;
+        decisions::remove_left_behind(session.repo, &tagged, &scene.tip, Some(scene.tags()))?;
     }
     let newest = newest.filter(|commit| !scene.is_given_up(commit));
     let newest = newest.and_then(|commit| scene.decisions.get_key_value(&commit));
-    let plan = match plan(session, &scene.tip, own, newest, answers).await? {
-        Planned::Open(plan) => plan,
+    let (plan, before) = match plan(session, &scene.tip, own, newest, answers).await? {
+        Planned::Open(plan, before) => (plan, before),
         Planned::Done(report) => return Ok(Some(*report)),
     };
     match preflight::permission_to_push(&scene) {
@@ -113,7 +115,7 @@ async fn pushed(
         }
         tracing::warn!("{}: {}", failure.what(), failure.causes().join("; "));
     }
-    decided(session, *plan, &commit).map(Some)
+    decided(session, *plan, &before, &commit).map(Some)
 }
 
 /// Decides here alone. The move of the branch decides: tags that a killed run left before it count for nothing.
@@ -133,15 +135,16 @@ async fn here(
     };
     let head = repo.head()?;
     require_newest(session, &branch, &head)?;
+    let tagged = repo.tagged()?;
     if !session.settings.dry_run {
-        decisions::remove_left_behind(repo, &head, None)?;
+        decisions::remove_left_behind(repo, &tagged, &head, None)?;
     }
-    let is_decided = !decisions::tags_at(repo, &head)?.is_empty();
+    let is_decided = decisions::at(repo, &tagged, &head).is_some();
     let own = is_decided.then(|| standing(session, &head)).transpose()?;
-    let newest = decisions::newest_here(repo, &head)?;
+    let newest = decisions::newest_here(repo, &tagged, &head)?;
     let newest = newest.as_ref().map(|(commit, decision)| (commit, decision));
-    let plan = match plan(session, &head, own, newest, answers).await? {
-        Planned::Open(plan) => plan,
+    let (plan, before) = match plan(session, &head, own, newest, answers).await? {
+        Planned::Open(plan, before) => (plan, before),
         Planned::Done(report) => return Ok(*report),
     };
     let draft = draft(session, &plan)?;
@@ -171,7 +174,7 @@ async fn here(
         "push both at once: `git push --atomic --follow-tags {} {pushed}`",
         session.settings.remote
     );
-    decided(session, *plan, &draft.commit)
+    decided(session, *plan, &before, &draft.commit)
 }
 
 /// Refuses to decide behind what the remote was last seen to hold: nobody could push that.
@@ -235,8 +238,8 @@ async fn require_finished(
 
 /// What there is to decide.
 enum Planned {
-    /// These versions.
-    Open(Box<Plan>),
+    /// These versions, instead of those.
+    Open(Box<Plan>, Versions),
     /// Nothing, or this is a dry run.
     Done(Box<ReleaseReport>),
 }
@@ -273,7 +276,8 @@ async fn plan(
     if session.settings.dry_run {
         return Ok(done(Ended::Planned, plan, None));
     }
-    Ok(Planned::Open(Box::new(plan)))
+    let before = released::versions(&observed.workspace);
+    Ok(Planned::Open(Box::new(plan), before))
 }
 
 /// The answers of this run, with their questions: where the run judges again, a question that is the same is not asked again.
@@ -364,15 +368,31 @@ fn draft(session: &Session<'_>, plan: &Plan) -> Result<Draft, Failure> {
 
 /// What is decided at a commit, as far as git tells.
 fn standing(session: &Session<'_>, commit: &CommitId) -> Result<Released, Failure> {
-    let parent = session.repo.parent(commit)?;
-    let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
-    let base = parent.as_ref().unwrap_or(commit);
+    let base = base(session, commit)?;
     released::released(session, commit, base.as_str(), &[], &[])
 }
 
-fn decided(session: &Session<'_>, plan: Plan, commit: &CommitId) -> Result<ReleaseReport, Failure> {
+/// The commit that versions were decided on: the parent of a commit of ours.
+fn base(session: &Session<'_>, commit: &CommitId) -> Result<CommitId, Failure> {
+    let parent = session.repo.parent(commit)?;
+    let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
+    Ok(parent.unwrap_or_else(|| commit.clone()))
+}
+
+/// What this run decided, read back. `before` are the versions that the plan was made of.
+fn decided(
+    session: &Session<'_>,
+    plan: Plan,
+    before: &Versions,
+    commit: &CommitId,
+) -> Result<ReleaseReport, Failure> {
     let document = render::document(&plan, session.settings, Vec::new());
-    let own = standing(session, commit)?;
+    let base = base(session, commit)?;
+    let own = if base == plan.head {
+        released::released_upon(session, commit, base, before, &[], &[])?
+    } else {
+        standing(session, commit)?
+    };
     Ok(ended(Ended::Decided, Some(own)).planned(plan, document))
 }
 

@@ -18,7 +18,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::name::CommitId;
 pub use files::FileAt;
 pub use history::{Bits, History, WalkedCommit};
-pub use tags::{Tag, TagMessage, Tags};
+pub use tags::{Tag, TagMessage, Tagged, Tags};
 use trees::Trees;
 pub use work_tree::Snapshot;
 pub use write::{FileEdit, IDENTITY};

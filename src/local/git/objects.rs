@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
 use git2::{Indexer, ObjectType, OdbLookupFlags, Oid};
 use sha1::{Digest as _, Sha1};
 
@@ -283,6 +282,8 @@ fn pack(objects: &[&NewObject<'_>]) -> io::Result<Vec<u8>> {
     let count = u32::try_from(objects.len()).map_err(io::Error::other)?;
     let mut pack = b"PACK\0\0\0\x02".to_vec();
     pack.extend_from_slice(&count.to_be_bytes());
+    // One for all: making its tables anew takes longer than compressing a small object.
+    let mut compressor = Compress::new(COMPRESSION, true);
     for object in objects {
         let kind = match object.kind {
             ObjectType::Commit => 1,
@@ -291,13 +292,30 @@ fn pack(objects: &[&NewObject<'_>]) -> io::Result<Vec<u8>> {
             _ => 4,
         };
         extend_with_header(&mut pack, kind, object.bytes.len());
-        let mut encoder = ZlibEncoder::new(pack, COMPRESSION);
-        encoder.write_all(&object.bytes)?;
-        pack = encoder.finish()?;
+        extend_compressed(&mut pack, &mut compressor, &object.bytes)?;
     }
     let checksum = Sha1::digest(&pack);
     pack.extend_from_slice(&checksum);
     Ok(pack)
+}
+
+fn extend_compressed(
+    pack: &mut Vec<u8>,
+    compressor: &mut Compress,
+    bytes: &[u8],
+) -> io::Result<()> {
+    compressor.reset();
+    let mut rest = bytes;
+    loop {
+        pack.reserve(rest.len() / 2 + 64);
+        let before = compressor.total_in();
+        let status = compressor.compress_vec(rest, pack, FlushCompress::Finish)?;
+        if status == Status::StreamEnd {
+            return Ok(());
+        }
+        let taken = usize::try_from(compressor.total_in() - before).map_err(io::Error::other)?;
+        rest = &rest[taken..];
+    }
 }
 
 /// Kind and length of an object: four bits of the length beside the kind, seven in each byte that follows, the lowest first.

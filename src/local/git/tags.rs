@@ -4,7 +4,7 @@
 //! more than the rest of a plan. The form of `packed-refs` is that of
 //! [gitrepository-layout](https://git-scm.com/docs/gitrepository-layout) and of git's own `refs/packed-backend.c`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,26 @@ pub struct Tags {
     held: BTreeMap<TagName, Held>,
     /// Where the refs that are files of their own lie.
     directory: PathBuf,
+}
+
+/// The tags of a repository at one moment, by the commit that each names in the end.
+pub struct Tagged {
+    /// Names and the objects that the refs hold, in order of name. What `packed-refs` says is named may be no commit.
+    by_commit: BTreeMap<Oid, Vec<(TagName, Oid)>>,
+}
+
+impl Tagged {
+    /// The commits that tags name.
+    pub fn commits(&self) -> impl Iterator<Item = CommitId> {
+        self.by_commit.keys().map(|id| commit_id(*id))
+    }
+
+    /// The commits that such tags name.
+    pub fn commits_of(&self, wanted: impl Fn(&TagName) -> bool) -> BTreeSet<CommitId> {
+        let named = self.by_commit.iter();
+        let named = named.filter(|(_, tags)| tags.iter().any(|(name, _)| wanted(name)));
+        named.map(|(id, _)| commit_id(*id)).collect()
+    }
 }
 
 /// Where it stands what a tag holds.
@@ -138,15 +158,11 @@ impl Repo {
         Ok(target.flatten().map(commit_id))
     }
 
-    /// The tags that name a commit which `wanted` asks for, with what they say, in order of name. Where `packed-refs` tells what a tag names,
-    /// only the objects of these are read. A broken ref is warned of and left out, as in [`Repo::tags`].
-    pub fn tags_of(
-        &self,
-        wanted: impl Fn(&CommitId) -> Result<bool, Failure>,
-    ) -> Result<Vec<(TagName, TagMessage)>, Failure> {
+    /// The tags that name commits. Where `packed-refs` tells what a tag names, its object is not read. A broken ref is warned of and left out,
+    /// as in [`Repo::tags`].
+    pub fn tagged(&self) -> Result<Tagged, Failure> {
         let tags = self.tag_names()?;
-        let mut asked: HashMap<Oid, bool> = HashMap::new();
-        let mut found = Vec::new();
+        let mut by_commit: BTreeMap<Oid, Vec<(TagName, Oid)>> = BTreeMap::new();
         for (name, held) in &tags.held {
             let object = match tags.object(name) {
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -155,25 +171,30 @@ impl Repo {
                 }
                 object => object.map_err(|error| unreadable(name, error))?,
             };
-            let target = match (held, object) {
-                (Held::Packed(_, Some(target)), _) => Some(*target),
-                (_, Some(object)) => self.target(object).ok().flatten(),
-                (_, None) => None,
-            };
-            let (Some(object), Some(target)) = (object, target) else {
+            let Some(object) = object else {
                 continue;
             };
-            let is_wanted = if let Some(is_wanted) = asked.get(&target) {
-                *is_wanted
-            } else {
-                let is_wanted = wanted(&commit_id(target))?;
-                *asked.entry(target).or_insert(is_wanted)
+            let target = match held {
+                Held::Packed(_, Some(target)) => Some(*target),
+                _ => self.target(object).ok().flatten(),
             };
-            if is_wanted && let Some(message) = self.tag_message(&object.to_string()) {
-                found.push((name.clone(), message));
+            if let Some(target) = target {
+                let named = by_commit.entry(target).or_default();
+                named.push((name.clone(), object));
             }
         }
-        Ok(found)
+        Ok(Tagged { by_commit })
+    }
+
+    /// The tags that name a commit, with what they say, in order of name.
+    pub fn tag_messages(&self, tagged: &Tagged, commit: &CommitId) -> Vec<(TagName, TagMessage)> {
+        let named = object_id(commit.as_str().as_bytes()).and_then(|id| tagged.by_commit.get(&id));
+        let named = named.into_iter().flatten();
+        named
+            .filter_map(|(name, object)| {
+                Some((name.clone(), self.tag_message(&object.to_string())?))
+            })
+            .collect()
     }
 
     /// The commit that an object is or, as a tag, names in the end.

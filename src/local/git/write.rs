@@ -1,7 +1,7 @@
 //! Making commits and tags as objects, and moving what is checked out. Refs move only in [`Repo::fast_forward`], [`Repo::note_remote`],
 //! [`Repo::add_tags`] and [`Repo::remove_tags`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -356,30 +356,57 @@ impl Repo {
         Ok(commit)
     }
 
-    /// Makes tags of objects that [`Repo::make_tag`] made.
+    /// Makes tags of objects that [`Repo::make_release`] made.
     ///
     /// # Errors
     /// `git::tag_exists`, exit 3, where one of them names something else already.
     pub fn add_tags(&self, tags: &[Tag]) -> Result<(), Failure> {
+        let failed =
+            |tag: &Tag, error| not_written(format!("tag {} could not be made", tag.name), &error);
+        if let Some((tag, present)) = self.clash(tags)? {
+            let error = git2::Error::from_str(&format!("the tag {present} is in its way"));
+            return Err(failed(tag, error));
+        }
         for tag in tags {
-            let failed = |error| not_written(format!("tag {} could not be made", tag.name), &error);
-            let oid = Oid::from_str(&tag.object).map_err(failed)?;
-            let name = tag.name.as_ref_name();
-            match self
-                .git
-                .reference(&name, oid, false, "pkgs-action: decided")
-            {
-                Ok(_) => {}
-                Err(error) if error.code() == git2::ErrorCode::Exists => {
-                    let present = self.git.refname_to_id(&name).map_err(failed)?;
-                    if present != oid {
-                        return Err(tag_exists(&tag.name));
-                    }
-                }
-                Err(error) => return Err(failed(error)),
-            }
+            self.add_tag(tag).map_err(|error| failed(tag, error))??;
         }
         Ok(())
+    }
+
+    /// libgit2's own way to make a ref compares its name with every ref there is, each time; this one looks under the ref's lock for it alone.
+    fn add_tag(&self, tag: &Tag) -> Result<Result<(), Failure>, git2::Error> {
+        let oid = Oid::from_str(&tag.object)?;
+        let name = tag.name.as_ref_name();
+        let mut transaction = self.git.transaction()?;
+        transaction.lock_ref(&name)?;
+        match self.git.refname_to_id(&name) {
+            Ok(present) if present == oid => return Ok(Ok(())),
+            Ok(_) => return Ok(Err(tag_exists(&tag.name))),
+            Err(error) if error.code() != git2::ErrorCode::NotFound => return Err(error),
+            Err(_) => {}
+        }
+        transaction.set_target(&name, oid, None, "pkgs-action: decided")?;
+        transaction.commit().map(Ok)
+    }
+
+    /// A tag that cannot be beside one that is here, as `a/b` cannot beside `a`: each is a directory or a file.
+    fn clash<'t>(&self, tags: &'t [Tag]) -> Result<Option<(&'t Tag, TagName)>, Failure> {
+        fn above(name: &str) -> impl Iterator<Item = &str> {
+            name.match_indices('/').map(|(end, _)| &name[..end])
+        }
+        let here = self.tag_names()?;
+        let here: HashMap<&str, &TagName> =
+            here.names().map(|name| (name.as_str(), name)).collect();
+        let new: HashMap<&str, &Tag> = tags.iter().map(|tag| (tag.name.as_str(), tag)).collect();
+        let below_new = here.iter().find_map(|(name, present)| {
+            let tag = above(name).find_map(|name| new.get(name))?;
+            Some((*tag, (*present).clone()))
+        });
+        let above_new = tags.iter().find_map(|tag| {
+            let present = above(tag.name.as_str()).find_map(|name| here.get(name))?;
+            Some((tag, (*present).clone()))
+        });
+        Ok(below_new.or(above_new))
     }
 
     /// Removes tags that are here only.
@@ -428,5 +455,93 @@ impl Repo {
             )
             .map_err(failed)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_made_where_nothing_is_in_their_way() {
+        for packed in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::write(directory.path().join("a"), "a").unwrap();
+            let repo = Repo::create(directory.path(), "main", 0).unwrap();
+            let head = repo.head().unwrap();
+            let tag = |name: &str| {
+                let name = TagName::parse(name).unwrap();
+                let message = name.to_string();
+                let made = repo.make_release(&head, &[], "", &[(name.clone(), message)]);
+                let object = made.unwrap().1.remove(0);
+                Tag { name, object }
+            };
+            let first = [tag("@x/a@1.0.0"), tag("b/c/d")];
+            repo.add_tags(&first).unwrap();
+            if packed {
+                let packed = std::process::Command::new("git")
+                    .arg("-C")
+                    .arg(directory.path())
+                    .args(["pack-refs", "--all"])
+                    .status();
+                assert!(packed.unwrap().success());
+            }
+            let all = || repo.tags().unwrap();
+            assert_eq!(all(), first);
+            for name in ["@x", "b/c", "b/c/d/e"] {
+                let failure = repo.add_tags(&[tag("new"), tag(name)]).unwrap_err();
+                assert_eq!(failure.code(), "git::write");
+                assert!(failure.causes()[0].contains("in its way"), "{failure:?}");
+                assert_eq!(all(), first);
+            }
+            // The same again is no other; another object under a name that is taken is.
+            repo.add_tags(&first).unwrap();
+            let other = Tag {
+                object: head.to_string(),
+                ..first[0].clone()
+            };
+            let failure = repo.add_tags(&[other]).unwrap_err();
+            assert_eq!(failure.code(), "git::tag_exists");
+            repo.add_tags(&[tag("b/c/e")]).unwrap();
+            assert_eq!(all().len(), 3);
+        }
+    }
+
+    /// What lies untracked where a move writes stays, and nothing moves.
+    #[test]
+    fn a_move_goes_around_nothing_that_is_in_its_way() {
+        for (blocked, added) in [
+            ("x", "x/y"),
+            ("new", "new"),
+            ("new/inner", "new"),
+            ("d/new", "d/new"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::create_dir(directory.path().join("d")).unwrap();
+            for file in ["a", "d/b"] {
+                std::fs::write(directory.path().join(file), "old").unwrap();
+            }
+            let repo = Repo::create(directory.path(), "main", 0).unwrap();
+            let head = repo.head().unwrap();
+            let edits = ["a", added].map(|path| {
+                let path = RepoPath::parse(path).unwrap();
+                (path, Some(b"new".to_vec()))
+            });
+            let new = repo.make_commit(&head, &edits, "new").unwrap();
+            let file = directory.path().join(blocked);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, "mine").unwrap();
+            let failure = repo.fast_forward(&new).unwrap_err();
+            assert_eq!(failure.code(), "git::checkout", "{blocked}");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+            let text = std::fs::read_to_string(directory.path().join("a"));
+            assert_eq!(text.unwrap(), "old", "{blocked}");
+            assert_eq!(repo.head().unwrap(), head);
+            std::fs::remove_file(&file).unwrap();
+            repo.fast_forward(&new).unwrap();
+            let text = std::fs::read_to_string(directory.path().join(added));
+            assert_eq!(text.unwrap(), "new");
+            assert!(!repo.is_dirty().unwrap());
+        }
     }
 }
