@@ -32,6 +32,9 @@ use pkgs_action::settings::runner::Runner;
 use pkgs_action::settings::variables::secret_values;
 use pkgs_action::settings::{Settings, World};
 
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -159,18 +159,17 @@ impl TagName {
         {
             return refuse("git does not allow it at the start or the end");
         }
-        let forbidden = |byte: &u8| byte.is_ascii_control() || b" ~^:?*[\\".contains(byte);
-        let control = |character: char| !character.is_ascii() && character.is_control();
-        if text.bytes().any(|byte| forbidden(&byte)) || text.contains(control) {
+        let forbidden = |byte: u8| {
+            byte.is_ascii_control()
+                || matches!(byte, b' ' | b'~' | b'^' | b':' | b'?' | b'*' | b'[' | b'\\')
+        };
+        let is_control = |character: char| !character.is_ascii() && character.is_control();
+        if text.bytes().any(forbidden) || (!text.is_ascii() && text.contains(is_control)) {
             return refuse("git does not allow one of its characters");
         }
-        let pairs = text.as_bytes().windows(2);
+        let mut pairs = text.as_bytes().windows(2);
         let hidden = |part: &str| part.starts_with('.') || part.strip_suffix(".lock").is_some();
-        if pairs
-            .into_iter()
-            .any(|pair| [b"..", b"//", b"@{"].iter().any(|two| pair == *two))
-            || text.split('/').any(hidden)
-        {
+        if pairs.any(|pair| matches!(pair, b".." | b"//" | b"@{")) || text.split('/').any(hidden) {
             return refuse(
                 "git does not allow '..', '//', '@{', a part that starts with '.' or ends with '.lock'",
             );

@@ -35,6 +35,8 @@ pub struct Observed {
     pub workspace: Workspace,
     /// How they depend on each other.
     pub edges: Vec<Edge>,
+    /// Where the lockfile disagrees with the manifests.
+    lockfile_stale: Option<Failure>,
     /// One version for all, or each its own.
     pub mode: Mode,
     /// Why that mode.
@@ -59,17 +61,21 @@ pub struct Observed {
 
 /// Reads everything about `head`.
 pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Observed, Failure> {
-    let root = repo.root();
+    let (root, refs) = (repo.root(), repo.common_directory());
     let (workspace, tags, history) = std::thread::scope(|scope| {
         let workspace = scope.spawn(|| {
             let workspace = monorepo::workspace_at(&Repo::open(root)?, head, settings)?;
-            Ok::<_, Failure>((workspace.edges()?, workspace))
+            let edges = workspace.edges()?;
+            // Asked for only where a plan edits it, which most do; the history takes as long.
+            let lockfile_stale = workspace.check_lockfile().err();
+            Ok::<_, Failure>((edges, lockfile_stale, workspace))
         });
-        let tags = scope.spawn(|| Repo::open(root)?.tag_names());
+        // Together they take as long as the workspace does.
+        let tags = Tags::of(refs);
         let history = repo.history(head);
-        (joined(workspace), joined(tags), history)
+        (joined(workspace), tags, history)
     });
-    let ((edges, workspace), tags, history) = (workspace?, tags?, history?);
+    let ((edges, lockfile_stale, workspace), tags, history) = (workspace?, tags?, history?);
     let intents = intents(repo, head, &workspace, settings)?;
     let (mode, mode_reason) = mode(&workspace, settings);
     let measured = match &settings.base {
@@ -100,6 +106,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     Ok(Observed {
         workspace,
         edges,
+        lockfile_stale,
         mode,
         mode_reason,
         bases: measured.bases,
@@ -108,7 +115,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         line: session::line(settings, repo).cloned(),
         other_bases: measured.others,
         intents,
-        tags: tags.names().cloned().collect(),
+        tags: tags.into_names(),
         history,
         head: head.clone(),
     })
@@ -462,6 +469,7 @@ impl Observed {
         Ok(Facts {
             workspace: &self.workspace,
             edges: &self.edges,
+            lockfile_stale: self.lockfile_stale.as_ref(),
             mode: self.mode,
             mode_reason: self.mode_reason.clone(),
             head: self.head.clone(),

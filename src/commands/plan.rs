@@ -41,6 +41,8 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
         });
     }
     let document = render::document(&plan, session.settings, missing.clone());
+    // To take it apart takes as long as to plan; the process ends soon.
+    std::mem::forget(observed);
     Ok(Planned {
         plan,
         document,

@@ -3,6 +3,7 @@
 mod clones;
 mod files;
 mod history;
+mod index;
 mod moves;
 mod objects;
 mod tags;
@@ -47,12 +48,35 @@ fn broken(what: impl Into<String>, error: &git2::Error) -> Failure {
         .hint("`git fsck` tells whether the repository is damaged")
 }
 
-/// An id as git's own files hold it: 40 hexadecimal digits.
+/// The value of each hexadecimal digit; [`NO_DIGIT`] of every other byte.
+const HEX: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        values[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+const NO_DIGIT: u8 = 16;
+
+/// An id as git's own files hold it: 40 hexadecimal digits. The refs of a large repository are tens of thousands of them.
 fn object_id(hex: &[u8]) -> Option<Oid> {
-    let hex = std::str::from_utf8(hex)
-        .ok()
-        .filter(|hex| hex.len() == 40)?;
-    Oid::from_str(hex).ok()
+    let (pairs, rest) = hex.as_chunks::<2>();
+    let mut id = [0; 20];
+    if pairs.len() != id.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in id.iter_mut().zip(pairs) {
+        let (high, low) = (HEX[usize::from(*high)], HEX[usize::from(*low)]);
+        if high.max(low) == NO_DIGIT {
+            return None;
+        }
+        *byte = high << 4 | low;
+    }
+    Oid::from_bytes(&id).ok()
 }
 
 fn commit_id(oid: Oid) -> CommitId {

@@ -370,6 +370,7 @@ mod tests {
         let facts = Facts {
             workspace: &workspace,
             edges: &edges,
+            lockfile_stale: None,
             mode,
             mode_reason: String::new(),
             head: CommitId::parse(&"a".repeat(40)).unwrap(),

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::explain::Failure;
-use crate::name::RepoPath;
-use crate::plan::release::{Edit, Plan, new_spec};
+use crate::plan::release::{Edit, Facts, Plan, new_spec};
 use crate::settings::Mode;
 use crate::version::Version;
 use crate::workspace::catalogs::NewEntry;
 use crate::workspace::lockfile::NewSpec;
-use crate::workspace::package_json::{self, Change, PackageJson};
-use crate::workspace::{Edge, Workspace, lerna, lockfile};
+use crate::workspace::package_json::{self, Change};
+use crate::workspace::{lerna, lockfile};
 
 /// New texts by path, in order of path; files that stay as they are do not occur.
-pub fn edits(workspace: &Workspace, edges: &[Edge], plan: &Plan) -> Result<Vec<Edit>, Failure> {
+pub fn edits(facts: &Facts<'_>, plan: &Plan) -> Result<Vec<Edit>, Failure> {
+    let (workspace, edges) = (facts.workspace, facts.edges);
     let grown: BTreeMap<usize, (&Version, &Version)> = plan
         .packages
         .iter()
@@ -96,20 +96,18 @@ pub fn edits(workspace: &Workspace, edges: &[Edge], plan: &Plan) -> Result<Vec<E
     if let Some(lockfile) = &workspace.lockfile
         && !lock_changes.is_empty()
     {
-        let manifests = manifests(workspace);
-        lockfile.check(&manifests, workspace.catalogs())?;
-        let text = lockfile.edit(&manifests, workspace.catalogs(), &lock_changes)?;
+        if let Some(failure) = facts.lockfile_stale {
+            return Err(failure.clone());
+        }
+        let text = lockfile.edit(
+            &workspace.manifests_below(),
+            workspace.catalogs(),
+            &lock_changes,
+        )?;
         if text != lockfile.text {
             edits.insert(lockfile.path.clone(), text);
         }
     }
     let edits = edits.into_iter();
     Ok(edits.map(|(path, text)| (path, Some(text))).collect())
-}
-
-/// Every `package.json` of the workspace, by its directory below the root.
-fn manifests(workspace: &Workspace) -> Vec<(RepoPath, &PackageJson)> {
-    let all = workspace.manifests();
-    all.map(|one| (workspace.inside(one.directory), one.manifest))
-        .collect()
 }

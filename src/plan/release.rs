@@ -140,6 +140,8 @@ pub struct Facts<'a> {
     pub workspace: &'a Workspace,
     /// How they depend on each other.
     pub edges: &'a [Edge],
+    /// Where the lockfile disagrees with the manifests: then none of it can be edited.
+    pub lockfile_stale: Option<&'a Failure>,
     /// One version for all, or each its own.
     pub mode: Mode,
     /// Why that mode.
@@ -1290,7 +1292,7 @@ fn assemble(
     plan.warnings
         .extend(intents::unnamed(&plan, facts, settings));
     plan.message = message(&plan, settings);
-    plan.edits = crate::plan::edits::edits(facts.workspace, facts.edges, &plan)?;
+    plan.edits = crate::plan::edits::edits(facts, &plan)?;
     // A snapshot makes no commit: what it publishes is released later.
     if !plan.packages.is_empty() && !is_snapshot {
         let consumed = intents::consumed(facts.intents, facts.workspace, settings);

@@ -283,6 +283,7 @@ mod tests {
         let facts = Facts {
             workspace: &workspace,
             edges: &[],
+            lockfile_stale: None,
             mode,
             mode_reason: String::new(),
             head: commit,

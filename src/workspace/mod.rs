@@ -297,6 +297,25 @@ impl Workspace {
         }
     }
 
+    /// Checks that the lockfile, where there is one, agrees with the manifests.
+    ///
+    /// # Errors
+    /// Those of [`Lockfile::check`].
+    pub fn check_lockfile(&self) -> Result<(), Failure> {
+        match &self.lockfile {
+            Some(lockfile) => lockfile.check(&self.manifests_below(), self.catalogs()),
+            None => Ok(()),
+        }
+    }
+
+    /// Every `package.json`, by its directory below the workspace's own.
+    #[must_use]
+    pub fn manifests_below(&self) -> Vec<(RepoPath, &PackageJson)> {
+        let all = self.manifests();
+        all.map(|one| (self.inside(one.directory), one.manifest))
+            .collect()
+    }
+
     /// The catalogs, where a file has some.
     #[must_use]
     pub fn catalogs(&self) -> Option<&Catalogs> {

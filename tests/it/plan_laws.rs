@@ -392,6 +392,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
     let facts = Facts {
         workspace: &workspace,
         edges: &edges,
+        lockfile_stale: None,
         mode: Mode::Diff,
         mode_reason: String::new(),
         head: commit,

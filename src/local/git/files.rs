@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use git2::{ObjectType, Oid};
+use git2::{ObjectType, Odb, Oid};
 
-use super::{ObjectId, Repo, broken};
+use super::tags::bounded;
+use super::{ObjectId, Repo, broken, index};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, RepoPath};
 
 /// The longest manifest or lockfile that is read from history, in bytes.
 const LONGEST_FILE: usize = 64 << 20;
+
+/// The longest index that is read, in bytes. Where it is longer, trees are.
+const LONGEST_INDEX: u64 = 1 << 30;
 
 /// A file that differs between two commits, and its text at the later one; `None`: it is gone.
 pub type ChangedText = (RepoPath, Option<String>);
@@ -272,34 +276,14 @@ impl Repo {
         may_contain: impl Fn(&RepoPath) -> bool,
     ) -> Result<BTreeMap<RepoPath, String>, Failure> {
         let tree = self.tree(commit)?.id();
-        let mut members: HashSet<RepoPath> = HashSet::new();
-        members.extend(Some(RepoPath::root()).filter(|root| wanted(root)));
-        let mut found = Vec::new();
-        self.trees
-            .compare(&self.objects()?, None, Some(tree), |entry| {
-                let (parent, name) = entry.path.rsplit_once('/').unwrap_or(("", entry.path));
-                if entry.is_directory() {
-                    let Some(directory) = RepoPath::parse(entry.path)
-                        .ok()
-                        .filter(|_| name != "node_modules")
-                    else {
-                        return false;
-                    };
-                    let is_member = wanted(&directory);
-                    let enter = is_member || may_contain(&directory);
-                    members.extend(is_member.then_some(directory));
-                    return enter;
-                }
-                if name == "package.json"
-                    && let Some(file) = entry.file()
-                    && let Some(directory) = RepoPath::parse(parent).ok()
-                    && members.contains(&directory)
-                {
-                    found.push((directory, file));
-                }
-                false
-            })
-            .map_err(|error| broken(format!("the tree of {commit} cannot be read"), &error))?;
+        let is_checked_out = self.head().is_ok_and(|head| head == *commit);
+        let in_index = is_checked_out.then(|| self.package_files_in_index(tree, &wanted));
+        let found = match in_index.flatten() {
+            Some(found) => found,
+            None => self
+                .package_files_in_tree(&self.objects()?, tree, &wanted, &may_contain)
+                .map_err(|error| broken(format!("the tree of {commit} cannot be read"), &error))?,
+        };
         let texts = self.side_by_side(&found, |repo, (directory, file)| {
             let path = directory.join("package.json")?;
             let blob = repo
@@ -312,6 +296,74 @@ impl Repo {
         })?;
         let directories = found.into_iter().map(|(directory, _)| directory);
         Ok(directories.zip(texts).collect())
+    }
+
+    /// The files of [`Repo::package_files`] in a tree, with their directories, as the index has them; `None` where it is not that tree's.
+    pub(super) fn package_files_in_index(
+        &self,
+        tree: Oid,
+        wanted: &impl Fn(&RepoPath) -> bool,
+    ) -> Option<Vec<(RepoPath, Oid)>> {
+        let file = self.git.path().join("index");
+        let index = bounded(&file, LONGEST_INDEX).ok()??;
+        let mut found = Vec::new();
+        for entry in index::entries_of(&index, tree)? {
+            let Some(parent) = entry.path.strip_suffix(b"package.json") else {
+                continue;
+            };
+            let parent = match parent.strip_suffix(b"/") {
+                Some(parent) => parent,
+                None if parent.is_empty() => parent,
+                None => continue,
+            };
+            let parent = std::str::from_utf8(parent).ok();
+            let is_installed = |path: &&str| path.split('/').any(|part| part == "node_modules");
+            let parent = parent.filter(|path| !is_installed(path));
+            if let Some(directory) = parent.and_then(|path| RepoPath::parse(path).ok())
+                && wanted(&directory)
+                && let Some(file) = entry.file()
+            {
+                found.push((directory, file));
+            }
+        }
+        Some(found)
+    }
+
+    /// The same by the tree itself.
+    pub(super) fn package_files_in_tree(
+        &self,
+        objects: &Odb<'_>,
+        tree: Oid,
+        wanted: &impl Fn(&RepoPath) -> bool,
+        may_contain: &impl Fn(&RepoPath) -> bool,
+    ) -> Result<Vec<(RepoPath, Oid)>, git2::Error> {
+        let mut members: HashSet<RepoPath> = HashSet::new();
+        members.extend(Some(RepoPath::root()).filter(|root| wanted(root)));
+        let mut found = Vec::new();
+        self.trees.compare(objects, None, Some(tree), |entry| {
+            let (parent, name) = entry.path.rsplit_once('/').unwrap_or(("", entry.path));
+            if entry.is_directory() {
+                let Some(directory) = RepoPath::parse(entry.path)
+                    .ok()
+                    .filter(|_| name != "node_modules")
+                else {
+                    return false;
+                };
+                let is_member = wanted(&directory);
+                let enter = is_member || may_contain(&directory);
+                members.extend(is_member.then_some(directory));
+                return enter;
+            }
+            if name == "package.json"
+                && let Some(file) = entry.file()
+                && let Some(directory) = RepoPath::parse(parent).ok()
+                && members.contains(&directory)
+            {
+                found.push((directory, file));
+            }
+            false
+        })?;
+        Ok(found)
     }
 
     /// The id of a commit's tree.

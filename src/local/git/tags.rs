@@ -84,7 +84,8 @@ impl Tags {
         // Files first: git packs a ref before it removes the file, so no tag is missed in between.
         let loose = loose(&directory.join("refs/tags"))?;
         let text = bounded(&directory.join("packed-refs"), LONGEST_PACKED_REFS)?;
-        let mut held = packed(&text.unwrap_or_default())?;
+        // They lie in order there, which makes this cheap.
+        let mut held: BTreeMap<_, _> = packed(&text.unwrap_or_default())?.into_iter().collect();
         held.extend(loose.into_iter().map(|name| (name, Held::Loose)));
         Ok(Tags {
             held,
@@ -92,9 +93,19 @@ impl Tags {
         })
     }
 
+    /// The tags of the repository with this [`Repo::common_directory`].
+    pub fn of(directory: &Path) -> Result<Tags, Failure> {
+        Tags::read(directory).map_err(|error| unreadable("the tags", error))
+    }
+
     /// All names, in order.
     pub fn names(&self) -> impl Iterator<Item = &TagName> {
         self.held.keys()
+    }
+
+    /// All names, without what they hold.
+    pub fn into_names(self) -> BTreeSet<TagName> {
+        self.held.into_keys().collect()
     }
 
     /// The object that a tag's ref holds; `None` where there is no such tag any more, or it is a symbolic ref.
@@ -123,7 +134,7 @@ impl Tags {
 impl Repo {
     /// The names of all tags.
     pub fn tag_names(&self) -> Result<Tags, Failure> {
-        Tags::read(self.common_directory()).map_err(|error| unreadable("the tags", error))
+        Tags::of(self.common_directory())
     }
 
     /// All tags with the objects their refs hold, in order of name. A broken ref is warned of and left out, as git does; whoever needs that
@@ -289,7 +300,7 @@ fn is_gone(error: &walkdir::Error) -> bool {
 }
 
 /// A file's bytes; `None` where there is none.
-fn bounded(path: &Path, longest: u64) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn bounded(path: &Path, longest: u64) -> io::Result<Option<Vec<u8>>> {
     // Without NONBLOCK, a fifo in its place would hold us for ever.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let opened = std::fs::OpenOptions::new()
@@ -314,10 +325,10 @@ fn bounded(path: &Path, longest: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The tags of `packed-refs`: lines `ID NAME`, each followed by `^ID` where the first names an annotated tag.
-fn packed(text: &[u8]) -> io::Result<BTreeMap<TagName, Held>> {
+fn packed(text: &[u8]) -> io::Result<Vec<(TagName, Held)>> {
     let mut lines = text.split(|byte| *byte == b'\n').enumerate().peekable();
     let mut fully_peeled = false;
-    let mut tags = BTreeMap::new();
+    let mut tags = Vec::new();
     while let Some((number, line)) = lines.next() {
         if line.starts_with(b"#") {
             // With this mark, what has no `^` line is no annotated tag.
@@ -348,7 +359,7 @@ fn packed(text: &[u8]) -> io::Result<BTreeMap<TagName, Held>> {
             .and_then(|name| TagName::parse(std::str::from_utf8(name).ok()?).ok());
         if let Some(name) = name {
             let target = peeled.or(fully_peeled.then_some(object));
-            tags.insert(name, Held::Packed(object, target));
+            tags.push((name, Held::Packed(object, target)));
         }
     }
     Ok(tags)
@@ -484,8 +495,11 @@ mod tests {
             (format!("{id}refs/tags/a\n"), None),
             ("nothing\n".to_owned(), None),
         ] {
-            let names = packed(text.as_bytes())
-                .map(|tags| tags.keys().map(ToString::to_string).collect::<Vec<_>>());
+            let names = packed(text.as_bytes()).map(|tags| {
+                tags.iter()
+                    .map(|(name, _)| name.to_string())
+                    .collect::<Vec<_>>()
+            });
             let expected = expected.map(|names| names.into_iter().map(str::to_owned).collect());
             assert_eq!(names.ok(), expected, "{text:?}");
         }
@@ -519,7 +533,8 @@ mod tests {
             ("", None),
         ] {
             let tags = packed(format!("{header}{line}").as_bytes()).unwrap();
-            assert_eq!(tags[&name], Held::Packed(oid, peeled), "{header:?}");
+            let held = Held::Packed(oid, peeled);
+            assert_eq!(tags, [(name.clone(), held)], "{header:?}");
         }
     }
 }
