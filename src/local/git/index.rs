@@ -190,7 +190,7 @@ mod tests {
             }),
             ("split", |at| git(at, &["update-index", "--split-index"])),
             ("gone", |at| {
-                std::fs::remove_file(at.join(".git/index")).unwrap()
+                std::fs::remove_file(at.join(".git/index")).unwrap();
             }),
         ];
         for (name, change) in changes {
