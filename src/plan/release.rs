@@ -17,6 +17,7 @@ use crate::settings::adopted::Adopted;
 use crate::settings::{Access, BumpRequest, Choice, Command, Mode, PeerPolicy, Settings};
 use crate::version::line::Line;
 use crate::version::{Bump, Version, ZeroMajor};
+use crate::workspace::graph::Reached;
 use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::DependencyField;
 use crate::workspace::{Edge, Spec, Workspace};
@@ -895,27 +896,6 @@ pub(super) fn outgoing<'e>(facts: &Facts<'e>) -> Vec<Vec<&'e Edge>> {
     outgoing
 }
 
-/// The packages that `start` reaches by edges: from itself by those that are `first`, from there by those that are `further`.
-fn reached(
-    outgoing: &[Vec<&Edge>],
-    start: usize,
-    first: impl Fn(&Edge) -> bool,
-    further: impl Fn(&Edge) -> bool,
-) -> BTreeSet<usize> {
-    let by = |edges: &[&Edge], counts: &dyn Fn(&Edge) -> bool| -> Vec<usize> {
-        let counting = edges.iter().filter(|edge| counts(edge));
-        counting.map(|edge| edge.to).collect()
-    };
-    let mut found = BTreeSet::new();
-    let mut open = by(&outgoing[start], &first);
-    while let Some(index) = open.pop() {
-        if index != start && found.insert(index) {
-            open.extend(by(&outgoing[index], &further));
-        }
-    }
-    found
-}
-
 /// For each library or private package, every workspace package that its tarball carries: what it bundles, and what that needs to run. npm packs
 /// both from the workspace ([npm-packlist](https://github.com/npm/npm-packlist/blob/main/lib/index.js)).
 fn bundles(facts: &Facts<'_>) -> Vec<(usize, BTreeSet<usize>)> {
@@ -927,12 +907,27 @@ fn bundles(facts: &Facts<'_>) -> Vec<(usize, BTreeSet<usize>)> {
     packages
         .filter(|(_, package)| !package.kind.is_app())
         .map(|(index, _)| {
-            let further = |edge: &Edge| edge.field.is_bundled();
-            let carried = reached(&outgoing, index, |edge| edge.bundled, further);
-            (index, carried)
+            let carried = Reached::from(index, |from| carried(&outgoing[from], from == index));
+            (index, carried.numbers().collect())
         })
-        .filter(|(_, carried)| !carried.is_empty())
+        .filter(|(_, carried): &(usize, BTreeSet<usize>)| !carried.is_empty())
         .collect()
+}
+
+/// What a tarball carries that carries the package with these edges. Of the package itself, `is_own`, it carries what that bundles; of what is
+/// bundled, all that it needs to run.
+pub(super) fn carried<'e>(
+    edges: &'e [&Edge],
+    is_own: bool,
+) -> impl Iterator<Item = usize> + use<'e> {
+    let counting = edges.iter().filter(move |edge| {
+        if is_own {
+            edge.bundled
+        } else {
+            edge.field.is_bundled()
+        }
+    });
+    counting.map(|edge| edge.to)
 }
 
 /// For each app, every workspace package it uses, near or far; devDependencies count where the app has a build.
@@ -943,11 +938,18 @@ fn app_uses(facts: &Facts<'_>, settings: &Settings) -> Vec<(usize, BTreeSet<usiz
     apps.map(|(app, package)| {
         let builds =
             settings.build.is_some() || settings.app_settings(&package.name).build.is_some();
-        let runs_with = |edge: &Edge| edge.field != DependencyField::DevDependencies;
-        let first = |edge: &Edge| builds || runs_with(edge);
-        (app, reached(&outgoing, app, first, runs_with))
+        let used = Reached::from(app, |from| used(&outgoing[from], from == app && builds));
+        (app, used.numbers().collect())
     })
     .collect()
+}
+
+/// What a package with these edges runs with, and where `builds`, what it is built with.
+pub(super) fn used<'e>(edges: &'e [&Edge], builds: bool) -> impl Iterator<Item = usize> + use<'e> {
+    let counting = edges
+        .iter()
+        .filter(move |edge| builds || edge.field != DependencyField::DevDependencies);
+    counting.map(|edge| edge.to)
 }
 
 /// The root's name and version, where it has both: only then it shares the version of its packages.

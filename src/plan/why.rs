@@ -9,15 +9,17 @@ use crate::changes::{Reason, Traced, Verdict, tag};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, TagName};
 use crate::plan::release::{
-    Base, Effect, Facts, PackageFacts, Plan, PlannedPackage, effect, outgoing, selected,
+    Base, Effect, Facts, PackageFacts, Plan, PlannedPackage, carried, effect, outgoing, selected,
+    used,
 };
 use crate::plan::render::{NoticeDocument, ReasonDocument};
 use crate::settings::given::similar;
 use crate::settings::{BumpFrom, BumpRequest, Mode, Settings};
 use crate::version::Bump;
+use crate::workspace::Workspace;
+use crate::workspace::graph::Reached;
 use crate::workspace::package::{Package, Root};
 use crate::workspace::package_json::DependencyField;
-use crate::workspace::{Edge, Workspace};
 
 /// The schema of [`Why`].
 pub const SCHEMA: &str = "pkgs.why/1";
@@ -631,17 +633,18 @@ fn link(facts: &Facts<'_>, plan: &Plan, planned: &PlannedPackage) -> Link {
             Reason::Dependency { range: None, .. } | Reason::Bundled { .. }
         )
     };
-    let paths = planned
+    let ways = planned
         .index
         .filter(|_| planned.reasons.iter().any(is_far))
-        .map(|index| Paths::from(facts, index));
+        .map(|index| ways_from(facts, index));
     let reason = |reason: &Reason| {
-        let (touched, through) = match (reason, &paths) {
+        let (touched, through) = match (reason, &ways) {
             (Reason::Commit { id, .. }, _) => (files.get(id).map(|traced| &traced.files), None),
-            (
-                reason @ (Reason::Dependency { on, .. } | Reason::Bundled { on, .. }),
-                Some(paths),
-            ) if is_far(reason) => (None, Some(paths.to(facts, on))),
+            (reason @ (Reason::Dependency { on, .. } | Reason::Bundled { on, .. }), Some(ways))
+                if is_far(reason) =>
+            {
+                (None, Some(between(facts, ways, on)))
+            }
             _ => (None, None),
         };
         let counting = touched.into_iter().flatten().filter(|file| !file.ignored);
@@ -661,48 +664,21 @@ fn link(facts: &Facts<'_>, plan: &Plan, planned: &PlannedPackage) -> Link {
 }
 
 /// The shortest ways from an app to what it uses, from another package to what it bundles.
-struct Paths {
-    start: usize,
-    /// For each package the one that is nearer to the start.
-    nearer: Vec<Option<usize>>,
+fn ways_from(facts: &Facts<'_>, start: usize) -> Reached {
+    let outgoing = outgoing(facts);
+    if facts.workspace.packages[start].kind.is_app() {
+        return Reached::from(start, |from| used(&outgoing[from], from == start));
+    }
+    Reached::from(start, |from| carried(&outgoing[from], from == start))
 }
 
-impl Paths {
-    fn from(facts: &Facts<'_>, start: usize) -> Paths {
-        let outgoing = outgoing(facts);
-        let is_app = facts.workspace.packages[start].kind.is_app();
-        let mut nearer = vec![None; outgoing.len()];
-        let mut open = VecDeque::from([start]);
-        while let Some(index) = open.pop_front() {
-            // What a dependency is built with is no part of an app, nor of a bundle.
-            let counts = |edge: &&&Edge| match (is_app, index == start) {
-                (true, is_start) => is_start || edge.field != DependencyField::DevDependencies,
-                (false, true) => edge.bundled,
-                (false, false) => edge.field.is_bundled(),
-            };
-            for edge in outgoing[index].iter().filter(counts) {
-                if edge.to != start && nearer[edge.to].is_none() {
-                    nearer[edge.to] = Some(index);
-                    open.push_back(edge.to);
-                }
-            }
-        }
-        Paths { start, nearer }
-    }
-
-    /// The packages on the way to the one called `name`, without it.
-    fn to(&self, facts: &Facts<'_>, name: &str) -> Vec<String> {
-        let packages = &facts.workspace.packages;
-        let end = packages
-            .iter()
-            .position(|package| package.name.as_str() == name);
-        let mut way = Vec::new();
-        let mut next = end.and_then(|end| self.nearer[end]);
-        while let Some(index) = next.filter(|index| *index != self.start) {
-            way.push(packages[index].name.to_string());
-            next = self.nearer[index];
-        }
-        way.reverse();
-        way
-    }
+/// The packages on the way to the one called `name`, without it.
+fn between(facts: &Facts<'_>, ways: &Reached, name: &str) -> Vec<String> {
+    let packages = &facts.workspace.packages;
+    let mut all = packages.iter();
+    let end = all.position(|package| package.name.as_str() == name);
+    let way = end.map(|end| ways.way_to(end)).unwrap_or_default();
+    way.into_iter()
+        .map(|index| packages[index].name.to_string())
+        .collect()
 }

@@ -1,4 +1,59 @@
-//! The order in which packages are published: dependencies first, cycles as one group.
+//! Walks over who depends on whom: the order in which packages are published, dependencies first and cycles as one group, and what can be
+//! reached from a package.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// What can be reached from a number, on the shortest ways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    start: usize,
+    /// For each number the one before it, nearer to the start.
+    before: BTreeMap<usize, usize>,
+}
+
+impl Reached {
+    /// Walks from `start`; `next` gives what one step leads to.
+    ///
+    /// ```
+    /// use pkgs_action::workspace::graph::Reached;
+    /// let next = |number| match number { 0 => vec![1, 2], 1 => vec![3], 2 => vec![0], _ => vec![] };
+    /// let reached = Reached::from(0, next);
+    /// assert_eq!(reached.numbers().collect::<Vec<_>>(), [1, 2, 3]);
+    /// assert_eq!(reached.way_to(3), [1]);
+    /// ```
+    #[must_use]
+    pub fn from<N: IntoIterator<Item = usize>>(start: usize, next: impl Fn(usize) -> N) -> Reached {
+        let mut before = BTreeMap::new();
+        let mut open = VecDeque::from([start]);
+        while let Some(number) = open.pop_front() {
+            for further in next(number) {
+                if further != start && !before.contains_key(&further) {
+                    before.insert(further, number);
+                    open.push_back(further);
+                }
+            }
+        }
+        Reached { start, before }
+    }
+
+    /// What is reached, without the start, in order.
+    pub fn numbers(&self) -> impl Iterator<Item = usize> {
+        self.before.keys().copied()
+    }
+
+    /// What lies between the start and `number`, nearest to the start first; nothing where it is not reached.
+    #[must_use]
+    pub fn way_to(&self, number: usize) -> Vec<usize> {
+        let mut way = Vec::new();
+        let mut next = self.before.get(&number);
+        while let Some(between) = next.filter(|between| **between != self.start) {
+            way.push(*between);
+            next = self.before.get(between);
+        }
+        way.reverse();
+        way
+    }
+}
 
 /// Sorts the numbers `0..count` into waves: each number comes in a later wave than everything `dependencies` names for it, but for
 /// members of a cycle, which share a wave. Within a wave the order is that of the numbers.

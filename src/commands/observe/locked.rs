@@ -10,6 +10,7 @@ use crate::local::git::Repo;
 use crate::name::{CommitId, RepoPath};
 use crate::plan::release::Base;
 use crate::settings::Settings;
+use crate::workspace::graph::Reached;
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::lockfile::closure::{Graph, changed};
 use crate::workspace::package::ManifestFile;
@@ -102,14 +103,10 @@ impl<'o> Locked<'o> {
                 outgoing.entry(from).or_default().push(edge.to);
             }
         }
-        let mut used = BTreeSet::new();
-        let mut open = vec![app];
-        while let Some(index) = open.pop() {
-            if used.insert(index) {
-                open.extend(outgoing.get(&index).into_iter().flatten());
-            }
-        }
-        used
+        let used = Reached::from(app, |from| {
+            outgoing.get(&from).into_iter().flatten().copied()
+        });
+        used.numbers().chain([app]).collect()
     }
 
     fn now(&mut self) -> Result<&Graph, Failure> {
@@ -122,11 +119,7 @@ impl<'o> Locked<'o> {
 
     fn read_now(&self) -> Result<Graph, Failure> {
         let workspace = &self.observed.workspace;
-        let manifests: Vec<(RepoPath, &PackageJson)> = workspace
-            .manifests()
-            .map(|one| (workspace.inside(one.directory), one.manifest))
-            .collect();
-        Graph::read(self.lockfile, &manifests)
+        Graph::read(self.lockfile, &workspace.manifests_below())
     }
 
     fn then(&mut self, base: &'o CommitId) -> Result<Option<&Graph>, Failure> {

@@ -13,6 +13,7 @@ use crate::plan::next::tag_lines;
 use crate::plan::release::Base;
 use crate::settings::Settings;
 use crate::version::Version;
+use crate::workspace::graph::Reached;
 use crate::workspace::package::Package;
 
 /// What the commits since their bases did to packages, in the workspace's order.
@@ -258,15 +259,11 @@ impl Observed {
             .enumerate()
             .filter(|(_, package)| package.kind.is_app());
         for (app, _) in apps {
-            let mut used = BTreeSet::new();
-            let mut open = vec![app];
-            while let Some(index) = open.pop() {
+            let used = Reached::from(app, |index| {
                 let dependencies = members[index].manifest.dependencies.iter();
-                let further =
-                    dependencies.filter_map(|dependency| plain.get(dependency.name.as_str()));
-                open.extend(further.copied().filter(|further| used.insert(*further)));
-            }
-            for index in used.into_iter().filter(|index| *index != app) {
+                dependencies.filter_map(|one| plain.get(one.name.as_str()).copied())
+            });
+            for index in used.numbers() {
                 users[index].push(app);
             }
         }
@@ -288,17 +285,15 @@ impl Observed {
         };
         let carried = |(start, package): (usize, &Package)| {
             let own = &package.manifest.bundled;
-            let mut found = BTreeSet::new();
-            let mut open = vec![start];
-            while let Some(index) = open.pop() {
-                let further =
-                    bundled(index).filter(|one| index != start || own.contains(&one.name));
-                let further = further.filter_map(|one| self.workspace.position(&one.name));
-                open.extend(further.filter(|further| found.insert(*further)));
-            }
-            found.remove(&start);
-            found.retain(|index| members[*index].version.is_none());
-            (start, found)
+            let carried = Reached::from(start, |index| {
+                let counting =
+                    bundled(index).filter(move |one| index != start || own.contains(&one.name));
+                counting.filter_map(|one| self.workspace.position(&one.name))
+            });
+            let unversioned = carried
+                .numbers()
+                .filter(|index| members[*index].version.is_none());
+            (start, unversioned.collect())
         };
         let bundling = members
             .iter()
