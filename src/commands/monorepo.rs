@@ -1,7 +1,7 @@
 //! The workspace at a commit: where it is, who manages it, which packages it has.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use crate::explain::{Exit, Failure, Place};
 use crate::local::git::Repo;
@@ -11,7 +11,7 @@ use crate::workspace::catalogs::{CatalogFile, Keeper};
 use crate::workspace::lerna::{self, LernaFile};
 use crate::workspace::lockfile::{Lockfile, LockfileKind};
 use crate::workspace::manager::{self, Manager, Signs, Told};
-use crate::workspace::members::{Declared, Patterns, Rules};
+use crate::workspace::members::{Declared, Patterns, Progress, Rules};
 use crate::workspace::package_json::PackageJson;
 use crate::workspace::{Sources, Workspace, below, pnpm_workspace};
 
@@ -105,20 +105,51 @@ fn members(
         return Ok(BTreeMap::new());
     };
     let mut found = listed(repo, commit, root, patterns)?;
-    let asked = found.keys().filter(|_| layout.is_nested);
-    let mut unasked: Vec<RepoPath> = asked.cloned().collect();
-    while let Some(directory) = unasked.pop() {
-        let Some(patterns) = inner_patterns(&directory, &found[&directory])? else {
-            continue;
-        };
-        for (member, text) in listed(repo, commit, &directory, &patterns)? {
-            if let Entry::Vacant(place) = found.entry(member) {
-                unasked.push(place.key().clone());
-                place.insert(text);
-            }
+    if !layout.is_nested {
+        return Ok(found);
+    }
+    // What lies around another comes before it, and whatever its walk reaches is done then.
+    let with_lists = found.iter().filter(|(_, text)| names_members(text));
+    let with_lists: Vec<RepoPath> = with_lists.map(|(path, _)| path.clone()).collect();
+    let mut done = BTreeSet::new();
+    for directory in with_lists {
+        if !done.contains(&directory) {
+            add_inner(repo, commit, &directory, &mut found, &mut done)?;
         }
     }
     Ok(found)
+}
+
+/// Adds the members that the lists of the package in a directory and of those inside it name. All lists are followed in one walk down: were each
+/// looked after for itself, packages in packages would take the cube of their depth.
+fn add_inner(
+    repo: &Repo,
+    commit: &CommitId,
+    directory: &RepoPath,
+    found: &mut BTreeMap<RepoPath, String>,
+    done: &mut BTreeSet<RepoPath>,
+) -> Result<(), Failure> {
+    let Some(list) = inner_patterns(directory, &found[directory])? else {
+        return Ok(());
+    };
+    let begin = vec![Progress::begin(Rc::new(list))];
+    repo.walk_directories(commit, directory, begin, |lists, inside| {
+        let mut lists: Vec<Progress> = lists.iter().map(|list| list.enter(inside.name)).collect();
+        let is_member = lists.iter().any(Progress::is_member);
+        if is_member
+            && !found.contains_key(&inside.path)
+            && let Some(text) = inside.text("package.json")?
+        {
+            found.insert(inside.path.clone(), text);
+        }
+        lists.retain(Progress::may_contain);
+        if let Some(text) = found.get(&inside.path) {
+            done.insert(inside.path.clone());
+            let list = inner_patterns(&inside.path, text)?;
+            lists.extend(list.map(|list| Progress::begin(Rc::new(list))));
+        }
+        Ok((!lists.is_empty()).then_some(lists))
+    })
 }
 
 /// The packages that patterns below a directory name.
@@ -138,9 +169,14 @@ fn listed(
     )
 }
 
+/// Whether a manifest may list further members; most do not, and need not be read.
+fn names_members(text: &str) -> bool {
+    text.contains("\"workspaces\"")
+}
+
 /// The patterns of the packages inside a package. What is wrong with its manifest is told where all manifests are read.
 fn inner_patterns(directory: &RepoPath, text: &str) -> Result<Option<Patterns>, Failure> {
-    if !text.contains("\"workspaces\"") {
+    if !names_members(text) {
         return Ok(None);
     }
     let file = directory.join("package.json")?;

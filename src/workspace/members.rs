@@ -4,6 +4,8 @@
 //! part between slashes at a time: `*`, `?` and `[a-z]` within a part, `**` for any number of parts, `{a,b}` and `@(a|b)` for
 //! alternatives. Parts that start with a dot must be named with it; nothing in a `node_modules` is ever a member.
 
+use std::rc::Rc;
+
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::explain::{Exit, Failure, Place, quoted};
@@ -184,6 +186,80 @@ impl Patterns {
         parts.iter().any(|part| {
             *part == "node_modules" || self.rules == Rules::Pnpm && *part == "bower_components"
         })
+    }
+}
+
+/// How far the patterns of a list are used up on the way down to a directory. It tells of that what [`Patterns::matches`] and
+/// [`Patterns::may_contain`] tell of its path by the rules of yarn 2 and newer, and takes the time of a part for each part.
+///
+/// ```
+/// use std::rc::Rc;
+/// use pkgs_action::workspace::members::{Patterns, Progress, Rules};
+/// let patterns = Patterns::parse(Rules::YarnBerry, &["packages/*".into()]).unwrap();
+/// let packages = Progress::begin(Rc::new(patterns)).enter("packages");
+/// assert!(packages.may_contain() && !packages.is_member());
+/// assert!(packages.enter("a").is_member());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Progress {
+    patterns: Rc<Patterns>,
+    included: Vec<Vec<bool>>,
+    excluded: Vec<Vec<bool>>,
+    is_never: bool,
+    is_base: bool,
+}
+
+impl Progress {
+    /// In the directory that has the list.
+    #[must_use]
+    pub fn begin(patterns: Rc<Patterns>) -> Progress {
+        let begin = |list: &[Pattern]| list.iter().map(|one| begin(&one.parts)).collect();
+        Progress {
+            included: begin(&patterns.included),
+            excluded: begin(&patterns.excluded),
+            patterns,
+            is_never: false,
+            is_base: true,
+        }
+    }
+
+    /// In a directory of this one.
+    #[must_use]
+    pub fn enter(&self, name: &str) -> Progress {
+        let step = |list: &[Pattern], states: &[Vec<bool>], dots| {
+            let each = list.iter().zip(states);
+            each.map(|(one, states)| step(&one.parts, states, name, dots))
+                .collect()
+        };
+        let patterns = &self.patterns;
+        Progress {
+            included: step(&patterns.included, &self.included, Dots::Named),
+            excluded: step(&patterns.excluded, &self.excluded, Dots::Any),
+            patterns: Rc::clone(patterns),
+            is_never: self.is_never || patterns.is_never(&[name]),
+            is_base: false,
+        }
+    }
+
+    /// Whether the directory is a member, if it holds a `package.json`.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        let at_end = |states: &Vec<bool>| states.last() == Some(&true);
+        !self.is_base
+            && !self.is_never
+            && self.included.iter().any(at_end)
+            && !self.excluded.iter().any(at_end)
+    }
+
+    /// Whether a directory somewhere below could be a member.
+    #[must_use]
+    pub fn may_contain(&self) -> bool {
+        let goes_on = |states: &Vec<bool>| states[..states.len() - 1].contains(&true);
+        let excluded = self.patterns.excluded.iter().zip(&self.excluded);
+        let swallowed = |(one, states): (&Pattern, &Vec<bool>)| {
+            one.ends_with_any() && states.last() == Some(&true)
+        };
+        !self.is_never && self.included.iter().any(goes_on) && !{ excluded }.any(swallowed)
     }
 }
 
@@ -522,23 +598,33 @@ impl Pattern {
 /// How many parts of the pattern may be used up after the whole path: one flag for each number. Takes time in proportion to both
 /// lengths, however many `**` there are.
 fn reached(pattern: &[Part], path: &[&str], dots: Dots) -> Vec<bool> {
+    let all = path.iter();
+    all.fold(begin(pattern), |states, part| {
+        step(pattern, &states, part, dots)
+    })
+}
+
+/// What is used up before the path begins.
+fn begin(pattern: &[Part]) -> Vec<bool> {
     let mut states = vec![false; pattern.len() + 1];
     states[0] = true;
     skip_any(pattern, &mut states);
-    for part in path {
-        let mut next = vec![false; pattern.len() + 1];
-        for (index, matcher) in pattern.iter().enumerate() {
-            let after_any = index > 0 && matches!(pattern[index - 1], Part::Any);
-            let unseen = dots == Dots::NamedBeforeAny && after_any && part.starts_with('.');
-            if states[index] && !unseen && matcher.accepts(part, dots) {
-                let stays = usize::from(!matches!(matcher, Part::Any));
-                next[index + stays] = true;
-            }
-        }
-        skip_any(pattern, &mut next);
-        states = next;
-    }
     states
+}
+
+/// What is used up after one more part of the path.
+fn step(pattern: &[Part], states: &[bool], part: &str, dots: Dots) -> Vec<bool> {
+    let mut next = vec![false; pattern.len() + 1];
+    for (index, matcher) in pattern.iter().enumerate() {
+        let after_any = index > 0 && matches!(pattern[index - 1], Part::Any);
+        let unseen = dots == Dots::NamedBeforeAny && after_any && part.starts_with('.');
+        if states[index] && !unseen && matcher.accepts(part, dots) {
+            let stays = usize::from(!matches!(matcher, Part::Any));
+            next[index + stays] = true;
+        }
+    }
+    skip_any(pattern, &mut next);
+    next
 }
 
 /// `**` also stands for nothing.
@@ -777,6 +863,24 @@ mod tests {
     }
 
     proptest! {
+        /// Part by part the same is found as by whole paths.
+        #[test]
+        fn a_walk_finds_what_paths_say(
+            list in proptest::collection::vec(r"!?(\*\*|\*|a|\.b|a\*|node_modules)(/(\*\*|\*|a|\.b|\{a,c\})){0,3}", 1..4),
+            path in r"(a|\.b|c|ab|node_modules)(/(a|\.b|c|node_modules)){0,4}",
+        ) {
+            let patterns = Patterns::parse(Rules::YarnBerry, &list).expect("patterns");
+            let mut progress = Progress::begin(Rc::new(patterns.clone()));
+            prop_assert!(!progress.is_member());
+            for (index, part) in path.split('/').enumerate() {
+                progress = progress.enter(part);
+                let so_far: Vec<&str> = path.split('/').take(index + 1).collect();
+                let directory = RepoPath::parse(&so_far.join("/")).expect("a path");
+                let told = (progress.is_member(), progress.may_contain());
+                prop_assert_eq!(told, (patterns.matches(&directory), patterns.may_contain(&directory)));
+            }
+        }
+
         #[test]
         fn a_walk_misses_no_member(
             list in prop::collection::vec(r"!?(a|b|\*|\*\*|\?|\.a)(/(a|b|\*|\*\*|a\*)){0,3}", 0..5),

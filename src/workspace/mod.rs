@@ -25,7 +25,7 @@ use crate::version::range::Range;
 use crate::workspace::catalogs::{CatalogFile, Catalogs};
 use crate::workspace::lerna::LernaFile;
 use crate::workspace::lockfile::Lockfile;
-use crate::workspace::manager::Told;
+use crate::workspace::manager::{Manager, Told};
 use crate::workspace::package::{Kind, ManifestFile, Package, Root};
 use crate::workspace::package_json::{Dependency, DependencyField, PackageJson};
 
@@ -418,7 +418,22 @@ impl Workspace {
         .place(Place::file(declaring.file().as_str()));
         match crate::settings::given::nearest(key, self.by_name.keys().map(PackageName::as_str)) {
             Some(near) => failure.hint(format!("did you mean {near}?")),
-            None => failure,
+            None => failure.hint(format!(
+                "its packages are those that {} names: add the package there, or write a range",
+                self.listed_in()
+            )),
+        }
+    }
+
+    /// What lists the packages.
+    fn listed_in(&self) -> &'static str {
+        let lists = |file: &LernaFile| {
+            lerna::packages("lerna.json", &file.text).is_ok_and(|list| list.is_some())
+        };
+        match self.manager.manager {
+            Manager::Pnpm => "`packages` of pnpm-workspace.yaml",
+            _ if self.lerna.as_ref().is_some_and(lists) => "`packages` of lerna.json",
+            _ => "`workspaces` of package.json",
         }
     }
 }

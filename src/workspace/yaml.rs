@@ -1,13 +1,13 @@
 //! YAML: files that are read, and scalars that are written.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::explain::{Exit, Failure, Place};
 
 /// The largest file, in bytes.
 const LARGEST: usize = 2 * 1024 * 1024;
 
-/// Reads a file, an empty one as nothing at all; `hint` tells how to write what is read of it.
+/// Reads a file, an empty one as nothing at all; `hint` tells how to write what is read of it, where that is what is wrong.
 ///
 /// # Errors
 /// `workspace::file_size` above 2 MiB; `workspace::yaml_syntax` for what is not YAML or has another form.
@@ -26,9 +26,16 @@ pub(super) fn parse<T: DeserializeOwned + Default>(
         .place(Place::file(file)));
     }
     let options = serde_saphyr::options! { with_snippet: false };
-    let read: Option<T> = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| syntax(file, &error, hint))?;
-    Ok(read.unwrap_or_default())
+    let read: Result<Option<T>, _> = serde_saphyr::from_str_with_options(text, options.clone());
+    read.map(Option::unwrap_or_default).map_err(|error| {
+        // How to write what is read helps nobody where something else is no YAML.
+        let other = serde_saphyr::from_str_with_options::<Option<IgnoredAny>>(text, options).err();
+        let (error, hint) = match &other {
+            Some(other) => (other, "correct the YAML there"),
+            None => (&error, hint),
+        };
+        syntax(file, error, hint)
+    })
 }
 
 /// The failure of a file that is not as `hint` tells to write it.

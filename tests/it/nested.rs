@@ -176,3 +176,25 @@ fn a_pattern_inside_a_package_that_cannot_be_read_says_whose_it_is() {
     let place = run.stderr.contains("packages/d/package.json");
     assert!(code && place, "{}", run.stderr);
 }
+
+#[test]
+fn lists_inside_lists_are_followed_in_one_walk() {
+    // Were each list looked after for itself, no run would end in time.
+    const DEPTH: usize = 400;
+    let monorepo = Monorepo::empty().config(&json!({"mode": "diff"}));
+    let manifest = |name: &str| {
+        format!(
+            "{{\"name\": \"{name}\", \"version\": \"1.0.0\", \"workspaces\": [\"**\", \"**/d/**\", \"!**/none/**\"]}}\n"
+        )
+    };
+    let root = json!({"private": true, "workspaces": ["d/**"], "packageManager": "yarn@4.18.1"});
+    let mut monorepo = monorepo.file("package.json", &root.to_string());
+    let mut directory = String::new();
+    for level in 0..DEPTH {
+        directory.push_str(if level == 0 { "d" } else { "/d" });
+        let path = format!("{directory}/package.json");
+        monorepo = monorepo.file(&path, &manifest(&format!("p{level}")));
+    }
+    let monorepo = monorepo.commit("feat: begin", &[]);
+    assert_eq!(planned(&monorepo).len(), DEPTH);
+}

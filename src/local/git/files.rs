@@ -22,6 +22,37 @@ pub type ChangedText = (RepoPath, Option<String>);
 /// Where something lies, and its content if it is a file.
 pub type FoundFile = (RepoPath, Option<Vec<u8>>);
 
+/// A directory that a walk comes to.
+pub struct Directory<'r> {
+    /// Its path.
+    pub path: RepoPath,
+    /// Its name.
+    pub name: &'r str,
+    repo: &'r Repo,
+    tree: Oid,
+}
+
+impl Directory<'_> {
+    /// The text of a file in it; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// `git::encoding`, `git::read`.
+    pub fn text(&self, name: &str) -> Result<Option<String>, Failure> {
+        let path = self.path.join(name)?;
+        let unreadable = |error| broken(format!("{path} cannot be read"), &error);
+        let tree = self.repo.git.find_tree(self.tree).map_err(unreadable)?;
+        let file = tree
+            .get_name(name)
+            .filter(|entry| entry.filemode() & 0o170_000 == 0o100_000);
+        let Some(file) = file else {
+            return Ok(None);
+        };
+        let blob = self.repo.git.find_blob(file.id()).map_err(unreadable)?;
+        let text = std::str::from_utf8(blob.content()).map_err(|_| not_text(&path))?;
+        Ok(Some(text.to_owned()))
+    }
+}
+
 /// What a commit has at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileAt {
@@ -364,6 +395,48 @@ impl Repo {
             false
         })?;
         Ok(found)
+    }
+
+    /// Walks the directories below one at a commit, from the outside in. `enter` gets what it gave for the directory around, there `begin`, and
+    /// gives what it is to get for those inside; `None`: they are left out.
+    ///
+    /// # Errors
+    /// `git::read`, and what `enter` fails with.
+    pub fn walk_directories<S>(
+        &self,
+        commit: &CommitId,
+        directory: &RepoPath,
+        begin: S,
+        mut enter: impl FnMut(&S, &Directory<'_>) -> Result<Option<S>, Failure>,
+    ) -> Result<(), Failure> {
+        let unreadable = |error| broken(format!("the tree of {commit} cannot be read"), &error);
+        let found = self.directories_at(commit, &[directory])?;
+        let found = found.into_iter().flatten().next();
+        let mut open: Vec<(RepoPath, Oid, S)> = found
+            .map(|ObjectId(id)| (directory.clone(), id, begin))
+            .into_iter()
+            .collect();
+        while let Some((around, id, state)) = open.pop() {
+            let tree = self.git.find_tree(id).map_err(unreadable)?;
+            for entry in &tree {
+                let name = entry.name().ok();
+                let name = name.filter(|_| entry.kind() == Some(ObjectType::Tree));
+                let path = name.and_then(|name| Some((name, around.join(name).ok()?)));
+                let Some((name, path)) = path else {
+                    continue;
+                };
+                let inside = Directory {
+                    path,
+                    name,
+                    repo: self,
+                    tree: entry.id(),
+                };
+                if let Some(state) = enter(&state, &inside)? {
+                    open.push((inside.path, inside.tree, state));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The id of a commit's tree.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Catalogs, NewEntry, refuse};
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure, Place, quoted};
 use crate::workspace::LONGEST_MANIFEST;
 use crate::workspace::json::{Document, Kind, Node, path};
 
@@ -19,10 +19,17 @@ fn parse<'d>(document: &'d Document<'d>) -> Result<BTreeMap<&'d str, Entries<'d>
     };
     let inside = root.get("workspaces").filter(has_some);
     let (holder, prefix) = inside.map_or((root, ""), |inside| (inside, "workspaces"));
+    let mut repeated = holder.duplicates().into_iter();
+    if let Some(one) = repeated.find(|one| ["catalog", "catalogs"].contains(&one.key)) {
+        return Err(repeats(document, one.place(), &path(prefix, one.key)));
+    }
     let mut found: Vec<(&str, String, Node<'d>)> = Vec::new();
     let named = holder.get("catalogs");
     if let Some(named) = named {
         let shown = path(prefix, "catalogs");
+        if let Some(one) = named.duplicates().into_iter().next() {
+            return Err(repeats(document, one.place(), &path(&shown, one.key)));
+        }
         for member in object(document, named, &shown)? {
             found.push((member.0, path(&shown, member.0), member.1));
         }
@@ -78,10 +85,20 @@ fn twice(document: &Document<'_>, node: Node<'_>, shown: &str) -> Failure {
         .place(node.place())
 }
 
+/// bun takes the first and tells so, or refuses the file; other tools take the last.
+fn repeats(document: &Document<'_>, place: Place, shown: &str) -> Failure {
+    let what = format!("{} holds {} twice", document.file(), quoted(shown));
+    Failure::new(Exit::Refused, "workspace::json_duplicate", what)
+        .because("bun reads the first alone, other tools the last")
+        .hint("make one of both")
+        .place(place)
+}
+
 /// Reads the catalogs of a `package.json`; `file` is what messages call it.
 ///
 /// # Errors
-/// Those of [`Document::parse`]; `workspace::field` for a value of a wrong type; `workspace::json_duplicate` for two ranges of one package.
+/// Those of [`Document::parse`]; `workspace::field` for a value of a wrong type; `workspace::json_duplicate` for two ranges of one package, and
+/// for two lists of catalogs.
 ///
 /// ```
 /// use pkgs_action::workspace::catalogs::package_json::read;
@@ -187,6 +204,18 @@ mod tests {
         check(
             r#"{"catalog": {"a": "1", "a": "2"}}"#,
             "workspace::json_duplicate package.json:1:29: package.json holds \"catalog.a\" twice",
+        );
+        check(
+            r#"{"catalog": {"a": "1"}, "catalog": {"b": "1"}}"#,
+            "workspace::json_duplicate package.json:1:25: package.json holds \"catalog\" twice",
+        );
+        check(
+            r#"{"workspaces": {"catalogs": {}, "catalogs": {}}}"#,
+            "workspace::json_duplicate package.json:1:33: package.json holds \"workspaces.catalogs\" twice",
+        );
+        check(
+            r#"{"catalogs": {"x": {"a": "1"}, "x": {"b": "1"}}}"#,
+            "workspace::json_duplicate package.json:1:32: package.json holds \"catalogs.x\" twice",
         );
     }
 

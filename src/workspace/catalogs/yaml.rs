@@ -210,6 +210,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn only_what_is_wrong_with_catalogs_is_advised_on() {
+        for (text, expected) in [
+            ("catalog: [a]\n", HINT),
+            ("catalogs: 1\n", HINT),
+            (
+                "npmScopes:\n  x: [a\ncatalog:\n  a: '1'\n",
+                "correct the YAML there",
+            ),
+            ("npmScopes:\n  x: 1\n  x: 2\n", "correct the YAML there"),
+            ("plugins:\n  - a: *b\n", "correct the YAML there"),
+        ] {
+            let failure = read(".yarnrc.yml", text).expect_err(text);
+            assert_eq!(failure.advice(), Some(expected), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_yaml_fails_badly(text in r"(catalog|catalogs|[\[\]{}:&*!'#|> \n-]|a){0,20}") {
