@@ -20,7 +20,8 @@ use crate::name::{CommitId, Digest, Integrity, PackageName, RepoPath};
 use crate::plan::next::Position;
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::render::{self, PlanDocument};
-use crate::plan::{notes, replacements};
+use crate::plan::replacements::Unread;
+use crate::plan::{notes, registry, replacements};
 use crate::report::release::{Ended, ReleaseReport};
 use crate::version::Version;
 use crate::workspace::below;
@@ -162,7 +163,7 @@ fn conflict(
     Ok(repo.merge_release(&scene.tip, &commit)?.err())
 }
 
-/// The plan at a commit. With `strict`, a registry that does not answer is an error; else a warning.
+/// The plan at a commit, of packages that npm could take. With `strict`, a registry that does not answer is an error; else a warning.
 pub async fn plan_at(
     session: &Session<'_>,
     head: &CommitId,
@@ -173,6 +174,7 @@ pub async fn plan_at(
     let mut plan = planning::plan(&facts, session.settings)?;
     plan.warnings.extend(unasked);
     add_texts(session, &observed, &mut plan)?;
+    registry::require_publishable(&observed.workspace, &plan)?;
     Ok((observed, plan))
 }
 
@@ -216,12 +218,16 @@ fn replace(session: &Session<'_>, observed: &Observed, plan: &mut Plan) -> Resul
         )
     };
     let read = |path: &RepoPath| {
-        Ok(match repo.file_at(head, path, replacements::LONGEST)? {
-            FileAt::Content(bytes) => Ok(bytes),
-            FileAt::Absent => Err("there is no such file"),
-            FileAt::NotAFile => Err("it is a link or a directory"),
-            FileAt::TooLong => Err("it is longer than 8 MiB"),
-        })
+        let why = match repo.file_at(head, path, replacements::LONGEST)? {
+            FileAt::Content(bytes) => {
+                let converting = repo.converting_attribute(path)?;
+                return Ok(converting.map_or(Ok(bytes), |one| Err(Unread::Attribute(one))));
+            }
+            FileAt::Absent => "there is no such file",
+            FileAt::NotAFile => "it is a link or a directory",
+            FileAt::TooLong => "it is longer than 8 MiB",
+        };
+        Ok(Err(Unread::Because(why)))
     };
     let edits = replacements::edits(plan, workspace, session.settings, like, read)?;
     plan.edits.extend(edits);

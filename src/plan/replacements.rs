@@ -13,7 +13,7 @@ use crate::plan::notes;
 use crate::plan::release::{Edit, Plan, tag_format};
 use crate::settings::config;
 use crate::settings::given::nearest;
-use crate::settings::replacement::{Files, Placeholder, Replacement, Values};
+use crate::settings::replacement::{Effort, Files, Placeholder, Replacement, Unapplied, Values};
 use crate::settings::{BumpFrom, Changelog, Mode, Settings};
 use crate::workspace::Workspace;
 
@@ -23,11 +23,23 @@ pub const LONGEST: usize = 8 << 20;
 const MOST_BYTES: usize = 256 << 20;
 /// The most files that one entry means.
 const MOST_FILES: usize = 10_000;
+/// How much text all searches together may look at, in bytes. What is written is searched once more; what a search looks at again for each
+/// match counts each time.
+const MOST_SEARCHED: u64 = 512 << 20;
 /// How a file begins that git-lfs keeps elsewhere, says the [specification](https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
 const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/v1\n";
 
 /// What a file holds, or why nothing can be replaced in it.
-pub type Read = Result<Vec<u8>, &'static str>;
+pub type Read = Result<Vec<u8>, Unread>;
+
+/// Why nothing can be replaced in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unread {
+    /// What it is.
+    Because(&'static str),
+    /// An attribute makes git keep other bytes than the work tree has, as gitattributes write it: `filter=lfs`.
+    Attribute(String),
+}
 
 /// Refuses replacements for packages that there are not, or that are never released.
 ///
@@ -72,8 +84,8 @@ pub(super) fn check(workspace: &Workspace, mode: Mode, settings: &Settings) -> R
 ///
 /// # Errors
 /// Everything that is wrong: `plan::replacement`, exit 2, for a file that has no package, or that the release edits itself; exit 3:
-/// `plan::replacement_file`, `plan::replacement_match` where a search matches nothing, `plan::replacement_repeats` where to replace
-/// once more would change what was just written.
+/// `plan::replacement_file`, `plan::replacement_attribute`, `plan::replacement_match` where a search matches nothing, or would in the next
+/// release, `plan::replacement_repeats` where to replace once more would change what was just written, `plan::replacement_effort`.
 pub fn edits(
     plan: &Plan,
     workspace: &Workspace,
@@ -93,6 +105,7 @@ pub fn edits(
         read,
         texts: BTreeMap::new(),
         read_bytes: 0,
+        effort: Effort::new(MOST_SEARCHED),
         problems: Vec::new(),
     };
     for replacement in &settings.replacements {
@@ -163,8 +176,8 @@ struct Told {
 struct Text<'r> {
     before: String,
     after: String,
-    /// What replaces in it, and for which release.
-    by: Vec<(&'r Replacement, Told)>,
+    /// What replaces in it, for which release, and how often it matched.
+    by: Vec<(&'r Replacement, Told, usize)>,
 }
 
 struct Replacing<'p, R> {
@@ -177,6 +190,7 @@ struct Replacing<'p, R> {
     texts: BTreeMap<RepoPath, Text<'p>>,
     /// How long the texts were together, in bytes.
     read_bytes: usize,
+    effort: Effort,
     problems: Vec<Failure>,
 }
 
@@ -333,7 +347,12 @@ impl<'p, R: Fn(&RepoPath) -> Result<Read, Failure>> Replacing<'p, R> {
         if !self.texts.contains_key(path) {
             let text = match (self.read)(path)?.and_then(text) {
                 Ok(text) => text,
-                Err(why) => return Ok(Err(file_refused(replacement, Some(path), why))),
+                Err(Unread::Because(why)) => {
+                    return Ok(Err(file_refused(replacement, Some(path), why)));
+                }
+                Err(Unread::Attribute(attribute)) => {
+                    return Ok(Err(converted(replacement, path, &attribute)));
+                }
             };
             self.read_bytes += text.len();
             if self.read_bytes > MOST_BYTES {
@@ -351,33 +370,64 @@ impl<'p, R: Fn(&RepoPath) -> Result<Read, Failure>> Replacing<'p, R> {
             return Ok(Ok(0));
         };
         let values = values(told, &self.plan.day);
-        let Some((after, count)) = replacement.apply(&text.after, values, LONGEST) else {
-            let why = "it would become longer than 8 MiB";
-            return Ok(Err(file_refused(replacement, Some(path), why)));
-        };
-        text.after = after;
-        text.by.push((replacement, told.clone()));
-        Ok(Ok(count))
+        match replacement.apply(&text.after, values, LONGEST, &mut self.effort) {
+            Ok((after, count)) => {
+                text.after = after;
+                text.by.push((replacement, told.clone(), count));
+                Ok(Ok(count))
+            }
+            Err(Unapplied::TooLong) => {
+                let why = "it would become longer than 8 MiB";
+                Ok(Err(file_refused(replacement, Some(path), why)))
+            }
+            Err(Unapplied::TooMuchWork) => Err(too_much_work(replacement, path)),
+        }
     }
 
-    /// The edits, if nothing is wrong and to replace once more would change nothing.
+    /// The edits, if nothing is wrong, to replace once more would change nothing, and the next release finds what it is to replace.
     fn settle(mut self) -> Result<Vec<Edit>, Failure> {
+        let mut found: BTreeMap<(String, &Told), Found<'_>> = BTreeMap::new();
         for (path, text) in &self.texts {
-            let again = text.by.iter().find(|(replacement, told)| {
-                let again = replacement.apply(&text.after, values(told, &self.plan.day), LONGEST);
-                again.is_none_or(|(again, _)| again != text.after)
-            });
-            if let Some((replacement, _)) = again {
-                let called = replacement.called("replace");
-                let what = format!("what {called} writes into {path} would be replaced again");
-                self.problems.push(
-                    Failure::new(Exit::Refused, "plan::replacement_repeats", what)
-                        .because("to replace once more would give another text")
-                        .place(Place::file(path.as_str()))
-                        .hint("let search match all that replace writes; a version may end in -beta.1"),
-                );
+            let mut repeats = None;
+            for (replacement, told, count) in &text.by {
+                let values = values(told, &self.plan.day);
+                let again = replacement.apply(&text.after, values, LONGEST, &mut self.effort);
+                let found = found
+                    .entry((replacement.called("search"), told))
+                    .or_insert(Found {
+                        first: path,
+                        now: 0,
+                        then: 0,
+                    });
+                found.now += count;
+                match again {
+                    Err(Unapplied::TooMuchWork) => return Err(too_much_work(replacement, path)),
+                    Ok((again, count)) if again == text.after => found.then += count,
+                    Ok(_) | Err(Unapplied::TooLong) => {
+                        found.then += 1;
+                        repeats = repeats.or(Some(replacement));
+                    }
+                }
             }
+            self.problems
+                .extend(repeats.map(|replacement| repeated(replacement, path)));
         }
+        // A snapshot is no text that anything is replaced in again.
+        let lost = found
+            .into_iter()
+            .filter(|(_, found)| !self.plan.is_snapshot && found.now > 0 && found.then == 0);
+        let lost = lost.map(|((called, told), found)| {
+            let path = found.first;
+            let what = format!("{called} will match nothing in {path} after this release");
+            Failure::new(Exit::Refused, "plan::replacement_match", what)
+                .because(format!(
+                    "what is written for {} is nothing that it finds, so it would stop the next release",
+                    told.version
+                ))
+                .place(Place::file(path.as_str()))
+                .hint("let search match what replace writes as well; a version may end in -beta.1")
+        });
+        self.problems.extend(lost);
         if let Some(failure) = Failure::all(self.problems) {
             return Err(failure);
         }
@@ -387,6 +437,45 @@ impl<'p, R: Fn(&RepoPath) -> Result<Read, Failure>> Replacing<'p, R> {
             .map(|(path, text)| (path, Some(text.after)))
             .collect())
     }
+}
+
+/// How often a search matched in the files of a release.
+struct Found<'f> {
+    first: &'f RepoPath,
+    /// In what was there.
+    now: usize,
+    /// In what is written.
+    then: usize,
+}
+
+fn repeated(replacement: &Replacement, path: &RepoPath) -> Failure {
+    let called = replacement.called("replace");
+    let what = format!("what {called} writes into {path} would be replaced again");
+    Failure::new(Exit::Refused, "plan::replacement_repeats", what)
+        .because("to replace once more would give another text")
+        .place(Place::file(path.as_str()))
+        .hint("let search match all that replace writes; a version may end in -beta.1")
+}
+
+fn too_much_work(replacement: &Replacement, path: &RepoPath) -> Failure {
+    let called = replacement.called("search");
+    let what = format!("{called}: with {path}, all searches together look at more than 512 MiB");
+    Failure::new(Exit::Refused, "plan::replacement_effort", what)
+        .because("each looks at its files twice, and what it looks at beyond a match again for the next one")
+        .place(Place::file(path.as_str()))
+        .hint("let search look less far, as [^\\n]* does instead of (?s:.)*, and (?-u:\\b) instead of \\b; or name fewer or shorter files")
+}
+
+/// The failure of a file whose bytes in the work tree are made of others: what is replaced in one would not be right in the other.
+fn converted(replacement: &Replacement, path: &RepoPath, attribute: &str) -> Failure {
+    let called = replacement.called("file");
+    let what = format!("{called}: nothing can be replaced in {path}");
+    Failure::new(Exit::Refused, "plan::replacement_attribute", what)
+        .because(format!(
+            "its attribute {attribute} makes git commit other bytes than the work tree has"
+        ))
+        .place(Place::file(path.as_str()))
+        .hint("name other files, or take the attribute from this one in .gitattributes")
 }
 
 fn values<'v>(told: &'v Told, day: &'v str) -> Values<'v> {
@@ -437,13 +526,13 @@ fn file_refused(replacement: &Replacement, path: Option<&RepoPath>, why: &str) -
 }
 
 /// The text that bytes are, if something may be replaced in it.
-fn text(bytes: Vec<u8>) -> Result<String, &'static str> {
+fn text(bytes: Vec<u8>) -> Result<String, Unread> {
     match String::from_utf8(bytes) {
-        Ok(text) if text.starts_with(LFS_POINTER) => {
-            Err("it is kept by git-lfs: what is committed is a pointer")
-        }
+        Ok(text) if text.starts_with(LFS_POINTER) => Err(Unread::Because(
+            "it is kept by git-lfs: what is committed is a pointer",
+        )),
         Ok(text) => Ok(text),
-        Err(_) => Err("it is not UTF-8 text"),
+        Err(_) => Err(Unread::Because("it is not UTF-8 text")),
     }
 }
 
@@ -580,7 +669,7 @@ mod tests {
                     let mut files = FILES.iter();
                     let found = files.find(|(known, _)| *known == path.as_str());
                     let bytes = found.map(|(_, text)| text.as_bytes().to_vec());
-                    Ok(bytes.ok_or("there is no such file"))
+                    Ok(bytes.ok_or(Unread::Because("there is no such file")))
                 },
             )
         });
@@ -662,8 +751,29 @@ mod tests {
             // Several in one file come together, in their order.
             (
                 Mode::Diff,
-                r#"[{"file":"README.md","package":"a","search":"a@[^ ]+","replace":"a@{version}"},{"file":"README.md","package":"a","search":"b","replace":"c"},{"file":"README.md","package":"a","search":"(?:c|d)@","replace":"d@"}]"#,
-                &["README.md: a@1.1.0 d@1"],
+                r#"[{"file":"README.md","package":"a","search":"a@[^ ]+","replace":"a@{version}"},{"file":"README.md","package":"a","search":"b@1(,c@)?","replace":"b@1,c@"},{"file":"README.md","package":"a","search":"(,c@)[0-9.]*","replace":"$1{version}"}]"#,
+                &["README.md: a@1.1.0 b@1,c@1.1.0"],
+            ),
+            // What the next release could not find is refused in this one, also where another entry takes it away.
+            (
+                Mode::Diff,
+                r#"[{"file":"README.md","package":"a","search":"a@1$|a@1 ","replace":"a v{version} "}]"#,
+                &["plan::replacement_match"],
+            ),
+            (
+                Mode::Diff,
+                r#"[{"file":"README.md","package":"a","search":"b","replace":"c"},{"file":"README.md","package":"a","search":"(?:c|d)@","replace":"d@"}]"#,
+                &["plan::replacement_match"],
+            ),
+            // One of the files of a package is enough.
+            (
+                Mode::Diff,
+                r#"[{"file":"packages/a/**","search":"a@1(?:.1.0)?$|^nothing","replace":"a@{version}"}]"#,
+                &[
+                    "packages/a/inner/x.md: a@1.1.0",
+                    "packages/a/x.md: a@1.1.0",
+                    "packages/a/y.md: a@1.1.0",
+                ],
             ),
             (
                 Mode::Diff,
@@ -673,7 +783,7 @@ mod tests {
             (
                 Mode::Diff,
                 r#"[{"file":"README.md","package":"a","search":"a@1","replace":"b@1"},{"file":"README.md","package":"a","search":"b@1","replace":"a@1"}]"#,
-                &["plan::replacement_repeats"],
+                &["plan::replacement_repeats", "plan::replacement_match"],
             ),
             // What stands there already is no edit.
             (

@@ -24,6 +24,7 @@ pub mod inputs;
 pub mod replacement;
 mod resolve;
 pub mod runner;
+mod search;
 pub mod table;
 pub mod variables;
 

@@ -1,13 +1,15 @@
 //! `replacements`: what a release replaces in files beside those that it edits anyway.
 
 use globset::{GlobBuilder, GlobMatcher};
-use regex::{Captures, Regex, RegexBuilder};
+use regex_automata::util::captures::Captures;
 use serde_json::{Map, Value};
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{PackageName, RepoPath};
 use crate::settings::config::Unambiguous;
 use crate::settings::given::{Given, Source, nearest};
+pub use crate::settings::search::Effort;
+use crate::settings::search::Search;
 
 /// The most entries.
 const MOST: usize = 500;
@@ -29,7 +31,7 @@ pub struct Replacement {
     pub declared_in: Option<String>,
     place: usize,
     given: Given,
-    search: Regex,
+    search: Search,
     replace: Vec<Piece>,
 }
 
@@ -104,34 +106,61 @@ impl Replacement {
         self.replace.contains(&Piece::Value(placeholder))
     }
 
-    /// A text with everything replaced that the search matches, and how often it matched; every other byte stays. `None`: it would become
-    /// longer than `longest` bytes.
-    pub fn apply(&self, text: &str, values: Values<'_>, longest: usize) -> Option<(String, usize)> {
+    /// A text with everything replaced that the search matches, and how often it matched; every other byte stays. A byte order mark is
+    /// none of the text.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn apply(
+        &self,
+        text: &str,
+        values: Values<'_>,
+        longest: usize,
+        effort: &mut Effort,
+    ) -> Result<(String, usize), Unapplied> {
+        let body = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut replaced = String::with_capacity(text.len());
+        replaced.push_str(&text[..text.len() - body.len()]);
         let (mut end, mut count) = (0, 0);
-        for found in self.search.captures_iter(text) {
-            let whole = found.get_match();
-            replaced.push_str(&text[end..whole.start()]);
+        let looked = self.search.each(body, effort, |found, whole| {
+            replaced.push_str(&body[end..whole.start()]);
             for piece in &self.replace {
-                replaced.push_str(piece.text(&found, values));
+                replaced.push_str(piece.text(body, found, values));
                 // A group may hold nearly all of the file, and stand there many times.
                 if replaced.len() > longest {
-                    return None;
+                    return false;
                 }
             }
             (end, count) = (whole.end(), count + 1);
+            true
+        });
+        looked.map_err(|_| Unapplied::TooMuchWork)?;
+        replaced.push_str(&body[end..]);
+        if replaced.len() > longest {
+            return Err(Unapplied::TooLong);
         }
-        replaced.push_str(&text[end..]);
-        (replaced.len() <= longest).then_some((replaced, count))
+        Ok((replaced, count))
     }
+}
+
+/// Why nothing could be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unapplied {
+    /// The text would become too long.
+    TooLong,
+    /// The search takes more effort than there was.
+    TooMuchWork,
 }
 
 impl Piece {
     /// What stands there instead of a match.
-    fn text<'t>(&'t self, found: &Captures<'t>, values: Values<'t>) -> &'t str {
+    fn text<'t>(&'t self, searched: &'t str, found: &Captures, values: Values<'t>) -> &'t str {
         match self {
             Piece::Text(text) => text,
-            Piece::Group(group) => found.get(*group).map_or("", |found| found.as_str()),
+            Piece::Group(group) => {
+                let group = found.get_group(*group);
+                group.map_or("", |group| &searched[group.range()])
+            }
             Piece::Value(Placeholder::Version) => values.version,
             Piece::Value(Placeholder::Name) => values.name,
             Piece::Value(Placeholder::Tag) => values.tag,
@@ -283,11 +312,8 @@ impl Entry<'_> {
         }
     }
 
-    /// Lines begin and end where the file's lines do, whatever its line ends are.
-    fn search(self, text: &str) -> Result<Regex, Failure> {
-        let built = RegexBuilder::new(text).multi_line(true).crlf(true).build();
-        let search = built.map_err(|error| {
-            let why = error.to_string();
+    fn search(self, text: &str) -> Result<Search, Failure> {
+        let search = Search::new(text).map_err(|why| {
             let why = why.lines().last().unwrap_or_default().trim();
             let why = why.strip_prefix("error: ").unwrap_or(why).to_owned();
             let what = format!(
@@ -310,7 +336,7 @@ impl Entry<'_> {
         Ok(search)
     }
 
-    fn replace(self, text: &str, search: &Regex) -> Result<Vec<Piece>, Failure> {
+    fn replace(self, text: &str, search: &Search) -> Result<Vec<Piece>, Failure> {
         let mut pieces = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -345,7 +371,7 @@ impl Entry<'_> {
 
     /// What begins with `$` as the [crate](https://docs.rs/regex/latest/regex/struct.Regex.html#replacement-string-syntax) reads it – `$1`,
     /// `${name}`, `$$` – but that a group must be there. With its length.
-    fn group(self, rest: &str, search: &Regex) -> Result<(Piece, usize), Failure> {
+    fn group(self, rest: &str, search: &Search) -> Result<(Piece, usize), Failure> {
         let behind = &rest[1..];
         if behind.starts_with('$') {
             return Ok((Piece::Text("$".to_owned()), 2));
@@ -361,11 +387,8 @@ impl Entry<'_> {
             return Ok((Piece::Text("$".to_owned()), 1));
         }
         let length = name.len() + around;
-        let by_number = name.parse().ok();
-        let by_number = by_number.filter(|number| *number < search.captures_len());
-        let mut names = search.capture_names();
-        let group = by_number.or_else(|| names.position(|known| known == Some(name)));
-        group
+        search
+            .group(name)
             .map(|group| (Piece::Group(group), length))
             .ok_or_else(|| {
                 let shown = quoted(rest.get(..length).unwrap_or(rest));
@@ -488,21 +511,38 @@ mod tests {
                 1,
             ),
             ("a\nb", "{version}", "a\nb\n", "1.2.3\n", 1),
+            // A byte order mark is none of the first line.
+            (
+                "^v: .*$",
+                "v: {version}",
+                "\u{feff}v: 1\n",
+                "\u{feff}v: 1.2.3\n",
+                1,
+            ),
+            (r"\A(?s:.)", "{version}", "\u{feff}a", "\u{feff}1.2.3", 1),
             ("(?i)Ä", "{version}", "ä", "1.2.3", 1),
         ] {
             let replacement = one(search, replace).expect(search);
-            let applied = replacement.apply(text, VALUES, 1000);
+            let applied = replacement.apply(text, VALUES, 1000, &mut Effort::new(10_000));
             assert_eq!(
                 applied,
-                Some((expected.to_owned(), count)),
+                Ok((expected.to_owned(), count)),
                 "{search} {replace}"
             );
         }
         let replacement = one("a", "{version}").unwrap();
-        assert_eq!(replacement.apply("aaaa", VALUES, 19), None);
-        assert!(replacement.apply("aaaa", VALUES, 20).is_some());
+        let mut effort = Effort::new(1 << 30);
+        let mut apply = |replacement: &Replacement, text: &str, longest| {
+            let applied = replacement.apply(text, VALUES, longest, &mut effort);
+            applied.map(|(_, count)| count)
+        };
+        assert_eq!(apply(&replacement, "aaaa", 19), Err(Unapplied::TooLong));
+        assert_eq!(apply(&replacement, "aaaa", 20), Ok(4));
         let many = one("(?s).+", &"$0".repeat(LONGEST / 2)).unwrap();
-        assert_eq!(many.apply(&"x".repeat(1 << 20), VALUES, 1 << 20), None);
+        let long = "x".repeat(1 << 20);
+        assert_eq!(apply(&many, &long, 1 << 20), Err(Unapplied::TooLong));
+        let none = replacement.apply("b", VALUES, 1, &mut Effort::new(0));
+        assert_eq!(none, Err(Unapplied::TooMuchWork));
     }
 
     #[test]

@@ -6,15 +6,16 @@ use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
 use crate::version::Version;
 use crate::workspace::catalogs::{self, Catalogs};
-use crate::workspace::package_json::{self, Change, DependencyField, PackageJson};
+use crate::workspace::package_json::{self, Change, Dependency, DependencyField, PackageJson};
 
 /// The text of a `package.json` as it is published or shipped: `workspace:` forms become ranges of the versions in `versions`, as pnpm does it
 /// (`*` exact, `^` and `~` with the version, a range as it stands, `workspace:name@range` an alias).
 ///
 /// `catalog:` becomes what `catalogs` say of it.
 ///
-/// With `strict`, as for npm, dependencies that an installer outside cannot follow (`catalog:` without an entry, `link:`, `portal:`, `file:`) are refused; devDependencies are
-/// never installed from a registry and may stay.
+/// With `strict`, as for npm, dependencies that an installer outside cannot follow are refused, wherever their text stands, here or in a catalog:
+/// `catalog:` without an entry, a path, a protocol that npm does not know, a control character. devDependencies are never installed from a
+/// registry and may stay.
 ///
 /// # Errors
 /// `workspace::unpublishable`, exit 3, naming every such dependency.
@@ -39,7 +40,7 @@ pub fn publishable(
                     spec,
                 }),
                 None => problems.push(
-                    unpublishable(file, dependency.field, &dependency.name, &dependency.spec)
+                    unpublishable(file, dependency, listed)
                         .hint("the workspace has no such package"),
                 ),
             }
@@ -52,19 +53,14 @@ pub fn publishable(
                 spec: range.to_owned(),
             });
         }
-        let stays_here = ["catalog:", "link:", "portal:", "file:"]
-            .iter()
-            .any(|protocol| spec.starts_with(protocol));
-        if strict && stays_here && dependency.field != DependencyField::DevDependencies {
-            let hint = if spec.starts_with("catalog:") {
-                "add an entry to the catalog, write the range itself, or make the package private"
-            } else {
-                "depend on a published range, or make the package private"
+        if strict && dependency.field != DependencyField::DevDependencies && !leads_anywhere(spec) {
+            let hint = match catalogs::named(spec) {
+                Some(_) => {
+                    "add an entry to the catalog, write the range itself, or make the package private"
+                }
+                None => "depend on a published range, or make the package private",
             };
-            problems.push(
-                unpublishable(file, dependency.field, &dependency.name, &dependency.spec)
-                    .hint(hint),
-            );
+            problems.push(unpublishable(file, dependency, listed).hint(hint));
         }
     }
     match Failure::all(problems) {
@@ -95,18 +91,63 @@ fn ranged(range: &str, version: &Version) -> String {
     }
 }
 
-fn unpublishable(file: &str, field: DependencyField, name: &str, spec: &str) -> Failure {
-    Failure::new(
+/// What stands before the colon of an address that npm follows on any machine, as
+/// [npm-package-arg](https://github.com/npm/npm-package-arg/blob/main/lib/npa.js) and the services that it knows tell.
+const FOLLOWED: [&str; 15] = [
+    "npm",
+    "http",
+    "https",
+    "git",
+    "git+http",
+    "git+https",
+    "git+ssh",
+    "git+rsync",
+    "git+ftp",
+    "ssh",
+    "github",
+    "gitlab",
+    "bitbucket",
+    "gist",
+    "sourcehut",
+];
+
+/// Whether an installer outside can follow a dependency's text: a range, a dist-tag, an address.
+fn leads_anywhere(spec: &str) -> bool {
+    let text = spec.trim();
+    let is_path = text.starts_with(['.', '/', '\\']) || text.starts_with("~/");
+    let is_followed = |protocol: &str| {
+        let other = |letter: char| !letter.is_ascii_alphanumeric() && letter != '+';
+        // `git@host:path` and `user/repository#semver:^1.0.0` begin with no protocol.
+        protocol.contains(other)
+            || FOLLOWED
+                .iter()
+                .any(|known| protocol.eq_ignore_ascii_case(known))
+    };
+    let protocol = text.split_once(':').map(|(protocol, _)| protocol);
+    !is_path && !spec.chars().any(char::is_control) && protocol.is_none_or(is_followed)
+}
+
+/// The failure of a dependency, which may stand for something that is `listed` in a catalog.
+fn unpublishable(file: &str, dependency: &Dependency, listed: Option<&str>) -> Failure {
+    let Dependency { field, name, spec } = dependency;
+    let failure = Failure::new(
         Exit::Refused,
         "workspace::unpublishable",
         format!(
-            "{} in {} of {file} means nothing outside the workspace: {}",
+            "{} in {field} of {file} means nothing outside the workspace: {}",
             quoted(name),
-            field.as_str(),
             quoted(spec)
         ),
     )
-    .place(Place::file(file))
+    .place(Place::file(file));
+    match (listed, catalogs::named(spec)) {
+        (Some(listed), Some(catalog)) => failure.because(format!(
+            "the catalog {} has {} for it",
+            quoted(catalog),
+            quoted(listed)
+        )),
+        _ => failure,
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +156,14 @@ mod tests {
 
     fn check(spec: &str, expected: Option<&str>) {
         let versions = BTreeMap::from([(PackageName::parse("b").unwrap(), Version::new(1, 2, 3))]);
-        let catalogs = [("default", "^1.1.0"), ("old", "workspace:^")].map(|(name, range)| {
+        let catalogs = [
+            ("default", "^1.1.0"),
+            ("old", "workspace:^"),
+            ("file", "file:../b"),
+            ("patch", "patch:b@npm%3A1.0.0#./b.patch"),
+            ("control", "^1.0.0\u{1b}"),
+        ]
+        .map(|(name, range)| {
             let entries = BTreeMap::from([("b".to_owned(), range.to_owned())]);
             (name.to_owned(), entries)
         });
@@ -158,5 +206,61 @@ mod tests {
         check("catalog:default", Some("^1.1.0"));
         check("catalog:old", Some("^1.2.3"));
         check("catalog:none", None);
+        check("catalog:file", None);
+        check("catalog:patch", None);
+        check("catalog:control", None);
+    }
+
+    #[test]
+    fn what_npm_cannot_follow_is_refused_and_what_it_can_stays() {
+        for spec in [
+            "FILE:../b",
+            " file:../b",
+            "link:../b",
+            "portal:../b",
+            "patch:b@1.0.0#b.patch",
+            "exec:./make.js",
+            "jsr:@b/b@1",
+            "git+file:///b",
+            "C:/b",
+            "../b",
+            "./b.tgz",
+            "/b",
+            "~/b",
+            "1.0.0\\u0001",
+            "1.0.0\\n",
+        ] {
+            check(spec, None);
+        }
+        for spec in [
+            "~1.0.0 || >=2.0.0 <3",
+            "",
+            "latest",
+            "npm:c@^1.0.0",
+            "https://b.example/b.tgz",
+            "git+ssh://git@b.example/b.git#v1",
+            "git@b.example:b/b.git",
+            "b/b#semver:^1.0.0",
+            "github:b/b",
+            "gist:b",
+        ] {
+            check(spec, Some(spec));
+        }
+    }
+
+    #[test]
+    fn what_a_catalog_says_is_named_with_it() {
+        let entries = BTreeMap::from([("koa".to_owned(), "file:../koa".to_owned())]);
+        let catalogs = Catalogs::from([("old".to_owned(), entries)]);
+        let text = r#"{"name":"a","version":"1.0.0","dependencies":{"koa":"catalog:old"}}"#;
+        let failure = publishable("x", text, &BTreeMap::new(), &catalogs, true).unwrap_err();
+        let expected = r#"the catalog "old" has "file:../koa" for it"#;
+        assert_eq!(failure.causes(), [expected]);
+        assert!(
+            failure
+                .what()
+                .ends_with(r#"outside the workspace: "catalog:old""#)
+        );
+        assert!(failure.advice().unwrap().contains("published range"));
     }
 }

@@ -215,6 +215,7 @@ fn manifests_and_configuration_that_cannot_be_right() {
         ("too many alternatives", web, needs(&vec!["1.0.0"; 201].join("||")), 3, "workspace::range", &[]),
         ("a range that is a number", web, "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":1}}\n".into(), 3, "workspace::field", &["packages/web/package.json"]),
         ("workspace: without such a package", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"cord\":\"workspace:^\"}}\n".into(), 3, "workspace::not_here", &["did you mean core?"]),
+        ("workspace: without anything near", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"zzzzzzzz\":\"workspace:^\"}}\n".into(), 3, "workspace::not_here", &["`workspaces` of package.json"]),
         ("catalog: where there are none", "packages/web/package.json", "{\"name\":\"web\",\"version\":\"2.0.0\",\"private\":true,\"dependencies\":{\"core\":\"catalog:\"}}\n".into(), 3, "workspace::catalog", &["packages/web/package.json", "npm has no catalogs", "write a range"]),
         ("globs that escape", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"../*\"]}\n".into(), 3, "workspace::glob_escape", &["'..'"]),
         ("no package at all", "package.json", "{\"name\":\"m\",\"private\":true,\"workspaces\":[\"nothing/*\"]}\n".into(), 2, "workspace::empty", &[]),
@@ -260,7 +261,22 @@ fn replacements_that_cannot_be_right() {
     )
     .expect("written");
     std::os::unix::fs::symlink("a.md", monorepo.path().join("docs/link.md")).expect("a link");
-    let monorepo = monorepo.commit("fix(core): more", &[]).pushed();
+    let wide: Vec<u8> = "core@1.0.0\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::create_dir(monorepo.path().join("kept")).expect("a directory");
+    fs::write(monorepo.path().join("kept/wide.txt"), wide).expect("written");
+    let monorepo = monorepo
+        .file(
+            ".gitattributes",
+            "kept/wide.txt working-tree-encoding=UTF-16LE\nkept/secret.md filter=crypt\nkept/ident.md ident\n",
+        )
+        .file("kept/secret.md", "core@1.0.0\n")
+        .file("kept/ident.md", "$Id$ core@1.0.0\n")
+        .file("kept/letters.md", &"a \u{e9} ".repeat(6000))
+        .commit("fix(core): more", &[])
+        .pushed();
     let entry = |key: &str, value: &str| {
         let mut entry = serde_json::json!({"file": "README.md", "package": "core", "search": "core@[0-9.]+", "replace": "core@{version}"});
         entry[key] = value.into();
@@ -327,6 +343,53 @@ fn replacements_that_cannot_be_right() {
             3,
             "plan::replacement_file",
             &["docs/pointer.bin", "git-lfs"],
+        ),
+        (
+            "another encoding in the work tree",
+            file("kept/wide.txt"),
+            3,
+            "plan::replacement_attribute",
+            &[
+                "replacements[1].file in pkgs.json",
+                "kept/wide.txt",
+                "working-tree-encoding=UTF-16LE",
+                "in .gitattributes",
+            ],
+        ),
+        (
+            "a file that goes through a filter, by a glob",
+            file("kept/s*.md"),
+            3,
+            "plan::replacement_attribute",
+            &["kept/secret.md", "filter=crypt"],
+        ),
+        (
+            "a file with its own id",
+            file("kept/ident.md"),
+            3,
+            "plan::replacement_attribute",
+            &["kept/ident.md", "its attribute ident "],
+        ),
+        (
+            "a search that takes the square of a text",
+            serde_json::json!({"file": "kept/letters.md", "package": "core", "search": "\\ba", "replace": "a"}),
+            3,
+            "plan::replacement_effort",
+            &[
+                "replacements[1].search in pkgs.json",
+                "kept/letters.md",
+                "(?-u:\\b)",
+            ],
+        ),
+        (
+            "what the next release would not find",
+            entry("replace", "core v{version}"),
+            3,
+            "plan::replacement_match",
+            &[
+                "replacements[1].search in pkgs.json will match nothing in README.md after this release",
+                "let search match what replace writes",
+            ],
         ),
         (
             "a search that matches nothing",

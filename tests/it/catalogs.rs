@@ -272,3 +272,53 @@ fn where_no_file_holds_catalogs_a_package_of_the_workspace_is_not_lost() {
         assert!(code && run.stderr.contains(said), "{}", run.stderr);
     }
 }
+
+#[test]
+fn what_a_catalog_says_must_be_publishable_and_a_plan_tells_it_first() {
+    for entry in [
+        "file:../ms",
+        "patch:ms@npm%3A2.1.0#./ms.patch",
+        "2.1.0\u{1}",
+    ] {
+        let root = json!({
+            "private": true,
+            "workspaces": ["packages/**"],
+            "packageManager": "bun@1.4.5",
+            "catalogs": {"old": {"ms": entry}},
+        });
+        let monorepo = Monorepo::empty()
+            .file("package.json", &root.to_string())
+            .config(&json!({"mode": "diff"}))
+            .package("core", "1.0.0")
+            .package("web", "1.0.0")
+            .depends("web", "ms", "catalog:old")
+            .commit("feat: begin", &[])
+            .tag("core@1.0.0")
+            .tag("web@1.0.0")
+            .commit("fix(web): it", &[("packages/web/src/index.js", "")]);
+        let world = World::local(monorepo);
+        for arguments in [
+            &["plan"][..],
+            &["version", "--dry-run"],
+            &["version"],
+            &["release", "--dry-run", "--install=none"],
+            &["release", "--install=none"],
+            &["release", "--snapshot=pr-1", "--install=none"],
+        ] {
+            let run = world.binary(arguments).env("PKGS_STORE", "none");
+            let run = run.run().expect(3);
+            for said in [
+                "error[workspace::unpublishable]",
+                "packages/web/package.json",
+                "the catalog \"old\" has",
+            ] {
+                assert!(run.stderr.contains(said), "{arguments:?}: {}", run.stderr);
+            }
+        }
+        assert_eq!(world.origin_git(&["tag", "--list", "*1.0.1"]), "");
+        // What is not released may say what it likes.
+        let world = world.develop("fix(core): it", &[("packages/core/src/index.js", "")]);
+        let only = world.run(&["plan", "--filter=core"]).expect(0);
+        assert!(only.stdout.contains("core"), "{}", only.stdout);
+    }
+}

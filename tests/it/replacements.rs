@@ -218,12 +218,48 @@ fn a_repository_with_one_package_and_a_snapshot_have_them_too() {
 }
 
 #[test]
+fn line_ends_that_git_converts_are_no_obstacle() {
+    let config = json!({"mode": "diff", "replacements": [
+        {"file": "README.md", "package": "core", "search": "^core .*$", "replace": "core {version}"},
+    ]});
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .file(".gitattributes", "README.md text eol=crlf\n")
+        .file("README.md", "core 1.0.0\r\nand more\r\n")
+        .config(&config)
+        .released()
+        .commit("fix(core): it", &[("packages/core/src/a.js", "1\n")]);
+    let world = World::local(monorepo);
+    for (command, version) in [("version", "1.0.1"), ("release", "1.0.2")] {
+        let run = world.binary(&[command]).env("PKGS_STORE", "none");
+        let _ = run.env("PKGS_INSTALL", "none").run().expect(0);
+        world.follow();
+        let blob = world.origin_git(&["cat-file", "-p", "main:README.md"]);
+        assert_eq!(blob, format!("core {version}\nand more"));
+        let here = world.monorepo.read("README.md");
+        assert_eq!(here, format!("core {version}\r\nand more\r\n"), "{command}");
+        assert_eq!(world.monorepo.git(&["status", "--porcelain"]), "");
+        let text = format!("{version}\n");
+        let monorepo = &world.monorepo;
+        monorepo.write("packages/core/src/a.js", &text);
+        monorepo.git(&[
+            "commit",
+            "--quiet",
+            "--all",
+            "--message",
+            "fix(core): again",
+        ]);
+        monorepo.git(&["push", "--quiet", "origin", "HEAD:main"]);
+    }
+}
+
+#[test]
 fn what_is_replaced_is_part_of_the_digest_and_may_come_from_a_flag() {
     let monorepo = monorepo()
         .config(&json!({"mode": "diff"}))
         .commit("feat(core): count", &[("packages/core/src/a.js", "1\n")]);
     let with = |replace: &str| {
-        let entry = json!([{"file": "README.md", "package": "core", "search": "core@[0-9.]+", "replace": replace}]);
+        let entry = json!([{"file": "README.md", "package": "core", "search": "core@v?[0-9.]+", "replace": replace}]);
         plan(&monorepo, &["--replacements", &entry.to_string()])
     };
     let (one, same, other) = (

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use git2::{ObjectType, Oid};
+use std::path::Path;
 
 use super::{Repo, broken};
 use crate::explain::Failure;
@@ -53,6 +54,33 @@ impl Repo {
     /// Whether git ignores a path of the work tree.
     pub fn is_ignored(&self, path: &RepoPath) -> bool {
         self.git.is_path_ignored(path.as_str()).unwrap_or(false)
+    }
+
+    /// The attribute of a file that makes git commit other bytes than the work tree has, as gitattributes write it; that of line ends, after
+    /// which it is the same text, is none.
+    pub fn converting_attribute(&self, path: &RepoPath) -> Result<Option<String>, Failure> {
+        for name in ["filter", "working-tree-encoding", "ident"] {
+            let file = Path::new(path.as_str());
+            let flags = git2::AttrCheckFlags::FILE_THEN_INDEX;
+            let value = self.git.get_attr(file, name, flags);
+            let value = value.map_err(|error| {
+                broken(format!("the attributes of {path} cannot be read"), &error)
+            })?;
+            let converts = match git2::AttrValue::from_string(value) {
+                git2::AttrValue::True if name == "ident" => Some(name.to_owned()),
+                git2::AttrValue::String(value) if name != "ident" => {
+                    Some(format!("{name}={value}"))
+                }
+                _ => None,
+            };
+            let is_utf8 = ["working-tree-encoding=utf-8", "working-tree-encoding=utf8"];
+            let converts =
+                converts.filter(|one| !is_utf8.contains(&one.to_ascii_lowercase().as_str()));
+            if converts.is_some() {
+                return Ok(converts);
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a tracked file's content in the work tree or the index differs from `HEAD`.
