@@ -380,7 +380,21 @@ async fn watch_signals(stop: Stop, children: Children, terminal: Option<Terminal
     ) else {
         return;
     };
-    let number = tokio::select! { _ = interrupt.recv() => 2, _ = terminate.recv() => 15 };
+    // What shall outlive its terminal is started without one, as nohup does, and lets this signal be.
+    let mut hangup = terminal
+        .as_ref()
+        .and_then(|_| signal(SignalKind::hangup()).ok());
+    let hung_up = async {
+        match &mut hangup {
+            Some(hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    let number = tokio::select! {
+        _ = interrupt.recv() => 2,
+        _ = terminate.recv() => 15,
+        _ = hung_up => 15,
+    };
     stop.request(number);
     let exit = if number == 2 {
         Exit::Interrupted

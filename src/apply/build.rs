@@ -112,22 +112,42 @@ fn released_catalogs(plan: &Plan, workspace: &Workspace) -> Result<Catalogs, Fai
 /// Refuses changes that git was told not to look at; gives the files that it was told to leave out.
 fn require_seen(repo: &Repo, settings: &Settings) -> Result<Vec<RepoPath>, Failure> {
     let unseen = status::unseen(repo, &settings.child_environment)?;
-    if unseen.changed.is_empty() {
-        return Ok(unseen.absent);
+    match unseen.changed.as_slice() {
+        [] => Ok(unseen.absent),
+        changed => Err(hidden_changes(changed)),
     }
-    Err(Failure::new(
+}
+
+/// Refuses a plan that edits files which git was told not to look at and which are not here as the commit has them: the work tree could
+/// not follow. What else is hidden, or left out of a sparse checkout, does not matter where nothing is built.
+///
+/// # Errors
+/// `build::hidden_changes` and `build::not_checked_out`, exit 3; those of [`status::unseen`].
+pub fn require_writable(repo: &Repo, plan: &Plan, settings: &Settings) -> Result<(), Failure> {
+    let mut unseen = status::unseen(repo, &settings.child_environment)?;
+    unseen
+        .changed
+        .retain(|path| plan.edits.iter().any(|(edited, _)| edited == path));
+    match unseen.changed.as_slice() {
+        [] => require_editable(plan, &unseen.absent),
+        changed => Err(hidden_changes(changed)),
+    }
+}
+
+fn hidden_changes(changed: &[RepoPath]) -> Failure {
+    Failure::new(
         Exit::Refused,
         "build::hidden_changes",
         format!(
             "files differ from the commit, and git was told not to look at them: {}",
-            named(&unseen.changed)
+            named(changed)
         ),
     )
-    .because("what is packed must be what the release commit holds")
-    .hint("`git update-index --no-assume-unchanged -- <file>` and `git update-index --no-skip-worktree -- <file>` let git see them again; then commit or undo the changes"))
+    .because("what is here, and what is packed, must be what the release commit holds")
+    .hint("`git update-index --no-assume-unchanged -- <file>` and `git update-index --no-skip-worktree -- <file>` let git see them again; then commit or undo the changes")
 }
 
-/// A sparse checkout may leave out nothing that the release commit changes: it is written here while the packages are built.
+/// A sparse checkout may leave out nothing that the release commit changes: it is written here, at the latest when the work tree follows.
 fn require_editable(plan: &Plan, absent: &[RepoPath]) -> Result<(), Failure> {
     let edited = plan.edits.iter().map(|(path, _)| path);
     let missing: Vec<RepoPath> = edited

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::apply::build;
 use crate::apply::decide::{self, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::record;
@@ -36,12 +37,16 @@ pub async fn version(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
     let mut deeds = Deeds::default();
     let mut answers = Answers::default();
     for _ in 0..release::ROUNDS {
+        answers.begin_round();
         let attempt = if session.settings.push {
             pushed(session, &started, &mut answers, &mut deeds).await
         } else {
             let attempt = here(session, &mut answers, &mut deeds).await;
             attempt.map(Some)
         };
+        if attempt.is_ok() {
+            answers.tell_dropped();
+        }
         match attempt {
             Ok(Some(report)) => return Ok(report.with(deeds)),
             Ok(None) => tracing::info!("the remote moved meanwhile: judging again"),
@@ -261,10 +266,16 @@ async fn plan(
     if !first.packages.is_empty() || (session.terminal.is_some() && is_asked()) {
         require_finished(session, newest).await?;
     }
+    let known = answers.0.len();
     let mut plan = tokio::task::block_in_place(|| answered(session, &mut facts, first, answers))?;
+    // While a question is open, a person may work here.
+    if answers.0.len() > known {
+        worktree::require_clean(repo, &repo.head()?, &session.settings.child_environment)?;
+    }
     plan.warnings.extend(unasked);
     release::add_texts(session, &observed, &mut plan)?;
     registry::require_publishable(&observed.workspace, &plan)?;
+    build::require_writable(repo, &plan, session.settings)?;
     let done = |kind, plan: Plan, own| {
         let document = render::document(&plan, session.settings, Vec::new());
         Planned::Done(Box::new(ended(kind, own).planned(plan, document)))
@@ -280,8 +291,49 @@ async fn plan(
     Ok(Planned::Open(Box::new(plan), before))
 }
 
-/// The answers of this run, with their questions: where the run judges again, a question that is the same is not asked again.
-type Answers = Vec<(Question, Answer)>;
+/// The answers of this run: where the run judges again, a question that is the same is not asked again.
+#[derive(Default)]
+struct Answers(Vec<Answered>);
+
+/// A question that was answered.
+struct Answered {
+    question: Question,
+    answer: Answer,
+    /// Whether this round asks it.
+    counts: bool,
+}
+
+impl Answers {
+    fn begin_round(&mut self) {
+        for answered in &mut self.0 {
+            answered.counts = false;
+        }
+    }
+
+    /// The answer to a question that was asked before.
+    fn known(&mut self, question: &Question) -> Option<Answer> {
+        let mut answered = self.0.iter_mut();
+        let known = answered.find(|known| known.question == *question)?;
+        known.counts = true;
+        Some(known.answer.clone())
+    }
+
+    fn note(&mut self, question: Question, answer: Answer) {
+        let counts = true;
+        self.0.push(Answered {
+            question,
+            answer,
+            counts,
+        });
+    }
+
+    /// Says which answers the last round did not ask for any more, and forgets them.
+    fn tell_dropped(&mut self) {
+        for dropped in self.0.extract_if(.., |answered| !answered.counts) {
+            tracing::warn!("{}", asked::dropped(&dropped.question));
+        }
+    }
+}
 
 /// The plan of these facts, after the person at the terminal was asked what nothing decides.
 fn answered(
@@ -300,15 +352,16 @@ fn answered(
             return Ok(plan);
         };
         session.stop.check()?;
-        let known = answers.iter().find(|(asked, _)| *asked == question);
+        let known = answers.known(&question);
+        let is_known = known.is_some();
         let answer = match known {
-            Some((_, answer)) => answer.clone(),
+            Some(answer) => answer,
             None => ask(terminal, facts, settings, &question)?,
         };
-        if known.is_none() {
-            answers.push((question.clone(), answer.clone()));
-        }
         asking::answer(facts, &question, &answer);
+        if !is_known {
+            answers.note(question, answer);
+        }
         plan = planning::plan(facts, settings)?;
     }
 }

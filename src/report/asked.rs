@@ -39,6 +39,18 @@ pub fn title(question: &Question) -> String {
     }
 }
 
+/// That an answer was in vain.
+pub fn dropped(question: &Question) -> String {
+    let of = match &question.package {
+        Some(package) => package.as_str(),
+        None => "all packages",
+    };
+    format!(
+        "the answer for {of}, {}, counts for nothing: another run was faster, and that is not asked any more",
+        question.from
+    )
+}
+
 /// What can be chosen, in the order of the choices; what comes after them is a version that is typed.
 pub fn labels(question: &Question) -> Vec<String> {
     let choices = question.choices.iter();

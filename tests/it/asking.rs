@@ -171,6 +171,70 @@ fn a_commit_that_is_made_while_a_question_is_open_is_kept() {
 }
 
 #[test]
+fn a_file_that_is_changed_while_a_question_is_open_is_named_and_nothing_is_decided() {
+    for push in ["--push=true", "--push=false"] {
+        let world = world();
+        let head = world.monorepo.head();
+        let mut terminal = at_terminal(&world, &[push]);
+        asked(&mut terminal, "core 1.0.0 becomes").press(&[ENTER]);
+        asked(&mut terminal, "other 1.0.0 becomes");
+        let manifest = world.monorepo.read("packages/core/package.json");
+        world
+            .monorepo
+            .write("packages/core/package.json", &format!("{manifest}\n"));
+        terminal.press(&[ENTER]);
+        let seen = terminal.end().expect(3);
+        let told = seen.screen.contains("error[worktree::dirty]")
+            && seen.screen.contains("packages/core/package.json");
+        assert!(told, "{}", seen.screen);
+        world
+            .monorepo
+            .write("packages/core/package.json", &manifest);
+        assert_untouched(&world, &head);
+    }
+}
+
+#[test]
+fn an_answer_that_another_run_made_vain_is_told() {
+    let world = world();
+    let mut terminal = at_terminal(&world, &[]);
+    asked(&mut terminal, "core 1.0.0 becomes").press(&[DOWN, ENTER]);
+    asked(&mut terminal, "other 1.0.0 becomes");
+    let elsewhere = world.monorepo.clone_fresh(None);
+    let _ = world
+        .binary_in(&elsewhere, &["version", "--filter=core"])
+        .env("PKGS_STORE", "none")
+        .run()
+        .expect(0);
+    terminal.press(&[DOWN, ENTER]);
+    let seen = terminal.end().expect(0);
+    let told = "the answer for core, 1.0.0, counts for nothing";
+    assert!(seen.screen.contains(told), "{}", seen.screen);
+    let kept = "the answer for other";
+    assert!(!seen.screen.contains(kept), "{}", seen.screen);
+    assert_eq!(tags(&world), ["core@1.0.1", "other@1.1.0"]);
+}
+
+#[test]
+fn a_hangup_leaves_the_terminal_as_it_was() {
+    let world = world();
+    let head = world.monorepo.head();
+    let mut terminal = at_terminal(&world, &[]);
+    asked(&mut terminal, "core 1.0.0 becomes");
+    terminal.hang_up();
+    let seen = terminal.end();
+    // Where the signal cuts a look at the keyboard short, the question ends at once.
+    assert!(matches!(seen.code, Some(130 | 143)), "{seen:?}");
+    assert!(seen.screen.contains("interrupted"), "{}", seen.screen);
+    assert!(
+        seen.screen.contains("the terminal is as it was"),
+        "{}",
+        seen.screen
+    );
+    assert_untouched(&world, &head);
+}
+
+#[test]
 fn nobody_is_asked_where_nobody_may_be_there() {
     let world = world();
     let in_ci = invocation(&world, &["--dry-run"]).env("CI", "true");

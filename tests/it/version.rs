@@ -547,3 +547,60 @@ fn of_two_decisions_made_here_both_must_be_pushed() {
         assert_eq!(published(&world, name).len(), 1, "{name}");
     }
 }
+
+#[test]
+fn files_that_git_was_told_not_to_look_at_are_refused_where_they_would_be_written() {
+    for flag in ["--assume-unchanged", "--skip-worktree"] {
+        let world = world();
+        let head = world.monorepo.head();
+        let manifest = "packages/core/package.json";
+        let text = world.monorepo.read(manifest);
+        for path in [manifest, "packages/other/package.json"] {
+            git(&world, &["update-index", flag, path]);
+            let changed = format!("{}\n", world.monorepo.read(path));
+            world.monorepo.write(path, &changed);
+        }
+        for push in ["--push=true", "--push=false"] {
+            for arguments in [&[push, "--dry-run"][..], &[push]] {
+                let refused = version(&world, arguments).expect(3);
+                let told = refused.stderr.contains("error[build::hidden_changes]")
+                    && refused.stderr.contains(manifest)
+                    && !refused.stderr.contains("packages/other");
+                assert!(told, "{flag} {arguments:?}: {}", refused.stderr);
+                assert_eq!(world.origin_git(&["rev-parse", "main"]), head);
+                assert_eq!(world.monorepo.head(), head);
+            }
+        }
+        // What it does not write may differ, and what it writes may be hidden where it is the commit's.
+        world.monorepo.write(manifest, &text);
+        let _ = version(&world, &["--dry-run"]).expect(0);
+        let _ = version(&world, &[]).expect(0);
+        assert!(world.monorepo.read(manifest).contains("1.1.0"), "{flag}");
+        assert_eq!(git(&world, &["status", "--porcelain"]), "", "{flag}");
+    }
+}
+
+#[test]
+fn a_sparse_checkout_may_leave_out_what_is_not_written() {
+    let world = world();
+    let sparse = |pattern: &str| {
+        git(
+            &world,
+            &["sparse-checkout", "set", "--no-cone", "/*", pattern],
+        );
+    };
+    sparse("!/packages/core/");
+    for arguments in [&["--dry-run"][..], &[]] {
+        let refused = version(&world, arguments).expect(3);
+        let told = refused.stderr.contains("error[build::not_checked_out]")
+            && refused.stderr.contains("packages/core/package.json");
+        assert!(told, "{}", refused.stderr);
+    }
+    sparse("!/packages/other/");
+    let _ = version(&world, &["--dry-run"]).expect(0);
+    let _ = version(&world, &[]).expect(0);
+    assert!(!world.monorepo.path().join("packages/other").exists());
+    assert_eq!(git(&world, &["status", "--porcelain"]), "");
+    let tags = world.origin_git(&["tag", "--list", "*1.1.0"]);
+    assert_eq!(tags, "core@1.1.0");
+}

@@ -1,12 +1,14 @@
 """Runs a program at a terminal of its own. What it shows there goes to stdout, what comes on stdin are the keys that are pressed.
 
-The first argument is the file that takes the program's own stdout.
+The first argument is the file that takes the program's own stdout. On SIGUSR1 the program gets a SIGHUP, and it is shown in the end whether it
+left the terminal as it was.
 """
 
 import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -42,11 +44,22 @@ def relay(screen):
 
 
 def main():
+    hung_up = []
+
+    def hang_up(*_):
+        hung_up.append(True)
+        os.kill(process, signal.SIGHUP)
+
+    signal.signal(signal.SIGUSR1, hang_up)
     process, screen = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
         begin(sys.argv[1], sys.argv[2:])
+    before = termios.tcgetattr(screen)
     relay(screen)
     ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if hung_up and termios.tcgetattr(screen) == before:
+        os.write(1, b"the terminal is as it was")
     sys.exit(ended if ended >= 0 else 128 - ended)
 
 

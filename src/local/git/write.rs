@@ -201,6 +201,7 @@ impl Repo {
         let hint = "commit or stash your changes and run again";
         let failed = |error: git2::Error| not_moved(to, error.message(), hint);
         let target = self.find(to)?;
+        let mut in_the_way = Vec::new();
         let head = self.git.head().map_err(failed)?;
         let from = head.peel_to_commit().map_err(failed)?.id();
         let leads_there = from == target.id()
@@ -213,7 +214,11 @@ impl Repo {
                 "nothing of yours was touched; `git pull` brings both together",
             ));
         }
-        self.check_out(&target).map_err(failed)?;
+        let checked_out = self.check_out(&target, &mut in_the_way);
+        checked_out.map_err(|error| match in_the_way.as_slice() {
+            [] => failed(error),
+            paths => failed(error).because(format!("changed here: {}", paths.join(", "))),
+        })?;
         if let (true, Ok(name)) = (head.is_branch(), head.name()) {
             let log = "pkgs-action: fast-forward to the release";
             self.git
@@ -247,9 +252,21 @@ impl Repo {
 
     /// Brings work tree and index to a commit. Only the files that differ from `HEAD` are looked at, for a large work tree takes long to look
     /// through; where one of them does not lie in a directory, what is in its place must be found first, and everything is looked at.
-    fn check_out(&self, target: &git2::Commit<'_>) -> Result<(), git2::Error> {
+    /// The first files that differ from `HEAD` and keep it from moving go to `in_the_way`.
+    fn check_out(
+        &self,
+        target: &git2::Commit<'_>,
+        in_the_way: &mut Vec<String>,
+    ) -> Result<(), git2::Error> {
+        const NAMED: usize = 10;
         let mut checkout = git2::build::CheckoutBuilder::new();
         checkout.safe().disable_pathspec_match(true);
+        checkout.notify_on(git2::CheckoutNotificationType::CONFLICT);
+        checkout.notify(|_, path, _, _, _| {
+            let path = path.filter(|_| in_the_way.len() < NAMED);
+            in_the_way.extend(path.map(|path| path.display().to_string()));
+            true
+        });
         let old = self.git.head()?.peel_to_tree()?;
         let diff = self
             .git

@@ -98,6 +98,12 @@ impl AtTerminal {
         self
     }
 
+    /// Takes the terminal away, as a connection does that breaks.
+    pub fn hang_up(&mut self) {
+        let python = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(python, rustix::process::Signal::USR1).expect("it runs");
+    }
+
     /// Reads to the end.
     pub fn end(mut self) -> Seen {
         loop {
