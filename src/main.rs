@@ -402,7 +402,10 @@ async fn watch_signals(stop: Stop, children: Children, terminal: Option<Terminal
         Exit::Terminated
     };
     children.cancel(exit);
-    tokio::time::sleep(LAST_WRITE).await;
+    // While a question is open nothing is written, and nobody waits for an answer any more.
+    if !terminal.as_ref().is_some_and(Terminal::is_asking) {
+        tokio::time::sleep(LAST_WRITE).await;
+    }
     children.kill();
     if let Some(terminal) = terminal {
         terminal.restore();

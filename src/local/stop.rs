@@ -1,4 +1,4 @@
-//! The wish to stop, as SIGINT and SIGTERM express it: looked at before every write, so that none starts after it.
+//! The wish to stop, as SIGINT, SIGTERM and, at a terminal, SIGHUP express it: looked at before every write, so that none starts after it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -95,10 +95,16 @@ impl Terminal {
         answer
     }
 
+    /// Whether a question is open.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.is_asking.load(Ordering::SeqCst)
+    }
+
     /// Leaves the terminal as it was when the process began, where a question is open.
     pub fn restore(&self) {
         const SHOW_CURSOR: &str = "\u{1b}[?25h";
-        if !self.is_asking.load(Ordering::SeqCst) {
+        if !self.is_asking() {
             return;
         }
         // Who ends the process has nobody to tell that this failed.

@@ -14,6 +14,7 @@ pub const DOWN: &str = "\u{1b}[B";
 pub const ENTER: &str = "\r";
 pub const ESCAPE: &str = "\u{1b}";
 pub const CONTROL_C: &str = "\u{3}";
+pub const CONTROL_D: &str = "\u{4}";
 
 /// A run at a terminal. Dropped before its end, it loses the terminal.
 #[derive(Debug)]
