@@ -213,6 +213,8 @@ async fn refused_by_registry(
     let asked = tokio::time::timeout(REGISTRY_ANSWERS, release::plan_at(&session, &head, true));
     Ok(match asked.await {
         Ok(Ok(_)) => None,
+        // The release that is rehearsed says it.
+        Ok(Err(failure)) if failure.code() == "workspace::unpublishable" => None,
         Ok(Err(failure)) if failure.code() == "plan::no_base" => Some(Missing {
             what: "tag".to_owned(),
             hint: failure.to_string(),
