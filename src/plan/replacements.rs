@@ -23,9 +23,8 @@ pub const LONGEST: usize = 8 << 20;
 const MOST_BYTES: usize = 256 << 20;
 /// The most files that one entry means.
 const MOST_FILES: usize = 10_000;
-/// How much text all searches together may look at, in bytes. What is written is searched once more; what a search looks at again for each
-/// match counts each time.
-const MOST_SEARCHED: u64 = 512 << 20;
+/// How much text all searches together may look at, in bytes. What is written is searched once more, and each match counts the rest of its file.
+const MOST_SEARCHED: u64 = 1 << 30;
 /// How a file begins that git-lfs keeps elsewhere, says the [specification](https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
 const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/v1\n";
 
@@ -459,11 +458,11 @@ fn repeated(replacement: &Replacement, path: &RepoPath) -> Failure {
 
 fn too_much_work(replacement: &Replacement, path: &RepoPath) -> Failure {
     let called = replacement.called("search");
-    let what = format!("{called}: with {path}, all searches together look at more than 512 MiB");
+    let what = format!("{called}: with {path}, all searches together look at more than 1 GiB");
     Failure::new(Exit::Refused, "plan::replacement_effort", what)
-        .because("each looks at its files twice, and what it looks at beyond a match again for the next one")
+        .because("each looks at its files twice, and at the rest of a file once for each match")
         .place(Place::file(path.as_str()))
-        .hint("let search look less far, as [^\\n]* does instead of (?s:.)*, and (?-u:\\b) instead of \\b; or name fewer or shorter files")
+        .hint("name fewer or shorter files, or let search match less often")
 }
 
 /// The failure of a file whose bytes in the work tree are made of others: what is replaced in one would not be right in the other.

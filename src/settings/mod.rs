@@ -24,7 +24,6 @@ pub mod inputs;
 pub mod replacement;
 mod resolve;
 pub mod runner;
-mod search;
 pub mod table;
 pub mod variables;
 

@@ -1,15 +1,13 @@
 //! `replacements`: what a release replaces in files beside those that it edits anyway.
 
 use globset::{GlobBuilder, GlobMatcher};
-use regex_automata::util::captures::Captures;
+use regex::{Captures, Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{PackageName, RepoPath};
 use crate::settings::config::Unambiguous;
 use crate::settings::given::{Given, Source, nearest};
-pub use crate::settings::search::Effort;
-use crate::settings::search::Search;
 
 /// The most entries.
 const MOST: usize = 500;
@@ -31,7 +29,7 @@ pub struct Replacement {
     pub declared_in: Option<String>,
     place: usize,
     given: Given,
-    search: Search,
+    search: Regex,
     replace: Vec<Piece>,
 }
 
@@ -122,19 +120,23 @@ impl Replacement {
         let mut replaced = String::with_capacity(text.len());
         replaced.push_str(&text[..text.len() - body.len()]);
         let (mut end, mut count) = (0, 0);
-        let looked = self.search.each(body, effort, |found, whole| {
+        let mut matches = self.search.captures_iter(body);
+        loop {
+            effort.look_at(&body[end..])?;
+            let Some(found) = matches.next() else {
+                break;
+            };
+            let whole = found.get_match();
             replaced.push_str(&body[end..whole.start()]);
             for piece in &self.replace {
-                replaced.push_str(piece.text(body, found, values));
+                replaced.push_str(piece.text(&found, values));
                 // A group may hold nearly all of the file, and stand there many times.
                 if replaced.len() > longest {
-                    return false;
+                    return Err(Unapplied::TooLong);
                 }
             }
             (end, count) = (whole.end(), count + 1);
-            true
-        });
-        looked.map_err(|_| Unapplied::TooMuchWork)?;
+        }
         replaced.push_str(&body[end..]);
         if replaced.len() > longest {
             return Err(Unapplied::TooLong);
@@ -152,15 +154,32 @@ pub enum Unapplied {
     TooMuchWork,
 }
 
+/// How much text searches may still look at, in bytes. One match takes time in proportion to the rest of its text, in which a search may look far
+/// ahead and take little; so each counts all of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort(u64);
+
+impl Effort {
+    /// So many bytes.
+    #[must_use]
+    pub fn new(bytes: u64) -> Effort {
+        Effort(bytes)
+    }
+
+    fn look_at(&mut self, rest: &str) -> Result<(), Unapplied> {
+        let bytes = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or_default();
+        left.map(drop).ok_or(Unapplied::TooMuchWork)
+    }
+}
+
 impl Piece {
     /// What stands there instead of a match.
-    fn text<'t>(&'t self, searched: &'t str, found: &Captures, values: Values<'t>) -> &'t str {
+    fn text<'t>(&'t self, found: &Captures<'t>, values: Values<'t>) -> &'t str {
         match self {
             Piece::Text(text) => text,
-            Piece::Group(group) => {
-                let group = found.get_group(*group);
-                group.map_or("", |group| &searched[group.range()])
-            }
+            Piece::Group(group) => found.get(*group).map_or("", |found| found.as_str()),
             Piece::Value(Placeholder::Version) => values.version,
             Piece::Value(Placeholder::Name) => values.name,
             Piece::Value(Placeholder::Tag) => values.tag,
@@ -312,8 +331,11 @@ impl Entry<'_> {
         }
     }
 
-    fn search(self, text: &str) -> Result<Search, Failure> {
-        let search = Search::new(text).map_err(|why| {
+    /// Lines begin and end where the file's lines do, whatever its line ends are.
+    fn search(self, text: &str) -> Result<Regex, Failure> {
+        let built = RegexBuilder::new(text).multi_line(true).crlf(true).build();
+        let search = built.map_err(|error| {
+            let why = error.to_string();
             let why = why.lines().last().unwrap_or_default().trim();
             let why = why.strip_prefix("error: ").unwrap_or(why).to_owned();
             let what = format!(
@@ -336,7 +358,7 @@ impl Entry<'_> {
         Ok(search)
     }
 
-    fn replace(self, text: &str, search: &Search) -> Result<Vec<Piece>, Failure> {
+    fn replace(self, text: &str, search: &Regex) -> Result<Vec<Piece>, Failure> {
         let mut pieces = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -371,7 +393,7 @@ impl Entry<'_> {
 
     /// What begins with `$` as the [crate](https://docs.rs/regex/latest/regex/struct.Regex.html#replacement-string-syntax) reads it – `$1`,
     /// `${name}`, `$$` – but that a group must be there. With its length.
-    fn group(self, rest: &str, search: &Search) -> Result<(Piece, usize), Failure> {
+    fn group(self, rest: &str, search: &Regex) -> Result<(Piece, usize), Failure> {
         let behind = &rest[1..];
         if behind.starts_with('$') {
             return Ok((Piece::Text("$".to_owned()), 2));
@@ -387,8 +409,11 @@ impl Entry<'_> {
             return Ok((Piece::Text("$".to_owned()), 1));
         }
         let length = name.len() + around;
-        search
-            .group(name)
+        let by_number = name.parse().ok();
+        let by_number = by_number.filter(|number| *number < search.captures_len());
+        let mut names = search.capture_names();
+        let group = by_number.or_else(|| names.position(|known| known == Some(name)));
+        group
             .map(|group| (Piece::Group(group), length))
             .ok_or_else(|| {
                 let shown = quoted(rest.get(..length).unwrap_or(rest));
@@ -543,6 +568,11 @@ mod tests {
         assert_eq!(apply(&many, &long, 1 << 20), Err(Unapplied::TooLong));
         let none = replacement.apply("b", VALUES, 1, &mut Effort::new(0));
         assert_eq!(none, Err(Unapplied::TooMuchWork));
+        // Each match counts the rest of its text, and so does the look behind the last one.
+        for (bytes, expected) in [(10, Ok(4)), (9, Err(Unapplied::TooMuchWork))] {
+            let applied = replacement.apply("aaaa", VALUES, 99, &mut Effort::new(bytes));
+            assert_eq!(applied.map(|(_, count)| count), expected);
+        }
     }
 
     #[test]
