@@ -1,13 +1,18 @@
 //! `version`: decide, and deliver nothing. Commit and tags go out in one push; where `push` is off, they are made here only, for people who push
 //! themselves. The tags name no seal and hold no integrity: `publish` or `release` build what was decided.
 
+mod answers;
+
 use std::collections::BTreeMap;
+
+use answers::Answers;
 
 use crate::apply::build;
 use crate::apply::decide::{self, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::record;
 use crate::commands::decisions::Decision;
+use crate::commands::observe::Observed;
 use crate::commands::released::Versions;
 use crate::commands::scene::Scene;
 use crate::commands::{
@@ -16,15 +21,13 @@ use crate::commands::{
 use crate::explain::{Exit, Failure};
 use crate::local::git::Tag;
 use crate::local::push::Remote;
-use crate::local::terminal::Terminal;
 use crate::local::worktree;
 use crate::name::{CommitId, TagName};
-use crate::plan::asking::{self, Answer, Question};
+use crate::plan::asking;
 use crate::plan::next::Position;
 use crate::plan::registry;
-use crate::plan::release::{self as planning, Facts, Plan};
+use crate::plan::release::{self as planning, Plan};
 use crate::plan::render;
-use crate::report::asked;
 use crate::report::release::{Ended, ReleaseReport, Released};
 use crate::settings::{Choice, Settings};
 
@@ -257,25 +260,7 @@ async fn plan(
     newest: Option<(&CommitId, &Decision)>,
     answers: &mut Answers,
 ) -> Result<Planned, Failure> {
-    let repo = session.repo;
-    worktree::require_clean(repo, &repo.head()?, &session.settings.child_environment)?;
-    let (observed, unasked) = release::observed_at(session, head, true).await?;
-    let mut facts = observed.facts(repo, session.settings, false)?;
-    let first = planning::plan(&facts, session.settings)?;
-    let is_asked = || asking::next(&facts, session.settings, &first).is_some();
-    if !first.packages.is_empty() || (session.terminal.is_some() && is_asked()) {
-        require_finished(session, newest).await?;
-    }
-    let known = answers.0.len();
-    let mut plan = tokio::task::block_in_place(|| answered(session, &mut facts, first, answers))?;
-    // While a question is open, a person may work here.
-    if answers.0.len() > known {
-        worktree::require_clean(repo, &repo.head()?, &session.settings.child_environment)?;
-    }
-    plan.warnings.extend(unasked);
-    release::add_texts(session, &observed, &mut plan)?;
-    registry::require_publishable(&observed.workspace, &plan)?;
-    build::require_writable(repo, &plan, session.settings)?;
+    let (observed, plan) = asked(session, head, newest, answers).await?;
     let done = |kind, plan: Plan, own| {
         let document = render::document(&plan, session.settings, Vec::new());
         Planned::Done(Box::new(ended(kind, own).planned(plan, document)))
@@ -291,111 +276,41 @@ async fn plan(
     Ok(Planned::Open(Box::new(plan), before))
 }
 
-/// The answers of this run: where the run judges again, a question that is the same is not asked again.
-#[derive(Default)]
-struct Answers(Vec<Answered>);
-
-/// A question that was answered.
-struct Answered {
-    question: Question,
-    answer: Answer,
-    /// Whether this round asks it.
-    counts: bool,
-}
-
-impl Answers {
-    fn begin_round(&mut self) {
-        for answered in &mut self.0 {
-            answered.counts = false;
-        }
-    }
-
-    /// The answer to a question that was asked before.
-    fn known(&mut self, question: &Question) -> Option<Answer> {
-        let mut answered = self.0.iter_mut();
-        let known = answered.find(|known| known.question == *question)?;
-        known.counts = true;
-        Some(known.answer.clone())
-    }
-
-    fn note(&mut self, question: Question, answer: Answer) {
-        let counts = true;
-        self.0.push(Answered {
-            question,
-            answer,
-            counts,
-        });
-    }
-
-    /// Says which answers the last round did not ask for any more, and forgets them.
-    fn tell_dropped(&mut self) {
-        for dropped in self.0.extract_if(.., |answered| !answered.counts) {
-            tracing::warn!("{}", asked::dropped(&dropped.question));
-        }
-    }
-}
-
-/// The plan of these facts, after the person at the terminal was asked what nothing decides.
-fn answered(
+/// The plan at a commit, after the person at the terminal was asked what nothing decides. It can be written here, and npm could take it.
+async fn asked(
     session: &Session<'_>,
-    facts: &mut Facts<'_>,
-    mut plan: Plan,
+    head: &CommitId,
+    newest: Option<(&CommitId, &Decision)>,
     answers: &mut Answers,
-) -> Result<Plan, Failure> {
-    let settings = session.settings;
-    loop {
-        refuse_apps(session, &plan)?;
-        let Some(terminal) = session.terminal else {
-            return Ok(plan);
-        };
-        let Some(question) = asking::next(facts, settings, &plan) else {
-            return Ok(plan);
-        };
-        session.stop.check()?;
-        let known = answers.known(&question);
-        let is_known = known.is_some();
-        let answer = match known {
-            Some(answer) => answer,
-            None => ask(terminal, facts, settings, &question)?,
-        };
-        asking::answer(facts, &question, &answer);
-        if !is_known {
-            answers.note(question, answer);
-        }
-        plan = planning::plan(facts, settings)?;
+) -> Result<(Observed, Plan), Failure> {
+    let (repo, settings) = (session.repo, session.settings);
+    worktree::require_clean(repo, &repo.head()?, &settings.child_environment)?;
+    let (observed, unasked) = release::observed_at(session, head, true).await?;
+    let mut facts = observed.facts(repo, settings, false)?;
+    let first = planning::plan(&facts, settings)?;
+    let is_question = || asking::next(&facts, settings, &first).is_some();
+    if !first.packages.is_empty() || (session.terminal.is_some() && is_question()) {
+        require_finished(session, newest).await?;
     }
-}
-
-/// Asks one question until it is answered.
-fn ask(
-    terminal: &Terminal,
-    facts: &Facts<'_>,
-    settings: &Settings,
-    question: &Question,
-) -> Result<Answer, Failure> {
-    terminal.tell(&asked::story(question))?;
-    let title = asked::title(question);
-    let labels = asked::labels(question);
-    loop {
-        let chosen = terminal.choose(&title, &labels, question.preselected)?;
-        if let Some(choice) = question.choices.get(chosen) {
-            return Ok(choice.answer.clone());
-        }
-        let typed = terminal.line(&title, |text| {
-            asking::typed(facts, settings, question, text)
-        })?;
-        if let Some(answer) = typed {
-            return Ok(answer);
-        }
+    let known = answers.count();
+    let mut plan = tokio::task::block_in_place(|| answers.plan(session, &mut facts, first))?;
+    // While a question is open, a person may work here.
+    if answers.count() > known {
+        worktree::require_clean(repo, &repo.head()?, &settings.child_environment)?;
     }
+    plan.warnings.extend(unasked);
+    release::add_texts(session, &observed, &mut plan)?;
+    registry::require_publishable(&observed.workspace, &plan)?;
+    build::require_writable(repo, &plan, settings)?;
+    Ok((observed, plan))
 }
 
 /// An app that is built and recorded nowhere would have a version that no environment can be pointed at.
-fn refuse_apps(session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
+fn refuse_apps(settings: &Settings, plan: &Plan) -> Result<(), Failure> {
     let Some(app) = plan.apps.first() else {
         return Ok(());
     };
-    if session.settings.store == Choice::Off {
+    if settings.store == Choice::Off {
         return Ok(());
     }
     Err(Failure::new(
