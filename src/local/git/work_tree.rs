@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use git2::{ObjectType, Oid};
-use std::path::Path;
 
 use super::{Repo, broken};
 use crate::explain::Failure;
