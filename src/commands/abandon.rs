@@ -10,7 +10,7 @@ use crate::apply::{record, seal};
 use crate::changes::tag;
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, finish, mirror, monorepo};
+use crate::commands::{Session, finish, mirror, monorepo, rebuild};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::Tag;
 use crate::name::{CommitId, ReleaseId};
@@ -171,13 +171,19 @@ fn manifest(
     })
 }
 
-/// Refuses a release without a store of which nothing is missing on the registry.
+/// Refuses a release without a seal of which nothing is missing on the registry.
 async fn require_unfinished(
     session: &Session<'_>,
     commit: &CommitId,
     decision: &Decision,
     id: &ReleaseId,
 ) -> Result<(), Failure> {
+    if decision.is_of_versions() {
+        return match rebuild::first_lacking(session, commit).await? {
+            Some(_) => Ok(()),
+            None => Err(complete(id)),
+        };
+    }
     let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
     for (name, integrity) in &decision.integrities {
         let version = workspace

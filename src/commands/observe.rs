@@ -1,5 +1,6 @@
 //! Reading the repository into facts: the workspace at a commit, each package's base, and what touched it since. Writes nothing.
 
+mod held_back;
 mod locked;
 mod touched;
 
@@ -15,6 +16,7 @@ use crate::explain::{Exit, Failure, Place, quoted};
 use crate::local::git::{History, Repo, Tags, joined};
 use crate::name::{CommitId, PackageName, RepoPath, TagName};
 use crate::plan::intents;
+use crate::plan::mode;
 use crate::plan::next::{ABANDONED, tag_lines};
 use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, GivenUp, PackageFacts};
@@ -75,9 +77,12 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         let history = repo.history(head);
         (joined(workspace), tags, history)
     });
-    let ((edges, lockfile_stale, workspace), tags, history) = (workspace?, tags?, history?);
+    let ((mut edges, lockfile_stale, workspace), tags, history) = (workspace?, tags?, history?);
     let intents = intents(repo, head, &workspace, settings)?;
-    let (mode, mode_reason) = mode(&workspace, settings);
+    let components = components(repo, &workspace, head)?;
+    let sorted = ReleaseTags::read(&tags, components.as_ref(), settings);
+    let marks = Marks::read(repo, &tags, &history)?;
+    let (mode, mode_reason) = mode(repo, &workspace.packages, &sorted, &marks, settings)?;
     let measured = match &settings.base {
         Some(base) => {
             let commit = repo.resolve(base)?;
@@ -101,8 +106,9 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
                 others: OtherBases::none(count),
             }
         }
-        None => bases(repo, head, &workspace, mode, &tags, &history, settings)?,
+        None => bases(repo, &workspace, mode, sorted, &marks, &history)?,
     };
+    edges.extend(workspace.edges_left(&raised(&workspace.packages, &measured))?);
     Ok(Observed {
         workspace,
         edges,
@@ -121,29 +127,87 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     })
 }
 
-fn mode(workspace: &Workspace, settings: &Settings) -> (Mode, String) {
-    if let Some(mode) = settings.mode {
-        let reason = match settings.adopted_from("mode") {
-            Some(file) => format!("as {file} says"),
-            None => "as it is set".to_owned(),
+/// The release tags of a repository, with the versions that they mark.
+struct ReleaseTags<'t> {
+    /// By the name of the package.
+    own: HashMap<&'t str, Vec<(Version, &'t TagName)>>,
+    /// Those of all packages, the highest version first.
+    shared: Vec<(Version, &'t TagName)>,
+}
+
+impl<'t> ReleaseTags<'t> {
+    fn read(
+        tags: &'t Tags,
+        components: Option<&'t Components>,
+        settings: &Settings,
+    ) -> ReleaseTags<'t> {
+        let mut own: HashMap<&str, Vec<(Version, &TagName)>> = HashMap::new();
+        let mut shared: Vec<(Version, &TagName)> = Vec::new();
+        for name in tags.names() {
+            match tag::read_with(name, settings.tag_format.as_deref()) {
+                Some((Some(package), version)) => {
+                    own.entry(package).or_default().push((version, name));
+                }
+                Some((None, version)) => shared.push((version, name)),
+                None => {
+                    let found = components.and_then(|known| known.of(name));
+                    if let Some((package, version)) = found {
+                        own.entry(package.as_str())
+                            .or_default()
+                            .push((version, name));
+                    }
+                }
+            }
+        }
+        shared.sort_by(|left, right| right.0.cmp(&left.0));
+        ReleaseTags { own, shared }
+    }
+
+    /// One of the tags that mark a package alone.
+    fn of_one(&self, packages: &[Package]) -> Option<&'t TagName> {
+        let mut marked = packages
+            .iter()
+            .filter_map(|one| self.own.get(one.name.as_str()));
+        marked.find_map(|tags| tags.first().map(|(_, name)| *name))
+    }
+}
+
+/// One version for all packages, or each its own, and why.
+fn mode(
+    repo: &Repo,
+    packages: &[Package],
+    sorted: &ReleaseTags<'_>,
+    marks: &Marks<'_>,
+    settings: &Settings,
+) -> Result<(Mode, String), Failure> {
+    let newest = match settings.mode {
+        Some(_) => None,
+        None => marks.newest_reachable(&sorted.shared)?.base,
+    };
+    let known = mode::Marks {
+        own: sorted.of_one(packages),
+        shared: newest.as_ref().and_then(|base| match base {
+            Base::Tag { name, version, .. } => Some((name, version)),
+            _ => None,
+        }),
+    };
+    mode::mode(settings, packages, known, |package| {
+        let Some(commit) = newest.as_ref().and_then(Base::commit) else {
+            return Ok(false);
         };
-        return (mode, reason);
-    }
-    if !settings.fixed.is_empty() || !settings.linked.is_empty() {
-        return (Mode::Diff, "there are groups of packages".to_owned());
-    }
-    let versions: BTreeSet<&Version> = workspace
-        .packages
-        .iter()
-        .filter_map(|package| package.version.as_ref())
-        .collect();
-    match versions.len() {
-        0 | 1 => (Mode::Sync, "all packages hold one version".to_owned()),
-        count => (
-            Mode::Diff,
-            format!("the packages hold {count} different versions"),
-        ),
-    }
+        Ok(repo.object_at(commit, &package.file())?.is_none())
+    })
+}
+
+/// The packages whose manifests hold a higher version than was released, as far as a person wrote it there, and what was released.
+fn raised(packages: &[Package], measured: &Measured) -> BTreeMap<usize, Version> {
+    let known = packages.iter().zip(&measured.bases).enumerate();
+    let known = known.zip(&measured.given_up);
+    let raised = known.filter_map(|((index, (package, base)), given_up)| {
+        let released = base.version().filter(|_| given_up.is_none())?;
+        (package.version.as_ref()? > released).then(|| (index, released.clone()))
+    });
+    raised.collect()
 }
 
 /// The intents that lie in the workspace at a commit; none where commits alone decide.
@@ -185,32 +249,13 @@ struct Measured {
 /// anybody may call a commit `v1.5.0`.
 fn bases(
     repo: &Repo,
-    head: &CommitId,
     workspace: &Workspace,
     mode: Mode,
-    tags: &Tags,
+    sorted: ReleaseTags<'_>,
+    tags: &Marks<'_>,
     history: &History,
-    settings: &Settings,
 ) -> Result<Measured, Failure> {
-    let components = components(repo, workspace, head)?;
-    let mut own: HashMap<&str, Vec<(Version, &TagName)>> = HashMap::new();
-    let mut shared: Vec<(Version, &TagName)> = Vec::new();
-    for name in tags.names() {
-        match tag::read_with(name, settings.tag_format.as_deref()) {
-            Some((Some(package), version)) => own.entry(package).or_default().push((version, name)),
-            Some((None, version)) => shared.push((version, name)),
-            None => {
-                let found = components.as_ref().and_then(|known| known.of(name));
-                if let Some((package, version)) = found {
-                    own.entry(package.as_str())
-                        .or_default()
-                        .push((version, name));
-                }
-            }
-        }
-    }
-    shared.sort_by(|left, right| right.0.cmp(&left.0));
-    let tags = &Marks::read(repo, tags, history)?;
+    let (mut own, shared) = (sorted.own, sorted.shared);
     let packages = &workspace.packages;
     let all_at_once = mode == Mode::Sync || packages.len() == 1;
     let found_of_all = if all_at_once {
@@ -510,15 +555,18 @@ impl Observed {
         let touched = touched::touched(self, bases, repo, settings, traced)?;
         let lockfiles = locked::changes(self, bases, repo, settings)?;
         let catalogs = self.catalog_changes(repo, bases)?;
-        let known = bases.iter().zip(touched).zip(lockfiles).zip(catalogs);
+        let held_back = held_back::held_back(self, bases, &touched, repo, settings)?;
+        let known = bases.iter().zip(touched).zip(lockfiles);
+        let known = known.zip(catalogs).zip(held_back);
         Ok(known
             .zip(&self.given_up)
             .map(
-                |((((base, touched), lockfile), catalogs), given_up)| PackageFacts {
+                |(((((base, touched), lockfile), catalogs), held_back), given_up)| PackageFacts {
                     base: base.clone(),
                     touched,
                     lockfile,
                     catalogs,
+                    held_back,
                     since_release: None,
                     given_up: given_up.clone(),
                     undecided: Vec::new(),

@@ -29,13 +29,7 @@ pub fn rebuild(session: &Session<'_>, commit: &CommitId) -> Result<Packed, Failu
         worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
         tracing::info!("building {} again in this checkout", commit.short());
         plan.edits = edits;
-        return build(
-            session.repo,
-            &plan,
-            &workspace,
-            session.settings,
-            session.children.clone(),
-        );
+        return build_in(session.repo, &plan, &workspace, session);
     }
     tracing::info!("building {} again in a clean clone", commit.short());
     let directory = Scratch::new()?;
@@ -51,7 +45,7 @@ fn build_in(
     workspace: &Workspace,
     session: &Session<'_>,
 ) -> Result<Packed, Failure> {
-    build(clone, plan, workspace, session.settings, session.children.clone()).map_err(|failure| failure.hint("if files are made by an earlier step of the job, re-run the job of the release's base commit"))
+    build(clone, plan, workspace, session.settings, session.children.clone()).map_err(|failure| failure.hint("if files are made by an earlier step of the job, re-run the job of the release's base commit; what can never be built is given up with `abandon`"))
 }
 
 /// The libraries that the tags at a release commit mark.
@@ -66,6 +60,28 @@ pub fn libraries_of(
         .into_iter()
         .map(|package| package.name)
         .collect())
+}
+
+/// The first library of a release, as `name@version`, of which the registry has no such version; `None` where it has all.
+pub async fn first_lacking(
+    session: &Session<'_>,
+    commit: &CommitId,
+) -> Result<Option<String>, Failure> {
+    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+    let libraries = libraries_of(session, commit, &workspace)?;
+    let published = session.published(&libraries).await?;
+    for name in &libraries {
+        let package = workspace.package(name);
+        let Some(version) = package.and_then(|package| package.version.as_ref()) else {
+            continue;
+        };
+        let known = published.get(name);
+        let is_there = known.is_some_and(|known| known.versions.contains_key(&version.to_string()));
+        if !is_there {
+            return Ok(Some(format!("{name}@{version}")));
+        }
+    }
+    Ok(None)
 }
 
 /// The release at a commit as a plan: every library of it at the version it holds, nothing to edit.

@@ -15,9 +15,7 @@ use crate::commands::decisions::Decision;
 use crate::commands::observe::Observed;
 use crate::commands::released::Versions;
 use crate::commands::scene::Scene;
-use crate::commands::{
-    Session, decisions, monorepo, open_store, preflight, rebuild, release, released,
-};
+use crate::commands::{Session, decisions, open_store, preflight, rebuild, release, released};
 use crate::explain::{Exit, Failure};
 use crate::local::git::Tag;
 use crate::local::push::Remote;
@@ -219,19 +217,8 @@ async fn require_finished(
             .because("nothing finishes it once something else is decided")
             .hint("finish it with `release`, or give it up with `abandon`; then run again"))
     };
-    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
-    let libraries = rebuild::libraries_of(session, commit, &workspace)?;
-    let published = session.published(&libraries).await?;
-    for name in &libraries {
-        let package = workspace.package(name);
-        let Some(version) = package.and_then(|package| package.version.as_ref()) else {
-            continue;
-        };
-        let known = published.get(name);
-        let is_there = known.is_some_and(|known| known.versions.contains_key(&version.to_string()));
-        if !is_there {
-            return refuse(format!("npm lacks {name}@{version}"));
-        }
+    if let Some(lacking) = rebuild::first_lacking(session, commit).await? {
+        return refuse(format!("npm lacks {lacking}"));
     }
     let store = session.settings.store.value();
     if let (Some(_), Some(store)) = (&decision.seal, store) {

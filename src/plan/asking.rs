@@ -335,6 +335,7 @@ mod tests {
             touched,
             lockfile: BTreeSet::new(),
             catalogs: Vec::new(),
+            held_back: Vec::new(),
             since_release: None,
             given_up: None,
             undecided: Vec::new(),

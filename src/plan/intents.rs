@@ -322,6 +322,7 @@ mod tests {
             },
             lockfile: BTreeSet::from(["koa".to_owned()]),
             catalogs: Vec::new(),
+            held_back: Vec::new(),
             since_release: None,
             given_up: None,
             undecided: Vec::new(),

@@ -7,6 +7,7 @@ pub mod edits;
 pub mod groups;
 pub mod intents;
 pub mod marks;
+pub mod mode;
 pub mod next;
 pub mod notes;
 pub mod promote;

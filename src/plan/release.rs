@@ -78,6 +78,9 @@ pub struct PackageFacts {
     pub lockfile: BTreeSet<String>,
     /// What a catalog gives another range than it had then, as reasons.
     pub catalogs: Vec<Reason>,
+    /// The packages of the workspace that were released without it, though that left the ranges of what is published of it, and how far each lets
+    /// it grow.
+    pub held_back: Vec<(Bump, Reason)>,
     /// The release before the prereleases that end now, and why it grew since then.
     pub since_release: Option<(Base, Vec<Reason>)>,
     /// Its newest release since the base, where that was given up: it takes the version, and is no base.
@@ -111,7 +114,8 @@ impl PackageFacts {
     pub fn changed(&self) -> Option<Bump> {
         let runs_with = !self.lockfile.is_empty() || !self.catalogs.is_empty();
         let also = runs_with || self.given_up.is_some();
-        self.touched.bump.or(also.then_some(Bump::Patch))
+        let own = self.touched.bump.or(also.then_some(Bump::Patch));
+        own.max(self.held_back.iter().map(|(bump, _)| *bump).max())
     }
 
     /// The bump that is asked for: by a person's answer, else by a setting.
@@ -826,7 +830,12 @@ pub fn effect(edge: &Edge, from: &Version, to: &Version, settings: &Settings) ->
     if edge.spec.accepts(from, to) {
         return Effect::Holds;
     }
-    match (edge.field, settings.peer) {
+    effect_of_leaving(edge.field, settings)
+}
+
+/// What it does to a package that a range in this field is left.
+pub fn effect_of_leaving(field: DependencyField, settings: &Settings) -> Effect {
+    match (field, settings.peer) {
         (DependencyField::DevDependencies, _) => Effect::OnlyDevelopment,
         (DependencyField::PeerDependencies, PeerPolicy::Never) => Effect::PeerNever,
         (DependencyField::PeerDependencies, PeerPolicy::Bump(bump)) => Effect::Grows(bump),
@@ -1111,7 +1120,13 @@ fn first_reasons(known: &PackageFacts) -> Vec<Reason> {
 pub(super) fn dependency_reasons(known: &PackageFacts) -> impl Iterator<Item = Reason> {
     let changed = known.lockfile.iter().cloned();
     let locked = changed.map(|on| Reason::Lockfile { on });
-    known.catalogs.iter().cloned().chain(locked)
+    let held_back = known.held_back.iter().map(|(_, reason)| reason.clone());
+    known
+        .catalogs
+        .iter()
+        .cloned()
+        .chain(locked)
+        .chain(held_back)
 }
 
 fn is_changed(known: &PackageFacts) -> bool {

@@ -295,6 +295,7 @@ mod tests {
                 },
                 lockfile: BTreeSet::new(),
                 catalogs: Vec::new(),
+                held_back: Vec::new(),
                 since_release: None,
                 given_up: None,
                 undecided: Vec::new(),

@@ -229,7 +229,7 @@ pub const SETTINGS: &[Setting] = &[
         Anywhere,
         true,
         "`sync` (one version for all) or `diff` (each its own)",
-        "what `.changeset/config.json` or `lerna.json` says, else `diff` where there are groups, else `sync` where all packages hold one version, else `diff`",
+        "what `.changeset/config.json` or `lerna.json` says, else `diff` where there are groups, else as the release tags so far are (of packages or of all), else `sync` where all packages hold one version, else `diff`",
     ),
     setting(
         "install",

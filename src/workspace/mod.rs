@@ -280,12 +280,41 @@ impl Workspace {
     /// Every dependency of a workspace package (or the root) on another, where the dependency's version is inside the declared range: npm links
     /// exactly these, the others come from the registry.
     pub fn edges(&self) -> Result<Vec<Edge>, Failure> {
+        self.edges_at(|index| self.packages[index].version.as_ref())
+    }
+
+    /// The dependencies whose ranges hold what was released of packages, `raised`, and no more what their manifests hold now: a person wrote
+    /// higher versions there.
+    ///
+    /// # Errors
+    /// Those of [`Workspace::edges`].
+    pub fn edges_left(&self, raised: &BTreeMap<usize, Version>) -> Result<Vec<Edge>, Failure> {
+        if raised.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut edges = self.edges_at(|index| raised.get(&index))?;
+        edges.retain(|edge| match &edge.spec {
+            // The others count whatever they hold.
+            Spec::Range(range, prefix, _) if !prefix.starts_with("workspace:") => {
+                let now = self.packages[edge.to].version.as_ref();
+                now.is_some_and(|now| !range.contains(now))
+            }
+            _ => false,
+        });
+        Ok(edges)
+    }
+
+    /// The dependencies on packages that hold, or are taken to hold, the versions that `held` tells.
+    fn edges_at<'v>(
+        &self,
+        held: impl Fn(usize) -> Option<&'v Version>,
+    ) -> Result<Vec<Edge>, Failure> {
         let mut edges = Vec::new();
         let mut problems = Vec::new();
         let mut ranges = Ranges::default();
         for declaring in self.manifests() {
             for dependency in &declaring.manifest.dependencies {
-                match self.edge(declaring, dependency, &mut ranges) {
+                match self.edge(declaring, dependency, &mut ranges, &held) {
                     Ok(edge) => edges.extend(edge),
                     Err(failure) => problems.push(failure),
                 }
@@ -322,11 +351,12 @@ impl Workspace {
         self.catalogs.as_ref().map(|file| &file.catalogs)
     }
 
-    fn edge<'a>(
+    fn edge<'a, 'v>(
         &'a self,
         declaring: ManifestFile<'a>,
         dependency: &'a Dependency,
         ranges: &mut Ranges<'a>,
+        held: &impl Fn(usize) -> Option<&'v Version>,
     ) -> Result<Option<Edge>, Failure> {
         let Dependency {
             name: key,
@@ -363,7 +393,7 @@ impl Workspace {
                 Ok(None)
             };
         };
-        let Some(version) = &self.packages[to].version else {
+        let Some(version) = held(to) else {
             return Ok(None);
         };
         let refuse = || {
@@ -461,6 +491,13 @@ fn parts<'a>(key: &'a str, spec: &'a str) -> Option<(&'a str, String, &'a str)> 
         Some((name, range)) => (name, format!("workspace:{name}@"), range),
         None => (key, "workspace:".to_owned(), inside),
     })
+}
+
+/// The range that a dependency declares by itself; `None` for what names a place, a dist-tag or what stands elsewhere.
+#[must_use]
+pub fn range_in(key: &str, spec: &str) -> Option<Range> {
+    let (_, _, text) = parts(key, spec)?;
+    Range::parse(text).ok()
 }
 
 /// Ranges by their text: a workspace declares few different ones, many times.

@@ -274,7 +274,7 @@ fn replacements_that_cannot_be_right() {
         )
         .file("kept/secret.md", "core@1.0.0\n")
         .file("kept/ident.md", "$Id$ core@1.0.0\n")
-        .file("kept/letters.md", &"a \u{e9} ".repeat(6000))
+        .file("kept/letters.md", &"a".repeat(60_000))
         .commit("fix(core): more", &[])
         .pushed();
     let entry = |key: &str, value: &str| {
@@ -372,14 +372,10 @@ fn replacements_that_cannot_be_right() {
         ),
         (
             "a search that takes the square of a text",
-            serde_json::json!({"file": "kept/letters.md", "package": "core", "search": "\\ba", "replace": "a"}),
+            serde_json::json!({"file": "kept/letters.md", "package": "core", "search": "a+b|a", "replace": "a"}),
             3,
             "plan::replacement_effort",
-            &[
-                "replacements[1].search in pkgs.json",
-                "kept/letters.md",
-                "(?-u:\\b)",
-            ],
+            &["replacements[1].search in pkgs.json", "kept/letters.md"],
         ),
         (
             "what the next release would not find",

@@ -381,6 +381,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
                 },
                 lockfile: BTreeSet::new(),
                 catalogs: Vec::new(),
+                held_back: Vec::new(),
                 given_up: None,
                 undecided: Vec::new(),
                 answer: None,

@@ -146,6 +146,113 @@ fn a_release_finishes_what_was_decided_and_two_decisions_are_published_in_turn()
     assert_eq!(world.origin_git(&["rev-parse", "main"]), second);
 }
 
+/// A filter keeps a package out whose range is left; what is published of it declares the old one until it is released.
+#[test]
+fn what_a_filter_held_back_is_released_by_the_next_run() {
+    for range in ["~1.0.0", "workspace:~"] {
+        let monorepo = Monorepo::new()
+            .package("core", "1.0.0")
+            .package("@acme/text", "1.0.0")
+            .package("@acme/dev", "1.0.0")
+            .depends("@acme/text", "core", range)
+            .depends_in("devDependencies", "@acme/dev", "core", range)
+            .config(&json!({"mode": "diff"}))
+            .released()
+            .commit("feat(core): count", &[("packages/core/a.js", "1\n")]);
+        let world = World::local(monorepo);
+        let _ = version(&world, &["--filter", "core"]).expect(0);
+        let plan = run(&world, &["plan", "--format=json"]).expect(0).json();
+        let reason = json!({"kind": "dependency", "on": "core", "from": "1.0.0", "to": "1.1.0", "range": "~1.0.0"});
+        let packages = plan["packages"].as_array().expect("packages");
+        assert_eq!(packages.len(), 1, "{plan:#}");
+        assert_eq!(packages[0]["name"], "@acme/text");
+        assert_eq!(packages[0]["to"], "1.0.1");
+        assert_eq!(packages[0]["reasons"], json!([reason]));
+        let _ = version(&world, &[]).expect(0);
+        let plan = run(&world, &["plan", "--format=json"]).expect(0).json();
+        assert_eq!(plan["packages"], json!([]), "{plan:#}");
+    }
+}
+
+/// Who writes a higher version into a manifest releases it, and whatever its dependents' ranges no longer hold.
+#[test]
+fn a_version_that_is_raised_by_hand_takes_its_dependents_along() {
+    let world = World::local(
+        Monorepo::new()
+            .package("core", "1.0.0")
+            .package("exact", "1.0.0")
+            .package("wide", "1.0.0")
+            .depends("exact", "core", "1.0.0")
+            .depends("wide", "core", "^1.0.0")
+            .config(&json!({"mode": "diff"}))
+            .released(),
+    );
+    let manifest = world.monorepo.read("packages/core/package.json");
+    let raised = manifest.replace("\"1.0.0\"", "\"1.1.0\"");
+    world.monorepo.write("packages/core/package.json", &raised);
+    git(
+        &world,
+        &["commit", "--quiet", "--all", "--message", "raise"],
+    );
+    git(&world, &["push", "--quiet"]);
+    let stale = version(&world, &[]).expect(3);
+    assert!(
+        stale.stderr.contains("workspace::lockfile_stale"),
+        "{}",
+        stale.stderr
+    );
+    git(&world, &["rm", "--quiet", "package-lock.json"]);
+    git(&world, &["commit", "--quiet", "--message", "no lockfile"]);
+    git(&world, &["push", "--quiet"]);
+    let decided = version(&world, &[]).expect(0);
+    assert!(
+        decided.stdout.contains("core@1.1.0, exact@1.0.1"),
+        "{}",
+        decided.stdout
+    );
+    let manifest = world.monorepo.json("packages/exact/package.json");
+    assert_eq!(manifest["dependencies"]["core"], "1.1.0");
+}
+
+/// A package that fails to pack stops everything that comes after it, until its release is given up.
+#[test]
+fn what_was_decided_and_can_never_be_built_is_given_up() {
+    let world = world();
+    let manifest = world.monorepo.read("packages/core/package.json");
+    let broken = manifest.replacen('{', "{\"scripts\": {\"prepack\": \"exit 7\"},", 1);
+    let world = world.develop(
+        "fix(core): pack",
+        &[("packages/core/package.json", &broken)],
+    );
+    let _ = version(&world, &[]).expect(0);
+    let mended = broken.replace("exit 7", "exit 0");
+    let mended = mended.replace("\"1.0.0\"", "\"1.1.0\"");
+    let world = world.develop(
+        "fix(core): unpack",
+        &[("packages/core/package.json", &mended)],
+    );
+    let failed = run(&world, &["publish"]).expect(1);
+    assert!(failed.stderr.contains("`abandon`"), "{}", failed.stderr);
+    let _ = run(&world, &["abandon"]).expect(0);
+    let decided = version(&world, &[]).expect(0);
+    assert!(decided.stdout.contains("core@1.2.0"), "{}", decided.stdout);
+    let _ = run(&world, &["publish"]).expect(0);
+    let versions = |name| -> Vec<String> {
+        published(&world, name)
+            .into_iter()
+            .map(|(version, _)| version)
+            .collect()
+    };
+    assert_eq!(versions("core"), ["1.2.0"]);
+    assert_eq!(versions("@acme/text"), ["1.0.2"]);
+    let complete = run(&world, &["abandon"]).expect(3);
+    assert!(
+        complete.stderr.contains("abandon::complete"),
+        "{}",
+        complete.stderr
+    );
+}
+
 #[test]
 fn without_push_commit_and_tags_are_here_only() {
     let world = world();
