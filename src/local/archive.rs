@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::{files, lfs};
 use crate::name::{Digest, Integrity};
-use crate::workspace::pack_list::npm_order;
+use crate::workspace::pack_list::sort_as_npm;
 use header::{BLOCK, Header, Style};
 use policy::{Kind, Problem, Seen};
 
@@ -454,16 +454,27 @@ pub struct NpmTarball {
     pub files: Vec<(String, u64, u32)>,
 }
 
-/// Packs an npm tarball: every file (path inside the package, contents, whether it may be run) as `package/<path>`.
+/// A file of an npm package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NpmFile {
+    /// Its path inside the package, `/`-separated.
+    pub path: String,
+    /// Where its contents come from; never a link.
+    pub source: EntrySource,
+    /// Its permission bits in the tarball.
+    pub mode: u32,
+}
+
+/// Packs an npm tarball: every file as `package/<path>`.
 ///
-/// The tar inside is the one that npm makes of the same files with modes 0644 and 0755, byte for byte; order, header fields and
-/// extension records follow `npm-packlist` and `tar` in npm 12. The compression differs from npm's, as npm's own differs between machines.
+/// The tar inside is the one that npm makes of the same files, byte for byte; order, header fields and extension records follow
+/// `npm-packlist` and `tar` in npm 12. The compression differs from npm's, as npm's own differs between machines.
 ///
 /// # Errors
 /// `archive::…`, exit 3: a path that npm could not unpack again, a link, no `package.json`, more than 512 MiB; `build::lfs_pointer`, exit 3, for a file that git-lfs did not fetch; `files::…` for the disk.
-pub fn npm_tarball(files: &[(String, EntrySource, bool)]) -> Result<NpmTarball, Failure> {
-    let mut ordered: Vec<_> = files.iter().collect();
-    ordered.sort_by(|(one, ..), (other, ..)| npm_order(one, other));
+pub fn npm_tarball(files: &[NpmFile]) -> Result<NpmTarball, Failure> {
+    let mut ordered: Vec<&NpmFile> = files.iter().collect();
+    sort_as_npm(&mut ordered, |file| &file.path);
     let sizes = measure_npm(&ordered)?;
 
     let gzip = GzBuilder::new()
@@ -476,10 +487,10 @@ pub fn npm_tarball(files: &[(String, EntrySource, bool)]) -> Result<NpmTarball, 
         place: Path::new("the tarball"),
     };
     let mut listed = Vec::with_capacity(ordered.len());
-    for ((path, source, executable), size) in ordered.into_iter().zip(sizes) {
-        let mode = if *executable { 0o755 } else { 0o644 };
-        tar.add(&format!("package/{path}"), source, mode, size)?;
-        listed.push((path.clone(), size, mode));
+    for (file, size) in ordered.into_iter().zip(sizes) {
+        let path = format!("package/{}", file.path);
+        tar.add(&path, &file.source, file.mode, size)?;
+        listed.push((file.path.clone(), size, file.mode));
     }
     let (gzip, tar_digest, _) = tar.end()?;
     let bytes = gzip.finish().map_err(|error| {
@@ -494,17 +505,15 @@ pub fn npm_tarball(files: &[(String, EntrySource, bool)]) -> Result<NpmTarball, 
     })
 }
 
-fn measure_npm(files: &[&(String, EntrySource, bool)]) -> Result<Vec<u64>, Failure> {
-    let mut seen = Seen::default();
+fn measure_npm(files: &[&NpmFile]) -> Result<Vec<u64>, Failure> {
     let mut sizes = Vec::with_capacity(files.len());
     let mut total: u64 = 0;
-    for (path, source, _) in files {
+    for NpmFile { path, source, .. } in files {
         if matches!(source, EntrySource::Link { .. }) {
             let problem = ("archive::kind", "npm packages hold no links".to_owned());
             return Err(refused(path, problem));
         }
-        seen.add(path, Kind::File)
-            .map_err(|problem| refused(path, problem))?;
+        policy::check_npm_path(path).map_err(|problem| refused(path, problem))?;
         let size = source.size()?;
         total = total.saturating_add(size);
         sizes.push(size);
@@ -517,7 +526,7 @@ fn measure_npm(files: &[&(String, EntrySource, bool)]) -> Result<Vec<u64>, Failu
         )
         .hint("leave out what users do not need, with \"files\" in package.json"));
     }
-    if !files.iter().any(|(path, ..)| path == "package.json") {
+    if !files.iter().any(|file| file.path == "package.json") {
         return Err(Failure::new(
             Exit::Refused,
             "archive::manifest",
@@ -674,7 +683,11 @@ mod tests {
             .iter()
             .map(|(path, text, executable)| {
                 let source = EntrySource::Bytes(text.as_bytes().to_vec());
-                ((*path).to_owned(), source, *executable)
+                NpmFile {
+                    path: (*path).to_owned(),
+                    source,
+                    mode: if *executable { 0o755 } else { 0o644 },
+                }
             })
             .collect();
         npm_tarball(&files).unwrap()
@@ -747,7 +760,9 @@ mod tests {
     #[test]
     fn an_npm_tarball_has_a_manifest_and_no_links() {
         let check = |path: &str, source: EntrySource, code: &str| {
-            let failure = npm_tarball(&[(path.to_owned(), source, false)]).unwrap_err();
+            let path = path.to_owned();
+            let mode = 0o644;
+            let failure = npm_tarball(&[NpmFile { path, source, mode }]).unwrap_err();
             assert_eq!(failure.code(), code);
         };
         check("a.js", EntrySource::Bytes(Vec::new()), "archive::manifest");
