@@ -12,6 +12,7 @@ use crate::workspace::LONGEST_MANIFEST;
 use crate::workspace::pack_list::{
     self, Bins, BundledPackage, PackageTree, bundled_names, packed_mode,
 };
+use crate::workspace::publishable::without_patches;
 
 /// What npm would pack of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,18 +33,21 @@ pub fn read(
     surroundings: Surroundings<'_>,
     manifest: &str,
 ) -> Result<NpmPackage, Failure> {
-    let parsed: Value =
-        serde_json::from_str(manifest.trim_start_matches('\u{feff}')).map_err(|error| {
-            Failure::new(
-                Exit::Refused,
-                "npm_package::manifest",
-                format!(
-                    "package.json in {} is not valid JSON",
-                    quoted(&directory.display().to_string())
-                ),
-            )
-            .because(error)
-        })?;
+    let broken = |error: serde_json::Error| {
+        Failure::new(
+            Exit::Refused,
+            "npm_package::manifest",
+            format!(
+                "package.json in {} is not valid JSON",
+                quoted(&directory.display().to_string())
+            ),
+        )
+        .because(error)
+    };
+    let plain = manifest.trim_start_matches('\u{feff}');
+    let parsed: Value = serde_json::from_str(plain).map_err(broken)?;
+    let packed = without_patches(manifest).map_err(broken)?;
+    let packed = packed.as_deref().unwrap_or(manifest);
     let mut tree = files::read_package(directory, surroundings)?;
     tree.bundled = bundled(directory, &parsed)?;
     let modes: BTreeMap<String, u32> = tree.modes().collect();
@@ -51,7 +55,7 @@ pub fn read(
     let list = pack_list::pack_list(&parsed, &tree)?;
     let files = list.into_iter().map(|path| {
         let source = if path == "package.json" {
-            EntrySource::Bytes(manifest.as_bytes().to_vec())
+            EntrySource::Bytes(packed.as_bytes().to_vec())
         } else {
             EntrySource::File(directory.join(&path))
         };

@@ -7,6 +7,7 @@ pub mod lerna;
 pub mod lockfile;
 pub mod manager;
 pub mod members;
+pub(crate) mod javascript;
 pub mod pack_list;
 pub mod package;
 pub mod package_json;

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::explain::{Exit, Failure, quoted};
+use crate::workspace::javascript::{is_true, spelled};
 use minimatch::{Budget, Case, Pattern, Refusal};
 
 pub use bins::{Bins, packed_mode};
@@ -431,7 +432,8 @@ fn named_by_manifest(manifest: &Value, root: &Folder<'_>) -> Vec<String> {
     let mut paths: Vec<String> = [manifest.get("browser"), manifest.get("main")]
         .into_iter()
         .flatten()
-        .filter_map(bins::as_text)
+        .filter(|value| is_true(value))
+        .map(spelled)
         .collect();
     let bins = Bins::of(manifest, &root.paths());
     paths.extend(bins.paths().map(str::to_owned));

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::workspace::javascript::is_true;
+
 /// The programs of a package: their names and files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bins(Vec<(String, String)>);
@@ -158,33 +160,4 @@ pub(super) fn inside(path: &str) -> String {
         cleaned.push('/');
     }
     cleaned
-}
-
-/// Whether JavaScript takes a value for true.
-fn is_true(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(is_true) => *is_true,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(_) | Value::Object(_) => true,
-    }
-}
-
-/// A value as JavaScript writes it into a text; `None` for what it takes for false.
-pub(super) fn as_text(value: &Value) -> Option<String> {
-    is_true(value).then(|| spelled(value))
-}
-
-fn spelled(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(values) => {
-            let values = values.iter().map(spelled);
-            values.collect::<Vec<_>>().join(",")
-        }
-        Value::Object(_) => "[object Object]".to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-    }
 }

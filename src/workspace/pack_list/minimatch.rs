@@ -178,9 +178,18 @@ impl Pattern {
             budget,
         };
         self.unfolded.iter().any(|parts| {
-            let ends_deep = parts.last() == Some(&Part::AnyDepth);
+            let parts = &parts[..];
+            let is_itself = match parts {
+                [.., Part::AnyDepth] if is_folder => true,
+                // What follows a name that is looked up, and not met in a directory, is not asked whether it is one.
+                [Part::Name(Name::Exact(_)), Part::AnyDepth] => true,
+                [.., before, Part::Name(Name::Exact(_)), Part::AnyDepth] => {
+                    *before != Part::AnyDepth
+                }
+                _ => false,
+            };
             matcher.path(&path, parts)
-                || is_folder && ends_deep && matcher.path(&path, &parts[..parts.len() - 1])
+                || is_itself && matcher.path(&path, &parts[..parts.len() - 1])
         })
     }
 }

@@ -107,6 +107,12 @@ impl Maker<'_> {
     fn package(&mut self, at: &str) {
         for _ in 0..3 + self.random.below(30) {
             let path = self.path();
+            if path.contains(".npm-extension.") {
+                // npm runs it.
+                let text: &[u8] = if path.ends_with("mjs") { b"export const transformManifest = (manifest) => manifest" } else { b"exports.transformManifest = (manifest) => manifest" };
+                self.file(&format!("{at}{path}"), text);
+                continue;
+            }
             let size = match self.random.below(12) {
                 0 => 0,
                 1 => 511 + self.random.below(3),
@@ -129,6 +135,8 @@ impl Maker<'_> {
             self.links.insert(format!("{at}{path}"), target);
         }
         if self.random.one_in(8) {
+            self.file(&format!("{at}lib/a.js"), b"linked");
+            self.files.remove(&format!("{at}README.md"));
             self.links.insert(format!("{at}README.md"), "lib/a.js".to_owned());
         }
         let manifest = self.manifest(at);
@@ -251,7 +259,7 @@ impl Maker<'_> {
             manifest.insert("directories".to_owned(), json!({ "bin": self.random.of_list(&["bin", "./bin", "lib", "bin/"]) }));
         }
         if self.random.one_in(8) {
-            let patch = self.meant(at);
+            let patch = self.meant(at).replace("package.json", "a.patch");
             manifest.insert("patchedDependencies".to_owned(), json!({ "left-pad@1.3.0": patch }));
         }
         if self.random.one_in(6) {
@@ -262,6 +270,9 @@ impl Maker<'_> {
 
     fn entry(&mut self, at: &str) -> String {
         let path = self.meant(at);
+        if path.split('/').any(|part| part == ".git" || part == "node_modules") {
+            return "index.js".to_owned();
+        }
         match self.random.below(8) {
             0 | 1 => format!("./{path}"),
             2 => format!("/{path}"),
