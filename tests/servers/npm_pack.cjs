@@ -6,7 +6,6 @@
 
 const { createHash } = require('node:crypto')
 const { join } = require('node:path')
-const { readFileSync } = require('node:fs')
 const { gunzipSync } = require('node:zlib')
 
 const modules = join(process.argv[2], 'node_modules')
@@ -45,7 +44,9 @@ process.on('unhandledRejection', (error) => failed(error))
 
 const main = async () => {
   const answers = []
-  for (const question of JSON.parse(readFileSync(0, 'utf8'))) {
+  const input = []
+  for await (const chunk of process.stdin) input.push(chunk)
+  for (const question of JSON.parse(Buffer.concat(input))) {
     const broken = new Promise((resolve, reject) => {
       failed = reject
     })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::super::support::random::Random;
+use crate::support::random::Random;
 
 const FOLDERS: &[&str] = &[
     "lib", "lib", "Lib", "src", "test", "dist", "dist-a", "docs", "a b", "é", "日本", "sub", "sub", ".hidden", ".git", ".svn",
@@ -30,7 +30,7 @@ const MODES: &[u32] = &[
 ];
 
 /// A package, and what npm must know of its surroundings.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Made {
     /// The package.
     pub directory: PathBuf,
@@ -38,6 +38,17 @@ pub struct Made {
     pub root: Option<PathBuf>,
     /// The folders of all members.
     pub members: Vec<PathBuf>,
+}
+
+impl Made {
+    /// A package that belongs to no workspace.
+    pub fn alone(directory: PathBuf) -> Made {
+        Made {
+            directory,
+            root: None,
+            members: Vec::new(),
+        }
+    }
 }
 
 struct Maker<'r> {
@@ -56,11 +67,7 @@ pub fn write(random: &mut Random, directory: &Path) -> Made {
     let shape = maker.random.below(10);
     let inside = if shape == 0 { "packages/a/" } else { "" };
     maker.package(inside);
-    let mut made = Made {
-        directory: directory.join(inside),
-        root: None,
-        members: Vec::new(),
-    };
+    let mut made = Made::alone(directory.join(inside.trim_end_matches('/')));
     if shape == 0 {
         maker.ignore_file("");
         maker.ignore_file("packages/");
