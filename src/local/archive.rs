@@ -7,6 +7,7 @@ mod header;
 mod policy;
 mod unpack;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::{files, lfs};
 use crate::name::{Digest, Integrity};
+use crate::workspace::npm_manifest::Beside;
 use crate::workspace::pack_list::sort_as_npm;
 use header::{BLOCK, Header, Style};
 use policy::{Kind, Problem, Seen};
@@ -382,9 +384,12 @@ fn changed(path: &Path) -> Failure {
 pub struct NpmContents {
     /// Its `package.json`.
     pub manifest: serde_json::Map<String, serde_json::Value>,
-    /// The text of its README, where it has one.
-    pub readme: Option<String>,
+    /// What else npm reads for the manifest that it publishes.
+    pub beside: Beside,
 }
+
+/// The longest `package.json`, README and `AUTHORS` that are read out of a tarball, in bytes.
+const LONGEST_TEXT: u64 = 16 << 20;
 
 /// Reads `package.json` and README out of an npm tarball.
 ///
@@ -401,8 +406,7 @@ pub fn read_npm_tarball(bytes: &[u8]) -> Result<NpmContents, Failure> {
     };
     let unpacked = flate2::read::GzDecoder::new(bytes).take(MOST_NPM_BYTES + (64 << 20));
     let mut archive = tar::Archive::new(unpacked);
-    let mut manifest = None;
-    let mut readme = None;
+    let (mut paths, mut texts) = (BTreeMap::new(), BTreeMap::new());
     for entry in archive.entries().map_err(|error| refuse(&error))? {
         let mut entry = entry.map_err(|error| refuse(&error))?;
         let path = entry
@@ -413,29 +417,36 @@ pub fn read_npm_tarball(bytes: &[u8]) -> Result<NpmContents, Failure> {
         let Some(name) = path.strip_prefix("package/") else {
             continue;
         };
-        let is_readme = name.eq_ignore_ascii_case("readme.md")
-            || (readme.is_none() && name.eq_ignore_ascii_case("readme"));
-        if name == "package.json" || is_readme {
+        for (slash, _) in name.match_indices('/') {
+            paths.insert(name[..slash].to_owned(), true);
+        }
+        paths.insert(name.to_owned(), false);
+        let is_readme = !name.contains('/') && name.to_lowercase().starts_with("readme");
+        if is_readme || matches!(name, "package.json" | "AUTHORS") {
             let mut text = Vec::new();
             entry
                 .by_ref()
-                .take(4 << 20)
+                .take(LONGEST_TEXT)
                 .read_to_end(&mut text)
                 .map_err(|error| refuse(&error))?;
             let text = String::from_utf8_lossy(&text).into_owned();
-            if is_readme {
-                readme = Some(text);
-            } else {
-                manifest = Some(
-                    serde_json::from_str(text.trim_start_matches('\u{feff}'))
-                        .map_err(|error| refuse(&error))?,
-                );
-            }
+            texts.insert(name.to_owned(), text);
         }
     }
+    let manifest = texts
+        .get("package.json")
+        .ok_or_else(|| refuse(&"it holds no package.json"))?;
+    let manifest = serde_json::from_str(manifest.trim_start_matches('\u{feff}'))
+        .map_err(|error| refuse(&error))?;
+    let names: Vec<&str> = texts.keys().map(String::as_str).collect();
+    let readme = Beside::readme_of(&names).and_then(|name| texts.get_key_value(name));
     Ok(NpmContents {
-        manifest: manifest.ok_or_else(|| refuse(&"it holds no package.json"))?,
-        readme,
+        manifest,
+        beside: Beside {
+            paths: paths.into_iter().collect(),
+            readme: readme.map(|(name, text)| (name.clone(), text.clone())),
+            authors: texts.get("AUTHORS").cloned(),
+        },
     })
 }
 

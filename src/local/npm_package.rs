@@ -9,10 +9,14 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::local::archive::{EntrySource, NpmFile};
 use crate::local::files::{self, Surroundings};
 use crate::workspace::LONGEST_MANIFEST;
+use crate::workspace::npm_manifest::Beside;
 use crate::workspace::pack_list::{
     self, Bins, BundledPackage, PackageTree, bundled_names, packed_mode,
 };
 use crate::workspace::publishable::without_patches;
+
+/// The longest README and `AUTHORS`, in bytes.
+const LONGEST_TEXT: u64 = 16 << 20;
 
 /// What npm would pack of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +25,14 @@ pub struct NpmPackage {
     pub files: Vec<NpmFile>,
     /// The links and special files that npm leaves out.
     pub dropped: Vec<String>,
+    /// What npm reads beside `package.json` for the manifest that it publishes.
+    pub beside: Beside,
 }
 
 /// The files that npm packs of the package in `directory`, whose `package.json` reads `manifest` when it is published.
 ///
 /// # Errors
-/// `npm_package::manifest`, exit 3, when `manifest` is no JSON; `npm_package::bundled`, exit 3, for a bundled dependency that is
+/// `build::manifest`, exit 3, when `manifest` is no JSON; `pack_list::bundled`, exit 3, for a bundled dependency that is
 /// installed outside the package; those of [`files::read_package`] and [`pack_list::pack_list`].
 pub fn read(
     directory: &Path,
@@ -36,7 +42,7 @@ pub fn read(
     let broken = |error: serde_json::Error| {
         Failure::new(
             Exit::Refused,
-            "npm_package::manifest",
+            "build::manifest",
             format!(
                 "package.json in {} is not valid JSON",
                 quoted(&directory.display().to_string())
@@ -69,6 +75,32 @@ pub fn read(
     Ok(NpmPackage {
         files: files.collect(),
         dropped: pack_list::dropped(&parsed, &tree)?,
+        beside: beside(directory, &tree)?,
+    })
+}
+
+fn beside(directory: &Path, tree: &PackageTree) -> Result<Beside, Failure> {
+    let read = |name: &str| -> Result<String, Failure> {
+        let bytes = files::read_bounded(&directory.join(name), LONGEST_TEXT)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let files = tree.files.iter().map(|file| file.path.as_str());
+    let linked = tree.links.iter().map(String::as_str);
+    let is_file = |name: &&str| !name.contains('/') && directory.join(name).is_file();
+    let names: Vec<&str> = files.chain(linked).filter(is_file).collect();
+    let readme = Beside::readme_of(&names);
+    let authors = names.iter().find(|name| **name == "AUTHORS");
+    let linked = tree.links.iter().map(|path| (path.clone(), false));
+    Ok(Beside {
+        paths: paths(tree).into_iter().chain(linked).collect(),
+        readme: match readme {
+            Some(name) => Some((name.to_owned(), read(name)?)),
+            None => None,
+        },
+        authors: match authors {
+            Some(name) => Some(read(name)?),
+            None => None,
+        },
     })
 }
 
@@ -119,7 +151,9 @@ fn bundled(directory: &Path, manifest: &Value) -> Result<Vec<BundledPackage>, Fa
                 let package = bundled_package(&at, inside, real != at)?;
                 found.insert(inside.to_owned(), package);
             }
-            let manifest = found.get(inside).and_then(|package| package.manifest.as_ref());
+            let manifest = found
+                .get(inside)
+                .and_then(|package| package.manifest.as_ref());
             if let Some(manifest) = manifest
                 && seen.insert(real.clone())
             {
@@ -155,7 +189,8 @@ fn bundled_package(at: &Path, inside: &str, is_link: bool) -> Result<BundledPack
 /// packed, or to where both have their common directory.
 fn installed(root: &Path, directory: &Path, name: &str) -> Option<PathBuf> {
     let parts = name.split('/').count();
-    let is_plain = parts == 1 && !name.starts_with(['.', '@']) || parts == 2 && name.starts_with('@') && !name.contains("/.");
+    let is_plain = parts == 1 && !name.starts_with(['.', '@'])
+        || parts == 2 && name.starts_with('@') && !name.contains("/.");
     if !is_plain || name.is_empty() || name.ends_with('/') {
         return None;
     }
@@ -174,7 +209,7 @@ fn installed(root: &Path, directory: &Path, name: &str) -> Option<PathBuf> {
 fn outside(name: &str, at: &Path) -> Failure {
     Failure::new(
         Exit::Refused,
-        "npm_package::bundled",
+        "pack_list::bundled",
         format!(
             "{} is to be packed with the package, and is installed outside of it",
             quoted(name)

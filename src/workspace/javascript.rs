@@ -5,6 +5,13 @@ use serde_json::{Map, Number, Value};
 /// The most characters of an indent that `JSON.stringify` writes.
 const WIDEST_INDENT: usize = 10;
 
+/// What JavaScript's `trim` leaves: without Unicode's spaces and the byte order mark.
+pub(crate) fn trimmed(text: &str) -> &str {
+    text.trim_matches(|character: char| {
+        character.is_whitespace() && character != '\u{85}' || character == '\u{feff}'
+    })
+}
+
 /// Whether JavaScript takes a value for true.
 pub(crate) fn is_true(value: &Value) -> bool {
     match value {
@@ -117,8 +124,16 @@ mod tests {
             let value: Value = serde_json::from_str(text).unwrap();
             assert_eq!(stringified(&value, indent), expected);
         };
-        check(r#"{"b":1,"2":[],"a":{},"1":"é\u0001"}"#, "", r#"{"1":"é\u0001","2":[],"b":1,"a":{}}"#);
-        check(r#"{"a":[1.0,1e21,2.50,-0.0,1e-7]}"#, "  ", "{\n  \"a\": [\n    1,\n    1e+21,\n    2.5,\n    0,\n    1e-7\n  ]\n}");
+        check(
+            r#"{"b":1,"2":[],"a":{},"1":"é\u0001"}"#,
+            "",
+            r#"{"1":"é\u0001","2":[],"b":1,"a":{}}"#,
+        );
+        check(
+            r#"{"a":[1.0,1e21,2.50,-0.0,1e-7]}"#,
+            "  ",
+            "{\n  \"a\": [\n    1,\n    1e+21,\n    2.5,\n    0,\n    1e-7\n  ]\n}",
+        );
     }
 
     #[test]

@@ -13,9 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::explain::{Exit, Failure, quoted};
-use crate::workspace::javascript::{is_true, spelled};
+use crate::workspace::javascript::{is_true, spelled, trimmed};
 use minimatch::{Budget, Case, Pattern, Refusal};
 
+pub(crate) use bins::inside;
 pub use bins::{Bins, packed_mode};
 pub use bundle::bundled_names;
 pub use order::sort_as_npm;
@@ -251,7 +252,9 @@ impl<'a> Folder<'a> {
     /// Every path below, and whether it is a directory, in no order.
     fn paths(&self) -> Vec<(String, bool)> {
         let mut all = Vec::new();
-        self.each("", &mut |path, is_folder| all.push((path.to_owned(), is_folder)));
+        self.each("", &mut |path, is_folder| {
+            all.push((path.to_owned(), is_folder))
+        });
         all
     }
 
@@ -279,7 +282,7 @@ fn join(at: &str, name: &str) -> String {
 fn patterns<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<Pattern>, Failure> {
     lines
         .into_iter()
-        .map(|line| line.trim_matches(is_space))
+        .map(|line| trimmed(line))
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| {
             Pattern::parse(line, Case::Ignored).map_err(|Refusal(why)| {
@@ -290,11 +293,6 @@ fn patterns<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<Pattern>
             })
         })
         .collect()
-}
-
-/// What JavaScript's `trim` takes for space: Unicode's, and the byte order mark.
-fn is_space(character: char) -> bool {
-    character.is_whitespace() && character != '\u{85}' || character == '\u{feff}'
 }
 
 /// The rules of one directory.

@@ -95,7 +95,10 @@ fn layout(text: &str) -> (&str, &str) {
     let behind = text.trim_start().get(1..).unwrap_or_default();
     let breaks = |text: &str| {
         let mut length = 0;
-        while let Some(more) = ["\n", "\r\n"].iter().find(|one| text[length..].starts_with(**one)) {
+        while let Some(more) = ["\n", "\r\n"]
+            .iter()
+            .find(|one| text[length..].starts_with(**one))
+        {
             length += more.len();
         }
         length
@@ -220,10 +223,17 @@ mod tests {
     #[test]
     fn patches_stay_here() {
         let check = |text: &str, expected: Option<&str>| {
-            assert_eq!(without_patches(text).unwrap().as_deref(), expected, "{text}");
+            assert_eq!(
+                without_patches(text).unwrap().as_deref(),
+                expected,
+                "{text}"
+            );
         };
         check(r#"{"name":"a"}"#, None);
-        check(r#"{"name":"a","patchedDependencies":{}}"#, Some(r#"{"name":"a"}"#));
+        check(
+            r#"{"name":"a","patchedDependencies":{}}"#,
+            Some(r#"{"name":"a"}"#),
+        );
         check(
             "\u{feff}{\r\n\t\"patchedDependencies\": {},\r\n\t\"files\": [\"a\"]\r\n}\r\n",
             Some("{\r\n\t\"files\": [\r\n\t\t\"a\"\r\n\t]\r\n}\r\n"),

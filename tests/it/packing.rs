@@ -1,6 +1,7 @@
-//! What is packed, against npm 12's own modules: the same files in the same order with the same modes, and the same tar, for packages made
-//! at random and for published ones.
+//! What is packed, against npm 12's own modules: the same files in the same order with the same modes, the same tar and the same manifest
+//! for the registry, for packages made at random and for published ones.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use pkgs_action::explain::Failure;
 use pkgs_action::local::archive::{NpmTarball, npm_tarball};
 use pkgs_action::local::files::Surroundings;
 use pkgs_action::local::npm_package;
-use serde_json::{Value, json};
+use pkgs_action::workspace::npm_manifest::normalised;
+use serde_json::{Map, Value, json};
 
 use crate::support::random::{self, Random};
 use crate::support::servers;
@@ -52,23 +54,25 @@ fn question(made: &Made) -> Value {
     question
 }
 
-fn ours(made: &Made) -> Result<NpmTarball, Failure> {
+fn ours(made: &Made) -> Result<(NpmTarball, Map<String, Value>), Failure> {
     let manifest = fs::read_to_string(made.directory.join("package.json")).expect("a manifest");
     let surroundings = Surroundings {
         root: made.root.as_deref(),
         members: &[],
     };
     let packed = npm_package::read(&made.directory, surroundings, &manifest)?;
-    npm_tarball(&packed.files)
+    let tarball = npm_tarball(&packed.files)?;
+    let manifest = serde_json::from_str(manifest.trim_start_matches('\u{feff}')).expect("JSON");
+    Ok((tarball, normalised(&manifest, &packed.beside)))
 }
 
 /// What differs, if anything does.
 fn difference(made: &Made, npm: &Value) -> Option<String> {
-    let tarball = match (ours(made), npm.get("error")) {
+    let (tarball, manifest) = match (ours(made), npm.get("error")) {
         // What npm cannot pack, nobody misses.
         (_, Some(_)) => return None,
         (Err(failure), None) => return Some(format!("refused: {failure}")),
-        (Ok(tarball), None) => tarball,
+        (Ok(ours), None) => ours,
     };
     let listed: Vec<Value> = tarball
         .files
@@ -87,8 +91,20 @@ fn difference(made: &Made, npm: &Value) -> Option<String> {
             only(&listed, theirs)
         ));
     }
-    let is_same = npm["tar"] == tarball.tar_digest.hex();
-    (!is_same).then(|| "the tar differs".to_owned())
+    if npm["tar"] != tarball.tar_digest.hex() {
+        return Some("the tar differs".to_owned());
+    }
+    let mut theirs: Map<String, Value> =
+        serde_json::from_str(npm["manifest"].as_str().expect("a manifest")).expect("JSON");
+    // Of the repository around the tests, where there is one.
+    theirs.shift_remove("gitHead");
+    let keys: BTreeSet<&String> = theirs.keys().chain(manifest.keys()).collect();
+    let apart: Vec<String> = keys
+        .into_iter()
+        .filter(|key| theirs.get(*key) != manifest.get(*key))
+        .map(|key| format!("{key}: {:?}, not {:?}", manifest.get(key), theirs.get(key)))
+        .collect();
+    (!apart.is_empty()).then(|| apart.join("; "))
 }
 
 /// Compares, and answers how many npm packed.

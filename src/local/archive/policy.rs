@@ -173,7 +173,11 @@ fn check_path(path: &str) -> Result<(), Problem> {
             "a part of its path ends with a dot or a space",
         );
     }
-    if path.split('/').next().is_some_and(|top| RESERVED.contains(&top)) {
+    if path
+        .split('/')
+        .next()
+        .is_some_and(|top| RESERVED.contains(&top))
+    {
         return problem(
             "archive::reserved",
             "this name is kept for the bookkeeping of hosts",

@@ -14,7 +14,9 @@ impl Bins {
         let is_given = |value: &&Value| is_true(value);
         let Some(bin) = manifest.get("bin").filter(is_given) else {
             let directory = manifest.get("directories").and_then(|all| all.get("bin"));
-            let directory = directory.and_then(Value::as_str).filter(|text| !text.is_empty());
+            let directory = directory
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty());
             return directory.map_or_else(Bins::default, |text| Bins::in_directory(text, tree));
         };
         let named = match bin {
@@ -49,7 +51,12 @@ impl Bins {
             (!is_hidden(&path)).then(|| (base(&path).to_owned(), Some(target)))
         });
         let named = once_each(found);
-        Bins(named.into_iter().filter_map(|(name, path)| Some((name, path?))).collect())
+        Bins(
+            named
+                .into_iter()
+                .filter_map(|(name, path)| Some((name, path?)))
+                .collect(),
+        )
     }
 
     /// The files.
@@ -135,15 +142,19 @@ fn normalised(named: Vec<(String, Option<String>)>) -> Vec<(String, String)> {
         }
     }
     let kept = kept.into_iter();
-    kept.filter_map(|(name, path)| Some((name, path?))).collect()
+    kept.filter_map(|(name, path)| Some((name, path?)))
+        .collect()
 }
 
 fn base(path: &str) -> &str {
-    path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
+    path.trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
 }
 
 /// A path as npm cleans it: backslashes and colons are slashes, no `.`, and `..` ends at the package.
-pub(super) fn inside(path: &str) -> String {
+pub(crate) fn inside(path: &str) -> String {
     let mut parts = Vec::new();
     let unified = path.replace(['\\', ':'], "/");
     for part in unified.split('/') {

@@ -18,7 +18,11 @@ use serde_json::Value;
 pub fn bundled_names(manifest: &Value, is_root: bool) -> Vec<String> {
     let keys = |field: &str| -> Vec<String> {
         let named = manifest.get(field).and_then(Value::as_object);
-        named.into_iter().flatten().map(|(name, _)| name.clone()).collect()
+        named
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect()
     };
     let mut needed = keys("dependencies");
     for name in keys("optionalDependencies") {

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use icu_collator::CollatorBorrowed;
-use icu_collator::options::CollatorOptions;
 use icu_collator::CollatorPreferences;
+use icu_collator::options::CollatorOptions;
 
 /// English, as `localeCompare` orders it. Its data is part of the program.
 static ENGLISH: LazyLock<Option<CollatorBorrowed<'static>>> = LazyLock::new(|| {

@@ -10,23 +10,137 @@ use serde_json::{Map, Value, json};
 use crate::support::random::Random;
 
 const FOLDERS: &[&str] = &[
-    "lib", "lib", "Lib", "src", "test", "dist", "dist-a", "docs", "a b", "é", "日本", "sub", "sub", ".hidden", ".git", ".svn",
-    "node_modules", "CVS", "archived-packages", "build", "[x]", "{y}", "(z)", "@s", "bin", "Bin", "a", "b", "._m", ".DS_Store", "types",
+    "lib",
+    "lib",
+    "Lib",
+    "src",
+    "test",
+    "dist",
+    "dist-a",
+    "docs",
+    "a b",
+    "é",
+    "日本",
+    "sub",
+    "sub",
+    ".hidden",
+    ".git",
+    ".svn",
+    "node_modules",
+    "CVS",
+    "archived-packages",
+    "build",
+    "[x]",
+    "{y}",
+    "(z)",
+    "@s",
+    "bin",
+    "Bin",
+    "a",
+    "b",
+    "._m",
+    ".DS_Store",
+    "types",
 ];
 
 const NAMES: &[&str] = &[
-    "index.js", "a.js", "B.JS", "b.test.js", "x.d.ts", "README.md", "readme", "ReadMe.MD", "README.md~", "readme.txt$", "README-es.md",
-    "LICENSE", "licence.txt", "LICENSE-MIT", "COPYING", "copying.x", "package-lock.json", "yarn.lock", "npm-shrinkwrap.json", "bun.lock",
-    "bun.lockb", "pnpm-lock.yaml", ".npmrc", ".DS_Store", "._x", ".x.swp", "x.orig", "npm-debug.log", ".lock-wscript", ".wafpickle-1",
-    "config.gypi", ".env", "#x", "!x", "a+b.js", "ü.js", "Ünicode.js", "я.js", "Ж.js", "ω", "漢.js", "😀.txt", "é.js", "a b.js", "x*y",
-    "[id].js", "{a}.js", "-x.js", "$y", "CHANGELOG.md", "main.js", "cli.js", "cli.js", "types.d.ts", "b", "o", "t", "1", "10.js", "2.js",
-    "_z.js", ".a.js", "a.JS", "A.js", "z.map", ".npm-extension.mjs", ".npm-extension.cjs", "trail.", "space ", "a,b.js", "x=y", "ß.js",
-    "İ.js", "package.json", "binding.gyp", "AUTHORS", ".babelrc", "Makefile", "x.tar.gz", "'q'.js", "a&b", "(c).js", "@t.js", "~t", "^u",
-    "index.d.ts", "main.d.ts", "1a", "ab.js", "abc.js", "n.n.js", "x.ts",
+    "index.js",
+    "a.js",
+    "B.JS",
+    "b.test.js",
+    "x.d.ts",
+    "README.md",
+    "readme",
+    "ReadMe.MD",
+    "README.md~",
+    "readme.txt$",
+    "README-es.md",
+    "LICENSE",
+    "licence.txt",
+    "LICENSE-MIT",
+    "COPYING",
+    "copying.x",
+    "package-lock.json",
+    "yarn.lock",
+    "npm-shrinkwrap.json",
+    "bun.lock",
+    "bun.lockb",
+    "pnpm-lock.yaml",
+    ".npmrc",
+    ".DS_Store",
+    "._x",
+    ".x.swp",
+    "x.orig",
+    "npm-debug.log",
+    ".lock-wscript",
+    ".wafpickle-1",
+    "config.gypi",
+    ".env",
+    "#x",
+    "!x",
+    "a+b.js",
+    "ü.js",
+    "Ünicode.js",
+    "я.js",
+    "Ж.js",
+    "ω",
+    "漢.js",
+    "😀.txt",
+    "é.js",
+    "a b.js",
+    "x*y",
+    "[id].js",
+    "{a}.js",
+    "-x.js",
+    "$y",
+    "CHANGELOG.md",
+    "main.js",
+    "cli.js",
+    "cli.js",
+    "types.d.ts",
+    "b",
+    "o",
+    "t",
+    "1",
+    "10.js",
+    "2.js",
+    "_z.js",
+    ".a.js",
+    "a.JS",
+    "A.js",
+    "z.map",
+    ".npm-extension.mjs",
+    ".npm-extension.cjs",
+    "trail.",
+    "space ",
+    "a,b.js",
+    "x=y",
+    "ß.js",
+    "İ.js",
+    "package.json",
+    "binding.gyp",
+    "AUTHORS",
+    ".babelrc",
+    "Makefile",
+    "x.tar.gz",
+    "'q'.js",
+    "a&b",
+    "(c).js",
+    "@t.js",
+    "~t",
+    "^u",
+    "index.d.ts",
+    "main.d.ts",
+    "1a",
+    "ab.js",
+    "abc.js",
+    "n.n.js",
+    "x.ts",
 ];
 
 const MODES: &[u32] = &[
-    0o644, 0o644, 0o644, 0o644, 0o755, 0o600, 0o640, 0o664, 0o666, 0o777, 0o400, 0o444, 0o4755, 0o711, 0o2644,
+    0o644, 0o644, 0o644, 0o644, 0o755, 0o600, 0o640, 0o664, 0o666, 0o777, 0o400, 0o444, 0o4755,
+    0o711, 0o2644,
 ];
 
 /// A package, and what npm must know of its surroundings.
@@ -71,7 +185,10 @@ pub fn write(random: &mut Random, directory: &Path) -> Made {
     if shape == 0 {
         maker.ignore_file("");
         maker.ignore_file("packages/");
-        maker.file("package.json", br#"{"name":"root","version":"1.0.0","workspaces":["packages/*"]}"#);
+        maker.file(
+            "package.json",
+            br#"{"name":"root","version":"1.0.0","workspaces":["packages/*"]}"#,
+        );
         made.root = Some(directory.to_owned());
         made.members = vec![directory.join("packages/a")];
     }
@@ -89,7 +206,9 @@ impl Maker<'_> {
         if self.random.one_in(60) {
             let count = 80 + self.random.below(60);
             let letter = self.random.of_list(&["n", "n", "é", "😀"]);
-            let name: String = std::iter::repeat_n(letter, if letter == "n" { count } else { count / 4 }).collect();
+            let name: String =
+                std::iter::repeat_n(letter, if letter == "n" { count } else { count / 4 })
+                    .collect();
             return format!("{name}.js");
         }
         self.random.of_list(NAMES).to_owned()
@@ -116,7 +235,11 @@ impl Maker<'_> {
             let path = self.path();
             if path.contains(".npm-extension.") {
                 // npm runs it.
-                let text: &[u8] = if path.ends_with("mjs") { b"export const transformManifest = (manifest) => manifest" } else { b"exports.transformManifest = (manifest) => manifest" };
+                let text: &[u8] = if path.ends_with("mjs") {
+                    b"export const transformManifest = (manifest) => manifest"
+                } else {
+                    b"exports.transformManifest = (manifest) => manifest"
+                };
                 self.file(&format!("{at}{path}"), text);
                 continue;
             }
@@ -126,25 +249,37 @@ impl Maker<'_> {
                 _ => self.random.below(40),
             };
             let mode = MODES[self.random.below(MODES.len())];
-            self.files.insert(format!("{at}{path}"), (vec![b'x'; size], mode));
+            self.files
+                .insert(format!("{at}{path}"), (vec![b'x'; size], mode));
         }
         if self.random.one_in(3) {
             self.ignore_file(at);
         }
-        let folders: Vec<String> = self.files.keys().filter(|path| path.starts_with(at)).filter_map(|path| Some(format!("{}/", path.rsplit_once('/')?.0))).collect();
+        let folders: Vec<String> = self
+            .files
+            .keys()
+            .filter(|path| path.starts_with(at))
+            .filter_map(|path| Some(format!("{}/", path.rsplit_once('/')?.0)))
+            .collect();
         for folder in folders {
             if self.random.one_in(6) && folder.len() > at.len() {
                 self.ignore_file(&folder);
             }
         }
         for _ in 0..self.random.below(3) {
-            let (path, target) = (self.path(), self.random.of_list(&["lib", "index.js", "nowhere", ".", "README.md"]).to_owned());
+            let (path, target) = (
+                self.path(),
+                self.random
+                    .of_list(&["lib", "index.js", "nowhere", ".", "README.md"])
+                    .to_owned(),
+            );
             self.links.insert(format!("{at}{path}"), target);
         }
         if self.random.one_in(8) {
             self.file(&format!("{at}lib/a.js"), b"linked");
             self.files.remove(&format!("{at}README.md"));
-            self.links.insert(format!("{at}README.md"), "lib/a.js".to_owned());
+            self.links
+                .insert(format!("{at}README.md"), "lib/a.js".to_owned());
         }
         let manifest = self.manifest(at);
         self.write_manifest(at, &manifest);
@@ -167,7 +302,12 @@ impl Maker<'_> {
 
     /// Something that means a path of the package, or nearly.
     fn meant(&mut self, at: &str) -> String {
-        let paths: Vec<String> = self.files.keys().filter_map(|path| path.strip_prefix(at)).map(str::to_owned).collect();
+        let paths: Vec<String> = self
+            .files
+            .keys()
+            .filter_map(|path| path.strip_prefix(at))
+            .map(str::to_owned)
+            .collect();
         if paths.is_empty() || self.random.one_in(8) {
             return self.path();
         }
@@ -185,14 +325,91 @@ impl Maker<'_> {
     /// A pattern made of what is there.
     fn pattern(&mut self, at: &str) -> String {
         const WHOLE: &[&str] = &[
-            "*", "**", "**/*", "*.js", "*.JS", "**/*.js", "lib/**", "/lib", "lib/", "*.test.*", "!(*.js)", "*.@(js|ts)", "+(a|b).js", "?(a)b*",
-            "[a-c]*.js", "[!a]*", "[[:alpha:]]*", "{lib,src}/**", "**/sub/**", "*/*", "*/", "**/", ".*", "!*.md", "/*", "lib/*.js", "l*", "**/l*",
-            "lib/{a,b}*", "*.{js,ts}", "x{1..3}.js", "!(lib|src)", "*(a|b)*", "**/@(lib|test)/*", "lib/../src", "./lib", "..", "a/**/b", "[]", "[a",
-            "(z)", "@(", "é", "É", "\\#x", "\\!x", "#x", "!x", "*.d.ts", "/", "//", "test*", "*~", "!README*", "!package.json", "node_modules",
-            "?", "??.js", "[[:digit:]]*", "[[:upper:]]*", "**/.*", ".*/**", "!.npmrc", "!node_modules", "!**/.DS_Store", "!*.orig", "lib/!(a*)",
-            "!(a|b)/**", "@(l|L)ib", "{a,b}", "{a", "a}", "*.*", "**/*.*", "lib/**/*.js", "/**/a.js", "**/lib/../sub", "{,lib/}a.js", "\u{a0}lib",
+            "*",
+            "**",
+            "**/*",
+            "*.js",
+            "*.JS",
+            "**/*.js",
+            "lib/**",
+            "/lib",
+            "lib/",
+            "*.test.*",
+            "!(*.js)",
+            "*.@(js|ts)",
+            "+(a|b).js",
+            "?(a)b*",
+            "[a-c]*.js",
+            "[!a]*",
+            "[[:alpha:]]*",
+            "{lib,src}/**",
+            "**/sub/**",
+            "*/*",
+            "*/",
+            "**/",
+            ".*",
+            "!*.md",
+            "/*",
+            "lib/*.js",
+            "l*",
+            "**/l*",
+            "lib/{a,b}*",
+            "*.{js,ts}",
+            "x{1..3}.js",
+            "!(lib|src)",
+            "*(a|b)*",
+            "**/@(lib|test)/*",
+            "lib/../src",
+            "./lib",
+            "..",
+            "a/**/b",
+            "[]",
+            "[a",
+            "(z)",
+            "@(",
+            "é",
+            "É",
+            "\\#x",
+            "\\!x",
+            "#x",
+            "!x",
+            "*.d.ts",
+            "/",
+            "//",
+            "test*",
+            "*~",
+            "!README*",
+            "!package.json",
+            "node_modules",
+            "?",
+            "??.js",
+            "[[:digit:]]*",
+            "[[:upper:]]*",
+            "**/.*",
+            ".*/**",
+            "!.npmrc",
+            "!node_modules",
+            "!**/.DS_Store",
+            "!*.orig",
+            "lib/!(a*)",
+            "!(a|b)/**",
+            "@(l|L)ib",
+            "{a,b}",
+            "{a",
+            "a}",
+            "*.*",
+            "**/*.*",
+            "lib/**/*.js",
+            "/**/a.js",
+            "**/lib/../sub",
+            "{,lib/}a.js",
+            "\u{a0}lib",
         ];
-        let mut text = if self.random.one_in(2) { self.random.of_list(WHOLE).to_owned() } else { self.meant(at) };
+        let mut text = if self.random.one_in(2) {
+            self.random.of_list(WHOLE).to_owned()
+        } else {
+            self.meant(at)
+        };
         match self.random.below(16) {
             0 => text = format!("/{text}"),
             1 => text.push('/'),
@@ -202,16 +419,31 @@ impl Maker<'_> {
             5 => text = text.to_uppercase(),
             6 => text = text.replacen(|letter: char| letter.is_ascii_alphabetic(), "?", 1),
             // Within a group, npm's own regular expression would not end.
-            7 if !text.contains('(') => text = text.replacen(|letter: char| letter.is_ascii_alphabetic(), "*", 1),
+            7 if !text.contains('(') => {
+                text = text.replacen(|letter: char| letter.is_ascii_alphabetic(), "*", 1)
+            }
             8 => text = format!("./{text}"),
-            9 => text = text.chars().map(|letter| if letter == 'a' { "[ab]".to_owned() } else { letter.to_string() }).collect(),
+            9 => {
+                text = text
+                    .chars()
+                    .map(|letter| {
+                        if letter == 'a' {
+                            "[ab]".to_owned()
+                        } else {
+                            letter.to_string()
+                        }
+                    })
+                    .collect()
+            }
             _ => {}
         }
         text
     }
 
     fn ignore_file(&mut self, at: &str) {
-        let name = self.random.of_list(&[".npmignore", ".npmignore", ".gitignore"]);
+        let name = self
+            .random
+            .of_list(&[".npmignore", ".npmignore", ".gitignore"]);
         let mut text = String::new();
         for _ in 0..self.random.below(7) {
             let line = match self.random.below(14) {
@@ -263,21 +495,134 @@ impl Maker<'_> {
             };
             manifest.insert("bin".to_owned(), bin);
         } else if self.random.one_in(10) {
-            manifest.insert("directories".to_owned(), json!({ "bin": self.random.of_list(&["bin", "./bin", "lib", "bin/"]) }));
+            manifest.insert(
+                "directories".to_owned(),
+                json!({ "bin": self.random.of_list(&["bin", "./bin", "lib", "bin/"]) }),
+            );
         }
         if self.random.one_in(8) {
             let patch = self.meant(at).replace("package.json", "a.patch");
-            manifest.insert("patchedDependencies".to_owned(), json!({ "left-pad@1.3.0": patch }));
+            manifest.insert(
+                "patchedDependencies".to_owned(),
+                json!({ "left-pad@1.3.0": patch }),
+            );
         }
         if self.random.one_in(6) {
             self.bundles(at, &mut manifest);
         }
+        self.told(&mut manifest);
         Value::Object(manifest)
+    }
+
+    /// What a manifest says beside what is packed.
+    fn told(&mut self, manifest: &mut Map<String, Value>) {
+        const REPOSITORIES: &[&str] = &[
+            "o/n",
+            "github:o/n",
+            "gitlab:o/n",
+            "gitlab:g/s/n",
+            "bitbucket:o/n",
+            "gist:11081aaa281",
+            "sourcehut:~o/n",
+            "o/n#main",
+            "https://github.com/o/n",
+            "https://github.com/o/n.git",
+            "git+https://github.com/o/n.git",
+            "git://github.com/o/n.git",
+            "git@github.com:o/n.git",
+            "ssh://git@github.com/o/n.git",
+            "http://github.com/o/n",
+            "https://github.com/o/n/tree/v1",
+            "https://github.com/o/n/tree/main/packages/x",
+            "https://gitlab.com/o/n.git",
+            "https://example.org/o/n.git",
+            "git@example.org:o/n.git",
+            "https://user:pass@github.com/o/n",
+            "https://gist.github.com/o/abc",
+            "https://git.sr.ht/~o/n",
+            "https://www.github.com/o/n",
+            "nonsense",
+            "https://bitbucket.org/o/n",
+            "git+ssh://git@bitbucket.org/o/n.git",
+            "github:o/n.git#semver:^1",
+            "svn://x.y/z",
+            "./o/n",
+            "@o/n",
+            "",
+        ];
+        const PEOPLE: &[&str] = &[
+            "Ann <ann@x.y> (https://x.y)",
+            "Ann",
+            "<ann@x.y>",
+            "Ann (x)",
+            "(https://x.y) Ann",
+            "  ",
+            "Ann <>",
+            "Ann <a<b@c.d>",
+        ];
+        if self.random.one_in(2) {
+            let url = self.random.of_list(REPOSITORIES);
+            let repository = match self.random.below(3) {
+                0 => json!({ "type": "git", "url": url, "directory": "packages/x" }),
+                _ => json!(url),
+            };
+            manifest.insert("repository".to_owned(), repository);
+        }
+        for (field, values) in [
+            (
+                "author",
+                json!([self.random.of_list(PEOPLE), { "name": "Ann", "mail": "a@b.c", "web": "https://x.y" }, { "email": "a@b.c" }]),
+            ),
+            (
+                "contributors",
+                json!([[self.random.of_list(PEOPLE), { "name": "Bob", "x": 1 }], self.random.of_list(PEOPLE), []]),
+            ),
+            ("maintainers", json!([[self.random.of_list(PEOPLE)], "Ann"])),
+            (
+                "bugs",
+                json!(["a@b.c", "https://x.y/bugs", "nonsense", { "url": "https://x.y", "email": "a@b.c" }, { "web": "https://x.y" }, { "url": "x" }, {}]),
+            ),
+            ("homepage", json!(["https://x.y", "x.y/z", 7, ""])),
+            (
+                "keywords",
+                json!([["a", "", 1, "b"], "a, b,c", "a,b", 7, []]),
+            ),
+            ("description", json!(["said", "", 7, ["x"]])),
+            (
+                "scripts",
+                json!([{ "a": "node_modules/.bin/tsc -p .", "b": "./node_modules/.bin/x", "c": 1 }, {}, "x", { "install": "x" }, null]),
+            ),
+            ("overrides", json!([{}, { "z": "1" }, "x", []])),
+            ("types", json!(["x.d.ts", null, ""])),
+            ("man", json!(["./man/a.1", ["man/a.1", 7], [], 7])),
+            ("modules", json!([{ "a": 1 }])),
+            ("_private", json!(["x"])),
+            ("gypfile", json!([false, true])),
+            ("engines", json!([{ "node": ">=20" }])),
+            ("license", json!(["MIT", { "type": "MIT" }])),
+            (
+                "devDependencies",
+                json!([{ "d": "^1", "e": "o/n" }, { "d": "1", "e": "github:o/n#v1" }, "d@1 e", ["d@^1", "e>=2", "f"], null]),
+            ),
+            ("funding", json!(["https://x.y", ["https://x.y"]])),
+            ("10", json!([1, { "2": 1, "1": 1.50 }])),
+        ] {
+            if self.random.one_in(8) && !manifest.contains_key(field) {
+                let values = values.as_array().expect("a list").clone();
+                manifest.insert(
+                    field.to_owned(),
+                    values[self.random.below(values.len())].clone(),
+                );
+            }
+        }
     }
 
     fn entry(&mut self, at: &str) -> String {
         let path = self.meant(at);
-        if path.split('/').any(|part| part == ".git" || part == "node_modules") {
+        if path
+            .split('/')
+            .any(|part| part == ".git" || part == "node_modules")
+        {
             return "index.js".to_owned();
         }
         match self.random.below(8) {
@@ -295,8 +640,18 @@ impl Maker<'_> {
         }
         let mut entries = Vec::new();
         for _ in 0..self.random.below(5) {
-            let entry = if self.random.one_in(2) { self.meant(at) } else { self.pattern(at) };
-            entries.push(if self.random.one_in(4) { format!("!{entry}") } else { entry });
+            let entry = if self.random.one_in(2) {
+                self.meant(at)
+            } else {
+                self.pattern(at)
+            };
+            // npm would look through the whole machine, or above the package.
+            let entry = entry.trim_start_matches('/').replace("**/..", "**");
+            entries.push(if self.random.one_in(4) {
+                format!("!{entry}")
+            } else {
+                entry
+            });
         }
         json!(entries)
     }
@@ -316,21 +671,47 @@ impl Maker<'_> {
             2 => json!(["x", "@t/y", "nothing"]),
             _ => json!(["x", "z"]),
         };
-        let fields: &[&str] = &["dependencies", "dependencies", "dependencies", "optionalDependencies", "devDependencies", "peerDependencies"];
-        manifest.insert(self.random.of_list(fields).to_owned(), Value::Object(needed));
-        manifest.insert(self.random.of_list(&["bundleDependencies", "bundledDependencies"]).to_owned(), bundled);
+        let fields: &[&str] = &[
+            "dependencies",
+            "dependencies",
+            "dependencies",
+            "optionalDependencies",
+            "devDependencies",
+            "peerDependencies",
+        ];
+        manifest.insert(
+            self.random.of_list(fields).to_owned(),
+            Value::Object(needed),
+        );
+        manifest.insert(
+            self.random
+                .of_list(&["bundleDependencies", "bundledDependencies"])
+                .to_owned(),
+            bundled,
+        );
         for name in PACKAGES {
             match self.random.below(6) {
                 0 => {}
                 1 => {
-                    let up = if name.starts_with('@') { "../../../linked" } else { "../../linked" };
-                    self.links.insert(format!("{at}node_modules/{name}"), up.to_owned());
-                    self.installed(&format!("{at}node_modules/../linked/").replace("node_modules/../", ""), "linked");
+                    let up = if name.starts_with('@') {
+                        "../../../linked"
+                    } else {
+                        "../../linked"
+                    };
+                    self.links
+                        .insert(format!("{at}node_modules/{name}"), up.to_owned());
+                    self.installed(
+                        &format!("{at}node_modules/../linked/").replace("node_modules/../", ""),
+                        "linked",
+                    );
                 }
                 2 => {
                     self.installed(&format!("{at}node_modules/{name}/"), name);
                     let inner = self.random.of_list(PACKAGES);
-                    self.installed(&format!("{at}node_modules/{name}/node_modules/{inner}/"), inner);
+                    self.installed(
+                        &format!("{at}node_modules/{name}/node_modules/{inner}/"),
+                        inner,
+                    );
                 }
                 _ => self.installed(&format!("{at}node_modules/{name}/"), name),
             }
@@ -338,7 +719,15 @@ impl Maker<'_> {
     }
 
     fn installed(&mut self, at: &str, name: &str) {
-        for path in ["index.js", "lib/a.js", ".npmrc", "test/t.js", "README", "lib/x.orig", "package-lock.json"] {
+        for path in [
+            "index.js",
+            "lib/a.js",
+            ".npmrc",
+            "test/t.js",
+            "README",
+            "lib/x.orig",
+            "package-lock.json",
+        ] {
             if self.random.one_in(2) {
                 self.file(&format!("{at}{path}"), b"installed");
             }
@@ -354,12 +743,16 @@ impl Maker<'_> {
             manifest["files"] = json!(["lib", "!lib/x*"]);
         }
         if self.random.one_in(2) {
-            manifest["dependencies"] = json!({ self.random.of_list(&["x", "@t/y", "z", "w"]): "*" });
+            manifest["dependencies"] =
+                json!({ self.random.of_list(&["x", "@t/y", "z", "w"]): "*" });
         }
         if self.random.one_in(4) {
             manifest["main"] = json!("test/t.js");
         }
-        self.file(&format!("{at}package.json"), manifest.to_string().as_bytes());
+        self.file(
+            &format!("{at}package.json"),
+            manifest.to_string().as_bytes(),
+        );
     }
 
     /// Writes everything to disk; where a path is taken by something else, it is left out.

@@ -165,9 +165,8 @@ fn expand(text: &[Sign], is_top: bool, depth: usize) -> Result<Vec<Vec<Sign>>, R
 
 /// `{a},b}`: what looks like the end of a brace is none, because a comma and another end follow.
 fn means_set_behind(behind: &[Sign]) -> bool {
-    let comma = (0..behind.len()).find(|at| {
-        is(behind[*at], ',') && behind.get(at + 1).is_some_and(|next| !is(*next, ','))
-    });
+    let comma = (0..behind.len())
+        .find(|at| is(behind[*at], ',') && behind.get(at + 1).is_some_and(|next| !is(*next, ',')));
     comma.is_some_and(|comma| behind[comma + 1..].iter().any(|sign| is(*sign, '}')))
 }
 
@@ -265,7 +264,11 @@ fn sequence(body: &[Sign]) -> Result<Option<Vec<Vec<Sign>>>, Refusal> {
         let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
         digits.len() > 1 && digits[0] == b'0' && digits[1].is_ascii_digit()
     });
-    let width = if is_padded { low.len().max(high.len()) } else { 0 };
+    let width = if is_padded {
+        low.len().max(high.len())
+    } else {
+        0
+    };
     Ok(Some(
         values
             .into_iter()

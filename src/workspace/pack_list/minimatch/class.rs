@@ -146,9 +146,12 @@ pub(super) fn read(text: &[u16]) -> (Read, usize) {
 }
 
 fn name_at(text: &[u16]) -> Option<usize> {
-    NAMED
-        .iter()
-        .position(|(spelled, ..)| text.iter().copied().take(spelled.len()).eq(spelled.encode_utf16()))
+    NAMED.iter().position(|(spelled, ..)| {
+        text.iter()
+            .copied()
+            .take(spelled.len())
+            .eq(spelled.encode_utf16())
+    })
 }
 
 impl Class {
@@ -170,9 +173,7 @@ impl Class {
     }
 
     pub(super) fn has(&self, character: u32, case: Case, alphabet: Alphabet) -> bool {
-        let any = |test: &dyn Fn(u32) -> bool| {
-            same_but_case(character, case, alphabet).any(test)
-        };
+        let any = |test: &dyn Fn(u32) -> bool| same_but_case(character, case, alphabet).any(test);
         let is_item = any(&|character| {
             self.items.iter().any(|item| match item {
                 Item::Range(low, high) => (*low..=*high).contains(&character),

@@ -338,9 +338,7 @@ impl Tree {
             return true;
         };
         let before = self.branches[parent].pieces.iter();
-        let is_negation = |piece: &Piece| {
-            matches!(piece, Piece::Branch(branch) if self.branches[*branch].kind == Some('!'))
-        };
+        let is_negation = |piece: &Piece| matches!(piece, Piece::Branch(branch) if self.branches[*branch].kind == Some('!'));
         self.is_start(parent) && before.take(self.branches[branch].place).all(is_negation)
     }
 

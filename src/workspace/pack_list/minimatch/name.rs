@@ -67,7 +67,10 @@ impl Name {
         if reader.alphabet == Alphabet::Points && reader.spells_doubtfully {
             return Err(unreadable);
         }
-        if reader.nothing.is_some_and(|nothing| !nothing.starts_with('@')) {
+        if reader
+            .nothing
+            .is_some_and(|nothing| !nothing.starts_with('@'))
+        {
             return Err(unreadable);
         }
         if let Some(quick) = quick(text, case) {
@@ -85,7 +88,10 @@ impl Name {
             Case::Kept => name.ends_with(end),
             Case::Ignored => {
                 let is_plain = name.is_ascii() && end.is_ascii();
-                let tail = name.len().checked_sub(end.len()).and_then(|at| name.get(at..));
+                let tail = name
+                    .len()
+                    .checked_sub(end.len())
+                    .and_then(|at| name.get(at..));
                 tail.is_some_and(|tail| is_plain && tail.eq_ignore_ascii_case(end))
                     || !is_plain && name.to_lowercase().ends_with(end)
             }
@@ -157,7 +163,9 @@ fn literal(nodes: &[Node]) -> String {
 fn compared(nodes: Vec<Node>, case: Case, alphabet: Alphabet) -> Vec<Node> {
     let all = |choices: Vec<Vec<Node>>| {
         let choices = choices.into_iter();
-        choices.map(|choice| compared(choice, case, alphabet)).collect()
+        choices
+            .map(|choice| compared(choice, case, alphabet))
+            .collect()
     };
     let mut result: Vec<Node> = Vec::new();
     for node in nodes {
