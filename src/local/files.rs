@@ -812,7 +812,7 @@ mod tests {
         let files: Vec<_> = tree
             .files
             .iter()
-            .map(|file| (file.path.as_str(), file.executable))
+            .map(|file| (file.path.as_str(), file.mode & 0o100 != 0))
             .collect();
         assert_eq!(
             files,
@@ -824,7 +824,13 @@ mod tests {
             ]
         );
         assert_eq!(tree.links, ["link"]);
-        assert_eq!(tree.ignore_files["lib"], (Some("x".to_owned()), None));
+        assert_eq!(
+            tree.ignore_files["lib"],
+            IgnoreFiles {
+                npmignore: Some("x".to_owned()),
+                ..IgnoreFiles::default()
+            }
+        );
         assert_eq!(tree.outer_ignores, ["*.log", "*.tmp"]);
     }
 

@@ -32,7 +32,7 @@ pub struct NpmPackage {
 /// The files that npm packs of the package in `directory`, whose `package.json` reads `manifest` when it is published.
 ///
 /// # Errors
-/// `build::manifest`, exit 3, when `manifest` is no JSON; `pack_list::bundled`, exit 3, for a bundled dependency that is
+/// `build::manifest`, exit 3, when `manifest` is no JSON; `build::bundled`, exit 3, for a bundled dependency that is
 /// installed outside the package; those of [`files::read_package`] and [`pack_list::pack_list`].
 pub fn read(
     directory: &Path,
@@ -90,7 +90,9 @@ fn beside(directory: &Path, tree: &PackageTree) -> Result<Beside, Failure> {
     let names: Vec<&str> = files.chain(linked).filter(is_file).collect();
     let readme = Beside::readme_of(&names);
     let authors = names.iter().find(|name| **name == "AUTHORS");
-    let linked = tree.links.iter().map(|path| (path.clone(), false));
+    let leads_on = |path: &&String| directory.join(path).exists();
+    let linked = tree.links.iter().filter(leads_on);
+    let linked = linked.map(|path| (path.clone(), false));
     Ok(Beside {
         paths: paths(tree).into_iter().chain(linked).collect(),
         readme: match readme {
@@ -169,13 +171,12 @@ fn bundled(directory: &Path, manifest: &Value) -> Result<Vec<BundledPackage>, Fa
 
 fn bundled_package(at: &Path, inside: &str, is_link: bool) -> Result<BundledPackage, Failure> {
     let file = at.join("package.json");
-    let manifest = match file.exists() {
-        true => {
-            let text = files::read_bounded(&file, LONGEST_MANIFEST as u64)?;
-            let text = String::from_utf8_lossy(&text);
-            serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()
-        }
-        false => None,
+    let manifest = if file.exists() {
+        let text = files::read_bounded(&file, LONGEST_MANIFEST as u64)?;
+        let text = String::from_utf8_lossy(&text);
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()
+    } else {
+        None
     };
     Ok(BundledPackage {
         path: inside.to_owned(),
@@ -209,7 +210,7 @@ fn installed(root: &Path, directory: &Path, name: &str) -> Option<PathBuf> {
 fn outside(name: &str, at: &Path) -> Failure {
     Failure::new(
         Exit::Refused,
-        "pack_list::bundled",
+        "build::bundled",
         format!(
             "{} is to be packed with the package, and is installed outside of it",
             quoted(name)

@@ -99,7 +99,7 @@ fn write(value: &Value, indent: &str, line: &str, text: &mut String) {
 fn written(number: &Number) -> String {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match number.as_f64() {
-        Some(value) if value == 0.0 => "0".to_owned(),
+        Some(0.0) => "0".to_owned(),
         Some(value) if value.abs() <= EXACT || (1e-6..1e21).contains(&value.abs()) => {
             value.to_string()
         }

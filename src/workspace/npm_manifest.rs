@@ -136,15 +136,13 @@ fn bundle(data: &mut Map<String, Value>) {
 }
 
 fn prepare(data: &mut Map<String, Value>, beside: &Beside) {
-    let at_top = |name: &str| {
-        beside
-            .paths
-            .iter()
-            .any(|(path, folder)| path == name && !folder)
-    };
+    let is_there = |name: &str| beside.paths.iter().any(|(path, _)| path == name);
     let mut names = beside.paths.iter().map(|(path, _)| path.as_str());
-    let has_gyp =
-        names.any(|path| !path.contains('/') && !path.starts_with('.') && path.ends_with(".gyp"));
+    let has_gyp = names.any(|path| {
+        !path.contains('/')
+            && !path.starts_with('.')
+            && path.rsplit_once('.').is_some_and(|(_, kind)| kind == "gyp")
+    });
     let script = |name: &str| {
         let scripts = data.get("scripts");
         scripts
@@ -153,6 +151,9 @@ fn prepare(data: &mut Map<String, Value>, beside: &Beside) {
     };
     let builds = script("install") || script("preinstall");
     if has_gyp && !builds && data.get("gypfile") != Some(&json!(false)) {
+        if !has(data, "scripts") {
+            data.insert("scripts".to_owned(), json!({}));
+        }
         let scripts = data.entry("scripts").or_insert_with(|| json!({}));
         if let Some(scripts) = scripts.as_object_mut() {
             scripts.insert("install".to_owned(), json!("node-gyp rebuild"));
@@ -197,8 +198,8 @@ fn prepare(data: &mut Map<String, Value>, beside: &Beside) {
         .filter(|main| !main.is_empty())
         .unwrap_or("index.js");
     let types = declarations(main);
-    let is_there = at_top(types.trim_start_matches("./").trim_start_matches('/'));
-    if is_there && !data.contains_key("types") && !data.contains_key("typings") {
+    let has_types = is_there(types.trim_start_matches("./").trim_start_matches('/'));
+    if has_types && !data.contains_key("types") && !data.contains_key("typings") {
         data.insert("types".to_owned(), json!(types));
     }
 }

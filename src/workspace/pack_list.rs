@@ -253,7 +253,7 @@ impl<'a> Folder<'a> {
     fn paths(&self) -> Vec<(String, bool)> {
         let mut all = Vec::new();
         self.each("", &mut |path, is_folder| {
-            all.push((path.to_owned(), is_folder))
+            all.push((path.to_owned(), is_folder));
         });
         all
     }
@@ -282,7 +282,7 @@ fn join(at: &str, name: &str) -> String {
 fn patterns<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<Pattern>, Failure> {
     lines
         .into_iter()
-        .map(|line| trimmed(line))
+        .map(trimmed)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| {
             Pattern::parse(line, Case::Ignored).map_err(|Refusal(why)| {

@@ -235,8 +235,10 @@ fn extracted(host: Host, url: &Url) -> Option<(Option<String>, String, String)> 
     let more = part(2);
     let committish = match (host.name, more) {
         ("github", Some("tree")) => parts.get(3).map_or("undefined", |part| part).to_owned(),
-        ("github", Some(_)) | ("bitbucket", Some("get")) => return None,
-        ("gist", Some("raw")) | ("sourcehut", Some("archive")) => return None,
+        ("github", Some(_))
+        | ("bitbucket", Some("get"))
+        | ("gist", Some("raw"))
+        | ("sourcehut", Some("archive")) => return None,
         _ => hash,
     };
     let (user, project) = match (part(0), part(1)) {

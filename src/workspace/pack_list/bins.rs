@@ -21,12 +21,12 @@ impl Bins {
         };
         let named = match bin {
             Value::String(path) => match manifest.get("name").and_then(Value::as_str) {
-                Some(name) if !name.is_empty() => vec![(name.to_owned(), bin_text(path))],
+                Some(name) if !name.is_empty() => vec![(name.to_owned(), Some(path.to_owned()))],
                 _ => Vec::new(),
             },
             Value::Array(paths) => {
                 let paths = paths.iter().filter_map(Value::as_str);
-                once_each(paths.map(|path| (base(path).to_owned(), bin_text(path))))
+                once_each(paths.map(|path| (base(path).to_owned(), Some(path.to_owned()))))
             }
             Value::Object(named) => pairs(named),
             _ => Vec::new(),
@@ -98,10 +98,6 @@ pub fn packed_mode(bins: &Bins, path: &str, mode: u32) -> u32 {
     (mode & 0o7777 | run | 0o600) & !0o022
 }
 
-fn bin_text(path: &str) -> Option<String> {
-    Some(path.to_owned())
-}
-
 fn pairs(named: &Map<String, Value>) -> Vec<(String, Option<String>)> {
     let named = named.iter();
     named
@@ -123,9 +119,9 @@ fn once_each<T>(all: impl Iterator<Item = (String, T)>) -> Vec<(String, T)> {
 
 /// Names without folders, paths that stay inside; what has neither is no program. Step by step as npm changes the object.
 fn normalised(named: Vec<(String, Option<String>)>) -> Vec<(String, String)> {
-    let names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
+    let written: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
     let mut kept = named;
-    for name in names {
+    for name in written {
         let Some(at) = kept.iter().position(|(other, _)| *other == name) else {
             continue;
         };

@@ -51,7 +51,7 @@ const NAMES: &[&str] = &[
     "x.d.ts",
     "README.md",
     "readme",
-    "ReadMe.MD",
+    "ReadMe.TXT",
     "README.md~",
     "readme.txt$",
     "README-es.md",

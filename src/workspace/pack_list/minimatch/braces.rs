@@ -239,7 +239,7 @@ fn sequence(body: &[Sign]) -> Result<Option<Vec<Vec<Sign>>>, Refusal> {
     let is_letter =
         |text: &str| text.len() == 1 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
     let are_letters = is_letter(low) && is_letter(high);
-    if !is_number(step) || !are_letters && !(is_number(low) && is_number(high)) {
+    if !(is_number(step) && (are_letters || is_number(low) && is_number(high))) {
         return Ok(None);
     }
     let number = |text: &str| {

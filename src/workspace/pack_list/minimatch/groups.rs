@@ -76,9 +76,8 @@ fn kind_of(unit: u16) -> Option<char> {
 /// Whether a group takes the choices of a group inside for its own; with `blank`, together with nothing as one more choice.
 fn adopts(outer: char, inner: char, blank: bool) -> bool {
     let (plainly, with_blank) = match outer {
-        '!' => ("@", "?"),
+        '!' | '@' => ("@", "?"),
         '?' => ("?@", ""),
-        '@' => ("@", "?"),
         '*' => ("*+?@", ""),
         '+' => ("+@", "?*"),
         _ => ("", ""),
@@ -297,8 +296,12 @@ impl Tree {
             while let Some(parent) = self.branches[here].parent {
                 if self.branches[parent].kind.is_none() {
                     let from = self.branches[here].place + 1;
-                    let behind = self.branches[parent].pieces.get(from..).unwrap_or_default();
-                    self.fill(negation, &behind.to_vec())?;
+                    let behind = self.branches[parent]
+                        .pieces
+                        .get(from..)
+                        .unwrap_or_default()
+                        .to_vec();
+                    self.fill(negation, &behind)?;
                 }
                 here = parent;
             }
