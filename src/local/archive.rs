@@ -444,6 +444,7 @@ pub fn read_npm_tarball(bytes: &[u8]) -> Result<NpmContents, Failure> {
         manifest,
         beside: Beside {
             paths: paths.into_iter().collect(),
+            dangling: Vec::new(),
             readme: readme.map(|(name, text)| (name.clone(), text.clone())),
             authors: texts.get("AUTHORS").cloned(),
         },

@@ -57,7 +57,7 @@ pub fn read(
     let mut tree = files::read_package(directory, surroundings)?;
     tree.bundled = bundled(directory, &parsed)?;
     let modes: BTreeMap<String, u32> = tree.modes().collect();
-    let bins = Bins::of(&parsed, &paths(&tree));
+    let bins = Bins::of(&parsed, &paths(tree.files.iter().map(|file| &file.path)));
     let list = pack_list::pack_list(&parsed, &tree)?;
     let files = list.into_iter().map(|path| {
         let source = if path == "package.json" {
@@ -90,11 +90,11 @@ fn beside(directory: &Path, tree: &PackageTree) -> Result<Beside, Failure> {
     let names: Vec<&str> = files.chain(linked).filter(is_file).collect();
     let readme = Beside::readme_of(&names);
     let authors = names.iter().find(|name| **name == "AUTHORS");
-    let leads_on = |path: &&String| directory.join(path).exists();
-    let linked = tree.links.iter().filter(leads_on);
-    let linked = linked.map(|path| (path.clone(), false));
+    let leads_nowhere = |path: &&String| !directory.join(path).exists();
+    let dangling = tree.links.iter().filter(leads_nowhere);
     Ok(Beside {
-        paths: paths(tree).into_iter().chain(linked).collect(),
+        dangling: dangling.cloned().collect(),
+        paths: paths(tree.files.iter().map(|file| &file.path).chain(&tree.links)),
         readme: match readme {
             Some(name) => Some((name.to_owned(), read(name)?)),
             None => None,
@@ -106,13 +106,13 @@ fn beside(directory: &Path, tree: &PackageTree) -> Result<Beside, Failure> {
     })
 }
 
-/// Every path of a tree, and whether it is a directory.
-fn paths(tree: &PackageTree) -> Vec<(String, bool)> {
+/// Every path and every directory on the way there, and whether it is a directory.
+fn paths<'p>(files: impl Iterator<Item = &'p String>) -> Vec<(String, bool)> {
     let mut all: BTreeMap<&str, bool> = BTreeMap::new();
-    for file in &tree.files {
-        all.insert(&file.path, false);
-        for (slash, _) in file.path.match_indices('/') {
-            all.insert(&file.path[..slash], true);
+    for path in files {
+        all.insert(path, false);
+        for (slash, _) in path.match_indices('/') {
+            all.insert(&path[..slash], true);
         }
     }
     all.into_iter()

@@ -14,6 +14,8 @@ use git_host::Hosted;
 pub struct Beside {
     /// Every path of the package, and whether it is a directory.
     pub paths: Vec<(String, bool)>,
+    /// Those of the paths that are links to nothing.
+    pub dangling: Vec<String>,
     /// The name and text of the README.
     pub readme: Option<(String, String)>,
     /// The text of `AUTHORS`.
@@ -136,7 +138,10 @@ fn bundle(data: &mut Map<String, Value>) {
 }
 
 fn prepare(data: &mut Map<String, Value>, beside: &Beside) {
-    let is_there = |name: &str| beside.paths.iter().any(|(path, _)| path == name);
+    let is_there = |name: &str| {
+        let mut paths = beside.paths.iter();
+        paths.any(|(path, _)| path == name) && !beside.dangling.iter().any(|path| path == name)
+    };
     let mut names = beside.paths.iter().map(|(path, _)| path.as_str());
     let has_gyp = names.any(|path| {
         !path.contains('/')

@@ -420,7 +420,7 @@ impl Maker<'_> {
             6 => text = text.replacen(|letter: char| letter.is_ascii_alphabetic(), "?", 1),
             // Within a group, npm's own regular expression would not end.
             7 if !text.contains('(') => {
-                text = text.replacen(|letter: char| letter.is_ascii_alphabetic(), "*", 1)
+                text = text.replacen(|letter: char| letter.is_ascii_alphabetic(), "*", 1);
             }
             8 => text = format!("./{text}"),
             9 => {
@@ -433,7 +433,7 @@ impl Maker<'_> {
                             letter.to_string()
                         }
                     })
-                    .collect()
+                    .collect();
             }
             _ => {}
         }
