@@ -97,12 +97,9 @@ fn write(value: &Value, indent: &str, line: &str, text: &mut String) {
 
 /// A number as JavaScript writes it.
 fn written(number: &Number) -> String {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
     match number.as_f64() {
         Some(0.0) => "0".to_owned(),
-        Some(value) if value.abs() <= EXACT || (1e-6..1e21).contains(&value.abs()) => {
-            value.to_string()
-        }
+        Some(value) if (1e-6..1e21).contains(&value.abs()) => value.to_string(),
         Some(value) => {
             let text = format!("{value:e}");
             match text.split_once('e') {

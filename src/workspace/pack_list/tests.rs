@@ -31,7 +31,9 @@ fn tree(files: &str, ignores: &Value) -> PackageTree {
 /// Each line of `table`: package.json, more files than [`FILES`], ignore files, and what npm 12.2.0 packs beside package.json.
 fn check(table: &str) {
     for line in table.lines() {
-        let case: Value = serde_json::from_str(line).unwrap();
+        let mut case: Value = serde_json::from_str(line).unwrap();
+        let manifest = case[0].as_object_mut().unwrap();
+        manifest.entry("name").or_insert_with(|| Value::from("p"));
         let tree = tree(case[1].as_str().unwrap(), &case[2]);
         let mut found = pack_list(&case[0], &tree).unwrap();
         let manifest = found.iter().position(|path| path == "package.json");
@@ -178,7 +180,10 @@ fn patterns_are_bounded() {
     check("a".repeat(70_000));
     check("{a,b}".repeat(20));
     check("{1..100000}".to_owned());
-    check("!(".repeat(100) + "a" + &")".repeat(100));
+    // What stands behind one is copied into it, each time twice as much.
+    check("!(a)".repeat(40));
+    // npm takes other groups that are nested so deep for plain characters.
+    check("*(".repeat(100) + "a" + &")".repeat(100));
     check("{a,".repeat(100) + "b" + &"}".repeat(100));
 }
 
@@ -192,8 +197,8 @@ fn a_hostile_pattern_ends() {
     };
     assert!(!check(&("*a".repeat(100) + "b")));
     assert!(!check(&("+(a|aa)".repeat(8) + "b")));
-    let spent = Budget::of(1_000_000);
-    let pattern = Pattern::parse(&format!("a{}c", "!(a)".repeat(40)), Case::Ignored).unwrap();
+    let spent = Budget::of(10_000);
+    let pattern = Pattern::parse(&format!("a{}c", "!(a)".repeat(6)), Case::Ignored).unwrap();
     assert!(!pattern.matches(&minimatch::split(&name), false, &spent));
     assert!(spent.is_spent());
 }
