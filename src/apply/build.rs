@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::explain::{Exit, Failure, quoted, safe_line};
-use crate::local::archive::{EntrySource, npm_tarball};
+use crate::local::archive::{NpmFile, npm_tarball};
 use crate::local::files;
 use crate::local::git::Repo;
+use crate::local::npm_package;
 use crate::local::process::{Children, Output, Package as Scripted, Project, ShellCommand};
 use crate::local::scratch::Scratch;
 use crate::local::status;
@@ -21,7 +22,6 @@ use crate::settings::{Install, Settings};
 use crate::version::Version;
 use crate::workspace::catalogs::Catalogs;
 use crate::workspace::manager::Manager;
-use crate::workspace::pack_list::{dropped, pack_list};
 use crate::workspace::package::Kind;
 use crate::workspace::publishable::publishable;
 use crate::workspace::{Workspace, below, package::Package};
@@ -453,46 +453,19 @@ impl<'a> Builder<'a> {
         package: &Package,
         directory: &Path,
         strict: bool,
-    ) -> Result<Vec<(String, EntrySource, bool)>, Failure> {
+    ) -> Result<Vec<NpmFile>, Failure> {
         self.require_whole(package)?;
         let file = package.file();
         let text = built_manifest(package, directory)?;
         let published = publishable(file.as_str(), &text, &self.versions, &self.catalogs, strict)?;
-        let manifest =
-            serde_json::from_str(published.trim_start_matches('\u{feff}')).map_err(|error| {
-                Failure::new(
-                    Exit::Refused,
-                    "build::manifest",
-                    format!("{file} is not valid JSON any more"),
-                )
-                .because(error)
-            })?;
         let members = self.members_inside(package);
         let surroundings = files::Surroundings {
             root: (package.directory != self.workspace.directory).then_some(self.root.as_path()),
             members: &members,
         };
-        let tree = files::read_package(directory, surroundings)?;
-        let executables: std::collections::BTreeSet<&str> = tree
-            .files
-            .iter()
-            .filter(|file| file.executable)
-            .map(|file| file.path.as_str())
-            .collect();
-        let list = pack_list(&manifest, &tree)?;
-        self.tell_dropped(package, &dropped(&manifest, &tree)?);
-        Ok(list
-            .into_iter()
-            .map(|path| {
-                let source = if path == "package.json" {
-                    EntrySource::Bytes(published.clone().into_bytes())
-                } else {
-                    EntrySource::File(directory.join(&path))
-                };
-                let executable = executables.contains(path.as_str());
-                (path, source, executable)
-            })
-            .collect())
+        let packed = npm_package::read(directory, surroundings, &published)?;
+        self.tell_dropped(package, &packed.dropped);
+        Ok(packed.files)
     }
 
     /// The packages inside a package that are not packed with it: of the root's directory all of them, elsewhere those of yarn 2 and

@@ -13,6 +13,7 @@ use crate::name::{CommitId, Integrity, PackageName};
 use crate::plan::next::{DecidedPackage, Delivery, delivery};
 use crate::remote::registry::{Publication, PublishedPackage, Registry, RegistryError};
 use crate::settings::{Access, Settings};
+use crate::workspace::npm_manifest;
 
 /// What is delivered, and how it is judged.
 pub struct Delivering<'a> {
@@ -246,8 +247,8 @@ async fn publication(
             Integrity::of(&tarball)
         },
         shasum: crate::local::files::shasum(&tarball),
-        manifest: contents.manifest,
-        readme: contents.readme,
+        manifest: npm_manifest::normalised(&contents.manifest, &contents.beside),
+        readme: contents.beside.readme.map(|(_, text)| text),
         git_head: delivering.commit.clone(),
         tarball,
     })

@@ -7,6 +7,7 @@ mod header;
 mod policy;
 mod unpack;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,8 @@ use sha2::{Digest as _, Sha256};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::{files, lfs};
 use crate::name::{Digest, Integrity};
-use crate::workspace::pack_list::npm_order;
+use crate::workspace::npm_manifest::Beside;
+use crate::workspace::pack_list::sort_as_npm;
 use header::{BLOCK, Header, Style};
 use policy::{Kind, Problem, Seen};
 
@@ -382,9 +384,12 @@ fn changed(path: &Path) -> Failure {
 pub struct NpmContents {
     /// Its `package.json`.
     pub manifest: serde_json::Map<String, serde_json::Value>,
-    /// The text of its README, where it has one.
-    pub readme: Option<String>,
+    /// What else npm reads for the manifest that it publishes.
+    pub beside: Beside,
 }
+
+/// The longest `package.json`, README and `AUTHORS` that are read out of a tarball, in bytes.
+const LONGEST_TEXT: u64 = 16 << 20;
 
 /// Reads `package.json` and README out of an npm tarball.
 ///
@@ -401,8 +406,7 @@ pub fn read_npm_tarball(bytes: &[u8]) -> Result<NpmContents, Failure> {
     };
     let unpacked = flate2::read::GzDecoder::new(bytes).take(MOST_NPM_BYTES + (64 << 20));
     let mut archive = tar::Archive::new(unpacked);
-    let mut manifest = None;
-    let mut readme = None;
+    let (mut paths, mut texts) = (BTreeMap::new(), BTreeMap::new());
     for entry in archive.entries().map_err(|error| refuse(&error))? {
         let mut entry = entry.map_err(|error| refuse(&error))?;
         let path = entry
@@ -413,29 +417,37 @@ pub fn read_npm_tarball(bytes: &[u8]) -> Result<NpmContents, Failure> {
         let Some(name) = path.strip_prefix("package/") else {
             continue;
         };
-        let is_readme = name.eq_ignore_ascii_case("readme.md")
-            || (readme.is_none() && name.eq_ignore_ascii_case("readme"));
-        if name == "package.json" || is_readme {
+        for (slash, _) in name.match_indices('/') {
+            paths.insert(name[..slash].to_owned(), true);
+        }
+        paths.insert(name.to_owned(), false);
+        let is_readme = !name.contains('/') && name.to_lowercase().starts_with("readme");
+        if is_readme || matches!(name, "package.json" | "AUTHORS") {
             let mut text = Vec::new();
             entry
                 .by_ref()
-                .take(4 << 20)
+                .take(LONGEST_TEXT)
                 .read_to_end(&mut text)
                 .map_err(|error| refuse(&error))?;
             let text = String::from_utf8_lossy(&text).into_owned();
-            if is_readme {
-                readme = Some(text);
-            } else {
-                manifest = Some(
-                    serde_json::from_str(text.trim_start_matches('\u{feff}'))
-                        .map_err(|error| refuse(&error))?,
-                );
-            }
+            texts.insert(name.to_owned(), text);
         }
     }
+    let manifest = texts
+        .get("package.json")
+        .ok_or_else(|| refuse(&"it holds no package.json"))?;
+    let manifest = serde_json::from_str(manifest.trim_start_matches('\u{feff}'))
+        .map_err(|error| refuse(&error))?;
+    let names: Vec<&str> = texts.keys().map(String::as_str).collect();
+    let readme = Beside::readme_of(&names).and_then(|name| texts.get_key_value(name));
     Ok(NpmContents {
-        manifest: manifest.ok_or_else(|| refuse(&"it holds no package.json"))?,
-        readme,
+        manifest,
+        beside: Beside {
+            paths: paths.into_iter().collect(),
+            dangling: Vec::new(),
+            readme: readme.map(|(name, text)| (name.clone(), text.clone())),
+            authors: texts.get("AUTHORS").cloned(),
+        },
     })
 }
 
@@ -454,16 +466,27 @@ pub struct NpmTarball {
     pub files: Vec<(String, u64, u32)>,
 }
 
-/// Packs an npm tarball: every file (path inside the package, contents, whether it may be run) as `package/<path>`.
+/// A file of an npm package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NpmFile {
+    /// Its path inside the package, `/`-separated.
+    pub path: String,
+    /// Where its contents come from; never a link.
+    pub source: EntrySource,
+    /// Its permission bits in the tarball.
+    pub mode: u32,
+}
+
+/// Packs an npm tarball: every file as `package/<path>`.
 ///
-/// The tar inside is the one that npm makes of the same files with modes 0644 and 0755, byte for byte; order, header fields and
-/// extension records follow `npm-packlist` and `tar` in npm 12. The compression differs from npm's, as npm's own differs between machines.
+/// The tar inside is the one that npm makes of the same files, byte for byte; order, header fields and extension records follow
+/// `npm-packlist` and `tar` in npm 12. The compression differs from npm's, as npm's own differs between machines.
 ///
 /// # Errors
 /// `archive::…`, exit 3: a path that npm could not unpack again, a link, no `package.json`, more than 512 MiB; `build::lfs_pointer`, exit 3, for a file that git-lfs did not fetch; `files::…` for the disk.
-pub fn npm_tarball(files: &[(String, EntrySource, bool)]) -> Result<NpmTarball, Failure> {
-    let mut ordered: Vec<_> = files.iter().collect();
-    ordered.sort_by(|(one, ..), (other, ..)| npm_order(one, other));
+pub fn npm_tarball(files: &[NpmFile]) -> Result<NpmTarball, Failure> {
+    let mut ordered: Vec<&NpmFile> = files.iter().collect();
+    sort_as_npm(&mut ordered, |file| &file.path);
     let sizes = measure_npm(&ordered)?;
 
     let gzip = GzBuilder::new()
@@ -476,10 +499,10 @@ pub fn npm_tarball(files: &[(String, EntrySource, bool)]) -> Result<NpmTarball, 
         place: Path::new("the tarball"),
     };
     let mut listed = Vec::with_capacity(ordered.len());
-    for ((path, source, executable), size) in ordered.into_iter().zip(sizes) {
-        let mode = if *executable { 0o755 } else { 0o644 };
-        tar.add(&format!("package/{path}"), source, mode, size)?;
-        listed.push((path.clone(), size, mode));
+    for (file, size) in ordered.into_iter().zip(sizes) {
+        let path = format!("package/{}", file.path);
+        tar.add(&path, &file.source, file.mode, size)?;
+        listed.push((file.path.clone(), size, file.mode));
     }
     let (gzip, tar_digest, _) = tar.end()?;
     let bytes = gzip.finish().map_err(|error| {
@@ -494,17 +517,15 @@ pub fn npm_tarball(files: &[(String, EntrySource, bool)]) -> Result<NpmTarball, 
     })
 }
 
-fn measure_npm(files: &[&(String, EntrySource, bool)]) -> Result<Vec<u64>, Failure> {
-    let mut seen = Seen::default();
+fn measure_npm(files: &[&NpmFile]) -> Result<Vec<u64>, Failure> {
     let mut sizes = Vec::with_capacity(files.len());
     let mut total: u64 = 0;
-    for (path, source, _) in files {
+    for NpmFile { path, source, .. } in files {
         if matches!(source, EntrySource::Link { .. }) {
             let problem = ("archive::kind", "npm packages hold no links".to_owned());
             return Err(refused(path, problem));
         }
-        seen.add(path, Kind::File)
-            .map_err(|problem| refused(path, problem))?;
+        policy::check_npm_path(path).map_err(|problem| refused(path, problem))?;
         let size = source.size()?;
         total = total.saturating_add(size);
         sizes.push(size);
@@ -517,7 +538,7 @@ fn measure_npm(files: &[&(String, EntrySource, bool)]) -> Result<Vec<u64>, Failu
         )
         .hint("leave out what users do not need, with \"files\" in package.json"));
     }
-    if !files.iter().any(|(path, ..)| path == "package.json") {
+    if !files.iter().any(|file| file.path == "package.json") {
         return Err(Failure::new(
             Exit::Refused,
             "archive::manifest",
@@ -674,7 +695,11 @@ mod tests {
             .iter()
             .map(|(path, text, executable)| {
                 let source = EntrySource::Bytes(text.as_bytes().to_vec());
-                ((*path).to_owned(), source, *executable)
+                NpmFile {
+                    path: (*path).to_owned(),
+                    source,
+                    mode: if *executable { 0o755 } else { 0o644 },
+                }
             })
             .collect();
         npm_tarball(&files).unwrap()
@@ -747,7 +772,9 @@ mod tests {
     #[test]
     fn an_npm_tarball_has_a_manifest_and_no_links() {
         let check = |path: &str, source: EntrySource, code: &str| {
-            let failure = npm_tarball(&[(path.to_owned(), source, false)]).unwrap_err();
+            let path = path.to_owned();
+            let mode = 0o644;
+            let failure = npm_tarball(&[NpmFile { path, source, mode }]).unwrap_err();
             assert_eq!(failure.code(), code);
         };
         check("a.js", EntrySource::Bytes(Vec::new()), "archive::manifest");

@@ -505,7 +505,8 @@ fn walk(
     Ok(())
 }
 
-fn physical(path: &Path) -> Result<PathBuf, Failure> {
+/// A path without links.
+pub(crate) fn physical(path: &Path) -> Result<PathBuf, Failure> {
     fs::canonicalize(path).map_err(|error| failed("files::read", "find", path, &error))
 }
 
@@ -537,10 +538,14 @@ fn bad_link(link: &Path, why: impl std::fmt::Display) -> Failure {
 }
 
 fn is_executable_entry(directory: &Path, entry: &DirEntry) -> Result<bool, Failure> {
+    Ok(mode_of(directory, entry)? & 0o100 != 0)
+}
+
+fn mode_of(directory: &Path, entry: &DirEntry) -> Result<u32, Failure> {
     let metadata = entry
         .metadata()
         .map_err(|error| walk_failed(directory, &error))?;
-    Ok(metadata.permissions().mode() & 0o100 != 0)
+    Ok(metadata.permissions().mode())
 }
 
 /// Where a package lies among others, as far as it decides what is packed.
@@ -575,13 +580,14 @@ pub fn read_package(
     let leave_out = |relative: &str| is_never_entered(relative, members);
     walk(directory, Links::Meet, leave_out, |entry, path| {
         if entry.file_type().is_dir() {
-            if let Some(found) = ignore_files(entry.path())? {
+            let found = ignore_files(entry.path(), !members.is_empty())?;
+            if found != IgnoreFiles::default() {
                 tree.ignore_files.insert(path, found);
             }
         } else if entry.file_type().is_file() {
             tree.files.push(TreeFile {
                 path,
-                executable: is_executable_entry(directory, entry)?,
+                mode: mode_of(directory, entry)? & 0o7777,
             });
         } else {
             tree.links.push(path);
@@ -609,8 +615,8 @@ fn is_never_entered(relative: &str, members: &[String]) -> bool {
         || members.iter().any(|member| member == relative)
 }
 
-/// The contents of a directory's `.npmignore` and `.gitignore`, where there is either.
-fn ignore_files(directory: &Path) -> Result<Option<IgnoreFiles>, Failure> {
+/// The contents of a directory's ignore files, and of its `package.json` where that counts as one.
+fn ignore_files(directory: &Path, with_manifest: bool) -> Result<IgnoreFiles, Failure> {
     let read = |name: &str| -> Result<Option<String>, Failure> {
         let path = directory.join(name);
         if fs::symlink_metadata(&path).is_err() {
@@ -619,8 +625,15 @@ fn ignore_files(directory: &Path) -> Result<Option<IgnoreFiles>, Failure> {
         let bytes = read_bounded(&path, LONGEST_IGNORE_FILE)?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     };
-    let found = (read(".npmignore")?, read(".gitignore")?);
-    Ok((found != (None, None)).then_some(found))
+    Ok(IgnoreFiles {
+        npmignore: read(".npmignore")?,
+        gitignore: read(".gitignore")?,
+        manifest: if with_manifest {
+            read("package.json")?
+        } else {
+            None
+        },
+    })
 }
 
 /// The ignore file of each folder from the workspace's root down to the one that holds the package; `.npmignore` counts instead of `.gitignore`.
@@ -631,9 +644,8 @@ fn outer_ignores(root: &Path, directory: &Path) -> Result<Vec<String>, Failure> 
     let mut folder = root.to_owned();
     let mut found = Vec::new();
     for part in inside.components() {
-        if let Some((npm, git)) = ignore_files(&folder)? {
-            found.extend(npm.or(git));
-        }
+        let ignores = ignore_files(&folder, false)?;
+        found.extend(ignores.npmignore.or(ignores.gitignore));
         folder.push(part);
     }
     Ok(found)
@@ -800,7 +812,7 @@ mod tests {
         let files: Vec<_> = tree
             .files
             .iter()
-            .map(|file| (file.path.as_str(), file.executable))
+            .map(|file| (file.path.as_str(), file.mode & 0o100 != 0))
             .collect();
         assert_eq!(
             files,
@@ -812,7 +824,13 @@ mod tests {
             ]
         );
         assert_eq!(tree.links, ["link"]);
-        assert_eq!(tree.ignore_files["lib"], (Some("x".to_owned()), None));
+        assert_eq!(
+            tree.ignore_files["lib"],
+            IgnoreFiles {
+                npmignore: Some("x".to_owned()),
+                ..IgnoreFiles::default()
+            }
+        );
         assert_eq!(tree.outer_ignores, ["*.log", "*.tmp"]);
     }
 

@@ -7,6 +7,7 @@ mod git_program;
 pub mod hidden;
 pub mod host;
 mod lfs;
+pub mod npm_package;
 pub mod owner;
 mod proc;
 pub mod process;

@@ -2,11 +2,13 @@
 
 pub mod catalogs;
 pub mod graph;
+pub(crate) mod javascript;
 pub mod json;
 pub mod lerna;
 pub mod lockfile;
 pub mod manager;
 pub mod members;
+pub mod npm_manifest;
 pub mod pack_list;
 pub mod package;
 pub mod package_json;

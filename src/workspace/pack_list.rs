@@ -3,15 +3,23 @@
 //! Rules come in levels, one for each directory on the way to a file. A level runs all its rules in order and the last that
 //! matches wins; what an outer level drops, an inner one cannot bring back. These are not git's rules.
 
+mod bins;
+mod bundle;
 mod minimatch;
+mod order;
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::explain::{Exit, Failure, quoted};
+use crate::workspace::javascript::{is_true, spelled, trimmed};
 use minimatch::{Budget, Case, Pattern, Refusal};
+
+pub(crate) use bins::inside;
+pub use bins::{Bins, packed_mode};
+pub use bundle::bundled_names;
+pub use order::sort_as_npm;
 
 /// The regular files of a package, as far as npm may look at them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,24 +28,59 @@ pub struct PackageTree {
     pub files: Vec<TreeFile>,
     /// Every symbolic link and special file there; npm packs none of them.
     pub links: Vec<String>,
-    /// The contents of `.npmignore` and `.gitignore` by directory, relative to the package; the package itself is empty.
+    /// The ignore files by directory, relative to the package; the package itself is empty.
     pub ignore_files: BTreeMap<String, IgnoreFiles>,
     /// The contents of the ignore file of each folder above the package, from the workspace's root down.
     pub outer_ignores: Vec<String>,
     /// The folders of workspace members inside this package, relative to it; npm does not pack them with it.
     pub members: Vec<String>,
+    /// The installed packages that are packed with it.
+    pub bundled: Vec<BundledPackage>,
 }
 
-/// The contents of a directory's `.npmignore` and `.gitignore`.
-pub type IgnoreFiles = (Option<String>, Option<String>);
+/// The contents of what decides in a directory what is ignored there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IgnoreFiles {
+    /// `.npmignore`, which counts instead of `.gitignore`.
+    pub npmignore: Option<String>,
+    /// `.gitignore`.
+    pub gitignore: Option<String>,
+    /// `package.json`, where the package is the root of a workspace: below it, npm takes its lines for patterns.
+    pub manifest: Option<String>,
+}
 
 /// A regular file of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeFile {
     /// Its path inside the package, `/`-separated.
     pub path: String,
-    /// Whether its owner may run it.
-    pub executable: bool,
+    /// Its permission bits, the lowest twelve of its mode.
+    pub mode: u32,
+}
+
+/// An installed package that is packed with the one that bundles it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundledPackage {
+    /// Where it is packed, relative to the package that bundles it.
+    pub path: String,
+    /// Its `package.json`, where it has one.
+    pub manifest: Option<Value>,
+    /// Whether a link leads there: then its ignore files count.
+    pub is_link: bool,
+    /// What it holds.
+    pub tree: PackageTree,
+}
+
+impl PackageTree {
+    /// Every file with its permission bits, those of bundled packages too.
+    pub fn modes(&self) -> impl Iterator<Item = (String, u32)> {
+        let own = self.files.iter().map(|file| (file.path.clone(), file.mode));
+        let bundled = self.bundled.iter().flat_map(|package| {
+            let files = package.tree.files.iter();
+            files.map(|file| (join(&package.path, &file.path), file.mode))
+        });
+        own.chain(bundled)
+    }
 }
 
 /// What npm drops unless a later rule says otherwise.
@@ -87,40 +130,37 @@ const STRICT: [&str; 17] = [
     "/.npm-extension.cjs",
 ];
 
-/// The files that npm 12 packs from `tree`, in the order of its tarball ([`npm_order`]).
+/// The files that npm 12 packs from `tree`, in the order of its tarball ([`sort_as_npm`]).
 ///
 /// `package.json`, `README`, `COPYING`, `LICENSE` and `LICENCE` at the top and what `main`, `browser` and `bin` name are always in;
 /// `node_modules`, lockfiles and `.npmrc` at the top never are. Names are compared without regard to case, but for the globs in
-/// `files`, as npm does on Linux. Bundled dependencies are not known yet, so a package that has some is refused.
+/// `files`, as npm does on Linux. Of a bundled package its own `files` count, and its ignore files where it is a link.
 ///
 /// # Errors
-/// Exit 3: `pack_list::files` when `files` is not a list of strings; `pack_list::bundled`; `pack_list::pattern` for a pattern that
-/// is too long or takes too long.
+/// Exit 3: `pack_list::files` when `files` is neither a list of strings nor a text, which npm takes for a list of its characters;
+/// `pack_list::pattern` for a pattern that is too long, takes too long or that npm fails on.
 ///
 /// ```
 /// use pkgs_action::workspace::pack_list::{PackageTree, TreeFile, pack_list};
 /// let files = ["package.json", "README.md", "lib/index.js", "test/a.js", "package-lock.json"];
 /// let tree = PackageTree {
-///     files: files.map(|path| TreeFile { path: path.to_owned(), executable: false }).to_vec(),
+///     files: files.map(|path| TreeFile { path: path.to_owned(), mode: 0o644 }).to_vec(),
 ///     ..PackageTree::default()
 /// };
 /// let manifest = serde_json::json!({ "name": "a", "version": "1.0.0", "files": ["lib"] });
 /// assert_eq!(pack_list(&manifest, &tree).unwrap(), ["lib/index.js", "package.json", "README.md"]);
 /// ```
 pub fn pack_list(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Failure> {
-    refuse_bundled(manifest)?;
     let budget = Budget::default();
     let root = Folder::of(&tree.files);
-    let mut walk = Walk {
-        tree,
-        budget: &budget,
-        inherited: patterns(DEFAULTS)?,
-        strict: patterns(["/.git"])?,
-        levels: vec![root_level(manifest, tree, &root, &budget)?],
-        result: Vec::new(),
-    };
-    walk.folder(&root, "")?;
-    let mut result = walk.result;
+    let level = root_level(manifest, tree, &root, &budget)?;
+    let mut result = walked(tree, &root, level, &budget)?;
+    for package in &tree.bundled {
+        let root = Folder::of(&package.tree.files);
+        let level = bundled_level(package, &root, &budget)?;
+        let inside = walked(&package.tree, &root, level, &budget)?;
+        result.extend(inside.iter().map(|path| join(&package.path, path)));
+    }
     if budget.is_spent() {
         return Err(refused(
             "pack_list::pattern",
@@ -128,8 +168,27 @@ pub fn pack_list(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Fa
         )
         .hint("use fewer '**' and fewer patterns of the form !(…)"));
     }
-    result.sort_by(|one, other| npm_order(one, other));
+    sort_as_npm(&mut result, |path| path);
+    result.dedup();
     Ok(result)
+}
+
+fn walked(
+    tree: &PackageTree,
+    root: &Folder<'_>,
+    level: Level,
+    budget: &Budget,
+) -> Result<Vec<String>, Failure> {
+    let mut walk = Walk {
+        tree,
+        budget,
+        inherited: patterns(DEFAULTS)?,
+        strict: patterns(["/.git"])?,
+        levels: vec![level],
+        result: Vec::new(),
+    };
+    walk.folder(root, "")?;
+    Ok(walk.result)
 }
 
 /// The symbolic links and special files that npm 12 would pack if they were regular files, in the order of its tarball.
@@ -140,7 +199,7 @@ pub fn pack_list(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Fa
 /// ```
 /// use pkgs_action::workspace::pack_list::{PackageTree, TreeFile, dropped};
 /// let tree = PackageTree {
-///     files: vec![TreeFile { path: "package.json".to_owned(), executable: false }],
+///     files: vec![TreeFile { path: "package.json".to_owned(), mode: 0o644 }],
 ///     links: ["lib/new.js", "test/new.js"].map(str::to_owned).to_vec(),
 ///     ..PackageTree::default()
 /// };
@@ -154,7 +213,7 @@ pub fn dropped(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Fail
     let links = std::mem::take(&mut as_files.links);
     as_files.files.extend(links.iter().map(|path| TreeFile {
         path: path.clone(),
-        executable: false,
+        mode: 0o644,
     }));
     let links: BTreeSet<&String> = links.iter().collect();
     let mut listed = pack_list(manifest, &as_files)?;
@@ -164,34 +223,6 @@ pub fn dropped(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Fail
 
 fn refused(code: &'static str, what: impl Into<String>) -> Failure {
     Failure::new(Exit::Refused, code, what)
-}
-
-fn refuse_bundled(manifest: &Value) -> Result<(), Failure> {
-    let bundled = manifest
-        .get("bundleDependencies")
-        .or_else(|| manifest.get("bundledDependencies"));
-    let depends_on = |name: &str| {
-        ["dependencies", "optionalDependencies"]
-            .iter()
-            .any(|field| manifest.get(field).and_then(|all| all.get(name)).is_some())
-    };
-    let has_some = match bundled {
-        Some(Value::Bool(true)) => manifest
-            .get("dependencies")
-            .and_then(Value::as_object)
-            .is_some_and(|all| !all.is_empty()),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(depends_on),
-        Some(Value::Object(names)) => names.keys().any(|name| depends_on(name)),
-        _ => false,
-    };
-    if has_some {
-        return Err(refused(
-            "pack_list::bundled",
-            "the package bundles dependencies, which cannot be packed yet",
-        )
-        .hint("remove \"bundleDependencies\" from package.json"));
-    }
-    Ok(())
 }
 
 /// A directory of the tree.
@@ -218,6 +249,15 @@ impl<'a> Folder<'a> {
         root
     }
 
+    /// Every path below, and whether it is a directory, in no order.
+    fn paths(&self) -> Vec<(String, bool)> {
+        let mut all = Vec::new();
+        self.each("", &mut |path, is_folder| {
+            all.push((path.to_owned(), is_folder));
+        });
+        all
+    }
+
     /// Every path below, and whether it is a directory.
     fn each(&self, at: &str, found: &mut dyn FnMut(&str, bool)) {
         for file in &self.files {
@@ -242,7 +282,7 @@ fn join(at: &str, name: &str) -> String {
 fn patterns<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<Pattern>, Failure> {
     lines
         .into_iter()
-        .map(|line| line.trim_matches(is_space))
+        .map(trimmed)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| {
             Pattern::parse(line, Case::Ignored).map_err(|Refusal(why)| {
@@ -253,11 +293,6 @@ fn patterns<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<Pattern>
             })
         })
         .collect()
-}
-
-/// What JavaScript's `trim` takes for space: Unicode's, and the byte order mark.
-fn is_space(character: char) -> bool {
-    character.is_whitespace() && character != '\u{85}' || character == '\u{feff}'
 }
 
 /// The rules of one directory.
@@ -295,12 +330,48 @@ fn root_level(
     })
 }
 
-/// The rules of a directory's own ignore file: `.npmignore`, even an empty one, counts instead of `.gitignore`.
-fn ignore_rules(tree: &PackageTree, directory: &str) -> Result<Vec<Pattern>, Failure> {
-    match tree.ignore_files.get(directory) {
-        Some((Some(text), _) | (None, Some(text))) => patterns(text.lines()),
-        _ => Ok(Vec::new()),
+/// A bundled package obeys its `package.json`; as a link, it is looked at like any other package.
+fn bundled_level(
+    package: &BundledPackage,
+    root: &Folder<'_>,
+    budget: &Budget,
+) -> Result<Level, Failure> {
+    let mut rules = Vec::new();
+    if package.is_link {
+        rules.extend(patterns(DEFAULTS)?);
     }
+    let manifest = package.manifest.as_ref();
+    let files = match manifest {
+        Some(manifest) => files_rules(manifest, root, budget)?,
+        None => None,
+    };
+    match files {
+        Some(lines) => rules.extend(patterns(lines.iter().map(String::as_str))?),
+        None if package.is_link => rules.extend(ignore_rules(&package.tree, "")?),
+        None => {}
+    }
+    if let Some(manifest) = manifest {
+        rules.extend(patterns(STRICT)?);
+        let always = named_by_manifest(manifest, root);
+        rules.extend(patterns(always.iter().map(String::as_str))?);
+    }
+    Ok(Level {
+        name: String::new(),
+        rules,
+        exact: false,
+    })
+}
+
+/// The rules of a directory's own ignore file: `.npmignore`, even an empty one, counts instead of `.gitignore`, and a `package.json`
+/// that is taken for one instead of both.
+fn ignore_rules(tree: &PackageTree, directory: &str) -> Result<Vec<Pattern>, Failure> {
+    let text = tree.ignore_files.get(directory).and_then(|files| {
+        let manifest = files.manifest.as_ref().filter(|_| !directory.is_empty());
+        manifest
+            .or(files.npmignore.as_ref())
+            .or(files.gitignore.as_ref())
+    });
+    text.map_or_else(|| Ok(Vec::new()), |text| patterns(text.lines()))
 }
 
 /// The rules that the `files` of package.json become; `None` where it has none.
@@ -316,18 +387,22 @@ fn files_rules(
         )
         .hint("write it as \"files\": [\"lib\"]")
     };
-    let entries = match manifest.get("files") {
+    let entries: Vec<String> = match manifest.get("files") {
         None | Some(Value::Null | Value::Bool(false)) => return Ok(None),
-        Some(Value::Array(entries)) => entries,
+        Some(Value::String(text)) if text.is_empty() => return Ok(None),
+        Some(Value::String(text)) => text.chars().map(String::from).collect(),
+        Some(Value::Array(entries)) => entries
+            .iter()
+            .map(|entry| entry.as_str().map(str::to_owned).ok_or_else(not_a_list))
+            .collect::<Result<_, _>>()?,
         Some(_) => return Err(not_a_list()),
     };
     let mut rules = vec!["*".to_owned()];
-    for entry in entries {
-        let entry = entry.as_str().ok_or_else(not_a_list)?;
+    for entry in &entries {
         let (mark, glob) = if entry.starts_with('!') {
             ("", entry.trim_start_matches('!'))
         } else {
-            ("!", entry)
+            ("!", entry.as_str())
         };
         let glob = glob
             .strip_prefix("./")
@@ -352,73 +427,15 @@ fn files_rules(
 
 /// What package.json says is there: it is packed whatever the ignore files say.
 fn named_by_manifest(manifest: &Value, root: &Folder<'_>) -> Vec<String> {
-    let mut paths = Vec::new();
-    match manifest.get("browser") {
-        Some(Value::String(path)) if !path.is_empty() => paths.push(path.clone()),
-        // npm writes an object into its pattern as JavaScript spells it; it then reads as a set of letters.
-        Some(Value::Object(_)) => paths.push("[object Object]".to_owned()),
-        _ => {}
-    }
-    if let Some(Value::String(path)) = manifest.get("main")
-        && !path.is_empty()
-    {
-        paths.push(path.clone());
-    }
-    paths.extend(bins(manifest, root));
+    let mut paths: Vec<String> = [manifest.get("browser"), manifest.get("main")]
+        .into_iter()
+        .flatten()
+        .filter(|value| is_true(value))
+        .map(spelled)
+        .collect();
+    let bins = Bins::of(manifest, &root.paths());
+    paths.extend(bins.paths().map(str::to_owned));
     paths.into_iter().map(|path| format!("!/{path}")).collect()
-}
-
-/// The files that `bin` or `directories.bin` name, as npm normalises them.
-fn bins(manifest: &Value, root: &Folder<'_>) -> Vec<String> {
-    let is_given =
-        |value: &&Value| !matches!(value, Value::Null | Value::Bool(false)) && **value != "";
-    let texts = |values: &mut dyn Iterator<Item = &Value>| -> Vec<String> {
-        values
-            .filter_map(Value::as_str)
-            .map(plain_path)
-            .filter(|path| !path.is_empty())
-            .collect()
-    };
-    match manifest.get("bin").filter(is_given) {
-        Some(Value::Object(bins)) => texts(&mut bins.values()),
-        Some(Value::Array(bins)) => texts(&mut bins.iter()),
-        Some(bin) => texts(&mut std::iter::once(bin)),
-        None => {
-            let directory = manifest.get("directories").and_then(|all| all.get("bin"));
-            let Some(directory) = directory.and_then(Value::as_str).map(plain_path) else {
-                return Vec::new();
-            };
-            let mut found = Vec::new();
-            root.each("", &mut |path, is_folder| {
-                let inside = if directory.is_empty() {
-                    Some(path)
-                } else {
-                    path.strip_prefix(&directory)
-                        .and_then(|rest| rest.strip_prefix('/'))
-                };
-                let is_hidden = |inside: &str| inside.split('/').any(|part| part.starts_with('.'));
-                if !is_folder && inside.is_some_and(|inside| !is_hidden(inside)) {
-                    found.push(path.to_owned());
-                }
-            });
-            found
-        }
-    }
-}
-
-/// A path as npm cleans it: backslashes and colons are slashes, no `.`, and `..` ends at the package.
-fn plain_path(path: &str) -> String {
-    let mut parts = Vec::new();
-    for part in path.split(['/', '\\', ':']) {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            _ => parts.push(part),
-        }
-    }
-    parts.join("/")
 }
 
 /// The patches that `patchedDependencies` names: they never leave the repository.
@@ -562,61 +579,6 @@ impl Spellings {
                             && (base[..2].iter().any(whole) || base[2..].iter().any(part))
                     }))
     }
-}
-
-/// The order of files in npm's tarballs: by extension, then by name, both without regard to case, then by path; each as `localeCompare` orders English.
-///
-/// Names beyond ASCII follow those within, by code point, which is not always npm's order.
-#[must_use]
-pub fn npm_order(one: &str, other: &str) -> Ordering {
-    let by = |key: &dyn Fn(&str) -> String| locale_order(&key(one), &key(other));
-    by(&|path| extension(base(path)).to_lowercase())
-        .then_with(|| by(&|path| base(path).to_lowercase()))
-        .then_with(|| by(&scope_marked))
-        .then_with(|| one.cmp(other))
-}
-
-fn base(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}
-
-/// npm writes `./` before a path that starts with `@`, and orders it so.
-fn scope_marked(path: &str) -> String {
-    if path.starts_with('@') {
-        format!("./{path}")
-    } else {
-        path.to_owned()
-    }
-}
-
-/// Node's `extname`: what starts with the last dot, unless nothing but dots is before it.
-fn extension(name: &str) -> &str {
-    match name.rfind('.') {
-        Some(dot) if dot > 0 && name != ".." => &name[dot..],
-        _ => "",
-    }
-}
-
-/// The order of the Unicode collation algorithm's root, for ASCII.
-fn locale_order(one: &str, other: &str) -> Ordering {
-    const BEFORE_LETTERS: &str = "\t\n\u{b}\u{c}\r _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789";
-    let primary = |character: char| -> (u8, u32) {
-        let lower = character.to_ascii_lowercase();
-        match BEFORE_LETTERS.find(lower) {
-            Some(place) => (0, u32::try_from(place).unwrap_or(0)),
-            None => (1, u32::from(lower)),
-        }
-    };
-    one.chars()
-        .map(primary)
-        .cmp(other.chars().map(primary))
-        .then_with(|| {
-            // Small letters come before capitals, once all else is equal.
-            let is_capital = |character: char| character.is_ascii_uppercase();
-            one.chars()
-                .map(is_capital)
-                .cmp(other.chars().map(is_capital))
-        })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
 use crate::version::Version;
 use crate::workspace::catalogs::{self, Catalogs};
+use crate::workspace::javascript;
 use crate::workspace::package_json::{self, Change, Dependency, DependencyField, PackageJson};
 
 /// The text of a `package.json` as it is published or shipped: `workspace:` forms become ranges of the versions in `versions`, as pnpm does it
@@ -68,6 +69,46 @@ pub fn publishable(
         None if changes.is_empty() => Ok(text.to_owned()),
         None => package_json::edit(file, text, &changes),
     }
+}
+
+/// The text of a `package.json` without `patchedDependencies`, which says nothing to those who install the package; `None` where it has
+/// none. The rest is written anew with its indent, as npm 12 does.
+///
+/// # Errors
+/// Those of [`serde_json`].
+pub fn without_patches(text: &str) -> Result<Option<String>, serde_json::Error> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut manifest: serde_json::Value = serde_json::from_str(text)?;
+    let had_patches = manifest
+        .as_object_mut()
+        .is_some_and(|manifest| manifest.shift_remove("patchedDependencies").is_some());
+    if !had_patches {
+        return Ok(None);
+    }
+    let (newline, indent) = layout(text);
+    let written = javascript::stringified(&manifest, indent) + "\n";
+    Ok(Some(written.replace('\n', newline)))
+}
+
+/// What follows the first brace: line breaks and the indent behind them.
+fn layout(text: &str) -> (&str, &str) {
+    let behind = text.trim_start().get(1..).unwrap_or_default();
+    let breaks = |text: &str| {
+        let mut length = 0;
+        while let Some(more) = ["\n", "\r\n"]
+            .iter()
+            .find(|one| text[length..].starts_with(**one))
+        {
+            length += more.len();
+        }
+        length
+    };
+    let (newline, rest) = behind.split_at(breaks(behind));
+    if newline.is_empty() {
+        return ("", "");
+    }
+    let indent = rest.len() - rest.trim_start().len();
+    (newline, &rest[..indent])
 }
 
 fn resolved(key: &str, inside: &str, versions: &BTreeMap<PackageName, Version>) -> Option<String> {
@@ -176,6 +217,26 @@ mod tests {
             published,
             expected.map(|expected| text.replace(spec, expected)),
             "{spec}"
+        );
+    }
+
+    #[test]
+    fn patches_stay_here() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(
+                without_patches(text).unwrap().as_deref(),
+                expected,
+                "{text}"
+            );
+        };
+        check(r#"{"name":"a"}"#, None);
+        check(
+            r#"{"name":"a","patchedDependencies":{}}"#,
+            Some(r#"{"name":"a"}"#),
+        );
+        check(
+            "\u{feff}{\r\n\t\"patchedDependencies\": {},\r\n\t\"files\": [\"a\"]\r\n}\r\n",
+            Some("{\r\n\t\"files\": [\r\n\t\t\"a\"\r\n\t]\r\n}\r\n"),
         );
     }
 

@@ -31,6 +31,7 @@ mod nested;
 mod npm_versions;
 mod oracle;
 mod other_tools;
+mod packing;
 mod plan;
 mod plan_laws;
 mod pnpm;

@@ -5,6 +5,8 @@
 #   managers/node_modules/{yarn-1,yarn-3,yarn-4,bun}   package managers
 #   pnpm/node_modules/{pnpm-10,pnpm-12}   pnpm
 #   packages/*.tgz                     what the workspaces of the tests depend on, as npm has it
+#   npm/package                        npm, whose own modules say what is packed
+#   published/*.tgz                    packages that are packed again
 #   releasers/node_modules/{semver,lerna,@changesets/cli}   what versions and plans are compared with
 #   turbo/node_modules/turbo           only with the argument `benchmark`: what the benchmark runs beside the tools above
 #   moto/bin/python -m moto.server     an S3 server; the same Python has boto3, a second S3 client
@@ -27,6 +29,13 @@ changesets=3.0.3
 releasers_version="$semver $lerna $changesets"
 packages="is-number@6.0.0 is-number@7.0.0 is-odd@3.0.1 left-pad@1.3.0 ms@2.1.3 debug@4.4.3"
 packages="$packages use-sync-external-store@1.6.0 react@19.2.0 fsevents@2.3.3"
+npm_version=12.2.0
+published="abbrev@4.0.0 ajv@8.17.1 ansi-styles@6.2.1 axios@1.7.9 balanced-match@4.0.2 body-parser@2.2.0 brace-expansion@4.0.1 chalk@5.4.1"
+published="$published commander@13.1.0 cross-spawn@7.0.6 dayjs@1.11.13 debug@4.4.3 dotenv@16.4.7 esbuild@0.25.0 express@5.1.0 fs-extra@11.3.0"
+published="$published glob@11.0.3 graceful-fs@4.2.11 immer@10.1.1 ini@5.0.0 is-number@7.0.0 left-pad@1.3.0 lru-cache@11.1.0 minimatch@10.0.3"
+published="$published minipass@7.1.2 mkdirp@3.0.1 ms@2.1.3 nanoid@5.1.5 picomatch@4.0.2 postcss@8.5.3 preact@10.26.4 prop-types@15.8.1"
+published="$published react@19.2.0 redux@5.0.1 resolve@1.22.10 rimraf@6.0.1 semver@7.8.6 supports-color@10.0.0 tar@7.4.3 tslib@2.8.1"
+published="$published uuid@11.1.0 vue@3.5.13 which@5.0.0 ws@8.18.1 yaml@2.7.0 yargs@17.7.2 zod@3.24.2 @babel/parser@7.26.9 @types/node@22.13.5"
 turbo_version=2.11.11
 node_major=24
 node_at_least=22
@@ -134,6 +143,22 @@ install_packages() {
     echo "$packages" >"$cache/packages/.version"
 }
 
+install_npm() {
+    rm -rf "$cache/npm"
+    mkdir -p "$cache/npm"
+    quietly npm pack --silent --pack-destination "$cache/npm" "npm@$npm_version"
+    tar -xzf "$cache/npm/npm-$npm_version.tgz" -C "$cache/npm"
+    echo "$npm_version" >"$cache/npm/.version"
+}
+
+install_published() {
+    rm -rf "$cache/published"
+    mkdir -p "$cache/published"
+    # shellcheck disable=SC2086 # one argument for each
+    quietly npm pack --silent --pack-destination "$cache/published" $published
+    echo "$published" >"$cache/published/.version"
+}
+
 install_releasers() {
     rm -rf "$cache/releasers"
     mkdir -p "$cache/releasers"
@@ -179,6 +204,8 @@ everything_installed() {
         && installed pnpm "$pnpm_version" \
         && installed releasers "$releasers_version" \
         && installed packages "$packages" \
+        && installed npm "$npm_version" \
+        && installed published "$published" \
         && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] \
         && benchmark_installed
 }
@@ -200,5 +227,7 @@ installed managers "$managers_version" || install_managers
 installed pnpm "$pnpm_version" || install_pnpm
 installed releasers "$releasers_version" || install_releasers
 installed packages "$packages" || install_packages
+installed npm "$npm_version" || install_npm
+installed published "$published" || install_published
 installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto
 benchmark_installed || install_turbo

@@ -248,10 +248,10 @@ impl Builder<'_> {
         Ok(self
             .packed_files(member, &directory, false)?
             .into_iter()
-            .map(|(file, source, executable)| Entry {
-                path: format!("{}/{file}", placement.to),
-                source,
-                executable,
+            .map(|file| Entry {
+                path: format!("{}/{}", placement.to, file.path),
+                source: file.source,
+                executable: file.mode & 0o100 != 0,
             })
             .collect())
     }

@@ -62,19 +62,16 @@ impl Header<'_> {
         }
         let base = self.path.rsplit('/').next().unwrap_or(self.path);
         let path = format!("PaxHeader/{base}");
+        let cut = first_units(&path, NAME - 1);
         let header = Header {
-            path: first_units(&path, NAME - 1),
+            path: &cut,
             mode: 0o644,
             size: records.len() as u64,
             moment: self.moment,
             kind: b'x',
             target: "",
         };
-        let name = Name {
-            end: header.path,
-            prefix: "",
-            is_cut: false,
-        };
+        let name = split(header.path, style);
         let mut blocks = header.block(style, &name).to_vec();
         blocks.extend_from_slice(&records);
         blocks.resize(blocks.len().next_multiple_of(BLOCK), 0);
@@ -83,7 +80,7 @@ impl Header<'_> {
 
     fn block(&self, style: Style, name: &Name<'_>) -> [u8; BLOCK] {
         let mut block = [0; BLOCK];
-        text(&mut block[..100], name.end);
+        text(&mut block[..100], &name.end);
         number(&mut block[100..108], u64::from(self.mode));
         if style == Style::Plain {
             number(&mut block[108..116], 0);
@@ -112,7 +109,7 @@ pub(super) fn checksum(block: &[u8; BLOCK]) -> u64 {
 
 /// A path as the two fields hold it: `prefix`, a slash, `end`.
 struct Name<'a> {
-    end: &'a str,
+    end: String,
     prefix: &'a str,
     is_cut: bool,
 }
@@ -123,7 +120,7 @@ fn split(path: &str, style: Style) -> Name<'_> {
     let whole = if style == Style::Npm { NAME - 1 } else { NAME };
     if path.len() <= whole {
         return Name {
-            end: path,
+            end: path.to_owned(),
             prefix: "",
             is_cut: false,
         };
@@ -135,7 +132,7 @@ fn split(path: &str, style: Style) -> Name<'_> {
         }
         return if name.len() <= NAME {
             Name {
-                end: name,
+                end: name.to_owned(),
                 prefix,
                 is_cut: false,
             }
@@ -154,16 +151,10 @@ fn split(path: &str, style: Style) -> Name<'_> {
     }
 }
 
-/// The longest start of `text` of at most `units` UTF-16 units, which is how JavaScript counts.
-fn first_units(text: &str, units: usize) -> &str {
-    let mut left = units;
-    for (at, character) in text.char_indices() {
-        if character.len_utf16() > left {
-            return &text[..at];
-        }
-        left -= character.len_utf16();
-    }
-    text
+/// The start of `text` of at most `units` UTF-16 units, which is how JavaScript counts; half a character is written as U+FFFD.
+fn first_units(text: &str, units: usize) -> String {
+    let units: Vec<u16> = text.encode_utf16().take(units).collect();
+    String::from_utf16_lossy(&units)
 }
 
 /// Fills a field with as many whole characters as fit.
@@ -216,7 +207,7 @@ mod tests {
         let check = |path: &str, name: &str, prefix: &str, is_cut: bool| {
             let found = split(path, Style::Plain);
             assert_eq!(
-                (found.end, found.prefix, found.is_cut),
+                (found.end.as_str(), found.prefix, found.is_cut),
                 (name, prefix, is_cut)
             );
         };

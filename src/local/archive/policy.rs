@@ -157,7 +157,37 @@ fn escape<T>() -> Result<T, Problem> {
     problem("archive::link_escape", "it is a link that leads outside")
 }
 
+/// Checks a path in an npm package, as far as npm would not unpack it as it is named, or not on every system.
+pub(super) fn check_npm_path(path: &str) -> Result<(), Problem> {
+    check_place(path)?;
+    check_characters(path)
+}
+
 fn check_path(path: &str) -> Result<(), Problem> {
+    check_place(path)?;
+    check_characters(path)?;
+    let mut parts = path.split('/');
+    if parts.any(|part| part.ends_with(['.', ' '])) {
+        return problem(
+            "archive::name",
+            "a part of its path ends with a dot or a space",
+        );
+    }
+    if path
+        .split('/')
+        .next()
+        .is_some_and(|top| RESERVED.contains(&top))
+    {
+        return problem(
+            "archive::reserved",
+            "this name is kept for the bookkeeping of hosts",
+        );
+    }
+    Ok(())
+}
+
+/// Where a path leads.
+fn check_place(path: &str) -> Result<(), Problem> {
     if path.len() > LONGEST_PATH {
         return problem(
             "archive::path_length",
@@ -177,18 +207,6 @@ fn check_path(path: &str) -> Result<(), Problem> {
     if parts().any(|part| part.is_empty() || part == ".") {
         return problem("archive::name", "its path has an empty part or a '.'");
     }
-    if path.chars().any(char::is_control) || path.contains('\\') {
-        return problem(
-            "archive::name",
-            "its path has a control character or a backslash",
-        );
-    }
-    if parts().any(|part| part.ends_with(['.', ' '])) {
-        return problem(
-            "archive::name",
-            "a part of its path ends with a dot or a space",
-        );
-    }
     let mut start = path.chars();
     if start
         .next()
@@ -197,10 +215,14 @@ fn check_path(path: &str) -> Result<(), Problem> {
     {
         return problem("archive::name", "its path starts like a drive");
     }
-    if parts().next().is_some_and(|top| RESERVED.contains(&top)) {
+    Ok(())
+}
+
+fn check_characters(path: &str) -> Result<(), Problem> {
+    if path.chars().any(char::is_control) || path.contains('\\') {
         return problem(
-            "archive::reserved",
-            "this name is kept for the bookkeeping of hosts",
+            "archive::name",
+            "its path has a control character or a backslash",
         );
     }
     Ok(())

@@ -12,7 +12,7 @@ fn tree(files: &str, ignores: &Value) -> PackageTree {
     {
         tree.files.push(TreeFile {
             path: path.to_owned(),
-            executable: false,
+            mode: 0o644,
         });
     }
     for (path, text) in ignores.as_object().unwrap() {
@@ -20,9 +20,9 @@ fn tree(files: &str, ignores: &Value) -> PackageTree {
         let found = tree.ignore_files.entry(folder.to_owned()).or_default();
         let text = text.as_str().map(str::to_owned);
         if name == ".npmignore" {
-            found.0 = text;
+            found.npmignore = text;
         } else {
-            found.1 = text;
+            found.gitignore = text;
         }
     }
     tree
@@ -31,7 +31,9 @@ fn tree(files: &str, ignores: &Value) -> PackageTree {
 /// Each line of `table`: package.json, more files than [`FILES`], ignore files, and what npm 12.2.0 packs beside package.json.
 fn check(table: &str) {
     for line in table.lines() {
-        let case: Value = serde_json::from_str(line).unwrap();
+        let mut case: Value = serde_json::from_str(line).unwrap();
+        let manifest = case[0].as_object_mut().unwrap();
+        manifest.entry("name").or_insert_with(|| Value::from("p"));
         let tree = tree(case[1].as_str().unwrap(), &case[2]);
         let mut found = pack_list(&case[0], &tree).unwrap();
         let manifest = found.iter().position(|path| path == "package.json");
@@ -158,7 +160,6 @@ fn what_cannot_be_packed_is_said() {
         let failure = pack_list(&manifest, &tree("", &serde_json::json!({}))).unwrap_err();
         assert_eq!((failure.code(), failure.exit()), (code, Exit::Refused));
     };
-    check(serde_json::json!({ "files": "lib" }), "pack_list::files");
     check(
         serde_json::json!({ "files": { "lib": true } }),
         "pack_list::files",
@@ -167,17 +168,6 @@ fn what_cannot_be_packed_is_said() {
         serde_json::json!({ "files": ["lib", 1] }),
         "pack_list::files",
     );
-    let bundled = |names: Value| serde_json::json!({ "dependencies": { "a": "1" }, "bundleDependencies": names });
-    check(bundled(serde_json::json!(["a"])), "pack_list::bundled");
-    check(bundled(Value::Bool(true)), "pack_list::bundled");
-    let tree = tree("", &serde_json::json!({}));
-    for names in [
-        serde_json::json!([]),
-        Value::Bool(false),
-        serde_json::json!(["b"]),
-    ] {
-        assert!(pack_list(&bundled(names), &tree).is_ok());
-    }
 }
 
 #[test]
@@ -190,7 +180,10 @@ fn patterns_are_bounded() {
     check("a".repeat(70_000));
     check("{a,b}".repeat(20));
     check("{1..100000}".to_owned());
-    check("!(".repeat(100) + "a" + &")".repeat(100));
+    // What stands behind one is copied into it, each time twice as much.
+    check("!(a)".repeat(40));
+    // npm takes other groups that are nested so deep for plain characters.
+    check("*(".repeat(100) + "a" + &")".repeat(100));
     check("{a,".repeat(100) + "b" + &"}".repeat(100));
 }
 
@@ -204,8 +197,8 @@ fn a_hostile_pattern_ends() {
     };
     assert!(!check(&("*a".repeat(100) + "b")));
     assert!(!check(&("+(a|aa)".repeat(8) + "b")));
-    let spent = Budget::of(1_000_000);
-    let pattern = Pattern::parse(&format!("a{}c", "!(a)".repeat(40)), Case::Ignored).unwrap();
+    let spent = Budget::of(10_000);
+    let pattern = Pattern::parse(&format!("a{}c", "!(a)".repeat(6)), Case::Ignored).unwrap();
     assert!(!pattern.matches(&minimatch::split(&name), false, &spent));
     assert!(spent.is_spent());
 }
@@ -216,7 +209,7 @@ fn the_order_is_that_of_npm() {
         "b10.js", "B.js", "b.js", "b2.js", "a.js", "_a.js", "-a.js", "@a.js", "$d", "z", "Z",
         "a/z", "x.ts", "x.d.ts", ".env", ".a.js",
     ];
-    found.sort_by(|one, other| npm_order(one, other));
+    sort_as_npm(&mut found, |path| path);
     assert_eq!(
         found.join(" "),
         ".env $d a/z z Z _a.js -a.js .a.js @a.js a.js b.js B.js b10.js b2.js x.d.ts x.ts"

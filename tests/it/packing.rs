@@ -1,0 +1,174 @@
+//! What is packed, against npm 12's own modules: the same files in the same order with the same modes, the same tar and the same manifest
+//! for the registry, for packages made at random and for published ones.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use pkgs_action::explain::Failure;
+use pkgs_action::local::archive::{NpmTarball, npm_tarball};
+use pkgs_action::local::files::Surroundings;
+use pkgs_action::local::npm_package;
+use pkgs_action::workspace::npm_manifest::normalised;
+use serde_json::{Map, Value, json};
+
+use crate::support::random::{self, Random};
+use crate::support::servers;
+
+mod trees;
+
+use trees::Made;
+
+/// How many packages are made at random; `PKGS_TEST_SEEDS` makes more.
+const TREES: u64 = 300;
+
+/// What npm makes of packages, in one process.
+fn npm(packages: &[Made]) -> Vec<Value> {
+    let questions: Vec<Value> = packages.iter().map(question).collect();
+    let installed = servers::installed();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/npm_pack.cjs");
+    let mut node = Command::new(installed.join("node/bin/node"))
+        .arg(script)
+        .arg(installed.join("npm/package"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node starts");
+    let text = json!(questions).to_string();
+    let mut input = node.stdin.take().expect("a pipe");
+    let writing = std::thread::spawn(move || input.write_all(text.as_bytes()));
+    let output = node.wait_with_output().expect("node ends");
+    writing.join().expect("it ends").expect("node reads");
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn question(made: &Made) -> Value {
+    let mut question = json!({ "path": made.directory });
+    if let Some(root) = &made.root {
+        question["prefix"] = json!(root);
+        question["workspaces"] = json!(made.members);
+    }
+    question
+}
+
+fn ours(made: &Made) -> Result<(NpmTarball, Map<String, Value>), Failure> {
+    let manifest = fs::read_to_string(made.directory.join("package.json")).expect("a manifest");
+    let surroundings = Surroundings {
+        root: made.root.as_deref(),
+        members: &[],
+    };
+    let packed = npm_package::read(&made.directory, surroundings, &manifest)?;
+    let tarball = npm_tarball(&packed.files)?;
+    let manifest = serde_json::from_str(manifest.trim_start_matches('\u{feff}')).expect("JSON");
+    Ok((tarball, normalised(&manifest, &packed.beside)))
+}
+
+/// What differs, if anything does.
+fn difference(made: &Made, npm: &Value) -> Option<String> {
+    let (tarball, manifest) = match (ours(made), npm.get("error")) {
+        // What npm cannot pack, nobody misses.
+        (_, Some(_)) => return None,
+        (Err(failure), None) => return Some(format!("refused: {failure}")),
+        (Ok(ours), None) => ours,
+    };
+    let listed: Vec<Value> = tarball
+        .files
+        .iter()
+        .map(|(path, _, mode)| json!([path, mode, "File"]))
+        .collect();
+    if npm["files"] != json!(listed) {
+        let theirs = npm["files"].as_array().expect("a list");
+        let only = |these: &[Value], those: &[Value]| -> Vec<String> {
+            let apart = these.iter().filter(|file| !those.contains(file));
+            apart.map(Value::to_string).collect()
+        };
+        return Some(format!(
+            "only npm packs {:?}, only we pack {:?}; if nothing, the order differs",
+            only(theirs, &listed),
+            only(&listed, theirs)
+        ));
+    }
+    if npm["tar"] != tarball.tar_digest.hex() {
+        return Some("the tar differs".to_owned());
+    }
+    let mut theirs: Map<String, Value> =
+        serde_json::from_str(npm["manifest"].as_str().expect("a manifest")).expect("JSON");
+    // Of the repository around the tests, where there is one.
+    theirs.shift_remove("gitHead");
+    let keys: BTreeSet<&String> = theirs.keys().chain(manifest.keys()).collect();
+    let apart: Vec<String> = keys
+        .into_iter()
+        .filter(|key| theirs.get(*key) != manifest.get(*key))
+        .map(|key| format!("{key}: {:?}, not {:?}", manifest.get(key), theirs.get(key)))
+        .collect();
+    (!apart.is_empty()).then(|| apart.join("; "))
+}
+
+/// Compares, and answers how many npm packed.
+fn compare(packages: &[(String, Made)]) -> usize {
+    let (names, made): (Vec<&String>, Vec<Made>) = packages
+        .iter()
+        .map(|(name, made)| (name, made.clone()))
+        .unzip();
+    let answers = npm(&made);
+    let different: Vec<String> = names
+        .iter()
+        .zip(made.iter().zip(&answers))
+        .filter_map(|(name, (made, npm))| Some(format!("{name}: {}", difference(made, npm)?)))
+        .collect();
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    answers
+        .iter()
+        .filter(|answer| answer.get("error").is_none())
+        .count()
+}
+
+#[test]
+fn packages_made_at_random_are_packed_as_npm_packs_them() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let packages: Vec<(String, Made)> = random::seeds(TREES)
+        .map(|seed| {
+            let within = directory.path().join(seed.to_string()).join("package");
+            fs::create_dir_all(&within).expect("a directory");
+            let made = trees::write(&mut Random::of(seed), &within);
+            (format!("PKGS_TEST_SEED={seed}"), made)
+        })
+        .collect();
+    let packed = compare(&packages);
+    // npm fails on some of them: on links that lead nowhere, on directories in the place of ignore files.
+    assert!(packed * 10 >= packages.len() * 9, "npm packed {packed}");
+}
+
+#[test]
+fn published_packages_are_packed_as_npm_packs_them() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let published = servers::installed().join("published");
+    let mut tarballs: Vec<PathBuf> = fs::read_dir(published)
+        .expect("packages")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "tgz"))
+        .collect();
+    tarballs.sort();
+    let packages: Vec<(String, Made)> = tarballs
+        .iter()
+        .map(|tarball| {
+            let name = tarball.file_stem().expect("a name").to_string_lossy();
+            let within = directory.path().join(name.as_ref());
+            fs::create_dir(&within).expect("a directory");
+            let unpacked = Command::new("tar")
+                .args(["--no-same-owner", "--strip-components=1", "-xzf"])
+                .arg(tarball)
+                .arg("-C")
+                .arg(&within)
+                .status()
+                .expect("tar starts");
+            assert!(unpacked.success(), "{name}");
+            (name.into_owned(), Made::alone(within))
+        })
+        .collect();
+    assert!(packages.len() >= 40, "{}", packages.len());
+    assert_eq!(compare(&packages), packages.len());
+}
