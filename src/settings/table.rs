@@ -436,7 +436,7 @@ pub const SETTINGS: &[Setting] = &[
         Outside,
         true,
         "the npm token",
-        "`NODE_AUTH_TOKEN` or `NPM_TOKEN`",
+        "`NODE_AUTH_TOKEN`, unless it is the placeholder of setup-node, or `NPM_TOKEN`",
     ),
     setting(
         "npm-tag",

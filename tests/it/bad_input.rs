@@ -835,6 +835,18 @@ fn a_credential_that_is_missing_or_refused_costs_no_version() {
         (2, "npm::no_credential"),
         &["core", "NPM_TOKEN"],
     );
+    let placeholder = &[
+        ("PKGS_REGISTRY", registry.url.as_str()),
+        ("NODE_AUTH_TOKEN", "XXXXX-XXXXX-XXXXX-XXXXX"),
+    ];
+    refused(
+        "what setup-node sets where no token is given",
+        &monorepo,
+        &["release"],
+        placeholder,
+        (2, "npm::no_credential"),
+        &["core", "NPM_TOKEN"],
+    );
     let wrong = &[
         ("PKGS_REGISTRY", registry.url.as_str()),
         ("NPM_TOKEN", "Canary0Wrong0Token"),

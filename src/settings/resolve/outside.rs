@@ -11,6 +11,10 @@ use crate::settings::form::{self, named};
 use crate::settings::resolve::Resolver;
 use crate::settings::{Choice, PUBLIC_REGISTRY, RegistryAddress, StoreSettings};
 
+/// What [setup-node](https://github.com/actions/setup-node/blob/main/src/authutil.ts) puts into `NODE_AUTH_TOKEN` where no token is given, so that
+/// npm can read its `.npmrc`: no credential.
+const SETUP_NODE_PLACEHOLDER: &str = "XXXXX-XXXXX-XXXXX-XXXXX";
+
 impl Resolver<'_> {
     fn url(&mut self, setting: &str) -> Option<Url> {
         self.checked(setting, |given| form::url(given, setting))
@@ -110,7 +114,7 @@ impl Resolver<'_> {
             elsewhere.iter().find_map(|name| {
                 environment
                     .get(*name)
-                    .filter(|value| !value.is_empty())
+                    .filter(|value| !value.is_empty() && *value != SETUP_NODE_PLACEHOLDER)
                     .map(|value| ((*name).to_owned(), value.clone()))
             })
         };
