@@ -179,7 +179,7 @@ async fn require_unfinished(
     id: &ReleaseId,
 ) -> Result<(), Failure> {
     if decision.is_of_versions() {
-        return match rebuild::first_lacking(session, commit).await? {
+        return match rebuild::first_lacking(session, commit, true).await? {
             Some(_) => Ok(()),
             None => Err(complete(id)),
         };

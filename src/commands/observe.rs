@@ -16,7 +16,7 @@ use crate::explain::{Exit, Failure, Place, quoted};
 use crate::local::git::{History, Repo, Tags, joined};
 use crate::name::{CommitId, PackageName, RepoPath, TagName};
 use crate::plan::intents;
-use crate::plan::mode;
+use crate::plan::mode::{self, LastRelease};
 use crate::plan::next::{ABANDONED, tag_lines};
 use crate::plan::notes::forge::Forge;
 use crate::plan::release::{Base, Facts, GivenUp, PackageFacts};
@@ -68,11 +68,11 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
         let workspace = scope.spawn(|| {
             let workspace = monorepo::workspace_at(&Repo::open(root)?, head, settings)?;
             let edges = workspace.edges()?;
-            // Asked for only where a plan edits it, which most do; the history takes as long.
+            // It costs no time: the history is read meanwhile.
             let lockfile_stale = workspace.check_lockfile().err();
             Ok::<_, Failure>((edges, lockfile_stale, workspace))
         });
-        // Together they take as long as the workspace does.
+        // Both are read while the other thread reads the workspace.
         let tags = Tags::of(refs);
         let history = repo.history(head);
         (joined(workspace), tags, history)
@@ -82,7 +82,8 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
     let components = components(repo, &workspace, head)?;
     let sorted = ReleaseTags::read(&tags, components.as_ref(), settings);
     let marks = Marks::read(repo, &tags, &history)?;
-    let (mode, mode_reason) = mode(repo, &workspace.packages, &sorted, &marks, settings)?;
+    let released = Released::read(&workspace.packages, &sorted, &marks)?;
+    let (mode, mode_reason) = mode(repo, &workspace.packages, &released, &history, settings)?;
     let measured = match &settings.base {
         Some(base) => {
             let commit = repo.resolve(base)?;
@@ -106,7 +107,14 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
                 others: OtherBases::none(count),
             }
         }
-        None => bases(repo, &workspace, mode, sorted, &marks, &history)?,
+        None => bases(
+            repo,
+            &workspace,
+            mode,
+            (&sorted, released),
+            &marks,
+            &history,
+        )?,
     };
     edges.extend(workspace.edges_left(&raised(&workspace.packages, &measured))?);
     Ok(Observed {
@@ -129,7 +137,7 @@ pub fn observe(repo: &Repo, head: &CommitId, settings: &Settings) -> Result<Obse
 
 /// The release tags of a repository, with the versions that they mark.
 struct ReleaseTags<'t> {
-    /// By the name of the package.
+    /// By the name of the package, the highest version first.
     own: HashMap<&'t str, Vec<(Version, &'t TagName)>>,
     /// Those of all packages, the highest version first.
     shared: Vec<(Version, &'t TagName)>,
@@ -159,16 +167,58 @@ impl<'t> ReleaseTags<'t> {
                 }
             }
         }
-        shared.sort_by(|left, right| right.0.cmp(&left.0));
+        for tags in own.values_mut().chain([&mut shared]) {
+            tags.sort_by(|left, right| right.0.cmp(&left.0));
+        }
         ReleaseTags { own, shared }
     }
 
-    /// One of the tags that mark a package alone.
-    fn of_one(&self, packages: &[Package]) -> Option<&'t TagName> {
-        let mut marked = packages
-            .iter()
-            .filter_map(|one| self.own.get(one.name.as_str()));
-        marked.find_map(|tags| tags.first().map(|(_, name)| *name))
+    /// Those of a package, the highest version first.
+    fn of(&self, package: &Package) -> &[(Version, &'t TagName)] {
+        let own = self.own.get(package.name.as_str());
+        own.map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// What the release tags say of what was released.
+struct Released {
+    /// Of each package alone, in the workspace's order.
+    each: Vec<Found>,
+    /// Of all packages at once.
+    all: Found,
+}
+
+impl Released {
+    fn read(
+        packages: &[Package],
+        sorted: &ReleaseTags<'_>,
+        marks: &Marks<'_>,
+    ) -> Result<Released, Failure> {
+        let each = packages.iter();
+        let each = each.map(|package| marks.newest_reachable(sorted.of(package)));
+        Ok(Released {
+            each: each.collect::<Result<_, _>>()?,
+            all: marks.newest_reachable(&sorted.shared)?,
+        })
+    }
+
+    /// The last release, of whichever kind; one that is marked in both ways is one of all packages.
+    fn last(&self, history: &History) -> LastRelease<'_> {
+        let age = |base: &&Base| base.commit().and_then(|commit| history.age(commit));
+        let of_one = self.each.iter().filter_map(|found| found.base.as_ref());
+        let of_one = of_one.min_by_key(|base| age(base).unwrap_or(usize::MAX));
+        match (of_one, &self.all.base) {
+            (Some(Base::Tag { name, .. }), None) => LastRelease::OfOne(name),
+            (Some(one @ Base::Tag { name, .. }), Some(all)) if age(&one) < age(&all) => {
+                LastRelease::OfOne(name)
+            }
+            (of_one, Some(Base::Tag { name, version, .. })) => LastRelease::OfAll {
+                tag: name,
+                version,
+                others: of_one.is_some(),
+            },
+            _ => LastRelease::Never,
+        }
     }
 }
 
@@ -176,23 +226,12 @@ impl<'t> ReleaseTags<'t> {
 fn mode(
     repo: &Repo,
     packages: &[Package],
-    sorted: &ReleaseTags<'_>,
-    marks: &Marks<'_>,
+    released: &Released,
+    history: &History,
     settings: &Settings,
 ) -> Result<(Mode, String), Failure> {
-    let newest = match settings.mode {
-        Some(_) => None,
-        None => marks.newest_reachable(&sorted.shared)?.base,
-    };
-    let known = mode::Marks {
-        own: sorted.of_one(packages),
-        shared: newest.as_ref().and_then(|base| match base {
-            Base::Tag { name, version, .. } => Some((name, version)),
-            _ => None,
-        }),
-    };
-    mode::mode(settings, packages, known, |package| {
-        let Some(commit) = newest.as_ref().and_then(Base::commit) else {
+    mode::mode(settings, packages, released.last(history), |package| {
+        let Some(commit) = released.all.base.as_ref().and_then(Base::commit) else {
             return Ok(false);
         };
         Ok(repo.object_at(commit, &package.file())?.is_none())
@@ -251,15 +290,15 @@ fn bases(
     repo: &Repo,
     workspace: &Workspace,
     mode: Mode,
-    sorted: ReleaseTags<'_>,
+    (sorted, released): (&ReleaseTags<'_>, Released),
     tags: &Marks<'_>,
     history: &History,
 ) -> Result<Measured, Failure> {
-    let (mut own, shared) = (sorted.own, sorted.shared);
+    let shared = &sorted.shared;
     let packages = &workspace.packages;
     let all_at_once = mode == Mode::Sync || packages.len() == 1;
     let found_of_all = if all_at_once {
-        tags.newest_reachable(&shared)?
+        released.all
     } else {
         Found::default()
     };
@@ -277,7 +316,7 @@ fn bases(
     };
     let is_prerelease = |base: &Base| base.version().is_some_and(Version::is_prerelease);
     let release_of_all = match &of_all {
-        Some(base) if is_prerelease(base) => last_release(&shared)?,
+        Some(base) if is_prerelease(base) => last_release(shared)?,
         _ => None,
     };
     let mut bases = Vec::with_capacity(packages.len());
@@ -287,13 +326,10 @@ fn bases(
         unreachable_shared: found_of_all.unreachable,
         of_package: Vec::with_capacity(packages.len()),
     };
-    for package in packages {
-        let mut own = own.remove(package.name.as_str()).unwrap_or_default();
-        own.sort_by(|left, right| right.0.cmp(&left.0));
-        let found = tags.newest_reachable(&own)?;
+    for (package, found) in packages.iter().zip(released.each) {
         let (newest, unreachable) = (found.base, found.unreachable);
         let release = match &newest {
-            Some(base) if is_prerelease(base) => last_release(&own)?,
+            Some(base) if is_prerelease(base) => last_release(sorted.of(package))?,
             _ => None,
         };
         let shared = if all_at_once {

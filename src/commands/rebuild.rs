@@ -62,10 +62,12 @@ pub fn libraries_of(
         .collect())
 }
 
-/// The first library of a release, as `name@version`, of which the registry has no such version; `None` where it has all.
+/// The first library of a release, as `name@version`, of which the registry has no such version, or, where it must be `own`, has one that was
+/// built from another commit; `None` where it has all.
 pub async fn first_lacking(
     session: &Session<'_>,
     commit: &CommitId,
+    own: bool,
 ) -> Result<Option<String>, Failure> {
     let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
     let libraries = libraries_of(session, commit, &workspace)?;
@@ -76,8 +78,9 @@ pub async fn first_lacking(
             continue;
         };
         let known = published.get(name);
-        let is_there = known.is_some_and(|known| known.versions.contains_key(&version.to_string()));
-        if !is_there {
+        let known = known.and_then(|known| known.versions.get(&version.to_string()));
+        let is_own = |git_head: &Option<String>| git_head.as_deref() == Some(commit.as_str());
+        if !known.is_some_and(|known| !own || is_own(&known.git_head)) {
             return Ok(Some(format!("{name}@{version}")));
         }
     }

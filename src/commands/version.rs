@@ -217,7 +217,7 @@ async fn require_finished(
             .because("nothing finishes it once something else is decided")
             .hint("finish it with `release`, or give it up with `abandon`; then run again"))
     };
-    if let Some(lacking) = rebuild::first_lacking(session, commit).await? {
+    if let Some(lacking) = rebuild::first_lacking(session, commit, false).await? {
         return refuse(format!("npm lacks {lacking}"));
     }
     let store = session.settings.store.value();

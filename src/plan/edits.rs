@@ -93,12 +93,6 @@ pub fn edits(facts: &Facts<'_>, plan: &Plan) -> Result<Vec<Edit>, Failure> {
     {
         edits.insert(lerna.path.clone(), text);
     }
-    // What is released is installed by its lockfile, whether the release edits that or not.
-    if let Some(failure) = facts.lockfile_stale
-        && !plan.packages.is_empty()
-    {
-        return Err(failure.clone());
-    }
     if let Some(lockfile) = &workspace.lockfile
         && !lock_changes.is_empty()
     {

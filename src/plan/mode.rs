@@ -11,23 +11,32 @@ use crate::settings::{Mode, Settings};
 use crate::version::Version;
 use crate::workspace::package::Package;
 
-/// The release tags of a repository, of which one of each kind is enough.
+/// The last release that leads here, as its tag marks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Marks<'a> {
-    /// A tag of one package.
-    pub own: Option<&'a TagName>,
-    /// The newest tag of all packages that leads here.
-    pub shared: Option<(&'a TagName, &'a Version)>,
+pub enum LastRelease<'a> {
+    /// There is none.
+    Never,
+    /// It was of one package, or each of its packages has a tag of its own.
+    OfOne(&'a TagName),
+    /// It was of all packages.
+    OfAll {
+        /// The tag.
+        tag: &'a TagName,
+        /// The version it marks.
+        version: &'a Version,
+        /// Whether packages have release tags of their own, older ones: then anybody may have set this one.
+        others: bool,
+    },
 }
 
-/// The mode, and why. `is_new` tells of a package whether it was not there yet at the newest tag of all packages.
+/// The mode, and why. `is_new` tells of a package whether it was not there yet at the last release.
 ///
 /// # Errors
 /// Those of `is_new`.
 pub fn mode(
     settings: &Settings,
     packages: &[Package],
-    marks: Marks<'_>,
+    last: LastRelease<'_>,
     is_new: impl Fn(&Package) -> Result<bool, Failure>,
 ) -> Result<(Mode, String), Failure> {
     if let Some(mode) = settings.mode {
@@ -40,38 +49,42 @@ pub fn mode(
     if !settings.fixed.is_empty() || !settings.linked.is_empty() {
         return Ok((Mode::Diff, "there are groups of packages".to_owned()));
     }
+    match last {
+        // With a format of its own, releases of all packages have such tags as well.
+        LastRelease::OfOne(tag) if packages.len() > 1 && settings.tag_format.is_none() => {
+            let reason = format!("the last release, {tag}, has a tag for each package");
+            return Ok((Mode::Diff, reason));
+        }
+        LastRelease::OfAll {
+            tag,
+            version,
+            others,
+        } => {
+            let is_of_all = all_but_new(packages, version, is_new)?;
+            if is_of_all {
+                let reason = format!("the last release, {tag}, was one of all packages");
+                return Ok((Mode::Sync, reason));
+            }
+            if others {
+                let reason = format!(
+                    "packages have release tags of their own, and {tag} is not the version of all"
+                );
+                return Ok((Mode::Diff, reason));
+            }
+        }
+        LastRelease::Never | LastRelease::OfOne(_) => {}
+    }
     let versions: BTreeSet<&Version> = packages
         .iter()
         .filter_map(|package| package.version.as_ref())
         .collect();
-    if versions.len() <= 1 {
-        return Ok(match marks {
-            Marks {
-                own: Some(tag),
-                shared: None,
-            } if packages.len() > 1 => {
-                let reason = format!("packages have release tags of their own, as {tag}");
-                (Mode::Diff, reason)
-            }
-            _ => (Mode::Sync, "all packages hold one version".to_owned()),
-        });
-    }
-    if let Marks {
-        own: None,
-        shared: Some((tag, version)),
-    } = marks
-        && all_but_new(packages, version, is_new)?
-    {
-        return Ok((
-            Mode::Sync,
-            format!("{tag} is a release of all packages, but for those that are new"),
-        ));
-    }
-    let count = versions.len();
-    Ok((
-        Mode::Diff,
-        format!("the packages hold {count} different versions"),
-    ))
+    Ok(match versions.len() {
+        0 | 1 => (Mode::Sync, "all packages hold one version".to_owned()),
+        count => (
+            Mode::Diff,
+            format!("the packages hold {count} different versions"),
+        ),
+    })
 }
 
 /// Whether packages hold a version, and every other one is new.
@@ -130,52 +143,37 @@ mod tests {
         names.zip(versions).map(package).collect()
     }
 
-    /// The mode of packages whose repository has these tags; those named in `new` are new.
-    fn check(
-        versions: &[&str],
-        own: Option<&str>,
-        shared: Option<&str>,
-        new: &str,
-        expected: Mode,
-    ) {
-        let tag = |name: &str| TagName::parse(name).unwrap();
-        let (own, shared) = (own.map(tag), shared.map(tag));
-        let version = shared
-            .as_ref()
-            .map(|tag| Version::parse(&tag.as_str()[1..]).unwrap());
-        let marks = Marks {
-            own: own.as_ref(),
-            shared: shared.as_ref().zip(version.as_ref()),
-        };
+    fn check(versions: &[&str], last: LastRelease<'_>, new: &str, expected: Mode) {
         let is_new = |package: &Package| Ok(new.contains(package.name.as_str()));
-        let (mode, reason) = mode(&settings(), &packages(versions), marks, is_new).unwrap();
-        assert_eq!(mode, expected, "{versions:?} {marks:?} {new}: {reason}");
+        let (mode, reason) = mode(&settings(), &packages(versions), last, is_new).unwrap();
+        assert_eq!(mode, expected, "{versions:?} {last:?} {new}: {reason}");
     }
 
     #[test]
-    fn what_was_released_decides_before_the_versions() {
+    fn the_last_release_decides_before_the_versions() {
+        use LastRelease::{Never, OfAll, OfOne};
         use Mode::{Diff, Sync};
-        check(&["1.0.0", "1.0.0"], None, None, "", Sync);
-        check(&["1.0.0", "1.1.0"], None, None, "", Diff);
-        check(&["1.1.0", "1.1.0"], Some("a@1.1.0"), None, "", Diff);
-        check(&["1.1.0"], Some("a@1.1.0"), None, "", Sync);
-        check(
-            &["1.1.0", "1.1.0"],
-            Some("a@1.0.0"),
-            Some("v1.1.0"),
-            "",
-            Sync,
-        );
-        check(&["1.1.0", "0.0.0"], None, Some("v1.1.0"), "b", Sync);
-        check(&["1.1.0", "0.0.0"], None, Some("v1.1.0"), "", Diff);
-        check(&["1.1.0", "0.0.0"], None, Some("v1.0.0"), "b", Diff);
-        check(
-            &["1.1.0", "0.0.0"],
-            Some("b@0.0.0"),
-            Some("v1.1.0"),
-            "b",
-            Diff,
-        );
-        check(&["0.0.0", "0.1.0"], None, Some("v1.1.0"), "ab", Diff);
+        let own = TagName::parse("a@1.1.0").unwrap();
+        let shared = TagName::parse("v1.1.0").unwrap();
+        let version = Version::new(1, 1, 0);
+        let of_all = |others| OfAll {
+            tag: &shared,
+            version: &version,
+            others,
+        };
+        check(&["1.0.0", "1.0.0"], Never, "", Sync);
+        check(&["1.0.0", "1.1.0"], Never, "", Diff);
+        // Versions of their own that happen to be the same.
+        check(&["1.1.0", "1.1.0"], OfOne(&own), "", Diff);
+        check(&["1.1.0"], OfOne(&own), "", Sync);
+        check(&["1.1.0", "1.1.0"], of_all(true), "", Sync);
+        // Raised by hand.
+        check(&["2.0.0", "2.0.0"], of_all(false), "", Sync);
+        check(&["2.0.0", "2.0.0"], of_all(true), "", Diff);
+        // A package that is new holds another version.
+        check(&["1.1.0", "0.0.0"], of_all(false), "b", Sync);
+        check(&["1.1.0", "0.0.0"], of_all(true), "b", Sync);
+        check(&["1.1.0", "0.0.0"], of_all(false), "", Diff);
+        check(&["0.0.0", "0.1.0"], of_all(false), "ab", Diff);
     }
 }

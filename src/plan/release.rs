@@ -953,6 +953,14 @@ fn app_uses(facts: &Facts<'_>, settings: &Settings) -> Vec<(usize, BTreeSet<usiz
     .collect()
 }
 
+/// What is released is installed by its lockfile, whether the release edits that or not.
+fn require_fresh_lockfile(facts: &Facts<'_>, plan: &Plan) -> Result<(), Failure> {
+    match facts.lockfile_stale {
+        Some(failure) if !plan.packages.is_empty() => Err(failure.clone()),
+        _ => Ok(()),
+    }
+}
+
 /// What a package with these edges runs with, and where `builds`, what it is built with.
 pub(super) fn used<'e>(edges: &'e [&Edge], builds: bool) -> impl Iterator<Item = usize> + use<'e> {
     let counting = edges
@@ -1309,6 +1317,7 @@ fn assemble(
     plan.warnings
         .extend(intents::unnamed(&plan, facts, settings));
     plan.message = message(&plan, settings);
+    require_fresh_lockfile(facts, &plan)?;
     plan.edits = crate::plan::edits::edits(facts, &plan)?;
     // A snapshot makes no commit: what it publishes is released later.
     if !plan.packages.is_empty() && !is_snapshot {

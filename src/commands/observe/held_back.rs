@@ -10,6 +10,7 @@ use crate::name::CommitId;
 use crate::plan::release::{Base, Effect, effect_of_leaving};
 use crate::settings::Settings;
 use crate::version::{Bump, Version};
+use crate::workspace::catalogs::{self, Catalogs};
 use crate::workspace::package_json::PackageJson;
 use crate::workspace::{Edge, Spec, range_in};
 
@@ -22,9 +23,11 @@ pub(super) fn held_back(
     settings: &Settings,
 ) -> Result<Vec<Vec<(Bump, Reason)>>, Failure> {
     let members = &observed.workspace.packages;
-    let mut then = Manifests {
+    let mut then = Then {
+        observed,
         repo,
-        read: HashMap::new(),
+        manifests: HashMap::new(),
+        catalogs: HashMap::new(),
     };
     let mut found = vec![Vec::new(); members.len()];
     for edge in &observed.edges {
@@ -38,14 +41,15 @@ pub(super) fn held_back(
             continue;
         };
         // A range that stands in the manifest is another one now, or it would not lead here.
-        if matches!(edge.spec, Spec::Range(..)) && !touched[from].differs {
+        let is_own = edge.catalog.is_none() && matches!(edge.spec, Spec::Range(..));
+        if is_own && !touched[from].differs {
             continue;
         }
-        let Some(version) = then.version(observed, edge.to, base)? else {
+        let Some(version) = then.version(edge.to, base)? else {
             continue;
         };
         let published = match &edge.spec {
-            Spec::Range(..) => then.range(observed, edge, from, base)?,
+            Spec::Range(..) => then.range(edge, from, base)?,
             of_workspace => Some(of_workspace.effective(&version)),
         };
         let holds =
@@ -76,50 +80,65 @@ fn later<'o>(
     is_later.then_some((base, version))
 }
 
-/// The manifests of packages at their bases, each read once.
-struct Manifests<'r> {
-    repo: &'r Repo,
-    read: HashMap<(usize, CommitId), Option<PackageJson>>,
+/// What packages and catalogs said at the packages' bases, each read once.
+struct Then<'o> {
+    observed: &'o Observed,
+    repo: &'o Repo,
+    manifests: HashMap<(usize, CommitId), Option<PackageJson>>,
+    catalogs: HashMap<CommitId, Option<Catalogs>>,
 }
 
-impl Manifests<'_> {
-    /// `None` where there was none, or none that can be read: nothing can be told of it then.
-    fn at(
+impl Then<'_> {
+    /// `None` where there was no manifest, or none that can be read: nothing can be told of it then.
+    fn manifest(
         &mut self,
-        observed: &Observed,
         index: usize,
         commit: &CommitId,
     ) -> Result<Option<&PackageJson>, Failure> {
         let key = (index, commit.clone());
-        if !self.read.contains_key(&key) {
-            let file = observed.workspace.packages[index].file();
+        if !self.manifests.contains_key(&key) {
+            let file = self.observed.workspace.packages[index].file();
             let text = self.repo.text(commit, &file)?;
             let manifest = text.and_then(|text| PackageJson::parse(file.as_str(), &text).ok());
-            self.read.insert(key.clone(), manifest);
+            self.manifests.insert(key.clone(), manifest);
         }
-        Ok(self.read[&key].as_ref())
+        Ok(self.manifests[&key].as_ref())
     }
 
-    fn version(
-        &mut self,
-        observed: &Observed,
-        index: usize,
-        commit: &CommitId,
-    ) -> Result<Option<Version>, Failure> {
-        let manifest = self.at(observed, index, commit)?;
+    fn catalogs(&mut self, commit: &CommitId) -> Result<Option<&Catalogs>, Failure> {
+        let Some(file) = &self.observed.workspace.catalogs else {
+            return Ok(None);
+        };
+        if !self.catalogs.contains_key(commit) {
+            let text = self.repo.text(commit, &file.path)?;
+            let catalogs = text.and_then(|text| file.catalogs_in(&text).ok());
+            self.catalogs.insert(commit.clone(), catalogs);
+        }
+        Ok(self.catalogs[commit].as_ref())
+    }
+
+    fn version(&mut self, index: usize, commit: &CommitId) -> Result<Option<Version>, Failure> {
+        let manifest = self.manifest(index, commit)?;
         Ok(manifest.and_then(|manifest| manifest.version.clone()))
     }
 
     /// The text of the range that an edge stands for today.
     fn range(
         &mut self,
-        observed: &Observed,
         edge: &Edge,
         index: usize,
         commit: &CommitId,
     ) -> Result<Option<String>, Failure> {
-        let manifest = self.at(observed, index, commit)?;
+        let manifest = self.manifest(index, commit)?;
         let spec = manifest.and_then(|manifest| manifest.spec(edge.field, &edge.key));
-        Ok(spec.map(str::to_owned))
+        let Some(spec) = spec.map(str::to_owned) else {
+            return Ok(None);
+        };
+        if catalogs::named(&spec).is_none() {
+            return Ok(Some(spec));
+        }
+        let catalogs = self.catalogs(commit)?;
+        let entry = catalogs.and_then(|catalogs| catalogs::entry(catalogs, &edge.key, &spec));
+        Ok(entry.map(str::to_owned))
     }
 }

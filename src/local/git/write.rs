@@ -2,8 +2,6 @@
 //! [`Repo::add_tags`] and [`Repo::remove_tags`].
 
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use git2::{Oid, Repository};
@@ -279,21 +277,7 @@ impl Repo {
         if paths.is_empty() {
             return Ok(());
         }
-        let parents = paths.iter().filter_map(|path| {
-            let end = path.iter().rposition(|byte| *byte == b'/')?;
-            Some(&path[..end])
-        });
-        let parents: BTreeSet<&[u8]> = parents.collect();
-        let mut parents = parents.into_iter().flat_map(|parent| {
-            Path::new(OsStr::from_bytes(parent))
-                .ancestors()
-                .filter(|ancestor| !ancestor.as_os_str().is_empty())
-        });
-        let is_directory = |path: &Path| {
-            let found = std::fs::symlink_metadata(self.root.join(path));
-            found.is_ok_and(|found| found.is_dir())
-        };
-        if parents.all(is_directory) {
+        if self.lie_in_directories(paths.iter().map(Vec::as_slice)) {
             for path in &paths {
                 checkout.path(path.as_slice());
             }
