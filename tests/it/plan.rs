@@ -1195,7 +1195,7 @@ fn the_document_is_what_was_promised_and_always_the_same() {
         "feat(b): more (minor)",
         "uses @x/b 1.0.0 → 1.1.0",
         "tags: @x/b@1.1.0, web@1.4.2",
-        "unchanged: @x/c",
+        "not released: @x/c",
     ] {
         assert!(spoken.contains(said), "{said}:\n{spoken}");
     }
