@@ -333,6 +333,7 @@ impl Growing {
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     let plan = unbounded(facts, settings)?;
     check_line(&plan, facts.line)?;
+    refuse_taken(&plan, facts.tags)?;
     check_max_bump(&plan, settings)?;
     Ok(plan)
 }
@@ -355,6 +356,7 @@ pub fn explained(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure
         planned => planned?,
     };
     refused.extend(check_line(&plan, facts.line).err());
+    refused.extend(refuse_taken(&plan, facts.tags).err());
     refused.extend(check_max_bump(&plan, settings).err());
     plan.warnings
         .extend(refused.into_iter().map(|refused| Notice {
@@ -1264,8 +1266,8 @@ fn check_tag_format(facts: &Facts<'_>, tag_format: &str) -> Result<(), Failure> 
 }
 
 /// A release never moves a tag.
-fn refuse_taken(facts: &Facts<'_>, tags: &BTreeSet<TagName>) -> Result<(), Failure> {
-    let Some(tag) = tags.iter().find(|tag| facts.tags.contains(*tag)) else {
+fn refuse_taken(plan: &Plan, present: &BTreeSet<TagName>) -> Result<(), Failure> {
+    let Some(tag) = plan.tags.iter().find(|tag| present.contains(*tag)) else {
         return Ok(());
     };
     Err(Failure::new(
@@ -1381,7 +1383,6 @@ fn assemble(
     let line = facts.line.filter(|_| !is_snapshot);
     let marked = planned.iter().filter(|_| !is_snapshot);
     let tags: BTreeSet<TagName> = marked.map(|package| package.tag.clone()).collect();
-    refuse_taken(facts, &tags)?;
     let unchanged = packages
         .iter()
         .enumerate()

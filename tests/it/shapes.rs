@@ -574,6 +574,7 @@ fn a_changesets_repository() {
     publish order: @acme/core, @acme/react, @acme/theme, @acme/form
     not released: @acme/docs
     warning[plan::filtered]: @acme/docs is kept out by filter, though its range of @acme/react no longer holds
+    warning[plan::adopted]: not taken over from .changeset/config.json: changelog (notes have one form; changelog says where they are written); commit (what is decided is always a commit; push false keeps that of version here); updateInternalDependencies (a range is rewritten when it no longer holds)
     missing remote: `git remote add origin <address>`: the release commit and its tags are pushed there
     ");
     let world = is_released_whole(&BUN, monorepo);
