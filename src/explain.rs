@@ -149,6 +149,13 @@ impl Failure {
         Some(first)
     }
 
+    /// The same failure with another exit code: what it means may hang on what was done before it.
+    #[must_use]
+    pub fn ending_in(mut self, exit: Exit) -> Failure {
+        self.0.exit = exit;
+        self
+    }
+
     /// The stable code, `room::name`.
     #[must_use]
     pub fn code(&self) -> &'static str {

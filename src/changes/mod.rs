@@ -113,7 +113,7 @@ pub struct Touched {
     pub bump: Option<Bump>,
     /// The commits that ask for something, newest first.
     pub reasons: Vec<Reason>,
-    /// Whether a commit says how far versions grow, as the convention has it or by a `Release-As`; of others `bump` is a guess.
+    /// Whether a commit that counts says how far versions grow, as the convention has it or by a `Release-As`; of others `bump` is a guess.
     pub says_how: bool,
     /// The highest `Release-As`, and the commit that says it.
     pub release_as: Option<(Version, CommitId)>,
@@ -228,7 +228,6 @@ impl Touched {
     /// Counts a commit that nothing passes over, and tells what became of it.
     pub fn count(&mut self, commit: &Commit) -> Verdict {
         let mut bump = commit::bump(&commit.subject, &commit.body);
-        self.says_how |= commit::says_how(&commit.subject, &commit.body);
         match commit::release_as(&commit.body) {
             Some(Ok(version)) => {
                 self.says_how = true;
@@ -245,6 +244,7 @@ impl Touched {
         let Some(bump) = bump else {
             return Verdict::Silent;
         };
+        self.says_how |= commit::says_how(&commit.subject, &commit.body);
         self.bump = self.bump.max(Some(bump));
         self.reasons.push(Reason::Commit {
             id: commit.id.clone(),

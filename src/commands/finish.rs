@@ -68,6 +68,7 @@ pub async fn deliver(
     }
     let newest = decisions::newest(session.repo, &scene.tip, &scene.decisions)?;
     versions::older(session, scene, newest.as_ref(), deeds).await?;
+    versions::tell_overtaken(session, scene, newest.as_ref()).await?;
     let Some(commit) = newest.filter(|commit| !scene.is_given_up(commit)) else {
         return Ok(None);
     };

@@ -237,7 +237,9 @@ async fn on_repository(
         Command::Publish => {
             let report = publish::publish(&session).await?;
             if publish::had_nothing_to_do(&report) {
-                (session.say)("nothing to publish: the registry has every decided version\n");
+                (session.say)(
+                    "nothing to publish: the registry has every decided version that the branch still holds\n",
+                );
             }
             Ok(tell_release(settings, &report))
         }
@@ -326,6 +328,10 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
 fn tell_release(settings: &Settings, report: &ReleaseReport) -> Answer {
     let mut answer = answer(settings, report.text(), &report.json());
     answer.failure = match &report.ended {
+        // What was refused after the decision changed something all the same, and is gone on with.
+        Ended::Failed(failure) if failure.exit() == Exit::Refused && report.stands_decided() => {
+            Some(failure.clone().ending_in(Exit::Temporary))
+        }
         Ended::Failed(failure) => Some(failure.clone()),
         _ => report.deeds.unmoved().cloned(),
     };

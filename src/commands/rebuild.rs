@@ -140,6 +140,7 @@ fn as_it_stands(
         head: commit.clone(),
         packages,
         unchanged: Vec::new(),
+        put_off: Vec::new(),
         waves: Vec::new(),
         apps: Vec::new(),
         tags,

@@ -260,6 +260,7 @@ async fn play(
     let settled = settled.as_ref();
     let (first, told) = run_release(&local, &work, settled, stop, children).await?;
     rehearsal.step("released what changed", told);
+    also_missing(settings, &first, rehearsal);
     let Some(touched) = touched_by_rehearsal(&local, &work)? else {
         rehearsal.step(
             "nothing to touch",
@@ -291,6 +292,7 @@ async fn play(
         push(&local, &work)?;
         let (next, told) = run_release(&local, &work, settled, stop, children).await?;
         rehearsal.step(format!("changed {change} and released again"), told);
+        also_missing(settings, &next, rehearsal);
         let apps = apps_of(next.release.as_ref());
         if apps.is_empty() {
             rehearsal.step(
@@ -304,6 +306,19 @@ async fn play(
         }
     }
     Ok(())
+}
+
+/// Adds what the real thing would lack for a release that was rehearsed: the plan of the commit itself may hold less.
+fn also_missing(settings: &Settings, report: &ReleaseReport, rehearsal: &mut Rehearsal) {
+    let Some((plan, _)) = &report.plan else {
+        return;
+    };
+    let mut further = plan::missing(settings, plan);
+    further.retain(|further| {
+        let mut known = rehearsal.missing.iter();
+        !known.any(|known| known.what == further.what)
+    });
+    rehearsal.missing.splice(0..0, further);
 }
 
 /// Promotes builds; rolls back and forward again what was live before. Tells whether anything was.

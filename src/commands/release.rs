@@ -92,6 +92,9 @@ async fn attempt(
     };
     if scene.position == Position::Superseded && !scene.merges {
         worktree::put_back(session.repo, started, &session.settings.child_environment)?;
+        if own.is_none() {
+            scene.require_newest(session)?;
+        }
         let ended = or(Ended::Superseded {
             tip: scene.tip.clone(),
             conflict: None,

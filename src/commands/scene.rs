@@ -66,13 +66,8 @@ impl<'a> Scene<'a> {
             Position::Elsewhere
         };
         if position == Position::Elsewhere {
-            return Err(Failure::new(
-                Exit::Refused,
-                "release::not_on_branch",
-                format!("{} is not part of {branch} on the remote", head.short()),
-            )
-            .because(format!("{branch} is at {} there", tip.short()))
-            .hint("push your commits first, or check out the branch"));
+            let is_only_ahead = repo.is_ancestor(&tip, &head)?;
+            return Err(not_on_branch(session, &branch, &head, &tip, is_only_ahead));
         }
         let merges = position == Position::Superseded
             && session.settings.when_moved == WhenMoved::Merge
@@ -88,6 +83,24 @@ impl<'a> Scene<'a> {
             given_up: decisions::given_up(repo, &seen),
             seen,
         })
+    }
+
+    /// Refuses a commit that others pushed after, where a person is there: no run for theirs is on its way.
+    pub fn require_newest(&self, session: &Session<'_>) -> Result<(), Failure> {
+        if session.terminal.is_none() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Refused,
+            "release::behind",
+            format!(
+                "{} is at {} on the remote, ahead of {} here",
+                self.branch,
+                self.tip.short(),
+                self.head.short()
+            ),
+        )
+        .hint("pull first, then run again; nothing was released"))
     }
 
     /// Whether the release at a commit was given up.
@@ -144,6 +157,32 @@ impl<'a> Scene<'a> {
         )
         .hint("pull first"))
     }
+}
+
+/// That a commit is not on the branch of the remote. `is_only_ahead` tells whether all of that branch leads to it.
+fn not_on_branch(
+    session: &Session<'_>,
+    branch: &str,
+    head: &CommitId,
+    tip: &CommitId,
+    is_only_ahead: bool,
+) -> Failure {
+    let what = format!("{} is not part of {branch} on the remote", head.short());
+    let failure = Failure::new(Exit::Refused, "release::not_on_branch", what);
+    if is_only_ahead {
+        return failure
+            .because(format!("{branch} is at {} there", tip.short()))
+            .hint("push your commits first, or check out the branch");
+    }
+    let remote = &session.settings.remote;
+    failure
+        .because(format!(
+            "{branch} is at {} there, which is not in the history here: a release commit, or what others pushed",
+            tip.short()
+        ))
+        .hint(format!(
+            "pull first, then push your commits: git pull --rebase {remote} {branch} && git push {remote} HEAD:{branch}; or check out the branch"
+        ))
 }
 
 /// Looks at the remote, brings what is missing, and refuses tags that differ between here and there.

@@ -76,6 +76,9 @@ async fn pushed(
         (!is_superseded && release.commit == scene.tip) || release.stands_at(started)
     });
     if is_superseded {
+        if own.is_none() {
+            scene.require_newest(session)?;
+        }
         let tip = scene.tip.clone();
         return Ok(Some(ended(
             Ended::Superseded {
@@ -101,14 +104,6 @@ async fn pushed(
         may => may?,
     }
     let draft = draft(session, &plan)?;
-    // The work tree follows after the push, when nothing can be refused any more; one that is elsewhere does not follow.
-    if session.repo.head()? == scene.tip {
-        let written = plan.edits.iter().filter(|(_, text)| text.is_some());
-        let written = written.map(|(path, _)| path);
-        session
-            .repo
-            .require_way_free(&scene.tip, &draft.commit, written)?;
-    }
     let Some(commit) = release::push(session, &scene, draft, deeds)? else {
         return Ok(None);
     };
@@ -167,7 +162,7 @@ async fn here(
     }
     let names: Vec<&str> = names.iter().map(TagName::as_str).collect();
     let about = format!(
-        "{} on {branch}, {}, here only",
+        "{} on {branch}, {}, in this clone only",
         draft.commit.short(),
         names.join(", ")
     );
@@ -289,6 +284,11 @@ async fn asked(
     release::add_texts(session, &observed, &mut plan)?;
     registry::require_publishable(&observed.workspace, &plan)?;
     build::require_writable(repo, &plan, settings)?;
+    // The work tree follows after the decision, when nothing can be refused any more; one that is elsewhere does not follow.
+    if repo.head()? == *head {
+        let written = plan.edits.iter().filter(|(_, text)| text.is_some());
+        worktree::require_way_free(repo, head, written.map(|(path, _)| path))?;
+    }
     Ok((observed, plan))
 }
 

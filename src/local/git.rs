@@ -278,8 +278,16 @@ impl Repo {
                     "git::unknown_ref",
                     format!("{} names no commit here", quoted(name)),
                 )
-                .because(error.message())
-                .hint("fetch it first (actions/checkout: fetch-depth: 0)")
+                .because(match error.message() {
+                    // What git's library says of `HEAD~1` at the first commit.
+                    message if message.starts_with("parent ") => "the history here begins after it",
+                    message => message,
+                })
+                .hint(if self.is_shallow() {
+                    "fetch the whole history first: actions/checkout with fetch-depth: 0, or `git fetch --unshallow`"
+                } else {
+                    "name a commit, branch or tag that is here; `git fetch --tags` brings those of the remote"
+                })
             })?;
         Ok(commit_id(object.id()))
     }

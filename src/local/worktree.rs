@@ -231,6 +231,21 @@ fn remove(file: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Refuses a release that would write `written` upon `head`, where it adds a file and one lies that no commit holds.
+///
+/// # Errors
+/// `worktree::in_the_way`, exit 3.
+pub fn require_way_free<'p>(
+    repo: &Repo,
+    head: &CommitId,
+    written: impl IntoIterator<Item = &'p RepoPath>,
+) -> Result<(), Failure> {
+    for path in written {
+        is_new(repo, head, path)?;
+    }
+    Ok(())
+}
+
 /// Whether the release adds a file. Refuses to where one lies already that no commit holds: nothing could bring it back.
 fn is_new(repo: &Repo, head: &CommitId, path: &RepoPath) -> Result<bool, Failure> {
     if repo.file(head, path)?.is_some() {

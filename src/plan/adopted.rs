@@ -1,6 +1,7 @@
 //! What a plan tells of the files of other release tools: what they say that does nothing here.
 
 use crate::plan::release::Notice;
+use crate::settings::adopted::{CHANGESETS, LERNA, Untaken};
 use crate::settings::{Mode, Settings};
 
 const CODE: &str = "plan::adopted";
@@ -37,5 +38,28 @@ pub(super) fn without_effect(mode: Mode, settings: &Settings) -> Vec<Notice> {
             ),
         });
     }
+    notices.extend(
+        [CHANGESETS, LERNA]
+            .into_iter()
+            .filter_map(|file| untaken(file, settings)),
+    );
     notices
+}
+
+/// What a file says that no setting takes over, with what holds instead.
+fn untaken(file: &str, settings: &Settings) -> Option<Notice> {
+    const TOLD: usize = 30;
+    let of_file = || settings.untaken.iter().filter(|one| one.file == file);
+    let told: Vec<String> = of_file()
+        .take(TOLD)
+        .map(|Untaken { key, instead, .. }| format!("{key} ({instead})"))
+        .collect();
+    let more = match of_file().count() - told.len() {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    (!told.is_empty()).then(|| Notice {
+        code: CODE,
+        message: format!("not taken over from {file}: {}{more}", told.join("; ")),
+    })
 }

@@ -427,9 +427,11 @@ mod tests {
         check(("It", ""), DIFF, &[], OF_A);
         check(("It", "That"), DIFF, &[], OF_A);
         check(("fix: it", "That"), DIFF, &[], OF_B);
-        // One commit that says it is enough, whatever it says.
+        // One commit that says it is enough, if it counts.
         check(("It\nfix: it", ""), DIFF, &[], "-");
-        check(("It\ndocs: it", ""), DIFF, &[], "-");
+        check(("It\ndocs: it", ""), DIFF, &[], OF_A);
+        check(("docs: it\nIt", "fix: it"), DIFF, &[], OF_A);
+        check(("docs: it\nIt", ""), SYNC, &[], OF_ALL);
         check(("docs: it", ""), DIFF, &[], "-");
         check(("core: it", ""), DIFF, &[], OF_A);
         check(("It|BREAKING CHANGE: that", ""), DIFF, &[], "-");

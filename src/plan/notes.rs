@@ -585,6 +585,7 @@ mod tests {
             base: None,
             head: CommitId::parse(&"a".repeat(40)).unwrap(),
             unchanged: Vec::new(),
+            put_off: Vec::new(),
             waves: Vec::new(),
             apps: Vec::new(),
             tags: Vec::new(),

@@ -14,6 +14,7 @@ use crate::plan::notes::forge::Forge;
 use crate::plan::way::{self, Way};
 use crate::plan::{adopted, registry, replacements};
 use crate::settings::adopted::Adopted;
+use crate::settings::given::similar;
 use crate::settings::{Access, BumpRequest, Choice, Command, Mode, PeerPolicy, Settings};
 use crate::version::line::Line;
 use crate::version::{Bump, Version, ZeroMajor};
@@ -191,6 +192,8 @@ pub struct Plan {
     pub packages: Vec<PlannedPackage>,
     /// What is not.
     pub unchanged: Vec<PackageName>,
+    /// Those of them that a person put off.
+    pub put_off: Vec<PackageName>,
     /// In which order packages are published.
     pub waves: Vec<Vec<PackageName>>,
     /// The apps that are built.
@@ -325,18 +328,69 @@ impl Growing {
 /// Plans a release.
 ///
 /// # Errors
-/// `plan::tag_exists` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there.
+/// `plan::tag_exists` when a tag of the plan exists already; `plan::bump` when an asked version is not above what is there; `plan::line` and
+/// `plan::max_bump` when a version grows further than it may.
 pub fn plan(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     let plan = unbounded(facts, settings)?;
+    check_line(&plan, facts.line)?;
+    refuse_taken(&plan, facts.tags)?;
     check_max_bump(&plan, settings)?;
     Ok(plan)
 }
 
-/// Plans a release in which versions grow as far as they must, whatever `max-bump` allows: to tell why.
+/// Plans a release in which versions grow as far as they must, to tell why: what would refuse it is among its warnings. A `Release-As` that
+/// cannot be counts for nothing in it.
 ///
 /// # Errors
-/// Those of [`plan`] but for `plan::max_bump`.
-pub fn unbounded(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
+/// Those of [`plan`] but for those that are warnings here.
+pub fn explained(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
+    let mut refused = Vec::new();
+    let mut plan = match unbounded(facts, settings) {
+        Err(failure) if failure.code() == NOT_ABOVE => {
+            let Some(possible) = without_impossible(facts, settings) else {
+                return Err(failure);
+            };
+            refused.push(failure);
+            unbounded(&possible, settings)?
+        }
+        planned => planned?,
+    };
+    refused.extend(check_line(&plan, facts.line).err());
+    refused.extend(refuse_taken(&plan, facts.tags).err());
+    refused.extend(check_max_bump(&plan, settings).err());
+    plan.warnings
+        .extend(refused.into_iter().map(|refused| Notice {
+            code: refused.code(),
+            message: refused.what().to_owned(),
+        }));
+    Ok(plan)
+}
+
+/// The facts without each `Release-As` that is not above what is there; `None` where there is none.
+fn without_impossible<'a>(facts: &Facts<'a>, settings: &Settings) -> Option<Facts<'a>> {
+    let versions: Vec<Option<Version>> = (0..facts.packages.len())
+        .map(|index| grown_from(facts, settings, index))
+        .collect();
+    let shared = versions.iter().flatten().max();
+    let mut possible = facts.clone();
+    for (known, own) in possible.packages.iter_mut().zip(&versions) {
+        let from = match facts.mode {
+            Mode::Sync => shared,
+            Mode::Diff => own.as_ref(),
+        };
+        let said = &mut known.touched.release_as;
+        said.take_if(|(version, _)| from.is_some_and(|from| *version <= *from));
+    }
+    let said = |facts: &Facts<'_>| {
+        let packages = facts.packages.iter();
+        packages
+            .filter(|known| known.touched.release_as.is_some())
+            .count()
+    };
+    (said(&possible) < said(facts)).then_some(possible)
+}
+
+fn unbounded(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     check_filter(facts.workspace, facts.mode, settings)?;
     check_groups(facts.mode, settings)?;
     check_prerelease(facts, settings)?;
@@ -399,12 +453,13 @@ fn check_prerelease(facts: &Facts<'_>, settings: &Settings) -> Result<(), Failur
 }
 
 /// Refuses a release that would leave the older line that its branch is for.
-fn check_line(planned: &[PlannedPackage], line: Option<&Line>) -> Result<(), Failure> {
+fn check_line(plan: &Plan, line: Option<&Line>) -> Result<(), Failure> {
+    let line = line.filter(|_| !plan.is_snapshot);
     let Some(line) = line.and_then(Line::maintenance) else {
         return Ok(());
     };
     let leaves = |package: &&PlannedPackage| !line.holds(&package.to);
-    let Some(package) = planned.iter().find(leaves) else {
+    let Some(package) = plan.packages.iter().find(leaves) else {
         return Ok(());
     };
     let PlannedPackage { name, from, to, .. } = package;
@@ -423,7 +478,7 @@ fn check_line(planned: &[PlannedPackage], line: Option<&Line>) -> Result<(), Fai
 ///
 /// # Errors
 /// `plan::max_bump`, exit 3.
-pub fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
+fn check_max_bump(plan: &Plan, settings: &Settings) -> Result<(), Failure> {
     let too_far = |package: &&PlannedPackage| {
         !plan.is_snapshot
             && package.base != Base::First
@@ -526,8 +581,8 @@ pub(super) fn check_pattern(
     }
     let packages = &workspace.packages;
     if !packages.iter().any(|package| matches(package, meant)) {
-        let names = packages.iter().map(|package| package.name.as_str());
-        let near = crate::settings::given::nearest(meant, names);
+        let near = near(meant, packages.iter());
+        let near = near.first();
         let failure = refuse(format!("{setting} {} names no package", quoted(pattern)));
         return Err(match near {
             Some(near) => failure.hint(format!("did you mean {sign}{near}?")),
@@ -535,6 +590,22 @@ pub(super) fn check_pattern(
         });
     }
     Ok(())
+}
+
+/// The names of packages that may be meant by one that there is not, the most similar first: those that differ by their scope alone lead.
+pub(super) fn near<'p>(asked: &str, packages: impl Iterator<Item = &'p Package>) -> Vec<&'p str> {
+    const MOST: usize = 3;
+    let names: Vec<&str> = packages.map(|package| package.name.as_str()).collect();
+    let all = || names.iter().copied();
+    let unscoped = all().filter(|name| name.rsplit_once('/').is_some_and(|(_, own)| own == asked));
+    let mut near: Vec<&str> = unscoped.collect();
+    for name in similar(asked, all()) {
+        if !near.contains(&name) {
+            near.push(name);
+        }
+    }
+    near.truncate(MOST);
+    near
 }
 
 /// Whether one pattern of a filter, without its `!`, means a package.
@@ -642,7 +713,8 @@ fn start(facts: &Facts<'_>, index: usize, settings: &Settings) -> Result<Option<
     };
     let is_below = |version: &&Version| **version <= from && way.climbs();
     if let Some(version) = fixed.as_ref().filter(is_below) {
-        return Err(not_above(&package.name, version, &from));
+        let said = said_by_commit(request, [known].into_iter());
+        return Err(not_above_as_said(&package.name, version, &from, said));
     }
     Ok(Some(Growing {
         bump: request.of(changed),
@@ -706,10 +778,53 @@ fn own_reasons(
     reasons
 }
 
+/// The code of a version that is not above what is there.
+const NOT_ABOVE: &str = "plan::bump";
+
+/// The commit with the highest `Release-As`, and its subject, where such a commit decides.
+fn said_by_commit<'k>(
+    request: &BumpRequest,
+    known: impl Iterator<Item = &'k PackageFacts> + Clone,
+) -> Option<(CommitId, String)> {
+    if !matches!(request, BumpRequest::Auto | BumpRequest::Graduate) {
+        return None;
+    }
+    let said = known
+        .clone()
+        .filter_map(|known| known.touched.release_as.as_ref());
+    let (_, commit) = said.max()?;
+    let mut reasons = known.flat_map(|known| &known.touched.reasons);
+    let subject = reasons.find_map(|reason| match reason {
+        Reason::Commit { id, subject, .. } if id == commit => Some(subject.clone()),
+        _ => None,
+    });
+    Some((commit.clone(), subject.unwrap_or_default()))
+}
+
+/// That a version is not above what is there, with the commit that asks for it.
+fn not_above_as_said(
+    name: &PackageName,
+    version: &Version,
+    from: &Version,
+    said: Option<(CommitId, String)>,
+) -> Failure {
+    let Some((commit, subject)) = said else {
+        return not_above(name, version, from);
+    };
+    let what = format!(
+        "{name} cannot become {version}, as {} {} says by Release-As: it is at {from} already",
+        commit.short(),
+        quoted(&subject)
+    );
+    Failure::new(Exit::Refused, NOT_ABOVE, what).hint(format!(
+        "history stays, so commit a later change of the package with a higher Release-As, or release once with bump; `why {name}` tells the rest"
+    ))
+}
+
 pub(super) fn not_above(name: &PackageName, version: &Version, from: &Version) -> Failure {
     Failure::new(
         Exit::Refused,
-        "plan::bump",
+        NOT_ABOVE,
         format!("{name} cannot become {version}: it is at {from} already"),
     )
     .hint("ask for a higher version")
@@ -1070,7 +1185,8 @@ fn grow_together(
         }
     };
     if !is_first && !written_by_hand && to <= from && way.climbs() {
-        return Err(not_above(&first.name, &to, &from));
+        let said = said_by_commit(request, versioned.iter().map(|(_, _, known)| *known));
+        return Err(not_above_as_said(&first.name, &to, &from, said));
     }
     let uses: BTreeMap<usize, BTreeSet<usize>> = app_uses(facts, settings).into_iter().collect();
     Ok(versioned
@@ -1158,8 +1274,8 @@ fn check_tag_format(facts: &Facts<'_>, tag_format: &str) -> Result<(), Failure> 
 }
 
 /// A release never moves a tag.
-fn refuse_taken(facts: &Facts<'_>, tags: &BTreeSet<TagName>) -> Result<(), Failure> {
-    let Some(tag) = tags.iter().find(|tag| facts.tags.contains(*tag)) else {
+fn refuse_taken(plan: &Plan, present: &BTreeSet<TagName>) -> Result<(), Failure> {
+    let Some(tag) = plan.tags.iter().find(|tag| present.contains(*tag)) else {
         return Ok(());
     };
     Err(Failure::new(
@@ -1273,16 +1389,19 @@ fn assemble(
     )?);
     let is_snapshot = settings.snapshot.is_some();
     let line = facts.line.filter(|_| !is_snapshot);
-    check_line(&planned, line)?;
     let marked = planned.iter().filter(|_| !is_snapshot);
     let tags: BTreeSet<TagName> = marked.map(|package| package.tag.clone()).collect();
-    refuse_taken(facts, &tags)?;
     let unchanged = packages
         .iter()
         .enumerate()
         .filter(|(index, _)| !growing.contains_key(index))
         .map(|(_, package)| package.name.clone())
         .collect();
+    let put_off = packages.iter().enumerate().filter(|(index, _)| {
+        let known = &facts.packages[*index];
+        known.is_put_off() && !known.undecided.is_empty() && !growing.contains_key(index)
+    });
+    let put_off = put_off.map(|(_, package)| package.name.clone()).collect();
     let mut plan = Plan {
         mode: facts.mode,
         mode_reason: facts.mode_reason.clone(),
@@ -1293,6 +1412,7 @@ fn assemble(
         waves: waves(facts, growing),
         apps: apps(facts, settings, &planned)?,
         unchanged,
+        put_off,
         tags: tags.into_iter().collect(),
         version: shared_version.filter(|_| facts.mode == Mode::Sync || growing.len() == 1),
         edits: Vec::new(),
@@ -1309,7 +1429,7 @@ fn assemble(
         packages: planned,
     };
     plan.warnings.extend(misread(facts));
-    match kept_out(facts, settings, growing) {
+    match kept_out(facts, settings, growing).filter(|_| plan.put_off.is_empty()) {
         Some(kept_out) => plan.warnings.push(kept_out),
         None => plan.warnings.extend(unused_bump(&plan, settings)),
     }

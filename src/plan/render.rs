@@ -9,7 +9,7 @@ use crate::name::Digest;
 use crate::plan::notes::{self, Notes};
 use crate::plan::release::{Edit, Notice, Plan, PlannedApp, PlannedPackage};
 use crate::settings::adopted::{CHANGESETS, LERNA};
-use crate::settings::{AppSettings, Install, Settings};
+use crate::settings::{AppSettings, Install, Mode, Settings};
 use crate::version::{Bump, Version};
 
 /// The schema of [`PlanDocument`].
@@ -445,7 +445,13 @@ pub fn phrase(plan: &Plan, package: &PlannedPackage, reason: &Reason) -> String 
 
 /// A bump, and what becomes of it below 1.0.0.
 fn counted(plan: &Plan, package: &PlannedPackage, bump: Bump) -> String {
-    let counts = bump.of(&package.from, plan.zero_major);
+    // In sync mode all grow from the highest version.
+    let shared = plan.packages.iter().map(|package| &package.from).max();
+    let from = match plan.mode {
+        Mode::Sync => shared.unwrap_or(&package.from),
+        Mode::Diff => &package.from,
+    };
+    let counts = bump.of(from, plan.zero_major);
     if counts == bump {
         bump.to_string()
     } else {
@@ -462,7 +468,9 @@ pub fn text(plan: &Plan, missing: &[Missing]) -> String {
     adopted(&mut text, plan);
     if plan.packages.is_empty() {
         let said = |code: &str| plan.warnings.iter().any(|warning| warning.code == code);
-        text.push_str(if said("plan::filtered") {
+        text.push_str(if !plan.put_off.is_empty() {
+            "nothing to release: what changed was answered not now\n"
+        } else if said("plan::filtered") {
             "nothing to release: no package that changed is let through\n"
         } else if said("plan::no_intent") {
             "nothing to release: no intent names what changed\n"
@@ -478,7 +486,7 @@ pub fn text(plan: &Plan, missing: &[Missing]) -> String {
     if !plan.packages.is_empty() {
         consequences(&mut text, plan);
     }
-    line(&mut text, "unchanged", &listed(&plan.unchanged, ", "));
+    line(&mut text, "not released", &listed(&plan.unchanged, ", "));
     for warning in &plan.warnings {
         let _ = writeln!(text, "warning[{}]: {}", warning.code, warning.message);
     }

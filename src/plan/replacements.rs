@@ -625,6 +625,7 @@ mod tests {
             head: CommitId::parse(&"a".repeat(40)).unwrap(),
             packages: packages.collect(),
             unchanged: Vec::new(),
+            put_off: Vec::new(),
             waves: Vec::new(),
             apps: Vec::new(),
             tags: Vec::new(),

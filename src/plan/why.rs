@@ -9,11 +9,10 @@ use crate::changes::{Reason, Traced, Verdict, tag};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, TagName};
 use crate::plan::release::{
-    Base, Effect, Facts, PackageFacts, Plan, PlannedPackage, carried, effect, outgoing, selected,
-    used,
+    Base, Effect, Facts, PackageFacts, Plan, PlannedPackage, carried, effect, near, outgoing,
+    selected, used,
 };
 use crate::plan::render::{NoticeDocument, ReasonDocument};
-use crate::settings::given::similar;
 use crate::settings::{BumpFrom, BumpRequest, Mode, Settings};
 use crate::version::Bump;
 use crate::workspace::Workspace;
@@ -271,7 +270,6 @@ fn find<'a>(
     root: Option<&'a Package>,
     asked: &str,
 ) -> Result<(Option<usize>, &'a Package), Failure> {
-    const MOST_NAMES: usize = 3;
     let directory = asked.trim_start_matches("./").trim_end_matches('/');
     let members = workspace.packages.iter().enumerate();
     let all = members
@@ -284,16 +282,7 @@ fn find<'a>(
     if let Some(found) = all.clone().find(|(_, package)| is_meant(package)) {
         return Ok(found);
     }
-    let names = || all.clone().map(|(_, package)| package.name.as_str());
-    let unscoped =
-        names().filter(|name| name.rsplit_once('/').is_some_and(|(_, own)| own == asked));
-    let mut near: Vec<&str> = unscoped.collect();
-    for name in similar(asked, names()) {
-        if !near.contains(&name) {
-            near.push(name);
-        }
-    }
-    near.truncate(MOST_NAMES);
+    let near = near(asked, all.map(|(_, package)| package));
     let what = format!("there is no package {} in the workspace", quoted(asked));
     let failure = Failure::new(Exit::Usage, "plan::unknown_package", what);
     Err(if near.is_empty() {

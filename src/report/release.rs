@@ -217,6 +217,13 @@ impl ReleaseReport {
         matches!(self.ended, Ended::Failed(_)) && self.deeds.iter().any(decided)
     }
 
+    /// Whether this run failed of a release that stands: one that it decided, or went on with.
+    pub fn stands_decided(&self) -> bool {
+        let is_tried = |deed: &Deed| matches!(deed.outcome, Outcome::Done | Outcome::Failed(_));
+        let mut later = self.deeds.iter().filter(|deed| deed.stage >= Stage::Decide);
+        matches!(self.ended, Ended::Failed(_)) && later.any(is_tried)
+    }
+
     /// The report as `pkgs.released/1`.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({

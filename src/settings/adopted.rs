@@ -1,5 +1,7 @@
 //! What files of other release tools say already: `.changeset/config.json` and `lerna.json`, below everything of ours.
 
+mod untaken;
+
 use serde_json::{Map, Value};
 
 use crate::explain::{Exit, Failure, quoted};
@@ -7,6 +9,8 @@ use crate::settings::config::{ConfigFile, Form, object, text_of};
 use crate::settings::given::{Given, Inputs, Source, list, not_there_yet};
 use crate::settings::table::{self, Kind};
 use crate::version::Version;
+
+pub use untaken::Untaken;
 
 /// The configuration of changesets.
 pub const CHANGESETS: &str = ".changeset/config.json";
@@ -42,30 +46,40 @@ pub struct PassedOver {
     pub key: String,
 }
 
-/// Reads what means the same to us, and gives what we have a setting for but cannot take. Whatever else stands in the file is for the other
-/// tool.
-pub(super) fn read(
-    file: &ConfigFile,
-    inputs: &mut Inputs,
-    problems: &mut Vec<Failure>,
-) -> Vec<PassedOver> {
+/// What such a file says that does nothing here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left {
+    /// What we have a setting for but cannot take as it stands.
+    pub passed_over: Vec<PassedOver>,
+    /// What no setting takes over.
+    pub untaken: Vec<Untaken>,
+}
+
+/// Reads what means the same to us, and gives what does not.
+pub(super) fn read(file: &ConfigFile, inputs: &mut Inputs, problems: &mut Vec<Failure>) -> Left {
     let object = match object(file) {
         Ok(object) => object.unwrap_or_default(),
         Err(failure) => {
             problems.push(failure);
-            return Vec::new();
+            return Left::default();
         }
     };
     match file.form {
-        Form::Changesets => changesets(&file.name, &object, inputs, problems),
+        Form::Changesets => {
+            changesets(&file.name, &object, inputs, problems);
+            return Left {
+                passed_over: Vec::new(),
+                untaken: untaken::of_changesets(&object),
+            };
+        }
         Form::Lerna => match lerna(&file.name, &object, inputs, problems) {
-            Ok(passed_over) => return passed_over,
+            Ok(left) => return left,
             Err(failure) => problems.push(failure),
         },
         Form::ReleasePlease => release_please(&file.name, &object, inputs),
         Form::Own | Form::Field | Form::OldPkgs => {}
     }
-    Vec::new()
+    Left::default()
 }
 
 /// Each entry is a package with a version of its own.
@@ -179,6 +193,9 @@ fn changesets(
 ) {
     offer(inputs, file, "version", "mode", "diff".to_owned());
     offer(inputs, file, "version", "bump-from", "intents".to_owned());
+    if object.get("changelog") == Some(&Value::Bool(false)) {
+        offer(inputs, file, "changelog", "changelog", "none".to_owned());
+    }
     for (key, setting, kind) in [
         ("fixed", "fixed", Kind::Groups),
         ("linked", "linked", Kind::Groups),
@@ -226,7 +243,7 @@ fn lerna(
     object: &Map<String, Value>,
     inputs: &mut Inputs,
     problems: &mut Vec<Failure>,
-) -> Result<Vec<PassedOver>, Failure> {
+) -> Result<Left, Failure> {
     let version = object.get("version").filter(|value| !value.is_null());
     let is_independent = version.is_some_and(|version| version == "independent");
     if let Some(version) = version {
@@ -272,7 +289,51 @@ fn lerna(
             Err(failure) => problems.push(failure),
         }
     }
-    Ok(passed_over)
+    let taken = said_alike(file, object, inputs);
+    Ok(Left {
+        passed_over,
+        untaken: untaken::of_lerna(object, &taken),
+    })
+}
+
+/// Takes what lerna's commands are told that is a setting of ours in other words; gives the whole keys that are.
+fn said_alike(file: &str, object: &Map<String, Value>, inputs: &mut Inputs) -> Vec<String> {
+    let mode = inputs.get("mode").map(|given| given.value.clone());
+    let is_shared = matches!(mode.as_deref(), Some("sync" | "fixed"));
+    let is_each = matches!(mode.as_deref(), Some("diff" | "independent"));
+    let mut taken = Vec::new();
+    for key in [
+        "tagVersionPrefix",
+        "tagVersionSeparator",
+        "distTag",
+        "changelog",
+    ] {
+        let Some((whole, value)) = said_of_commands(object, key) else {
+            continue;
+        };
+        let text = value.as_str().filter(|text| !text.contains(['{', '}']));
+        let alike = match (key, text) {
+            // Where each package has a version of its own the prefix is no part of lerna's tags, and the separator only there.
+            ("tagVersionPrefix", _) if is_each => None,
+            ("tagVersionSeparator", _) if is_shared => None,
+            ("tagVersionPrefix", Some(prefix)) if is_shared && prefix != "v" => {
+                Some(("tag-format", format!("{prefix}{{version}}")))
+            }
+            ("tagVersionSeparator", Some(between)) if is_each && between != "@" => {
+                Some(("tag-format", format!("{{name}}{between}{{version}}")))
+            }
+            ("distTag", Some(tag)) if tag != "latest" => Some(("npm-tag", tag.to_owned())),
+            ("changelog", _) if *value == Value::Bool(false) => {
+                Some(("changelog", "none".to_owned()))
+            }
+            _ => continue,
+        };
+        if let Some((setting, text)) = alike {
+            offer(inputs, file, &whole, setting, text);
+        }
+        taken.push(whole);
+    }
+    taken
 }
 
 /// What lerna's commands are told, with the whole key.

@@ -57,7 +57,7 @@ pub const COMMANDS: &[Page] = &[
         group: "Release",
         name: "version",
         does: "Decide versions: commit and tags in one push; builds nothing",
-        more: "It publishes nothing: the next `publish` or `release` delivers what was decided. `--push=false` commits and tags here only: push both yourself. A release that builds apps needs `release`. At a terminal it asks how far a package grows where nothing decides it: no `bump`, intent, `Release-As` or conventional commit.",
+        more: "It publishes nothing: the next `publish` or `release` delivers what was decided. `--push=false` commits and tags here only: push both yourself. A release that builds apps needs `release`. At a terminal it asks how far a package grows where nothing decides it: no `bump`, intent, `Release-As` or conventional commit that counts. Where others pushed meanwhile it decides nothing, with `when-moved: merge` too.",
         usage: "[flags]",
         examples: &[
             "version --dry-run",

@@ -174,6 +174,7 @@ fn read_setting(
             &format!("{} in {shown}", short(key)),
             &kebab_case(key),
             camel_case,
+            |setting| setting.reach != Reach::Outside,
         ));
     };
     if setting.reach == Reach::Outside {

@@ -192,12 +192,13 @@ pub fn groups(value: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// An unknown name, with the nearest right one.
+/// An unknown name, with the nearest right one of those that may stand there.
 pub fn unknown(
     code: &'static str,
     spelled: &str,
     kebab: &str,
     spell: impl Fn(&str) -> String,
+    may_stand: impl Fn(&table::Setting) -> bool,
 ) -> Failure {
     if table::SETTINGS_TO_COME.contains(&kebab) {
         return not_there_yet(spelled).hint("leave it out for now");
@@ -207,7 +208,8 @@ pub fn unknown(
         code,
         format!("{} is not a setting", quoted(spelled)),
     );
-    match nearest(kebab, table::SETTINGS.iter().map(|setting| setting.name)) {
+    let possible = table::SETTINGS.iter().filter(|setting| may_stand(setting));
+    match nearest(kebab, possible.map(|setting| setting.name)) {
         Some(near) => failure.hint(format!("did you mean {}?", spell(near))),
         None => failure.hint("`pkgs-action <command> --help` lists the settings of a command"),
     }

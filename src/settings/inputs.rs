@@ -124,13 +124,19 @@ fn offer_environment(
                 inputs.offer(setting, Given { value, source });
             }
             Some(_) => {}
-            None => problems.push(unknown("settings::unknown", &spelled, &kebab, |near| {
-                if is_input {
-                    format!("INPUT_{}", near.to_uppercase())
-                } else {
-                    table::variable(near)
-                }
-            })),
+            None => problems.push(unknown(
+                "settings::unknown",
+                &spelled,
+                &kebab,
+                |near| {
+                    if is_input {
+                        format!("INPUT_{}", near.to_uppercase())
+                    } else {
+                        table::variable(near)
+                    }
+                },
+                |_| true,
+            )),
         }
     }
 }

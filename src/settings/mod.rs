@@ -35,7 +35,7 @@ use url::Url;
 use crate::name::{EnvironmentName, PackageName};
 use crate::secret::{BoundSecret, Secret};
 use crate::settings::address::StoreAddress;
-use crate::settings::adopted::{Adopted, PassedOver};
+use crate::settings::adopted::{Adopted, PassedOver, Untaken};
 use crate::settings::replacement::Replacement;
 use crate::settings::runner::Runner;
 use crate::version::line::{Identifier, Line};
@@ -327,6 +327,8 @@ pub struct Settings {
     pub adopted: Vec<Adopted>,
     /// What files of other tools say that no setting of ours can say, and nothing of ours does.
     pub passed_over: Vec<PassedOver>,
+    /// What files of other release tools say that no setting takes over.
+    pub untaken: Vec<Untaken>,
     /// Names or directory globs; `!` excludes.
     pub filter: Vec<String>,
     /// The ref to compare with.

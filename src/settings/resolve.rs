@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::secret::BoundSecret;
-use crate::settings::adopted::{self, Adopted, PassedOver};
+use crate::settings::adopted::{self, Adopted, Left};
 use crate::settings::config::{self, Config, ConfigFile, Form};
 use crate::settings::form;
 use crate::settings::given::{Given, Inputs, Source, boolean, groups, list, nearest};
@@ -78,7 +78,7 @@ impl Settings {
         let WithFiles {
             inputs,
             config,
-            passed_over,
+            left,
             problems,
         } = with_files(collected.inputs, collected.problems, files);
         let mut values = Resolver {
@@ -116,7 +116,8 @@ impl Settings {
             build: values.text("build").filter(|command| command != "none"),
             mode: values.one_of("mode", MODES),
             adopted,
-            passed_over,
+            passed_over: left.passed_over,
+            untaken: left.untaken,
             filter: values.list("filter"),
             base: values.text("base"),
             ignore: values.list("ignore"),
@@ -186,14 +187,14 @@ struct WithFiles {
     inputs: Inputs,
     config: Config,
     /// What files of other tools say that we cannot take, where nothing of ours says it.
-    passed_over: Vec<PassedOver>,
+    left: Left,
     problems: Vec<Failure>,
 }
 
 /// Adds what the configuration files say to what the command line and the environment say.
 fn with_files(mut inputs: Inputs, mut problems: Vec<Failure>, files: &[ConfigFile]) -> WithFiles {
     let mut config = Config::default();
-    let mut passed_over = Vec::new();
+    let mut left = Left::default();
     for file in files {
         if file.form == Form::OldPkgs {
             let packages = adopted::read_old_pkgs(file, &mut inputs, &mut problems);
@@ -204,7 +205,12 @@ fn with_files(mut inputs: Inputs, mut problems: Vec<Failure>, files: &[ConfigFil
             file.form,
             Form::Changesets | Form::Lerna | Form::ReleasePlease
         ) {
-            passed_over.extend(adopted::read(file, &mut inputs, &mut problems));
+            let Left {
+                passed_over,
+                untaken,
+            } = adopted::read(file, &mut inputs, &mut problems);
+            left.passed_over.extend(passed_over);
+            left.untaken.extend(untaken);
             continue;
         }
         let read = config::read(file, &mut inputs, &mut problems);
@@ -213,12 +219,19 @@ fn with_files(mut inputs: Inputs, mut problems: Vec<Failure>, files: &[ConfigFil
         config.apps.extend(read.apps);
         config.apps_in = config.apps_in.or(read.apps_in);
     }
-    passed_over.retain(|one: &PassedOver| inputs.get(one.setting).is_none());
+    let is_said = |setting: &str| inputs.get(setting).is_some();
+    left.passed_over.retain(|one| !is_said(one.setting));
+    // What another key of these files decided leaves this one untold otherwise.
+    let is_ours = |setting: &str| {
+        let given = inputs.get(setting);
+        given.is_some_and(|given| !matches!(given.source, Source::Adopted { .. }))
+    };
+    left.untaken.retain(|one| !one.setting.is_some_and(is_ours));
     inputs.empty_nones();
     WithFiles {
         inputs,
         config,
-        passed_over,
+        left,
         problems,
     }
 }

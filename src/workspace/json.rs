@@ -726,7 +726,7 @@ impl<'a> Scanner<'a> {
     fn refuse_key<T>(&self) -> Scanned<T> {
         match self.peek() {
             Some(byte) if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' => {
-                self.refuse("keys are written in double quotes")
+                self.refuse("a key stands without double quotes")
             }
             _ => self.refuse_here("a key is missing"),
         }
@@ -744,7 +744,7 @@ impl<'a> Scanner<'a> {
         }
         match rest.chars().next() {
             None => self.refuse("the file ends too early"),
-            Some('\'') => self.refuse("strings are written in double quotes"),
+            Some('\'') => self.refuse("a text stands in single quotes, not in double quotes"),
             Some('+' | '.') => self.refuse("a number starts with a digit or '-'"),
             Some(BYTE_ORDER_MARK) => self.refuse("a second byte order mark"),
             Some(character) if character.is_whitespace() => {
@@ -793,8 +793,13 @@ mod tests {
         check("[1,]", "trailing comma", 1, 3);
         check("{ // x\n}", "comments are not JSON", 1, 3);
         check("{\"a\": /* x */ 1}", "comments are not JSON", 1, 7);
-        check("{'a': 1}", "strings are written in double quotes", 1, 2);
-        check("{a: 1}", "keys are written in double quotes", 1, 2);
+        check(
+            "{'a': 1}",
+            "a text stands in single quotes, not in double quotes",
+            1,
+            2,
+        );
+        check("{a: 1}", "a key stands without double quotes", 1, 2);
         check(
             "{\"a\": NaN}",
             "NaN, Infinity and undefined are not JSON",

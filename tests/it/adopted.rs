@@ -58,13 +58,27 @@ fn changesets_decides_mode_groups_packages_left_out_branch_access_and_intents() 
         ["diff", "as .changeset/config.json says"]
     );
     let file = ".changeset/config.json";
-    let adopted: Vec<Value> = ["access", "branch", "bump-from", "filter", "fixed", "mode"]
-        .map(|setting| json!({"setting": setting, "file": file}))
-        .to_vec();
+    let adopted: Vec<Value> = [
+        "access",
+        "branch",
+        "bump-from",
+        "changelog",
+        "filter",
+        "fixed",
+        "mode",
+    ]
+    .map(|setting| json!({"setting": setting, "file": file}))
+    .to_vec();
     assert_eq!(found["adopted"], json!(adopted));
     let said = run(&monorepo, &[]).expect(0).stdout;
-    let line = "from .changeset/config.json: access, branch, bump-from, filter, fixed, mode\n";
+    let line =
+        "from .changeset/config.json: access, branch, bump-from, changelog, filter, fixed, mode\n";
     assert!(said.contains(line), "{said}");
+    // `changelog` is false there.
+    assert!(
+        !found["edits"].to_string().contains("CHANGELOG"),
+        "{found:#}"
+    );
     // What a package declares itself counts more, what we are told most.
     let access = |arguments: &[&str]| -> Vec<Value> {
         let found = plan(&monorepo, arguments);
@@ -303,12 +317,108 @@ fn what_lernas_commands_are_told_counts_where_we_can_say_the_same() {
     let found = plan(&with(other.clone()), &[]);
     assert_eq!(adopted(&found), ["mode"]);
     let warning = "command.version.allowBranch, command.version.ignoreChanges, command.version.message in lerna.json cannot be taken over as it stands; say here what you mean: branch, ignore, commit-message";
-    assert_eq!(
-        found["warnings"],
-        json!([{"code": "plan::adopted", "message": warning}])
-    );
+    let push = "not taken over from lerna.json: command.version.push (release pushes always; push false keeps what version decides here)";
+    let notice = |message| json!({"code": "plan::adopted", "message": message});
+    assert_eq!(found["warnings"], json!([notice(warning), notice(push)]));
     // What we are told ourselves leaves nothing to say.
-    let ours = json!({"branch": ["main"], "ignore": ["docs/**"], "commitMessage": "chore: x"});
+    let ours = json!({"branch": ["main"], "ignore": ["docs/**"], "commitMessage": "chore: x", "push": false});
     let found = plan(&with(other).config(&ours), &[]);
     assert_eq!(found["warnings"], json!([]), "{found:#}");
+}
+
+#[test]
+fn keys_that_are_not_taken_over_are_told_with_what_holds_instead() {
+    let warnings = |file: &str, text: &Value, ours: &[&str]| -> Vec<String> {
+        let monorepo = changed(repository().file(file, &text.to_string()));
+        let found = plan(&monorepo, ours);
+        let list = found["warnings"].as_array().expect("a list").iter();
+        let told = list.filter(|one| one["code"] == "plan::adopted");
+        told.map(|one| one["message"].as_str().expect("text").to_owned())
+            .collect()
+    };
+    let file = ".changeset/config.json";
+    let config = json!({
+        "$schema": "x", "changelog": ["x", {}], "commit": false, "snapshot": {"useCalculatedVersion": true}, "nonsense": 1,
+        "privatePackages": false, "updateInternalDependencies": "minor", "bumpVersionsWithWorkspaceProtocolOnly": true, "ignore": ["b"],
+    });
+    let told = warnings(file, &config, &[]);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for key in [
+        "changelog (",
+        "commit (",
+        "snapshot (",
+        "nonsense (nothing here knows it)",
+        "privatePackages (",
+        "updateInternalDependencies (",
+        "bumpVersionsWithWorkspaceProtocolOnly (",
+    ] {
+        assert!(told[0].contains(key), "{key}: {told:?}");
+    }
+    assert!(!told[0].contains("schema"), "{told:?}");
+    let told = warnings(file, &config, &["--changelog=root", "--filter=none"]);
+    assert!(
+        !told[0].contains(" changelog (") && !told[0].contains("privatePackages ("),
+        "{told:?}"
+    );
+
+    let lerna = json!({"version": "independent", "command": {
+        "version": {"exact": true, "preid": "rc", "tagVersionPrefix": "r"},
+        "publish": {"distTag": "next", "registry": "https://r.example/", "packages": []},
+    }});
+    // Where the registry is set, the one that stands there needs no line.
+    let told = warnings("lerna.json", &lerna, &[]);
+    let keys: Vec<&str> = told[0]
+        .split(|letter: char| letter.is_whitespace())
+        .filter(|word| word.starts_with("command."))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "command.version.exact",
+            "command.version.preid",
+            "command.publish.packages",
+        ],
+        "{told:?}"
+    );
+}
+
+#[test]
+fn lernas_tags_and_dist_tag_are_ours() {
+    for (lerna, tag, dist_tag) in [
+        (
+            json!({"version": "1.0.0", "tagVersionPrefix": "r"}),
+            "r1.1.0",
+            "latest",
+        ),
+        (
+            json!({"version": "1.0.0", "tagVersionPrefix": ""}),
+            "1.1.0",
+            "latest",
+        ),
+        (
+            json!({"version": "1.0.0", "command": {"publish": {"distTag": "next"}}}),
+            "v1.1.0",
+            "next",
+        ),
+        (
+            json!({"version": "independent", "tagVersionPrefix": "r"}),
+            "a@1.1.0",
+            "latest",
+        ),
+        (
+            json!({"version": "independent", "tagVersionSeparator": "_"}),
+            "a_1.1.0",
+            "latest",
+        ),
+    ] {
+        let monorepo = changed(repository().file("lerna.json", &lerna.to_string()));
+        let found = plan(&monorepo, &[]);
+        let package = &found["packages"][0];
+        assert_eq!(
+            [&package["tag"], &package["distTag"]],
+            [tag, dist_tag],
+            "{found:#}"
+        );
+        assert_eq!(found["warnings"], json!([]), "{lerna}");
+    }
 }

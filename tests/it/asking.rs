@@ -314,3 +314,42 @@ fn answers_are_kept_where_the_remote_moves_meanwhile() {
     }
     assert_eq!(tags(&world), ["core@1.0.1", "other@1.1.0", "text@1.0.1"]);
 }
+
+#[test]
+fn what_was_answered_not_now_is_said_and_not_that_nothing_counts() {
+    let world = changed(
+        &json!({"mode": "diff"}),
+        "docs(core): how to count",
+        "Say it louder",
+    );
+    let world = world.develop("Count again", &[("packages/core/b.js", "1\n")]);
+    let mut terminal = at_terminal(&world, &["--filter=core"]);
+    // That a page was written says nothing of the version.
+    asked(&mut terminal, "core 1.0.0 becomes").press(&[DOWN, DOWN, DOWN, ENTER]);
+    let seen = terminal.end().expect(0);
+    let said = "nothing to release: what changed was answered not now\nnot released: ";
+    assert!(seen.stdout.contains(said), "{}", seen.stdout);
+}
+
+#[test]
+fn who_is_behind_is_told_to_pull_for_no_run_of_others_is_on_its_way() {
+    let world = world();
+    let elsewhere = world.monorepo.clone_fresh(None);
+    let world = world.develop("fix(core): it", &[("packages/core/c.js", "1\n")]);
+    for command in ["version", "release"] {
+        let behind = || {
+            world
+                .binary_in(&elsewhere, &[command])
+                .env("PKGS_STORE", "none")
+        };
+        let seen = behind().at_terminal().end().expect(3);
+        assert!(
+            seen.screen.contains("error[release::behind]") && seen.screen.contains("pull first"),
+            "{}",
+            seen.screen
+        );
+        let in_ci = behind().env("CI", "true").run().expect(0);
+        assert!(in_ci.stdout.starts_with("superseded"), "{}", in_ci.stdout);
+    }
+    assert_eq!(tags(&world), Vec::<String>::new());
+}

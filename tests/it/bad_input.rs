@@ -668,6 +668,16 @@ fn settings_that_cannot_be_right() {
             &["\"nowhere\"", "fetch"],
         ),
         (
+            "a ref before the first commit",
+            &["release", "--base", "HEAD~99"],
+            &[],
+            (2, "git::unknown_ref"),
+            &[
+                "the history here begins after it",
+                "name a commit, branch or tag that is here",
+            ],
+        ),
+        (
             "a version that is not above",
             &["release", "--bump", "1.0.0"],
             &[],

@@ -147,7 +147,10 @@ fn a_group_takes_its_dependents_with_it_and_says_so() {
 
 #[test]
 fn a_group_that_cannot_be_meant_is_refused() {
-    let monorepo = three().package("cor", "1.0.0").commit("chore: x", &[]);
+    let monorepo = three()
+        .package("cor", "1.0.0")
+        .package("@acme/text", "1.0.0")
+        .commit("chore: x", &[]);
     for (arguments, code, said) in [
         (
             &["--fixed=a bb"][..],
@@ -169,6 +172,11 @@ fn a_group_that_cannot_be_meant_is_refused() {
             &["--filter=!core"],
             "plan::filter",
             "hint: did you mean !cor?",
+        ),
+        (
+            &["--filter=text"],
+            "plan::filter",
+            "hint: did you mean @acme/text?",
         ),
         (
             &["--fixed=a b", "--linked=b c"],

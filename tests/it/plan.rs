@@ -1195,7 +1195,7 @@ fn the_document_is_what_was_promised_and_always_the_same() {
         "feat(b): more (minor)",
         "uses @x/b 1.0.0 → 1.1.0",
         "tags: @x/b@1.1.0, web@1.4.2",
-        "unchanged: @x/c",
+        "not released: @x/c",
     ] {
         assert!(spoken.contains(said), "{said}:\n{spoken}");
     }
@@ -1212,4 +1212,21 @@ fn the_document_is_what_was_promised_and_always_the_same() {
         .filter_map(|missing| missing["what"].as_str())
         .collect();
     assert_eq!(what, ["npm-token", "store"]);
+}
+
+#[test]
+fn what_a_commit_asks_for_in_sync_mode_is_told_of_the_version_that_all_grow_from() {
+    let monorepo = Monorepo::new()
+        .package("a", "1.0.0")
+        .package("b", "0.5.0")
+        .config(&json!({"mode": "sync"}))
+        .commit("chore: begin", &[]);
+    let monorepo = monorepo
+        .tag("v1.0.0")
+        .commit("feat(b): x", &[("packages/b/b.js", "1\n")]);
+    let told = run(&monorepo, &["plan"]).expect(0).stdout;
+    assert!(
+        told.contains("feat(b): x (minor)\n") && told.contains("v1.1.0"),
+        "{told}"
+    );
 }

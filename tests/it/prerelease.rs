@@ -577,6 +577,13 @@ fn an_older_line_never_touches_latest_and_is_never_left() {
         3,
         &["error[plan::line]: c would go from 1.1.0 to 2.0.0, but this branch is for 1.x"],
     );
+    // What the error sends to answers.
+    let why = run(&breaking, &["why", "c"]).expect(0).stdout;
+    assert!(
+        why.contains("warning[plan::line]: c would go from 1.1.0 to 2.0.0")
+            && why.contains("too far"),
+        "{why}"
+    );
     breaking.git(&["checkout", "--quiet", "v1.0"]);
     let monorepo = change(breaking, "c", "fix(c): for an older line");
     release(&monorepo);
@@ -654,7 +661,7 @@ mode diff (as it is set)
 tags: a@1.1.0-beta.0, b@1.0.1
 edits: package-lock.json, packages/a/CHANGELOG.md, packages/a/package.json, packages/b/CHANGELOG.md, packages/b/package.json
 publish order: a, b
-unchanged: c
+not released: c
 warning[plan::prerelease_needed]: b 1.0.1 is no prerelease, and needs the prerelease 1.1.0-beta.0 of a",
             &head[..7]
         )

@@ -158,3 +158,28 @@ fn a_package_that_is_published_without_a_tag_is_missing_one_for_the_real_thing()
     let hint = tag["hint"].as_str().expect("text");
     assert!(hint.contains("core 1.0.0 is on the registry"), "{hint}");
 }
+
+#[test]
+fn what_is_missing_is_told_by_what_was_rehearsed() {
+    let monorepo = Monorepo::new()
+        .package("a", "1.0.0")
+        .service("web", "1.0.0")
+        .released();
+    let run = monorepo
+        .binary(&["rehearse", "--format", "json"])
+        .env("PKGS_REGISTRY", "https://127.0.0.1:9/")
+        .run()
+        .expect(0);
+    let missing = run.json()["missing"].clone();
+    let missing: Vec<&str> = missing
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|missing| missing["what"].as_str())
+        .collect();
+    // Nothing is due at the commit itself.
+    assert!(
+        missing.starts_with(&["npm-token"]) || missing.starts_with(&["store"]),
+        "{missing:?}"
+    );
+}

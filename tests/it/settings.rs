@@ -652,6 +652,21 @@ fn a_configuration_that_cannot_be_meant_is_refused_with_its_place() {
                 "hint: set the variable PKGS_KEEP_RELEASES or the flag",
             ],
         ),
+        // Neither `bump` nor `dryRun` may stand there.
+        (
+            "{\"bumb\":\"patch\"}",
+            &[
+                "\"bumb in pkgs.json\" is not a setting",
+                "hint: `pkgs-action <command> --help`",
+            ],
+        ),
+        (
+            "{\"dryrun\":true}",
+            &[
+                "\"dryrun in pkgs.json\" is not a setting",
+                "hint: `pkgs-action <command> --help`",
+            ],
+        ),
         (
             "{\"apps\":{\"core\":7}}",
             &["apps.core in pkgs.json is not an object", "hint: write {}"],

@@ -312,7 +312,7 @@ fn a_pnpm_repository_with_catalogs() {
     tags: @acme/plugin-react@0.3.1, @acme/utils@2.0.0, acme@7.0.0
     edits: packages/@acme/utils/CHANGELOG.md, packages/@acme/utils/package.json, packages/acme/CHANGELOG.md, packages/acme/package.json, packages/plugin-react/CHANGELOG.md, packages/plugin-react/package.json
     publish order: @acme/utils, acme + @acme/plugin-react
-    unchanged: @acme-playground/one
+    not released: @acme-playground/one
     missing remote: `git remote add origin <address>`: the release commit and its tags are pushed there
     ");
     let world = is_released_whole(&PNPM_12, monorepo);
@@ -416,7 +416,7 @@ fn a_yarn_berry_repository() {
     tags: v31.0.0
     edits: .yarnrc.yml, CHANGELOG.md, packages/acme-cli/package.json, packages/acme-cli/plugins/one/package.json, packages/acme-types/package.json, yarn.lock
     publish order: @acme/types, @acme/plugin-one, @acme/cli
-    unchanged: example-react, website
+    not released: example-react, website
     missing remote: `git remote add origin <address>`: the release commit and its tags are pushed there
     ");
     let world = is_released_whole(&BERRY_4, monorepo);
@@ -572,8 +572,9 @@ fn a_changesets_repository() {
     edits: bun.lock, packages/@acme/core/CHANGELOG.md, packages/@acme/core/package.json, packages/@acme/react/package.json, packages/form/CHANGELOG.md, packages/form/package.json, packages/theme/CHANGELOG.md, packages/theme/package.json
     consumes: .changeset/brave-lions-run.md, .changeset/calm-cats-sit.md
     publish order: @acme/core, @acme/react, @acme/theme, @acme/form
-    unchanged: @acme/docs
+    not released: @acme/docs
     warning[plan::filtered]: @acme/docs is kept out by filter, though its range of @acme/react no longer holds
+    warning[plan::adopted]: not taken over from .changeset/config.json: changelog (notes have one form; changelog says where they are written); commit (what is decided is always a commit; push false keeps that of version here); updateInternalDependencies (a range is rewritten when it no longer holds)
     missing remote: `git remote add origin <address>`: the release commit and its tags are pushed there
     ");
     let world = is_released_whole(&BUN, monorepo);

@@ -609,11 +609,20 @@ fn a_file_in_the_way_of_the_work_tree_is_found_before_the_push() {
     let head = world.monorepo.head();
     let refused = version(&world, &[]).expect(3);
     assert!(
-        refused.stderr.contains("git::checkout"),
+        refused.stderr.contains("worktree::in_the_way"),
         "{}",
         refused.stderr
     );
     assert_eq!(world.origin_git(&["rev-parse", "main"]), head);
+    for flag in ["--push=false", "--dry-run"] {
+        let refused = version(&world, &[flag]).expect(3).stderr;
+        assert!(
+            refused.contains("worktree::in_the_way"),
+            "{flag}\n{refused}"
+        );
+        assert_eq!(world.monorepo.head(), head);
+        assert_eq!(git(&world, &["tag", "--list", "core@1.1.0"]), "");
+    }
     assert_eq!(std::fs::read_to_string(&notes).expect("a file"), "mine\n");
 }
 
@@ -710,4 +719,97 @@ fn a_sparse_checkout_may_leave_out_what_is_not_written() {
     assert_eq!(git(&world, &["status", "--porcelain"]), "");
     let tags = world.origin_git(&["tag", "--list", "*1.1.0"]);
     assert_eq!(tags, "core@1.1.0");
+}
+
+#[test]
+fn versions_that_a_later_decision_overtook_are_told_as_skipped() {
+    let world = world();
+    let _ = version(&world, &[]).expect(0);
+    let first = world.monorepo.head();
+    let world = world.develop("fix(core): it", &[("packages/core/b.js", "1\n")]);
+    let _ = version(&world, &[]).expect(0);
+    let done = run(&world, &["publish"]).expect(0);
+    let said = format!(
+        "core@1.1.0 is skipped: it was decided at {}, and 1.1.1 after it",
+        &first[..7]
+    );
+    assert!(done.stderr.contains(&said), "{}", done.stderr);
+    assert!(
+        !done.stderr.contains("@acme/text@1.0.1 is skipped"),
+        "{}",
+        done.stderr
+    );
+    let versions: Vec<String> = published(&world, "core")
+        .into_iter()
+        .map(|(version, _)| version)
+        .collect();
+    assert_eq!(versions, ["1.1.1"]);
+    let again = run(&world, &["publish"]).expect(0);
+    assert!(again.stderr.contains(&said), "{}", again.stderr);
+    assert!(
+        again
+            .stdout
+            .contains("every decided version that the branch still holds"),
+        "{}",
+        again.stdout
+    );
+}
+
+#[test]
+fn who_committed_beside_a_release_is_told_to_pull_before_a_push() {
+    let world = world();
+    let behind = world.monorepo.clone_fresh(None);
+    let _ = version(&world, &[]).expect(0);
+    let behind = behind.commit("fix(core): d", &[("packages/core/d.js", "1\n")]);
+    let refused = world
+        .binary_in(&behind, &["version"])
+        .env("PKGS_STORE", "none")
+        .run()
+        .expect(3)
+        .stderr;
+    assert!(
+        refused.contains("error[release::not_on_branch]")
+            && refused.contains(
+                "hint: pull first, then push your commits: git pull --rebase origin main"
+            ),
+        "{refused}"
+    );
+    // Where nobody else pushed, only the push is missing.
+    world
+        .monorepo
+        .git(&["commit", "--quiet", "--allow-empty", "--message=fix: it"]);
+    let refused = version(&world, &[]).expect(3).stderr;
+    assert!(
+        refused.contains("hint: push your commits first"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_is_refused_after_the_decision_is_no_refusal_that_changed_nothing() {
+    let world = world();
+    let tarballs = world.outside.path().join("npm/-/tarballs");
+    std::fs::create_dir_all(&tarballs).expect("a directory");
+    std::fs::write(tarballs.join("core"), "").expect("a file in the way");
+    let failed = run(&world, &["release"]).expect(75);
+    assert!(
+        failed.stderr.contains("error[registry::disk]"),
+        "{}",
+        failed.stderr
+    );
+    assert!(
+        failed.stdout.contains("decided, but not finished"),
+        "{}",
+        failed.stdout
+    );
+    // The run that goes on with it says so, too.
+    let failed = run(&world, &["release"]).expect(75);
+    assert!(
+        failed.stderr.contains("error[registry::disk]"),
+        "{}",
+        failed.stderr
+    );
+    std::fs::remove_file(tarballs.join("core")).expect("the file in the way");
+    let _ = run(&world, &["release"]).expect(0);
+    assert_eq!(published(&world, "core").len(), 1);
 }

@@ -398,3 +398,39 @@ fn a_version_that_a_commit_asks_for_is_told_with_the_commit() {
         "{asked}"
     );
 }
+
+#[test]
+fn a_version_that_cannot_be_is_told_by_its_commit_and_why_answers_all_the_same() {
+    let monorepo = Monorepo::new()
+        .package("a", "1.1.0")
+        .package("b", "1.1.0")
+        .released()
+        .commit(
+            "feat: x\n\nRelease-As: 1.1.0",
+            &[("packages/b/b.js", "1\n")],
+        );
+    let id = monorepo.head();
+    let said = format!(
+        "cannot become 1.1.0, as {} \"feat: x\" says by Release-As: it is at 1.1.0 already",
+        &id[..7]
+    );
+    for mode in ["--mode=diff", "--mode=sync"] {
+        let refused = monorepo.run(&["plan", mode]).expect(3).stderr;
+        assert!(
+            refused.contains("error[plan::bump]") && refused.contains(&said),
+            "{refused}"
+        );
+        assert!(refused.contains("with a higher Release-As"), "{refused}");
+        let told = why(&monorepo, &["b", mode]);
+        assert_eq!(told["to"], "1.2.0", "{told:#}");
+        let warning = &told["warnings"][0];
+        assert_eq!(warning["code"], "plan::bump");
+        assert!(
+            warning["message"].as_str().expect("text").contains(&said),
+            "{told:#}"
+        );
+    }
+    let repaired = monorepo.commit("fix: y\n\nRelease-As: 1.4.0", &[("packages/b/b.js", "2\n")]);
+    let told = repaired.run(&["plan", "--mode=diff"]).expect(0).stdout;
+    assert!(told.contains("1.1.0 → 1.4.0"), "{told}");
+}

@@ -7,11 +7,12 @@ use super::{deliver_unsealed, dist_tag};
 use crate::apply::build::Packed;
 use crate::apply::outcome::Deeds;
 use crate::apply::publish::Tarballs;
+use crate::changes::tag;
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt};
 use crate::commands::{Session, monorepo, preflight, rebuild};
 use crate::explain::Failure;
-use crate::name::{CommitId, Integrity, PackageName};
+use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::{DecidedPackage, tag_of};
 use crate::remote::registry::PublishedPackage;
 use crate::report::release::Released;
@@ -82,6 +83,80 @@ pub(super) async fn older(
         }
     }
     Ok(())
+}
+
+/// Tells of the versions that `version` decided, that npm lacks and that nothing will deliver: a later decision gave their packages others.
+pub(super) async fn tell_overtaken(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    newest: Option<&CommitId>,
+) -> Result<(), Failure> {
+    let history = session.repo.history(&scene.tip)?;
+    let overtaken = scene.decisions.iter().filter(|(commit, decision)| {
+        Some(*commit) != newest
+            && decision.is_of_versions()
+            && !scene.is_given_up(commit)
+            && history.age(commit).is_some()
+    });
+    let mut overtaken: Vec<_> = overtaken.collect();
+    if overtaken.is_empty() {
+        return Ok(());
+    }
+    overtaken.sort_by_key(|(commit, _)| std::cmp::Reverse(history.age(commit)));
+    let tip = monorepo::workspace_at(session.repo, &scene.tip, session.settings)?;
+    let libraries = tip.packages.iter();
+    let libraries = libraries.filter(|package| package.kind == Kind::Library);
+    let published = session
+        .published(libraries.map(|package| &package.name))
+        .await?;
+    let format = session.settings.tag_format.as_deref();
+    for (commit, decision) in overtaken {
+        let lacking = lacking(&tip, &published, &decision.tags, format);
+        if lacking.is_empty() {
+            continue;
+        }
+        // One version of all names no package: what had it then tells.
+        let then = monorepo::workspace_at(session.repo, commit, session.settings)?;
+        for (package, version) in lacking {
+            let had = then.package(&package.name);
+            let had = had.and_then(|package| package.version.as_ref());
+            let (name, now) = (&package.name, package.version.as_ref());
+            if let Some(now) = now.filter(|_| had == Some(&version)) {
+                tracing::info!(
+                    "{name}@{version} is skipped: it was decided at {}, and {now} after it",
+                    commit.short()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The libraries that `tags` may give a version which the registry lacks and which is not theirs any more.
+fn lacking<'w>(
+    workspace: &'w Workspace,
+    published: &BTreeMap<PackageName, PublishedPackage>,
+    tags: &[TagName],
+    format: Option<&str>,
+) -> Vec<(&'w Package, Version)> {
+    let mut lacking = Vec::new();
+    for (name, version) in tags.iter().filter_map(|tag| tag::read_with(tag, format)) {
+        let meant = workspace.packages.iter().filter(|package| {
+            package.kind == Kind::Library
+                && name.is_none_or(|name| name == package.name.as_str())
+                && package.version.as_ref() != Some(&version)
+        });
+        let is_lacking = |package: &&Package| {
+            let known = published.get(&package.name);
+            known.is_none_or(|known| !known.versions.contains_key(&version.to_string()))
+        };
+        lacking.extend(
+            meant
+                .filter(is_lacking)
+                .map(|package| (package, version.clone())),
+        );
+    }
+    lacking
 }
 
 async fn marked<'a>(

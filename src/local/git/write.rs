@@ -228,26 +228,6 @@ impl Repo {
         Ok(())
     }
 
-    /// Refuses to move the work tree from `head` to a commit that has the files `written`, where one of them lies in the way that git does not know.
-    ///
-    /// # Errors
-    /// `git::checkout`, exit 3.
-    pub fn require_way_free<'p>(
-        &self,
-        head: &CommitId,
-        to: &CommitId,
-        written: impl IntoIterator<Item = &'p RepoPath>,
-    ) -> Result<(), Failure> {
-        for path in written {
-            let is_there = self.root().join(path.as_str()).symlink_metadata().is_ok();
-            if is_there && self.object_at(head, path)?.is_none() {
-                let why = format!("{path} is there, and no commit has it");
-                return Err(not_moved(to, &why, "move the file away and run again"));
-            }
-        }
-        Ok(())
-    }
-
     /// Brings work tree and index to a commit. Only the files that differ from `HEAD` are looked at, for a large work tree takes long to look
     /// through; where one of them does not lie in a directory, what is in its place must be found first, and everything is looked at.
     /// The first files that differ from `HEAD` and keep it from moving go to `in_the_way`.
