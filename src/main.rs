@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
-            eprint!("{}", safe(&report::failure::text(&failure)));
+            say(&safe(&report::failure::text(&failure)));
             if in_actions {
                 print(&safe(&report::failure::annotations(&failure)));
             }
@@ -191,6 +191,7 @@ fn start_log(collected: &Collected, environment: &BTreeMap<String, String>) {
         .with_writer(std::io::stderr)
         .with_target(false)
         .without_time()
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let _ = tracing::subscriber::set_global_default(
         tracing_subscriber::registry().with(filter).with(layer),
@@ -410,7 +411,7 @@ async fn watch_signals(stop: Stop, children: Children, terminal: Option<Terminal
     if let Some(terminal) = terminal {
         terminal.restore();
     }
-    eprintln!("interrupted: run the same command again, it continues where this run stopped");
+    say("interrupted: run the same command again, it continues where this run stopped\n");
     std::process::exit(i32::from(exit.code()));
 }
 
@@ -422,6 +423,14 @@ fn append(file: &Path, text: &str) {
         .open(file)
         .and_then(|mut file| file.write_all(text.as_bytes()));
     if let Err(error) = written {
-        eprintln!("warning: {} could not be written: {error}", file.display());
+        say(&format!(
+            "warning: {} could not be written: {error}\n",
+            file.display()
+        ));
     }
+}
+
+/// Says something on stderr. Where nobody listens any more, as behind a terminal that was closed, that is no reason to stop.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }

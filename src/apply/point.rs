@@ -289,7 +289,9 @@ impl Log<'_> {
     /// Sends one entry until it is known who has its number.
     async fn send(&self, entry: &Entry) -> Result<Sent, Failure> {
         let key = layout::log_entry(self.app, self.environment, entry.seq);
-        let body = Body::Bytes(entry.to_bytes());
+        let bytes = entry.to_bytes();
+        let digest = Digest::of(&bytes);
+        let body = Body::Bytes(bytes);
         let mut last = None;
         for _ in 0..SENDS {
             match self
@@ -303,7 +305,8 @@ impl Log<'_> {
                 Err(StoreError::Failed(failure)) => return Err(failure),
             }
             match self.entry(entry.seq).await? {
-                Some(there) if there.entry.operation == entry.operation => return Ok(Sent::Won),
+                Some(there) if there.digest == digest => return Ok(Sent::Won),
+                // Also where another run of the same release wrote it: what is there counts, and holds another moment.
                 Some(_) => return Ok(Sent::Lost),
                 None => {}
             }
@@ -493,15 +496,21 @@ mod tests {
     }
 
     async fn promote(store: &Trial, version: &'static str) -> Result<Pointed, Failure> {
+        promote_by(store, version, &circumstances(version)).await
+    }
+
+    async fn promote_by(
+        store: &Trial,
+        version: &'static str,
+        circumstances: &Circumstances,
+    ) -> Result<Pointed, Failure> {
         let (app, environment) = names();
         let log = Log {
             store,
             app: &app,
             environment: &environment,
         };
-        let pointed = log
-            .append(&circumstances(version), &mut Always(version))
-            .await?;
+        let pointed = log.append(circumstances, &mut Always(version)).await?;
         if let Pointed::Appended { tip, .. } | Pointed::Happened { tip, .. } = &pointed {
             log.advance_hint(tip).await?;
         }
@@ -634,6 +643,33 @@ mod tests {
             let mut found = operations(&store);
             found.sort();
             assert_eq!(found, versions, "seed {seed}");
+        }
+    }
+
+    /// Two runs of one release differ in their moment: what the log holds is what the hint says, whoever was first.
+    #[test]
+    fn of_two_runs_of_one_deed_the_hint_is_the_one_that_the_log_holds() {
+        for seed in 0..100 {
+            let store = Arc::new(Trial::default());
+            store.start_pausing();
+            let runs = ["2026-01-02T00:00:00Z", "2026-01-02T00:00:01Z"].map(|at| {
+                let store = Arc::clone(&store);
+                let by = Circumstances {
+                    at: at.to_owned(),
+                    ..circumstances("1.0.0")
+                };
+                Box::pin(async move { promote_by(&store, "1.0.0", &by).await.map(|_| ()) })
+                    as crate::apply::trial::Run
+            });
+            for outcome in crate::apply::trial::interleave(runs.into(), seed) {
+                outcome.unwrap();
+            }
+            store.stop_pausing();
+            assert_eq!(operations(&store), ["1.0.0"]);
+            let (app, environment) = names();
+            let hint = store.bytes(&layout::current(&app, &environment));
+            let entry = store.bytes(&layout::log_entry(&app, &environment, 1));
+            assert!(entry.is_some() && hint == entry, "seed {seed}");
         }
     }
 

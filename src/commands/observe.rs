@@ -212,11 +212,16 @@ impl Released {
             (Some(one @ Base::Tag { name, .. }), Some(all)) if age(&one) < age(&all) => {
                 LastRelease::OfOne(name)
             }
-            (of_one, Some(Base::Tag { name, version, .. })) => LastRelease::OfAll {
-                tag: name,
-                version,
-                others: of_one.is_some(),
-            },
+            (of_one, Some(Base::Tag { name, version, .. })) => {
+                // The manifests hold the version of one that was given up.
+                let given_up = self.all.given_up.as_ref();
+                let given_up = given_up.filter(|given_up| given_up.version > *version);
+                LastRelease::OfAll {
+                    tag: name,
+                    version: given_up.map_or(version, |given_up| &given_up.version),
+                    others: of_one.is_some(),
+                }
+            }
             _ => LastRelease::Never,
         }
     }

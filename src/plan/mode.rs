@@ -87,7 +87,7 @@ pub fn mode(
     })
 }
 
-/// Whether packages hold a version, and every other one is new.
+/// Whether packages hold a version, several where others hold a lower one, and these are new.
 fn all_but_new(
     packages: &[Package],
     version: &Version,
@@ -97,11 +97,11 @@ fn all_but_new(
     let (released, others): (Vec<_>, Vec<_>) =
         versioned.partition(|package| package.version.as_ref() == Some(version));
     for package in &others {
-        if !is_new(package)? {
+        if package.version.as_ref() > Some(version) || !is_new(package)? {
             return Ok(false);
         }
     }
-    Ok(!released.is_empty())
+    Ok(released.len() > usize::from(!others.is_empty()))
 }
 
 #[cfg(test)]
@@ -171,9 +171,12 @@ mod tests {
         check(&["2.0.0", "2.0.0"], of_all(false), "", Sync);
         check(&["2.0.0", "2.0.0"], of_all(true), "", Diff);
         // A package that is new holds another version.
-        check(&["1.1.0", "0.0.0"], of_all(false), "b", Sync);
-        check(&["1.1.0", "0.0.0"], of_all(true), "b", Sync);
-        check(&["1.1.0", "0.0.0"], of_all(false), "", Diff);
+        check(&["1.1.0", "1.1.0", "0.0.0"], of_all(false), "c", Sync);
+        check(&["1.1.0", "1.1.0", "0.0.0"], of_all(true), "c", Sync);
+        check(&["1.1.0", "1.1.0", "0.0.0"], of_all(false), "", Diff);
+        check(&["1.1.0", "1.1.0", "5.0.0"], of_all(false), "c", Diff);
+        // One package that was alone, or one of them in a new directory.
+        check(&["1.1.0", "0.0.0"], of_all(false), "b", Diff);
         check(&["0.0.0", "0.1.0"], of_all(false), "ab", Diff);
     }
 }

@@ -232,6 +232,17 @@ fn a_hangup_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
+fn who_closes_the_terminal_at_a_question_ends_the_run() {
+    let world = world();
+    let head = world.monorepo.head();
+    let mut terminal = at_terminal(&world, &[]);
+    asked(&mut terminal, "core 1.0.0 becomes");
+    terminal.close();
+    let _ = terminal.end().expect(143);
+    assert_untouched(&world, &head);
+}
+
+#[test]
 fn nobody_is_asked_where_nobody_may_be_there() {
     let world = world();
     let in_ci = invocation(&world, &["--dry-run"]).env("CI", "true");

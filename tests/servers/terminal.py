@@ -1,7 +1,7 @@
 """Runs a program at a terminal of its own. What it shows there goes to stdout, what comes on stdin are the keys that are pressed.
 
 The first argument is the file that takes the program's own stdout. On SIGUSR1 the program gets a SIGHUP, and it is shown in the end whether it
-left the terminal as it was.
+left the terminal as it was. On SIGUSR2 the terminal is closed.
 """
 
 import fcntl
@@ -14,6 +14,10 @@ import sys
 import termios
 
 ROWS, COLUMNS = 60, 160
+
+
+class Closed(Exception):
+    pass
 
 
 def begin(file, program):
@@ -50,13 +54,21 @@ def main():
         hung_up.append(True)
         os.kill(process, signal.SIGHUP)
 
+    def close(*_):
+        raise Closed
+
     signal.signal(signal.SIGUSR1, hang_up)
+    signal.signal(signal.SIGUSR2, close)
     process, screen = pty.fork()
     if process == 0:
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR2, signal.SIG_DFL)
         begin(sys.argv[1], sys.argv[2:])
     before = termios.tcgetattr(screen)
-    relay(screen)
+    try:
+        relay(screen)
+    except Closed:
+        os.close(screen)
     ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     if hung_up and termios.tcgetattr(screen) == before:
         os.write(1, b"the terminal is as it was")

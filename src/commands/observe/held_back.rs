@@ -48,10 +48,7 @@ pub(super) fn held_back(
         let Some(version) = then.version(edge.to, base)? else {
             continue;
         };
-        let published = match &edge.spec {
-            Spec::Range(..) => then.range(edge, from, base)?,
-            of_workspace => Some(of_workspace.effective(&version)),
-        };
+        let published = then.range(edge, from, base, &version)?;
         let holds =
             |range: &String| range_in(&edge.key, range).is_none_or(|range| range.contains(to));
         if let Some(range) = published.filter(|range| !holds(range)) {
@@ -67,7 +64,8 @@ pub(super) fn held_back(
     Ok(found)
 }
 
-/// The base of a package and the version of a dependency, where that was released later.
+/// The base of a package and the version of a dependency, where that was released later. A prerelease pulls nobody, and where manifests do not
+/// hold what was released, nothing tells what their ranges were.
 fn later<'o>(
     observed: &Observed,
     bases: &'o [Base],
@@ -77,7 +75,9 @@ fn later<'o>(
     let (base, released) = (bases[from].commit()?, bases[to].commit()?);
     let version = bases[to].version()?;
     let is_later = observed.age(released)? < observed.age(base)?;
-    is_later.then_some((base, version))
+    let counts = !version.is_prerelease()
+        && observed.workspace.packages[to].version.as_ref() >= Some(version);
+    (is_later && counts).then_some((base, version))
 }
 
 /// What packages and catalogs said at the packages' bases, each read once.
@@ -100,6 +100,9 @@ impl Then<'_> {
             let file = self.observed.workspace.packages[index].file();
             let text = self.repo.text(commit, &file)?;
             let manifest = text.and_then(|text| PackageJson::parse(file.as_str(), &text).ok());
+            // Another package may have been in its place.
+            let name = &self.observed.workspace.packages[index].name;
+            let manifest = manifest.filter(|manifest| manifest.name.as_ref() == Some(name));
             self.manifests.insert(key.clone(), manifest);
         }
         Ok(self.manifests[&key].as_ref())
@@ -122,23 +125,30 @@ impl Then<'_> {
         Ok(manifest.and_then(|manifest| manifest.version.clone()))
     }
 
-    /// The text of the range that an edge stands for today.
+    /// The range that the package published where an edge stands today, while the dependency was at `version`.
     fn range(
         &mut self,
         edge: &Edge,
         index: usize,
         commit: &CommitId,
+        version: &Version,
     ) -> Result<Option<String>, Failure> {
         let manifest = self.manifest(index, commit)?;
-        let spec = manifest.and_then(|manifest| manifest.spec(edge.field, &edge.key));
-        let Some(spec) = spec.map(str::to_owned) else {
+        let declared = manifest.and_then(|manifest| manifest.spec(edge.field, &edge.key));
+        let Some(declared) = declared.map(str::to_owned) else {
             return Ok(None);
         };
-        if catalogs::named(&spec).is_none() {
-            return Ok(Some(spec));
-        }
-        let catalogs = self.catalogs(commit)?;
-        let entry = catalogs.and_then(|catalogs| catalogs::entry(catalogs, &edge.key, &spec));
-        Ok(entry.map(str::to_owned))
+        let spec = if catalogs::named(&declared).is_some() {
+            let catalogs = self.catalogs(commit)?;
+            catalogs.and_then(|catalogs| catalogs::entry(catalogs, &edge.key, &declared))
+        } else {
+            Some(declared.as_str())
+        };
+        Ok(spec.map(|spec| match spec.strip_prefix("workspace:") {
+            Some("*" | "") => Spec::WorkspaceExact.effective(version),
+            Some("^") => Spec::WorkspaceCaret.effective(version),
+            Some("~") => Spec::WorkspaceTilde.effective(version),
+            _ => spec.to_owned(),
+        }))
     }
 }

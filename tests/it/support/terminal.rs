@@ -99,10 +99,19 @@ impl AtTerminal {
         self
     }
 
-    /// Takes the terminal away, as a connection does that breaks.
+    /// Tells the program that its terminal goes away.
     pub fn hang_up(&mut self) {
+        self.signal(rustix::process::Signal::USR1);
+    }
+
+    /// Takes the terminal away, as a connection does that breaks.
+    pub fn close(&mut self) {
+        self.signal(rustix::process::Signal::USR2);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let python = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(python, rustix::process::Signal::USR1).expect("it runs");
+        rustix::process::kill_process(python, signal).expect("it runs");
     }
 
     /// Reads to the end.
