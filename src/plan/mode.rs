@@ -49,41 +49,44 @@ pub fn mode(
     if !settings.fixed.is_empty() || !settings.linked.is_empty() {
         return Ok((Mode::Diff, "there are groups of packages".to_owned()));
     }
-    match last {
-        // With a format of its own, releases of all packages have such tags as well.
-        LastRelease::OfOne(tag) if packages.len() > 1 && settings.tag_format.is_none() => {
-            let reason = format!("the last release, {tag}, has a tag for each package");
-            return Ok((Mode::Diff, reason));
-        }
-        LastRelease::OfAll {
-            tag,
-            version,
-            others,
-        } => {
-            let is_of_all = all_but_new(packages, version, is_new)?;
-            if is_of_all {
-                let reason = format!("the last release, {tag}, was one of all packages");
-                return Ok((Mode::Sync, reason));
-            }
-            if others {
-                let reason = format!(
-                    "packages have release tags of their own, and {tag} is not the version of all"
-                );
-                return Ok((Mode::Diff, reason));
-            }
-        }
-        LastRelease::Never | LastRelease::OfOne(_) => {}
-    }
     let versions: BTreeSet<&Version> = packages
         .iter()
         .filter_map(|package| package.version.as_ref())
         .collect();
-    Ok(match versions.len() {
-        0 | 1 => (Mode::Sync, "all packages hold one version".to_owned()),
-        count => (
-            Mode::Diff,
-            format!("the packages hold {count} different versions"),
-        ),
+    let is_one = versions.len() <= 1;
+    let by_versions = || {
+        if is_one {
+            return (Mode::Sync, "all packages hold one version".to_owned());
+        }
+        let count = versions.len();
+        let reason = format!("the packages hold {count} different versions");
+        (Mode::Diff, reason)
+    };
+    Ok(match last {
+        // With a format of its own, releases of all packages have such tags as well.
+        LastRelease::OfOne(tag)
+            if is_one && packages.len() > 1 && settings.tag_format.is_none() =>
+        {
+            let reason = format!("the last release, {tag}, has a tag for each package");
+            (Mode::Diff, reason)
+        }
+        LastRelease::OfAll { tag, version, .. }
+            if !is_one && all_but_new(packages, version, is_new)? =>
+        {
+            let reason = format!("the last release, {tag}, was one of all packages");
+            (Mode::Sync, reason)
+        }
+        LastRelease::OfAll {
+            tag,
+            version,
+            others: true,
+        } if is_one && !versions.contains(version) => {
+            let reason = format!(
+                "packages have release tags of their own, and {tag} is not the version of all"
+            );
+            (Mode::Diff, reason)
+        }
+        _ => by_versions(),
     })
 }
 
