@@ -137,20 +137,21 @@ fn unmet(
         return Some(Owner::Private);
     }
     let meets = |version: &Version| range.contains(version);
-    if let Some(planned) = planned {
-        // What meets the version that is beside it follows to the next one.
-        let is_met = meets(&planned.to) || package.version.as_ref().is_some_and(meets);
-        return (!is_met).then_some(Owner::Released);
-    }
-    let is_met = match base {
-        Some(base @ (Base::Tag { .. } | Base::Published { .. })) => {
-            base.version().is_some_and(meets)
-        }
-        Some(Base::Asked(_)) => package.version.as_ref().is_some_and(meets),
-        Some(Base::First) | None => false,
+    let stands = package.version.as_ref().is_some_and(meets);
+    let was_released = match base {
+        Some(Base::Asked(_)) => stands,
+        Some(base) => base.version().is_some_and(meets),
+        None => false,
     };
-    let is_elsewhere = package.manifest.publish_config.registry.is_some();
-    (!is_met && !is_elsewhere).then_some(Owner::LeftOut)
+    match planned {
+        _ if was_released => None,
+        // What the version that stands there meets follows to the next one.
+        Some(planned) => (!stands && !meets(&planned.to)).then_some(Owner::Released),
+        None => {
+            let is_elsewhere = package.manifest.publish_config.registry.is_some();
+            (!is_elsewhere).then_some(Owner::LeftOut)
+        }
+    }
 }
 
 /// Refuses ranges that no version meets. `published` are the versions that the registry `registry` has, by package; with `is_whole`, a package
