@@ -2,15 +2,17 @@
 
 mod app;
 mod archive;
+mod tarball;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::changes::owner::Ignored;
 use crate::explain::{Exit, Failure, quoted, safe_line};
-use crate::local::archive::{NpmFile, npm_tarball};
+use crate::local::archive::npm_tarball;
 use crate::local::files;
 use crate::local::git::Repo;
-use crate::local::npm_package;
+use crate::local::npm_package::{self, NpmPackage};
 use crate::local::process::{Children, Output, Package as Scripted, Project, ShellCommand};
 use crate::local::scratch::Scratch;
 use crate::local::status;
@@ -23,7 +25,7 @@ use crate::version::Version;
 use crate::workspace::catalogs::Catalogs;
 use crate::workspace::manager::Manager;
 use crate::workspace::package::Kind;
-use crate::workspace::publishable::publishable;
+use crate::workspace::publishable::{Reader, publishable};
 use crate::workspace::{Workspace, below, package::Package};
 
 /// Everything a release consists of, on this machine.
@@ -74,6 +76,10 @@ struct Builder<'a> {
     directory: Scratch,
     blobs: BTreeMap<Digest, PathBuf>,
     notices: Vec<Notice>,
+    /// The files that may look like keys.
+    key_files: Ignored,
+    /// What may not leave, of all packages.
+    problems: Vec<Failure>,
 }
 
 /// Builds and packs a plan in the work tree, which must be clean and at the plan's head; its original bytes are back afterwards, also on failure.
@@ -196,6 +202,7 @@ impl<'a> Builder<'a> {
         let directory = Scratch::new()?;
         Ok(Builder {
             catalogs: released_catalogs(plan, workspace)?,
+            key_files: Ignored::of("key-files", &settings.key_files)?,
             root: repo.root().join(workspace.directory.as_str()),
             moment: repo.committed_at(&plan.head)?,
             repo,
@@ -208,6 +215,7 @@ impl<'a> Builder<'a> {
             directory,
             blobs: BTreeMap::new(),
             notices: Vec::new(),
+            problems: Vec::new(),
         })
     }
 
@@ -235,6 +243,9 @@ impl<'a> Builder<'a> {
             }
         }
         self.refuse_other_changes()?;
+        if let Some(failure) = Failure::all(std::mem::take(&mut self.problems)) {
+            return Err(failure);
+        }
         let Builder {
             blobs,
             notices,
@@ -404,9 +415,12 @@ impl<'a> Builder<'a> {
         if self.settings.scripts {
             self.lifecycle(package, version, &directory, &LIFECYCLE[..3])?;
         }
-        let files = self.packed_files(package, &directory, true)?;
-        let count = files.len();
-        let tarball = npm_tarball(&files)?;
+        let reader = Reader::Installer {
+            from_git: self.settings.git_dependencies,
+        };
+        let packed = self.packed(package, &directory, reader)?;
+        let tarball = npm_tarball(&packed.files)?;
+        self.examine(package, &packed, &tarball)?;
         let digest = self.keep_bytes(&tarball.bytes)?;
         if self.settings.scripts {
             self.lifecycle(package, version, &directory, &LIFECYCLE[3..])?;
@@ -417,7 +431,7 @@ impl<'a> Builder<'a> {
             integrity: tarball.integrity,
             digest,
             size: tarball.size,
-            files: count,
+            files: packed.files.len(),
         })
     }
 
@@ -447,17 +461,17 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// The files that npm would pack of a package, `package.json` as it is published.
-    fn packed_files(
+    /// What npm would pack of a package, `package.json` as it is published.
+    fn packed(
         &mut self,
         package: &Package,
         directory: &Path,
-        strict: bool,
-    ) -> Result<Vec<NpmFile>, Failure> {
+        reader: Reader,
+    ) -> Result<NpmPackage, Failure> {
         self.require_whole(package)?;
         let file = package.file();
         let text = built_manifest(package, directory)?;
-        let published = publishable(file.as_str(), &text, &self.versions, &self.catalogs, strict)?;
+        let published = publishable(file.as_str(), &text, &self.versions, &self.catalogs, reader)?;
         let members = self.members_inside(package);
         let surroundings = files::Surroundings {
             root: (package.directory != self.workspace.directory).then_some(self.root.as_path()),
@@ -465,7 +479,7 @@ impl<'a> Builder<'a> {
         };
         let packed = npm_package::read(directory, surroundings, &published)?;
         self.tell_dropped(package, &packed.dropped);
-        Ok(packed.files)
+        Ok(packed)
     }
 
     /// The packages inside a package that are not packed with it: of the root's directory all of them, elsewhere those of yarn 2 and

@@ -77,18 +77,29 @@ impl Ignored {
     /// `settings::glob`, exit 2, one for each glob that is empty, malformed, longer than 1024 characters, negated (`!…`) or an
     /// extglob (`@(…)`, which would silently match nothing), and one when there are more than 1000.
     pub fn parse(globs: &[String]) -> Result<Ignored, Failure> {
+        Ignored::of("ignore", globs)
+    }
+
+    /// Reads the globs of another setting that are meant in the same way.
+    ///
+    /// # Errors
+    /// Those of [`Ignored::parse`].
+    pub fn of(setting: &str, globs: &[String]) -> Result<Ignored, Failure> {
         const MOST_GLOBS: usize = 1000;
         if globs.len() > MOST_GLOBS {
             return Err(Failure::new(
                 Exit::Usage,
                 "settings::glob",
-                format!("ignore has {} globs, more than {MOST_GLOBS}", globs.len()),
+                format!(
+                    "{setting} has {} globs, more than {MOST_GLOBS}",
+                    globs.len()
+                ),
             ));
         }
         let mut failures = Vec::new();
         let (mut base_names, mut paths) = (GlobSet::builder(), GlobSet::builder());
         for text in globs {
-            match compiled(text) {
+            match compiled(setting, text) {
                 Ok(glob) if text.contains('/') => paths.add(glob),
                 Ok(glob) => base_names.add(glob),
                 Err(failure) => {
@@ -104,7 +115,7 @@ impl Ignored {
             Failure::new(
                 Exit::Usage,
                 "settings::glob",
-                "the globs of ignore are too complex together",
+                format!("the globs of {setting} are too complex together"),
             )
             .because(cause)
         };
@@ -134,13 +145,13 @@ impl Ignored {
     }
 }
 
-fn compiled(text: &str) -> Result<Glob, Failure> {
+fn compiled(setting: &str, text: &str) -> Result<Glob, Failure> {
     const LONGEST_GLOB: usize = 1024;
     let refused = || {
         Failure::new(
             Exit::Usage,
             "settings::glob",
-            format!("{} is not a glob for ignore", quoted(text)),
+            format!("{} is not a glob for {setting}", quoted(text)),
         )
         .hint("write for example *.md or docs/**")
     };
@@ -150,7 +161,7 @@ fn compiled(text: &str) -> Result<Glob, Failure> {
     if text.starts_with('!') {
         return Err(refused()
             .because("it is negated")
-            .hint("list what does not count; write a leading '!' of a file name as \\!"));
+            .hint("list what is meant; write a leading '!' of a file name as \\!"));
     }
     if ["@(", "?(", "*(", "+(", "!("]
         .iter()

@@ -14,6 +14,7 @@ pub mod point;
 pub mod preflight;
 pub mod publish;
 pub mod pull;
+pub mod ranges;
 pub mod rebuild;
 pub mod rehearse;
 pub mod release;

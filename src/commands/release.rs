@@ -12,7 +12,7 @@ use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::seal::{self, Named};
 use crate::commands::observe::{self, Observed};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, decisions, finish, preflight};
+use crate::commands::{Session, decisions, finish, preflight, ranges};
 use crate::explain::{Exit, Failure};
 use crate::local::git::{FileAt, FileEdit, Repo, Tag};
 use crate::local::worktree;
@@ -166,7 +166,7 @@ fn conflict(
     Ok(repo.merge_release(&scene.tip, &commit)?.err())
 }
 
-/// The plan at a commit, of packages that npm could take. With `strict`, a registry that does not answer is an error; else a warning.
+/// The plan at a commit, of packages that npm could take and people install. With `strict`, a registry that does not answer is an error; else a warning.
 pub async fn plan_at(
     session: &Session<'_>,
     head: &CommitId,
@@ -177,7 +177,8 @@ pub async fn plan_at(
     let mut plan = planning::plan(&facts, session.settings)?;
     plan.warnings.extend(unasked);
     add_texts(session, &observed, &mut plan)?;
-    registry::require_publishable(&observed.workspace, &plan)?;
+    registry::require_publishable(&observed.workspace, &plan, session.settings)?;
+    ranges::check(session, &observed, &mut plan, strict).await?;
     Ok((observed, plan))
 }
 

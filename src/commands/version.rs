@@ -15,7 +15,9 @@ use crate::commands::decisions::Decision;
 use crate::commands::observe::Observed;
 use crate::commands::released::Versions;
 use crate::commands::scene::Scene;
-use crate::commands::{Session, decisions, open_store, preflight, rebuild, release, released};
+use crate::commands::{
+    Session, decisions, open_store, preflight, ranges, rebuild, release, released,
+};
 use crate::explain::{Exit, Failure};
 use crate::local::git::Tag;
 use crate::local::push::Remote;
@@ -282,7 +284,8 @@ async fn asked(
     }
     plan.warnings.extend(unasked);
     release::add_texts(session, &observed, &mut plan)?;
-    registry::require_publishable(&observed.workspace, &plan)?;
+    registry::require_publishable(&observed.workspace, &plan, settings)?;
+    ranges::check(session, &observed, &mut plan, true).await?;
     build::require_writable(repo, &plan, settings)?;
     // The work tree follows after the decision, when nothing can be refused any more; one that is elsewhere does not follow.
     if repo.head()? == *head {

@@ -25,6 +25,8 @@ pub struct NpmPackage {
     pub files: Vec<NpmFile>,
     /// The links and special files that npm leaves out.
     pub dropped: Vec<String>,
+    /// What `package.json` says as it is packed.
+    pub manifest: Value,
     /// What npm reads beside `package.json` for the manifest that it publishes.
     pub beside: Beside,
 }
@@ -76,6 +78,7 @@ pub fn read(
         files: files.collect(),
         dropped: pack_list::dropped(&parsed, &tree)?,
         beside: beside(directory, &tree)?,
+        manifest: parsed,
     })
 }
 

@@ -12,6 +12,7 @@ pub mod next;
 pub mod notes;
 pub mod promote;
 pub mod pull;
+pub mod ranges;
 pub mod registry;
 pub mod release;
 pub mod render;

@@ -12,7 +12,7 @@ use crate::version::Version;
 use crate::workspace::Workspace;
 use crate::workspace::catalogs::Catalogs;
 use crate::workspace::package::Kind;
-use crate::workspace::publishable::publishable;
+use crate::workspace::publishable::{Reader, publishable};
 
 /// Refuses a library whose `publishConfig.registry` is another registry than the one that is set: npm would publish it there, and it may
 /// not be meant for this one. A directory takes them all.
@@ -91,8 +91,15 @@ fn is_same(declared: &str, registry: &Url) -> bool {
 /// Refuses a plan of packages that npm could not take as their manifests are: once their versions are decided, nothing publishes them.
 ///
 /// # Errors
-/// `workspace::unpublishable`, exit 3, for each such dependency.
-pub fn require_publishable(workspace: &Workspace, plan: &Plan) -> Result<(), Failure> {
+/// `workspace::unpublishable` and `workspace::git_dependency`, exit 3, for each such dependency.
+pub fn require_publishable(
+    workspace: &Workspace,
+    plan: &Plan,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let reader = Reader::Installer {
+        from_git: settings.git_dependencies,
+    };
     let known = workspace.packages.iter();
     let mut versions: BTreeMap<PackageName, Version> = known
         .filter_map(|package| Some((package.name.clone(), package.version.clone()?)))
@@ -107,7 +114,7 @@ pub fn require_publishable(workspace: &Workspace, plan: &Plan) -> Result<(), Fai
         let edited = plan.edits.iter().find(|(path, _)| *path == file);
         let text = edited.and_then(|(_, text)| text.as_ref());
         let text = text.unwrap_or(&package.text);
-        publishable(file.as_str(), text, &versions, catalogs, true).err()
+        publishable(file.as_str(), text, &versions, catalogs, reader).err()
     });
     Failure::all(failures.collect()).map_or(Ok(()), Err)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::changes::intent::Intent;
+use crate::changes::owner::Ignored;
 use crate::changes::{Reason, Touched, tag};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{CommitId, PackageName, RepoPath, TagName, Variant};
@@ -394,6 +395,7 @@ fn unbounded(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     check_filter(facts.workspace, facts.mode, settings)?;
     check_groups(facts.mode, settings)?;
     check_prerelease(facts, settings)?;
+    check_files(facts, settings)?;
     replacements::check(facts.workspace, facts.mode, settings)?;
     let mut growing = match facts.mode {
         Mode::Diff => grow_each(facts, settings)?,
@@ -422,6 +424,18 @@ fn check_snapshot(settings: &Settings) -> Result<(), Failure> {
     Err(Failure::new(Exit::Usage, "plan::snapshot", what)
         .because("the version of a snapshot is the commit it is made of")
         .hint("leave one of them away"))
+}
+
+/// Refuses names of `max-package-size` that mean no package, and globs of `key-files` that are none.
+fn check_files(facts: &Facts<'_>, settings: &Settings) -> Result<(), Failure> {
+    const SETTING: &str = "max-package-size";
+    Ignored::of("key-files", &settings.key_files)?;
+    let entries = settings.max_package_size.iter();
+    entries
+        .filter_map(|entry| entry.packages.as_deref())
+        .try_for_each(|pattern| {
+            check_pattern(facts.workspace, SETTING, "plan::max_package_size", pattern)
+        })
 }
 
 /// Refuses names of `prerelease` that mean no package, and different ones where all packages share one version.
@@ -609,7 +623,7 @@ pub(super) fn near<'p>(asked: &str, packages: impl Iterator<Item = &'p Package>)
 }
 
 /// Whether one pattern of a filter, without its `!`, means a package.
-pub(super) fn matches(package: &Package, pattern: &str) -> bool {
+pub fn matches(package: &Package, pattern: &str) -> bool {
     let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
     let is_plain = !pattern.contains(['*', '?', '[', '{', '\\']);
     if is_plain {

@@ -11,7 +11,7 @@ use crate::settings::address::{self, is_loopback};
 use crate::settings::command::Apps;
 use crate::settings::given::{Given, list};
 use crate::settings::table::Kind;
-use crate::settings::{BumpRequest, OnPrerelease};
+use crate::settings::{BumpRequest, MostBytes, OnPrerelease};
 use crate::version::line::{Identifier, Line};
 use crate::version::range::Range;
 use crate::version::{Bump, Version};
@@ -148,6 +148,45 @@ pub(super) fn prerelease(given: &Given) -> Result<Vec<OnPrerelease>, Failure> {
         })
     });
     each.collect()
+}
+
+/// How long tarballs may be.
+pub(super) fn max_package_size(given: &Given) -> Result<Vec<MostBytes>, Failure> {
+    let each = entries(given).map(|(packages, value)| match bytes(&value) {
+        Some(bytes) => Ok(MostBytes { packages, bytes }),
+        None => {
+            let name = given.name("max-package-size");
+            let what = format!("{name} says {}, which is no size", quoted(&value));
+            Err(Failure::new(Exit::Usage, "settings::size", what).hint(
+                "write a whole number of bytes, kB, MB, GB, KiB, MiB or GiB, for example 5MB",
+            ))
+        }
+    });
+    each.collect()
+}
+
+/// A number of bytes: `500`, `20kB`, `5 MB`, `1GiB`; the unit in any case.
+///
+/// ```
+/// use pkgs_action::settings::form::bytes;
+/// assert_eq!(["20", "5 MB", "1gib", "1.5MB", "-1"].map(bytes), [Some(20), Some(5_000_000), Some(1 << 30), None, None]);
+/// ```
+pub fn bytes(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 8] = [
+        ("", 1),
+        ("b", 1),
+        ("kb", 1_000),
+        ("mb", 1_000_000),
+        ("gb", 1_000_000_000),
+        ("kib", 1 << 10),
+        ("mib", 1 << 20),
+        ("gib", 1 << 30),
+    ];
+    let end = text.find(|letter: char| !letter.is_ascii_digit());
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let unit = unit.trim().to_ascii_lowercase();
+    let (_, factor) = UNITS.iter().find(|(known, _)| *known == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
 /// The name of a snapshot; `None`: there is none.

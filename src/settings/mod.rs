@@ -49,6 +49,9 @@ pub use crate::settings::command::{
 /// with it are rewritten by npm to whatever registry it was asked with (`replace-registry-host`, default `npmjs`).
 pub const PUBLIC_REGISTRY: &str = "https://registry.npmjs.org/";
 
+/// The longest tarball of a package of which nothing else is said, in bytes: more than any that serves its users.
+pub const LONGEST_TARBALL: u64 = 256_000_000;
+
 /// Starts an app that says nothing else.
 pub const START: &str = "npm run start";
 /// Stops an app that says nothing else; does nothing where its `package.json` has no `stop`.
@@ -132,6 +135,15 @@ pub struct OnPrerelease {
     pub packages: Option<String>,
     /// The identifier; `None`: they get no prereleases.
     pub identifier: Option<Identifier>,
+}
+
+/// Which packages `max-package-size` is about, and how long their tarballs may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MostBytes {
+    /// A name or a directory glob; `None`: all packages.
+    pub packages: Option<String>,
+    /// That many bytes.
+    pub bytes: u64,
 }
 
 /// What a left peer range does to the package that declares it.
@@ -387,6 +399,12 @@ pub struct Settings {
     pub access_otherwise: Option<Access>,
     /// Run lifecycle scripts while packing.
     pub scripts: bool,
+    /// Whether libraries may depend on git and on addresses.
+    pub git_dependencies: bool,
+    /// Globs of files that look like keys and are published all the same.
+    pub key_files: Vec<String>,
+    /// How long tarballs may be; the last entry that is about a package decides.
+    pub max_package_size: Vec<MostBytes>,
     /// Where archives and manifests live.
     pub store: Choice<StoreSettings>,
     /// Where static files are served from; may hold `{app}` and `{environment}`.
@@ -464,6 +482,13 @@ impl Settings {
             || setting.to_owned(),
             |Adopted { key, file, .. }| format!("{key} in {file}"),
         )
+    }
+
+    /// How long the tarball of a package may be; `is_about` tells whether a name or directory glob means it.
+    pub fn longest_tarball(&self, is_about: impl Fn(&str) -> bool) -> u64 {
+        let mut entries = self.max_package_size.iter().rev();
+        let about = entries.find(|entry| entry.packages.as_deref().is_none_or(&is_about));
+        about.map_or(LONGEST_TARBALL, |entry| entry.bytes)
     }
 
     /// The settings of an app.

@@ -62,6 +62,7 @@ const WHEN_MOVED: &[(&str, WhenMoved)] = &[
     ("merge", WhenMoved::Merge),
 ];
 const SCRIPTS: &[(&str, bool)] = &[("run", true), ("skip", false)];
+const GIT_DEPENDENCIES: &[(&str, bool)] = &[("refuse", false), ("allow", true)];
 /// The log starts before anything is resolved; here its level is only judged.
 const LOG_LEVELS: &[(&str, ())] = &[("error", ()), ("warn", ()), ("info", ()), ("debug", ())];
 
@@ -164,6 +165,13 @@ impl Settings {
             access: access.filter(|_| own_access),
             access_otherwise: access.filter(|_| !own_access),
             scripts: values.one_of("scripts", SCRIPTS).unwrap_or(true),
+            git_dependencies: values
+                .one_of("git-dependencies", GIT_DEPENDENCIES)
+                .unwrap_or(false),
+            key_files: values.list("key-files"),
+            max_package_size: values
+                .checked("max-package-size", form::max_package_size)
+                .unwrap_or_default(),
             store,
             static_root: values.static_root(),
             apps: values.apps(&config),

@@ -1,9 +1,11 @@
 //! What is there: the packages of the workspace and how they depend on each other.
 
 pub mod catalogs;
+pub mod entry_points;
 pub mod graph;
 pub(crate) mod javascript;
 pub mod json;
+pub mod key_files;
 pub mod lerna;
 pub mod lockfile;
 pub mod manager;
@@ -480,7 +482,7 @@ pub fn below(root: &RepoPath, path: &RepoPath) -> Option<RepoPath> {
 }
 
 /// The name, what stands before the range, and the range of a dependency; `None` for an alias without a range.
-fn parts<'a>(key: &'a str, spec: &'a str) -> Option<(&'a str, String, &'a str)> {
+pub(crate) fn parts<'a>(key: &'a str, spec: &'a str) -> Option<(&'a str, String, &'a str)> {
     let named = |inside: &'a str| inside.rsplit_once('@').filter(|(name, _)| !name.is_empty());
     if let Some(inside) = spec.strip_prefix("npm:") {
         let (name, range) = named(inside)?;

@@ -9,23 +9,36 @@ use crate::workspace::catalogs::{self, Catalogs};
 use crate::workspace::javascript;
 use crate::workspace::package_json::{self, Change, Dependency, DependencyField, PackageJson};
 
+/// Who reads a `package.json` that leaves the workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// A host, which finds everything installed.
+    Host,
+    /// npm and what else installs from a registry.
+    Installer {
+        /// Whether dependencies on git and on addresses are meant.
+        from_git: bool,
+    },
+}
+
 /// The text of a `package.json` as it is published or shipped: `workspace:` forms become ranges of the versions in `versions`, as pnpm does it
 /// (`*` exact, `^` and `~` with the version, a range as it stands, `workspace:name@range` an alias).
 ///
 /// `catalog:` becomes what `catalogs` say of it.
 ///
-/// With `strict`, as for npm, dependencies that an installer outside cannot follow are refused, wherever their text stands, here or in a catalog:
-/// `catalog:` without an entry, a path, a protocol that npm does not know, a control character. devDependencies are never installed from a
-/// registry and may stay.
+/// For an installer, dependencies that it cannot follow are refused, wherever their text stands, here or in a catalog: `catalog:` without an
+/// entry, a path, a protocol that npm does not know, a control character; and, unless they are meant, those on git and on addresses, which
+/// [npm 12 follows only where it is told to](https://docs.npmjs.com/cli/v12/using-npm/config#allow-git). devDependencies are never installed
+/// from a registry and may stay, and what is bundled needs no address.
 ///
 /// # Errors
-/// `workspace::unpublishable`, exit 3, naming every such dependency.
+/// `workspace::unpublishable` and `workspace::git_dependency`, exit 3, naming every such dependency.
 pub fn publishable(
     file: &str,
     text: &str,
     versions: &BTreeMap<PackageName, Version>,
     catalogs: &Catalogs,
-    strict: bool,
+    reader: Reader,
 ) -> Result<String, Failure> {
     let manifest = PackageJson::parse(file, text)?;
     let mut changes = Vec::new();
@@ -54,7 +67,13 @@ pub fn publishable(
                 spec: range.to_owned(),
             });
         }
-        if strict && dependency.field != DependencyField::DevDependencies && !leads_anywhere(spec) {
+        let Reader::Installer { from_git } = reader else {
+            continue;
+        };
+        if dependency.field == DependencyField::DevDependencies {
+            continue;
+        }
+        if !leads_anywhere(spec) {
             let hint = match catalogs::named(spec) {
                 Some(_) => {
                     "add an entry to the catalog, write the range itself, or make the package private"
@@ -62,6 +81,9 @@ pub fn publishable(
                 None => "depend on a published range, or make the package private",
             };
             problems.push(unpublishable(file, dependency, listed).hint(hint));
+        } else if !from_git && comes_from_git(spec) && !manifest.bundled.contains(&dependency.name)
+        {
+            problems.push(git_dependency(file, dependency, listed));
         }
     }
     match Failure::all(problems) {
@@ -168,6 +190,32 @@ fn leads_anywhere(spec: &str) -> bool {
     !is_path && !spec.chars().any(char::is_control) && protocol.is_none_or(is_followed)
 }
 
+/// Whether a dependency that can be followed is on git or on an address, and not on a registry.
+fn comes_from_git(spec: &str) -> bool {
+    let text = spec.trim();
+    let place = text.split('#').next().unwrap_or_default();
+    match place.split_once(':') {
+        Some((protocol, _)) if protocol.eq_ignore_ascii_case("npm") => false,
+        Some(_) => true,
+        // `user/repository`: neither a range nor a dist-tag has a slash.
+        None => place.contains('/'),
+    }
+}
+
+fn git_dependency(file: &str, dependency: &Dependency, listed: Option<&str>) -> Failure {
+    let Dependency { field, name, spec } = dependency;
+    let what = format!(
+        "{} in {field} of {file} comes from git or an address: {}",
+        quoted(name),
+        quoted(spec)
+    );
+    let failure = Failure::new(Exit::Refused, "workspace::git_dependency", what)
+        .place(Place::file(file))
+        .because("npm 12 and newer install neither for those who did not allow it, so the package could not be installed")
+        .hint("depend on a published range, or bundle it (bundleDependencies); `git-dependencies: allow` publishes it all the same");
+    with_catalog(failure, spec, listed)
+}
+
 /// The failure of a dependency, which may stand for something that is `listed` in a catalog.
 fn unpublishable(file: &str, dependency: &Dependency, listed: Option<&str>) -> Failure {
     let Dependency { field, name, spec } = dependency;
@@ -181,6 +229,11 @@ fn unpublishable(file: &str, dependency: &Dependency, listed: Option<&str>) -> F
         ),
     )
     .place(Place::file(file));
+    with_catalog(failure, spec, listed)
+}
+
+/// A failure with what the catalog has that the text names.
+fn with_catalog(failure: Failure, spec: &str, listed: Option<&str>) -> Failure {
     match (listed, catalogs::named(spec)) {
         (Some(listed), Some(catalog)) => failure.because(format!(
             "the catalog {} has {} for it",
@@ -194,6 +247,8 @@ fn unpublishable(file: &str, dependency: &Dependency, listed: Option<&str>) -> F
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MEANT: Reader = Reader::Installer { from_git: true };
 
     fn check(spec: &str, expected: Option<&str>) {
         let versions = BTreeMap::from([(PackageName::parse("b").unwrap(), Version::new(1, 2, 3))]);
@@ -212,7 +267,7 @@ mod tests {
         let text = format!(
             "{{\"name\":\"a\",\"version\":\"1.0.0\",\"dependencies\":{{\"b\":\"{spec}\"}}}}"
         );
-        let published = publishable("package.json", &text, &versions, &catalogs, true).ok();
+        let published = publishable("package.json", &text, &versions, &catalogs, MEANT).ok();
         assert_eq!(
             published,
             expected.map(|expected| text.replace(spec, expected)),
@@ -243,7 +298,8 @@ mod tests {
     #[test]
     fn a_catalog_without_an_entry_is_named() {
         let text = r#"{"name":"a","version":"1.0.0","dependencies":{"koa":"catalog:"}}"#;
-        let failure = publishable("x", text, &BTreeMap::new(), &Catalogs::new(), true).unwrap_err();
+        let failure =
+            publishable("x", text, &BTreeMap::new(), &Catalogs::new(), MEANT).unwrap_err();
         assert_eq!(failure.code(), "workspace::unpublishable");
         assert!(
             failure
@@ -310,11 +366,63 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_from_git_is_published_where_it_is_meant_only() {
+        let check = |more: &str, spec: &str, reader: Reader, expected: Option<&str>| {
+            let text = format!(r#"{{"name": "a", {more}: {{"b": "{spec}"}}}}"#);
+            let entries = BTreeMap::from([("b".to_owned(), "github:b/b".to_owned())]);
+            let catalogs = Catalogs::from([("git".to_owned(), entries)]);
+            let failure = publishable("x", &text, &BTreeMap::new(), &catalogs, reader).err();
+            assert_eq!(failure.as_ref().map(Failure::code), expected, "{text}");
+        };
+        let refused = Reader::Installer { from_git: false };
+        let code = Some("workspace::git_dependency");
+        for spec in [
+            "git+ssh://git@b.example/b.git#v1",
+            "git://b.example/b.git",
+            "ssh://git@b.example/b.git",
+            "git@b.example:b.git",
+            "github:b/b",
+            "GitHub:b/b",
+            "gist:b",
+            "b/b",
+            "b/b#semver:^1.0.0",
+            "https://b.example/b.tgz",
+            "http://b.example/b.tgz",
+            "catalog:git",
+        ] {
+            check(r#""dependencies""#, spec, refused, code);
+            check(r#""optionalDependencies""#, spec, refused, code);
+            check(r#""peerDependencies""#, spec, refused, code);
+            check(r#""devDependencies""#, spec, refused, None);
+            check(r#""dependencies""#, spec, MEANT, None);
+            check(r#""dependencies""#, spec, Reader::Host, None);
+            let bundled = r#""bundleDependencies": ["b"], "dependencies""#;
+            check(bundled, spec, refused, None);
+        }
+        for spec in [
+            "",
+            "latest",
+            "^1.0.0 || 2",
+            "npm:c@^1",
+            "npm:@c/d@1",
+            "1.0.0 - 2",
+        ] {
+            check(r#""dependencies""#, spec, refused, None);
+        }
+        check(
+            r#""dependencies""#,
+            "file:../b",
+            refused,
+            Some("workspace::unpublishable"),
+        );
+    }
+
+    #[test]
     fn what_a_catalog_says_is_named_with_it() {
         let entries = BTreeMap::from([("koa".to_owned(), "file:../koa".to_owned())]);
         let catalogs = Catalogs::from([("old".to_owned(), entries)]);
         let text = r#"{"name":"a","version":"1.0.0","dependencies":{"koa":"catalog:old"}}"#;
-        let failure = publishable("x", text, &BTreeMap::new(), &catalogs, true).unwrap_err();
+        let failure = publishable("x", text, &BTreeMap::new(), &catalogs, MEANT).unwrap_err();
         let expected = r#"the catalog "old" has "file:../koa" for it"#;
         assert_eq!(failure.causes(), [expected]);
         assert!(

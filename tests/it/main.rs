@@ -23,6 +23,7 @@ mod hostile;
 mod house;
 mod image;
 mod intents;
+mod leaving;
 mod lockfile;
 mod lockfiles;
 mod mirrors;

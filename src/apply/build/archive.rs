@@ -17,7 +17,7 @@ use crate::workspace::lockfile::npm::Lock;
 use crate::workspace::package::Package;
 use crate::workspace::package_json::DependencyField;
 use crate::workspace::production::{self, Placement, Source};
-use crate::workspace::publishable::publishable;
+use crate::workspace::publishable::{Reader, publishable};
 
 impl Builder<'_> {
     /// Packs what the app's host needs, and lists it.
@@ -98,7 +98,7 @@ impl Builder<'_> {
             &text,
             &self.versions,
             &self.catalogs,
-            false,
+            Reader::Host,
         )?;
         Ok(Entry {
             path: "package.json".to_owned(),
@@ -246,7 +246,8 @@ impl Builder<'_> {
         };
         let directory = self.repo.root().join(member.directory.as_str());
         Ok(self
-            .packed_files(member, &directory, false)?
+            .packed(member, &directory, Reader::Host)?
+            .files
             .into_iter()
             .map(|file| Entry {
                 path: format!("{}/{}", placement.to, file.path),

@@ -59,6 +59,13 @@ impl Bins {
         )
     }
 
+    /// Names and files.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, path)| (name.as_str(), path.as_str()))
+    }
+
     /// The files.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(_, path)| path.as_str())
