@@ -3,10 +3,7 @@
     clippy::disallowed_methods,
     reason = "this is the one place that reads the environment and the clock"
 )]
-#![expect(
-    clippy::print_stderr,
-    reason = "this is the one place that prints, but for questions at a terminal"
-)]
+#![expect(reason = "this is the one place that prints, but for questions at a terminal")]
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};

@@ -295,7 +295,7 @@ fn bases(
     repo: &Repo,
     workspace: &Workspace,
     mode: Mode,
-    (sorted, released): (&ReleaseTags<'_>, Released),
+    (sorted, by_tags): (&ReleaseTags<'_>, Released),
     tags: &Marks<'_>,
     history: &History,
 ) -> Result<Measured, Failure> {
@@ -303,7 +303,7 @@ fn bases(
     let packages = &workspace.packages;
     let all_at_once = mode == Mode::Sync || packages.len() == 1;
     let found_of_all = if all_at_once {
-        released.all
+        by_tags.all
     } else {
         Found::default()
     };
@@ -331,7 +331,7 @@ fn bases(
         unreachable_shared: found_of_all.unreachable,
         of_package: Vec::with_capacity(packages.len()),
     };
-    for (package, found) in packages.iter().zip(released.each) {
+    for (package, found) in packages.iter().zip(by_tags.each) {
         let (newest, unreachable) = (found.base, found.unreachable);
         let release = match &newest {
             Some(base) if is_prerelease(base) => last_release(sorted.of(package))?,

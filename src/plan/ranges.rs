@@ -167,13 +167,11 @@ pub fn require_met(
 ) -> Result<(), Failure> {
     let failures = open.iter().filter_map(|one| {
         let versions = published.get(&one.name);
-        let is_met = match versions {
-            Some(versions) => versions.iter().any(|version| one.range.contains(version)),
-            None => {
-                let may_be_elsewhere = !is_whole || one.name.scope().is_some();
-                one.owner == Owner::Elsewhere && may_be_elsewhere
-            }
-        };
+        let may_be_elsewhere = !is_whole || one.name.scope().is_some();
+        let is_met = versions.map_or(
+            one.owner == Owner::Elsewhere && may_be_elsewhere,
+            |versions| versions.iter().any(|version| one.range.contains(version)),
+        );
         (!is_met).then(|| unpublished(one, versions, registry))
     });
     Failure::all(failures.collect()).map_or(Ok(()), Err)

@@ -152,15 +152,14 @@ pub(super) fn prerelease(given: &Given) -> Result<Vec<OnPrerelease>, Failure> {
 
 /// How long tarballs may be.
 pub(super) fn max_package_size(given: &Given) -> Result<Vec<MostBytes>, Failure> {
-    let each = entries(given).map(|(packages, value)| match bytes(&value) {
-        Some(bytes) => Ok(MostBytes { packages, bytes }),
-        None => {
+    let each = entries(given).map(|(packages, value)| {
+        let bytes = bytes(&value).ok_or_else(|| {
             let name = given.name("max-package-size");
             let what = format!("{name} says {}, which is no size", quoted(&value));
-            Err(Failure::new(Exit::Usage, "settings::size", what).hint(
-                "write a whole number of bytes, kB, MB, GB, KiB, MiB or GiB, for example 5MB",
-            ))
-        }
+            Failure::new(Exit::Usage, "settings::size", what)
+                .hint("write a whole number of bytes, kB, MB, GB, KiB, MiB or GiB, for example 5MB")
+        })?;
+        Ok(MostBytes { packages, bytes })
     });
     each.collect()
 }

@@ -125,11 +125,8 @@ impl<'p> Search<'p> {
         if self.package.manifest.get("typesVersions").is_some() {
             return;
         }
-        let found = ["typings", "types"].into_iter();
-        let Some((field, types)) = found
-            .filter_map(|field| Some((field, self.text(field)?)))
-            .next()
-        else {
+        let mut fields = ["typings", "types"].into_iter();
+        let Some((field, types)) = fields.find_map(|field| Some((field, self.text(field)?))) else {
             return;
         };
         if !self.is_types(&cleaned(types)) && !self.has_any("", "index", &TYPES) {

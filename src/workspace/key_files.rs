@@ -99,7 +99,7 @@ fn is_variables(name: &str) -> bool {
     rest.is_empty() || rest.starts_with('.') && !is_code && !is_sample
 }
 
-/// A line that a private key of OpenSSL, OpenSSH, PGP or PuTTY begins with.
+/// A line that a private key of OpenSSL, OpenSSH, PGP or `PuTTY` begins with.
 fn is_key(line: &str) -> bool {
     let line = line.trim_end();
     let is_pem = line.strip_prefix("-----BEGIN ").is_some_and(|rest| {
