@@ -3,7 +3,6 @@
     clippy::disallowed_methods,
     reason = "this is the one place that reads the environment and the clock"
 )]
-#![expect(reason = "this is the one place that prints, but for questions at a terminal")]
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
@@ -427,7 +426,7 @@ fn append(file: &Path, text: &str) {
     }
 }
 
-/// Says something on stderr. Where nobody listens any more, as behind a terminal that was closed, that is no reason to stop.
+/// Says something on stderr: the one place that prints there, but for questions at a terminal. Where nobody listens any more, as behind a terminal that was closed, that is no reason to stop.
 fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -1,5 +1,6 @@
 //! What may not leave: packages that nobody could install or use, keys, and too much. All of it is told together, before anything is decided.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -122,7 +123,7 @@ fn words() -> String {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        text.push_str(&format!("{:x}\n", state >> 20));
+        writeln!(text, "{:x}", state >> 20).expect("memory");
     }
     text
 }
