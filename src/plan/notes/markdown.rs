@@ -86,18 +86,26 @@ fn begins_block(line: &str) -> bool {
 /// The lines of a text, made so that they stay in one entry.
 fn contained(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut fence: Option<String> = None;
+    // The fence of an open block of code, and how many spaces are taken from its lines.
+    let mut fence: Option<(String, usize)> = None;
     for line in text.lines() {
         let line = safe_line(line.replace('\t', "    ").trim_end());
         let start = line.trim_start();
-        if let Some(open) = &fence {
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        if let Some((open, taken)) = &fence {
             let closes =
                 start.starts_with(open.as_str()) && start.trim_start_matches(&open[..1]).is_empty();
+            lines.push(line[indent.min(*taken)..].to_owned());
             fence = fence.filter(|_| !closes);
-            lines.push(line);
             continue;
         }
-        fence = fence_of(start).map(str::to_owned);
+        if let Some(open) = fence_of(start) {
+            // Inside the entry it would be indented so far that it is a fence to some readers and none to others.
+            let taken = if indent < 2 { 0 } else { indent };
+            lines.push(line[taken..].to_owned());
+            fence = Some((open.to_owned(), taken));
+            continue;
+        }
         let heading = start.trim_start_matches('#');
         let level = start.len() - heading.len();
         let is_heading = (1..=6).contains(&level) && heading.starts_with(' ');
@@ -110,7 +118,7 @@ fn contained(text: &str) -> Vec<String> {
             line.replace("<!--", "\\<!--")
         });
     }
-    lines.extend(fence);
+    lines.extend(fence.map(|(open, _)| open));
     lines
 }
 
@@ -273,6 +281,15 @@ mod tests {
         check(
             "a\n~~~~ js\n~~~\n~~~~\n# b",
             "a\n  ~~~~ js\n  ~~~\n  ~~~~\n  **b**",
+        );
+        check("  ```\n", "\n  ```\n  ```");
+        check(
+            "    ```\n\u{3000}\u{3000}a\n  b",
+            "\n  ```\n  \u{3000}\u{3000}a\n  b\n  ```",
+        );
+        check(
+            "1. a\n   ```js\n   if\n     b\n   ```\n2. c",
+            "\n  1. a\n  ```js\n  if\n    b\n  ```\n  2. c",
         );
         check("a <!-- b", "a \\<!-- b");
         check(
