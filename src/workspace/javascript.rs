@@ -1,9 +1,27 @@
 //! JSON values as JavaScript takes and writes them: npm's rules are made of it.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::{Map, Number, Value};
 
 /// The most characters of an indent that `JSON.stringify` writes.
 const WIDEST_INDENT: usize = 10;
+
+/// What JavaScript's `encodeURIComponent` leaves alone.
+const KEPT_IN_URI: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// A text as JavaScript's `encodeURIComponent` writes it.
+pub(crate) fn uri_component(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, KEPT_IN_URI)
+}
 
 /// What JavaScript's `trim` leaves: without Unicode's spaces and the byte order mark.
 pub(crate) fn trimmed(text: &str) -> &str {

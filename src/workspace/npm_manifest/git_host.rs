@@ -1,19 +1,9 @@
 //! Addresses of repositories on the hosts that npm knows, as `hosted-git-info` reads and writes them.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// What JavaScript's `encodeURIComponent` leaves alone.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
+use crate::workspace::javascript::uri_component;
 
 /// A host, and how its addresses look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +196,7 @@ impl Hosted {
     /// Where it is described.
     pub(super) fn docs(&self) -> String {
         let (domain, place, tree) = (self.host.domain, self.place(), self.host.tree);
-        let committish = utf8_percent_encode(&self.committish, ENCODED);
+        let committish = uri_component(&self.committish);
         match (self.host.name, self.committish.is_empty()) {
             ("gist", true) => format!("https://{domain}/{place}"),
             ("gist", false) => format!("https://{domain}/{place}/{committish}"),

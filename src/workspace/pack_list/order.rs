@@ -7,20 +7,14 @@ use icu_collator::CollatorBorrowed;
 use icu_collator::CollatorPreferences;
 use icu_collator::options::CollatorOptions;
 
-/// English, as `localeCompare` orders it. Its data is part of the program.
-static ENGLISH: LazyLock<Option<CollatorBorrowed<'static>>> = LazyLock::new(|| {
-    CollatorBorrowed::try_new(CollatorPreferences::default(), CollatorOptions::default()).ok()
+/// English, as `localeCompare` orders it.
+static ENGLISH: LazyLock<CollatorBorrowed<'static>> = LazyLock::new(|| {
+    CollatorBorrowed::try_new(CollatorPreferences::default(), CollatorOptions::default())
+        .unwrap_or_else(|error| unreachable!("its data is part of the program: {error}"))
 });
 
-fn compared(one: &str, other: &str) -> Ordering {
-    match &*ENGLISH {
-        Some(english) => english.compare(one, other),
-        None => one.cmp(other),
-    }
-}
-
 /// What a path is ordered by.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Key {
     extension: String,
     base: String,
@@ -41,12 +35,21 @@ impl Key {
             },
         }
     }
+}
 
-    fn order(&self, other: &Key) -> Ordering {
+impl Ord for Key {
+    fn cmp(&self, other: &Key) -> Ordering {
+        let compared = |one: &str, other: &str| ENGLISH.compare(one, other);
         compared(&self.extension, &other.extension)
             .then_with(|| compared(&self.base, &other.base))
             .then_with(|| compared(&self.path, &other.path))
             .then_with(|| self.path.cmp(&other.path))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -69,21 +72,5 @@ fn extension(name: &str) -> &str {
 /// assert_eq!(paths, ["LICENSE", "lib/a.js", "b.js", "ea.js", "Éa.js", "a.ts"]);
 /// ```
 pub fn sort_as_npm<T>(files: &mut [T], path: impl Fn(&T) -> &str) {
-    let mut keyed: Vec<(Key, usize)> = files
-        .iter()
-        .enumerate()
-        .map(|(at, file)| (Key::of(path(file)), at))
-        .collect();
-    keyed.sort_by(|(one, _), (other, _)| one.order(other));
-    let mut places = vec![0; files.len()];
-    for (place, (_, at)) in keyed.iter().enumerate() {
-        places[*at] = place;
-    }
-    for at in 0..files.len() {
-        while places[at] != at {
-            let to = places[at];
-            files.swap(at, to);
-            places.swap(at, to);
-        }
-    }
+    files.sort_by_cached_key(|file| Key::of(path(file)));
 }

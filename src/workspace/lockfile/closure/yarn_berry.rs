@@ -3,26 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
 use super::{Content, Graph, Package};
 use crate::explain::Failure;
 use crate::name::RepoPath;
+use crate::workspace::javascript::uri_component;
 use crate::workspace::lockfile::Manifests;
 use crate::workspace::lockfile::yarn_berry::{Entry, Lockfile};
 use crate::workspace::package_json::DependencyField;
-
-/// What JavaScript's `encodeURIComponent` keeps.
-const KEPT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
 
 pub(super) fn graph(file: &str, text: &str, manifests: &Manifests<'_>) -> Result<Graph, Failure> {
     let lockfile = Lockfile::read(file, text)?;
@@ -142,7 +131,7 @@ impl<'l> Found<'l> {
         let entries = &self.lockfile.leads_to;
         let entry = entries.get(&normal).or_else(|| entries.get(&written));
         let entry = entry.or_else(|| {
-            let binding = utf8_percent_encode(bound_to, KEPT);
+            let binding = uri_component(bound_to);
             let separator = if range.contains("::") { "&" } else { "::" };
             entries.get(&format!("{written}{separator}locator={binding}"))
         });
