@@ -597,24 +597,22 @@ impl Observed {
         let lockfiles = locked::changes(self, bases, repo, settings)?;
         let catalogs = self.catalog_changes(repo, bases)?;
         let held_back = held_back::held_back(self, bases, &touched, repo, settings)?;
-        let known = bases.iter().zip(touched).zip(lockfiles);
-        let known = known.zip(catalogs).zip(held_back);
-        Ok(known
-            .zip(&self.given_up)
-            .map(
-                |(((((base, touched), lockfile), catalogs), held_back), given_up)| PackageFacts {
-                    base: base.clone(),
-                    touched,
-                    lockfile,
-                    catalogs,
-                    held_back,
-                    since_release: None,
-                    given_up: given_up.clone(),
-                    undecided: Vec::new(),
-                    answer: None,
-                },
-            )
-            .collect())
+        let known = bases.iter().zip(&self.given_up).zip(touched);
+        let ranges = lockfiles.into_iter().zip(catalogs).zip(held_back);
+        let facts = known.zip(ranges).map(
+            |(((base, given_up), touched), ((lockfile, catalogs), held_back))| PackageFacts {
+                base: base.clone(),
+                touched,
+                lockfile,
+                catalogs,
+                held_back,
+                since_release: None,
+                given_up: given_up.clone(),
+                undecided: Vec::new(),
+                answer: None,
+            },
+        );
+        Ok(facts.collect())
     }
 
     /// Whether a package that changed leaves the prereleases that it had, because what they announced was released elsewhere.

@@ -176,18 +176,25 @@ pub async fn plan_at(
     let facts = observed.facts(session.repo, session.settings, false)?;
     let mut plan = planning::plan(&facts, session.settings)?;
     plan.warnings.extend(unasked);
-    add_texts(session, &observed, &mut plan)?;
-    registry::require_publishable(&observed.workspace, &plan, session.settings)?;
-    ranges::check(session, &observed, &mut plan, strict).await?;
+    complete(session, &observed, &mut plan, strict).await?;
     Ok((observed, plan))
 }
 
-/// Adds to the edits of a plan what it writes into changelogs, of which a snapshot has none, and what it replaces in further files.
-pub(super) fn add_texts(
+/// Adds to a plan what is made of its versions, and refuses one of packages that npm could not take or nobody install. `strict` is that of
+/// [`plan_at`].
+pub(super) async fn complete(
     session: &Session<'_>,
     observed: &Observed,
     plan: &mut Plan,
+    strict: bool,
 ) -> Result<(), Failure> {
+    add_texts(session, observed, plan)?;
+    registry::require_publishable(&observed.workspace, plan, session.settings)?;
+    ranges::check(session, observed, plan, strict).await
+}
+
+/// Adds to the edits of a plan what it writes into changelogs, of which a snapshot has none, and what it replaces in further files.
+fn add_texts(session: &Session<'_>, observed: &Observed, plan: &mut Plan) -> Result<(), Failure> {
     if !plan.is_snapshot {
         let head = plan.head.clone();
         let root = &observed.workspace.directory;

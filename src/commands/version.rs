@@ -15,9 +15,7 @@ use crate::commands::decisions::Decision;
 use crate::commands::observe::Observed;
 use crate::commands::released::Versions;
 use crate::commands::scene::Scene;
-use crate::commands::{
-    Session, decisions, open_store, preflight, ranges, rebuild, release, released,
-};
+use crate::commands::{Session, decisions, open_store, preflight, rebuild, release, released};
 use crate::explain::{Exit, Failure};
 use crate::local::git::Tag;
 use crate::local::push::Remote;
@@ -25,7 +23,6 @@ use crate::local::worktree;
 use crate::name::{CommitId, TagName};
 use crate::plan::asking;
 use crate::plan::next::Position;
-use crate::plan::registry;
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::render;
 use crate::report::release::{Ended, ReleaseReport, Released};
@@ -283,9 +280,7 @@ async fn asked(
         worktree::require_clean(repo, &repo.head()?, &settings.child_environment)?;
     }
     plan.warnings.extend(unasked);
-    release::add_texts(session, &observed, &mut plan)?;
-    registry::require_publishable(&observed.workspace, &plan, settings)?;
-    ranges::check(session, &observed, &mut plan, true).await?;
+    release::complete(session, &observed, &mut plan, true).await?;
     build::require_writable(repo, &plan, settings)?;
     // The work tree follows after the decision, when nothing can be refused any more; one that is elsewhere does not follow.
     if repo.head()? == *head {

@@ -13,6 +13,52 @@ use crate::workspace::{lerna, lockfile};
 
 /// New texts by path, in order of path; files that stay as they are do not occur.
 pub fn edits(facts: &Facts<'_>, plan: &Plan) -> Result<Vec<Edit>, Failure> {
+    let workspace = facts.workspace;
+    let (changes, lock_changes) = changes(facts, plan);
+    let mut edits = BTreeMap::new();
+    for manifest in workspace.manifests() {
+        if let Some(changes) = changes.get(&manifest.index) {
+            let file = manifest.file();
+            let text = package_json::edit(file.as_str(), manifest.text, changes)?;
+            edits.insert(file, text);
+        }
+    }
+    if let Some(file) = &workspace.catalogs
+        && !lock_changes.catalogs.is_empty()
+    {
+        // The root's package.json may have changed already.
+        let text = edits.get(&file.path).unwrap_or(&file.text);
+        let text = file.edit(text, &lock_changes.catalogs)?;
+        edits.insert(file.path.clone(), text);
+    }
+    if let (Mode::Sync, Some(version), Some(lerna)) = (plan.mode, &plan.version, &workspace.lerna)
+        && !edits.is_empty()
+        && let Some(text) = lerna::with_version(lerna.path.as_str(), &lerna.text, version)?
+        && text != lerna.text
+    {
+        edits.insert(lerna.path.clone(), text);
+    }
+    if let Some(lockfile) = &workspace.lockfile
+        && !lock_changes.is_empty()
+    {
+        let text = lockfile.edit(
+            &workspace.manifests_below(),
+            workspace.catalogs(),
+            &lock_changes,
+        )?;
+        if text != lockfile.text {
+            edits.insert(lockfile.path.clone(), text);
+        }
+    }
+    let edits = edits.into_iter();
+    Ok(edits.map(|(path, text)| (path, Some(text))).collect())
+}
+
+/// What changes in manifests, by the package, `None` the root, and in the files beside them.
+fn changes(
+    facts: &Facts<'_>,
+    plan: &Plan,
+) -> (BTreeMap<Option<usize>, Vec<Change>>, lockfile::Changes) {
     let (workspace, edges) = (facts.workspace, facts.edges);
     let grown: BTreeMap<usize, (&Version, &Version)> = plan
         .packages
@@ -70,41 +116,5 @@ pub fn edits(facts: &Facts<'_>, plan: &Plan) -> Result<Vec<Edit>, Failure> {
             spec,
         });
     }
-    let mut edits = BTreeMap::new();
-    for manifest in workspace.manifests() {
-        if let Some(changes) = changes.get(&manifest.index) {
-            let file = manifest.file();
-            let text = package_json::edit(file.as_str(), manifest.text, changes)?;
-            edits.insert(file, text);
-        }
-    }
-    if let Some(file) = &workspace.catalogs
-        && !lock_changes.catalogs.is_empty()
-    {
-        // The root's package.json may have changed already.
-        let text = edits.get(&file.path).unwrap_or(&file.text);
-        let text = file.edit(text, &lock_changes.catalogs)?;
-        edits.insert(file.path.clone(), text);
-    }
-    if let (Mode::Sync, Some(version), Some(lerna)) = (plan.mode, &plan.version, &workspace.lerna)
-        && !edits.is_empty()
-        && let Some(text) = lerna::with_version(lerna.path.as_str(), &lerna.text, version)?
-        && text != lerna.text
-    {
-        edits.insert(lerna.path.clone(), text);
-    }
-    if let Some(lockfile) = &workspace.lockfile
-        && !lock_changes.is_empty()
-    {
-        let text = lockfile.edit(
-            &workspace.manifests_below(),
-            workspace.catalogs(),
-            &lock_changes,
-        )?;
-        if text != lockfile.text {
-            edits.insert(lockfile.path.clone(), text);
-        }
-    }
-    let edits = edits.into_iter();
-    Ok(edits.map(|(path, text)| (path, Some(text))).collect())
+    (changes, lock_changes)
 }
