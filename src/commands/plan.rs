@@ -41,8 +41,6 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
         });
     }
     let document = render::document(&plan, session.settings, missing.clone());
-    // To take it apart takes a tenth of a plan's time, and no run plans often.
-    std::mem::forget(observed);
     Ok(Planned {
         plan,
         document,

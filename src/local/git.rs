@@ -62,8 +62,7 @@ const HEX: [u8; 256] = {
 
 const NO_DIGIT: u8 = 16;
 
-/// An id as git's own files hold it: 40 hexadecimal digits. The refs of a large repository are tens of thousands of them, and libgit2 takes three
-/// times as long for each.
+/// An id as git's own files hold it: 40 hexadecimal digits. The refs of a large repository are tens of thousands of them.
 fn object_id(hex: &[u8]) -> Option<Oid> {
     let (pairs, rest) = hex.as_chunks::<2>();
     let mut id = [0; 20];
