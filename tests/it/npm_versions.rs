@@ -1,8 +1,5 @@
 //! Versions and ranges against the `semver` package, which npm itself decides with: random texts, and no difference.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use pkgs_action::version::range::{Range, rewrite};
 use pkgs_action::version::{Bump, Version, ZeroMajor};
 use serde_json::{Value, json};
@@ -49,21 +46,8 @@ console.log(JSON.stringify({
 /// What the `semver` package says of everything, in one process.
 fn npm(question: &Value) -> Value {
     let installed = servers::installed();
-    let mut node = Command::new(installed.join("node/bin/node"))
-        .arg("-e")
-        .arg(NODE)
-        .arg(installed.join("releasers/node_modules/semver"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("node starts");
-    let text = question.to_string();
-    let mut input = node.stdin.take().expect("a pipe");
-    let writing = std::thread::spawn(move || input.write_all(text.as_bytes()));
-    let output = node.wait_with_output().expect("node ends");
-    writing.join().expect("it ends").expect("node reads");
-    assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    let semver = installed.join("releasers/node_modules/semver");
+    servers::node(&["-e".as_ref(), NODE.as_ref(), semver.as_ref()], question)
 }
 
 fn number(random: &mut Random) -> &'static str {

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use pkgs_action::explain::Failure;
 use pkgs_action::local::archive::{NpmTarball, npm_tarball};
@@ -29,20 +28,9 @@ fn npm(packages: &[Made]) -> Vec<Value> {
     let questions: Vec<Value> = packages.iter().map(question).collect();
     let installed = servers::installed();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/npm_pack.cjs");
-    let mut node = Command::new(installed.join("node/bin/node"))
-        .arg(script)
-        .arg(installed.join("npm/package"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("node starts");
-    let text = json!(questions).to_string();
-    let mut input = node.stdin.take().expect("a pipe");
-    let writing = std::thread::spawn(move || input.write_all(text.as_bytes()));
-    let output = node.wait_with_output().expect("node ends");
-    writing.join().expect("it ends").expect("node reads");
-    assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    let package = installed.join("npm/package");
+    let answers = servers::node(&[script.as_ref(), package.as_ref()], &json!(questions));
+    serde_json::from_value(answers).expect("a list")
 }
 
 fn question(made: &Made) -> Value {

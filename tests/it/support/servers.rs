@@ -1,10 +1,14 @@
 //! Where the servers are installed, and child processes that die with the test process.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::http;
 
@@ -135,6 +139,23 @@ pub fn free_port() -> u16 {
         .and_then(|listener| listener.local_addr())
         .expect("a free loopback port")
         .port()
+}
+
+/// What a program for Node answers, both in JSON: the question comes on its stdin.
+pub fn node(arguments: &[&OsStr], question: &Value) -> Value {
+    let mut node = Command::new(installed().join("node/bin/node"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node starts");
+    let text = question.to_string();
+    let mut input = node.stdin.take().expect("a pipe");
+    let writing = std::thread::spawn(move || input.write_all(text.as_bytes()));
+    let output = node.wait_with_output().expect("node ends");
+    writing.join().expect("it ends").expect("node reads");
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 #[cfg(test)]
