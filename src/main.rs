@@ -159,7 +159,7 @@ fn event_text(file: &Path) -> Option<String> {
 fn works_in_checkout(command: Option<&str>) -> bool {
     matches!(
         command,
-        None | Some("plan" | "why" | "release" | "version" | "publish" | "rehearse")
+        None | Some("plan" | "why" | "release" | "version" | "publish" | "pack" | "rehearse")
     )
 }
 
@@ -204,7 +204,18 @@ fn directory(collected: &Collected) -> Result<PathBuf, Failure> {
         .because(error)
     })?;
     match collected.inputs.get("working-directory") {
-        None => Ok(workspace_around(&here)),
+        None => {
+            let around = workspace_around(&here);
+            // Any directory with a package.json can be packed, also one that no workspace knows.
+            let packs = collected.command.as_deref() == Some("pack");
+            if packs
+                && here.join("package.json").is_file()
+                && !commands::pack::is_package_of(&here, &around)?
+            {
+                return Ok(here);
+            }
+            Ok(around)
+        }
         Some(given) => {
             let directory = here.join(&given.value);
             if directory.is_dir() {

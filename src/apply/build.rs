@@ -4,8 +4,12 @@ mod app;
 mod archive;
 mod tarball;
 
+pub use app::DIST;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
 
 use crate::changes::owner::Ignored;
 use crate::explain::{Exit, Failure, quoted, safe_line};
@@ -18,12 +22,13 @@ use crate::local::scratch::Scratch;
 use crate::local::status;
 use crate::local::worktree::{EditedTree, named};
 use crate::name::{Digest, Integrity, PackageName, RepoPath};
-use crate::plan::release::{Notice, Plan};
+use crate::plan::release::{Notice, Plan, PlannedApp};
 use crate::release::seal::SealedApp;
 use crate::settings::{Install, Settings};
 use crate::version::Version;
 use crate::workspace::catalogs::Catalogs;
 use crate::workspace::manager::Manager;
+use crate::workspace::npm_manifest::normalised;
 use crate::workspace::package::Kind;
 use crate::workspace::publishable::{Reader, publishable};
 use crate::workspace::{Workspace, below, package::Package};
@@ -39,7 +44,24 @@ pub struct Packed {
     /// What a person should know about them.
     pub notices: Vec<Notice>,
     /// Holds the files until the end of the run.
-    _directory: Scratch,
+    _directory: Option<Scratch>,
+}
+
+impl Packed {
+    /// What lies in files that stay.
+    pub(super) fn lying(
+        packages: Vec<PackedPackage>,
+        apps: Vec<SealedApp>,
+        blobs: BTreeMap<Digest, PathBuf>,
+    ) -> Packed {
+        Packed {
+            packages,
+            apps,
+            blobs,
+            notices: Vec::new(),
+            _directory: None,
+        }
+    }
 }
 
 /// An npm tarball on this machine.
@@ -51,26 +73,77 @@ pub struct PackedPackage {
     pub version: Version,
     /// npm's `integrity`.
     pub integrity: Integrity,
+    /// Its sha1, in hexadecimal digits.
+    pub shasum: String,
     /// Its name in `blobs/`.
     pub digest: Digest,
+    /// The digest of the tar inside.
+    pub tar_digest: Digest,
     /// Its length in bytes.
     pub size: u64,
-    /// How many files it holds.
-    pub files: usize,
+    /// Path inside the package, length and mode of every file, in the tarball's order.
+    pub files: Vec<(String, u64, u32)>,
+    /// What a registry is told of it, as npm makes it of the package's directory.
+    pub manifest: Map<String, Value>,
+}
+
+/// What is built and packed.
+pub struct Wanted<'a> {
+    /// What the release commit changes; it is in the work tree already.
+    pub edits: &'a [(RepoPath, Option<String>)],
+    /// Packages.
+    pub packages: Vec<WantedPackage>,
+    /// Apps with their builds.
+    pub apps: Vec<PlannedApp>,
+    /// The time of every file in an archive, in seconds since 1970.
+    pub moment: i64,
+}
+
+/// A package that is released, or packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedPackage {
+    /// Its place in the workspace.
+    pub index: usize,
+    /// Its version.
+    pub version: Version,
+    /// Whether it becomes a tarball.
+    pub is_packed: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a plan releases.
+    fn of(plan: &'a Plan, moment: i64) -> Wanted<'a> {
+        let packages = plan.packages.iter().filter_map(|planned| {
+            Some(WantedPackage {
+                index: planned.index?,
+                version: planned.to.clone(),
+                is_packed: planned.kind == Kind::Library,
+            })
+        });
+        Wanted {
+            edits: &plan.edits,
+            packages: packages.collect(),
+            apps: plan.apps.clone(),
+            moment,
+        }
+    }
 }
 
 /// One build at work.
 struct Builder<'a> {
-    repo: &'a Repo,
-    plan: &'a Plan,
+    /// `None`: what lies in a directory is packed as it is.
+    repo: Option<&'a Repo>,
+    wanted: Wanted<'a>,
     workspace: &'a Workspace,
     settings: &'a Settings,
     project: Project,
+    /// The directory that paths begin at: the repository's.
+    top: PathBuf,
+    /// The workspace's directory.
     root: PathBuf,
     versions: BTreeMap<PackageName, Version>,
     /// As the release commit has them.
     catalogs: Catalogs,
-    moment: i64,
     /// Tracked files that are not checked out.
     absent: Vec<RepoPath>,
     directory: Scratch,
@@ -93,8 +166,16 @@ pub fn build(
     let absent = require_seen(repo, settings)?;
     require_editable(plan, &absent)?;
     let edited = EditedTree::write(repo, &plan.edits)?;
-    let built =
-        Builder::new(repo, plan, workspace, settings, children, absent).and_then(Builder::run);
+    let wanted = Wanted::of(plan, repo.committed_at(&plan.head)?);
+    let top = repo.root().to_owned();
+    let built = Builder::new(top, wanted, workspace, settings, children).and_then(|builder| {
+        Builder {
+            repo: Some(repo),
+            absent,
+            ..builder
+        }
+        .run()
+    });
     match (built, edited.restore()) {
         (Ok(packed), Ok(())) => Ok(packed),
         (Ok(_), Err(failure)) | (Err(failure), Ok(())) => Err(failure),
@@ -104,12 +185,28 @@ pub fn build(
     }
 }
 
+/// Packs what lies in a directory as it is: nothing is installed or built, and of the scripts only those run that npm runs around packing. What may
+/// not leave is told, not refused: whoever looks at a package wants to see it.
+///
+/// # Errors
+/// What npm could not pack, and what nobody could install; those of the disk and of the scripts.
+pub fn pack(
+    top: &Path,
+    wanted: Wanted<'_>,
+    workspace: &Workspace,
+    settings: &Settings,
+    children: Children,
+) -> Result<Packed, Failure> {
+    let top = top.to_owned();
+    Builder::new(top, wanted, workspace, settings, children).and_then(Builder::run_as_it_is)
+}
+
 /// The catalogs as the release commit has them.
-fn released_catalogs(plan: &Plan, workspace: &Workspace) -> Result<Catalogs, Failure> {
+fn released_catalogs(wanted: &Wanted<'_>, workspace: &Workspace) -> Result<Catalogs, Failure> {
     let Some(file) = &workspace.catalogs else {
         return Ok(Catalogs::new());
     };
-    match plan.edits.iter().find(|(path, _)| *path == file.path) {
+    match wanted.edits.iter().find(|(path, _)| *path == file.path) {
         Some((_, Some(text))) => file.catalogs_in(text),
         Some((_, None)) | None => Ok(file.catalogs.clone()),
     }
@@ -178,41 +275,38 @@ fn not_checked_out(whose: &str, missing: &[RepoPath]) -> Failure {
 
 impl<'a> Builder<'a> {
     fn new(
-        repo: &'a Repo,
-        plan: &'a Plan,
+        top: PathBuf,
+        wanted: Wanted<'a>,
         workspace: &'a Workspace,
         settings: &'a Settings,
         children: Children,
-        absent: Vec<RepoPath>,
     ) -> Result<Builder<'a>, Failure> {
         let mut project = Project::new(&settings.child_environment, children);
         if settings.runner.is_actions {
             project = project.stopping_commands(format!("{:032x}", settings.nonce));
         }
-        let mut versions: BTreeMap<PackageName, Version> = workspace
-            .packages
-            .iter()
-            .filter_map(|package| Some((package.name.clone(), package.version.clone()?)))
-            .collect();
-        versions.extend(
-            plan.packages
-                .iter()
-                .map(|package| (package.name.clone(), package.to.clone())),
-        );
-        let directory = Scratch::new()?;
+        let packages = workspace.packages.iter();
+        let held =
+            packages.filter_map(|package| Some((package.name.clone(), package.version.clone()?)));
+        let mut versions: BTreeMap<PackageName, Version> = held.collect();
+        let new = wanted.packages.iter().map(|one| {
+            let package = &workspace.packages[one.index];
+            (package.name.clone(), one.version.clone())
+        });
+        versions.extend(new);
         Ok(Builder {
-            catalogs: released_catalogs(plan, workspace)?,
+            catalogs: released_catalogs(&wanted, workspace)?,
             key_files: Ignored::of("key-files", &settings.key_files)?,
-            root: repo.root().join(workspace.directory.as_str()),
-            moment: repo.committed_at(&plan.head)?,
-            repo,
-            plan,
+            root: top.join(workspace.directory.as_str()),
+            top,
+            repo: None,
+            wanted,
             workspace,
             settings,
             project,
             versions,
-            absent,
-            directory,
+            absent: Vec::new(),
+            directory: Scratch::new()?,
             blobs: BTreeMap::new(),
             notices: Vec::new(),
             problems: Vec::new(),
@@ -230,47 +324,70 @@ impl<'a> Builder<'a> {
             // Told before packing stumbles over it.
             self.refuse_other_changes()?;
         }
+        let (apps, packages) = self.all(&LIFECYCLE)?;
+        self.refuse_other_changes()?;
+        match Failure::all(std::mem::take(&mut self.problems)) {
+            Some(failure) => Err(failure),
+            None => Ok(self.end(apps, packages)),
+        }
+    }
+
+    fn run_as_it_is(mut self) -> Result<Packed, Failure> {
+        let (apps, packages) = self.all(&LIFECYCLE[1..])?;
+        let problems = std::mem::take(&mut self.problems);
+        let notices = problems.iter().map(|problem| Notice {
+            code: problem.code(),
+            message: [problem.what()]
+                .into_iter()
+                .chain(problem.causes().iter().map(String::as_str))
+                .collect::<Vec<&str>>()
+                .join(": "),
+        });
+        self.notices.extend(notices);
+        Ok(self.end(apps, packages))
+    }
+
+    /// Every app and library; of each library `scripts` run, the last one after it is packed.
+    fn all(&mut self, scripts: &[&str]) -> Result<(Vec<SealedApp>, Vec<PackedPackage>), Failure> {
         let mut apps = Vec::new();
-        for app in &self.plan.apps {
+        for app in self.wanted.apps.clone() {
             for variant in &app.variants {
-                apps.push(self.app(app, variant)?);
+                apps.push(self.app(&app, variant)?);
             }
         }
         let mut packages = Vec::new();
-        for planned in &self.plan.packages {
-            if let (Kind::Library, Some(index)) = (planned.kind, planned.index) {
-                packages.push(self.library(&self.workspace.packages[index], &planned.to)?);
+        for wanted in self.wanted.packages.clone() {
+            if wanted.is_packed {
+                let package = &self.workspace.packages[wanted.index];
+                packages.push(self.library(package, &wanted.version, scripts)?);
             }
         }
-        self.refuse_other_changes()?;
-        if let Some(failure) = Failure::all(std::mem::take(&mut self.problems)) {
-            return Err(failure);
-        }
-        let Builder {
-            blobs,
-            notices,
-            directory,
-            ..
-        } = self;
-        Ok(Packed {
+        Ok((apps, packages))
+    }
+
+    fn end(self, apps: Vec<SealedApp>, packages: Vec<PackedPackage>) -> Packed {
+        Packed {
             packages,
             apps,
-            blobs,
-            notices,
-            _directory: directory,
-        })
+            blobs: self.blobs,
+            notices: self.notices,
+            _directory: Some(self.directory),
+        }
     }
 
     /// What was packed must be what the release commit holds: a tracked file that the build changed would be in the tarball and not in
     /// the commit. An edited file that the build put back to `HEAD` is such a file too, although git calls it clean.
     fn refuse_other_changes(&self) -> Result<(), Failure> {
-        let edits = &self.plan.edits;
+        let Some(repo) = self.repo else {
+            return Ok(());
+        };
+        let edits = self.wanted.edits;
         let lost = edits.iter().filter(|(path, text)| {
-            let present = std::fs::read(self.repo.root().join(path.as_str())).ok();
+            let present = std::fs::read(self.top.join(path.as_str())).ok();
             present.as_deref() != text.as_ref().map(String::as_bytes)
         });
         let mut changed: Vec<RepoPath> = lost.map(|(path, _)| path.clone()).collect();
-        let mut dirty = status::dirty(self.repo, &self.settings.child_environment)?;
+        let mut dirty = status::dirty(repo, &self.settings.child_environment)?;
         dirty.retain(|path| !edits.iter().any(|(edited, _)| edited == path));
         changed.extend(dirty);
         if changed.is_empty() {
@@ -319,7 +436,7 @@ impl<'a> Builder<'a> {
     fn search_path(&self, directory: &Path) -> String {
         crate::local::process::search_path(
             directory,
-            self.repo.root(),
+            &self.top,
             self.settings
                 .child_environment
                 .get("PATH")
@@ -349,37 +466,20 @@ impl<'a> Builder<'a> {
 
     /// Whether anything that will run or be packed can need `node_modules`.
     fn needs_dependencies(&self) -> bool {
-        let planned = |package: &&Package| {
-            self.plan
-                .packages
-                .iter()
-                .any(|planned| planned.name == package.name)
+        let wanted = || {
+            let packages = self.wanted.packages.iter();
+            packages.map(|one| &self.workspace.packages[one.index])
         };
-        let builds = self.settings.build.is_some()
-            || self
-                .plan
-                .apps
-                .iter()
-                .any(|app| self.settings.app_settings(&app.name).build.is_some());
-        let scripts = self.settings.scripts
-            && self
-                .workspace
-                .packages
-                .iter()
-                .filter(planned)
-                .any(|package| {
-                    LIFECYCLE
-                        .iter()
-                        .any(|script| package.manifest.scripts.contains_key(*script))
-                });
-        let ships = self
-            .workspace
-            .packages
-            .iter()
-            .filter(planned)
-            .any(|package| {
-                package.kind == Kind::Service && !package.manifest.dependencies.is_empty()
-            });
+        let own_build = |app: &PlannedApp| self.settings.app_settings(&app.name).build.is_some();
+        let builds = self.settings.build.is_some() || self.wanted.apps.iter().any(own_build);
+        let is_scripted = |package: &Package| {
+            let scripts = &package.manifest.scripts;
+            LIFECYCLE.iter().any(|script| scripts.contains_key(*script))
+        };
+        let scripts = self.settings.scripts && wanted().any(is_scripted);
+        let ships = wanted().any(|package| {
+            package.kind == Kind::Service && !package.manifest.dependencies.is_empty()
+        });
         let declares = self
             .workspace
             .manifests()
@@ -390,7 +490,7 @@ impl<'a> Builder<'a> {
     /// Path and text of the lockfile as the release commit has it.
     fn released_lockfile(&self) -> Option<(&RepoPath, &str)> {
         let (path, text) = self.workspace.lockfile.as_ref()?.npm()?;
-        let edited = self.plan.edits.iter().find(|(edited, _)| edited == path);
+        let edited = self.wanted.edits.iter().find(|(edited, _)| edited == path);
         Some((
             path,
             edited.and_then(|(_, text)| text.as_deref()).unwrap_or(text),
@@ -410,11 +510,15 @@ impl<'a> Builder<'a> {
         Ok(digest)
     }
 
-    fn library(&mut self, package: &Package, version: &Version) -> Result<PackedPackage, Failure> {
-        let directory = self.repo.root().join(package.directory.as_str());
-        if self.settings.scripts {
-            self.lifecycle(package, version, &directory, &LIFECYCLE[..3])?;
-        }
+    fn library(
+        &mut self,
+        package: &Package,
+        version: &Version,
+        scripts: &[&str],
+    ) -> Result<PackedPackage, Failure> {
+        let directory = self.top.join(package.directory.as_str());
+        let (before, last) = scripts.split_at(scripts.len().saturating_sub(1));
+        self.lifecycle(package, version, &directory, before)?;
         let reader = Reader::Installer {
             from_git: self.settings.git_dependencies,
         };
@@ -422,16 +526,19 @@ impl<'a> Builder<'a> {
         let tarball = npm_tarball(&packed.files)?;
         self.examine(package, &packed, &tarball)?;
         let digest = self.keep_bytes(&tarball.bytes)?;
-        if self.settings.scripts {
-            self.lifecycle(package, version, &directory, &LIFECYCLE[3..])?;
-        }
+        self.lifecycle(package, version, &directory, last)?;
+        let manifest = packed.manifest.as_object();
+        let manifest = manifest.map(|manifest| normalised(manifest, &packed.beside));
         Ok(PackedPackage {
             name: package.name.clone(),
             version: version.clone(),
             integrity: tarball.integrity,
+            shasum: files::shasum(&tarball.bytes),
             digest,
+            tar_digest: tarball.tar_digest,
             size: tarball.size,
-            files: packed.files.len(),
+            files: tarball.files,
+            manifest: manifest.unwrap_or_default(),
         })
     }
 
@@ -442,6 +549,9 @@ impl<'a> Builder<'a> {
         directory: &Path,
         scripts: &[&str],
     ) -> Result<(), Failure> {
+        if !self.settings.scripts {
+            return Ok(());
+        }
         let version = version.to_string();
         for script in scripts {
             if let Some(line) = package.manifest.scripts.get(*script) {
@@ -449,8 +559,8 @@ impl<'a> Builder<'a> {
                 let only = BTreeMap::from([((*script).to_owned(), line.clone())]);
                 let scripted = Scripted {
                     directory,
-                    root: self.repo.root(),
-                    invoked_in: self.repo.root(),
+                    root: &self.top,
+                    invoked_in: &self.top,
                     name: package.name.as_str(),
                     version: &version,
                     scripts: &only,
@@ -491,6 +601,7 @@ impl<'a> Builder<'a> {
         }
         let members = self.workspace.packages.iter();
         members
+            .filter(|member| member.directory != package.directory)
             .filter_map(|member| below(&package.directory, &member.directory))
             .map(|inside| inside.to_string())
             .collect()

@@ -1,5 +1,6 @@
 //! Doing it: the only interpreter of what was decided. Every write is looked at first, and read back when its answer is lost.
 
+pub mod artifacts;
 pub mod build;
 pub mod builds;
 pub mod decide;

@@ -9,6 +9,7 @@ pub mod finish;
 pub mod mirror;
 pub mod monorepo;
 pub mod observe;
+pub mod pack;
 pub mod plan;
 pub mod point;
 pub mod preflight;
@@ -42,6 +43,7 @@ use crate::local::git::Repo;
 use crate::local::process::Children;
 use crate::local::stop::Stop;
 use crate::local::terminal::Terminal;
+use crate::release::pack::Pack;
 use crate::report::environments::{STATUS_SCHEMA, Status};
 use crate::report::release::{Ended, ReleaseReport};
 use crate::report::{self, outputs, summary};
@@ -87,6 +89,7 @@ async fn tell(
         | Command::Version
         | Command::Publish
         | Command::Tag
+        | Command::Pack { planned: true }
         | Command::Abandon(_) => {
             let repo = Repo::open(&settings.directory)?;
             choose(settings, &repo)?;
@@ -95,6 +98,10 @@ async fn tell(
             let failure = answer.failure.take();
             answer.failure = failure.map(|failure| of_partial_clone(failure, &repo));
             Ok(answer)
+        }
+        Command::Pack { planned: false } => {
+            let packed = tokio::task::block_in_place(|| pack::as_it_is(settings, children))?;
+            Ok(tell_packed(settings, &packed))
         }
         Command::Rehearse => Box::pin(rehearse::rehearse(settings, stop, children)).await,
         Command::Pull(asked) => {
@@ -244,6 +251,10 @@ async fn on_repository(
             }
             Ok(tell_release(settings, &report))
         }
+        Command::Pack { .. } => {
+            let packed = Box::pin(pack::planned(&session)).await?;
+            Ok(tell_packed(settings, &packed))
+        }
         Command::Tag => tell_tagged(&session).await,
         Command::Abandon(asked) => tell_abandoned(&session, asked).await,
         _ => tell_plan(&session).await,
@@ -303,7 +314,11 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
         Command::Tag => ("Tag", Vec::new()),
         Command::Abandon(_) => ("Abandon", Vec::new()),
         Command::Point(deed, _) => (deed.title(), Vec::new()),
-        Command::Why(_) | Command::Rehearse | Command::Status(_) | Command::Pull(_) => {
+        Command::Why(_)
+        | Command::Pack { .. }
+        | Command::Rehearse
+        | Command::Status(_)
+        | Command::Pull(_) => {
             return Answer {
                 failure: Some(failure),
                 ..Answer::default()
@@ -338,6 +353,13 @@ fn tell_release(settings: &Settings, report: &ReleaseReport) -> Answer {
     };
     answer.appended = for_runner(settings, report, answer.failure.as_ref());
     answer
+}
+
+fn tell_packed(settings: &Settings, packed: &Pack) -> Answer {
+    let directory = settings.artifacts.as_deref();
+    let directory = directory.map_or_else(|| ".".to_owned(), |path| path.display().to_string());
+    let directory = (!settings.dry_run).then_some(directory.as_str());
+    answer(settings, report::pack::text(packed, directory), packed)
 }
 
 async fn tell_tagged(session: &Session<'_>) -> Result<Answer, Failure> {

@@ -1,10 +1,11 @@
-//! The workspace at a commit: where it is, who manages it, which packages it has.
+//! The workspace at a commit, or on the disk as it is: where it is, who manages it, which packages it has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::explain::{Exit, Failure, Place};
 use crate::local::git::Repo;
+use crate::local::source::{AtCommit, Source};
 use crate::name::{CommitId, RepoPath};
 use crate::settings::Settings;
 use crate::workspace::catalogs::{CatalogFile, Keeper};
@@ -12,7 +13,7 @@ use crate::workspace::lerna::{self, LernaFile};
 use crate::workspace::lockfile::{Lockfile, LockfileKind};
 use crate::workspace::manager::{self, Manager, Signs, Told};
 use crate::workspace::members::{Declared, Patterns, Progress, Rules};
-use crate::workspace::package_json::PackageJson;
+use crate::workspace::package_json::{Form, PackageJson};
 use crate::workspace::{Sources, Workspace, below, pnpm_workspace};
 
 /// The workspace's directory in the repository.
@@ -53,37 +54,53 @@ pub fn workspace_at(
     settings: &Settings,
 ) -> Result<Workspace, Failure> {
     let root = workspace_directory(repo, settings)?;
-    refuse_member(repo, commit, &root)?;
+    let source = AtCommit { repo, commit };
+    if let Some(around) = workspace_around(&source, &root)? {
+        return Err(member(&root, &around));
+    }
+    let found = workspace_in(&source, root, settings)?;
+    found.map_err(|path| {
+        let what = format!("there is no {path} at {}", commit.short());
+        no_manifest(what)
+    })
+}
+
+/// That there is nothing to work with.
+pub fn no_manifest(what: String) -> Failure {
+    Failure::new(Exit::Usage, "workspace::no_manifest", what)
+        .hint("run in the root of a Node repository, or name it with --working-directory")
+}
+
+/// The workspace in a directory; the inner error is the path of the `package.json` that is not there.
+pub fn workspace_in<From: Source>(
+    source: &From,
+    root: RepoPath,
+    settings: &Settings,
+) -> Result<Result<Workspace, RepoPath>, Failure> {
     let manifest_path = root.join("package.json")?;
-    let Some(root_manifest) = repo.text(commit, &manifest_path)? else {
-        return Err(Failure::new(
-            Exit::Usage,
-            "workspace::no_manifest",
-            format!("there is no {manifest_path} at {}", commit.short()),
-        )
-        .hint("run in the root of a Node repository, or name it with --working-directory"));
+    let Some(root_manifest) = source.text(&manifest_path)? else {
+        return Ok(Err(manifest_path));
     };
-    let manifest = PackageJson::parse(manifest_path.as_str(), &root_manifest)?;
-    let layout = layout(
-        repo,
-        commit,
-        &root,
-        &manifest,
-        settings.packages_path.as_ref(),
-    )?;
-    let members = members(repo, commit, &root, &layout)?;
+    let manifest = PackageJson::parse_in(From::FORM, manifest_path.as_str(), &root_manifest)?;
+    let layout = layout(source, &root, &manifest, settings.packages_path.as_ref())?;
+    let mut members = members(source, &root, &layout)?;
+    let is_packed = From::FORM == Form::Packed;
+    let has_members = layout.patterns.is_some() && !(is_packed && members.is_empty());
+    if is_packed && has_members && manifest.name.is_some() && !manifest.private {
+        // A release never publishes the root; `npm pack` there packs it.
+        members.insert(root.clone(), root_manifest.clone());
+    }
     let has_service = |directory: &RepoPath| {
-        directory.join("service").is_ok_and(|path| {
-            repo.object_at(commit, &path)
-                .is_ok_and(|found| found.is_some())
-        })
+        let service = directory.join("service");
+        service.is_ok_and(|path| source.is_there(&path).unwrap_or(false))
     };
     Workspace::parse(
         Sources {
+            form: From::FORM,
             root,
             root_manifest,
             members,
-            has_members: layout.patterns.is_some(),
+            has_members,
             manager: layout.manager,
             catalogs: layout.catalogs,
             lerna: layout.lerna,
@@ -92,19 +109,19 @@ pub fn workspace_at(
         &settings.apps,
         has_service,
     )
+    .map(Ok)
 }
 
 /// The `package.json` of each member.
 fn members(
-    repo: &Repo,
-    commit: &CommitId,
+    source: &impl Source,
     root: &RepoPath,
     layout: &Layout,
 ) -> Result<BTreeMap<RepoPath, String>, Failure> {
     let Some(patterns) = &layout.patterns else {
         return Ok(BTreeMap::new());
     };
-    let mut found = listed(repo, commit, root, patterns)?;
+    let mut found = listed(source, root, patterns)?;
     if !layout.is_nested {
         return Ok(found);
     }
@@ -114,7 +131,7 @@ fn members(
     let mut done = BTreeSet::new();
     for directory in with_lists {
         if !done.contains(&directory) {
-            add_inner(repo, commit, &directory, &mut found, &mut done)?;
+            add_inner(source, &directory, &mut found, &mut done)?;
         }
     }
     Ok(found)
@@ -123,8 +140,7 @@ fn members(
 /// Adds the members that the lists of the package in a directory and of those inside it name. All lists are followed in one walk down: were each
 /// looked after for itself, packages in packages would take the cube of their depth.
 fn add_inner(
-    repo: &Repo,
-    commit: &CommitId,
+    source: &impl Source,
     directory: &RepoPath,
     found: &mut BTreeMap<RepoPath, String>,
     done: &mut BTreeSet<RepoPath>,
@@ -133,7 +149,7 @@ fn add_inner(
         return Ok(());
     };
     let begin = vec![Progress::begin(Rc::new(list))];
-    repo.walk_directories(commit, directory, begin, |lists, inside| {
+    source.walk_directories(directory, begin, |lists, inside| {
         let mut lists: Vec<Progress> = lists.iter().map(|list| list.enter(inside.name)).collect();
         let is_member = lists.iter().any(Progress::is_member);
         if is_member
@@ -154,13 +170,11 @@ fn add_inner(
 
 /// The packages that patterns below a directory name.
 fn listed(
-    repo: &Repo,
-    commit: &CommitId,
+    source: &impl Source,
     base: &RepoPath,
     patterns: &Patterns,
 ) -> Result<BTreeMap<RepoPath, String>, Failure> {
-    repo.package_files(
-        commit,
+    source.package_files(
         |directory| below(base, directory).is_some_and(|path| patterns.matches(&path)),
         |directory| {
             base.is_below(directory)
@@ -195,14 +209,15 @@ pub fn manifests_at(
     root: &RepoPath,
     settings: &Settings,
 ) -> Result<BTreeMap<RepoPath, String>, Failure> {
+    let source = &AtCommit { repo, commit };
     let path = root.join("package.json")?;
-    let Some(text) = repo.text(commit, &path)? else {
+    let Some(text) = source.text(&path)? else {
         return Ok(BTreeMap::new());
     };
     let manifest = PackageJson::parse(path.as_str(), &text)?;
     let packages_path = settings.packages_path.as_ref();
-    let layout = layout(repo, commit, root, &manifest, packages_path)?;
-    let mut manifests = members(repo, commit, root, &layout)?;
+    let layout = layout(source, root, &manifest, packages_path)?;
+    let mut manifests = members(source, root, &layout)?;
     manifests.insert(root.clone(), text);
     Ok(manifests)
 }
@@ -224,20 +239,19 @@ struct Layout {
 }
 
 /// Reads it; `otherwise` are the directories of packages where nothing lists them.
-fn layout(
-    repo: &Repo,
-    commit: &CommitId,
+fn layout<From: Source>(
+    source: &From,
     root: &RepoPath,
     manifest: &PackageJson,
     otherwise: Option<&Vec<String>>,
 ) -> Result<Layout, Failure> {
     let pnpm_path = root.join("pnpm-workspace.yaml")?;
-    let pnpm = match repo.text(commit, &pnpm_path)? {
+    let pnpm = match source.text(&pnpm_path)? {
         Some(text) => Some(pnpm_workspace::packages(pnpm_path.as_str(), &text)?),
         None => None,
     };
     let lerna_path = root.join("lerna.json")?;
-    let lerna = repo.text(commit, &lerna_path)?;
+    let lerna = source.text(&lerna_path)?;
     let lerna = lerna.map(|text| LernaFile {
         path: lerna_path,
         text,
@@ -246,13 +260,19 @@ fn layout(
         Some(file) => lerna::packages("lerna.json", &file.text)?,
         None => None,
     };
-    let lockfiles = lockfiles(repo, commit, root)?;
-    let manager = manager::tell(&Signs {
+    let lockfiles = lockfiles(source, root)?;
+    let told = manager::tell(&Signs {
         package_manager: manifest.package_manager.as_deref(),
         lockfiles: &lockfiles.iter().map(|one| one.kind).collect::<Vec<_>>(),
-        bun_lockb: repo.object_at(commit, &root.join("bun.lockb")?)?.is_some(),
+        bun_lockb: source.is_there(&root.join("bun.lockb")?)?,
         pnpm_workspace: pnpm.is_some(),
-    })?;
+    });
+    let is_alone = pnpm.is_none() && lerna_packages.is_none() && manifest.workspaces.is_none();
+    let manager = match told {
+        // To pack one package as it lies there, nobody has to know who installs it.
+        Err(_) if is_alone && From::FORM == Form::Packed => manager::tell(&Signs::default())?,
+        told => told?,
+    };
     // yarn 2 and newer alone looks further; what lerna lists is all there is.
     let is_nested = manager.manager == Manager::YarnBerry && lerna_packages.is_none();
     let declared = Declared {
@@ -265,7 +285,7 @@ fn layout(
     let patterns = patterns.or(otherwise);
     let patterns = patterns.map(|(rules, list)| Patterns::parse(rules, &list));
     Ok(Layout {
-        catalogs: catalogs(repo, commit, root, manager.manager)?,
+        catalogs: catalogs(source, root, manager.manager)?,
         manager,
         patterns: patterns.transpose()?,
         is_nested,
@@ -276,8 +296,7 @@ fn layout(
 
 /// The file that the package manager reads catalogs from, where there is one.
 fn catalogs(
-    repo: &Repo,
-    commit: &CommitId,
+    source: &impl Source,
     root: &RepoPath,
     manager: Manager,
 ) -> Result<Option<CatalogFile>, Failure> {
@@ -285,54 +304,57 @@ fn catalogs(
         return Ok(None);
     };
     let path = root.join(keeper.file_name())?;
-    match repo.text(commit, &path)? {
+    match source.text(&path)? {
         Some(text) => CatalogFile::read(keeper, path, text).map(Some),
         None => Ok(None),
     }
 }
 
-/// Refuses a directory that is a package of a workspace above it: released for itself, its lockfile and dependents would be left behind.
-fn refuse_member(repo: &Repo, commit: &CommitId, directory: &RepoPath) -> Result<(), Failure> {
+/// The directory of the workspace above that a directory is a package of.
+pub fn workspace_around<From: Source>(
+    source: &From,
+    directory: &RepoPath,
+) -> Result<Option<RepoPath>, Failure> {
     let parents = directory.as_str().rmatch_indices('/');
     let parents = parents.map(|(end, _)| &directory.as_str()[..end]);
     for parent in parents.chain((!directory.is_root()).then_some("")) {
         let parent = RepoPath::parse(parent)?;
         let file = parent.join("package.json")?;
-        let Some(manifest) = repo.text(commit, &file)? else {
+        let Some(manifest) = source.text(&file)? else {
             continue;
         };
-        let manifest = PackageJson::parse(file.as_str(), &manifest)?;
-        let members = layout(repo, commit, &parent, &manifest, None)?.patterns;
+        let manifest = PackageJson::parse_in(From::FORM, file.as_str(), &manifest)?;
+        let members = layout(source, &parent, &manifest, None)?.patterns;
         let path = below(&parent, directory);
-        if !members
+        if members
             .zip(path)
             .is_some_and(|(members, path)| members.matches(&path))
         {
-            continue;
+            return Ok(Some(parent));
         }
-        let what = format!(
-            "{directory} is a package of the workspace in {}",
-            parent.display()
-        );
-        return Err(Failure::new(Exit::Usage, "workspace::member", what)
-            .because("released for itself, its dependents and the lockfile would be left behind")
-            .hint(format!(
-                "leave working-directory out; --filter {directory} releases this package alone"
-            )));
     }
-    Ok(())
+    Ok(None)
+}
+
+/// That a directory is a package of a workspace above it: released for itself, its lockfile and dependents would be left behind.
+fn member(directory: &RepoPath, parent: &RepoPath) -> Failure {
+    let what = format!(
+        "{directory} is a package of the workspace in {}",
+        parent.display()
+    );
+    Failure::new(Exit::Usage, "workspace::member", what)
+        .because("released for itself, its dependents and the lockfile would be left behind")
+        .hint(format!(
+            "leave working-directory out; --filter {directory} releases this package alone"
+        ))
 }
 
 /// The lockfiles at the root of the workspace; of npm's two only the one that npm reads.
-pub fn lockfiles(
-    repo: &Repo,
-    commit: &CommitId,
-    root: &RepoPath,
-) -> Result<Vec<Lockfile>, Failure> {
+pub fn lockfiles(source: &impl Source, root: &RepoPath) -> Result<Vec<Lockfile>, Failure> {
     let mut found: Vec<Lockfile> = Vec::new();
     for name in LockfileKind::FILE_NAMES {
         let path = root.join(name)?;
-        let text = repo.text(commit, &path)?;
+        let text = source.text(&path)?;
         let kind = text
             .as_deref()
             .and_then(|text| LockfileKind::of(name, text));

@@ -1,8 +1,11 @@
 //! Building a decided release again, where no store kept its bytes: in this checkout when it stands at the release or its base, else in a clean clone.
 
+use std::path::Path;
+
+use crate::apply::artifacts;
 use crate::apply::build::{Packed, build};
 use crate::commands::{Session, monorepo};
-use crate::explain::Failure;
+use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::Repo;
 use crate::local::scratch::Scratch;
 use crate::local::worktree;
@@ -13,8 +16,11 @@ use crate::settings::Mode;
 use crate::workspace::Workspace;
 use crate::workspace::package::Kind;
 
-/// Packs every library of the release at `commit`.
+/// Packs every library of the release at `commit`; where artifacts were given, these are taken, and nothing is built.
 pub fn rebuild(session: &Session<'_>, commit: &CommitId) -> Result<Packed, Failure> {
+    if let Some(given) = &session.settings.artifacts {
+        return given_for(session, commit, given);
+    }
     let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
     let mut plan = as_it_stands(session, commit, &workspace)?;
     let head = session.repo.head()?;
@@ -37,6 +43,29 @@ pub fn rebuild(session: &Session<'_>, commit: &CommitId) -> Result<Packed, Failu
         .repo
         .clone_at(commit, &directory.path().join("clone"))?;
     build_in(&clone, &plan, &workspace, session)
+}
+
+/// The artifacts that were packed for the release at `commit`: at its base, or at the commit itself.
+fn given_for(session: &Session<'_>, commit: &CommitId, given: &Path) -> Result<Packed, Failure> {
+    let pack = artifacts::document(given)?;
+    let parent = session.repo.parent(commit)?;
+    let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
+    let base = parent.as_ref().unwrap_or(commit);
+    let fits = [base, commit]
+        .map(CommitId::as_str)
+        .contains(&pack.base.as_deref().unwrap_or_default());
+    if !fits || pack.plan_digest.is_none() {
+        let what = format!(
+            "{} was not packed for the release {}, which is not delivered yet",
+            quoted(&given.display().to_string()),
+            commit.short()
+        );
+        let at = pack.base.as_deref().unwrap_or("no commit");
+        return Err(Failure::new(Exit::Refused, "artifacts::other_release", what)
+            .because(format!("it was packed at {at}, and the release was made on {base}"))
+            .hint("run again with the artifacts of that commit; or leave `artifacts` out once: what is missing is then built here"));
+    }
+    artifacts::taken(given, &pack)
 }
 
 fn build_in(

@@ -22,6 +22,7 @@ use crate::plan::render::Missing;
 use crate::report::rehearsal::{Rehearsal, SCHEMA};
 use crate::report::release::{Ended, ReleaseReport, Released};
 use crate::settings::config::{ConfigFile, Form};
+use crate::settings::flags::Own;
 use crate::settings::given::Inputs;
 use crate::settings::inputs::Collected;
 use crate::settings::{BumpFrom, RegistryAddress, Settings, World};
@@ -104,8 +105,7 @@ fn settings_of_sample(settings: &Settings, directory: &Path) -> Result<Settings,
     let collected = Collected {
         command: Some("rehearse".to_owned()),
         inputs: Inputs::default(),
-        once: false,
-        package: None,
+        own: Own::default(),
         problems: Vec::new(),
     };
     let world = World {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use globset::GlobMatcher;
 
+use crate::apply::artifacts;
 use crate::apply::build::{self, Packed};
 use crate::apply::decide::{self, Decided, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
@@ -121,6 +122,11 @@ async fn attempt(
         });
         return Ok(Some(ReleaseReport::new(ended).released(own)));
     }
+    // Before the registry has its say about dist-tags, which a job that packs does not ask.
+    let digest = render::document(&plan, session.settings, Vec::new()).digest;
+    let given = session.settings.artifacts.as_deref();
+    let given = given.map(|given| artifacts::read(given, &plan, &digest));
+    let given = given.transpose()?;
     let mut plan = match preflight::preflight(session, &scene, plan, proven).await {
         // What another run released meanwhile is no obstacle: it is what this run was to do.
         Err(_) if scene.has_moved() => return Ok(None),
@@ -128,7 +134,7 @@ async fn attempt(
     };
     let document = render::document(&plan, session.settings, Vec::new());
     (session.say)(&render::text(&plan, &[]));
-    let bytes = bytes(session, &scene, &observed, &plan, &document, deeds).await?;
+    let bytes = bytes(session, &scene, &observed, &plan, &document, given, deeds).await?;
     plan.warnings.extend(bytes.notices().iter().cloned());
     let document = render::document(&plan, session.settings, Vec::new());
     if session.settings.dry_run {
@@ -321,13 +327,14 @@ enum Bytes {
     Loose(Arc<Packed>),
 }
 
-/// BUILD and SEAL: the seal of an earlier run where there is one, else what this run builds.
+/// BUILD and SEAL: the seal of an earlier run where there is one, else what was `given`, else what this run builds.
 async fn bytes(
     session: &Session<'_>,
     scene: &Scene<'_>,
     observed: &Observed,
     plan: &Plan,
     document: &PlanDocument,
+    given: Option<Packed>,
     deeds: &mut Deeds,
 ) -> Result<Bytes, Failure> {
     let store = session
@@ -348,15 +355,19 @@ async fn bytes(
         });
     }
     scene.require_tip(session)?;
-    let packed = Arc::new(tokio::task::block_in_place(|| {
-        build::build(
-            session.repo,
-            plan,
-            &observed.workspace,
-            session.settings,
-            session.children.clone(),
-        )
-    })?);
+    let packed = match given {
+        Some(given) => given,
+        None => tokio::task::block_in_place(|| {
+            build::build(
+                session.repo,
+                plan,
+                &observed.workspace,
+                session.settings,
+                session.children.clone(),
+            )
+        })?,
+    };
+    let packed = Arc::new(packed);
     let Some(store) = store else {
         if session.settings.dry_run {
             note_planned(&packed, deeds);
@@ -395,7 +406,11 @@ pub(super) fn note_planned(packed: &Packed, deeds: &mut Deeds) {
     for package in &packed.packages {
         let about = format!(
             "{}@{} ({} bytes, {} files, {})",
-            package.name, package.version, package.size, package.files, package.integrity
+            package.name,
+            package.version,
+            package.size,
+            package.files.len(),
+            package.integrity
         );
         deeds.note(Stage::Publish, about, Outcome::Planned);
     }

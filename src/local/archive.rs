@@ -30,7 +30,7 @@ const LEVEL: i32 = 9;
 const MOST_WORKERS: u32 = 4;
 
 /// npm's time of change for every file, 1985-10-26T08:15:00Z, in seconds since 1970.
-const NPM_MOMENT: u64 = 499_162_500;
+pub const NPM_MOMENT: u64 = 499_162_500;
 
 /// The most bytes of the files of an npm tarball.
 const MOST_NPM_BYTES: u64 = 512 << 20;

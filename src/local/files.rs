@@ -255,6 +255,18 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     persist(file, path, mode)
 }
 
+/// Copies a regular file as [`write_atomically`] writes, in pieces; the copy gets the mode 0644.
+///
+/// # Errors
+/// `files::read`, `files::kind`, `files::write`, `files::sync`.
+pub fn copy_atomically(from: &Path, to: &Path) -> Result<(), Failure> {
+    let (mut source, _) = open_regular(from)?;
+    let mut file = temporary_beside(to)?;
+    io::copy(&mut source, &mut file)
+        .map_err(|error| failed("files::write", "write", to, &error))?;
+    persist(file, to, 0o644)
+}
+
 /// A path below a root as `/`-separated text.
 ///
 /// # Errors

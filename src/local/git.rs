@@ -17,7 +17,7 @@ use git2::{ErrorCode, Odb, Oid, Repository, Tree};
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::CommitId;
-pub use files::FileAt;
+pub use files::{Directory, FileAt};
 pub use history::{Bits, History, WalkedCommit};
 pub use tags::{Tag, TagMessage, Tagged, Tags};
 use trees::Trees;

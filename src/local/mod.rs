@@ -14,6 +14,7 @@ pub mod process;
 pub mod progress;
 pub mod push;
 pub mod scratch;
+pub mod source;
 pub mod status;
 pub mod stop;
 pub mod terminal;

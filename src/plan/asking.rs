@@ -300,6 +300,7 @@ mod tests {
         };
         let needs = format!(r#", "dependencies": {{"b": "~{version}"}}"#);
         let sources = Sources {
+            form: crate::workspace::package_json::Form::Documented,
             root: RepoPath::root(),
             root_manifest: "{}".to_owned(),
             members: BTreeMap::from([(path("a"), plain("a", &needs)), (path("b"), plain("b", ""))]),

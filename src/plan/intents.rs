@@ -276,6 +276,7 @@ mod tests {
     fn workspace() -> Workspace {
         let manifest = |name: &str| format!(r#"{{"name": "{name}", "version": "1.0.0"}}"#);
         let sources = Sources {
+            form: crate::workspace::package_json::Form::Documented,
             root: RepoPath::root(),
             root_manifest: "{}".to_owned(),
             members: ["a", "b"].map(|name| (path(name), manifest(name))).into(),

@@ -526,11 +526,7 @@ pub(super) fn grown_from(facts: &Facts<'_>, settings: &Settings, index: usize) -
 }
 
 /// Refuses a filter that is no glob or names no package: a typo would release nothing, or too much, and look like success.
-pub(super) fn check_filter(
-    workspace: &Workspace,
-    mode: Mode,
-    settings: &Settings,
-) -> Result<(), Failure> {
+pub fn check_filter(workspace: &Workspace, mode: Mode, settings: &Settings) -> Result<(), Failure> {
     let filter = settings.spelled("filter");
     if mode == Mode::Sync && !settings.filter.is_empty() {
         return Err(Failure::new(
@@ -641,7 +637,7 @@ pub fn matches(package: &Package, pattern: &str) -> bool {
 }
 
 /// Whether a filter lets a package in: names or directory globs, `!` excludes.
-pub(super) fn selected(package: &Package, filter: &[String]) -> bool {
+pub fn selected(package: &Package, filter: &[String]) -> bool {
     let (excluding, including): (Vec<&String>, Vec<&String>) =
         filter.iter().partition(|pattern| pattern.starts_with('!'));
     (including.is_empty() || including.iter().any(|pattern| matches(package, pattern)))

@@ -560,6 +560,7 @@ mod tests {
             (RepoPath::parse(directory).unwrap(), text.to_owned())
         };
         let sources = Sources {
+            form: crate::workspace::package_json::Form::Documented,
             root: RepoPath::root(),
             root_manifest: r#"{"private":true}"#.to_owned(),
             members: members.into_iter().map(member).collect(),
@@ -583,8 +584,7 @@ mod tests {
         let collected = Collected {
             command,
             inputs,
-            once: false,
-            package: None,
+            own: crate::settings::flags::Own::default(),
             problems: Vec::new(),
         };
         Settings::resolve(collected, &[], World::default()).unwrap()

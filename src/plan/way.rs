@@ -259,6 +259,7 @@ mod tests {
         let settings = settings(words);
         let manifest = format!(r#"{{"name": "a", "version": "{}"}}"#, case.manifest);
         let sources = Sources {
+            form: crate::workspace::package_json::Form::Documented,
             root: RepoPath::root(),
             root_manifest: "{}".to_owned(),
             members: BTreeMap::from([(RepoPath::parse("a").unwrap(), manifest)]),

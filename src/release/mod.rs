@@ -4,6 +4,7 @@ pub mod app;
 pub mod host;
 pub mod layout;
 pub mod manifest;
+pub mod pack;
 pub mod seal;
 pub mod static_set;
 

@@ -5,6 +5,7 @@ pub mod asked;
 pub mod environments;
 pub mod failure;
 pub mod outputs;
+pub mod pack;
 pub mod pull;
 pub mod rehearsal;
 pub mod release;

@@ -75,6 +75,18 @@ pub const COMMANDS: &[Page] = &[
     },
     Page {
         group: "Release",
+        name: "pack",
+        does: "Pack npm tarballs and archives into a directory; publishes nothing",
+        more: "It packs what is there, as `npm pack` does: of any directory with a package.json, of a workspace all packages that are not private, and its services. It needs no repository and no credential. --planned packs what `release` would: at the planned versions, after install and build. `release` and `publish` take these bytes with the same `artifacts`, and then build nothing.",
+        usage: "[flags]",
+        examples: &[
+            "pack --dry-run",
+            "pack --filter core --artifacts out",
+            "pack --planned --artifacts out --format json",
+        ],
+    },
+    Page {
+        group: "Release",
         name: "abandon",
         does: "Give up a decided release that cannot be finished",
         more: "Its tags keep their versions and are no base: the next release contains all its packages, at higher versions. A release that is complete is refused. --to is a release id, a tag or a version; without it, the newest release is meant.",
@@ -223,8 +235,12 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         let is_own = OWN.contains(&setting.name) || setting.name.starts_with("store");
         return setting.group == Group::General || is_own;
     }
+    if command == "pack" {
+        return packs(setting);
+    }
     match setting.name {
         "push" => command == "version",
+        "artifacts" => matches!(command, "release" | "publish"),
         _ if command == "version" => decides(setting),
         _ if command == "publish" => delivers(setting),
         "environment" | "app" => !releases,
@@ -244,11 +260,22 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
     }
 }
 
+/// Whether a setting decides what is packed.
+fn packs(setting: &Setting) -> bool {
+    match setting.group {
+        Group::General | Group::Release | Group::App => setting.name != "snapshot",
+        Group::Git => decides(setting),
+        Group::Npm => !matches!(setting.name, "npm-token" | "access"),
+        Group::Store => matches!(setting.name, "store" | "static"),
+        Group::Environment | Group::Host => false,
+    }
+}
+
 /// Whether a setting decides versions.
 fn decides(setting: &Setting) -> bool {
     match setting.group {
         Group::General => true,
-        Group::Release => !matches!(setting.name, "install" | "build" | "snapshot"),
+        Group::Release => !matches!(setting.name, "install" | "build" | "artifacts" | "snapshot"),
         Group::Git => setting.name != "forge-release",
         _ => matches!(setting.name, "registry" | "store"),
     }
@@ -258,7 +285,7 @@ fn decides(setting: &Setting) -> bool {
 fn delivers(setting: &Setting) -> bool {
     match setting.group {
         Group::General | Group::Npm => true,
-        Group::Release => matches!(setting.name, "install" | "build"),
+        Group::Release => matches!(setting.name, "install" | "build" | "artifacts"),
         Group::Git => !matches!(
             setting.name,
             "commit-message" | "changelog" | "replacements"
@@ -269,10 +296,6 @@ fn delivers(setting: &Setting) -> bool {
 
 /// Commands that will come: name, and what does the job today.
 pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
-    (
-        "pack",
-        "`release --dry-run` builds and packs everything and writes nothing",
-    ),
     (
         "gc",
         "nothing is deleted from the store, so a `pin` is only noted; a host keeps as many releases as `keep-releases` says",
@@ -308,6 +331,11 @@ pub enum Command {
     Version,
     /// Deliver to npm what was decided.
     Publish,
+    /// Pack, and publish nothing.
+    Pack {
+        /// Whether at the planned versions, after install and build.
+        planned: bool,
+    },
     /// Give a decided release up.
     Abandon(AbandonSettings),
     /// Tag what was released before.

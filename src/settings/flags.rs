@@ -30,13 +30,22 @@ pub enum Line {
         command: Option<String>,
         /// The values.
         inputs: Inputs,
-        /// Whether `--once` was given.
-        once: bool,
-        /// The package that was named behind the command.
-        package: Option<String>,
+        /// What stands behind the command besides values.
+        own: Own,
     },
     /// Print this text on stdout and exit 0: help, version, completions.
     Print(String),
+}
+
+/// What a single command is told, and no setting says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Whether `--once` was given.
+    pub once: bool,
+    /// Whether `--planned` was given.
+    pub planned: bool,
+    /// The package that was named behind the command.
+    pub package: Option<String>,
 }
 
 /// Reads a command line, without the program's name. Flags without a command are those of a release, which the rules for such a run may choose.
@@ -60,8 +69,7 @@ pub fn read(words: &[String]) -> Result<Line, Failure> {
         return Ok(Line::Run {
             command: None,
             inputs: Inputs::default(),
-            once: false,
-            package: None,
+            own: Own::default(),
         });
     };
     match name {
@@ -69,13 +77,19 @@ pub fn read(words: &[String]) -> Result<Line, Failure> {
         "completions" => return completions(matches.get_one::<String>("shell")),
         _ => {}
     }
-    let once = matches.try_get_one::<bool>("once").ok().flatten();
+    let is_given = |switch: &str| {
+        let given = matches.try_get_one::<bool>(switch).ok().flatten();
+        given.copied().unwrap_or_default()
+    };
     let package = matches.try_get_one::<String>("package").ok().flatten();
     Ok(Line::Run {
         command: (!is_nameless).then(|| name.to_owned()),
         inputs: inputs(matches),
-        once: once.copied().unwrap_or_default(),
-        package: package.cloned(),
+        own: Own {
+            once: is_given("once"),
+            planned: is_given("planned"),
+            package: package.cloned(),
+        },
     })
 }
 
@@ -109,18 +123,18 @@ fn command_line() -> Command {
             .iter()
             .filter(|setting| table::has_flag(setting) && command::takes(page.name, setting))
             .map(flag);
-        let once = (page.name == "pull").then(|| {
-            Arg::new("once")
-                .long("once")
+        let switch = help::switch(page.name).map(|(name, help)| {
+            Arg::new(name)
+                .long(name)
                 .action(ArgAction::SetTrue)
-                .help(help::ONCE)
+                .help(help)
         });
         let package = (page.name == "why").then(|| Arg::new("package").value_name("package"));
         Command::new(page.name)
             .about(page.does)
             .override_help(help::of_command(page))
             .args(flags)
-            .args(once)
+            .args(switch)
             .args(package)
     });
     Command::new("pkgs-action")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::explain::{Exit, Failure};
-use crate::settings::flags::{self, Line};
+use crate::settings::flags::{self, Line, Own};
 use crate::settings::given::{Given, Inputs, Source, unknown};
 use crate::settings::table;
 
@@ -14,10 +14,8 @@ pub struct Collected {
     pub command: Option<String>,
     /// The values.
     pub inputs: Inputs,
-    /// Whether `--once` was given.
-    pub once: bool,
-    /// The package that was named behind the command.
-    pub package: Option<String>,
+    /// What stands behind the command besides values.
+    pub own: Own,
     /// Problems so far; reported together with the later ones.
     pub problems: Vec<Failure>,
 }
@@ -62,21 +60,19 @@ pub fn collect(
         }
         _ => arguments.to_vec(),
     };
-    let (command, mut inputs, once, package) = match flags::read(&words)? {
+    let (command, mut inputs, own) = match flags::read(&words)? {
         Line::Print(text) => return Ok(Asked::Print(text)),
         Line::Run {
             command,
             inputs,
-            once,
-            package,
-        } => (command, inputs, once, package),
+            own,
+        } => (command, inputs, own),
     };
     inputs.fill(from_environment);
     Ok(Asked::Run(Box::new(Collected {
         command,
         inputs,
-        once,
-        package,
+        own,
         problems,
     })))
 }

@@ -397,6 +397,8 @@ pub struct Settings {
     pub access: Option<Access>,
     /// Who may see those that do not say it themselves, as another tool has it.
     pub access_otherwise: Option<Access>,
+    /// Where `pack` writes tarballs and archives, and where `release` and `publish` take them from.
+    pub artifacts: Option<PathBuf>,
     /// Run lifecycle scripts while packing.
     pub scripts: bool,
     /// Whether libraries may depend on git and on addresses.

@@ -4,6 +4,8 @@ mod app;
 mod command;
 mod outside;
 
+use std::path::PathBuf;
+
 use std::ops::RangeInclusive;
 
 use crate::explain::{Exit, Failure, quoted};
@@ -93,8 +95,7 @@ impl Settings {
         let npm_token = values.npm_token(&world.environment);
         let command = values.command(
             collected.command.as_deref(),
-            collected.package.as_deref(),
-            collected.once,
+            &collected.own,
             &store,
             world.host_name.as_deref(),
         );
@@ -164,6 +165,7 @@ impl Settings {
             npm_tag: values.checked("npm-tag", form::dist_tag),
             access: access.filter(|_| own_access),
             access_otherwise: access.filter(|_| !own_access),
+            artifacts: values.text("artifacts").map(PathBuf::from),
             scripts: values.one_of("scripts", SCRIPTS).unwrap_or(true),
             git_dependencies: values
                 .one_of("git-dependencies", GIT_DEPENDENCIES)

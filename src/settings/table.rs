@@ -250,6 +250,15 @@ pub const SETTINGS: &[Setting] = &[
         "none",
     ),
     setting(
+        "artifacts",
+        Release,
+        Text,
+        Outside,
+        true,
+        "the directory that `pack` writes into, with `pack.json`; `release` and `publish` take the bytes of `pack --planned` from it, build nothing and run no code of the project",
+        "`pack`: the current directory, without `pack.json`; else none",
+    ),
+    setting(
         "base",
         Release,
         Text,
@@ -744,7 +753,6 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 
 /// Settings that will come.
 pub const SETTINGS_TO_COME: &[&str] = &[
-    "artifacts",
     "cdn-distribution",
     "commit-via",
     "compress",

@@ -31,7 +31,7 @@ use crate::workspace::lerna::LernaFile;
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::manager::{Manager, Told};
 use crate::workspace::package::{Kind, ManifestFile, Package, Root};
-use crate::workspace::package_json::{Dependency, DependencyField, PackageJson};
+use crate::workspace::package_json::{Dependency, DependencyField, Form, PackageJson};
 
 /// The longest `package.json`, in bytes.
 pub const LONGEST_MANIFEST: usize = 2 << 20;
@@ -43,6 +43,8 @@ pub const MOST_PACKAGES: usize = 5_000;
 pub struct Sources {
     /// The workspace's directory in the repository.
     pub root: RepoPath,
+    /// Which form every `package.json` must have.
+    pub form: Form,
     /// `package.json` of the root.
     pub root_manifest: String,
     /// `package.json` of each member, by its directory.
@@ -160,6 +162,7 @@ impl Workspace {
         has_service: impl Fn(&RepoPath) -> bool,
     ) -> Result<Workspace, Failure> {
         let directory = sources.root;
+        let form = sources.form;
         let mut problems = Vec::new();
         let mut packages = Vec::new();
         let kind = |manifest: &PackageJson, directory: &RepoPath| {
@@ -168,7 +171,7 @@ impl Workspace {
         let mut root = None;
         if sources.has_members {
             let text = sources.root_manifest;
-            root = read(&directory, &text, &mut problems).map(|manifest| Root {
+            root = read(form, &directory, &text, &mut problems).map(|manifest| Root {
                 directory: directory.clone(),
                 kind: kind(&manifest, &directory),
                 manifest,
@@ -176,6 +179,7 @@ impl Workspace {
             });
         } else {
             packages.extend(read_package(
+                form,
                 &directory,
                 &sources.root_manifest,
                 kind,
@@ -193,7 +197,7 @@ impl Workspace {
             ));
         }
         for (member, text) in &sources.members {
-            packages.extend(read_package(member, text, kind, &mut problems));
+            packages.extend(read_package(form, member, text, kind, &mut problems));
         }
         let mut by_name: BTreeMap<PackageName, usize> = BTreeMap::new();
         for (index, package) in packages.iter().enumerate() {
@@ -529,7 +533,12 @@ fn comes_from_elsewhere(text: &str) -> bool {
 }
 
 /// Reads a `package.json`, with or without a name.
-fn read(directory: &RepoPath, text: &str, problems: &mut Vec<Failure>) -> Option<PackageJson> {
+fn read(
+    form: Form,
+    directory: &RepoPath,
+    text: &str,
+    problems: &mut Vec<Failure>,
+) -> Option<PackageJson> {
     let file = package::manifest_in(directory).to_string();
     if text.len() > LONGEST_MANIFEST {
         problems.push(
@@ -542,7 +551,7 @@ fn read(directory: &RepoPath, text: &str, problems: &mut Vec<Failure>) -> Option
         );
         return None;
     }
-    match PackageJson::parse(&file, text) {
+    match PackageJson::parse_in(form, &file, text) {
         Ok(manifest) => Some(manifest),
         Err(failure) => {
             problems.extend(failure.each().cloned());
@@ -553,12 +562,13 @@ fn read(directory: &RepoPath, text: &str, problems: &mut Vec<Failure>) -> Option
 
 /// Reads the `package.json` of a package, which must have a name.
 fn read_package(
+    form: Form,
     directory: &RepoPath,
     text: &str,
     kind: impl Fn(&PackageJson, &RepoPath) -> Kind,
     problems: &mut Vec<Failure>,
 ) -> Option<Package> {
-    let manifest = read(directory, text, problems)?;
+    let manifest = read(form, directory, text, problems)?;
     let Some(name) = manifest.name.clone() else {
         let file = package::manifest_in(directory).to_string();
         problems.push(

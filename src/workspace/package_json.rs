@@ -111,6 +111,9 @@ impl fmt::Display for DependencyField {
 /// The field that lists what is bundled, and its other spelling, which counts where the first is absent.
 const BUNDLED: [&str; 2] = ["bundleDependencies", "bundledDependencies"];
 
+/// The code of a value that has another form.
+const FORM: &str = "workspace::field";
+
 /// One declared dependency.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dependency {
@@ -122,7 +125,33 @@ pub struct Dependency {
     pub spec: String,
 }
 
+/// Which form the values of a `package.json` must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// The one that is documented: what is released by it must be what its author believes.
+    #[default]
+    Documented,
+    /// Any that npm packs: what has another form counts as absent, as
+    /// [npm takes it](https://github.com/npm/package-json/blob/main/lib/normalize.js).
+    Packed,
+}
+
 impl PackageJson {
+    /// Reads a `package.json` that must have a `form`; `file` is what messages call it.
+    ///
+    /// # Errors
+    /// Those of [`PackageJson::parse`].
+    pub fn parse_in(form: Form, file: &str, text: &str) -> Result<PackageJson, Failure> {
+        let is_about_form = |failure: &Failure| failure.code() == FORM;
+        match Self::read(file, text)? {
+            (package, failures) if form == Form::Packed => {
+                let others = failures.into_iter().filter(|one| !is_about_form(one));
+                Failure::all(others.collect()).map_or(Ok(package), Err)
+            }
+            (package, failures) => Failure::all(failures).map_or(Ok(package), Err),
+        }
+    }
+
     /// Reads a `package.json`; `file` is what messages call it.
     ///
     /// # Errors
@@ -142,6 +171,11 @@ impl PackageJson {
     /// assert_eq!(places, ["package.json:1:10", "package.json:1:26"]);
     /// ```
     pub fn parse(file: &str, text: &str) -> Result<PackageJson, Failure> {
+        Self::parse_in(Form::Documented, file, text)
+    }
+
+    /// What a file says, and what is wrong with it.
+    fn read(file: &str, text: &str) -> Result<(PackageJson, Vec<Failure>), Failure> {
         let document = Document::parse(file, text, LONGEST_MANIFEST)?;
         let root = document.root();
         let mut reader = Reader {
@@ -156,10 +190,7 @@ impl PackageJson {
         reader
             .failures
             .sort_by_key(|failure| failure.where_in().and_then(|place| place.position));
-        match Failure::all(reader.failures) {
-            None => Ok(package),
-            Some(failure) => Err(failure),
-        }
+        Ok((package, reader.failures))
     }
 
     /// What `field` says of `name`.
@@ -247,7 +278,7 @@ impl Reader<'_> {
     fn wrong_type(&self, node: Node<'_>, name: &str, wanted: &str) -> Failure {
         Failure::new(
             Exit::Refused,
-            "workspace::field",
+            FORM,
             format!("{name} in {} is not {wanted}", self.file),
         )
         .because(format!("it is {}", node.kind().as_str()))

@@ -7,7 +7,9 @@ use crate::name::PackageName;
 use crate::version::Version;
 use crate::workspace::catalogs::{self, Catalogs};
 use crate::workspace::javascript;
-use crate::workspace::package_json::{self, Change, Dependency, DependencyField, PackageJson};
+use crate::workspace::package_json::{
+    self, Change, Dependency, DependencyField, Form, PackageJson,
+};
 
 /// Who reads a `package.json` that leaves the workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,8 @@ pub fn publishable(
     catalogs: &Catalogs,
     reader: Reader,
 ) -> Result<String, Failure> {
-    let manifest = PackageJson::parse(file, text)?;
+    // What was committed has the form that is documented; a build may have left another one that npm takes.
+    let manifest = PackageJson::parse_in(Form::Packed, file, text)?;
     let mut changes = Vec::new();
     let mut problems = Vec::new();
     for dependency in &manifest.dependencies {

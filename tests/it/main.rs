@@ -32,6 +32,7 @@ mod nested;
 mod npm_versions;
 mod oracle;
 mod other_tools;
+mod pack;
 mod packing;
 mod plan;
 mod plan_laws;

@@ -1,16 +1,11 @@
 //! What is packed, against npm 12's own modules: the same files in the same order with the same modes, the same tar and the same manifest
-//! for the registry, for packages made at random and for published ones.
+//! for the registry, for packages made at random and for published ones. What `pack` says is what is judged.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pkgs_action::explain::Failure;
-use pkgs_action::local::archive::{NpmTarball, npm_tarball};
-use pkgs_action::local::files::Surroundings;
-use pkgs_action::local::npm_package;
-use pkgs_action::workspace::npm_manifest::normalised;
 use serde_json::{Map, Value, json};
 
 use crate::support::random::{self, Random};
@@ -42,30 +37,46 @@ fn question(made: &Made) -> Value {
     question
 }
 
-fn ours(made: &Made) -> Result<(NpmTarball, Map<String, Value>), Failure> {
-    let manifest = fs::read_to_string(made.directory.join("package.json")).expect("a manifest");
-    let surroundings = Surroundings {
-        root: made.root.as_deref(),
-        members: &[],
-    };
-    let packed = npm_package::read(&made.directory, surroundings, &manifest)?;
-    let tarball = npm_tarball(&packed.files)?;
-    let manifest = serde_json::from_str(manifest.trim_start_matches('\u{feff}')).expect("JSON");
-    Ok((tarball, normalised(&manifest, &packed.beside)))
+/// What `pack` says of a package.
+fn ours(made: &Made) -> Result<Value, String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_pkgs-action"))
+        .args(["pack", "--dry-run", "--format=json", "--scripts=skip"])
+        .arg("--git-dependencies=allow")
+        .current_dir(&made.directory)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .expect("pkgs-action starts");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let mut pack: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let name = name_in(&made.directory);
+    let packages = pack["packages"].as_array_mut().expect("a list");
+    let found = packages.iter().position(|package| package["name"] == name);
+    let found = found.map(|place| packages.swap_remove(place));
+    found.ok_or_else(|| format!("{name} was not packed"))
+}
+
+fn name_in(directory: &Path) -> String {
+    let text = fs::read_to_string(directory.join("package.json")).expect("a manifest");
+    let text = text.trim_start_matches('\u{feff}');
+    let manifest: Value = serde_json::from_str(text).expect("JSON");
+    manifest["name"].as_str().expect("a name").trim().to_owned()
 }
 
 /// What differs, if anything does.
 fn difference(made: &Made, npm: &Value) -> Option<String> {
-    let (tarball, manifest) = match (ours(made), npm.get("error")) {
+    let ours = match (ours(made), npm.get("error")) {
         // What npm cannot pack, nobody misses.
         (_, Some(_)) => return None,
         (Err(failure), None) => return Some(format!("refused: {failure}")),
         (Ok(ours), None) => ours,
     };
-    let listed: Vec<Value> = tarball
-        .files
+    let files = ours["files"].as_array().expect("a list");
+    let listed: Vec<Value> = files
         .iter()
-        .map(|(path, _, mode)| json!([path, mode, "File"]))
+        .map(|file| json!([file["path"], file["mode"], "File"]))
         .collect();
     if npm["files"] != json!(listed) {
         let theirs = npm["files"].as_array().expect("a list");
@@ -79,13 +90,16 @@ fn difference(made: &Made, npm: &Value) -> Option<String> {
             only(&listed, theirs)
         ));
     }
-    if npm["tar"] != tarball.tar_digest.hex() {
+    let tar = ours["tarDigest"].as_str();
+    if npm["tar"].as_str() != tar.and_then(|digest| digest.strip_prefix("sha256:")) {
         return Some("the tar differs".to_owned());
     }
     let mut theirs: Map<String, Value> =
         serde_json::from_str(npm["manifest"].as_str().expect("a manifest")).expect("JSON");
+    let mut manifest = ours["manifest"].as_object().expect("a manifest").clone();
     // Of the repository around the tests, where there is one.
     theirs.shift_remove("gitHead");
+    manifest.shift_remove("gitHead");
     let keys: BTreeSet<&String> = theirs.keys().chain(manifest.keys()).collect();
     let apart: Vec<String> = keys
         .into_iter()

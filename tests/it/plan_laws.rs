@@ -350,6 +350,7 @@ pub fn planned(generated: &Generated) -> (BTreeMap<String, Number>, BTreeMap<Str
         );
     }
     let sources = Sources {
+        form: pkgs_action::workspace::package_json::Form::Documented,
         root: RepoPath::root(),
         root_manifest: "{}".to_owned(),
         members: members.clone(),

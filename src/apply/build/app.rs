@@ -14,7 +14,7 @@ use crate::settings::AppSettings;
 use crate::workspace::package::{Kind, Package};
 
 /// Where a build leaves static files unless `dist` says otherwise.
-pub(super) const DIST: &str = "dist";
+pub const DIST: &str = "dist";
 
 impl Builder<'_> {
     /// Builds one variant of an app and packs what it ships.
@@ -26,9 +26,11 @@ impl Builder<'_> {
         let package = &self.workspace.packages[app.index];
         let own = self.settings.app_settings(&app.name).clone();
         self.require_whole(package)?;
-        let directory = self.repo.root().join(package.directory.as_str());
+        let directory = self.top.join(package.directory.as_str());
         let dist = own.dist.clone().unwrap_or_else(|| DIST.to_owned());
-        let command = self.build_command(&own, variant);
+        // What lies there as it is was built by somebody.
+        let builds = self.repo.is_some();
+        let command = self.build_command(&own, variant).filter(|_| builds);
         if matches!(variant, Variant::Environment(_)) {
             self.remove_output(package, &dist)?;
         }
@@ -93,7 +95,7 @@ impl Builder<'_> {
         let Ok(physical) = path.canonicalize() else {
             return Ok(());
         };
-        let root = self.repo.root().canonicalize();
+        let root = self.top.canonicalize();
         if root.is_ok_and(|root| physical.starts_with(root)) {
             return Ok(());
         }
@@ -124,10 +126,10 @@ impl Builder<'_> {
     /// Removes an earlier variant's output, so that each build starts from nothing; tracked files stay.
     fn remove_output(&self, package: &Package, dist: &str) -> Result<(), Failure> {
         let path = package.directory.join(dist)?;
-        if !self.repo.is_ignored(&path) {
+        if !self.repo.is_some_and(|repo| repo.is_ignored(&path)) {
             return Ok(());
         }
-        let dist = self.repo.root().join(path.as_str());
+        let dist = self.top.join(path.as_str());
         match std::fs::remove_dir_all(&dist) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

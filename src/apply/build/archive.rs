@@ -49,7 +49,11 @@ impl Builder<'_> {
         });
         let runtime = self.runtime(is_native)?;
         let name = archive_file_name(&app.name, &app.to, variant);
-        let packed = archive::pack(entries, self.moment, &self.directory.path().join(name))?;
+        let packed = archive::pack(
+            entries,
+            self.wanted.moment,
+            &self.directory.path().join(name),
+        )?;
         self.keep(&packed.digest, packed.path.clone());
         let list = FileListDocument {
             schema: "pkgs.files/1",
@@ -77,7 +81,7 @@ impl Builder<'_> {
         name: &str,
         named: bool,
     ) -> Result<Vec<Entry>, Failure> {
-        let directory = self.repo.root().join(package.directory.as_str());
+        let directory = self.top.join(package.directory.as_str());
         match name.trim_end_matches('/') {
             "package.json" => Ok(vec![self.manifest(package, &directory)?]),
             "lockfile" => Ok(self.lockfile().into_iter().collect()),
@@ -112,7 +116,7 @@ impl Builder<'_> {
         let name = path.as_str().rsplit('/').next().unwrap_or_default();
         Some(Entry {
             path: name.to_owned(),
-            source: EntrySource::File(self.repo.root().join(path.as_str())),
+            source: EntrySource::File(self.top.join(path.as_str())),
             executable: false,
         })
     }
@@ -123,7 +127,7 @@ impl Builder<'_> {
             return Ok(Vec::new());
         }
         let dist = own.dist.as_deref().unwrap_or(DIST);
-        let directory = self.repo.root().join(package.directory.as_str());
+        let directory = self.top.join(package.directory.as_str());
         let globs = crate::plan::static_files::globs(&own.dist_in_archive)?;
         let mut found = files::walk_files(&directory.join(dist))?;
         found.retain(|file| globs.is_match(&file.path));
@@ -244,7 +248,7 @@ impl Builder<'_> {
             )
             .hint("run `npm install` and commit the lockfile"));
         };
-        let directory = self.repo.root().join(member.directory.as_str());
+        let directory = self.top.join(member.directory.as_str());
         Ok(self
             .packed(member, &directory, Reader::Host)?
             .files

@@ -7,6 +7,7 @@ use super::Observed;
 use crate::commands::monorepo;
 use crate::explain::Failure;
 use crate::local::git::Repo;
+use crate::local::source::AtCommit;
 use crate::name::{CommitId, RepoPath};
 use crate::plan::release::Base;
 use crate::settings::Settings;
@@ -134,7 +135,13 @@ impl<'o> Locked<'o> {
     fn read_then(&self, base: &CommitId) -> Result<Option<Graph>, Failure> {
         let workspace = &self.observed.workspace;
         let root = &workspace.directory;
-        let lockfiles = monorepo::lockfiles(self.repo, base, root)?;
+        let lockfiles = monorepo::lockfiles(
+            &AtCommit {
+                repo: self.repo,
+                commit: base,
+            },
+            root,
+        )?;
         let mut same = lockfiles
             .iter()
             .filter(|one| one.path == self.lockfile.path);

@@ -28,28 +28,17 @@ pub struct Directory<'r> {
     pub path: RepoPath,
     /// Its name.
     pub name: &'r str,
-    repo: &'r Repo,
-    tree: Oid,
+    /// Gives the text of a file in it; `None` where there is no such file.
+    pub(in crate::local) read: &'r dyn Fn(&str) -> Result<Option<String>, Failure>,
 }
 
 impl Directory<'_> {
     /// The text of a file in it; `None` where there is no such file.
     ///
     /// # Errors
-    /// `git::encoding`, `git::read`.
+    /// When it is there and cannot be read, or is not UTF-8 text.
     pub fn text(&self, name: &str) -> Result<Option<String>, Failure> {
-        let path = self.path.join(name)?;
-        let unreadable = |error| broken(format!("{path} cannot be read"), &error);
-        let tree = self.repo.git.find_tree(self.tree).map_err(unreadable)?;
-        let file = tree
-            .get_name(name)
-            .filter(|entry| entry.filemode() & 0o170_000 == 0o100_000);
-        let Some(file) = file else {
-            return Ok(None);
-        };
-        let blob = self.repo.git.find_blob(file.id()).map_err(unreadable)?;
-        let text = std::str::from_utf8(blob.content()).map_err(|_| not_text(&path))?;
-        Ok(Some(text.to_owned()))
+        (self.read)(name)
     }
 }
 
@@ -425,18 +414,39 @@ impl Repo {
                 let Some((name, path)) = path else {
                     continue;
                 };
+                let text = |file: &str| self.text_in(entry.id(), &path, file);
                 let inside = Directory {
-                    path,
+                    path: path.clone(),
                     name,
-                    repo: self,
-                    tree: entry.id(),
+                    read: &text,
                 };
                 if let Some(state) = enter(&state, &inside)? {
-                    open.push((inside.path, inside.tree, state));
+                    open.push((path, entry.id(), state));
                 }
             }
         }
         Ok(())
+    }
+
+    /// The text of a file in the tree of a directory.
+    fn text_in(
+        &self,
+        tree: Oid,
+        directory: &RepoPath,
+        name: &str,
+    ) -> Result<Option<String>, Failure> {
+        let path = directory.join(name)?;
+        let unreadable = |error| broken(format!("{path} cannot be read"), &error);
+        let tree = self.git.find_tree(tree).map_err(unreadable)?;
+        let file = tree
+            .get_name(name)
+            .filter(|entry| entry.filemode() & 0o170_000 == 0o100_000);
+        let Some(file) = file else {
+            return Ok(None);
+        };
+        let blob = self.git.find_blob(file.id()).map_err(unreadable)?;
+        let text = std::str::from_utf8(blob.content()).map_err(|_| not_text(&path))?;
+        Ok(Some(text.to_owned()))
     }
 
     /// The id of a commit's tree.

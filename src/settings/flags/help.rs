@@ -8,8 +8,14 @@ use crate::settings::table::{self, Group, Kind, SETTINGS, Setting};
 /// The most columns of a line.
 const WIDTH: usize = 80;
 
-/// What `--once` means.
-pub(super) const ONCE: &str = "install what the environment names now, and end";
+/// The switch of its own that a command has, and what it means.
+pub(super) fn switch(command: &str) -> Option<(&'static str, &'static str)> {
+    match command {
+        "pull" => Some(("once", "install what the environment names now, and end")),
+        "pack" => Some(("planned", "install, build and pack at the planned versions")),
+        _ => None,
+    }
+}
 
 /// The help of the whole.
 pub(super) fn of_all() -> String {
@@ -58,12 +64,15 @@ pub(super) fn of_command(page: &Page) -> String {
             })
             .map(|setting| row(page.name, setting))
             .collect();
-        match group {
-            Group::Host if page.name == "pull" => {
-                rows.insert(0, ("--once".to_owned(), ONCE.to_owned()));
-            }
-            Group::General => rows.push(("-h, --help".to_owned(), "print this".to_owned())),
-            _ => {}
+        let first = match page.name {
+            "pull" => Group::Host,
+            _ => Group::General,
+        };
+        if let Some((name, help)) = switch(page.name).filter(|_| group == first) {
+            rows.insert(0, (format!("--{name}"), help.to_owned()));
+        }
+        if group == Group::General {
+            rows.push(("-h, --help".to_owned(), "print this".to_owned()));
         }
         if !rows.is_empty() {
             let _ = writeln!(text, "\n{}:", group.title());

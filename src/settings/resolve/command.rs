@@ -7,6 +7,7 @@ use crate::name::{EnvironmentName, PackageName};
 use crate::settings::command::{
     AbandonSettings, Apps, Command, Deed, PointSettings, PullSettings, StatusSettings,
 };
+use crate::settings::flags::Own;
 use crate::settings::form;
 use crate::settings::resolve::Resolver;
 use crate::settings::{Choice, StoreSettings};
@@ -16,14 +17,13 @@ impl Resolver<'_> {
     pub(super) fn command(
         &mut self,
         name: Option<&str>,
-        package: Option<&str>,
-        once: bool,
+        own: &Own,
         store: &Choice<StoreSettings>,
         host_name: Option<&str>,
     ) -> Option<Command> {
         match name {
             None | Some("plan") => Some(Command::Plan),
-            Some("why") => self.why(package),
+            Some("why") => self.why(own.package.as_deref()),
             Some("release") => Some(Command::Release),
             Some("abandon") => Some(Command::Abandon(AbandonSettings {
                 to: self.text("to"),
@@ -32,9 +32,12 @@ impl Resolver<'_> {
             Some("tag") => Some(Command::Tag),
             Some("version") => Some(Command::Version),
             Some("publish") => Some(Command::Publish),
+            Some("pack") => Some(Command::Pack {
+                planned: own.planned,
+            }),
             Some("rehearse") => Some(Command::Rehearse),
             Some("status") => self.status(store).map(Command::Status),
-            Some("pull") => self.pull(once, store, host_name).map(Command::Pull),
+            Some("pull") => self.pull(own.once, store, host_name).map(Command::Pull),
             Some(name) => {
                 let Some(deed) = Deed::parse(name) else {
                     let what = format!("{} is not a command", quoted(name));

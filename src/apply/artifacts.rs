@@ -1,0 +1,368 @@
+//! A directory of tarballs and archives: written by `pack`, and taken by `release` and `publish` in the place of a build.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::apply::build::{Packed, PackedPackage};
+use crate::explain::{Exit, Failure, quoted};
+use crate::local::archive::read_npm_tarball;
+use crate::local::files;
+use crate::name::{Digest, Integrity, PackageName, Variant};
+use crate::plan::release::Plan;
+use crate::release::pack::{
+    App, BLOBS, FILE, Pack, SCHEMA, Tarball, TarballFile, Warning, tarball_name,
+};
+use crate::release::seal::SealedApp;
+use crate::release::static_set::StaticSet;
+use crate::release::{self, layout};
+use crate::version::Version;
+
+/// The longest `pack.json`, in bytes.
+const LONGEST_PACK: u64 = 256 << 20;
+
+/// What a directory will say of what was packed. `base` is the commit that is checked out, `plan_digest` that of the plan that was packed.
+pub fn describe(packed: &Packed, base: Option<String>, plan_digest: Option<String>) -> Pack {
+    let tarball = |package: &PackedPackage| Tarball {
+        name: package.name.to_string(),
+        version: package.version.to_string(),
+        file: tarball_name(package.name.as_str(), &package.version.to_string()),
+        size: package.size,
+        unpacked_size: package.files.iter().map(|(_, size, _)| size).sum(),
+        integrity: package.integrity.to_string(),
+        shasum: package.shasum.clone(),
+        tar_digest: package.tar_digest.to_string(),
+        files: package
+            .files
+            .iter()
+            .map(|(path, size, mode)| TarballFile {
+                path: path.clone(),
+                size: *size,
+                mode: *mode,
+            })
+            .collect(),
+        manifest: package.manifest.clone(),
+    };
+    let app = |sealed: &SealedApp| App {
+        file: archive_name(sealed),
+        digest: sealed.archive.as_ref().map(|one| one.digest.clone()),
+        tar_digest: sealed.archive.as_ref().map(|one| one.tar_digest.clone()),
+        entries: sealed.archive.as_ref().map(|one| one.entries),
+        sealed: sealed.clone(),
+    };
+    Pack {
+        schema: SCHEMA.to_owned(),
+        base,
+        plan_digest,
+        packages: packed.packages.iter().map(tarball).collect(),
+        apps: packed.apps.iter().map(app).collect(),
+        warnings: packed
+            .notices
+            .iter()
+            .map(|notice| Warning {
+                code: notice.code.to_owned(),
+                message: notice.message.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// The name of an app's archive; `None` where it has none.
+fn archive_name(app: &SealedApp) -> Option<String> {
+    app.archive.as_ref()?;
+    let name = PackageName::parse(&app.name).ok()?;
+    let version = Version::parse(&app.version).ok()?;
+    let variant = Variant::parse(&app.variant).ok()?;
+    Some(layout::archive_file_name(&name, &version, &variant))
+}
+
+/// Refuses to write where the next `pack` would pack what this one wrote: into a package that would ship it. `directories` are those of the packages.
+///
+/// # Errors
+/// `pack::inside_package`, exit 3.
+pub fn refuse_inside<'p>(
+    directory: Option<&Path>,
+    packed: &Packed,
+    directories: impl Iterator<Item = (&'p PackageName, PathBuf)>,
+) -> Result<(), Failure> {
+    let named = directory.is_some();
+    // What does not exist yet holds nothing.
+    let Ok(directory) = directory.unwrap_or(Path::new(".")).canonicalize() else {
+        return Ok(());
+    };
+    let written: BTreeSet<PathBuf> = describe(packed, None, None)
+        .packages
+        .into_iter()
+        .map(|tarball| directory.join(tarball.file))
+        .collect();
+    let directories: BTreeMap<&PackageName, PathBuf> = directories.collect();
+    for package in &packed.packages {
+        let Some(own) = directories.get(&package.name) else {
+            continue;
+        };
+        // Of the directory that a package lies in, all would be.
+        let is_inside = named && directory.starts_with(own) && directory != *own;
+        let mut files = package.files.iter().map(|(path, _, _)| own.join(path));
+        let found = files
+            .find(|file| written.contains(file) || (is_inside && file.starts_with(&directory)));
+        if let Some(found) = found {
+            let what = format!(
+                "{} would be packed with {}, and is what an earlier `pack` wrote",
+                quoted(&found.display().to_string()),
+                package.name
+            );
+            return Err(Failure::new(Exit::Refused, "pack::inside_package", what)
+                .because("packed twice, a package would hold itself")
+                .hint("remove it, and let `artifacts` name a directory outside of the packages, or one that `files` or .npmignore leaves out"));
+        }
+    }
+    Ok(())
+}
+
+/// Writes tarballs and archives into a directory, which is made where it is missing. Where it was named, `pack.json` and the bytes without a name
+/// follow, `pack.json` last: whoever reads it finds everything that it names.
+///
+/// # Errors
+/// Those of the disk.
+pub fn write(directory: Option<&Path>, packed: &Packed, pack: &Pack) -> Result<(), Failure> {
+    let to = directory.unwrap_or(Path::new("."));
+    make(to)?;
+    let document = to.join(FILE);
+    if directory.is_some() {
+        match fs::remove_file(&document) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(files::failed("files::write", "remove", &document, &error));
+            }
+            _ => files::fsync_directory(to)?,
+        }
+    }
+    let mut named: BTreeMap<Digest, String> = BTreeMap::new();
+    for (package, tarball) in packed.packages.iter().zip(&pack.packages) {
+        named.insert(package.digest.clone(), tarball.file.clone());
+    }
+    for app in &pack.apps {
+        if let (Some(file), Some(digest)) = (&app.file, &app.digest) {
+            named.insert(Digest::parse(digest)?, file.clone());
+        }
+    }
+    for (digest, from) in &packed.blobs {
+        match named.get(digest) {
+            Some(name) => files::copy_atomically(from, &to.join(name))?,
+            None if directory.is_some() => {
+                make(&to.join(BLOBS))?;
+                files::copy_atomically(from, &to.join(BLOBS).join(digest.hex()))?;
+            }
+            None => {}
+        }
+    }
+    if directory.is_some() {
+        files::write_atomically(&document, &release::to_bytes(pack))?;
+    }
+    Ok(())
+}
+
+fn make(directory: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(directory)
+        .map_err(|error| files::failed("files::write", "make", directory, &error))
+}
+
+/// What `pack --planned` packed into a directory, for the plan whose digest is `digest`. Every byte is looked at before anything depends on it.
+///
+/// # Errors
+/// `artifacts::missing`, exit 2, where there is no `pack.json`; `artifacts::other_plan`, exit 3, where it speaks of another commit or plan;
+/// `artifacts::incomplete` and `artifacts::changed`, exit 6, where the directory does not hold what it says; `release::document`, exit 6.
+pub fn read(directory: &Path, plan: &Plan, digest: &str) -> Result<Packed, Failure> {
+    let pack = document(directory)?;
+    let mismatch = match (pack.base.as_deref(), pack.plan_digest.as_deref()) {
+        (_, None) => Some("it was packed without --planned".to_owned()),
+        (Some(base), _) if base != plan.head.as_str() => Some(format!(
+            "it was packed at {base}, and this is {}",
+            plan.head
+        )),
+        (_, Some(planned)) if planned != digest => Some(format!(
+            "its plan has the digest {planned}, and this one {digest}: settings, tags or the registry differ"
+        )),
+        _ => None,
+    };
+    if let Some(why) = mismatch {
+        let what = format!("{} was packed for another plan", shown(directory));
+        return Err(Failure::new(Exit::Refused, "artifacts::other_plan", what)
+            .because(why)
+            .hint(
+                "run `pack --planned` again, at this commit and with the settings of the release",
+            ));
+    }
+    taken(directory, &pack)
+}
+
+fn shown(directory: &Path) -> String {
+    quoted(&directory.display().to_string())
+}
+
+/// `pack.json` of a directory.
+///
+/// # Errors
+/// `artifacts::missing`, exit 2; `release::document`, exit 6.
+pub fn document(directory: &Path) -> Result<Pack, Failure> {
+    let file = directory.join(FILE);
+    if !file.exists() {
+        let what = format!("there is no {FILE} in {}", shown(directory));
+        return Err(Failure::new(Exit::Usage, "artifacts::missing", what).hint(
+            "`pack --planned --artifacts <directory>` writes it; in a workflow, hand the whole directory from job to job",
+        ));
+    }
+    let bytes = files::read_bounded(&file, LONGEST_PACK)?;
+    release::from_bytes(SCHEMA, &file.display().to_string(), &bytes)
+}
+
+/// Everything that `pack` names, read and compared.
+///
+/// # Errors
+/// `artifacts::incomplete` and `artifacts::changed`, exit 6.
+pub fn taken(directory: &Path, pack: &Pack) -> Result<Packed, Failure> {
+    let mut blobs = blobs(directory)?;
+    let mut packages = Vec::new();
+    for tarball in &pack.packages {
+        packages.push(package(directory, tarball, &mut blobs)?);
+    }
+    for app in &pack.apps {
+        if let (Some(name), Some(archive)) = (&app.file, &app.sealed.archive) {
+            let path = inside(directory, name)?;
+            let (digest, size) = files::hash_file(&path)?;
+            if digest.as_str() != archive.digest || size != archive.size {
+                return Err(changed(&path, &archive.digest, digest.as_str()));
+            }
+            blobs.insert(digest, path);
+        }
+        require_all(directory, &app.sealed, &blobs)?;
+    }
+    Ok(Packed::lying(
+        packages,
+        pack.apps.iter().map(|app| app.sealed.clone()).collect(),
+        blobs,
+    ))
+}
+
+/// The bytes that are named by their digest.
+fn blobs(directory: &Path) -> Result<BTreeMap<Digest, PathBuf>, Failure> {
+    let directory = directory.join(BLOBS);
+    let mut found = BTreeMap::new();
+    if !directory.is_dir() {
+        return Ok(found);
+    }
+    for file in files::walk_files(&directory)? {
+        let (digest, _) = files::hash_file(&file.at)?;
+        if digest.hex() != file.path {
+            return Err(changed(&file.at, &file.path, digest.hex()));
+        }
+        found.insert(digest, file.at);
+    }
+    Ok(found)
+}
+
+/// A file that `pack.json` names: one of the directory itself.
+fn inside(directory: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
+    let path = directory.join(name);
+    if is_plain && path.is_file() {
+        return Ok(path);
+    }
+    Err(incomplete(directory, name))
+}
+
+fn incomplete(directory: &Path, name: &str) -> Failure {
+    let what = format!("{} holds no file {}", shown(directory), quoted(name));
+    Failure::new(Exit::Integrity, "artifacts::incomplete", what)
+        .because(format!("{FILE} names it"))
+        .hint("hand the whole directory from job to job, or run `pack --planned` again")
+}
+
+fn changed(path: &Path, named: &str, found: &str) -> Failure {
+    let what = format!(
+        "{} is not what was packed",
+        quoted(&path.display().to_string())
+    );
+    Failure::new(Exit::Integrity, "artifacts::changed", what)
+        .because(format!(
+            "{FILE} names {}, and its bytes are {found}",
+            quoted(named)
+        ))
+        .hint("find out what wrote there; then run `pack --planned` again")
+}
+
+fn package(
+    directory: &Path,
+    tarball: &Tarball,
+    blobs: &mut BTreeMap<Digest, PathBuf>,
+) -> Result<PackedPackage, Failure> {
+    let name = PackageName::parse(&tarball.name)?;
+    let version = Version::parse(&tarball.version)?;
+    let path = inside(directory, &tarball.file)?;
+    let bytes = files::read_bounded(&path, tarball.size)
+        .map_err(|failure| changed(&path, &tarball.integrity, "longer").because(failure))?;
+    let integrity = Integrity::of(&bytes);
+    if integrity.as_str() != tarball.integrity {
+        return Err(changed(&path, &tarball.integrity, integrity.as_str()));
+    }
+    let contents = read_npm_tarball(&bytes)?;
+    let says = |key: &str| {
+        contents
+            .manifest
+            .get(key)
+            .and_then(serde_json::Value::as_str)
+    };
+    let own = says("version").and_then(|own| Version::parse(own).ok());
+    if says("name") != Some(&tarball.name) || own.as_ref() != Some(&version) {
+        let found = format!(
+            "the package {} {}",
+            quoted(says("name").unwrap_or_default()),
+            quoted(says("version").unwrap_or_default())
+        );
+        return Err(changed(&path, &format!("{name} {version}"), &found));
+    }
+    let digest = Digest::of(&bytes);
+    blobs.insert(digest.clone(), path);
+    Ok(PackedPackage {
+        integrity,
+        shasum: files::shasum(&bytes),
+        digest,
+        tar_digest: Digest::parse(&tarball.tar_digest)?,
+        size: bytes.len() as u64,
+        files: tarball
+            .files
+            .iter()
+            .map(|file| (file.path.clone(), file.size, file.mode))
+            .collect(),
+        manifest: tarball.manifest.clone(),
+        name,
+        version,
+    })
+}
+
+/// Refuses a build of which something is not there.
+fn require_all(
+    directory: &Path,
+    app: &SealedApp,
+    blobs: &BTreeMap<Digest, PathBuf>,
+) -> Result<(), Failure> {
+    let require = |digest: &str| {
+        let path = blobs.get(&Digest::parse(digest)?);
+        path.ok_or_else(|| incomplete(directory, digest))
+    };
+    if let Some(archive) = &app.archive {
+        require(&archive.digest)?;
+    }
+    if let Some(list) = &app.files {
+        require(&list.digest)?;
+    }
+    if let Some(listed) = &app.static_files {
+        let path = require(&listed.digest)?;
+        let bytes = files::read_bounded(path, release::LONGEST_DOCUMENT)?;
+        let key = path.display().to_string();
+        let set: StaticSet = release::from_bytes(release::static_set::SCHEMA, &key, &bytes)?;
+        for file in &set.files {
+            require(&file.digest)?;
+        }
+    }
+    Ok(())
+}
