@@ -333,6 +333,8 @@ fn package(
             .iter()
             .map(|file| (file.path.clone(), file.size, file.mode))
             .collect(),
+        manifest_digest: Some(Digest::of(&release::to_bytes(&tarball.manifest)))
+            .filter(|digest| blobs.contains_key(digest)),
         manifest: tarball.manifest.clone(),
         name,
         version,

@@ -24,12 +24,14 @@ use crate::local::worktree::{EditedTree, named};
 use crate::name::{Digest, Integrity, PackageName, RepoPath};
 use crate::plan::release::{Notice, Plan, PlannedApp};
 use crate::release::seal::SealedApp;
+use crate::release::to_bytes;
 use crate::settings::{Install, Settings};
 use crate::version::Version;
 use crate::workspace::catalogs::Catalogs;
 use crate::workspace::manager::Manager;
 use crate::workspace::npm_manifest::normalised;
 use crate::workspace::package::Kind;
+use crate::workspace::publish_config::hoisted;
 use crate::workspace::publishable::{Reader, publishable};
 use crate::workspace::{Workspace, below, package::Package};
 
@@ -85,6 +87,8 @@ pub struct PackedPackage {
     pub files: Vec<(String, u64, u32)>,
     /// What a registry is told of it, as npm makes it of the package's directory.
     pub manifest: Map<String, Value>,
+    /// Where that lies in `blobs/`; `None` where the tarball tells the same.
+    pub manifest_digest: Option<Digest>,
 }
 
 /// What is built and packed.
@@ -527,8 +531,7 @@ impl<'a> Builder<'a> {
         self.examine(package, &packed, &tarball)?;
         let digest = self.keep_bytes(&tarball.bytes)?;
         self.lifecycle(package, version, &directory, last)?;
-        let manifest = packed.manifest.as_object();
-        let manifest = manifest.map(|manifest| normalised(manifest, &packed.beside));
+        let (manifest, manifest_digest) = self.told(&packed)?;
         Ok(PackedPackage {
             name: package.name.clone(),
             version: version.clone(),
@@ -538,8 +541,27 @@ impl<'a> Builder<'a> {
             tar_digest: tarball.tar_digest,
             size: tarball.size,
             files: tarball.files,
-            manifest: manifest.unwrap_or_default(),
+            manifest,
+            manifest_digest,
         })
+    }
+
+    /// What a registry is told of a package. What the tarball does not tell, because npm reads files that it does not pack, is kept beside it:
+    /// whoever goes on with the release tells the same.
+    fn told(
+        &mut self,
+        packed: &NpmPackage,
+    ) -> Result<(Map<String, Value>, Option<Digest>), Failure> {
+        let Some(manifest) = packed.manifest.as_object() else {
+            return Ok((Map::new(), None));
+        };
+        let paths = packed.files.iter().map(|file| file.path.as_str()).collect();
+        let told = normalised(manifest, &packed.beside);
+        if told == normalised(manifest, &packed.beside.within(&paths)) {
+            return Ok((told, None));
+        }
+        let digest = self.keep_bytes(&to_bytes(&told))?;
+        Ok((told, Some(digest)))
     }
 
     fn lifecycle(
@@ -582,6 +604,9 @@ impl<'a> Builder<'a> {
         let file = package.file();
         let text = built_manifest(package, directory)?;
         let published = publishable(file.as_str(), &text, &self.versions, &self.catalogs, reader)?;
+        let manager = self.workspace.manager.manager;
+        let hoisted = hoisted(file.as_str(), &published, manager)?;
+        let published = hoisted.unwrap_or(published);
         let members = self.members_inside(package);
         let surroundings = files::Surroundings {
             root: (package.directory != self.workspace.directory).then_some(self.root.as_path()),

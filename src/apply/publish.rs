@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use serde_json::{Map, Value};
 
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::explain::{Exit, Failure};
@@ -36,6 +37,11 @@ pub struct Delivering<'a> {
 pub trait Tarballs {
     /// The bytes of a package's tarball.
     async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure>;
+
+    /// What the registry is told of a package; `None`: what its tarball tells.
+    async fn manifest(&self, _: &DecidedPackage) -> Result<Option<Map<String, Value>>, Failure> {
+        Ok(None)
+    }
 }
 
 /// Publishes what is not there. Packages of one wave go side by side; a failure lets the wave end and starts no later one.
@@ -223,12 +229,13 @@ async fn publication(
     package: &DecidedPackage,
 ) -> Result<Publication, Failure> {
     let tarball = tarballs.bytes(package).await?;
+    let manifest = tarballs.manifest(package).await?;
     let contents = archive::read_npm_tarball(&tarball)?;
     let declared = contents
         .manifest
         .get("publishConfig")
         .and_then(|config| config.get("access"))
-        .and_then(serde_json::Value::as_str);
+        .and_then(Value::as_str);
     let declared = match declared {
         Some("public") => Some(Access::Public),
         Some("restricted") => Some(Access::Restricted),
@@ -247,8 +254,8 @@ async fn publication(
             Integrity::of(&tarball)
         },
         shasum: crate::local::files::shasum(&tarball),
-        manifest: npm_manifest::normalised(&contents.manifest, &contents.beside),
-        readme: contents.beside.readme.map(|(_, text)| text),
+        manifest: manifest
+            .unwrap_or_else(|| npm_manifest::normalised(&contents.manifest, &contents.beside)),
         git_head: delivering.commit.clone(),
         tarball,
     })

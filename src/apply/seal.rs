@@ -107,6 +107,7 @@ pub fn describe(plan: &Plan, document: &PlanDocument, tree: String, packed: &Pac
                 integrity: package.integrity.to_string(),
                 digest: package.digest.to_string(),
                 size: package.size,
+                manifest: package.manifest_digest.as_ref().map(ToString::to_string),
             })
             .collect(),
         apps: packed.apps.clone(),

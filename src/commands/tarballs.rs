@@ -3,20 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::apply::build::Packed;
+use serde_json::{Map, Value};
+
+use crate::apply::build::{Packed, PackedPackage};
 use crate::apply::publish::Tarballs;
 use crate::apply::seal;
 use crate::commands::{Session, rebuild};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Digest, PackageName};
 use crate::plan::next::DecidedPackage;
+use crate::release::LONGEST_DOCUMENT;
 use crate::release::seal::Seal;
 use crate::remote::store::Store;
+
+/// What a seal names of a package.
+struct Blobs {
+    tarball: Digest,
+    size: u64,
+    manifest: Option<Digest>,
+}
 
 /// Tarballs that a seal names: this machine's, where it built them, else the store's.
 pub struct Sealed<'a> {
     store: &'a dyn Store,
-    digests: BTreeMap<PackageName, (Digest, u64)>,
+    packages: BTreeMap<PackageName, Blobs>,
     packed: Option<Arc<Packed>>,
 }
 
@@ -27,40 +37,60 @@ impl<'a> Sealed<'a> {
         seal: &Seal,
         packed: Option<Arc<Packed>>,
     ) -> Result<Sealed<'a>, Failure> {
-        let digests = seal
-            .packages
-            .iter()
-            .map(|package| {
-                let digest = Digest::parse(&package.digest)?;
-                Ok((PackageName::parse(&package.name)?, (digest, package.size)))
-            })
-            .collect::<Result<_, Failure>>()?;
+        let packages = seal.packages.iter().map(|package| {
+            let blobs = Blobs {
+                tarball: Digest::parse(&package.digest)?,
+                size: package.size,
+                manifest: package.manifest.as_deref().map(Digest::parse).transpose()?,
+            };
+            Ok((PackageName::parse(&package.name)?, blobs))
+        });
         Ok(Sealed {
             store,
-            digests,
+            packages: packages.collect::<Result<_, Failure>>()?,
             packed,
         })
+    }
+
+    fn blobs(&self, package: &DecidedPackage) -> Result<&Blobs, Failure> {
+        self.packages.get(&package.name).ok_or_else(|| {
+            Failure::new(
+                Exit::Integrity,
+                "seal::package",
+                format!("the seal does not hold {}", package.name),
+            )
+        })
+    }
+
+    /// A blob of at most `limit` bytes: this machine's, where it is here, else the store's.
+    async fn blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, Failure> {
+        let packed = self.packed.as_deref();
+        match packed.and_then(|packed| seal::local_bytes(packed, digest, limit)) {
+            Some(local) => local,
+            None => seal::blob(self.store, digest, limit).await,
+        }
     }
 }
 
 #[async_trait::async_trait(?Send)]
 impl Tarballs for Sealed<'_> {
     async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
-        let Some((digest, size)) = self.digests.get(&package.name) else {
-            return Err(Failure::new(
-                Exit::Integrity,
-                "seal::package",
-                format!("the seal does not hold {}", package.name),
-            ));
+        let blobs = self.blobs(package)?;
+        self.blob(&blobs.tarball, blobs.size).await
+    }
+
+    async fn manifest(
+        &self,
+        package: &DecidedPackage,
+    ) -> Result<Option<Map<String, Value>>, Failure> {
+        let Some(digest) = &self.blobs(package)?.manifest else {
+            return Ok(None);
         };
-        if let Some(local) = self
-            .packed
-            .as_deref()
-            .and_then(|packed| seal::local_bytes(packed, digest, *size))
-        {
-            return local;
-        }
-        seal::blob(self.store, digest, *size).await
+        let bytes = self.blob(digest, LONGEST_DOCUMENT).await?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            let what = format!("the seal names what is no manifest of {}", package.name);
+            Failure::new(Exit::Integrity, "seal::package", what).because(error)
+        })
     }
 }
 
@@ -82,17 +112,27 @@ impl Built {
     pub fn new(packed: &Arc<Packed>) -> Built {
         Built(Arc::clone(packed))
     }
+
+    fn built(&self, package: &DecidedPackage) -> Option<&PackedPackage> {
+        let mut packages = self.0.packages.iter();
+        packages.find(|built| built.name == package.name)
+    }
 }
 
 #[async_trait::async_trait(?Send)]
 impl Tarballs for Built {
+    async fn manifest(
+        &self,
+        package: &DecidedPackage,
+    ) -> Result<Option<Map<String, Value>>, Failure> {
+        Ok(self.built(package).map(|built| built.manifest.clone()))
+    }
+
     async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
-        let built = self
-            .0
-            .packages
-            .iter()
-            .find(|built| built.name == package.name);
-        match built.and_then(|built| seal::local_bytes(&self.0, &built.digest, built.size)) {
+        match self
+            .built(package)
+            .and_then(|built| seal::local_bytes(&self.0, &built.digest, built.size))
+        {
             Some(bytes) => bytes,
             None => Err(Failure::new(
                 Exit::Integrity,
@@ -119,18 +159,26 @@ impl<'a, 'b> Rebuilt<'a, 'b> {
             built: tokio::sync::OnceCell::new(),
         }
     }
+
+    async fn built(&self) -> Result<Built, Failure> {
+        let built = self.built.get_or_try_init(|| async {
+            tokio::task::block_in_place(|| rebuild::rebuild(self.session, self.commit))
+                .map(Arc::new)
+        });
+        Ok(Built(Arc::clone(built.await?)))
+    }
 }
 
 #[async_trait::async_trait(?Send)]
 impl Tarballs for Rebuilt<'_, '_> {
     async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
-        let built = self
-            .built
-            .get_or_try_init(|| async {
-                tokio::task::block_in_place(|| rebuild::rebuild(self.session, self.commit))
-                    .map(Arc::new)
-            })
-            .await?;
-        Built(Arc::clone(built)).bytes(package).await
+        self.built().await?.bytes(package).await
+    }
+
+    async fn manifest(
+        &self,
+        package: &DecidedPackage,
+    ) -> Result<Option<Map<String, Value>>, Failure> {
+        self.built().await?.manifest(package).await
     }
 }

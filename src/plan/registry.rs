@@ -12,6 +12,7 @@ use crate::version::Version;
 use crate::workspace::Workspace;
 use crate::workspace::catalogs::Catalogs;
 use crate::workspace::package::Kind;
+use crate::workspace::publish_config::hoisted;
 use crate::workspace::publishable::{Reader, publishable};
 
 /// Refuses a library whose `publishConfig.registry` is another registry than the one that is set: npm would publish it there, and it may
@@ -91,7 +92,7 @@ fn is_same(declared: &str, registry: &Url) -> bool {
 /// Refuses a plan of packages that npm could not take as their manifests are: once their versions are decided, nothing publishes them.
 ///
 /// # Errors
-/// `workspace::unpublishable` and `workspace::git_dependency`, exit 3, for each such dependency.
+/// `workspace::unpublishable` and `workspace::git_dependency`, exit 3, for each such dependency; `workspace::publish_config`, exit 3.
 pub fn require_publishable(
     workspace: &Workspace,
     plan: &Plan,
@@ -114,7 +115,9 @@ pub fn require_publishable(
         let edited = plan.edits.iter().find(|(path, _)| *path == file);
         let text = edited.and_then(|(_, text)| text.as_ref());
         let text = text.unwrap_or(&package.text);
-        publishable(file.as_str(), text, &versions, catalogs, reader).err()
+        let hoisted = hoisted(file.as_str(), text, workspace.manager.manager);
+        let published = publishable(file.as_str(), text, &versions, catalogs, reader);
+        Failure::all(published.err().into_iter().chain(hoisted.err()).collect())
     });
     Failure::all(failures.collect()).map_or(Ok(()), Err)
 }

@@ -64,6 +64,9 @@ pub struct SealedPackage {
     pub digest: String,
     /// The tarball's length in bytes.
     pub size: u64,
+    /// The digest of what the registry is told of it; `None` where the tarball tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
 }
 
 /// One build of an app.

@@ -129,6 +129,34 @@ fn written(number: &Number) -> String {
     }
 }
 
+/// A value as JavaScript writes it, with the line breaks and the indent of `text`, as npm writes a `package.json` anew.
+pub(crate) fn written_like(text: &str, value: &Value) -> String {
+    let (newline, indent) = layout(text);
+    let written = stringified(value, indent) + "\n";
+    written.replace('\n', newline)
+}
+
+/// What follows the first brace: line breaks and the indent behind them.
+fn layout(text: &str) -> (&str, &str) {
+    let behind = text.trim_start().get(1..).unwrap_or_default();
+    let breaks = |text: &str| {
+        let mut length = 0;
+        while let Some(more) = ["\n", "\r\n"]
+            .iter()
+            .find(|one| text[length..].starts_with(**one))
+        {
+            length += more.len();
+        }
+        length
+    };
+    let (newline, rest) = behind.split_at(breaks(behind));
+    if newline.is_empty() {
+        return ("", "");
+    }
+    let indent = rest.len() - rest.trim_start().len();
+    (newline, &rest[..indent])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

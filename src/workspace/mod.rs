@@ -16,6 +16,7 @@ pub mod package;
 pub mod package_json;
 pub mod pnpm_workspace;
 pub mod production;
+pub mod publish_config;
 pub mod publishable;
 pub mod yaml;
 

@@ -2,6 +2,8 @@
 
 mod git_host;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -23,6 +25,32 @@ pub struct Beside {
 }
 
 impl Beside {
+    /// What of it is left where only `packed`, in the order of their bytes, are there: what a tarball still tells.
+    #[must_use]
+    pub fn within(&self, packed: &BTreeSet<&str>) -> Beside {
+        let at_root = packed.iter().copied().filter(|path| !path.contains('/'));
+        let at_root: Vec<&str> = at_root.collect();
+        let readme = Beside::readme_of(&at_root);
+        let mut paths: BTreeMap<&str, bool> = BTreeMap::new();
+        for path in packed {
+            paths.insert(path, false);
+            let directories = path.match_indices('/').map(|(slash, _)| &path[..slash]);
+            paths.extend(directories.map(|directory| (directory, true)));
+        }
+        let paths = paths.into_iter();
+        Beside {
+            paths: paths
+                .map(|(path, is_directory)| (path.to_owned(), is_directory))
+                .collect(),
+            dangling: Vec::new(),
+            readme: self.readme.clone().filter(|(name, _)| readme == Some(name)),
+            authors: self
+                .authors
+                .clone()
+                .filter(|_| at_root.contains(&"AUTHORS")),
+        }
+    }
+
     /// Which of `names`, in their order, npm takes for the README: the first in Markdown, else `README`.
     pub fn readme_of<'n>(names: &[&'n str]) -> Option<&'n str> {
         let is_readme = |name: &&&str| {

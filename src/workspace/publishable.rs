@@ -110,30 +110,7 @@ pub fn without_patches(text: &str) -> Result<Option<String>, serde_json::Error> 
     if !had_patches {
         return Ok(None);
     }
-    let (newline, indent) = layout(text);
-    let written = javascript::stringified(&manifest, indent) + "\n";
-    Ok(Some(written.replace('\n', newline)))
-}
-
-/// What follows the first brace: line breaks and the indent behind them.
-fn layout(text: &str) -> (&str, &str) {
-    let behind = text.trim_start().get(1..).unwrap_or_default();
-    let breaks = |text: &str| {
-        let mut length = 0;
-        while let Some(more) = ["\n", "\r\n"]
-            .iter()
-            .find(|one| text[length..].starts_with(**one))
-        {
-            length += more.len();
-        }
-        length
-    };
-    let (newline, rest) = behind.split_at(breaks(behind));
-    if newline.is_empty() {
-        return ("", "");
-    }
-    let indent = rest.len() - rest.trim_start().len();
-    (newline, &rest[..indent])
+    Ok(Some(javascript::written_like(text, &manifest)))
 }
 
 fn resolved(key: &str, inside: &str, versions: &BTreeMap<PackageName, Version>) -> Option<String> {

@@ -38,6 +38,7 @@ mod plan;
 mod plan_laws;
 mod pnpm;
 mod prerelease;
+mod publishing;
 mod pull;
 mod race;
 mod registry_contract;

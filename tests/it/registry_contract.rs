@@ -87,7 +87,6 @@ fn publication(package: &str, number: &str, dist_tag: &str) -> Publication {
         shasum,
         tarball,
         manifest: manifest.as_object().expect("an object").clone(),
-        readme: Some("# for tests".to_owned()),
         git_head: CommitId::parse(COMMIT).expect("an id"),
     }
 }

@@ -67,15 +67,12 @@ pub(super) fn attachment_name(publication: &Publication) -> String {
 
 /// The version as it stands in a packument; `tarball` is the address to install it from.
 pub(super) fn version(publication: &Publication, tarball: &str) -> Map<String, Value> {
-    let mut manifest = normalised(&publication.manifest, &publication.name);
+    let mut manifest = publication.manifest.clone();
     let (name, version) = (publication.name.as_str(), publication.version.to_string());
     manifest.insert("name".to_owned(), json!(name));
     manifest.insert("version".to_owned(), json!(version));
     manifest.insert("_id".to_owned(), json!(format!("{name}@{version}")));
     manifest.insert("gitHead".to_owned(), json!(publication.git_head.as_str()));
-    if let Some(readme) = &publication.readme {
-        manifest.insert("readme".to_owned(), json!(readme));
-    }
     manifest.insert(
         "dist".to_owned(),
         json!({
@@ -117,164 +114,9 @@ pub(super) fn publish(publication: &Publication, registry: &Url) -> Value {
     body
 }
 
-/// The manifest in the form that registries and installers expect (npm's `normalize-package-data`, the part that decides how a package installs):
-/// `bin` and `repository` as objects, `bundleDependencies` under that name, nothing that starts with `_`.
-fn normalised(manifest: &Map<String, Value>, name: &PackageName) -> Map<String, Value> {
-    let mut result = Map::new();
-    for (key, value) in manifest {
-        if key.starts_with('_') {
-            continue;
-        }
-        match key.as_str() {
-            "bin" => {
-                if let Some(bin) = bin(value, name) {
-                    result.insert(key.clone(), bin);
-                }
-            }
-            "repository" => {
-                result.insert(key.clone(), repository(value));
-            }
-            "bundledDependencies" => {
-                if !manifest.contains_key("bundleDependencies") {
-                    result.insert("bundleDependencies".to_owned(), value.clone());
-                }
-            }
-            _ => {
-                result.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    // `true` means all dependencies, `false` none.
-    match result.get("bundleDependencies") {
-        Some(Value::Bool(true)) => {
-            let dependencies = manifest.get("dependencies").and_then(Value::as_object);
-            let names = dependencies
-                .into_iter()
-                .flatten()
-                .map(|(name, _)| json!(name));
-            result.insert("bundleDependencies".to_owned(), names.collect());
-        }
-        Some(Value::Bool(false)) => {
-            result.shift_remove("bundleDependencies");
-        }
-        _ => {}
-    }
-    result
-}
-
-/// `bin` as an object of checked names and paths inside the package; `None` when nothing is left.
-fn bin(value: &Value, name: &PackageName) -> Option<Value> {
-    let last = |text: &str| {
-        text.rsplit(['/', '\\', ':'])
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let pairs: Vec<(String, &str)> = match value {
-        Value::String(path) => vec![(name.without_scope().to_owned(), path)],
-        Value::Array(paths) => paths
-            .iter()
-            .filter_map(Value::as_str)
-            .map(|path| (last(path), path))
-            .collect(),
-        Value::Object(named) => named
-            .iter()
-            .filter_map(|(name, path)| Some((last(name), path.as_str()?)))
-            .collect(),
-        _ => Vec::new(),
-    };
-    let entries: Map<String, Value> = pairs
-        .into_iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "" | "." | ".."))
-        .filter_map(|(name, path)| Some((name, Value::String(inside(path)?))))
-        .collect();
-    (!entries.is_empty()).then_some(Value::Object(entries))
-}
-
-/// A path of `bin`, relative to the package's root, that cannot lead out of it.
-fn inside(path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split(['/', '\\', ':']) {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    (!parts.is_empty()).then(|| parts.join("/"))
-}
-
-/// `repository` as an object; the shortcuts `owner/name` and `github:owner/name` are written out.
-fn repository(value: &Value) -> Value {
-    let Value::String(text) = value else {
-        return value.clone();
-    };
-    let hosted = |host: &str, path: &str| format!("git+https://{host}/{path}.git");
-    let is_pair = |path: &str| {
-        path.split('/').count() == 2
-            && path.split('/').all(|part| !part.is_empty())
-            && !path.contains(':')
-    };
-    let url = match text.split_once(':') {
-        Some(("github", path)) if is_pair(path) => hosted("github.com", path),
-        Some(("gitlab", path)) if is_pair(path) => hosted("gitlab.com", path),
-        Some(("bitbucket", path)) if is_pair(path) => hosted("bitbucket.org", path),
-        None if is_pair(text) && !text.starts_with('.') => hosted("github.com", text),
-        _ => text.clone(),
-    };
-    json!({ "type": "git", "url": url })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(manifest: &Value, expected: &Value) {
-        let name = PackageName::parse("@x/a").expect("a name");
-        let Some(manifest) = manifest.as_object() else {
-            panic!("an object");
-        };
-        assert_eq!(Value::Object(normalised(manifest, &name)), *expected);
-    }
-
-    #[test]
-    fn manifests() {
-        check(
-            &json!({"bin": "./cli.js"}),
-            &json!({"bin": {"a": "cli.js"}}),
-        );
-        check(
-            &json!({"bin": {"../evil": "../../x.js", "b": "./b/c.js", "..": "y"}}),
-            &json!({"bin": {"evil": "x.js", "b": "b/c.js"}}),
-        );
-        check(
-            &json!({"bin": ["./bin/one"]}),
-            &json!({"bin": {"one": "bin/one"}}),
-        );
-        check(&json!({"bin": {}}), &json!({}));
-        check(
-            &json!({"_secret": 1, "name": "x", "bundledDependencies": ["y"]}),
-            &json!({"name": "x", "bundleDependencies": ["y"]}),
-        );
-        check(
-            &json!({"bundleDependencies": true, "dependencies": {"y": "1"}}),
-            &json!({"bundleDependencies": ["y"], "dependencies": {"y": "1"}}),
-        );
-        check(&json!({"bundleDependencies": false}), &json!({}));
-        for (written, url) in [
-            ("o/n", "git+https://github.com/o/n.git"),
-            ("gitlab:o/n", "git+https://gitlab.com/o/n.git"),
-            ("https://example.org/o/n.git", "https://example.org/o/n.git"),
-            ("git@example.org:o/n.git", "git@example.org:o/n.git"),
-        ] {
-            check(
-                &json!({ "repository": written }),
-                &json!({"repository": {"type": "git", "url": url}}),
-            );
-        }
-    }
 
     #[test]
     fn packuments() {

@@ -101,10 +101,8 @@ pub struct Publication {
     pub integrity: Integrity,
     /// Its sha1, in hexadecimal digits.
     pub shasum: String,
-    /// `package.json` as it was packed.
+    /// What the registry is told of it: `package.json` as npm sends it, with the text of the README.
     pub manifest: serde_json::Map<String, serde_json::Value>,
-    /// The text of its README.
-    pub readme: Option<String>,
     /// The release commit.
     pub git_head: CommitId,
 }

@@ -577,7 +577,6 @@ mod tests {
             shasum: "0".repeat(40),
             tarball,
             manifest: serde_json::Map::new(),
-            readme: None,
             git_head: crate::name::CommitId::parse(&"a".repeat(40)).expect("an id"),
         }
     }
