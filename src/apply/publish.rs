@@ -1,10 +1,13 @@
 //! PUBLISH and VERIFY: dependencies first, each version once. Present with the decided bytes is success; present with other bytes stops everything.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::explain::{Exit, Failure};
@@ -28,8 +31,90 @@ pub struct Delivering<'a> {
     pub waves: &'a [Vec<DecidedPackage>],
     /// What was asked.
     pub settings: &'a Settings,
+    /// How the registry is written to.
+    pub pace: Pace,
     /// The wish to stop.
     pub stop: &'a Stop,
+}
+
+/// How a registry is written to by all packages together: so many at once, fewer where it has no time, and no longer than it can be waited for.
+#[derive(Debug)]
+pub struct Pace {
+    gate: Semaphore,
+    /// How many may still write at once.
+    limit: AtomicUsize,
+    /// When it first had no time.
+    busy_since: OnceLock<Instant>,
+    clock: Clock,
+}
+
+/// Time as a run sees it: tests go on without waiting.
+#[derive(Debug, Clone, Default)]
+struct Clock {
+    #[cfg(test)]
+    skipped: std::sync::Arc<std::sync::Mutex<Duration>>,
+}
+
+#[cfg(not(test))]
+impl Clock {
+    #[expect(clippy::unused_self, reason = "the clock of tests has a state")]
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    #[expect(clippy::unused_self, reason = "the clock of tests has a state")]
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+#[cfg(test)]
+impl Clock {
+    fn now(&self) -> Instant {
+        // A millisecond of real time counts for nothing: only what is slept does.
+        static BEGIN: OnceLock<Instant> = OnceLock::new();
+        *BEGIN.get_or_init(Instant::now) + *self.skipped.lock().unwrap()
+    }
+
+    #[expect(clippy::unused_async, reason = "the clock of runs waits")]
+    async fn sleep(&self, time: Duration) {
+        *self.skipped.lock().unwrap() += time;
+    }
+}
+
+impl Pace {
+    /// At most `limit` writes at once.
+    pub fn new(limit: usize) -> Pace {
+        let limit = limit.clamp(1, PUBLISHES);
+        Pace {
+            gate: Semaphore::new(limit),
+            limit: AtomicUsize::new(limit),
+            busy_since: OnceLock::new(),
+            clock: Clock::default(),
+        }
+    }
+
+    /// From now on one less writes at once; the last one stays.
+    fn slow_down(&self, permit: SemaphorePermit<'_>) {
+        let lower = |limit: usize| (limit > 1).then(|| limit - 1);
+        let lowered = self
+            .limit
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, lower);
+        if let Ok(before) = lowered {
+            permit.forget();
+            tracing::info!(
+                "the registry has no time: {} packages are published at once from now on",
+                before - 1
+            );
+        }
+    }
+
+    /// Whether a run may wait so long; all its waits together have an end.
+    fn may_wait(&self, wait: Duration) -> bool {
+        let now = self.clock.now();
+        let since = *self.busy_since.get_or_init(|| now);
+        wait <= LONGEST_WAIT && now - since + wait <= PATIENCE
+    }
 }
 
 /// Gives the bytes of a tarball when they are needed.
@@ -63,7 +148,7 @@ pub async fn publish(
                 .map(|package| async move {
                     (package, publish_one(delivering, tarballs, package).await)
                 })
-                .buffer_unordered(delivering.settings.max_concurrency.min(PUBLISHES))
+                .buffer_unordered(PUBLISHES)
                 .collect()
                 .await;
         outcomes.sort_by(|left, right| left.0.name.cmp(&right.0.name));
@@ -108,7 +193,7 @@ async fn publish_one(
     tarballs: &dyn Tarballs,
     package: &DecidedPackage,
 ) -> Result<Outcome, Failure> {
-    const TRIES: u32 = 5;
+    const TRIES: usize = 5;
     if judged(delivering, package).await? != Delivery::Absent {
         return Ok(Outcome::AlreadyDone);
     }
@@ -116,29 +201,36 @@ async fn publish_one(
     let mut last = None;
     for attempt in 1..=TRIES {
         delivering.stop.check()?;
-        let failure = match delivering.registry.publish(&publication).await {
+        let error = match write(delivering, &publication).await {
             Ok(()) => return Ok(Outcome::Done),
-            Err(RegistryError::Failed(failure)) => return Err(decided_already(failure, package)),
-            Err(RegistryError::Busy {
+            Err(error) => error,
+        };
+        let present = judged(delivering, package).await;
+        if let Ok(Delivery::Same | Delivery::SameCommit) = present {
+            return Ok(Outcome::Done);
+        }
+        let (wait, failure) = match error {
+            RegistryError::Failed(failure) => return Err(refused(failure, present, package)),
+            // It shows what it has later than it takes it: VERIFY waits for that, and compares.
+            RegistryError::AlreadyThere(_) if present.is_ok() => return Ok(Outcome::AlreadyDone),
+            RegistryError::AlreadyThere(failure) | RegistryError::Uncertain(failure) => {
+                (pause(attempt), failure)
+            }
+            RegistryError::Contended(failure) => (CONTENDED[attempt.min(3) - 1], failure),
+            RegistryError::Busy {
                 retry_after,
                 failure,
-            }) => {
+            } => {
                 let wait = retry_after.unwrap_or_else(|| pause(attempt));
-                if wait > LONGEST_WAIT {
+                if !delivering.pace.may_wait(wait) {
                     return Err(failure.hint(format!("the registry asks to wait {} seconds; run again then: it continues where this run stopped", wait.as_secs())));
                 }
-                tokio::time::sleep(wait).await;
-                failure
-            }
-            Err(RegistryError::Uncertain(failure) | RegistryError::AlreadyThere(failure)) => {
-                if judged(delivering, package).await? != Delivery::Absent {
-                    return Ok(Outcome::Done);
-                }
-                tokio::time::sleep(pause(attempt)).await;
-                failure
+                (wait, failure)
             }
         };
+        present?;
         last = Some(failure);
+        rest(delivering, wait).await?;
         if judged(delivering, package).await? != Delivery::Absent {
             return Ok(Outcome::Done);
         }
@@ -159,8 +251,47 @@ async fn publish_one(
     .hint("run again: it continues where this run stopped"))
 }
 
-/// A refusal that no look before could foresee: the tags stand, and only what is missing is done later.
-fn decided_already(failure: Failure, package: &DecidedPackage) -> Failure {
+/// Sends one write, as soon as others leave room for it.
+async fn write(
+    delivering: &Delivering<'_>,
+    publication: &Publication,
+) -> Result<(), RegistryError> {
+    // Nobody closes it.
+    let permit = delivering.pace.gate.acquire().await.ok();
+    let answer = delivering.registry.publish(publication).await;
+    if let (Err(RegistryError::Busy { .. }), Some(permit)) = (&answer, permit) {
+        delivering.pace.slow_down(permit);
+    }
+    answer
+}
+
+/// Waits, unless the run is to stop.
+async fn rest(delivering: &Delivering<'_>, wait: Duration) -> Result<(), Failure> {
+    const SLICE: Duration = Duration::from_millis(250);
+    let clock = &delivering.pace.clock;
+    let until = clock.now() + wait;
+    loop {
+        delivering.stop.check()?;
+        let left = until.saturating_duration_since(clock.now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        clock.sleep(SLICE.min(left)).await;
+    }
+}
+
+/// A refusal that no look before could foresee: the tags stand, and only what is missing is done later. Where others' bytes turn out to be there,
+/// that is what is told.
+fn refused(
+    failure: Failure,
+    present: Result<Delivery, Failure>,
+    package: &DecidedPackage,
+) -> Failure {
+    if let Err(foreign) = present
+        && foreign.exit() == Exit::Integrity
+    {
+        return foreign;
+    }
     failure.because(format!(
         "{} is decided and tagged: when the registry takes it, run again, and it continues here without another version",
         label(package)
@@ -170,8 +301,19 @@ fn decided_already(failure: Failure, package: &DecidedPackage) -> Failure {
 /// The longest wait that a registry may ask for within a run.
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
-fn pause(attempt: u32) -> Duration {
-    Duration::from_millis(250 * u64::from(attempt) * u64::from(attempt))
+/// How long a registry may have no time within a run.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// How long another write of the same name is given.
+const CONTENDED: [Duration; 3] = [
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+];
+
+fn pause(attempt: usize) -> Duration {
+    let attempt = u64::try_from(attempt).unwrap_or(u64::MAX);
+    Duration::from_millis(250 * attempt * attempt)
 }
 
 /// What the registry holds under a version. Foreign bytes are an integrity failure.
@@ -276,8 +418,7 @@ pub async fn verify(delivering: &Delivering<'_>, deeds: &mut Deeds) -> Result<()
         .collect();
     for look in 0..LOOKS {
         if look > 0 {
-            delivering.stop.check()?;
-            tokio::time::sleep(PAUSE).await;
+            rest(delivering, PAUSE).await?;
         }
         let looked: Vec<(&PackageName, Result<Delivery, Failure>)> =
             futures_util::stream::iter(open.clone())
@@ -304,4 +445,215 @@ pub async fn verify(delivering: &Delivering<'_>, deeds: &mut Deeds) -> Result<()
         format!("the registry does not show {} yet", waiting.join(", ")),
     )
     .hint("run again later: it continues where this run stopped"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::remote::registry::PublishedVersion;
+    use crate::settings::World;
+    use crate::settings::inputs::{Asked, collect};
+    use crate::version::Version;
+
+    const MANIFEST: &str = r#"{"name":"a","version":"1.0.0"}"#;
+
+    /// What happens to a write.
+    enum Answer {
+        /// It is taken, and that is said.
+        Taken,
+        /// It is taken, and this is said.
+        Lost(RegistryError),
+        /// It is not taken.
+        Left(RegistryError),
+    }
+
+    /// A registry that answers as a test says, and shows what it took after a while.
+    struct Scripted {
+        clock: Clock,
+        answers: Mutex<VecDeque<Answer>>,
+        lag: Duration,
+        taken: Mutex<Option<(Instant, String)>>,
+        writes: AtomicUsize,
+    }
+
+    #[async_trait::async_trait]
+    impl Registry for Scripted {
+        async fn package(
+            &self,
+            _: &PackageName,
+        ) -> Result<Option<PublishedPackage>, RegistryError> {
+            let taken = self.taken.lock().unwrap().clone();
+            let shown = taken.filter(|(since, _)| self.clock.now() - *since >= self.lag);
+            Ok(shown.map(|(_, integrity)| PublishedPackage {
+                versions: BTreeMap::from([(
+                    "1.0.0".to_owned(),
+                    PublishedVersion {
+                        integrity: Some(integrity),
+                        ..PublishedVersion::default()
+                    },
+                )]),
+                dist_tags: BTreeMap::new(),
+            }))
+        }
+
+        async fn publish(&self, publication: &Publication) -> Result<(), RegistryError> {
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            let mut taken = self.taken.lock().unwrap();
+            if taken.is_some() {
+                return Err(RegistryError::AlreadyThere(failure("npm::already_there")));
+            }
+            let answer = self.answers.lock().unwrap().pop_front();
+            let is_taken = !matches!(answer, Some(Answer::Left(_)));
+            if is_taken {
+                *taken = Some((self.clock.now(), publication.integrity.to_string()));
+            }
+            match answer {
+                None | Some(Answer::Taken) => Ok(()),
+                Some(Answer::Lost(error) | Answer::Left(error)) => Err(error),
+            }
+        }
+
+        fn describe(&self) -> String {
+            "a registry".to_owned()
+        }
+    }
+
+    fn failure(code: &'static str) -> Failure {
+        Failure::new(Exit::RemoteRefused, code, "no")
+    }
+
+    fn busy(seconds: u64) -> RegistryError {
+        RegistryError::Busy {
+            retry_after: Some(Duration::from_secs(seconds)),
+            failure: failure("npm::busy"),
+        }
+    }
+
+    struct Packed(Vec<u8>);
+
+    #[async_trait::async_trait(?Send)]
+    impl Tarballs for Packed {
+        async fn bytes(&self, _: &DecidedPackage) -> Result<Vec<u8>, Failure> {
+            Ok(self.0.clone())
+        }
+    }
+
+    fn settings() -> Settings {
+        let Ok(Asked::Run(collected)) = collect(&["publish".to_owned()], &BTreeMap::new()) else {
+            panic!("publish is a command");
+        };
+        Settings::resolve(*collected, &[], World::default()).unwrap()
+    }
+
+    /// Publishes and waits until it is seen; answers how it ended, the writes that took, and the seconds.
+    async fn published(answers: Vec<Answer>, lag: u64) -> (Result<(), &'static str>, usize, u64) {
+        let tarball = archive::npm_tarball(&[archive::NpmFile {
+            path: "package.json".to_owned(),
+            source: archive::EntrySource::Bytes(MANIFEST.as_bytes().to_vec()),
+            mode: 0o644,
+        }])
+        .unwrap();
+        let pace = Pace::new(16);
+        let clock = pace.clock.clone();
+        let registry = Scripted {
+            clock: clock.clone(),
+            answers: Mutex::new(answers.into()),
+            lag: Duration::from_secs(lag),
+            taken: Mutex::default(),
+            writes: AtomicUsize::new(0),
+        };
+        let waves = vec![vec![DecidedPackage {
+            name: PackageName::parse("a").unwrap(),
+            version: Version::new(1, 0, 0),
+            dist_tag: "latest".to_owned(),
+            integrity: tarball.integrity.clone(),
+        }]];
+        let commit = CommitId::parse(&"a".repeat(40)).unwrap();
+        let (settings, stop) = (settings(), Stop::default());
+        let delivering = Delivering {
+            registry: &registry,
+            commit: &commit,
+            sealed: true,
+            waves: &waves,
+            settings: &settings,
+            pace,
+            stop: &stop,
+        };
+        let begun = clock.now();
+        let mut deeds = Deeds::default();
+        let mut ended = publish(&delivering, &Packed(tarball.bytes), &mut deeds).await;
+        if ended.is_ok() {
+            ended = verify(&delivering, &mut deeds).await;
+        }
+        let ended = ended.map_err(|failure| failure.code());
+        let writes = registry.writes.load(Ordering::SeqCst);
+        (ended, writes, (clock.now() - begun).as_secs())
+    }
+
+    #[tokio::test]
+    async fn each_answer_is_met_as_what_it_means() {
+        let uncertain = || RegistryError::Uncertain(failure("npm::uncertain"));
+        let contended = || RegistryError::Contended(failure("npm::uncertain"));
+        let refused = || RegistryError::Failed(failure("npm::forbidden"));
+        let check = async |what: &str, answers: Vec<Answer>, lag, expected| {
+            let (ended, writes, seconds) = published(answers, lag).await;
+            assert_eq!((ended, writes), expected, "{what}, after {seconds} s");
+            seconds
+        };
+        let taken = check("taken", vec![Answer::Taken], 0, (Ok(()), 1)).await;
+        assert_eq!(taken, 0);
+        let lagging = check("shown late", vec![Answer::Taken], 120, (Ok(()), 1)).await;
+        assert_eq!(lagging, 120);
+        let lost = vec![Answer::Lost(uncertain())];
+        check("lost, and shown", lost, 0, (Ok(()), 1)).await;
+        let lost = vec![Answer::Lost(uncertain())];
+        check("lost, and shown late", lost, 120, (Ok(()), 2)).await;
+        let conflicts = vec![
+            Answer::Left(contended()),
+            Answer::Left(contended()),
+            Answer::Left(contended()),
+        ];
+        let waited = check("three conflicts", conflicts, 0, (Ok(()), 4)).await;
+        assert_eq!(waited, 2 + 5 + 15);
+        let landed = vec![Answer::Lost(contended())];
+        check("a conflict with itself", landed, 0, (Ok(()), 1)).await;
+        let lie = vec![Answer::Lost(refused())];
+        check("refused, and there", lie, 0, (Ok(()), 1)).await;
+        let no = vec![Answer::Left(refused())];
+        check("refused", no, 0, (Err("npm::forbidden"), 1)).await;
+        let later = vec![Answer::Left(busy(90)), Answer::Left(busy(90))];
+        let waited = check("busy", later, 0, (Ok(()), 3)).await;
+        assert_eq!(waited, 180);
+        let too_long = vec![Answer::Left(busy(1934))];
+        check("busy for long", too_long, 0, (Err("npm::busy"), 1)).await;
+        let never = (0..9).map(|_| Answer::Left(uncertain())).collect();
+        check("never", never, 0, (Err("publish::unfinished"), 5)).await;
+        let hidden = vec![Answer::Taken];
+        check(
+            "never shown",
+            hidden,
+            100_000,
+            (Err("publish::not_visible"), 1),
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_busy_registry_gets_fewer_writes_at_once_and_an_end() {
+        let pace = Pace::new(16);
+        for left in [5, 4, 3, 2, 1, 1] {
+            let permit = pace.gate.acquire().await.unwrap();
+            pace.slow_down(permit);
+            assert_eq!(pace.gate.available_permits(), left);
+        }
+        assert!(pace.may_wait(LONGEST_WAIT));
+        pace.clock.sleep(PATIENCE - LONGEST_WAIT).await;
+        assert!(pace.may_wait(LONGEST_WAIT));
+        pace.clock.sleep(Duration::from_secs(1)).await;
+        assert!(!pace.may_wait(LONGEST_WAIT));
+        assert!(pace.may_wait(Duration::from_mins(1)));
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::apply::build::Packed;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
-use crate::apply::publish::{self, Delivering, Tarballs};
+use crate::apply::publish::{self, Delivering, Pace, Tarballs};
 use crate::apply::record::{self, Recording};
 use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
@@ -125,6 +125,7 @@ pub(super) fn delivering<'a>(
         sealed,
         waves,
         settings: session.settings,
+        pace: Pace::new(session.settings.max_concurrency),
         stop: session.stop,
     }
 }

@@ -110,9 +110,12 @@ pub struct Publication {
 /// What can go wrong, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// It may have happened: timeout, broken connection, 5xx, 409. Look and compare before deciding anything.
+    /// It may have happened: timeout, broken connection, 5xx. Look and compare before deciding anything.
     #[error("{0}")]
     Uncertain(Failure),
+    /// 409: another write of this name was going on, and ours may have happened all the same. Look, and give it time.
+    #[error("{0}")]
+    Contended(Failure),
     /// This version is there already. Whether its bytes are ours only a look can tell.
     #[error("{0}")]
     AlreadyThere(Failure),
@@ -124,7 +127,7 @@ pub enum RegistryError {
         /// What to tell when there is no time left.
         failure: Failure,
     },
-    /// It did not happen and trying again will not help.
+    /// Trying again will not help. It did not happen, unless the answer lies: registries under load refuse what they took.
     #[error("{0}")]
     Failed(Failure),
 }
@@ -133,6 +136,7 @@ impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Failure {
         match error {
             RegistryError::Uncertain(failure)
+            | RegistryError::Contended(failure)
             | RegistryError::AlreadyThere(failure)
             | RegistryError::Busy { failure, .. }
             | RegistryError::Failed(failure) => failure,

@@ -276,7 +276,8 @@ impl NpmRegistry {
             403 if answer.says(&["rate limit", "too many requests"]) => {
                 Err(self.busy(&answer, name))
             }
-            408 | 409 | 500..=599 => Err(RegistryError::Uncertain(doubt().because(answer.text()))),
+            409 => Err(RegistryError::Contended(doubt().because(answer.text()))),
+            408 | 500..=599 => Err(RegistryError::Uncertain(doubt().because(answer.text()))),
             _ => Err(RegistryError::Failed(
                 self.refusal(&answer, name, "published").unwrap_or_else(|| {
                     Failure::new(
@@ -605,6 +606,7 @@ mod tests {
         let error = publish(answer).0.expect_err(answer);
         let found = match &error {
             RegistryError::Uncertain(_) => "uncertain",
+            RegistryError::Contended(_) => "contended",
             RegistryError::AlreadyThere(_) => "there",
             RegistryError::Busy { .. } => "busy",
             RegistryError::Failed(_) => "failed",
@@ -643,7 +645,7 @@ mod tests {
         check(&body("404 No", "Not found"), "failed", "npm::no_permission");
         check(
             &body("409 No", "Failed to save packument"),
-            "uncertain",
+            "contended",
             "npm::uncertain",
         );
         check(
