@@ -1,7 +1,8 @@
 //! What a registry is asked, beside what npm itself asks.
 
+use std::collections::VecDeque;
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufReader, Read as _, Write as _};
 use std::os::unix::fs::symlink;
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +10,7 @@ use base64::Engine as _;
 use pkgs_action::local::archive::read_npm_tarball;
 use serde_json::{Value, json};
 
-use crate::support::http::{Listener, Request, Response};
+use crate::support::http::{Headers, Listener, Request, Response, read_request};
 use crate::support::managers::{self, Manager};
 use crate::support::monorepo::Monorepo;
 use crate::support::servers;
@@ -18,41 +19,120 @@ use crate::support::world::World;
 
 const TOKEN: &str = "npm_tokenOfThePublisher0123456789abcdef";
 
-/// A registry that takes what it is sent, and keeps every PUT.
+/// What happens to a PUT.
+#[derive(Clone)]
+enum Fault {
+    /// It is taken, and this is said.
+    Taken(Response),
+    /// It is not taken, and this is said.
+    Left(Response),
+    /// It is taken, and the answer is cut in the middle.
+    CutAfter,
+    /// It is not taken, and the connection breaks.
+    CutBefore,
+}
+
+#[derive(Default)]
+struct Held {
+    /// What was taken.
+    puts: Vec<Request>,
+    /// What happens to the next PUTs.
+    faults: VecDeque<Fault>,
+    /// How many more times a document is not shown that is there.
+    hidden: usize,
+}
+
+/// A registry that takes what it is sent, unless a test says otherwise, and keeps every PUT.
 struct Recorder {
     listener: Listener,
-    puts: Arc<Mutex<Vec<Request>>>,
+    held: Arc<Mutex<Held>>,
+}
+
+fn json_answer(status: u16, body: &Value) -> Response {
+    Response::new(status, "application/json", body.to_string())
 }
 
 impl Recorder {
     fn start() -> Recorder {
-        let puts: Arc<Mutex<Vec<Request>>> = Arc::default();
-        let kept = Arc::clone(&puts);
-        let listener = Listener::answering(move |request| {
-            let mut kept = kept.lock().expect("no test panics here");
-            let answer =
-                |status, body: &Value| Response::new(status, "application/json", body.to_string());
-            if request.method == "PUT" {
-                kept.push(request.clone());
-                return answer(201, &json!({"ok": true}));
-            }
-            if request.path() == "/-/whoami" {
-                return answer(200, &json!({"username": "ada"}));
-            }
-            let known = kept.iter().find(|put| put.path() == request.path());
-            match known {
-                Some(put) => Response::new(200, "application/json", put.body.clone()),
-                None => answer(404, &json!({"error": "not found"})),
-            }
-        });
-        Recorder { listener, puts }
+        Recorder::with(Vec::new(), 0)
     }
 
-    /// The one PUT.
+    fn with(faults: Vec<Fault>, hidden: usize) -> Recorder {
+        let held = Arc::new(Mutex::new(Held {
+            puts: Vec::new(),
+            faults: faults.into(),
+            hidden,
+        }));
+        let shared = Arc::clone(&held);
+        let listener = Listener::start(move |connection| {
+            let mut connection = BufReader::new(connection);
+            while let Ok(Some(request)) = read_request(&mut connection) {
+                let (answer, cut) = shared.lock().expect("no holder panics").answer(&request);
+                let bytes = answer.to_bytes(&request.method);
+                let sent = if cut { bytes.len() / 2 } else { bytes.len() };
+                let written = connection.get_mut().write_all(&bytes[..sent]);
+                if cut || written.is_err() || !request.keeps_alive() {
+                    return;
+                }
+            }
+        });
+        Recorder { listener, held }
+    }
+
+    fn url(&self) -> String {
+        format!("{}/", self.listener.url().trim_end_matches('/'))
+    }
+
+    /// What was taken.
+    fn puts(&self) -> Vec<Request> {
+        self.held.lock().expect("no holder panics").puts.clone()
+    }
+
+    /// The one PUT that was taken.
     fn put(&self) -> Request {
-        let puts = self.puts.lock().expect("no test panics here");
-        assert_eq!(puts.len(), 1, "requests to write");
-        puts[0].clone()
+        let mut puts = self.puts();
+        assert_eq!(puts.len(), 1, "requests to write that were taken");
+        puts.remove(0)
+    }
+}
+
+impl Held {
+    /// The answer, and whether it is cut.
+    fn answer(&mut self, request: &Request) -> (Response, bool) {
+        let known = self
+            .puts
+            .iter()
+            .find(|put| put.path() == request.path())
+            .cloned();
+        if request.method == "PUT" {
+            if known.is_some() {
+                let error = json!({"error": "You cannot publish over the previously published versions: 1.0.0."});
+                return (json_answer(403, &error), false);
+            }
+            let fault = self.faults.pop_front();
+            if !matches!(fault, Some(Fault::Left(_) | Fault::CutBefore)) {
+                self.puts.push(request.clone());
+            }
+            let taken = json_answer(201, &json!({"ok": true}));
+            return match fault {
+                Some(Fault::Taken(answer) | Fault::Left(answer)) => (answer, false),
+                Some(Fault::CutAfter | Fault::CutBefore) => (taken, true),
+                None => (taken, false),
+            };
+        }
+        if request.path() == "/-/whoami" {
+            return (json_answer(200, &json!({"username": "ada"})), false);
+        }
+        let shown = known.filter(|_| {
+            let is_hidden = self.hidden > 0;
+            self.hidden = self.hidden.saturating_sub(1);
+            !is_hidden
+        });
+        let answer = match shown {
+            Some(put) => Response::new(200, "application/json", put.body),
+            None => json_answer(404, &json!({"error": "not found"})),
+        };
+        (answer, false)
     }
 }
 
@@ -122,7 +202,7 @@ fn a_registry_is_told_what_npm_tells_it() {
     let world = World::local(package());
     let monorepo = &world.monorepo;
     let npms = Recorder::start();
-    let registry = format!("{}/", npms.listener.url().trim_end_matches('/'));
+    let registry = npms.url();
     let userconfig = world.outside.path().join("npmrc");
     fs::write(&userconfig, npmrc(&registry, TOKEN)).expect("written");
     let program = servers::installed().join("npm/package/bin/npm-cli.js");
@@ -140,7 +220,7 @@ fn a_registry_is_told_what_npm_tells_it() {
     let ours = Recorder::start();
     let _ = world
         .binary(&["release"])
-        .env("PKGS_REGISTRY", ours.listener.url())
+        .env("PKGS_REGISTRY", ours.url())
         .env("PKGS_NPM_TOKEN", TOKEN)
         .run()
         .expect(0);
@@ -245,4 +325,147 @@ fn what_leaves_a_workspace_is_what_its_manager_would_let_leave() {
             assert_eq!(&own[field], value, "{field} as {} packs it", manager.name);
         }
     }
+}
+
+/// A release to a registry; its exit code and what it said.
+fn release_to(world: &World, registry: &Recorder) -> (i32, String) {
+    let run = world
+        .binary(&["release"])
+        .env("PKGS_REGISTRY", registry.url())
+        .env("PKGS_NPM_TOKEN", TOKEN)
+        .run();
+    assert!(!run.stderr.contains(TOKEN) && !run.stdout.contains(TOKEN));
+    (run.code, format!("{}{}", run.stdout, run.stderr))
+}
+
+/// A release whose first PUTs meet `faults`, and whose document is shown after `hidden` looks, ends in `exit` and tells `code`; the next one
+/// finishes it. Whatever happens, the version is taken once, and its tag stays.
+fn meets(what: &str, faults: Vec<Fault>, hidden: usize, exit: i32, code: &str) {
+    let world = World::local(
+        Monorepo::new()
+            .package("core", "1.0.0")
+            .commit("feat: core", &[]),
+    );
+    let registry = Recorder::with(faults, hidden);
+    let (ended, said) = release_to(&world, &registry);
+    assert_eq!(ended, exit, "{what}: {said}");
+    assert!(said.contains(code), "{what}: {said}");
+    let tags = world.origin_git(&["tag", "--list", "--format=%(refname) %(objectname)"]);
+    assert!(tags.contains("core@1.0.0"), "{what}: {tags}");
+    let (ended, said) = release_to(&world, &registry);
+    assert_eq!(ended, 0, "{what}, the next run: {said}");
+    assert_eq!(registry.puts().len(), 1, "{what}");
+    let now = world.origin_git(&["tag", "--list", "--format=%(refname) %(objectname)"]);
+    assert_eq!(now, tags, "{what}");
+}
+
+#[test]
+fn whatever_a_registry_answers_a_version_is_there_once_and_the_next_run_goes_on() {
+    let says = |status: u16, error: &str| json_answer(status, &json!({"error": error}));
+    let later = |seconds: &str| {
+        let mut answer = says(429, "Too many requests");
+        answer
+            .headers
+            .0
+            .push(("Retry-After".to_owned(), seconds.to_owned()));
+        answer
+    };
+    let no = "You may not";
+    std::thread::scope(|scope| {
+        let cases: Vec<(&str, Vec<Fault>, usize, i32, &str)> = vec![
+            (
+                "403 although live",
+                vec![Fault::Taken(says(403, no))],
+                0,
+                0,
+                "",
+            ),
+            (
+                "409, taken",
+                vec![Fault::Taken(says(409, "Failed to save packument"))],
+                0,
+                0,
+                "",
+            ),
+            (
+                "409, not taken",
+                vec![Fault::Left(says(409, "Failed to save packument"))],
+                0,
+                0,
+                "",
+            ),
+            (
+                "409, already present",
+                vec![Fault::Taken(says(409, "this package is already present"))],
+                0,
+                0,
+                "",
+            ),
+            (
+                "500, taken",
+                vec![Fault::Taken(says(500, "later"))],
+                0,
+                0,
+                "",
+            ),
+            (
+                "429",
+                vec![Fault::Left(later("1"))],
+                0,
+                0,
+                "published at once from now on",
+            ),
+            (
+                "429 for long",
+                vec![Fault::Left(later("1934"))],
+                0,
+                75,
+                "npm::busy",
+            ),
+            ("cut after", vec![Fault::CutAfter], 0, 0, ""),
+            ("cut before", vec![Fault::CutBefore], 0, 0, ""),
+            ("shown late", vec![], 2, 0, ""),
+            ("cut after, and shown late", vec![Fault::CutAfter], 4, 0, ""),
+            (
+                "403",
+                vec![Fault::Left(says(403, no))],
+                0,
+                5,
+                "npm::forbidden",
+            ),
+            (
+                "404",
+                vec![Fault::Left(says(404, "Not found"))],
+                0,
+                5,
+                "npm::no_permission",
+            ),
+            (
+                "422",
+                vec![Fault::Left(says(422, "repository.url"))],
+                0,
+                5,
+                "npm::unprocessable",
+            ),
+        ];
+        for (what, faults, hidden, exit, code) in cases {
+            scope.spawn(move || meets(what, faults, hidden, exit, code));
+        }
+    });
+}
+
+#[test]
+fn no_token_follows_a_publish_that_is_sent_elsewhere() {
+    let elsewhere = Recorder::start();
+    let mut away = Response::text(307, "over there");
+    let address = format!("{}core", elsewhere.url());
+    away.headers = Headers(vec![("Location".to_owned(), address)]);
+    meets(
+        "redirected",
+        vec![Fault::Left(away)],
+        0,
+        5,
+        "npm::redirected",
+    );
+    assert_eq!(elsewhere.puts().len(), 0);
 }
