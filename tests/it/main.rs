@@ -22,6 +22,7 @@ mod groups;
 mod hostile;
 mod house;
 mod image;
+mod installing;
 mod intents;
 mod leaving;
 mod lockfile;
