@@ -205,16 +205,12 @@ fn directory(collected: &Collected) -> Result<PathBuf, Failure> {
     })?;
     match collected.inputs.get("working-directory") {
         None => {
-            let around = workspace_around(&here);
-            // Any directory with a package.json can be packed, also one that no workspace knows.
-            let packs = collected.command.as_deref() == Some("pack");
-            if packs
-                && here.join("package.json").is_file()
-                && !commands::pack::is_package_of(&here, &around)?
-            {
+            // As `npm pack`: any directory with a package.json can be packed as it is, also one that no workspace knows.
+            let packs = collected.command.as_deref() == Some("pack") && !collected.own.planned;
+            if packs && here.join("package.json").is_file() {
                 return Ok(here);
             }
-            Ok(around)
+            Ok(workspace_around(&here))
         }
         Some(given) => {
             let directory = here.join(&given.value);

@@ -9,6 +9,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::local::archive::read_npm_tarball;
 use crate::local::files;
 use crate::name::{Digest, Integrity, PackageName, Variant};
+use crate::plan;
 use crate::plan::release::Plan;
 use crate::release::pack::{
     App, BLOBS, FILE, Pack, SCHEMA, Tarball, TarballFile, Warning, tarball_name,
@@ -16,7 +17,9 @@ use crate::release::pack::{
 use crate::release::seal::SealedApp;
 use crate::release::static_set::StaticSet;
 use crate::release::{self, layout};
+use crate::settings::{LONGEST_TARBALL, Settings};
 use crate::version::Version;
+use crate::workspace::npm_manifest::normalised;
 
 /// The longest `pack.json`, in bytes.
 const LONGEST_PACK: u64 = 256 << 20;
@@ -41,6 +44,7 @@ pub fn describe(packed: &Packed, base: Option<String>, plan_digest: Option<Strin
                 mode: *mode,
             })
             .collect(),
+        manifest_digest: package.manifest_digest.as_ref().map(ToString::to_string),
         manifest: package.manifest.clone(),
     };
     let app = |sealed: &SealedApp| App {
@@ -76,7 +80,7 @@ fn archive_name(app: &SealedApp) -> Option<String> {
     Some(layout::archive_file_name(&name, &version, &variant))
 }
 
-/// Refuses to write where the next `pack` would pack what this one wrote: into a package that would ship it. `directories` are those of the packages.
+/// Refuses what an earlier `pack` wrote into a package that ships it. `directories` are those of the packages.
 ///
 /// # Errors
 /// `pack::inside_package`, exit 3.
@@ -90,11 +94,11 @@ pub fn refuse_inside<'p>(
     let Ok(directory) = directory.unwrap_or(Path::new(".")).canonicalize() else {
         return Ok(());
     };
-    let written: BTreeSet<PathBuf> = describe(packed, None, None)
-        .packages
-        .into_iter()
-        .map(|tarball| directory.join(tarball.file))
-        .collect();
+    let written = packed.packages.iter().map(|package| {
+        let name = tarball_name(package.name.as_str(), &package.version.to_string());
+        directory.join(name)
+    });
+    let written: BTreeSet<PathBuf> = written.collect();
     let directories: BTreeMap<&PackageName, PathBuf> = directories.collect();
     for package in &packed.packages {
         let Some(own) = directories.get(&package.name) else {
@@ -129,34 +133,57 @@ pub fn write(directory: Option<&Path>, packed: &Packed, pack: &Pack) -> Result<(
     make(to)?;
     let document = to.join(FILE);
     if directory.is_some() {
-        match fs::remove_file(&document) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(files::failed("files::write", "remove", &document, &error));
-            }
-            _ => files::fsync_directory(to)?,
+        remove_earlier(to)?;
+    }
+    let tarballs = packed.packages.iter().zip(&pack.packages);
+    let tarballs = tarballs.map(|(package, tarball)| (&tarball.file, package.digest.clone()));
+    let archives = pack.apps.iter().filter_map(|app| {
+        let digest = Digest::parse(app.digest.as_deref()?).ok()?;
+        Some((app.file.as_ref()?, digest))
+    });
+    let mut left: BTreeMap<&Digest, &PathBuf> = packed.blobs.iter().collect();
+    // Two of them may have the same bytes.
+    for (name, digest) in tarballs.chain(archives) {
+        if let Some(from) = packed.blobs.get(&digest) {
+            files::copy_atomically(from, &to.join(name))?;
         }
+        left.remove(&digest);
     }
-    let mut named: BTreeMap<Digest, String> = BTreeMap::new();
-    for (package, tarball) in packed.packages.iter().zip(&pack.packages) {
-        named.insert(package.digest.clone(), tarball.file.clone());
-    }
-    for app in &pack.apps {
-        if let (Some(file), Some(digest)) = (&app.file, &app.digest) {
-            named.insert(Digest::parse(digest)?, file.clone());
-        }
-    }
-    for (digest, from) in &packed.blobs {
-        match named.get(digest) {
-            Some(name) => files::copy_atomically(from, &to.join(name))?,
-            None if directory.is_some() => {
-                make(&to.join(BLOBS))?;
-                files::copy_atomically(from, &to.join(BLOBS).join(digest.hex()))?;
-            }
-            None => {}
+    if directory.is_some() && !left.is_empty() {
+        make(&to.join(BLOBS))?;
+        for (digest, from) in left {
+            files::copy_atomically(from, &to.join(BLOBS).join(digest.hex()))?;
         }
     }
     if directory.is_some() {
         files::write_atomically(&document, &release::to_bytes(pack))?;
+    }
+    Ok(())
+}
+
+/// Removes what an earlier `pack` wrote, its document first: nobody shall take a mixture, or upload what is not named any more.
+fn remove_earlier(directory: &Path) -> Result<(), Failure> {
+    let remove = |path: &Path| match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(files::failed("files::write", "remove", path, &error))
+        }
+        _ => Ok(()),
+    };
+    let earlier = document(directory).ok();
+    remove(&directory.join(FILE))?;
+    files::fsync_directory(directory)?;
+    let Some(earlier) = earlier else {
+        return Ok(());
+    };
+    let tarballs = earlier.packages.iter().map(|tarball| &tarball.file);
+    let archives = earlier.apps.iter().filter_map(|app| app.file.as_ref());
+    for name in tarballs.chain(archives) {
+        if let Ok(path) = inside(directory, name) {
+            remove(&path)?;
+        }
+    }
+    for (_, path) in blobs(directory).unwrap_or_default() {
+        remove(&path)?;
     }
     Ok(())
 }
@@ -171,19 +198,14 @@ fn make(directory: &Path) -> Result<(), Failure> {
 /// # Errors
 /// `artifacts::missing`, exit 2, where there is no `pack.json`; `artifacts::other_plan`, exit 3, where it speaks of another commit or plan;
 /// `artifacts::incomplete` and `artifacts::changed`, exit 6, where the directory does not hold what it says; `release::document`, exit 6.
-pub fn read(directory: &Path, plan: &Plan, digest: &str) -> Result<Packed, Failure> {
+pub fn read(
+    directory: &Path,
+    plan: &Plan,
+    digest: &str,
+    settings: &Settings,
+) -> Result<Packed, Failure> {
     let pack = document(directory)?;
-    let mismatch = match (pack.base.as_deref(), pack.plan_digest.as_deref()) {
-        (_, None) => Some("it was packed without --planned".to_owned()),
-        (Some(base), _) if base != plan.head.as_str() => Some(format!(
-            "it was packed at {base}, and this is {}",
-            plan.head
-        )),
-        (_, Some(planned)) if planned != digest => Some(format!(
-            "its plan has the digest {planned}, and this one {digest}: settings, tags or the registry differ"
-        )),
-        _ => None,
-    };
+    let mismatch = plan::pack::mismatch(&pack, plan, digest);
     if let Some(why) = mismatch {
         let what = format!("{} was packed for another plan", shown(directory));
         return Err(Failure::new(Exit::Refused, "artifacts::other_plan", what)
@@ -192,7 +214,7 @@ pub fn read(directory: &Path, plan: &Plan, digest: &str) -> Result<Packed, Failu
                 "run `pack --planned` again, at this commit and with the settings of the release",
             ));
     }
-    taken(directory, &pack)
+    taken(directory, &pack, settings)
 }
 
 fn shown(directory: &Path) -> String {
@@ -215,15 +237,16 @@ pub fn document(directory: &Path) -> Result<Pack, Failure> {
     release::from_bytes(SCHEMA, &file.display().to_string(), &bytes)
 }
 
-/// Everything that `pack` names, read and compared.
+/// Every file that `pack` names, read and compared with what it says; what the job that packed it warned of was told there. What the registry will
+/// be told is what the tarball tells, or lies beside it.
 ///
 /// # Errors
 /// `artifacts::incomplete` and `artifacts::changed`, exit 6.
-pub fn taken(directory: &Path, pack: &Pack) -> Result<Packed, Failure> {
+pub fn taken(directory: &Path, pack: &Pack, settings: &Settings) -> Result<Packed, Failure> {
     let mut blobs = blobs(directory)?;
     let mut packages = Vec::new();
     for tarball in &pack.packages {
-        packages.push(package(directory, tarball, &mut blobs)?);
+        packages.push(package(directory, tarball, &mut blobs, settings)?);
     }
     for app in &pack.apps {
         if let (Some(name), Some(archive)) = (&app.file, &app.sealed.archive) {
@@ -294,11 +317,14 @@ fn package(
     directory: &Path,
     tarball: &Tarball,
     blobs: &mut BTreeMap<Digest, PathBuf>,
+    settings: &Settings,
 ) -> Result<PackedPackage, Failure> {
     let name = PackageName::parse(&tarball.name)?;
     let version = Version::parse(&tarball.version)?;
     let path = inside(directory, &tarball.file)?;
-    let bytes = files::read_bounded(&path, tarball.size)
+    let allowed = settings.max_package_size.iter().map(|entry| entry.bytes);
+    let most = allowed.max().unwrap_or(0).max(LONGEST_TARBALL);
+    let bytes = files::read_bounded(&path, tarball.size.min(most))
         .map_err(|failure| changed(&path, &tarball.integrity, "longer").because(failure))?;
     let integrity = Integrity::of(&bytes);
     if integrity.as_str() != tarball.integrity {
@@ -320,6 +346,18 @@ fn package(
         );
         return Err(changed(&path, &format!("{name} {version}"), &found));
     }
+    let (manifest, manifest_digest) = match &tarball.manifest_digest {
+        None => (normalised(&contents.manifest, &contents.beside), None),
+        Some(named) => {
+            let digest = Digest::parse(named)?;
+            let kept = blobs.get(&digest);
+            let kept = kept.ok_or_else(|| incomplete(directory, digest.hex()))?;
+            let bytes = files::read_bounded(kept, release::LONGEST_DOCUMENT)?;
+            let manifest = serde_json::from_slice(&bytes)
+                .map_err(|error| changed(kept, named, "no manifest").because(error))?;
+            (manifest, Some(digest))
+        }
+    };
     let digest = Digest::of(&bytes);
     blobs.insert(digest.clone(), path);
     Ok(PackedPackage {
@@ -333,9 +371,8 @@ fn package(
             .iter()
             .map(|file| (file.path.clone(), file.size, file.mode))
             .collect(),
-        manifest_digest: Some(Digest::of(&release::to_bytes(&tarball.manifest)))
-            .filter(|digest| blobs.contains_key(digest)),
-        manifest: tarball.manifest.clone(),
+        manifest,
+        manifest_digest,
         name,
         version,
     })

@@ -31,7 +31,8 @@ use crate::workspace::catalogs::Catalogs;
 use crate::workspace::manager::Manager;
 use crate::workspace::npm_manifest::normalised;
 use crate::workspace::package::Kind;
-use crate::workspace::publish_config::hoisted;
+use crate::workspace::package_json::Form;
+use crate::workspace::publish_config::executables;
 use crate::workspace::publishable::{Reader, publishable};
 use crate::workspace::{Workspace, below, package::Package};
 
@@ -525,6 +526,13 @@ impl<'a> Builder<'a> {
         self.lifecycle(package, version, &directory, before)?;
         let reader = Reader::Installer {
             from_git: self.settings.git_dependencies,
+            manager: self.workspace.manager.manager,
+            // As it is, what npm packs is packed; a release is what its author believes.
+            form: if self.repo.is_some() {
+                Form::Documented
+            } else {
+                Form::Packed
+            },
         };
         let packed = self.packed(package, &directory, reader)?;
         let tarball = npm_tarball(&packed.files)?;
@@ -603,16 +611,24 @@ impl<'a> Builder<'a> {
         self.require_whole(package)?;
         let file = package.file();
         let text = built_manifest(package, directory)?;
-        let published = publishable(file.as_str(), &text, &self.versions, &self.catalogs, reader)?;
-        let manager = self.workspace.manager.manager;
-        let hoisted = hoisted(file.as_str(), &published, manager)?;
-        let published = hoisted.unwrap_or(published);
+        let published = publishable(file.as_str(), &text, &self.versions, &self.catalogs, reader);
+        let published = match published {
+            // Whoever looks at a package as it is wants to see it; npm packs it, too.
+            Err(failure) if self.repo.is_none() => {
+                self.problems.extend(failure.each().cloned());
+                text.clone()
+            }
+            published => published?,
+        };
         let members = self.members_inside(package);
         let surroundings = files::Surroundings {
             root: (package.directory != self.workspace.directory).then_some(self.root.as_path()),
             members: &members,
         };
-        let packed = npm_package::read(directory, surroundings, &published)?;
+        let mut packed = npm_package::read(directory, surroundings, &published)?;
+        if matches!(reader, Reader::Installer { .. }) {
+            packed.make_executable(&executables(&text, self.workspace.manager.manager));
+        }
         self.tell_dropped(package, &packed.dropped);
         Ok(packed)
     }

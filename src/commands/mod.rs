@@ -188,7 +188,8 @@ async fn on_repository(
     stop: &Stop,
     children: &Children,
 ) -> Result<Answer, Failure> {
-    let _alone = writes(&settings.command)
+    let edits = matches!(settings.command, Command::Pack { planned: true });
+    let _alone = (edits || writes(&settings.command))
         .then(|| crate::local::worktree::alone(repo))
         .transpose()?;
     let delivers = matches!(

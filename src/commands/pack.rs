@@ -11,7 +11,7 @@ use crate::local::git::Repo;
 use crate::local::process::Children;
 use crate::local::source::OnDisk;
 use crate::local::worktree;
-use crate::name::{RepoPath, Variant};
+use crate::name::{CommitId, RepoPath, Variant};
 use crate::plan::release::{Notice, PlannedApp, check_filter, selected};
 use crate::plan::render;
 use crate::release::pack::Pack;
@@ -31,13 +31,19 @@ pub fn as_it_is(settings: &Settings, children: &Children) -> Result<Pack, Failur
         workspace,
         only,
     } = &found;
-    let repo = Repo::open(&settings.directory).ok();
-    let head = repo.as_ref().and_then(|repo| repo.head().ok());
-    let moment = match (&repo, &head) {
-        (Some(repo), Some(head)) => repo.committed_at(head)?,
-        _ => i64::try_from(NPM_MOMENT).unwrap_or_default(),
-    };
+    let checked_out = checked_out(settings)?;
+    let moment = checked_out
+        .as_ref()
+        .map_or(i64::from(NPM_MOMENT), |(_, at)| *at);
     check_filter(workspace, Mode::Diff, settings)?;
+    if only.is_some() && !settings.filter.is_empty() {
+        let what = format!(
+            "{} leaves packages out, and one was chosen by its directory",
+            settings.spelled("filter")
+        );
+        return Err(Failure::new(Exit::Usage, "pack::filter", what)
+            .hint("leave one of both out; in the workspace's own directory the filter chooses"));
+    }
     let is_wanted = |package: &&(usize, &Package)| {
         only.as_ref()
             .map_or(selected(package.1, &settings.filter), |only| {
@@ -68,18 +74,34 @@ pub fn as_it_is(settings: &Settings, children: &Children) -> Result<Pack, Failur
     }
     let mut packed = build::pack(top, wanted, workspace, settings, children.clone())?;
     packed.notices.extend(notices);
-    let directories = packages
-        .iter()
-        .map(|(_, package)| (&package.name, top.join(package.directory.as_str())));
-    artifacts::refuse_inside(settings.artifacts.as_deref(), &packed, directories)?;
-    if let Some(head) = &head {
+    let base = checked_out.map(|(head, _)| head);
+    if let Some(head) = &base {
         for package in &mut packed.packages {
             let head = serde_json::json!(head.as_str());
             package.manifest.insert("gitHead".to_owned(), head);
         }
     }
-    let base = head.map(|head| head.to_string());
-    finish(settings, &packed, base, None)
+    finish(settings, (top, workspace), &packed, base, None)
+}
+
+/// The commit that is checked out, and its time in seconds since 1970; `None` where there is no repository, or no commit yet.
+fn checked_out(settings: &Settings) -> Result<Option<(CommitId, i64)>, Failure> {
+    let found = Repo::open(&settings.directory).and_then(|repo| {
+        let head = repo.head()?;
+        let at = repo.committed_at(&head)?;
+        Ok((head, at))
+    });
+    match found {
+        Err(failure)
+            if matches!(
+                failure.code(),
+                "git::no_repository" | "git::no_commit" | "git::bare"
+            ) =>
+        {
+            Ok(None)
+        }
+        found => found.map(Some),
+    }
 }
 
 /// Packs what `release` would release: at the planned versions, after install and build.
@@ -92,26 +114,36 @@ pub async fn planned(session: &Session<'_>) -> Result<Pack, Failure> {
     worktree::require_clean(session.repo, &head, &settings.child_environment)?;
     let (observed, plan) = release::plan_at(session, &head, true).await?;
     let document = render::document(&plan, settings, Vec::new());
-    (session.say)(&render::text(&plan, &[]));
+    let mut shown = plan.clone();
+    // The report tells them.
+    shown.warnings.clear();
+    (session.say)(&render::text(&shown, &[]));
     let mut packed = tokio::task::block_in_place(|| {
         let children = session.children.clone();
         build::build(session.repo, &plan, &observed.workspace, settings, children)
     })?;
     packed.notices.extend(plan.warnings.iter().cloned());
-    let base = Some(head.to_string());
-    finish(settings, &packed, base, Some(document.digest))
+    let within = (session.repo.root(), &observed.workspace);
+    finish(settings, within, &packed, Some(head), Some(document.digest))
 }
 
 /// Writes the files, but for a dry run.
 fn finish(
     settings: &Settings,
+    (top, workspace): (&Path, &Workspace),
     packed: &Packed,
-    base: Option<String>,
+    base: Option<CommitId>,
     plan_digest: Option<String>,
 ) -> Result<Pack, Failure> {
+    let base = base.map(|base| base.to_string());
     let pack = artifacts::describe(packed, base, plan_digest);
     if !settings.dry_run {
-        artifacts::write(settings.artifacts.as_deref(), packed, &pack)?;
+        let to = settings.artifacts.as_deref();
+        let packages = workspace.packages.iter();
+        let directories =
+            packages.map(|package| (&package.name, top.join(package.directory.as_str())));
+        artifacts::refuse_inside(to, packed, directories)?;
+        artifacts::write(to, packed, &pack)?;
     }
     Ok(pack)
 }
@@ -133,10 +165,15 @@ fn find(settings: &Settings) -> Result<Found, Failure> {
         Some(root) => (root, Some(inside)),
         None => (inside, None),
     };
+    let missing =
+        |path: &RepoPath| monorepo::no_manifest(format!("there is no {path} in {}", top.display()));
     let found = monorepo::workspace_in(&source, root, settings)?;
-    let workspace = found.map_err(|path| {
-        monorepo::no_manifest(format!("there is no {path} in {}", top.display()))
-    })?;
+    let workspace = found.map_err(|path| missing(&path))?;
+    if let Some(only) = &only
+        && !workspace.packages.iter().any(|one| one.directory == *only)
+    {
+        return Err(missing(&only.join("package.json")?));
+    }
     Ok(Found {
         top,
         workspace,
@@ -144,28 +181,17 @@ fn find(settings: &Settings) -> Result<Found, Failure> {
     })
 }
 
-/// Whether a directory is a package of the workspace in one above it.
-///
-/// # Errors
-/// Those of the files that describe the workspace.
-pub fn is_package_of(directory: &Path, around: &Path) -> Result<bool, Failure> {
-    let inside = directory.strip_prefix(around).ok().and_then(Path::to_str);
-    let Some(inside) = inside.map(RepoPath::parse).and_then(Result::ok) else {
-        return Ok(false);
-    };
-    let root = around.to_owned();
-    let found = monorepo::workspace_around(&OnDisk { root }, &inside)?;
-    Ok(found.is_some_and(|found| found.is_root()))
-}
-
 /// The directory above which no workspace is looked for, and the way from there: as for npm, the outermost one with a `package.json`.
 fn around(directory: &Path) -> Result<(PathBuf, RepoPath), Failure> {
     let is_package = |directory: &&Path| directory.join("package.json").is_file();
     let outermost = directory.ancestors().filter(is_package).last();
     let top = outermost.unwrap_or(directory);
-    let inside = directory.strip_prefix(top).ok().and_then(Path::to_str);
-    let inside = RepoPath::parse(inside.unwrap_or_default())?;
-    Ok((top.to_owned(), inside))
+    let inside = directory.strip_prefix(top).unwrap_or(Path::new(""));
+    let inside = inside.to_str().ok_or_else(|| {
+        let what = format!("{} is not UTF-8", directory.display());
+        Failure::new(Exit::Usage, "settings::encoding", what).hint("rename it")
+    })?;
+    Ok((top.to_owned(), RepoPath::parse(inside)?))
 }
 
 fn absolute(directory: &Path) -> Result<PathBuf, Failure> {

@@ -11,6 +11,7 @@ use crate::local::scratch::Scratch;
 use crate::local::worktree;
 use crate::name::{CommitId, PackageName};
 use crate::plan::next::Marked;
+use crate::plan::pack::other_packages;
 use crate::plan::release::{Base, Plan, PlannedPackage, dist_tag};
 use crate::settings::Mode;
 use crate::workspace::Workspace;
@@ -45,27 +46,40 @@ pub fn rebuild(session: &Session<'_>, commit: &CommitId) -> Result<Packed, Failu
     build_in(&clone, &plan, &workspace, session)
 }
 
-/// The artifacts that were packed for the release at `commit`: at its base, or at the commit itself.
+/// The artifacts that were packed for the release at `commit`: at its base, or at the commit itself, its libraries at the decided versions.
 fn given_for(session: &Session<'_>, commit: &CommitId, given: &Path) -> Result<Packed, Failure> {
     let pack = artifacts::document(given)?;
+    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+    let decided = as_it_stands(session, commit, &workspace)?;
     let parent = session.repo.parent(commit)?;
     let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
     let base = parent.as_ref().unwrap_or(commit);
-    let fits = [base, commit]
-        .map(CommitId::as_str)
-        .contains(&pack.base.as_deref().unwrap_or_default());
-    if !fits || pack.plan_digest.is_none() {
-        let what = format!(
-            "{} was not packed for the release {}, which is not delivered yet",
-            quoted(&given.display().to_string()),
-            commit.short()
-        );
-        let at = pack.base.as_deref().unwrap_or("no commit");
-        return Err(Failure::new(Exit::Refused, "artifacts::other_release", what)
-            .because(format!("it was packed at {at}, and the release was made on {base}"))
-            .hint("run again with the artifacts of that commit; or leave `artifacts` out once: what is missing is then built here"));
+    let at = pack.base.as_deref().unwrap_or("no commit");
+    let why = if ![base, commit].iter().any(|one| one.as_str() == at) {
+        Some(format!(
+            "it was packed at {at}, and the release was made on {base}"
+        ))
+    } else if pack.plan_digest.is_none() {
+        Some("it was packed without --planned".to_owned())
+    } else {
+        other_packages(&pack, &decided)
+    };
+    match why {
+        Some(why) => Err(other_release(given, commit, why)),
+        None => artifacts::taken(given, &pack, session.settings),
     }
-    artifacts::taken(given, &pack)
+}
+
+/// That artifacts are not those of a decided release.
+pub fn other_release(given: &Path, commit: &CommitId, why: String) -> Failure {
+    let what = format!(
+        "{} was not packed for the release {}, which is not delivered yet",
+        quoted(&given.display().to_string()),
+        commit.short()
+    );
+    Failure::new(Exit::Refused, "artifacts::other_release", what)
+        .because(why)
+        .hint("run again with the artifacts of that release; or leave `artifacts` out once: what is missing is then built here")
 }
 
 fn build_in(

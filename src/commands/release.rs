@@ -125,7 +125,7 @@ async fn attempt(
     // Before the registry has its say about dist-tags, which a job that packs does not ask.
     let digest = render::document(&plan, session.settings, Vec::new()).digest;
     let given = session.settings.artifacts.as_deref();
-    let given = given.map(|given| artifacts::read(given, &plan, &digest));
+    let given = given.map(|given| artifacts::read(given, &plan, &digest, session.settings));
     let given = given.transpose()?;
     let mut plan = match preflight::preflight(session, &scene, plan, proven).await {
         // What another run released meanwhile is no obstacle: it is what this run was to do.

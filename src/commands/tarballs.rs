@@ -172,7 +172,19 @@ impl<'a, 'b> Rebuilt<'a, 'b> {
 #[async_trait::async_trait(?Send)]
 impl Tarballs for Rebuilt<'_, '_> {
     async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
-        self.built().await?.bytes(package).await
+        let built = self.built().await?;
+        let integrity = built.built(package).map(|built| &built.integrity);
+        match (&self.session.settings.artifacts, integrity) {
+            // What is built again may differ; what was packed once is what was decided, or it is something else.
+            (Some(given), Some(integrity)) if *integrity != package.integrity => {
+                let why = format!(
+                    "its tarball of {} is not the one that was decided",
+                    package.name
+                );
+                Err(rebuild::other_release(given, self.commit, why))
+            }
+            _ => built.bytes(package).await,
+        }
     }
 
     async fn manifest(

@@ -30,7 +30,7 @@ const LEVEL: i32 = 9;
 const MOST_WORKERS: u32 = 4;
 
 /// npm's time of change for every file, 1985-10-26T08:15:00Z, in seconds since 1970.
-pub const NPM_MOMENT: u64 = 499_162_500;
+pub const NPM_MOMENT: u32 = 499_162_500;
 
 /// The most bytes of the files of an npm tarball.
 const MOST_NPM_BYTES: u64 = 512 << 20;
@@ -495,7 +495,7 @@ pub fn npm_tarball(files: &[NpmFile]) -> Result<NpmTarball, Failure> {
     let mut tar = Tar {
         out: Summed::new(gzip),
         style: Style::Npm,
-        moment: NPM_MOMENT,
+        moment: u64::from(NPM_MOMENT),
         place: Path::new("the tarball"),
     };
     let mut listed = Vec::with_capacity(ordered.len());

@@ -31,6 +31,17 @@ pub struct NpmPackage {
     pub beside: Beside,
 }
 
+impl NpmPackage {
+    /// Lets everybody run the files at these paths.
+    pub fn make_executable(&mut self, paths: &[String]) {
+        for file in &mut self.files {
+            if paths.contains(&file.path) {
+                file.mode |= 0o111;
+            }
+        }
+    }
+}
+
 /// The files that npm packs of the package in `directory`, whose `package.json` reads `manifest` when it is published.
 ///
 /// # Errors

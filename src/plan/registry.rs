@@ -12,7 +12,7 @@ use crate::version::Version;
 use crate::workspace::Workspace;
 use crate::workspace::catalogs::Catalogs;
 use crate::workspace::package::Kind;
-use crate::workspace::publish_config::hoisted;
+use crate::workspace::package_json::Form;
 use crate::workspace::publishable::{Reader, publishable};
 
 /// Refuses a library whose `publishConfig.registry` is another registry than the one that is set: npm would publish it there, and it may
@@ -100,6 +100,8 @@ pub fn require_publishable(
 ) -> Result<(), Failure> {
     let reader = Reader::Installer {
         from_git: settings.git_dependencies,
+        manager: workspace.manager.manager,
+        form: Form::Documented,
     };
     let known = workspace.packages.iter();
     let mut versions: BTreeMap<PackageName, Version> = known
@@ -115,9 +117,7 @@ pub fn require_publishable(
         let edited = plan.edits.iter().find(|(path, _)| *path == file);
         let text = edited.and_then(|(_, text)| text.as_ref());
         let text = text.unwrap_or(&package.text);
-        let hoisted = hoisted(file.as_str(), text, workspace.manager.manager);
-        let published = publishable(file.as_str(), text, &versions, catalogs, reader);
-        Failure::all(published.err().into_iter().chain(hoisted.err()).collect())
+        publishable(file.as_str(), text, &versions, catalogs, reader).err()
     });
     Failure::all(failures.collect()).map_or(Ok(()), Err)
 }

@@ -59,6 +59,9 @@ pub struct Tarball {
     pub files: Vec<TarballFile>,
     /// What a registry is told of it.
     pub manifest: Map<String, Value>,
+    /// The digest of that among the bytes without a name; `None` where the tarball tells the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_digest: Option<String>,
 }
 
 /// A file in a tarball.

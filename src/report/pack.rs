@@ -25,7 +25,7 @@ pub fn text(pack: &Pack, directory: Option<&str>) -> String {
     let _ = match directory {
         _ if pack.packages.is_empty() && pack.apps.is_empty() => writeln!(text, "nothing to pack"),
         Some(directory) => writeln!(text, "packed into {}", safe_line(directory)),
-        None => writeln!(text, "dry run: nothing is written"),
+        None => writeln!(text, "dry run: no tarball or archive is written"),
     };
     text
 }

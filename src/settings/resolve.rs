@@ -4,9 +4,8 @@ mod app;
 mod command;
 mod outside;
 
-use std::path::PathBuf;
-
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::secret::BoundSecret;

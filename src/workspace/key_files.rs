@@ -120,17 +120,16 @@ fn is_token(line: &str) -> bool {
         "npmAuthIdent",
     ];
     let line = line.trim();
-    let Some((key, value)) = line.split_once('=').or_else(|| line.split_once(": ")) else {
-        return false;
-    };
-    let key = key
-        .trim()
-        .trim_matches('"')
-        .rsplit(':')
-        .next()
-        .unwrap_or_default();
-    let value = value.trim().trim_matches(['"', '\'']);
-    KEYS.contains(&key) && !value.is_empty() && !value.starts_with("${")
+    // An .npmrc divides by `=`, a .yarnrc.yml by `: `.
+    [line.split_once('='), line.split_once(": ")]
+        .into_iter()
+        .flatten()
+        .any(|(key, value)| {
+            let key = key.trim().trim_matches('"').rsplit(':').next();
+            let value = value.trim().trim_matches(['"', '\'']);
+            let is_given = !value.is_empty() && !value.starts_with("${");
+            key.is_some_and(|key| KEYS.contains(&key)) && is_given
+        })
 }
 
 #[cfg(test)]
@@ -194,6 +193,7 @@ mod tests {
             (".npmrc", "a=b\n//registry.example/:_authToken=npm_x\n"),
             ("x/.npmrc", "_auth = \"abc\""),
             (".yarnrc.yml", "npmAuthToken: abc"),
+            (".yarnrc.yml", "npmAuthIdent: \"dXNlcjpwYXNz==\""),
         ] {
             assert!(secret(path, text.as_bytes()).is_some(), "{path} {text}");
         }

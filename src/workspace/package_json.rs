@@ -112,7 +112,7 @@ impl fmt::Display for DependencyField {
 const BUNDLED: [&str; 2] = ["bundleDependencies", "bundledDependencies"];
 
 /// The code of a value that has another form.
-const FORM: &str = "workspace::field";
+const WRONG_TYPE: &str = "workspace::field";
 
 /// One declared dependency.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,14 +142,9 @@ impl PackageJson {
     /// # Errors
     /// Those of [`PackageJson::parse`].
     pub fn parse_in(form: Form, file: &str, text: &str) -> Result<PackageJson, Failure> {
-        let is_about_form = |failure: &Failure| failure.code() == FORM;
-        match Self::read(file, text)? {
-            (package, failures) if form == Form::Packed => {
-                let others = failures.into_iter().filter(|one| !is_about_form(one));
-                Failure::all(others.collect()).map_or(Ok(package), Err)
-            }
-            (package, failures) => Failure::all(failures).map_or(Ok(package), Err),
-        }
+        let (package, mut failures) = Self::read(file, text)?;
+        failures.retain(|failure| form == Form::Documented || failure.code() != WRONG_TYPE);
+        Failure::all(failures).map_or(Ok(package), Err)
     }
 
     /// Reads a `package.json`; `file` is what messages call it.
@@ -278,7 +273,7 @@ impl Reader<'_> {
     fn wrong_type(&self, node: Node<'_>, name: &str, wanted: &str) -> Failure {
         Failure::new(
             Exit::Refused,
-            FORM,
+            WRONG_TYPE,
             format!("{name} in {} is not {wanted}", self.file),
         )
         .because(format!("it is {}", node.kind().as_str()))

@@ -7,7 +7,7 @@ use crate::explain::{Exit, Failure, Place, quoted};
 use crate::workspace::manager::Manager;
 
 /// What [pnpm](https://pnpm.io/package_json#publishconfig) puts into the place of the package's own, and takes out of `publishConfig`.
-const PNPM: [&str; 19] = [
+const PNPM: [&str; 18] = [
     "bin",
     "browser",
     "cpu",
@@ -26,7 +26,6 @@ const PNPM: [&str; 19] = [
     "typings",
     "umd:main",
     "unpkg",
-    "executableFiles",
 ];
 
 /// What [yarn 2 and newer](https://yarnpkg.com/configuration/manifest#publishConfig) puts into the place of the package's own, and leaves in
@@ -70,9 +69,7 @@ pub fn hoisted(file: &str, text: &str, manager: Manager) -> Result<Option<String
         if manager == Manager::Pnpm {
             left.shift_remove(&key);
         }
-        if key != "executableFiles" {
-            manifest.insert(key, value);
-        }
+        manifest.insert(key, value);
     }
     if !moved {
         return Ok(None);
@@ -86,6 +83,23 @@ pub fn hoisted(file: &str, text: &str, manager: Manager) -> Result<Option<String
         plain,
         &Value::Object(manifest),
     )))
+}
+
+/// The files that `publishConfig.executableFiles` lets everybody run, relative to the package, for the managers that know it
+/// ([pnpm](https://pnpm.io/package_json#publishconfigexecutablefiles), [yarn](https://yarnpkg.com/configuration/manifest#publishConfig)).
+pub fn executables(text: &str, manager: Manager) -> Vec<String> {
+    if !matches!(manager, Manager::Pnpm | Manager::YarnBerry) {
+        return Vec::new();
+    }
+    let manifest: Option<Value> = serde_json::from_str(text.trim_start_matches('\u{feff}')).ok();
+    let listed = manifest
+        .as_ref()
+        .and_then(|manifest| manifest.pointer("/publishConfig/executableFiles"))
+        .and_then(Value::as_array);
+    let paths = listed.into_iter().flatten().filter_map(Value::as_str);
+    paths
+        .map(|path| path.trim_start_matches("./").to_owned())
+        .collect()
 }
 
 /// Refuses what would publish another package, or another directory.
@@ -171,6 +185,14 @@ mod tests {
         );
         check(Manager::Pnpm, r#"{"publishConfig":"x"}"#, Ok(None));
         check(Manager::Pnpm, r#"{"publishConfig":"#, Ok(None));
+    }
+
+    #[test]
+    fn files_are_made_executable() {
+        let text = r#"{"publishConfig":{"executableFiles":["./bin/a.js","b.js",1]}}"#;
+        assert_eq!(executables(text, Manager::Pnpm), ["bin/a.js", "b.js"]);
+        assert_eq!(executables(text, Manager::Npm), [""; 0]);
+        assert_eq!(executables("{", Manager::YarnBerry), [""; 0]);
     }
 
     #[test]

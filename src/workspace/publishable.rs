@@ -7,9 +7,11 @@ use crate::name::PackageName;
 use crate::version::Version;
 use crate::workspace::catalogs::{self, Catalogs};
 use crate::workspace::javascript;
+use crate::workspace::manager::Manager;
 use crate::workspace::package_json::{
     self, Change, Dependency, DependencyField, Form, PackageJson,
 };
+use crate::workspace::publish_config::hoisted;
 
 /// Who reads a `package.json` that leaves the workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,10 @@ pub enum Reader {
     Installer {
         /// Whether dependencies on git and on addresses are meant.
         from_git: bool,
+        /// The manager of the workspace: what it makes of `publishConfig`.
+        manager: Manager,
+        /// Which form the `package.json` must have.
+        form: Form,
     },
 }
 
@@ -31,10 +37,10 @@ pub enum Reader {
 /// For an installer, dependencies that it cannot follow are refused, wherever their text stands, here or in a catalog: `catalog:` without an
 /// entry, a path, a protocol that npm does not know, a control character; and, unless they are meant, those on git and on addresses, which
 /// [npm 12 follows only where it is told to](https://docs.npmjs.com/cli/v12/using-npm/config#allow-git). devDependencies are never installed
-/// from a registry and may stay, and what is bundled needs no address.
+/// from a registry and may stay, and what is bundled needs no address. `publishConfig` stands for other fields as for [`hoisted`].
 ///
 /// # Errors
-/// `workspace::unpublishable` and `workspace::git_dependency`, exit 3, naming every such dependency.
+/// `workspace::unpublishable` and `workspace::git_dependency`, exit 3, naming every such dependency; those of [`hoisted`] and of [`PackageJson::parse`].
 pub fn publishable(
     file: &str,
     text: &str,
@@ -42,8 +48,11 @@ pub fn publishable(
     catalogs: &Catalogs,
     reader: Reader,
 ) -> Result<String, Failure> {
-    // What was committed has the form that is documented; a build may have left another one that npm takes.
-    let manifest = PackageJson::parse_in(Form::Packed, file, text)?;
+    let form = match reader {
+        Reader::Installer { form, .. } => form,
+        Reader::Host => Form::Documented,
+    };
+    let manifest = PackageJson::parse_in(form, file, text)?;
     let mut changes = Vec::new();
     let mut problems = Vec::new();
     for dependency in &manifest.dependencies {
@@ -70,7 +79,7 @@ pub fn publishable(
                 spec: range.to_owned(),
             });
         }
-        let Reader::Installer { from_git } = reader else {
+        let Reader::Installer { from_git, .. } = reader else {
             continue;
         };
         if dependency.field == DependencyField::DevDependencies {
@@ -89,11 +98,20 @@ pub fn publishable(
             problems.push(git_dependency(file, dependency, listed));
         }
     }
-    match Failure::all(problems) {
-        Some(failure) => Err(failure),
-        None if changes.is_empty() => Ok(text.to_owned()),
-        None => package_json::edit(file, text, &changes),
+    let hoisted = match reader {
+        Reader::Installer { manager, .. } => hoisted(file, text, manager),
+        Reader::Host => Ok(None),
+    };
+    problems.extend(hoisted.as_ref().err().cloned());
+    if let Some(failure) = Failure::all(problems) {
+        return Err(failure);
     }
+    let hoisted = hoisted.ok().flatten();
+    let text = hoisted.as_deref().unwrap_or(text);
+    if changes.is_empty() {
+        return Ok(text.to_owned());
+    }
+    package_json::edit(file, text, &changes)
 }
 
 /// The text of a `package.json` without `patchedDependencies`, which says nothing to those who install the package; `None` where it has
@@ -228,7 +246,11 @@ fn with_catalog(failure: Failure, spec: &str, listed: Option<&str>) -> Failure {
 mod tests {
     use super::*;
 
-    const MEANT: Reader = Reader::Installer { from_git: true };
+    const MEANT: Reader = Reader::Installer {
+        from_git: true,
+        manager: Manager::Npm,
+        form: Form::Documented,
+    };
 
     fn check(spec: &str, expected: Option<&str>) {
         let versions = BTreeMap::from([(PackageName::parse("b").unwrap(), Version::new(1, 2, 3))]);
@@ -354,7 +376,11 @@ mod tests {
             let failure = publishable("x", &text, &BTreeMap::new(), &catalogs, reader).err();
             assert_eq!(failure.as_ref().map(Failure::code), expected, "{text}");
         };
-        let refused = Reader::Installer { from_git: false };
+        let refused = Reader::Installer {
+            from_git: false,
+            manager: Manager::Npm,
+            form: Form::Documented,
+        };
         let code = Some("workspace::git_dependency");
         for spec in [
             "git+ssh://git@b.example/b.git#v1",

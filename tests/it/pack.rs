@@ -280,3 +280,114 @@ fn archives_and_static_files_go_the_same_way() {
         "the site was built"
     );
 }
+
+#[test]
+fn what_is_decided_takes_the_artifacts_that_were_packed_for_it_alone() {
+    let world = World::local(libraries());
+    let out = world.outside.path().join("out");
+    let out = out.to_str().expect("a path");
+    let packed = world
+        .run(&["pack", "--planned", "--artifacts", out, "--format=json"])
+        .expect(0);
+    let _ = world.run(&["version", "--filter", "core"]).expect(0);
+    has_run(&world);
+    let refused = |arguments: &[&str]| {
+        let run = world.run(arguments).expect(3);
+        let code = "artifacts::other_release";
+        assert!(run.stderr.contains(code), "{}", run.stderr);
+        let npm = files(&world.outside.path().join("npm"));
+        assert!(npm.keys().all(|path| !path.ends_with("tgz")), "{npm:?}");
+        assert!(!has_run(&world), "code of the project ran");
+    };
+    refused(&["publish", "--artifacts", out]);
+
+    let world = World::local(libraries());
+    let other = world.outside.path().join("out");
+    let other = other.to_str().expect("a path");
+    let planned = ["pack", "--planned", "--artifacts", other, "--format=json"];
+    let packed_here = world.run(&planned).expect(0);
+    let _ = world.run(&["version"]).expect(0);
+    has_run(&world);
+    let _ = world.run(&["publish", "--artifacts", other]).expect(0);
+    assert!(!has_run(&world), "code of the project ran");
+    let npm = files(&world.outside.path().join("npm"));
+    let core = npm
+        .iter()
+        .find(|(path, _)| path.starts_with("core") && path.ends_with("core"));
+    let text = npm.values().any(|bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        text.contains(
+            tarball(&packed_here, "core")["integrity"]
+                .as_str()
+                .expect("text"),
+        )
+    });
+    assert!(text, "{core:?}");
+    assert_ne!(
+        tarball(&packed, "core")["integrity"],
+        tarball(&packed_here, "core")["integrity"]
+    );
+}
+
+#[test]
+fn builds_for_two_environments_that_are_the_same_are_both_there() {
+    let monorepo = Monorepo::new()
+        .service("web", "1.0.0")
+        .edit("packages/web/package.json", |manifest| {
+            manifest["scripts"]["build"] = json!("true");
+        })
+        .config(&json!({
+            "mode": "diff", "install": "none",
+            "apps": {"web": {"type": "service", "build": "true {environment}", "environments": ["sit", "prod"]}},
+        }))
+        .commit("feat: web", &[]);
+    let world = World::local(monorepo);
+    let out = world.outside.path().join("out");
+    let out = out.to_str().expect("a path");
+    let _ = world
+        .run(&["pack", "--planned", "--artifacts", out])
+        .expect(0);
+    let archives = names(Path::new(out))
+        .into_iter()
+        .filter(|name| name.ends_with("zst"));
+    assert_eq!(archives.count(), 2);
+    // Packed again, nothing else lies there.
+    let before = names(Path::new(out));
+    let _ = world
+        .run(&["pack", "--planned", "--artifacts", out])
+        .expect(0);
+    assert_eq!(names(Path::new(out)), before);
+    let _ = world.run(&["release", "--artifacts", out]).expect(0);
+}
+
+#[test]
+fn in_the_directory_of_a_package_that_one_is_packed_and_what_no_release_takes_is_told() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.2.0")
+        .package("text", "1.0.0")
+        .edit("packages/text/package.json", |manifest| {
+            manifest["dependencies"] = json!({"core": "file:../core", "x": "github:acme/x"});
+        });
+    let at = monorepo.path().join("packages/text");
+    let arguments = ["pack", "--dry-run", "--format=json"];
+    let run = monorepo.sandbox().run(&at, &arguments, &[]).expect(0);
+    let pack = run.json();
+    assert_eq!(pack["packages"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        tarball(&run, "text")["manifest"]["dependencies"]["core"],
+        "file:../core"
+    );
+    let codes: Vec<&str> = pack["warnings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|warning| warning["code"].as_str().expect("a code"))
+        .collect();
+    assert_eq!(
+        codes,
+        ["workspace::unpublishable", "workspace::git_dependency"]
+    );
+    let filtered = ["pack", "--dry-run", "--filter=core"];
+    let run = monorepo.sandbox().run(&at, &filtered, &[]).expect(2);
+    assert!(run.stderr.contains("pack::filter"), "{}", run.stderr);
+}

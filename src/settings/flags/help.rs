@@ -84,7 +84,7 @@ pub(super) fn of_command(page: &Page) -> String {
         let _ = writeln!(text, "  pkgs-action {example}");
     }
     text.push_str(
-        "\nEvery flag is also a variable (--dry-run: PKGS_DRY_RUN) and an input (dry-run).\n",
+        "\nA flag with a value is also a variable (--dry-run: PKGS_DRY_RUN), those of action.yml\nare also inputs (dry-run).\n",
     );
     text
 }
