@@ -24,6 +24,7 @@ use pkgs_action::report;
 use pkgs_action::settings::adopted;
 use pkgs_action::settings::config::{self, ConfigFile, Form};
 use pkgs_action::settings::inputs::{self, Asked, Collected};
+use pkgs_action::settings::npmrc::{self, NpmrcFile, Whose};
 use pkgs_action::settings::runner::Runner;
 use pkgs_action::settings::variables::secret_values;
 use pkgs_action::settings::{Settings, World};
@@ -42,8 +43,7 @@ fn main() -> ExitCode {
         .get("GITHUB_STEP_SUMMARY")
         .filter(|file| !file.is_empty())
         .map(PathBuf::from);
-    let secrets = secret_values(&environment);
-    let safe = |text: &str| report::failure::redacted(text, &secrets);
+    let mut secrets = secret_values(&environment);
     let hidden = if secrets.iter().any(|secret| !secret.is_empty()) {
         hide_secrets()
     } else {
@@ -52,6 +52,10 @@ fn main() -> ExitCode {
     let prepared = hidden
         .and_then(|()| arguments())
         .and_then(|arguments| prepare(&arguments, environment));
+    if let Ok(Prepared::Run(settings)) = &prepared {
+        secrets.extend(settings.registries.credentials.values());
+    }
+    let safe = |text: &str| report::failure::redacted(text, &secrets);
     let ended = match prepared {
         Ok(Prepared::Print(text)) => {
             print(&text);
@@ -125,6 +129,8 @@ fn prepare(
         become_owner(&directory, &mut environment)?;
     }
     let files = config_files(&collected, &directory)?;
+    let npmrc = npmrc_files(collected.command.as_deref(), &directory, &environment)?;
+    let absent_npmrc = named_npmrc(&environment).filter(|path| !path.exists());
     let event = environment
         .get("GITHUB_EVENT_PATH")
         .filter(|path| !path.is_empty())
@@ -141,6 +147,8 @@ fn prepare(
             .ok()
             .map(|name| name.trim().to_owned()),
         environment,
+        npmrc,
+        absent_npmrc,
     };
     Settings::resolve(*collected, &files, world).map(|settings| Prepared::Run(Box::new(settings)))
 }
@@ -303,6 +311,80 @@ fn own_config(collected: &Collected, directory: &Path) -> Result<Option<ConfigFi
             text,
             form: Form::Field,
         }))
+}
+
+/// npm's own settings files, for commands that ask registries: the workspace's, and the user's. One that lies in the repository is the
+/// repository's, whoever names it.
+fn npmrc_files(
+    command: Option<&str>,
+    directory: &Path,
+    environment: &BTreeMap<String, String>,
+) -> Result<Vec<NpmrcFile>, Failure> {
+    if !(works_in_checkout(command) || matches!(command, Some("tag" | "abandon" | "status"))) {
+        return Ok(Vec::new());
+    }
+    let home =
+        || Some(Path::new(environment.get("HOME").filter(|home| !home.is_empty())?).join(".npmrc"));
+    let own = directory.join(".npmrc");
+    let root = directory
+        .ancestors()
+        .find(|path| path.join(".git").exists());
+    let root = root.unwrap_or(directory).canonicalize().ok();
+    let mut files = Vec::new();
+    let mut seen = Vec::new();
+    for path in std::iter::once(own.clone()).chain(named_npmrc(environment).or_else(home)) {
+        let Some(text) = npmrc_text(&path)? else {
+            continue;
+        };
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if seen.contains(&real) {
+            continue;
+        }
+        let is_inside = root.as_ref().is_none_or(|root| real.starts_with(root));
+        files.push(NpmrcFile {
+            shown: if path == own {
+                ".npmrc".to_owned()
+            } else {
+                path.display().to_string()
+            },
+            text,
+            whose: if is_inside || path == own {
+                Whose::Repository
+            } else {
+                Whose::User
+            },
+        });
+        seen.push(real);
+    }
+    Ok(files)
+}
+
+/// The user's settings file, where a variable names it.
+fn named_npmrc(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    environment.iter().find_map(|(name, value)| {
+        let is_it = name.eq_ignore_ascii_case("npm_config_userconfig");
+        (is_it && !value.is_empty()).then(|| PathBuf::from(value))
+    })
+}
+
+/// The text of one of npm's settings files; npm too passes over a byte that is no UTF-8, and over a file that is not there.
+fn npmrc_text(path: &Path) -> Result<Option<String>, Failure> {
+    let refuse = |why: String| {
+        let what = format!("{} cannot be read", path.display());
+        Err(Failure::new(Exit::Usage, "settings::npmrc", what)
+            .because(why)
+            .hint("make it a readable file of at most 256 KiB"))
+    };
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => refuse(error.to_string()),
+        Ok(_) if path == Path::new("/dev/null") => Ok(None),
+        Ok(metadata) if !metadata.is_file() => refuse("it is no file".to_owned()),
+        Ok(_) => match files::read_bounded(path, npmrc::LONGEST) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(failure) => refuse(failure.to_string()),
+        },
+    }
 }
 
 /// The text of a file; `None` where there is none. A link that leads nowhere is no missing file: somebody meant one.

@@ -32,27 +32,79 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A credential together with the one origin (scheme, host, port) that may see it.
+/// How a credential stands in the header `Authorization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// A token.
+    Bearer,
+    /// The base64 of `user:password`.
+    Basic,
+}
+
+/// A credential together with the addresses that may see it: one origin (scheme, host, port), and there those below one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoundSecret {
     secret: Secret,
+    scheme: Scheme,
     origin: Origin,
+    /// Starts and ends with `/`.
+    below: String,
 }
 
 impl BoundSecret {
-    /// Binds `secret` to the origin of `url`.
+    /// Binds a token to the origin of `url`.
     #[must_use]
     pub fn new(secret: Secret, url: &Url) -> BoundSecret {
         BoundSecret {
             secret,
+            scheme: Scheme::Bearer,
             origin: url.origin(),
+            below: "/".to_owned(),
         }
     }
 
-    /// The value, if `url` has the origin that this credential was given for.
+    /// Binds a credential to the origin of `url`, and there to what lies below `path`.
     #[must_use]
-    pub fn for_url(&self, url: &Url) -> Option<&str> {
-        (url.origin() == self.origin).then(|| self.secret.reveal())
+    pub fn below(secret: Secret, scheme: Scheme, url: &Url, path: &str) -> BoundSecret {
+        let path = path.trim_matches('/');
+        BoundSecret {
+            scheme,
+            below: if path.is_empty() {
+                "/".to_owned()
+            } else {
+                format!("/{path}/")
+            },
+            ..BoundSecret::new(secret, url)
+        }
+    }
+
+    /// Whether `url` is one of those that this credential was given for.
+    #[must_use]
+    pub fn is_for(&self, url: &Url) -> bool {
+        url.origin() == self.origin && format!("{}/", url.path()).starts_with(&self.below)
+    }
+
+    /// The header `Authorization` of a request to `url`, if this credential was given for it.
+    #[must_use]
+    pub fn authorization(&self, url: &Url) -> Option<String> {
+        let scheme = match self.scheme {
+            Scheme::Bearer => "Bearer",
+            Scheme::Basic => "Basic",
+        };
+        self.is_for(url)
+            .then(|| format!("{scheme} {}", self.secret.reveal()))
+    }
+
+    /// A text that came from outside, with `***` wherever it holds the credential.
+    #[must_use]
+    pub fn hidden_in(&self, text: &str) -> String {
+        text.replace(self.secret.reveal(), "***")
+    }
+
+    /// The credential itself, for what keeps it out of everything that is printed.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.secret
     }
 }
 
@@ -69,17 +121,43 @@ mod tests {
         assert_eq!(Secret::new("\n"), None);
     }
 
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a url")
+    }
+
+    fn secret() -> Secret {
+        Secret::new("t").expect("a value")
+    }
+
     #[test]
     fn a_bound_secret_reaches_one_origin_only() {
-        let url = |text: &str| Url::parse(text).expect("a url");
-        let bound = BoundSecret::new(
-            Secret::new("t").expect("a value"),
-            &url("https://registry.example/a/"),
-        );
-        assert_eq!(bound.for_url(&url("https://registry.example/b")), Some("t"));
-        assert_eq!(bound.for_url(&url("http://registry.example/b")), None);
-        assert_eq!(bound.for_url(&url("https://registry.example:444/b")), None);
-        assert_eq!(bound.for_url(&url("https://registry.example.evil/b")), None);
-        assert_eq!(bound.for_url(&url("https://registry.example@evil/b")), None);
+        let bound = BoundSecret::new(secret(), &url("https://registry.example/a/"));
+        let shown = |text: &str| bound.authorization(&url(text));
+        let bearer = Some("Bearer t".to_owned());
+        assert_eq!(shown("https://registry.example/b"), bearer);
+        assert_eq!(shown("http://registry.example/b"), None);
+        assert_eq!(shown("https://registry.example:444/b"), None);
+        assert_eq!(shown("https://registry.example.evil/b"), None);
+        assert_eq!(shown("https://registry.example@evil/b"), None);
+    }
+
+    #[test]
+    fn a_secret_for_a_path_reaches_nothing_beside_it() {
+        let base = url("https://registry.example/");
+        for path in ["npm/a", "/npm/a", "/npm/a/"] {
+            let bound = BoundSecret::below(secret(), Scheme::Basic, &base, path);
+            for (address, reached) in [
+                ("https://registry.example/npm/a", true),
+                ("https://registry.example/npm/a/@x%2fy?write=true", true),
+                ("https://registry.example/npm/ab/x", false),
+                ("https://registry.example/npm/", false),
+                ("https://registry.example/npm/a/../b/x", false),
+                ("https://registry.example/npm/a/%2e%2e/b/x", false),
+                ("http://registry.example/npm/a/x", false),
+            ] {
+                let shown = bound.authorization(&url(address));
+                assert_eq!(shown.as_deref(), reached.then_some("Basic t"), "{address}");
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) mod trial;
 use std::sync::Arc;
 
 use crate::remote::forge::github::GitHub;
-use crate::remote::registry::Registry;
+use crate::remote::registry::by_package::ByPackage;
 use crate::remote::store::Store;
 
 /// Everything outside that a release speaks to, but for git.
@@ -26,7 +26,7 @@ pub struct Remotes {
     /// Archives, manifests, pointers; `None`: releases versions only.
     pub store: Option<Arc<dyn Store>>,
     /// npm.
-    pub registry: Arc<dyn Registry>,
+    pub registry: Arc<ByPackage>,
     /// The forge.
     pub forge: Option<Arc<GitHub>>,
     /// Opens the directories and buckets from which static files are served.

@@ -1,6 +1,7 @@
 //! RECORD: app manifests, then the release manifest, each written once. The release manifest is the second commit point: whoever can read it can read everything it names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::seal::Named;
@@ -12,11 +13,12 @@ use crate::release::app::{AppManifest, Git};
 use crate::release::manifest::{RecordedApp, RecordedPackage, ReleaseManifest, SCHEMA, Status};
 use crate::release::seal::{Seal, SealedApp};
 use crate::release::{LONGEST_DOCUMENT, app, from_bytes, layout, to_bytes};
+use crate::remote::registry::by_package::ByPackage;
 use crate::remote::store::{Headers, Once, Store, create_once};
 use crate::version::Version;
 
 /// What the manifests of a release say besides its bytes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Recording {
     /// Its id.
     pub id: ReleaseId,
@@ -30,8 +32,8 @@ pub struct Recording {
     pub tag_format: Option<String>,
     /// The branch it was made on.
     pub branch: String,
-    /// The registry, for people.
-    pub registry: String,
+    /// The registries that packages are on.
+    pub registry: Arc<ByPackage>,
     /// The release before it on that branch.
     pub previous: Option<ReleaseId>,
 }
@@ -88,7 +90,7 @@ impl Recording {
             name: package.name.to_string(),
             version: package.version.to_string(),
             integrity: package.integrity.to_string(),
-            registry: self.registry.clone(),
+            registry: self.registry.describe_of(&package.name),
         };
         ReleaseManifest {
             schema: SCHEMA.to_owned(),

@@ -10,13 +10,14 @@ use crate::apply::{record, seal};
 use crate::changes::tag;
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, finish, mirror, monorepo, rebuild};
+use crate::commands::{Session, finish, mirror, rebuild};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::Tag;
 use crate::name::{CommitId, ReleaseId};
 use crate::plan::next::{self, Delivery, SealName, abandoned_message, abandoned_tag};
 use crate::release::layout;
 use crate::release::manifest::{ReleaseManifest, SCHEMA, Status};
+use crate::remote::registry::Registry as _;
 use crate::report::abandoned::Abandoned;
 use crate::settings::command::AbandonSettings;
 use crate::settings::form::without_v;
@@ -184,7 +185,7 @@ async fn require_unfinished(
             None => Err(complete(id)),
         };
     }
-    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+    let workspace = session.workspace_at(commit)?;
     for (name, integrity) in &decision.integrities {
         let version = workspace
             .package(name)

@@ -7,6 +7,7 @@ use crate::commands::point;
 use crate::explain::{Exit, Failure};
 use crate::remote::forge::github::GitHub;
 use crate::remote::registry::Registry;
+use crate::remote::registry::by_package::ByPackage;
 use crate::remote::registry::directory::DirectoryRegistry;
 use crate::remote::registry::npm::NpmRegistry;
 use crate::remote::store::remembering::Remembering;
@@ -42,16 +43,19 @@ pub async fn connect(settings: &Settings) -> Result<Remotes, Failure> {
     })
 }
 
-/// The registry alone: what `plan` needs.
-pub fn registry(settings: &Settings) -> Result<Arc<dyn Registry>, Failure> {
-    Ok(match &settings.registry {
+/// The registries alone: what `plan` needs.
+pub fn registry(settings: &Settings) -> Result<Arc<ByPackage>, Failure> {
+    let default: Arc<dyn Registry> = match &settings.registry {
         RegistryAddress::Npm(url) => {
             Arc::new(NpmRegistry::new(url.clone(), settings.npm_token.clone())?)
         }
         RegistryAddress::Directory { path, url } => {
             Arc::new(DirectoryRegistry::open(path, url.clone())?)
         }
-    })
+    };
+    let everywhere = settings.registry.clone();
+    let registries = settings.registries.clone();
+    Ok(Arc::new(ByPackage::new(everywhere, default, registries)))
 }
 
 fn forge(settings: &Settings) -> Result<Option<Arc<GitHub>>, Failure> {

@@ -13,7 +13,7 @@ use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed, Storeless};
-use crate::commands::{Session, abandon, mirror, monorepo, observe, point, rebuild, released};
+use crate::commands::{Session, abandon, mirror, observe, point, rebuild, released};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::asking;
@@ -22,7 +22,7 @@ use crate::plan::release::{self as planning, Plan};
 use crate::plan::waves;
 use crate::release::manifest::Status;
 use crate::remote::forge::github::Told;
-use crate::remote::registry::PublishedPackage;
+use crate::remote::registry::{PublishedPackage, Registry as _};
 use crate::report::release::{Released, ReleasedPackage};
 use crate::version::Version;
 use crate::workspace::Workspace;
@@ -98,7 +98,7 @@ async fn deliver_sealed(
             let tarballs = Box::new(Sealed::new(store, &named.seal, None)?);
             (sealed_waves(session, commit, &named)?, tarballs)
         } else {
-            let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+            let workspace = session.workspace_at(commit)?;
             let packages = decided_packages(session, commit, decision, &workspace).await?;
             let tarballs = Box::new(Storeless(store_needed(commit, name)));
             (in_waves(session, commit, packages)?, tarballs)
@@ -267,7 +267,7 @@ fn recording(session: &Session<'_>, branch: &str, commit: &CommitId) -> Result<R
         committed_at: crate::report::moment(session.repo.committed_at(commit)?),
         tag_format: session.settings.tag_format.clone(),
         branch: branch.to_owned(),
-        registry: session.remotes.registry.describe(),
+        registry: Arc::clone(&session.remotes.registry),
         previous: previous
             .map(|commit| session.release_id(&commit))
             .transpose()?,
@@ -305,7 +305,7 @@ fn in_waves(
     if packages.is_empty() {
         return Ok(Vec::new());
     }
-    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+    let workspace = session.workspace_at(commit)?;
     waves::in_waves(&workspace, packages)
 }
 
@@ -349,7 +349,7 @@ async fn finish_earlier_unsealed(
     decision: &Decision,
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
-    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+    let workspace = session.workspace_at(commit)?;
     if decision.is_of_versions() {
         let marked = rebuild::libraries_of(session, commit, &workspace)?;
         let release = (branch, commit);

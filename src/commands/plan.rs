@@ -1,5 +1,9 @@
 //! `plan`: what a release would do, and why. Reads git and files; runs no project code, writes nothing, needs no credential.
 
+use std::collections::BTreeSet;
+
+use url::Url;
+
 use crate::commands::{Session, release};
 use crate::explain::Failure;
 use crate::local::git::Repo;
@@ -7,6 +11,7 @@ use crate::local::push::Remote;
 use crate::local::{status, worktree};
 use crate::plan::release::{Notice, Plan};
 use crate::plan::render::{self, Missing, PlanDocument};
+use crate::settings::registries::credentials::Credential;
 use crate::settings::{Choice, RegistryAddress, Settings};
 use crate::workspace::package::Kind;
 
@@ -102,6 +107,32 @@ pub fn npm_token(settings: &Settings) -> &'static str {
     }
 }
 
+/// How the token of another registry than the default one is given.
+pub fn registry_token(settings: &Settings, registry: &Url) -> String {
+    let setting = if settings.runner.is_actions {
+        "the input registry-tokens"
+    } else {
+        "PKGS_REGISTRY_TOKENS"
+    };
+    format!("set {setting} to {registry}=<token>")
+}
+
+/// The credential that a registry lacks; `None` is the default one.
+fn missing_credential(settings: &Settings, place: Option<&Url>) -> Option<Missing> {
+    let (address, what, hint) = match (place, &settings.registry) {
+        (Some(url), _) => (url, "registry-tokens", registry_token(settings, url)),
+        (None, RegistryAddress::Npm(url)) => (url, "npm-token", npm_token(settings).to_owned()),
+        (None, RegistryAddress::Directory { .. }) => return None,
+    };
+    let hint = match settings.registries.credentials.of(address) {
+        Credential::Given(_) => return None,
+        Credential::Broken(failure) => format!("{}; {hint}", failure.what()),
+        Credential::Missing => hint,
+    };
+    let what = what.to_owned();
+    Some(Missing { what, hint })
+}
+
 /// What the repository lacks for a release by hand; a workflow has its own.
 pub fn unready(session: &Session<'_>) -> Option<Missing> {
     let missing = |what: &str, hint: String| {
@@ -128,19 +159,15 @@ pub fn unready(session: &Session<'_>) -> Option<Missing> {
 /// What a release of this plan would still need.
 pub fn missing(settings: &Settings, plan: &Plan) -> Vec<Missing> {
     let mut missing = Vec::new();
-    let publishes = plan
-        .packages
-        .iter()
-        .any(|package| package.kind == Kind::Library);
-    if publishes
-        && settings.npm_token.is_none()
-        && matches!(settings.registry, RegistryAddress::Npm(_))
-    {
-        missing.push(Missing {
-            what: "npm-token".to_owned(),
-            hint: npm_token(settings).to_owned(),
-        });
-    }
+    let libraries = plan.packages.iter();
+    let libraries = libraries.filter(|package| package.kind == Kind::Library);
+    let places: BTreeSet<Option<&Url>> =
+        libraries.map(|package| package.registry.as_ref()).collect();
+    missing.extend(
+        places
+            .into_iter()
+            .filter_map(|place| missing_credential(settings, place)),
+    );
     if !plan.apps.is_empty() && settings.store == Choice::Unset {
         missing.push(Missing {
             what: "store".to_owned(),

@@ -11,7 +11,9 @@ use crate::name::{Digest, PackageName};
 use crate::plan::release::{self as planning, Notice, Plan, PlannedPackage};
 use crate::plan::render;
 use crate::release::layout;
-use crate::remote::registry::PublishRight;
+use crate::remote::registry::by_package::Place;
+use crate::remote::registry::{PublishRight, Registry as _};
+use crate::settings::registries::credentials::Credential;
 use crate::settings::{Choice, RegistryAddress};
 use crate::version::Version;
 use crate::workspace::package::Kind;
@@ -50,27 +52,52 @@ pub(super) async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(),
 
 /// Whether what is called so can be published at all.
 pub(super) async fn credential_for(session: &Session<'_>, names: &[&str]) -> Result<(), Failure> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    if !matches!(session.settings.registry, RegistryAddress::Npm(_)) {
-        if !session.settings.dry_run {
-            session.remotes.registry.check_writable().await?;
+    let places = session.remotes.registry.places(names)?;
+    let lacking = places.iter().filter_map(|place| lacking(session, place));
+    Failure::all(lacking.collect()).map_or(Ok(()), Err)?;
+    for place in places {
+        let registry = &place.registry;
+        if is_directory(session, &place) {
+            if !session.settings.dry_run {
+                registry.check_writable().await?;
+            }
+        } else {
+            registry.check_credential().await?;
         }
-        return Ok(());
     }
-    if session.settings.npm_token.is_none() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "npm::no_credential",
-            format!("there is no npm credential to publish {}", names.join(", ")),
-        )
-        .hint(format!(
-            "{}; a missing credential costs no version",
-            plan::npm_token(session.settings)
-        )));
+    Ok(())
+}
+
+fn is_directory(session: &Session<'_>, place: &Place<'_>) -> bool {
+    place.address.is_none() && !matches!(session.settings.registry, RegistryAddress::Npm(_))
+}
+
+/// That a registry has no credential for what goes there.
+fn lacking(session: &Session<'_>, place: &Place<'_>) -> Option<Failure> {
+    if is_directory(session, place) {
+        return None;
     }
-    Ok(session.remotes.registry.check_credential().await?)
+    let (registries, address) = (&session.remotes.registry, place.address.as_ref());
+    match registries.credential(address) {
+        Credential::Given(_) => return None,
+        Credential::Broken(failure) => return Some(failure),
+        Credential::Missing => {}
+    }
+    let names = place.names.join(", ");
+    let (where_to, hint) = match address {
+        None => (String::new(), plan::npm_token(session.settings).to_owned()),
+        Some(url) => (
+            format!(" at {url}"),
+            plan::registry_token(session.settings, url),
+        ),
+    };
+    let what = format!("there is no npm credential to publish {names}{where_to}");
+    let failure = Failure::new(Exit::Usage, "npm::no_credential", what)
+        .hint(format!("{hint}; a missing credential costs no version"));
+    Some(match registries.why_missing(address) {
+        Some(why) => failure.because(why),
+        None => failure,
+    })
 }
 
 /// A version that is on the registry although no tag of ours decided it is refused, and one below what the same major has there as its
@@ -156,7 +183,7 @@ async fn right(session: &Session<'_>, name: &PackageName) -> Result<Option<Notic
             code: "npm::right_unknown",
             message: format!(
                 "the user of the npm token is not among those who may publish {name} at {}",
-                registry.describe()
+                registry.describe_of(name)
             ),
         })),
         PublishRight::ReadOnly => Err(Failure::new(
@@ -164,7 +191,7 @@ async fn right(session: &Session<'_>, name: &PackageName) -> Result<Option<Notic
             "npm::read_only",
             format!(
                 "the user of the npm token may only read {name} at {}",
-                registry.describe()
+                registry.describe_of(name)
             ),
         )
         .hint("give that user, or a team of theirs, read and write access; this costs no version")),

@@ -28,7 +28,10 @@ pub async fn check(
     let registry = &session.settings.registry;
     let knows_others = matches!(registry, RegistryAddress::Npm(_));
     let with_others = strict && knows_others && workspace.lockfile.is_none();
-    let open = ranges::open(workspace, plan, &observed.bases, with_others);
+    let mut open = ranges::open(workspace, plan, &observed.bases, with_others);
+    // Where the repository says that a package is, and the workflow does not, is not asked.
+    let registries = &session.remotes.registry;
+    open.retain(|one| registries.destination(&one.name).is_ok());
     if open.is_empty() {
         return Ok(());
     }
@@ -56,6 +59,6 @@ pub async fn check(
     let versions: BTreeMap<PackageName, Vec<Version>> = versions.collect();
     let is_public =
         matches!(registry, RegistryAddress::Npm(url) if url.as_str() == PUBLIC_REGISTRY);
-    let registry = session.remotes.registry.describe();
-    ranges::require_met(&open, &versions, &registry, is_public)
+    let registry = |name: &PackageName| registries.describe_of(name);
+    ranges::require_met(&open, &versions, registry, is_public)
 }

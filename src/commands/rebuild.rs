@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::apply::artifacts;
 use crate::apply::build::{Packed, build};
-use crate::commands::{Session, monorepo};
+use crate::commands::Session;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::Repo;
 use crate::local::scratch::Scratch;
@@ -22,7 +22,7 @@ pub fn rebuild(session: &Session<'_>, commit: &CommitId) -> Result<Packed, Failu
     if let Some(given) = &session.settings.artifacts {
         return given_for(session, commit, given);
     }
-    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+    let workspace = session.workspace_at(commit)?;
     let mut plan = as_it_stands(session, commit, &workspace)?;
     let head = session.repo.head()?;
     let here = if head == *commit {
@@ -49,7 +49,7 @@ pub fn rebuild(session: &Session<'_>, commit: &CommitId) -> Result<Packed, Failu
 /// The artifacts that were packed for the release at `commit`: at its base, or at the commit itself, its libraries at the decided versions.
 fn given_for(session: &Session<'_>, commit: &CommitId, given: &Path) -> Result<Packed, Failure> {
     let pack = artifacts::document(given)?;
-    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+    let workspace = session.workspace_at(commit)?;
     let decided = as_it_stands(session, commit, &workspace)?;
     let parent = session.repo.parent(commit)?;
     let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
@@ -112,7 +112,7 @@ pub async fn first_lacking(
     commit: &CommitId,
     own: bool,
 ) -> Result<Option<String>, Failure> {
-    let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+    let workspace = session.workspace_at(commit)?;
     let libraries = libraries_of(session, commit, &workspace)?;
     let published = session.published(&libraries).await?;
     for name in &libraries {
@@ -166,6 +166,7 @@ fn as_it_stands(
                 session.line(),
             )),
             access: None,
+            registry: None,
             bump: None,
             reasons: Vec::new(),
             base: Base::First,

@@ -18,6 +18,8 @@ use crate::local::push::{Address, PushError, RefUpdate, Remote, Seen};
 use crate::local::stop::Stop;
 use crate::local::{files, worktree};
 use crate::name::{CommitId, PackageName, RepoPath};
+use crate::plan::registry::destinations;
+use crate::plan::release::Plan;
 use crate::plan::render::Missing;
 use crate::report::rehearsal::{Rehearsal, SCHEMA};
 use crate::report::release::{Ended, ReleaseReport, Released};
@@ -25,6 +27,7 @@ use crate::settings::config::{ConfigFile, Form};
 use crate::settings::flags::Own;
 use crate::settings::given::Inputs;
 use crate::settings::inputs::Collected;
+use crate::settings::registries::Registries;
 use crate::settings::{BumpFrom, RegistryAddress, Settings, World};
 use crate::version::Version;
 use crate::workspace::package::Kind;
@@ -149,6 +152,7 @@ async fn missing(
             path: stage.registry.clone(),
             url: None,
         },
+        registries: Registries::default(),
         ..settings.clone()
     };
     let remotes = crate::apply::Remotes {
@@ -167,8 +171,10 @@ async fn missing(
         terminal: None,
         settled: None,
     };
-    let planned = plan::plan(&session).await?;
+    let mut planned = plan::plan(&session).await?;
+    let unnamed = settle(settings, source, &mut planned.plan)?;
     let mut missing = plan::missing(settings, &planned.plan);
+    missing.extend(unnamed);
     if let Some(notice) = plan::uncommitted(source, settings)? {
         missing.push(Missing {
             what: "commit".to_owned(),
@@ -186,6 +192,26 @@ async fn missing(
         });
     }
     Ok(missing)
+}
+
+/// Notes in a plan that was made for a directory where its packages really go, and that the repository sends one where the workflow did not.
+fn settle(settings: &Settings, source: &Repo, plan: &mut Plan) -> Result<Option<Missing>, Failure> {
+    let workspace = monorepo::workspace_at(source, &source.head()?, settings)?;
+    let destinations = destinations(&workspace, settings);
+    let mut unnamed = None;
+    for package in &mut plan.packages {
+        match destinations.get(&package.name) {
+            Some(Ok(registry)) => package.registry.clone_from(registry),
+            Some(Err(failure)) => {
+                unnamed.get_or_insert_with(|| Missing {
+                    what: "registries".to_owned(),
+                    hint: failure.to_string(),
+                });
+            }
+            None => {}
+        }
+    }
+    Ok(unnamed)
 }
 
 /// Whether the real registry holds packages that nothing here marks, which a release refuses; that it does not answer is said.
@@ -207,14 +233,22 @@ async fn refused_by_registry(
     };
     let session = Session {
         remotes: &remotes,
+        settings,
         ..*session
     };
     let head = session.repo.head()?;
     let asked = tokio::time::timeout(REGISTRY_ANSWERS, release::plan_at(&session, &head, true));
     Ok(match asked.await {
         Ok(Ok(_)) => None,
-        // The release that is rehearsed says it.
-        Ok(Err(failure)) if failure.code() == "workspace::unpublishable" => None,
+        // The release that is rehearsed says the first, and what is missing the second.
+        Ok(Err(failure))
+            if matches!(
+                failure.code(),
+                "workspace::unpublishable" | "plan::registry"
+            ) =>
+        {
+            None
+        }
         Ok(Err(failure)) if failure.code() == "plan::no_base" => Some(Missing {
             what: "tag".to_owned(),
             hint: failure.to_string(),

@@ -23,6 +23,7 @@ use crate::plan::release::{self as planning, Plan};
 use crate::plan::render::{self, PlanDocument};
 use crate::plan::replacements::Unread;
 use crate::plan::{notes, registry, replacements};
+use crate::remote::registry::Registry as _;
 use crate::report::release::{Ended, ReleaseReport};
 use crate::version::Version;
 use crate::workspace::below;
@@ -258,6 +259,7 @@ pub async fn observed_at(
     strict: bool,
 ) -> Result<(Observed, Vec<planning::Notice>), Failure> {
     let mut observed = observe::observe(session.repo, head, session.settings)?;
+    session.look_at(&observed.workspace);
     let mut unasked = Vec::new();
     let untagged: Vec<(usize, PackageName)> = observed
         .untagged()
@@ -265,6 +267,10 @@ pub async fn observed_at(
         .map(|(index, name)| (index, name.clone()))
         .collect();
     for (index, name) in untagged {
+        // One that goes nowhere is refused where it is released.
+        if session.remotes.registry.destination(&name).is_err() {
+            continue;
+        }
         match session.remotes.registry.package(&name).await {
             Ok(None) => {}
             Ok(Some(published)) => {

@@ -48,7 +48,6 @@ pub fn released_upon(
     let tags = decisions::tags_at(session.repo, commit)?;
     let format = session.settings.tag_format.as_deref();
     let marked = Marked::read(&tags, format);
-    let registry = session.remotes.registry.describe();
     let mut packages = Vec::new();
     for package in &workspace.packages {
         let Some(to) = package.version.clone() else {
@@ -73,7 +72,7 @@ pub fn released_upon(
             tag,
             dist_tag: library.map(|library| library.dist_tag.clone()),
             published: library.is_some(),
-            url: library.map(|_| format!("{}/{}", registry.trim_end_matches('/'), package.name)),
+            url: library.map(|library| url_of(session, &library.name)),
             integrity: library.map(|library| library.integrity.to_string()),
             to,
         });
@@ -93,6 +92,12 @@ pub fn released_upon(
         manifest: None,
         pointers: Vec::new(),
     })
+}
+
+/// The address of a package on its registry.
+pub(super) fn url_of(session: &Session<'_>, name: &PackageName) -> String {
+    let registry = session.remotes.registry.describe_of(name);
+    format!("{}/{name}", registry.trim_end_matches('/'))
 }
 
 /// The versions of a workspace's packages.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt as _, stream};
 
 use crate::apply::Remotes;
-use crate::commands::repository;
+use crate::commands::{monorepo, repository};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::Repo;
 use crate::local::process::Children;
@@ -13,9 +13,11 @@ use crate::local::push::{Address, Remote};
 use crate::local::stop::Stop;
 use crate::local::terminal::Terminal;
 use crate::name::{CommitId, PackageName, ReleaseId};
-use crate::remote::registry::PublishedPackage;
+use crate::plan::registry;
+use crate::remote::registry::{PublishedPackage, Registry as _};
 use crate::settings::Settings;
 use crate::version::line::Line;
+use crate::workspace::Workspace;
 
 /// Takes a part of the result as soon as it is known.
 pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
@@ -56,6 +58,19 @@ impl Session<'_> {
                 environment: self.settings.person_environment.clone(),
             }),
         }
+    }
+
+    /// The workspace at a commit, whose packages are asked for and published from now on.
+    pub fn workspace_at(&self, commit: &CommitId) -> Result<Workspace, Failure> {
+        let workspace = monorepo::workspace_at(self.repo, commit, self.settings)?;
+        self.look_at(&workspace);
+        Ok(workspace)
+    }
+
+    /// Tells the registries where the packages of a workspace go.
+    pub fn look_at(&self, workspace: &Workspace) {
+        let destinations = registry::destinations(workspace, self.settings);
+        self.remotes.registry.told(destinations);
     }
 
     /// What the registry holds of packages; of one that it does not know, nothing.

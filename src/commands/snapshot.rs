@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::apply::build::{self, Packed};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::publish;
+use crate::commands::released::url_of;
 use crate::commands::tarballs::Built;
 use crate::commands::{Session, finish, preflight, release};
 use crate::explain::Failure;
@@ -15,7 +16,7 @@ use crate::name::PackageName;
 use crate::plan::next::DecidedPackage;
 use crate::plan::release::{Plan, PlannedPackage};
 use crate::plan::{render, waves};
-use crate::remote::registry::PublishedVersion;
+use crate::remote::registry::{PublishedVersion, Registry as _};
 use crate::report::release::{Ended, ReleaseReport, Released, ReleasedPackage};
 use crate::workspace::Workspace;
 
@@ -136,7 +137,6 @@ fn released(
     plan: &Plan,
     integrities: &BTreeMap<PackageName, String>,
 ) -> Result<Released, Failure> {
-    let registry = session.remotes.registry.describe();
     let package = |package: &PlannedPackage| ReleasedPackage {
         name: package.name.clone(),
         directory: package.directory.clone(),
@@ -147,11 +147,7 @@ fn released(
         tag: package.tag.clone(),
         dist_tag: package.dist_tag.clone(),
         published: true,
-        url: Some(format!(
-            "{}/{}",
-            registry.trim_end_matches('/'),
-            package.name
-        )),
+        url: Some(url_of(session, &package.name)),
         integrity: integrities.get(&package.name).cloned(),
     };
     Ok(Released {

@@ -25,6 +25,7 @@ pub async fn tag(session: &Session<'_>) -> Result<Tagged, Failure> {
     let scene = Scene::read(session)?;
     let settings = session.settings;
     let observed = observe::observe(session.repo, &scene.head, settings)?;
+    session.look_at(&observed.workspace);
     let mut unmarked = baseline::unmarked(
         &observed.workspace,
         observed.mode,

@@ -571,6 +571,7 @@ mod tests {
             tag: TagName::parse(tag).unwrap(),
             dist_tag: None,
             access: None,
+            registry: None,
             reasons,
             base,
             is_written: true,

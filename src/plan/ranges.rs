@@ -154,15 +154,15 @@ fn unmet(
     }
 }
 
-/// Refuses ranges that no version meets. `published` are the versions that the registry `registry` has, by package; with `is_whole`, a package
-/// without a scope that it does not have is nowhere. A scope may have a registry of its own.
+/// Refuses ranges that no version meets. `published` are the versions that registries have, by package, and `registry` tells a package's own; with
+/// `is_whole`, a package without a scope that is not there is nowhere. A scope may have a registry of its own.
 ///
 /// # Errors
 /// `plan::range_unpublished`, exit 3, for each.
 pub fn require_met(
     open: &[OpenRange],
     published: &BTreeMap<PackageName, Vec<Version>>,
-    registry: &str,
+    registry: impl Fn(&PackageName) -> String,
     is_whole: bool,
 ) -> Result<(), Failure> {
     let failures = open.iter().filter_map(|one| {
@@ -172,7 +172,7 @@ pub fn require_met(
             one.owner == Owner::Elsewhere && may_be_elsewhere,
             |versions| versions.iter().any(|version| one.range.contains(version)),
         );
-        (!is_met).then(|| unpublished(one, versions, registry))
+        (!is_met).then(|| unpublished(one, versions, &registry(&one.name)))
     });
     Failure::all(failures.collect()).map_or(Ok(()), Err)
 }
@@ -278,7 +278,12 @@ mod tests {
             };
             let versions = published.map(|all| all.iter().map(|text| version(text)).collect());
             let published = versions.map(|versions| (open.name.clone(), versions));
-            let result = require_met(&[open], &published.into_iter().collect(), "r", whole);
+            let result = require_met(
+                &[open],
+                &published.into_iter().collect(),
+                |_| "r".to_owned(),
+                whole,
+            );
             assert_eq!(result.is_ok(), met, "{owner:?} {name} {range}");
         };
         for owner in [

@@ -1,62 +1,134 @@
 //! What a library says about the registry it belongs to, and what npm makes of a new name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use url::Url;
 
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure, Place};
 use crate::name::PackageName;
 use crate::plan::release::{Base, Notice, Plan, PlannedPackage};
+use crate::settings::registries::{Declared, Destinations, Word};
 use crate::settings::{PUBLIC_REGISTRY, RegistryAddress, Settings};
 use crate::version::Version;
 use crate::workspace::Workspace;
 use crate::workspace::catalogs::Catalogs;
-use crate::workspace::package::Kind;
+use crate::workspace::package::{Kind, Package};
 use crate::workspace::package_json::Form;
 use crate::workspace::publishable::{Reader, publishable};
 
-/// Refuses a library whose `publishConfig.registry` is another registry than the one that is set: npm would publish it there, and it may
-/// not be meant for this one. A directory takes them all.
+/// Notes where each library of a plan goes that does not go where all go, and what a person should know of that.
 ///
 /// # Errors
-/// `plan::registry`, exit 2.
-pub(super) fn check(
+/// `plan::registry`, exit 3, for each library that the repository sends where the workflow did not; `npm::unscoped`, exit 3, where its
+/// registry takes no such name.
+pub(super) fn assign(
     workspace: &Workspace,
-    plan: &Plan,
+    plan: &mut Plan,
     settings: &Settings,
 ) -> Result<(), Failure> {
-    let RegistryAddress::Npm(registry) = &settings.registry else {
-        return Ok(());
+    let registries = &settings.registries;
+    let mut failures = Vec::new();
+    let mut warnings = Vec::new();
+    let mut places: BTreeSet<Url> = BTreeSet::new();
+    let everywhere = default_url(settings);
+    let libraries = plan.packages.iter_mut();
+    for package in libraries.filter(|package| package.kind == Kind::Library) {
+        let of = package
+            .index
+            .and_then(|index| workspace.packages.get(index));
+        let declared = of.map(declared).unwrap_or_default();
+        match registries.destination(&package.name, &declared, &settings.registry) {
+            Ok(destination) => {
+                warnings.extend(destination.warning.map(|message| Notice {
+                    code: "plan::registry_overruled",
+                    message,
+                }));
+                package.registry = destination.registry;
+                if let Some(url) = package.registry.as_ref().or(everywhere) {
+                    failures.extend(refused_name(&package.name, url));
+                    places.insert(url.clone());
+                }
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let ignored = places
+        .iter()
+        .filter_map(|url| registries.credentials.ignored_for(url));
+    warnings.extend(ignored.map(|message| Notice {
+        code: "npm::repository_credential",
+        message: format!("{message}; set `npm-token` or `registry-tokens`"),
+    }));
+    plan.warnings.extend(warnings);
+    Failure::all(failures).map_or(Ok(()), Err)
+}
+
+/// The registry of packages of which nothing else is said; `None`: a directory.
+fn default_url(settings: &Settings) -> Option<&Url> {
+    match &settings.registry {
+        RegistryAddress::Npm(url) => Some(url),
+        RegistryAddress::Directory { .. } => None,
+    }
+}
+
+/// Where each package of a workspace goes.
+pub fn destinations(workspace: &Workspace, settings: &Settings) -> Destinations {
+    let libraries = workspace.packages.iter();
+    let libraries = libraries.filter(|package| package.kind == Kind::Library);
+    let destination = |package: &Package| {
+        let registries = &settings.registries;
+        let found = registries.destination(&package.name, &declared(package), &settings.registry);
+        (package.name.clone(), found.map(|found| found.registry))
     };
-    let elsewhere = |package: &&PlannedPackage| {
-        declared(workspace, package).is_some_and(|declared| !is_same(declared, registry))
+    libraries.map(destination).collect()
+}
+
+/// What the manifest of a package says of its registry.
+fn declared(package: &Package) -> Declared {
+    let config = &package.manifest.publish_config;
+    let word = |field: &str, address: &String| Word {
+        address: address.clone(),
+        said: format!("publishConfig{field}"),
+        place: Some(Place::file(package.file().as_str())),
+        is_repositorys: true,
     };
-    let Some(package) = libraries(plan).find(elsewhere) else {
-        return Ok(());
-    };
-    let declared = declared(workspace, package).unwrap_or_default();
-    Err(Failure::new(
-        Exit::Usage,
-        "plan::registry",
-        format!(
-            "{} belongs to the registry {}, and the release goes to {registry}",
-            package.name,
-            quoted(declared)
-        ),
-    )
-    .because("publishConfig.registry of its package.json says so; where credentials are sent is never read from there")
-    .hint("set `registry` to it, or take publishConfig.registry out of its package.json"))
+    let of_scope = package.name.scope().and_then(|scope| {
+        let address = config.registries.get(scope)?;
+        Some(word(&format!("[\"{scope}:registry\"]"), address))
+    });
+    Declared {
+        registry: config
+            .registry
+            .as_ref()
+            .map(|address| word(".registry", address)),
+        of_scope,
+    }
+}
+
+/// Refuses a name without a scope at GitHub, whose registry
+/// [takes none](https://docs.github.com/packages/working-with-a-github-packages-registry/working-with-the-npm-registry).
+fn refused_name(name: &PackageName, url: &Url) -> Option<Failure> {
+    let is_githubs = url.host_str() == Some("npm.pkg.github.com");
+    (is_githubs && name.scope().is_none()).then(|| {
+        let what = format!("{name} cannot be published at {url}");
+        Failure::new(Exit::Refused, "npm::unscoped", what)
+            .because("GitHub Packages takes names with a scope only, and the scope is the owner of the repository")
+            .hint("rename the package to @<owner>/<name>, or publish it elsewhere: `registry`, and `registries` for what has a scope")
+    })
 }
 
 /// Warns of names that npm would keep private, which it refuses without a paid plan: nothing says that they are public.
 pub(super) fn private_names(plan: &Plan, settings: &Settings) -> Option<Notice> {
     const SHOWN: usize = 5;
-    let is_public =
-        matches!(&settings.registry, RegistryAddress::Npm(url) if url.as_str() == PUBLIC_REGISTRY);
-    let is_new = |package: &&PlannedPackage| {
-        package.base == Base::First && package.access.is_none() && package.name.scope().is_some()
+    let is_public = |package: &PlannedPackage| {
+        let url = package.registry.as_ref().or(default_url(settings));
+        url.is_some_and(|url| url.as_str() == PUBLIC_REGISTRY)
     };
-    let names: Vec<&str> = libraries(plan)
+    let is_new = |package: &&PlannedPackage| {
+        let is_first = package.base == Base::First && package.access.is_none();
+        is_first && package.name.scope().is_some() && is_public(package)
+    };
+    let names: Vec<&str> = libraries_of(plan)
         .filter(is_new)
         .map(|package| package.name.as_str())
         .collect();
@@ -64,7 +136,7 @@ pub(super) fn private_names(plan: &Plan, settings: &Settings) -> Option<Notice> 
         0 => String::new(),
         others => format!(" and {others} more"),
     };
-    (is_public && !names.is_empty()).then(|| Notice {
+    (!names.is_empty()).then(|| Notice {
         code: "plan::private_name",
         message: format!(
             "npm keeps a new name with a scope private, and refuses that without a paid plan: {}{more}; for everybody, set `access` or publishConfig.access to public",
@@ -73,20 +145,9 @@ pub(super) fn private_names(plan: &Plan, settings: &Settings) -> Option<Notice> 
     })
 }
 
-fn libraries(plan: &Plan) -> impl Iterator<Item = &PlannedPackage> {
+fn libraries_of(plan: &Plan) -> impl Iterator<Item = &PlannedPackage> {
     let packages = plan.packages.iter();
     packages.filter(|package| package.kind == Kind::Library)
-}
-
-fn declared<'w>(workspace: &'w Workspace, package: &PlannedPackage) -> Option<&'w str> {
-    let package = workspace.packages.get(package.index?)?;
-    package.manifest.publish_config.registry.as_deref()
-}
-
-/// Whether two addresses mean one registry; a slash at the end means nothing.
-fn is_same(declared: &str, registry: &Url) -> bool {
-    let plain = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
-    Url::parse(declared).is_ok_and(|declared| plain(&declared) == plain(registry))
 }
 
 /// Refuses a plan of packages that npm could not take as their manifests are: once their versions are decided, nothing publishes them.
@@ -111,7 +172,7 @@ pub fn require_publishable(
     versions.extend(planned.map(|package| (package.name.clone(), package.to.clone())));
     let none = Catalogs::new();
     let catalogs = workspace.catalogs().unwrap_or(&none);
-    let failures = libraries(plan).filter_map(|package| {
+    let failures = libraries_of(plan).filter_map(|package| {
         let package = workspace.package(&package.name)?;
         let file = package.file();
         let edited = plan.edits.iter().find(|(path, _)| *path == file);
@@ -120,25 +181,4 @@ pub fn require_publishable(
         publishable(file.as_str(), text, &versions, catalogs, reader).err()
     });
     Failure::all(failures.collect()).map_or(Ok(()), Err)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_compared_by_what_they_mean() {
-        let registry = Url::parse("https://npm.example/team/").expect("a URL");
-        for (declared, same) in [
-            ("https://npm.example/team/", true),
-            ("https://npm.example/team", true),
-            ("HTTPS://NPM.example:443/team", true),
-            ("http://npm.example/team", false),
-            ("https://npm.example/", false),
-            ("npm.example/team", false),
-            ("", false),
-        ] {
-            assert_eq!(is_same(declared, &registry), same, "{declared}");
-        }
-    }
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use url::Url;
+
 use crate::changes::intent::Intent;
 use crate::changes::owner::Ignored;
 use crate::changes::{Reason, Touched, tag};
@@ -251,6 +253,8 @@ pub struct PlannedPackage {
     pub dist_tag: Option<String>,
     /// Who may see it; `None`: what the name already has.
     pub access: Option<Access>,
+    /// The registry it goes to; `None`: where all go.
+    pub registry: Option<Url>,
     /// Why, most important first.
     pub reasons: Vec<Reason>,
     /// What its changes are measured from.
@@ -407,7 +411,7 @@ fn unbounded(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
         growing.retain(|index, _| packages[*index].kind == Kind::Library);
     }
     let mut plan = assemble(facts, settings, &growing)?;
-    registry::check(facts.workspace, &plan, settings)?;
+    registry::assign(facts.workspace, &mut plan, settings)?;
     plan.warnings
         .extend(registry::private_names(&plan, settings));
     plan.warnings
@@ -1336,6 +1340,7 @@ fn planned(
                 .bump
                 .map(|bump| bump.of(&package.from, settings.zero_major)),
         },
+        registry: None,
         reasons: package.reasons.clone(),
         base: before.unwrap_or(&known.base).clone(),
         is_written: of.version.as_ref() != Some(&to),
@@ -1369,6 +1374,7 @@ fn planned_root(
         tag: TagName::parse(&tag::format(tag_format, name.as_str(), version))?,
         dist_tag: None,
         access: None,
+        registry: None,
         reasons: vec![Reason::Group],
         base: Base::First,
         is_written: from != version,

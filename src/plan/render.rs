@@ -29,7 +29,7 @@ pub struct Missing {
 #[serde(rename_all = "camelCase")]
 pub struct PlanDocument {
     schema: &'static str,
-    /// The digest of this document without `warnings` and `missing`, of the texts of the edits, and of every setting that decides bytes.
+    /// The digest of this document without `warnings`, `missing` and the registries of packages, of the texts of the edits, and of every setting that decides bytes.
     pub digest: String,
     mode: &'static str,
     mode_reason: String,
@@ -68,6 +68,8 @@ struct PackageDocument {
     dist_tag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<String>,
     reasons: Vec<ReasonDocument>,
     notes: Notes,
 }
@@ -321,6 +323,10 @@ pub fn document(plan: &Plan, settings: &Settings, missing: Vec<Missing>) -> Plan
         file: adopted.file.clone(),
     });
     document.adopted = adopted.collect();
+    // Where a package goes decides none of its bytes.
+    for (document, package) in document.packages.iter_mut().zip(&plan.packages) {
+        document.registry = package.registry.as_ref().map(ToString::to_string);
+    }
     document.warnings = plan.warnings.iter().map(NoticeDocument::from).collect();
     document.missing = missing;
     document
@@ -380,6 +386,7 @@ fn package_document(plan: &Plan, package: &PlannedPackage) -> PackageDocument {
         tag: (!plan.is_snapshot).then(|| package.tag.to_string()),
         dist_tag: package.dist_tag.clone(),
         access: package.access.map(crate::settings::Access::as_str),
+        registry: None,
         reasons: package.reasons.iter().map(ReasonDocument::from).collect(),
         notes: notes::notes(plan, &[package]),
     }
@@ -513,9 +520,10 @@ fn one_package(text: &mut String, plan: &Plan, package: &PlannedPackage, widest:
     const REASONS_SHOWN: usize = 5;
     let name = package.name.as_str();
     let grows = arrow(&package.from, &package.to);
-    let kind = match &package.dist_tag {
-        Some(tag) => format!("npm, {tag}"),
-        None => package.kind.as_str().to_owned(),
+    let kind = match (&package.dist_tag, &package.registry) {
+        (Some(tag), Some(registry)) => format!("npm at {registry}, {tag}"),
+        (Some(tag), None) => format!("npm, {tag}"),
+        (None, _) => package.kind.as_str().to_owned(),
     };
     let _ = writeln!(text, "  {name:widest$}  {grows}  [{kind}]");
     for reason in package.reasons.iter().take(REASONS_SHOWN) {

@@ -612,6 +612,7 @@ mod tests {
             tag: TagName::parse(&format!("{}@1.1.0", package.name)).unwrap(),
             dist_tag: None,
             access: None,
+            registry: None,
             reasons: Vec::new(),
             base: Base::First,
             is_written: true,

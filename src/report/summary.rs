@@ -31,12 +31,11 @@ pub fn of_release(report: &ReleaseReport, failure: Option<&Failure>) -> String {
     {
         text.push_str("| package | from | to | why |\n|---|---|---|---|\n");
         for package in &plan.packages {
-            let why: Vec<String> = package
-                .reasons
-                .iter()
-                .take(3)
-                .map(|reason| cell(&phrase(plan, package, reason)))
-                .collect();
+            let reasons = package.reasons.iter().take(3);
+            let reasons = reasons.map(|reason| cell(&phrase(plan, package, reason)));
+            let registry = package.registry.iter();
+            let registry = registry.map(|registry| cell(&format!("goes to {registry}")));
+            let why: Vec<String> = reasons.chain(registry).collect();
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} |",

@@ -40,6 +40,67 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// Why a text is no address, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoAddress {
+    /// Why.
+    pub why: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+impl fmt::Display for NoAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.why)
+    }
+}
+
+/// An http(s) address without credentials in it, ending in `/`; plain http only on loopback.
+///
+/// # Errors
+/// Why it is none.
+///
+/// ```
+/// use pkgs_action::settings::address::http;
+/// let text = |address: &str| http(address).map(|url| url.to_string());
+/// assert_eq!(text("https://npm.example/team").unwrap(), "https://npm.example/team/");
+/// assert_eq!(text("http://127.0.0.1:4873").unwrap(), "http://127.0.0.1:4873/");
+/// for bad in ["", "npm.example", "http://npm.example/", "https://user:key@npm.example/", "https://npm.example/?x", "file:///npm", "${URL}"] {
+///     assert!(text(bad).is_err(), "{bad}");
+/// }
+/// ```
+pub fn http(text: &str) -> Result<Url, NoAddress> {
+    const FORM: &str = "write it like https://registry.example/path/";
+    let refuse = |why: &str, hint| {
+        let why = why.to_owned();
+        Err(NoAddress { why, hint })
+    };
+    let mut text = text.to_owned();
+    if !text.ends_with('/') {
+        text.push('/');
+    }
+    let url = match Url::parse(&text) {
+        Ok(url) => url,
+        Err(error) => return refuse(&error.to_string(), FORM),
+    };
+    let is_plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !is_plain {
+        return refuse(
+            "it must not carry a user, a password, '?' or '#'",
+            "give credentials through their own settings",
+        );
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        "http" => refuse("plain http is for this machine only", "use https://"),
+        _ => refuse("it does not start with https://", FORM),
+    }
+}
+
 /// The address of a store: `s3://bucket/prefix` or `file:///dir`. It holds no credentials.
 ///
 /// ```

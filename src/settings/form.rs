@@ -7,7 +7,8 @@ use url::Url;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName, TagName};
-use crate::settings::address::{self, is_loopback};
+use crate::secret::Secret;
+use crate::settings::address;
 use crate::settings::command::Apps;
 use crate::settings::given::{Given, list};
 use crate::settings::table::Kind;
@@ -281,33 +282,82 @@ pub(super) fn dist_tag(given: &Given) -> Result<String, Failure> {
 
 /// An http(s) address without credentials in it, ending in `/`; plain http only on loopback.
 pub(super) fn url(given: &Given, setting: &str) -> Result<Url, Failure> {
-    let refuse = |why: &str| {
-        Failure::new(
-            Exit::Usage,
-            "settings::url",
-            format!("{} is not an address: {why}", given.name(setting)),
-        )
-        .hint("write it like https://registry.example/path/")
+    let refuse = |why: &str, hint: &str| {
+        let what = format!("{} is not an address: {why}", given.name(setting));
+        Failure::new(Exit::Usage, "settings::url", what).hint(hint)
     };
     if setting == "registry" && given.value.starts_with('/') {
-        return Err(refuse("it is a path")
-            .hint("a directory as registry is written file:///absolute/directory"));
+        let hint = "a directory as registry is written file:///absolute/directory";
+        return Err(refuse("it is a path", hint));
     }
-    let mut text = given.value.clone();
-    if !text.ends_with('/') {
-        text.push('/');
+    address::http(&given.value).map_err(|no| refuse(&no.why, no.hint))
+}
+
+/// Which registry the packages of each scope go to.
+pub(super) fn registries(given: &Given) -> Result<BTreeMap<String, Url>, Failure> {
+    let setting = "registries";
+    let refuse = |entry: &str, why: &str, hint: &str| {
+        let what = format!("{} says {}: {why}", given.name(setting), quoted(entry));
+        Failure::new(Exit::Usage, "settings::registries", what).hint(hint)
+    };
+    let mut registries = BTreeMap::new();
+    for entry in list(&given.value) {
+        let form = "write for example @acme=https://npm.pkg.github.com/";
+        let Some((scope, address)) = entry.split_once('=') else {
+            return Err(refuse(
+                &entry,
+                "it has no `=` between scope and address",
+                form,
+            ));
+        };
+        let (scope, address) = (scope.trim(), address.trim());
+        let is_scope = scope.starts_with('@') && PackageName::parse(&format!("{scope}/a")).is_ok();
+        if !is_scope || scope.contains('/') {
+            return Err(refuse(&entry, "what stands before `=` is no scope", form));
+        }
+        let url = address::http(address).map_err(|no| {
+            // What stands before an @ may be a credential.
+            let shown = if address.contains('@') { scope } else { &entry };
+            refuse(shown, &format!("its address is none, {}", no.why), no.hint)
+        })?;
+        if registries.insert(scope.to_owned(), url).is_some() {
+            return Err(refuse(scope, "it stands there twice", "leave one of them"));
+        }
     }
-    let url = Url::parse(&text).map_err(|error| refuse(&error.to_string()))?;
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-        return Err(refuse("it must not carry a user, a password or a query")
-            .hint("give credentials through their own settings"));
+    Ok(registries)
+}
+
+/// The tokens of registries, by their addresses. No message holds a value.
+pub(super) fn registry_tokens(given: &Given) -> Result<Vec<(Url, Secret)>, Failure> {
+    let mut tokens = Vec::new();
+    if given.value == "none" {
+        return Ok(tokens);
     }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback(&url) => Ok(url),
-        "http" => Err(refuse("plain http is for this machine only").hint("use https://")),
-        _ => Err(refuse("it does not start with https://")),
+    for (index, line) in given.value.lines().enumerate() {
+        let refuse = |why: &str| {
+            let name = given.name("registry-tokens");
+            let what = format!("line {} of {name} gives no token: {why}", index + 1);
+            Failure::new(Exit::Usage, "settings::registries", what).hint(
+                "write on each line an address and its token: https://npm.pkg.github.com/=<token>",
+            )
+        };
+        if line.trim().is_empty() {
+            continue;
+        }
+        let Some((address, token)) = line.split_once('=') else {
+            return Err(refuse("it has no `=` between address and token"));
+        };
+        let url = address::http(address.trim())
+            .map_err(|_| refuse("what stands before `=` is no https address"))?;
+        if token.trim().is_empty() {
+            // A secret that does not exist is empty in a workflow.
+            continue;
+        }
+        let token = Secret::new(token.trim())
+            .ok_or_else(|| refuse("the token contains control characters"))?;
+        tokens.push((url, token));
     }
+    Ok(tokens)
 }
 
 /// A directory that is written as an address.

@@ -10,6 +10,7 @@
 //! | [`config`] | the configuration file |
 //! | [`adopted`] | what files of other release tools say already |
 //! | [`replacement`] | what is replaced in further files |
+//! | [`registries`], [`npmrc`] | where npm packages go and with which credentials, and npm's own settings files |
 //! | [`form`], [`address`] | what form a single value has |
 //! | `resolve` | all of them into [`Settings`] |
 
@@ -21,6 +22,8 @@ pub mod flags;
 pub mod form;
 pub mod given;
 pub mod inputs;
+pub mod npmrc;
+pub mod registries;
 pub mod replacement;
 mod resolve;
 pub mod runner;
@@ -36,6 +39,8 @@ use crate::name::{EnvironmentName, PackageName};
 use crate::secret::{BoundSecret, Secret};
 use crate::settings::address::StoreAddress;
 use crate::settings::adopted::{Adopted, PassedOver, Untaken};
+use crate::settings::npmrc::NpmrcFile;
+use crate::settings::registries::Registries;
 use crate::settings::replacement::Replacement;
 use crate::settings::runner::Runner;
 use crate::version::line::{Identifier, Line};
@@ -274,6 +279,17 @@ pub enum RegistryAddress {
     },
 }
 
+impl RegistryAddress {
+    /// The public registry.
+    pub fn public() -> RegistryAddress {
+        RegistryAddress::Npm(
+            Url::parse(PUBLIC_REGISTRY).unwrap_or_else(|error| {
+                unreachable!("the default registry is an address: {error}")
+            }),
+        )
+    }
+}
+
 /// A store's address and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -389,6 +405,8 @@ pub struct Settings {
     pub forge_release: bool,
     /// Where npm packages go.
     pub registry: RegistryAddress,
+    /// What else was said about registries, and the credentials of all.
+    pub registries: Registries,
     /// The npm credential, bound to the registry's origin.
     pub npm_token: Option<BoundSecret>,
     /// The dist-tag.
@@ -448,6 +466,10 @@ pub struct World {
     pub nonce: u128,
     /// The machine's host name.
     pub host_name: Option<String>,
+    /// npm's own settings files.
+    pub npmrc: Vec<NpmrcFile>,
+    /// The user's, where a variable names it and it is not there.
+    pub absent_npmrc: Option<PathBuf>,
 }
 
 impl Settings {

@@ -8,7 +8,6 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use crate::explain::{Exit, Failure, quoted};
-use crate::secret::BoundSecret;
 use crate::settings::adopted::{self, Adopted, Left};
 use crate::settings::config::{self, Config, ConfigFile, Form};
 use crate::settings::form;
@@ -18,8 +17,8 @@ use crate::settings::replacement;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
-    Access, BumpFrom, BumpRequest, Changelog, Command, Format, Install, Mode, PeerPolicy,
-    RegistryAddress, Settings, WhenMoved, World,
+    Access, BumpFrom, BumpRequest, Changelog, Command, Format, Install, Mode, PeerPolicy, Settings,
+    WhenMoved, World,
 };
 use crate::version::{Bump, ZeroMajor};
 
@@ -90,8 +89,7 @@ impl Settings {
         values.plain(&config);
         values.one_of("log-level", LOG_LEVELS);
         let store = values.store(&world.environment);
-        let registry = values.registry();
-        let npm_token = values.npm_token(&world.environment);
+        let (registries, registry, npm_token) = values.npm(&world);
         let command = values.command(
             collected.command.as_deref(),
             &collected.own,
@@ -156,11 +154,9 @@ impl Settings {
                 .checked("replacements", replacement::read)
                 .unwrap_or_default(),
             forge_release: values.boolean("forge-release", true),
-            npm_token: match &registry {
-                RegistryAddress::Npm(url) => npm_token.map(|token| BoundSecret::new(token, url)),
-                RegistryAddress::Directory { .. } => None,
-            },
             registry,
+            registries,
+            npm_token,
             npm_tag: values.checked("npm-tag", form::dist_tag),
             access: access.filter(|_| own_access),
             access_otherwise: access.filter(|_| !own_access),

@@ -57,6 +57,8 @@ pub struct PublishConfig {
     pub tag: Option<String>,
     /// The registry it is published to, as written.
     pub registry: Option<String>,
+    /// `@scope:registry`, as written, by scope.
+    pub registries: BTreeMap<String, String>,
 }
 
 /// The fields that name dependencies.
@@ -497,7 +499,19 @@ impl Reader<'_> {
             access: self.access(object),
             tag: self.string(object, FIELD, "tag"),
             registry: self.string(object, FIELD, "registry"),
+            registries: self.registries(object),
         }
+    }
+
+    fn registries(&mut self, object: Node<'_>) -> BTreeMap<String, String> {
+        let members: Vec<_> = object.members().collect();
+        let of_scope = members.into_iter().filter_map(|member| {
+            let scope = member.key.strip_suffix(":registry")?;
+            let is_scope = scope.starts_with('@');
+            let address = is_scope.then(|| self.string(object, "publishConfig", member.key));
+            Some((scope.to_owned(), address??))
+        });
+        of_scope.collect()
     }
 
     /// `null` is what npm itself writes for "not set".

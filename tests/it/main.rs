@@ -42,6 +42,7 @@ mod prerelease;
 mod publishing;
 mod pull;
 mod race;
+mod registries;
 mod registry_contract;
 mod rehearse;
 mod release;

@@ -494,7 +494,7 @@ fn a_package_of_another_registry_is_not_published_here() {
             .run()
     };
     let other = declared("https://npm.acme.example/");
-    let refused = against(&other, "https://127.0.0.1:9/").expect(2);
+    let refused = against(&other, "https://127.0.0.1:9/").expect(3);
     for part in [
         "error[plan::registry]",
         "@acme/a belongs to the registry \"https://npm.acme.example/\"",

@@ -14,7 +14,7 @@ use crate::commands::{Session, monorepo, preflight, rebuild};
 use crate::explain::Failure;
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::{DecidedPackage, tag_of};
-use crate::remote::registry::PublishedPackage;
+use crate::remote::registry::{PublishedPackage, Registry as _};
 use crate::report::release::Released;
 use crate::version::Version;
 use crate::workspace::Workspace;
@@ -66,6 +66,7 @@ pub(super) async fn older(
     let tip = monorepo::workspace_at(session.repo, &scene.tip, session.settings)?;
     let format = session.settings.tag_format.as_deref();
     for (commit, decision) in open {
+        session.look_at(&tip);
         let mut names = Vec::new();
         for package in &tip.packages {
             let version = package.version.as_ref();
@@ -77,7 +78,7 @@ pub(super) async fn older(
             }
         }
         if !names.is_empty() {
-            let workspace = monorepo::workspace_at(session.repo, commit, session.settings)?;
+            let workspace = session.workspace_at(commit)?;
             let release = (scene.branch.as_str(), commit);
             deliver(session, release, &workspace, &names, deeds).await?;
         }
@@ -103,7 +104,7 @@ pub(super) async fn tell_overtaken(
         return Ok(());
     }
     overtaken.sort_by_key(|(commit, _)| std::cmp::Reverse(history.age(commit)));
-    let tip = monorepo::workspace_at(session.repo, &scene.tip, session.settings)?;
+    let tip = session.workspace_at(&scene.tip)?;
     let libraries = tip.packages.iter();
     let libraries = libraries.filter(|package| package.kind == Kind::Library);
     let published = session

@@ -9,6 +9,7 @@ use crate::local::files;
 use crate::local::git::Repo;
 use crate::name::RepoPath;
 use crate::settings::address::StoreAddress;
+use crate::settings::registries::Registries;
 use crate::settings::runner::Runner;
 use crate::settings::{Choice, Command, RegistryAddress, Settings, StoreSettings};
 
@@ -92,6 +93,7 @@ impl Stage {
                 path: self.registry.clone(),
                 url: None::<Url>,
             },
+            registries: Registries::default(),
             npm_token: None,
             token: None,
             forge_release: false,

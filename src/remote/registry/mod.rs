@@ -1,7 +1,8 @@
-//! Where packages are published: one contract, two registries.
+//! Where packages are published: one contract, two registries, and several of them as one.
 //!
 //! The contract test in `tests/it/registry_contract.rs` runs against both.
 
+pub mod by_package;
 pub mod directory;
 mod document;
 pub mod npm;

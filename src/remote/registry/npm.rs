@@ -23,6 +23,16 @@ const READ: Duration = Duration::from_mins(1);
 const SLOWEST: u64 = 64 << 10;
 const LONGEST_ERROR: u64 = 64 << 10;
 const MOST_REDIRECTS: usize = 5;
+/// How registries say that they have a version: npm and GitHub; verdaccio; GitLab; Azure (<https://github.com/microsoft/typespec/pull/11164>);
+/// Nexus (<https://github.com/lerna/lerna/issues/2388>).
+const ALREADY_THERE: &[&str] = &[
+    "cannot publish over",
+    "previously published",
+    "already present",
+    "already exists",
+    "already contains",
+    "does not allow updating",
+];
 
 /// An npm registry. The token goes to the one origin it is bound to, and into no message.
 pub struct NpmRegistry {
@@ -42,15 +52,21 @@ struct Clients {
 }
 
 impl Clients {
-    fn new() -> Result<Clients, Failure> {
+    fn new(token: Option<BoundSecret>) -> Result<Clients, Failure> {
         let client = || {
             Client::builder()
                 .connect_timeout(CONNECT)
                 .user_agent(concat!("pkgs-action/", env!("CARGO_PKG_VERSION")))
         };
-        let same_origin = reqwest::redirect::Policy::custom(|attempt| {
+        let same_origin = reqwest::redirect::Policy::custom(move |attempt| {
             let from = attempt.previous().last().map(Url::origin);
-            if from == Some(attempt.url().origin()) && attempt.previous().len() <= MOST_REDIRECTS {
+            // The header goes along, so the credential must have been given for that path too.
+            let is_ours = token.as_ref().is_none_or(|token| {
+                let begun = attempt.previous().first();
+                !begun.is_some_and(|begun| token.is_for(begun)) || token.is_for(attempt.url())
+            });
+            let is_near = attempt.previous().len() <= MOST_REDIRECTS;
+            if from == Some(attempt.url().origin()) && is_ours && is_near {
                 attempt.follow()
             } else {
                 attempt.stop()
@@ -117,7 +133,7 @@ impl NpmRegistry {
         if let Some(clients) = self.clients.get() {
             return Ok(clients);
         }
-        let clients = Clients::new()?;
+        let clients = Clients::new(self.token.clone())?;
         Ok(self.clients.get_or_init(|| clients))
     }
 
@@ -135,8 +151,9 @@ impl NpmRegistry {
     }
 
     fn authorized(&self, request: RequestBuilder, url: &Url) -> RequestBuilder {
-        match self.token.as_ref().and_then(|token| token.for_url(url)) {
-            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+        let token = self.token.as_ref();
+        match token.and_then(|token| token.authorization(url)) {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
             None => request,
         }
     }
@@ -150,7 +167,7 @@ impl NpmRegistry {
             .header(ACCEPT, "application/json")
             .timeout(READ);
         Ok(match self.authorized(request, url).send().await {
-            Ok(response) => Ok(Answer::of(response, self.token.as_ref(), url).await),
+            Ok(response) => Ok(Answer::of(response, self.token.as_ref()).await),
             Err(error) => Err(error),
         })
     }
@@ -186,7 +203,7 @@ impl NpmRegistry {
             return Ok(None);
         }
         if status != 200 {
-            let answer = Answer::of(response, self.token.as_ref(), url).await;
+            let answer = Answer::of(response, self.token.as_ref()).await;
             let error = unreachable().because(answer.text());
             return Err(if retry::is_temporary(status) {
                 Tried::Temporary {
@@ -248,30 +265,21 @@ impl NpmRegistry {
                 return Err(RegistryError::Uncertain(doubt().because(why)));
             }
         };
-        let answer = Answer::of(response, self.token.as_ref(), &url).await;
+        let answer = Answer::of(response, self.token.as_ref()).await;
         match answer.status {
             // A page that is there for people answers for a proxy, not for a registry.
             200..=299 if answer.is_page => Err(RegistryError::Uncertain(
                 doubt().because("the answer is a web page, not a registry's"),
             )),
             200..=299 => Ok(()),
-            403 | 409
-                if answer.says(&[
-                    "cannot publish over",
-                    "previously published",
-                    "already present",
-                    "already exists",
-                ]) =>
-            {
-                Err(RegistryError::AlreadyThere(
-                    Failure::new(
-                        Exit::RemoteRefused,
-                        "npm::already_there",
-                        format!("{} has this version of {name} already", self.url),
-                    )
-                    .because(answer.text()),
-                ))
-            }
+            400 | 403 | 409 if answer.says(ALREADY_THERE) => Err(RegistryError::AlreadyThere(
+                Failure::new(
+                    Exit::RemoteRefused,
+                    "npm::already_there",
+                    format!("{} has this version of {name} already", self.url),
+                )
+                .because(answer.text()),
+            )),
             420 | 429 => Err(self.busy(&answer, name)),
             403 if answer.says(&["rate limit", "too many requests"]) => {
                 Err(self.busy(&answer, name))
@@ -316,7 +324,7 @@ impl NpmRegistry {
             401 if self.token.is_none() => (
                 "npm::unauthorized",
                 format!("{registry} wants a token for {name}"),
-                "set npm-token",
+                "set npm-token, or registry-tokens for another registry than `registry`",
             ),
             401 => (
                 "npm::unauthorized",
@@ -327,6 +335,18 @@ impl NpmRegistry {
                 "npm::payment",
                 format!("{registry} wants payment to publish {name} privately"),
                 "set access to public",
+            ),
+            // What GitHub Packages answers: https://github.com/Doist/todoist-sdk-typescript/pull/162
+            403 if answer.says(&["permission_denied"]) => (
+                "npm::forbidden",
+                format!("{name} may not be {deed} at {registry} with these credentials"),
+                "give the job `packages: write`, and the repository the right to write in the settings of the package",
+            ),
+            // https://github.com/provenance-io/provenance/issues/1500
+            403 if answer.says(&["owner not found"]) => (
+                "npm::forbidden",
+                format!("{registry} knows no owner of that scope, and does not take {name}"),
+                "the scope is the user or organisation that owns the repository: rename the package, or send it elsewhere with `registries`",
             ),
             403 => (
                 "npm::forbidden",
@@ -375,7 +395,7 @@ struct Answer {
 }
 
 impl Answer {
-    async fn of(response: Response, token: Option<&BoundSecret>, url: &Url) -> Answer {
+    async fn of(response: Response, token: Option<&BoundSecret>) -> Answer {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let header = |name: &str| text_of(&headers, name);
@@ -384,8 +404,8 @@ impl Answer {
             Err(_) => Vec::new(),
         };
         let mut message = message_of(&bytes);
-        if let Some(token) = token.and_then(|token| token.for_url(url)) {
-            message = message.replace(token, "***");
+        if let Some(token) = token {
+            message = token.hidden_in(&message);
         }
         let after =
             header("retry-after").and_then(|value| retry::retry_after(value, header("date")));
@@ -670,6 +690,89 @@ mod tests {
             "npm::uncertain",
         );
         check("", "uncertain", "npm::uncertain");
+    }
+
+    #[test]
+    fn answers_of_other_registries_to_a_publish() {
+        let json = |status: &str, body: serde_json::Value| format!("{status}\r\n\r\n{body}");
+        let error = |status: &str, text: &str| json(status, serde_json::json!({ "error": text }));
+        let github = "Cannot publish over existing version";
+        let azure = "The feed 'f' already contains file 'a-1.0.0.tgz' in package '@x/a 1.0.0'.";
+        let nexus = "Repository does not allow updating assets: npm-hosted";
+        let gitlab = serde_json::json!({ "message": "403 Forbidden - Package already exists." });
+        for there in [
+            error("409 Conflict", github),
+            error("403 Forbidden", azure),
+            format!("400 Bad Request\r\n\r\n<html><title>400 - {nexus}</title></html>"),
+            json("403 Forbidden", gitlab),
+        ] {
+            check(&there, "there", "npm::already_there");
+        }
+        let hint = |answer: &str| {
+            let failure = Failure::from(publish(answer).0.expect_err(answer));
+            assert_eq!(failure.code(), "npm::forbidden", "{answer}");
+            failure.advice().unwrap_or_default().to_owned()
+        };
+        let denied = "Permission permission_denied: write_package";
+        assert!(hint(&error("403 Forbidden", denied)).contains("packages: write"));
+        let unknown = "Permission not_found: owner not found";
+        assert!(hint(&error("403 Forbidden", unknown)).contains("owns the repository"));
+        let other = error("400 Bad Request", "invalid version");
+        check(&other, "failed", "npm::refused");
+    }
+
+    #[test]
+    fn a_registry_that_does_not_know_whoami_passes() {
+        let check = |answer: &str| {
+            let (url, server) = serve(vec![answer.to_owned()]);
+            let checked = run(async { registry(&url, &url).check_credential().await });
+            let _ = server.join().expect("requests");
+            checked.map_err(|error| Failure::from(error).code())
+        };
+        // GitLab and older Nexus: https://github.com/lerna/lerna/issues/1687
+        assert_eq!(check("404 Not Found\r\n\r\n{}"), Ok(()));
+        assert_eq!(check("405 No\r\n\r\n"), Ok(()));
+        assert_eq!(check("200 OK\r\n\r\n{\"username\":\"ann\"}"), Ok(()));
+        let refused = Err("npm::unauthorized");
+        assert_eq!(
+            check(
+                "401 No\r\n\r\n{\"error\":\"User cannot be authenticated with the token provided.\"}"
+            ),
+            refused
+        );
+        assert_eq!(check("403 No\r\n\r\n"), refused);
+    }
+
+    #[test]
+    fn a_redirect_takes_no_credential_to_another_path() {
+        use crate::secret::Scheme;
+        let name = PackageName::parse("a").expect("a name");
+        let read = |location: &str, below: &str| {
+            let good = "200 OK\r\n\r\n{\"name\":\"a\",\"versions\":{}}";
+            let moved = format!("302 Away\r\nLocation: {location}\r\n\r\n");
+            let (url, server) = serve(vec![moved, good.to_owned()]);
+            let base = url.join("team/").expect("an address");
+            let secret = Secret::new(TOKEN).expect("a token");
+            let secret = BoundSecret::below(secret, Scheme::Bearer, &url, below);
+            let registry = NpmRegistry::new(base, Some(secret)).expect("a registry");
+            let found = run(async { registry.package(&name).await });
+            // Who was not followed did not ask for the second answer.
+            if found.is_err() {
+                let _ = run(async { reqwest::get(url).await });
+            }
+            let requests = server.join().expect("requests");
+            (found.is_ok(), requests)
+        };
+        let (followed, requests) = read("/team/b", "/team/");
+        assert!(followed && requests[1].head.contains(TOKEN));
+        let (followed, requests) = read("/other/b", "/team/");
+        assert!(
+            !followed && !requests[1].head.contains(TOKEN),
+            "{}",
+            requests[1].head
+        );
+        let (followed, _) = read("/other/b", "/");
+        assert!(followed);
     }
 
     #[test]

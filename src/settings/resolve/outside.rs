@@ -5,37 +5,67 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use crate::explain::{Exit, Failure, quoted};
-use crate::secret::Secret;
+use crate::secret::{BoundSecret, Secret};
 use crate::settings::address::StoreAddress;
 use crate::settings::form::{self, named};
+use crate::settings::registries::credentials::SETUP_NODE_PLACEHOLDER;
+use crate::settings::registries::{Registries, Said};
 use crate::settings::resolve::Resolver;
-use crate::settings::{Choice, PUBLIC_REGISTRY, RegistryAddress, StoreSettings};
-
-/// What [setup-node](https://github.com/actions/setup-node/blob/main/src/authutil.ts) puts into `NODE_AUTH_TOKEN` where no token is given, so that
-/// npm can read its `.npmrc`: no credential.
-const SETUP_NODE_PLACEHOLDER: &str = "XXXXX-XXXXX-XXXXX-XXXXX";
+use crate::settings::{Choice, RegistryAddress, StoreSettings, World};
 
 impl Resolver<'_> {
     fn url(&mut self, setting: &str) -> Option<Url> {
         self.checked(setting, |given| form::url(given, setting))
     }
 
-    /// Where npm packages go.
-    pub(super) fn registry(&mut self) -> RegistryAddress {
+    /// Where npm packages go, and with which credentials: npm's own settings count where ours say nothing. The last is the credential of the
+    /// default registry.
+    pub(super) fn npm(
+        &mut self,
+        world: &World,
+    ) -> (Registries, RegistryAddress, Option<BoundSecret>) {
+        let said = Said {
+            by_scope: self
+                .checked("registries", form::registries)
+                .unwrap_or_default(),
+            tokens: self
+                .checked("registry-tokens", form::registry_tokens)
+                .unwrap_or_default(),
+            registry: self.registry(),
+        };
+        let environment = &world.environment;
+        let resolved = Registries::resolve(said, &world.npmrc, environment);
+        let Some((mut registries, address)) = self.kept(resolved) else {
+            return (Registries::default(), RegistryAddress::public(), None);
+        };
+        let absent = world.absent_npmrc.as_ref();
+        registries.credentials.absent = absent.map(|path| path.display().to_string());
+        let is_its_own = |variable: &&str| match &address {
+            RegistryAddress::Npm(url) => !registries.credentials.is_for_another(variable, url),
+            RegistryAddress::Directory { .. } => true,
+        };
+        let variables = ["NODE_AUTH_TOKEN", "NPM_TOKEN"].into_iter();
+        let variables: Vec<&str> = variables.filter(is_its_own).collect();
+        let token = self.secret("npm-token", environment, &variables);
+        let token = match &address {
+            RegistryAddress::Npm(url) => registries.credentials.give_default(url, token).given(),
+            RegistryAddress::Directory { .. } => None,
+        };
+        (registries, address, token)
+    }
+
+    /// The registry that is set.
+    fn registry(&mut self) -> Option<RegistryAddress> {
         let url = self.url("registry-url");
-        let given = self.inputs.get("registry");
-        if let Some(given) = given.filter(|given| given.value.starts_with("file:")) {
+        let given = self.inputs.get("registry")?;
+        if given.value.starts_with("file:") {
             let path = self.kept(form::directory(given, "registry"));
-            return RegistryAddress::Directory {
+            return Some(RegistryAddress::Directory {
                 path: path.unwrap_or_default(),
                 url,
-            };
+            });
         }
-        let public = || {
-            Url::parse(PUBLIC_REGISTRY)
-                .unwrap_or_else(|error| unreachable!("the default registry is an address: {error}"))
-        };
-        RegistryAddress::Npm(self.url("registry").unwrap_or_else(public))
+        self.url("registry").map(RegistryAddress::Npm)
     }
 
     /// Where archives and manifests live. One that cannot be read counts as unset, beside the problem.
@@ -87,11 +117,6 @@ impl Resolver<'_> {
                 .map_err(|failure| named(given, "static", &failure))
         });
         checked.map_or(Choice::Unset, Choice::On)
-    }
-
-    /// The npm credential.
-    pub(super) fn npm_token(&mut self, environment: &BTreeMap<String, String>) -> Option<Secret> {
-        self.secret("npm-token", environment, &["NODE_AUTH_TOKEN", "NPM_TOKEN"])
     }
 
     /// The forge's credential.

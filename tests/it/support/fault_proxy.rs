@@ -68,6 +68,8 @@ pub struct Seen {
     pub status: Option<u16>,
     /// What was done to it.
     pub fault: Option<Fault>,
+    /// Its header `Authorization`.
+    pub authorization: Option<String>,
 }
 
 impl Seen {
@@ -314,6 +316,7 @@ fn admit(shared: &Shared, server: &str, request: &Request) -> Option<(usize, Opt
         target: request.target.clone(),
         status: None,
         fault: None,
+        authorization: request.headers.get("authorization").map(str::to_owned),
     };
     seen.fault = state.rules.iter().find_map(|rule| rule(&seen));
     let admitted = (seen.number, seen.fault);
