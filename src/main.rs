@@ -167,7 +167,9 @@ fn event_text(file: &Path) -> Option<String> {
 fn works_in_checkout(command: Option<&str>) -> bool {
     matches!(
         command,
-        None | Some("plan" | "why" | "release" | "version" | "publish" | "pack" | "rehearse")
+        None | Some(
+            "plan" | "why" | "release" | "version" | "publish" | "pack" | "rehearse" | "doctor"
+        )
     )
 }
 

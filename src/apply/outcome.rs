@@ -17,6 +17,8 @@ pub enum Outcome {
     Planned,
     /// It was left as it is, for the reason that stands beside it.
     Skipped,
+    /// It is staged: a person's approval does it.
+    Pending,
 }
 
 impl Outcome {
@@ -29,6 +31,7 @@ impl Outcome {
             Outcome::NotStarted => "not started",
             Outcome::Planned => "planned",
             Outcome::Skipped => "skipped",
+            Outcome::Pending => "waits for approval",
         }
     }
 }

@@ -15,8 +15,9 @@ use crate::local::archive;
 use crate::local::stop::Stop;
 use crate::name::{CommitId, Integrity, PackageName};
 use crate::plan::next::{DecidedPackage, Delivery, delivery};
-use crate::remote::registry::{Publication, PublishedPackage, Registry, RegistryError};
-use crate::settings::{Access, Settings};
+use crate::remote::registry::{Publication, PublishedPackage, Registry, RegistryError, StageId};
+use crate::settings::{Access, NpmPublish, Settings};
+use crate::version::Version;
 use crate::workspace::npm_manifest;
 
 /// What is delivered, and how it is judged.
@@ -128,13 +129,34 @@ pub trait Tarballs {
     }
 }
 
-/// Publishes what is not there. Packages of one wave go side by side; a failure lets the wave end and starts no later one.
+/// A version that waits on the registry for a person's approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The package.
+    pub name: PackageName,
+    /// The version.
+    pub version: Version,
+    /// The dist-tag that will point at it.
+    pub dist_tag: String,
+    /// Under which id it waits, where the registry tells that.
+    pub stage: Option<StageId>,
+}
+
+/// What became of one version.
+enum Delivered {
+    Ended(Outcome),
+    Waits(Option<StageId>),
+}
+
+/// Publishes or stages what is not there. Packages of one wave go side by side; a failure lets the wave end and starts no later one. Gives what
+/// waits for approval, in the order in which it may be approved.
 pub async fn publish(
     delivering: &Delivering<'_>,
     tarballs: &dyn Tarballs,
     deeds: &mut Deeds,
-) -> Result<(), Failure> {
+) -> Result<Vec<Pending>, Failure> {
     let mut failed = None;
+    let mut pending = Vec::new();
     for wave in delivering.waves {
         if failed.is_some() {
             for package in wave {
@@ -142,7 +164,7 @@ pub async fn publish(
             }
             continue;
         }
-        let mut outcomes: Vec<(&DecidedPackage, Result<Outcome, Failure>)> =
+        let mut outcomes: Vec<(&DecidedPackage, Result<Delivered, Failure>)> =
             futures_util::stream::iter(wave)
                 .map(|package| async move {
                     (package, publish_one(delivering, tarballs, package).await)
@@ -153,7 +175,18 @@ pub async fn publish(
         outcomes.sort_by(|left, right| left.0.name.cmp(&right.0.name));
         for (package, outcome) in outcomes {
             match outcome {
-                Ok(outcome) => deeds.note(Stage::Publish, label(package), outcome),
+                Ok(Delivered::Ended(outcome)) => {
+                    deeds.note(Stage::Publish, label(package), outcome);
+                }
+                Ok(Delivered::Waits(stage)) => {
+                    deeds.note(Stage::Publish, label(package), Outcome::Pending);
+                    pending.push(Pending {
+                        name: package.name.clone(),
+                        version: package.version.clone(),
+                        dist_tag: package.dist_tag.clone(),
+                        stage,
+                    });
+                }
                 Err(failure) => {
                     deeds.note(
                         Stage::Publish,
@@ -165,7 +198,7 @@ pub async fn publish(
             }
         }
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(pending), Err)
 }
 
 /// Looks at what is there, and notes what [`publish`] would publish.
@@ -191,27 +224,43 @@ async fn publish_one(
     delivering: &Delivering<'_>,
     tarballs: &dyn Tarballs,
     package: &DecidedPackage,
-) -> Result<Outcome, Failure> {
+) -> Result<Delivered, Failure> {
     const TRIES: usize = 5;
     if judged(delivering, package).await? != Delivery::Absent {
-        return Ok(Outcome::AlreadyDone);
+        return Ok(Delivered::Ended(Outcome::AlreadyDone));
+    }
+    let stages = delivering.settings.npm_publish == NpmPublish::Stage;
+    if stages && let Some(stage) = waiting(delivering, tarballs, package).await? {
+        return Ok(Delivered::Waits(Some(stage)));
     }
     let publication = publication(delivering, tarballs, package).await?;
     let mut last = None;
     for attempt in 1..=TRIES {
         delivering.stop.check()?;
         let error = match write(delivering, &publication).await {
-            Ok(()) => return Ok(Outcome::Done),
+            Ok(delivered) => return Ok(delivered),
             Err(error) => error,
         };
         let present = judged(delivering, package).await;
         if let Ok(Delivery::Same | Delivery::SameCommit) = present {
-            return Ok(Outcome::Done);
+            return Ok(Delivered::Ended(Outcome::Done));
         }
         let (wait, failure) = match error {
             RegistryError::Failed(failure) => return Err(refused(failure, present, package)),
             // It shows what it has later than it takes it: VERIFY waits for that, and compares.
-            RegistryError::AlreadyThere(_) if present.is_ok() => return Ok(Outcome::AlreadyDone),
+            RegistryError::AlreadyThere(_) if present.is_ok() => {
+                return Ok(Delivered::Ended(Outcome::AlreadyDone));
+            }
+            // npm says the same of what is published.
+            RegistryError::Waiting(failure) if !stages => {
+                return Err(refused(failure, present, package));
+            }
+            RegistryError::Waiting(_) => {
+                present?;
+                return Ok(Delivered::Waits(
+                    waiting(delivering, tarballs, package).await?,
+                ));
+            }
             RegistryError::AlreadyThere(failure) | RegistryError::Uncertain(failure) => {
                 (pause(attempt), failure)
             }
@@ -231,7 +280,7 @@ async fn publish_one(
         last = Some(failure);
         rest(delivering, wait).await?;
         if judged(delivering, package).await? != Delivery::Absent {
-            return Ok(Outcome::Done);
+            return Ok(Delivered::Ended(Outcome::Done));
         }
     }
     let failure = last.unwrap_or_else(|| {
@@ -254,10 +303,10 @@ async fn publish_one(
 async fn write(
     delivering: &Delivering<'_>,
     publication: &Publication,
-) -> Result<(), RegistryError> {
+) -> Result<Delivered, RegistryError> {
     // Nobody closes it.
     let permit = delivering.pace.gate.acquire().await.ok();
-    let answer = delivering.registry.publish(publication).await;
+    let answer = send(delivering, publication).await;
     if let (Err(RegistryError::Busy { .. }), Some(permit)) = (&answer, permit) {
         delivering.pace.slow_down(permit);
     }
@@ -277,6 +326,48 @@ async fn rest(delivering: &Delivering<'_>, wait: Duration) -> Result<(), Failure
         }
         clock.sleep(SLICE.min(left)).await;
     }
+}
+
+/// Sends a version once, in the way that was asked for.
+async fn send(
+    delivering: &Delivering<'_>,
+    publication: &Publication,
+) -> Result<Delivered, RegistryError> {
+    let registry = delivering.registry;
+    if delivering.settings.npm_publish == NpmPublish::Stage {
+        return registry.stage(publication).await.map(Delivered::Waits);
+    }
+    registry.publish(publication).await?;
+    Ok(Delivered::Ended(Outcome::Done))
+}
+
+/// The id under which a version waits already, where the registry tells that; other bytes than those that a seal fixed are an integrity failure.
+async fn waiting(
+    delivering: &Delivering<'_>,
+    tarballs: &dyn Tarballs,
+    package: &DecidedPackage,
+) -> Result<Option<StageId>, Failure> {
+    let staged = delivering.registry.staged(&package.name).await;
+    let staged = staged.and_then(|mut staged| staged.remove(&package.version.to_string()));
+    let Some(staged) = staged else {
+        return Ok(None);
+    };
+    if let Some(theirs) = staged.shasum.filter(|_| delivering.sealed) {
+        let ours = crate::local::files::shasum(&tarballs.bytes(package).await?);
+        if ours != theirs {
+            return Err(Failure::new(
+                Exit::Integrity,
+                "publish::other_staged",
+                format!("other bytes are staged as {}", label(package)),
+            )
+            .because(format!("the sha1 of theirs is {theirs}, of ours {ours}"))
+            .hint(format!(
+                "somebody else staged this version: find out who; then `npm stage reject {}` and run again",
+                staged.id.as_str()
+            )));
+        }
+    }
+    Ok(Some(staged.id))
 }
 
 /// A refusal that no look before could foresee: the tags stand, and only what is missing is done later. Where others' bytes turn out to be there,
@@ -452,8 +543,9 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::remote::registry::PublishedVersion;
+    use crate::remote::registry::{PublishedVersion, Staged};
     use crate::settings::World;
+    use crate::settings::identity::Trust;
     use crate::settings::inputs::{Asked, collect};
     use crate::version::Version;
 
@@ -513,6 +605,18 @@ mod tests {
                 None | Some(Answer::Taken) => Ok(()),
                 Some(Answer::Lost(error) | Answer::Left(error)) => Err(error),
             }
+        }
+
+        async fn trusts(&self, _: &PackageName, _: bool) -> Result<Option<Trust>, RegistryError> {
+            Ok(None)
+        }
+
+        async fn stage(&self, _: &Publication) -> Result<Option<StageId>, RegistryError> {
+            Err(RegistryError::Failed(failure("npm::no_stages")))
+        }
+
+        async fn staged(&self, _: &PackageName) -> Option<BTreeMap<String, Staged>> {
+            None
         }
 
         fn describe(&self) -> String {
@@ -583,7 +687,8 @@ mod tests {
         };
         let begun = clock.now();
         let mut deeds = Deeds::default();
-        let mut ended = publish(&delivering, &Packed(tarball.bytes), &mut deeds).await;
+        let published = publish(&delivering, &Packed(tarball.bytes), &mut deeds).await;
+        let mut ended = published.map(drop);
         if ended.is_ok() {
             ended = verify(&delivering, &mut deeds).await;
         }

@@ -47,7 +47,8 @@ pub async fn connect(settings: &Settings) -> Result<Remotes, Failure> {
 pub fn registry(settings: &Settings) -> Result<Arc<ByPackage>, Failure> {
     let default: Arc<dyn Registry> = match &settings.registry {
         RegistryAddress::Npm(url) => {
-            Arc::new(NpmRegistry::new(url.clone(), settings.npm_token.clone())?)
+            let registry = NpmRegistry::new(url.clone(), settings.npm_token.clone())?;
+            Arc::new(registry.with_identity(settings.identity.clone()))
         }
         RegistryAddress::Directory { path, url } => {
             Arc::new(DirectoryRegistry::open(path, url.clone())?)

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use crate::apply::build::Packed;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
-use crate::apply::publish::{self, Delivering, Pace, Tarballs};
+use crate::apply::publish::{self, Delivering, Pace, Pending, Tarballs};
 use crate::apply::record::{self, Recording};
 use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed, Storeless};
-use crate::commands::{Session, abandon, mirror, observe, point, rebuild, released};
+use crate::commands::{Session, abandon, mirror, observe, point, rebuild, released, trust};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::asking;
@@ -24,6 +24,7 @@ use crate::release::manifest::Status;
 use crate::remote::forge::github::Told;
 use crate::remote::registry::{PublishedPackage, Registry as _};
 use crate::report::release::{Released, ReleasedPackage};
+use crate::settings::NpmPublish;
 use crate::version::Version;
 use crate::workspace::Workspace;
 use crate::workspace::package::Package;
@@ -35,8 +36,10 @@ pub async fn earlier(
     deeds: &mut Deeds,
 ) -> Result<Option<Released>, Failure> {
     let newest = decisions::newest(session.repo, &scene.tip, &scene.decisions)?;
-    if !session.settings.dry_run {
-        versions::older(session, scene, newest.as_ref(), deeds).await?;
+    if !session.settings.dry_run
+        && let Some(pending) = versions::older(session, scene, newest.as_ref(), deeds).await?
+    {
+        return Ok(Some(pending));
     }
     let is_open = |commit: &CommitId| {
         !scene.is_given_up(commit) && !session.settings.dry_run && session.settled != Some(commit)
@@ -67,7 +70,9 @@ pub async fn deliver(
         scene.require_tip(session)?;
     }
     let newest = decisions::newest(session.repo, &scene.tip, &scene.decisions)?;
-    versions::older(session, scene, newest.as_ref(), deeds).await?;
+    if let Some(pending) = versions::older(session, scene, newest.as_ref(), deeds).await? {
+        return Ok(Some(pending));
+    }
     versions::tell_overtaken(session, scene, newest.as_ref()).await?;
     let Some(commit) = newest.filter(|commit| !scene.is_given_up(commit)) else {
         return Ok(None);
@@ -103,13 +108,15 @@ async fn deliver_sealed(
             let tarballs = Box::new(Storeless(store_needed(commit, name)));
             (in_waves(session, commit, packages)?, tarballs)
         };
+    require_trusted(session, commit, &waves).await?;
     let delivering = delivering(session, commit, true, &waves);
-    put(&delivering, tarballs.as_ref(), deeds).await?;
-    let packages: Vec<DecidedPackage> = waves.iter().flatten().cloned().collect();
+    let pending = put(&delivering, tarballs.as_ref(), deeds).await?;
+    let packages = delivered(session, &waves);
     let parent = session.repo.parent(commit)?;
     let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
     let base = parent.as_ref().unwrap_or(commit).as_str();
-    released::released(session, commit, base, &packages, &[]).map(Some)
+    let released = released::released(session, commit, base, &packages, &[])?;
+    Ok(Some(released.waiting_for(pending)))
 }
 
 /// What is delivered of `commit`, wave after wave; `sealed` tells whether its bytes are fixed by a seal.
@@ -130,17 +137,60 @@ pub(super) fn delivering<'a>(
     }
 }
 
-/// PUBLISH and VERIFY; a dry run only looks, and notes what is lacking.
-async fn put(
+/// PUBLISH and VERIFY; gives what waits for approval, which is nothing to verify yet. A dry run only looks, and notes what is lacking.
+pub(super) async fn put(
     delivering: &Delivering<'_>,
     tarballs: &dyn Tarballs,
     deeds: &mut Deeds,
-) -> Result<(), Failure> {
-    if delivering.settings.dry_run {
-        return publish::note_lacking(delivering, deeds).await;
+) -> Result<Vec<Pending>, Failure> {
+    if delivering.settings.npm_publish == NpmPublish::None {
+        return Ok(Vec::new());
     }
-    publish::publish(delivering, tarballs, deeds).await?;
-    publish::verify(delivering, deeds).await
+    if delivering.settings.dry_run {
+        publish::note_lacking(delivering, deeds).await?;
+        return Ok(Vec::new());
+    }
+    let pending = publish::publish(delivering, tarballs, deeds).await?;
+    if pending.is_empty() {
+        publish::verify(delivering, deeds).await?;
+    }
+    Ok(pending)
+}
+
+/// Refuses to begin with what an earlier run decided where this job may not publish all of what is lacking; a token is judged by the registry.
+async fn require_trusted(
+    session: &Session<'_>,
+    commit: &CommitId,
+    waves: &[Vec<DecidedPackage>],
+) -> Result<(), Failure> {
+    let settings = session.settings;
+    if settings.identity.is_none() || settings.dry_run || settings.npm_publish == NpmPublish::None {
+        return Ok(());
+    }
+    let published = session
+        .published(waves.iter().flatten().map(|package| &package.name))
+        .await?;
+    let is_lacking = |package: &&DecidedPackage| {
+        let known = published.get(&package.name);
+        known.is_none_or(|known| !known.versions.contains_key(&package.version.to_string()))
+    };
+    let lacking: Vec<&DecidedPackage> = waves.iter().flatten().filter(is_lacking).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let workspace = session.workspace_at(commit)?;
+    let packages: Vec<&Package> = lacking
+        .into_iter()
+        .filter_map(|package| workspace.package(&package.name))
+        .collect();
+    trust::require(session, &packages).await
+}
+
+/// The libraries of a release that go to the registry.
+fn delivered(session: &Session<'_>, waves: &[Vec<DecidedPackage>]) -> Vec<DecidedPackage> {
+    let goes = session.settings.npm_publish != NpmPublish::None;
+    let packages = waves.iter().flatten().filter(|_| goes);
+    packages.cloned().collect()
 }
 
 /// Whether a decision holds: every tag of its seal, on a commit made on the seal's base.
@@ -228,29 +278,28 @@ pub async fn sealed(
         return Err(record::given_up(&id));
     }
     let waves = sealed_waves(session, commit, named)?;
-    let packages: Vec<DecidedPackage> = waves.iter().flatten().cloned().collect();
+    let packages = delivered(session, &waves);
     let recording = recording(session, branch, commit)?;
     let manifests = recording.app_manifests(&named.seal)?;
+    let released = || {
+        let seal = &named.seal;
+        released::released(session, commit, &seal.base, &packages, &seal.apps)
+    };
     if recorded.is_none() {
+        if plan.is_none() {
+            require_trusted(session, commit, &waves).await?;
+        }
         let delivering = delivering(session, commit, true, &waves);
-        publish::publish(
-            &delivering,
-            &Sealed::new(store, &named.seal, packed.clone())?,
-            deeds,
-        )
-        .await?;
-        publish::verify(&delivering, deeds).await?;
+        let tarballs = Sealed::new(store, &named.seal, packed.clone())?;
+        let pending = put(&delivering, &tarballs, deeds).await?;
+        if !pending.is_empty() {
+            return Ok(released()?.waiting_for(pending));
+        }
         let manifest = recording.release_manifest(named, &packages);
         seal::name_archives(store, &named.seal, packed.as_deref(), session.stop).await?;
         record::record(store, &manifests, &manifest, session.stop, deeds).await?;
     }
-    let mut released = released::released(
-        session,
-        commit,
-        &named.seal.base,
-        &packages,
-        &named.seal.apps,
-    )?;
+    let mut released = released()?;
     released.manifest = Some(crate::release::layout::release(&id).to_string());
     released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
     tell(session, branch, &released, plan, deeds).await;
@@ -349,6 +398,10 @@ async fn finish_earlier_unsealed(
     decision: &Decision,
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
+    if session.settings.npm_publish == NpmPublish::None {
+        let (release, tarballs) = ((branch, commit), Rebuilt::new(session, commit));
+        return deliver_unsealed(session, release, BTreeMap::new(), &tarballs, None, deeds).await;
+    }
     let workspace = session.workspace_at(commit)?;
     if decision.is_of_versions() {
         let marked = rebuild::libraries_of(session, commit, &workspace)?;
@@ -433,16 +486,22 @@ async fn deliver_unsealed(
     plan: Option<&Plan>,
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
-    let listed: Vec<DecidedPackage> = packages.values().cloned().collect();
     let waves = in_waves(session, commit, packages)?;
+    let listed = delivered(session, &waves);
+    if plan.is_none() {
+        require_trusted(session, commit, &waves).await?;
+    }
     let delivering = delivering(session, commit, false, &waves);
-    put(&delivering, tarballs, deeds).await?;
+    let pending = put(&delivering, tarballs, deeds).await?;
     let parent = session
         .repo
         .parent(commit)?
         .filter(|_| session.repo.is_made_by_us(commit));
     let base = parent.as_ref().unwrap_or(commit).as_str();
     let released = released::released(session, commit, base, &listed, &[])?;
+    if !pending.is_empty() {
+        return Ok(released.waiting_for(pending));
+    }
     tell(session, branch, &released, plan, deeds).await;
     Ok(released)
 }

@@ -3,6 +3,7 @@
 pub mod abandon;
 pub mod connect;
 pub mod decisions;
+pub mod doctor;
 pub mod environments;
 pub mod finish;
 
@@ -28,6 +29,7 @@ pub mod snapshot;
 pub mod status;
 pub mod tag;
 pub mod tarballs;
+pub mod trust;
 pub mod version;
 pub mod why;
 
@@ -90,6 +92,7 @@ async fn tell(
         | Command::Publish
         | Command::Tag
         | Command::Pack { planned: true }
+        | Command::Doctor
         | Command::Abandon(_) => {
             let repo = Repo::open(&settings.directory)?;
             choose(settings, &repo)?;
@@ -194,7 +197,7 @@ async fn on_repository(
         .transpose()?;
     let delivers = matches!(
         settings.command,
-        Command::Release | Command::Publish | Command::Abandon(_)
+        Command::Release | Command::Publish | Command::Doctor | Command::Abandon(_)
     );
     let remotes = if delivers && settings.snapshot.is_none() {
         connect(settings).await?
@@ -257,6 +260,7 @@ async fn on_repository(
             Ok(tell_packed(settings, &packed))
         }
         Command::Tag => tell_tagged(&session).await,
+        Command::Doctor => tell_checkup(&session).await,
         Command::Abandon(asked) => tell_abandoned(&session, asked).await,
         _ => tell_plan(&session).await,
     }
@@ -313,6 +317,7 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
         Command::Publish => ("Publish", outputs::of_failure()),
         Command::Plan => ("Plan", outputs::of_failure()),
         Command::Tag => ("Tag", Vec::new()),
+        Command::Doctor => ("Doctor", Vec::new()),
         Command::Abandon(_) => ("Abandon", Vec::new()),
         Command::Point(deed, _) => (deed.title(), Vec::new()),
         Command::Why(_)
@@ -361,6 +366,17 @@ fn tell_packed(settings: &Settings, packed: &Pack) -> Answer {
     let directory = directory.map_or_else(|| ".".to_owned(), |path| path.display().to_string());
     let directory = (!settings.dry_run).then_some(directory.as_str());
     answer(settings, report::pack::text(packed, directory), packed)
+}
+
+async fn tell_checkup(session: &Session<'_>) -> Result<Answer, Failure> {
+    let settings = session.settings;
+    let checkup = Box::pin(doctor::doctor(session)).await?;
+    let mut answer = answer(settings, checkup.text(), &checkup);
+    if let Some(file) = &settings.runner.summary_file {
+        answer.appended.push((file.clone(), checkup.summary()));
+    }
+    answer.failure = checkup.failure();
+    Ok(answer)
 }
 
 async fn tell_tagged(session: &Session<'_>) -> Result<Answer, Failure> {

@@ -12,7 +12,7 @@ use crate::local::{status, worktree};
 use crate::plan::release::{Notice, Plan};
 use crate::plan::render::{self, Missing, PlanDocument};
 use crate::settings::registries::credentials::Credential;
-use crate::settings::{Choice, RegistryAddress, Settings};
+use crate::settings::{Choice, NpmPublish, RegistryAddress, Settings};
 use crate::workspace::package::Kind;
 
 /// A plan with its document and what a release would still need.
@@ -101,7 +101,7 @@ pub fn whole(session: &Session<'_>) -> Result<Repo, Failure> {
 /// Where a credential for npm is given.
 pub fn npm_token(settings: &Settings) -> &'static str {
     if settings.runner.is_actions {
-        "set the input npm-token, or NODE_AUTH_TOKEN"
+        "set the input npm-token, or NODE_AUTH_TOKEN; or give the job `permissions: id-token: write` for trusted publishing"
     } else {
         "set PKGS_NPM_TOKEN, NODE_AUTH_TOKEN or NPM_TOKEN"
     }
@@ -160,12 +160,14 @@ pub fn unready(session: &Session<'_>) -> Option<Missing> {
 pub fn missing(settings: &Settings, plan: &Plan) -> Vec<Missing> {
     let mut missing = Vec::new();
     let libraries = plan.packages.iter();
-    let libraries = libraries.filter(|package| package.kind == Kind::Library);
+    let publishes = settings.npm_publish != NpmPublish::None;
+    let libraries = libraries.filter(|package| publishes && package.kind == Kind::Library);
     let places: BTreeSet<Option<&Url>> =
         libraries.map(|package| package.registry.as_ref()).collect();
     missing.extend(
         places
             .into_iter()
+            .filter(|place| place.is_some() || settings.identity.is_none())
             .filter_map(|place| missing_credential(settings, place)),
     );
     if !plan.apps.is_empty() && settings.store == Choice::Unset {

@@ -1,10 +1,10 @@
 //! Everything that can be known before the first outside write is known here, so that a missing credential or permission costs no version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::{record, seal};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, plan, point};
+use crate::commands::{Session, plan, point, trust};
 use crate::explain::{Exit, Failure};
 use crate::local::push::{PushError, RefUpdate};
 use crate::name::{Digest, PackageName};
@@ -12,29 +12,64 @@ use crate::plan::release::{self as planning, Notice, Plan, PlannedPackage};
 use crate::plan::render;
 use crate::release::layout;
 use crate::remote::registry::by_package::Place;
-use crate::remote::registry::{PublishRight, Registry as _};
+use crate::remote::registry::{PublishRight, Registry as _, no_stages};
 use crate::settings::registries::credentials::Credential;
-use crate::settings::{Choice, RegistryAddress};
+use crate::settings::{Choice, NpmPublish, RegistryAddress};
 use crate::version::Version;
-use crate::workspace::package::Kind;
+use crate::workspace::Workspace;
+use crate::workspace::package::{Kind, Package};
 
-/// Checks credentials, versions that are taken, the store's behaviour and the permission to push; lowers dist-tags that would go backwards.
-/// `proven` tells whether this process has seen the store honour its conditions; it is not asked again.
+/// What a plan comes to.
+pub enum Checked {
+    /// Nothing that can be known stands in its way.
+    Ready(Box<Plan>),
+    /// New names stay out of it, as was asked: it is planned again without them.
+    Without(BTreeSet<PackageName>),
+}
+
+/// Checks credentials, trusted publishers, versions that are taken, the store's behaviour and the permission to push; lowers dist-tags that would
+/// go backwards. `proven` tells whether this process has seen the store honour its conditions; it is not asked again.
 pub async fn preflight(
     session: &Session<'_>,
     scene: &Scene<'_>,
+    workspace: &Workspace,
     mut plan: Plan,
     proven: &mut bool,
-) -> Result<Plan, Failure> {
-    credential(session, &plan).await?;
-    versions(session, &mut plan).await?;
+) -> Result<Checked, Failure> {
+    if session.settings.npm_publish != NpmPublish::None {
+        credential(session, &plan).await?;
+        let left_out = trusted(session, workspace, &plan).await?;
+        if !left_out.is_empty() {
+            return Ok(Checked::Without(left_out));
+        }
+        versions(session, &mut plan).await?;
+    }
     static_root(session, &plan)?;
     let apps: Vec<PackageName> = plan.apps.iter().map(|app| app.name.clone()).collect();
     point::check_roots(session, &apps).await?;
     store(session, proven).await?;
     builds(session, &plan).await?;
     permission_to_push(scene)?;
-    Ok(plan)
+    Ok(Checked::Ready(Box::new(plan)))
+}
+
+/// Whether this run may publish every library of the plan; gives the new names that are to stay out of it.
+///
+/// # Errors
+/// Those of [`crate::plan::trusted::judge`], for all packages at once.
+pub(super) async fn trusted(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    plan: &Plan,
+) -> Result<BTreeSet<PackageName>, Failure> {
+    let packages: Vec<&Package> = libraries(plan)
+        .filter_map(|package| workspace.package(&package.name))
+        .collect();
+    let verdict = trust::verdict(session, &packages).await?;
+    match Failure::all(verdict.failures) {
+        Some(failure) => Err(failure),
+        None => Ok(verdict.left_out),
+    }
 }
 
 fn libraries(plan: &Plan) -> impl Iterator<Item = &PlannedPackage> {
@@ -53,6 +88,13 @@ pub(super) async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(),
 /// Whether what is called so can be published at all.
 pub(super) async fn credential_for(session: &Session<'_>, names: &[&str]) -> Result<(), Failure> {
     let places = session.remotes.registry.places(names)?;
+    let is_staged = session.settings.npm_publish == NpmPublish::Stage;
+    if let Some(place) = places
+        .iter()
+        .find(|place| is_staged && is_directory(session, place))
+    {
+        return Err(no_stages(&place.registry.describe()));
+    }
     let lacking = places.iter().filter_map(|place| lacking(session, place));
     Failure::all(lacking.collect()).map_or(Ok(()), Err)?;
     for place in places {
@@ -61,7 +103,7 @@ pub(super) async fn credential_for(session: &Session<'_>, names: &[&str]) -> Res
             if !session.settings.dry_run {
                 registry.check_writable().await?;
             }
-        } else {
+        } else if !goes_by_identity(session, &place) {
             registry.check_credential().await?;
         }
     }
@@ -72,9 +114,14 @@ fn is_directory(session: &Session<'_>, place: &Place<'_>) -> bool {
     place.address.is_none() && !matches!(session.settings.registry, RegistryAddress::Npm(_))
 }
 
+/// Whether the job's identity says who publishes there: at the default registry, where no credential does.
+fn goes_by_identity(session: &Session<'_>, place: &Place<'_>) -> bool {
+    place.address.is_none() && session.settings.identity.is_some()
+}
+
 /// That a registry has no credential for what goes there.
 fn lacking(session: &Session<'_>, place: &Place<'_>) -> Option<Failure> {
-    if is_directory(session, place) {
+    if is_directory(session, place) || goes_by_identity(session, place) {
         return None;
     }
     let (registries, address) = (&session.remotes.registry, place.address.as_ref());
@@ -175,7 +222,10 @@ fn below(name: &PackageName, to: &Version, present: &Version, tag: &str) -> Fail
 
 /// Refuses a package that the registry says we may only read. Where others are listed and we are not, a team may still have the right: that is
 /// a warning.
-async fn right(session: &Session<'_>, name: &PackageName) -> Result<Option<Notice>, Failure> {
+pub(super) async fn right(
+    session: &Session<'_>,
+    name: &PackageName,
+) -> Result<Option<Notice>, Failure> {
     let registry = session.remotes.registry.as_ref();
     match registry.publish_right(name).await {
         PublishRight::Granted | PublishRight::Unknown => Ok(None),

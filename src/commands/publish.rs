@@ -10,6 +10,7 @@ use crate::local::push::Seen;
 use crate::name::TagName;
 use crate::plan::next::Marked;
 use crate::report::release::{Ended, ReleaseReport};
+use crate::settings::NpmPublish;
 
 /// Delivers what the decided versions of the branch lack on npm. When it fails half-way, the report says what is done and what is not.
 ///
@@ -31,11 +32,17 @@ pub fn had_nothing_to_do(report: &ReleaseReport) -> bool {
 }
 
 async fn attempt(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseReport, Failure> {
+    if session.settings.npm_publish == NpmPublish::None {
+        let what = "npm-publish is none, and `publish` does nothing else";
+        return Err(Failure::new(Exit::Usage, "publish::none", what)
+            .hint("set npm-publish to direct or stage"));
+    }
     let scene = Scene::read(session)?;
     require_pushed(session, &scene)?;
     let released = finish::deliver(session, &scene, deeds).await?;
     let is_planned = deeds.iter().any(|deed| deed.outcome == Outcome::Planned);
     let ended = match &released {
+        Some(released) if released.is_pending() => Ended::Pending,
         _ if is_planned => Ended::Planned,
         Some(_) => Ended::Released,
         None => Ended::Nothing,

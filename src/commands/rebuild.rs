@@ -13,7 +13,7 @@ use crate::name::{CommitId, PackageName};
 use crate::plan::next::Marked;
 use crate::plan::pack::other_packages;
 use crate::plan::release::{Base, Plan, PlannedPackage, dist_tag};
-use crate::settings::Mode;
+use crate::settings::{Mode, NpmPublish};
 use crate::workspace::Workspace;
 use crate::workspace::package::Kind;
 
@@ -112,6 +112,9 @@ pub async fn first_lacking(
     commit: &CommitId,
     own: bool,
 ) -> Result<Option<String>, Failure> {
+    if session.settings.npm_publish == NpmPublish::None {
+        return Ok(None);
+    }
     let workspace = session.workspace_at(commit)?;
     let libraries = libraries_of(session, commit, &workspace)?;
     let published = session.published(&libraries).await?;

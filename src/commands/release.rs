@@ -1,7 +1,7 @@
 //! `release`: read, decide, do, tell. There is no journal: what an earlier run left is read from tags, seals, registry and manifests,
 //! and finished first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use globset::GlobMatcher;
@@ -12,6 +12,7 @@ use crate::apply::decide::{self, Decided, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::seal::{self, Named};
 use crate::commands::observe::{self, Observed};
+use crate::commands::preflight::Checked;
 use crate::commands::scene::Scene;
 use crate::commands::{Session, decisions, finish, preflight, ranges};
 use crate::explain::{Exit, Failure};
@@ -22,11 +23,12 @@ use crate::plan::next::Position;
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::render::{self, PlanDocument};
 use crate::plan::replacements::Unread;
-use crate::plan::{notes, registry, replacements};
+use crate::plan::{notes, registry, replacements, trusted};
 use crate::remote::registry::Registry as _;
 use crate::report::release::{Ended, ReleaseReport};
+use crate::settings::Settings;
 use crate::version::Version;
-use crate::workspace::below;
+use crate::workspace::{Workspace, below};
 
 /// How often a run judges again because something moved meanwhile.
 pub(super) const ROUNDS: usize = 5;
@@ -38,7 +40,7 @@ pub async fn release(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
     let mut deeds = Deeds::default();
     let mut proven = false;
     for _ in 0..ROUNDS {
-        match attempt(session, &started, &mut deeds, &mut proven).await {
+        match attempt(session, &started, &mut deeds, &mut proven, None).await {
             Ok(Some(report)) => return Ok(report.with(deeds)),
             Ok(None) => tracing::info!("the remote moved meanwhile: judging again"),
             Err(failure) if deeds.is_empty() => return Err(failure),
@@ -71,15 +73,20 @@ fn require_push(session: &Session<'_>) -> Result<(), Failure> {
     .hint("leave `push` out; or decide here with `version`, push branch and tags, then `publish`"))
 }
 
-/// One round, whose deeds go to `deeds`; `None` when a ref moved before the decision.
+/// One round, whose deeds go to `deeds`; `None` when a ref moved before the decision. `told` is what the plan says besides.
 async fn attempt(
     session: &Session<'_>,
     started: &CommitId,
     deeds: &mut Deeds,
     proven: &mut bool,
+    told: Option<planning::Notice>,
 ) -> Result<Option<ReleaseReport>, Failure> {
     let scene = Scene::read(session)?;
     let earlier = finish::earlier(session, &scene, deeds).await?;
+    if let Some(waiting) = earlier.as_ref().filter(|earlier| earlier.is_pending()) {
+        let report = ReleaseReport::new(Ended::Pending);
+        return Ok(Some(report.released(Some(waiting.clone()))));
+    }
     // Outputs speak of the release at the commit that this run was started for, not of a newer one.
     let own = earlier.filter(|release| {
         let at_tip = scene.position != Position::Superseded && release.commit == scene.tip;
@@ -110,7 +117,8 @@ async fn attempt(
         let tagged = session.repo.tagged()?;
         decisions::remove_left_behind(session.repo, &tagged, &scene.tip, Some(scene.tags()))?;
     }
-    let (observed, plan) = plan_at(session, scene.planned(), true).await?;
+    let (observed, mut plan) = plan_at(session, scene.planned(), true).await?;
+    plan.warnings.extend(told);
     if plan.packages.is_empty() {
         let document = render::document(&plan, session.settings, Vec::new());
         let report = ReleaseReport::new(or(Ended::Nothing)).planned(plan, document);
@@ -128,10 +136,22 @@ async fn attempt(
     let given = session.settings.artifacts.as_deref();
     let given = given.map(|given| artifacts::read(given, &plan, &digest, session.settings));
     let given = given.transpose()?;
-    let mut plan = match preflight::preflight(session, &scene, plan, proven).await {
+    let workspace = &observed.workspace;
+    let mut plan = match preflight::preflight(session, &scene, workspace, plan, proven).await {
         // What another run released meanwhile is no obstacle: it is what this run was to do.
         Err(_) if scene.has_moved() => return Ok(None),
-        checked => checked?,
+        Err(failure) => return Err(failure),
+        Ok(Checked::Ready(plan)) => *plan,
+        Ok(Checked::Without(names)) => {
+            let again = without(session, workspace, &names)?;
+            let (settings, notice) = (&again.0, Some(again.1));
+            let session = Session {
+                settings,
+                ..*session
+            };
+            let again = Box::pin(attempt(&session, started, deeds, proven, notice)).await;
+            return again.map_err(cannot_leave_out);
+        }
     };
     let document = render::document(&plan, session.settings, Vec::new());
     (session.say)(&render::text(&plan, &[]));
@@ -155,8 +175,54 @@ async fn attempt(
             finish::unsealed(session, &scene.branch, &commit, &plan, packed, deeds).await?
         }
     };
-    let report = ReleaseReport::new(Ended::Released).planned(plan, document);
+    let ended = if released.is_pending() {
+        Ended::Pending
+    } else {
+        Ended::Released
+    };
+    let report = ReleaseReport::new(ended).planned(plan, document);
     Ok(Some(report.released(Some(released))))
+}
+
+/// The settings that leave out new names and what depends on them, and how that is told.
+fn without(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    names: &BTreeSet<PackageName>,
+) -> Result<(Settings, planning::Notice), Failure> {
+    let list = |names: &mut dyn Iterator<Item = &PackageName>| {
+        let names: Vec<&str> = names.map(PackageName::as_str).collect();
+        names.join(", ")
+    };
+    let all = trusted::with_dependents(workspace, names)?;
+    let others = list(&mut all.difference(names));
+    let others = if others.is_empty() {
+        String::new()
+    } else {
+        format!(", nor is what depends on them: {others}")
+    };
+    let message = format!(
+        "not on the registry yet, so not released, as first-publish says: {}{others}",
+        list(&mut names.iter())
+    );
+    tracing::warn!("{message}");
+    let mut settings = session.settings.clone();
+    settings
+        .filter
+        .extend(all.iter().map(|name| format!("!{name}")));
+    let code = "npm::left_out";
+    Ok((settings, planning::Notice { code, message }))
+}
+
+/// What a plan that cannot do without new names is refused with.
+fn cannot_leave_out(failure: Failure) -> Failure {
+    if !matches!(failure.code(), "plan::filter" | "artifacts::other_plan") {
+        return failure;
+    }
+    let what = "first-publish is skip, and new names cannot be left out here";
+    Failure::new(Exit::Usage, "npm::new_name", what)
+        .because(failure)
+        .hint("publish them once, with first-publish allow and a token that may, or name the packages to release with `filter`, in every job")
 }
 
 /// A file that the release would change and that others changed as well, where the two are to be merged.
@@ -277,7 +343,7 @@ pub async fn observed_at(
                 let versions = published.versions.iter();
                 let highest = versions
                     .filter_map(|(version, known)| Some((Version::parse(version).ok()?, known)))
-                    .filter(|(version, _)| !version.is_snapshot())
+                    .filter(|(version, _)| !version.is_snapshot() && !is_placeholder(version))
                     .max_by(|left, right| left.0.cmp(&right.0));
                 if let Some((version, known)) = highest {
                     observed.was_published(index, version, known.git_head.as_deref())?;
@@ -293,6 +359,11 @@ pub async fn observed_at(
         }
     }
     Ok((observed, unasked))
+}
+
+/// Whether a version is the one that npm itself makes of [a name that is only staged yet](https://docs.npmjs.com/staged-publishing).
+fn is_placeholder(version: &Version) -> bool {
+    version.to_string() == "0.0.0-stage"
 }
 
 /// The changelog of each directory at a commit: where it is, or would be made, and its text.

@@ -91,6 +91,7 @@ pub fn released_upon(
             .collect::<Result<_, Failure>>()?,
         manifest: None,
         pointers: Vec::new(),
+        pending: Vec::new(),
     })
 }
 

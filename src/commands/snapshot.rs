@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use crate::apply::build::{self, Packed};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
-use crate::apply::publish;
 use crate::commands::released::url_of;
 use crate::commands::tarballs::Built;
 use crate::commands::{Session, finish, preflight, release};
-use crate::explain::Failure;
+use crate::explain::{Exit, Failure};
 use crate::local::worktree;
 use crate::name::PackageName;
 use crate::plan::next::DecidedPackage;
@@ -18,7 +17,12 @@ use crate::plan::release::{Plan, PlannedPackage};
 use crate::plan::{render, waves};
 use crate::remote::registry::{PublishedVersion, Registry as _};
 use crate::report::release::{Ended, ReleaseReport, Released, ReleasedPackage};
+use crate::settings::NpmPublish;
 use crate::workspace::Workspace;
+
+fn never(what: impl Into<String>) -> Failure {
+    Failure::new(Exit::Usage, "publish::snapshot", what)
+}
 
 /// Publishes a snapshot of the commit checked out. When it fails half-way, the report says what is done and what is not.
 ///
@@ -34,6 +38,10 @@ pub async fn snapshot(session: &Session<'_>) -> Result<ReleaseReport, Failure> {
 }
 
 async fn attempt(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseReport, Failure> {
+    if session.settings.npm_publish != NpmPublish::Direct {
+        let what = "a snapshot is for trying out at once, and npm-publish is not direct";
+        return Err(never(what).hint("set npm-publish to direct for snapshots"));
+    }
     let head = session.repo.head()?;
     worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
     let (observed, mut plan) = release::plan_at(session, &head, true).await?;
@@ -45,6 +53,13 @@ async fn attempt(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseRepo
         return Ok(ended(Ended::Nothing, plan));
     }
     preflight::credential(session, &plan).await?;
+    let new = preflight::trusted(session, &observed.workspace, &plan).await?;
+    if let Some(name) = new.first() {
+        return Err(never(format!(
+            "{name} is not on the registry yet, and first-publish is skip"
+        ))
+        .hint("release it first, or leave it out with `filter`"));
+    }
     let published = published(session, &mut plan).await?;
     (session.say)(&render::text(&plan, &[]));
     let is_made = |package: &PlannedPackage| {
@@ -127,8 +142,9 @@ async fn deliver(
     });
     let waves = waves::in_waves(workspace, packages.collect())?;
     let delivering = finish::delivering(session, &plan.head, false, &waves);
-    publish::publish(&delivering, &Built::new(packed), deeds).await?;
-    publish::verify(&delivering, deeds).await
+    let pending = finish::put(&delivering, &Built::new(packed), deeds).await?;
+    debug_assert!(pending.is_empty(), "snapshots are not staged");
+    Ok(())
 }
 
 /// The snapshot, for the report.
@@ -160,5 +176,6 @@ fn released(
         apps: Vec::new(),
         manifest: None,
         pointers: Vec::new(),
+        pending: Vec::new(),
     })
 }

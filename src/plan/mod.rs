@@ -21,6 +21,7 @@ pub mod replacements;
 pub mod rollback;
 pub mod static_files;
 pub mod static_root;
+pub mod trusted;
 pub mod waves;
 pub mod way;
 pub mod why;

@@ -5,6 +5,7 @@ mod canned;
 pub mod cdn;
 mod disk;
 pub mod forge;
+pub mod identity;
 pub mod registry;
 pub mod retry;
 pub mod store;

@@ -2,6 +2,7 @@
 
 pub mod abandoned;
 pub mod asked;
+pub mod doctor;
 pub mod environments;
 pub mod failure;
 pub mod outputs;

@@ -15,7 +15,8 @@ pub fn of_release(report: &ReleaseReport) -> Vec<(&'static str, String)> {
     let mut outputs = vec![
         (
             "released",
-            (released.is_some() && report.ended != Ended::Decided).to_string(),
+            (released.is_some() && !matches!(report.ended, Ended::Decided | Ended::Pending))
+                .to_string(),
         ),
         ("outcome", report.ended.as_str().to_owned()),
         (
@@ -48,7 +49,10 @@ pub fn of_release(report: &ReleaseReport) -> Vec<(&'static str, String)> {
                 .is_some_and(|released| released.pointers.iter().any(|point| point.held))
                 .to_string(),
         ),
-        ("pending", "[]".to_owned()),
+        (
+            "pending",
+            list(released.map(super::release::Released::pending_json)),
+        ),
     ];
     if let Some(released) = released {
         if !released.is_snapshot() {

@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use crate::apply::outcome::{Deed, Deeds, Outcome, Stage};
+use crate::apply::publish::Pending;
 use crate::explain::Failure;
 use crate::name::{CommitId, PackageName, ReleaseId, RepoPath, TagName, Variant};
 use crate::plan::release::Plan;
 use crate::plan::render::{self, PlanDocument};
+use crate::remote::registry::StageId;
 use crate::report::environments::{Point, activation};
 use crate::version::{Bump, Version};
 use crate::workspace::package::Kind;
@@ -18,6 +20,8 @@ pub enum Ended {
     Released,
     /// Versions are decided at this commit, and nothing is delivered.
     Decided,
+    /// Versions wait on the registry for a person's approval.
+    Pending,
     /// A dry run: this would be done.
     Planned,
     /// No package changed.
@@ -39,6 +43,7 @@ impl Ended {
         match self {
             Ended::Released => "released",
             Ended::Decided => "decided",
+            Ended::Pending => "pending",
             Ended::Planned => "planned",
             Ended::Nothing => "nothing",
             Ended::Superseded { .. } => "superseded",
@@ -81,6 +86,8 @@ pub struct Released {
     pub manifest: Option<String>,
     /// Environments that it moved.
     pub pointers: Vec<Point>,
+    /// Its versions that wait on the registry for approval, in the order in which they may be approved.
+    pub pending: Vec<Pending>,
 }
 
 /// A package of a release.
@@ -193,6 +200,18 @@ impl ReleaseReport {
                 });
                 release.tell(&mut text);
             }
+            (Ended::Pending, Some(release)) => {
+                let _ = writeln!(
+                    text,
+                    "{} waits for approval: whoever may publish these approves them with two factors, here or at {STAGED_PAGE}",
+                    release.id
+                );
+                for pending in &release.pending {
+                    let Pending { name, version, .. } = pending;
+                    let _ = writeln!(text, "  {name} {version}  {}", approval(pending));
+                }
+                text.push_str("then run the same command again: it goes on there\n");
+            }
             (Ended::Released, Some(release)) => {
                 let is_new = self.deeds.iter().any(|deed| deed.outcome == Outcome::Done);
                 text.push_str(match (is_new, release.is_snapshot()) {
@@ -206,7 +225,7 @@ impl ReleaseReport {
             (Ended::Failed(_), _) if self.is_unfinished() => {
                 text.push_str("decided, but not finished: run the same command again, it goes on where this stopped\n");
             }
-            (Ended::Released | Ended::Decided | Ended::Failed(_), _) => {}
+            (Ended::Released | Ended::Decided | Ended::Pending | Ended::Failed(_), _) => {}
         }
         text
     }
@@ -237,7 +256,59 @@ impl ReleaseReport {
     }
 }
 
+/// Where npm shows people what waits for their approval.
+pub(super) const STAGED_PAGE: &str = "https://www.npmjs.com/settings/~/staged-packages";
+
+/// The command that approves a version.
+///
+/// ```
+/// use pkgs_action::apply::publish::Pending;
+/// use pkgs_action::name::PackageName;
+/// use pkgs_action::report::release::approval;
+/// use pkgs_action::version::Version;
+/// let (name, version) = (PackageName::parse("@x/a").unwrap(), Version::parse("1.0.0").unwrap());
+/// let unknown = Pending { name, version, dist_tag: "latest".to_owned(), stage: None };
+/// assert_eq!(approval(&unknown), "npm stage list @x/a");
+/// ```
+pub fn approval(pending: &Pending) -> String {
+    match &pending.stage {
+        Some(stage) => format!("npm stage approve {}", stage.as_str()),
+        None => format!("npm stage list {}", pending.name),
+    }
+}
+
 impl Released {
+    /// The same, of which `pending` waits for approval.
+    #[must_use]
+    pub fn waiting_for(mut self, pending: Vec<Pending>) -> Released {
+        for package in &mut self.packages {
+            if pending.iter().any(|one| one.name == package.name) {
+                package.published = false;
+                package.url = None;
+            }
+        }
+        self.pending = pending;
+        self
+    }
+
+    /// Whether something of it waits for approval.
+    pub fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// What of it waits, as the output `pending` lists it.
+    pub fn pending_json(&self) -> serde_json::Value {
+        self.pending
+            .iter()
+            .map(|one| {
+                serde_json::json!({
+                    "name": one.name.as_str(), "version": one.version.to_string(), "distTag": one.dist_tag,
+                    "stageId": one.stage.as_ref().map(StageId::as_str), "approve": approval(one), "url": STAGED_PAGE,
+                })
+            })
+            .collect()
+    }
+
     /// Whether it is a snapshot, which no tag marks.
     pub fn is_snapshot(&self) -> bool {
         self.tags.is_empty()
@@ -281,6 +352,7 @@ impl Released {
             "apps": self.apps_json(),
             "manifest": self.manifest,
             "pointers": self.pointers,
+            "pending": self.pending_json(),
         })
     }
 

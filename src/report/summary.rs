@@ -8,7 +8,7 @@ use crate::plan::release::{Plan, PlannedPackage};
 use crate::plan::render::phrase;
 use crate::report::environments::{Points, headline};
 use crate::report::failure;
-use crate::report::release::{ReleaseReport, Released, ReleasedPackage};
+use crate::report::release::{ReleaseReport, Released, ReleasedPackage, STAGED_PAGE, approval};
 
 /// GitHub drops a summary above 1 MiB whole.
 const LONGEST: usize = 900 << 10;
@@ -23,6 +23,13 @@ pub fn of_release(report: &ReleaseReport, failure: Option<&Failure>) -> String {
         text.push_str(
             "Decided, but not finished: run it again, it goes on where this stopped.\n\n",
         );
+    }
+    if let Some(release) = report
+        .release
+        .as_ref()
+        .filter(|release| release.is_pending())
+    {
+        text.push_str(&waiting(release));
     }
     if let Some((plan, _)) = report
         .plan
@@ -80,6 +87,24 @@ pub fn of_release(report: &ReleaseReport, failure: Option<&Failure>) -> String {
     text
 }
 
+/// What waits for approval, and how it is given.
+fn waiting(release: &Released) -> String {
+    let mut text = format!(
+        "Nobody can install these versions before a person approves them, here or on [npm]({STAGED_PAGE}). Then run this workflow again: it goes on there, and only then anything else is released.\n\n| package | version | approve |\n|---|---|---|\n"
+    );
+    for pending in &release.pending {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} |",
+            cell(pending.name.as_str()),
+            pending.version,
+            cell(&approval(pending))
+        );
+    }
+    text.push('\n');
+    text
+}
+
 /// The summary of what (`Release`, `Promote`) failed before it could do anything.
 ///
 /// ```
@@ -134,6 +159,7 @@ fn title(report: &ReleaseReport, failure: Option<&Failure>) -> String {
         (Some(release), _) if release.is_snapshot() => {
             format!("Published the snapshot of {}", release.commit.short())
         }
+        (Some(release), "pending") => format!("{} waits for approval", release.id),
         (Some(release), "decided") => format!("Decided {}, nothing is published yet", release.id),
         (Some(release), _) => format!("Released {}", release.id),
         (None, "superseded") => "Superseded by a newer commit".to_owned(),

@@ -113,6 +113,14 @@ pub const COMMANDS: &[Page] = &[
         examples: &["rehearse", "rehearse --working-directory ../mono"],
     },
     Page {
+        group: "Release",
+        name: "doctor",
+        does: "Check everything that a release needs, before it is needed",
+        more: "For every library it asks whether this run may publish it: with the token, or with the job's identity, which the registry exchanges and nothing is published with. It checks the permission to push and the store, too, where it leaves a probe for a moment; with --dry-run not even that. The exit code is that of the worst check.",
+        usage: "[flags]",
+        examples: &["doctor", "doctor --format json"],
+    },
+    Page {
         group: "Environments",
         name: "promote",
         does: "Point an environment at a version",
@@ -203,7 +211,7 @@ pub fn find(name: &str) -> Option<&'static Page> {
 
 /// Whether a command can be told a setting by a flag. A flag that would change nothing is not taken: who gives it believes it does something.
 pub fn takes(command: &str, setting: &Setting) -> bool {
-    let releases = matches!(command, "plan" | "why" | "release" | "rehearse");
+    let releases = matches!(command, "plan" | "why" | "release" | "rehearse" | "doctor");
     let aims = matches!(
         command,
         "promote" | "rollback" | "mark-bad" | "pin" | "unpin"
@@ -312,10 +320,6 @@ pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
         "init",
         "a `pkgs.json` that holds `{}` is all that a repository needs",
     ),
-    (
-        "doctor",
-        "`plan` lists what is missing; `rehearse` tries everything against local stand-ins",
-    ),
 ];
 
 /// What to do. A command that is here has what it needs: nobody has to ask again.
@@ -340,6 +344,8 @@ pub enum Command {
     Abandon(AbandonSettings),
     /// Tag what was released before.
     Tag,
+    /// Check what a release needs.
+    Doctor,
     /// Release and roll back against local stand-ins.
     Rehearse,
     /// Change what an environment says.

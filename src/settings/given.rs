@@ -93,13 +93,14 @@ impl Inputs {
     /// Forgets texts that say `none`: the word empties what a lower source gives. The settings in which it has a meaning of its own,
     /// lists and secrets keep it.
     pub fn empty_nones(&mut self) {
-        const OWN_MEANING: [&str; 6] = [
+        const OWN_MEANING: [&str; 7] = [
             "command",
             "install",
             "build",
             "store",
             "static",
             "changelog",
+            "npm-publish",
         ];
         self.0.retain(|name, given| {
             let is_text = table::find(name)

@@ -10,6 +10,7 @@
 //! | [`config`] | the configuration file |
 //! | [`adopted`] | what files of other release tools say already |
 //! | [`replacement`] | what is replaced in further files |
+//! | [`identity`] | what a job can prove about itself |
 //! | [`registries`], [`npmrc`] | where npm packages go and with which credentials, and npm's own settings files |
 //! | [`form`], [`address`] | what form a single value has |
 //! | `resolve` | all of them into [`Settings`] |
@@ -21,6 +22,7 @@ pub mod config;
 pub mod flags;
 pub mod form;
 pub mod given;
+pub mod identity;
 pub mod inputs;
 pub mod npmrc;
 pub mod registries;
@@ -39,6 +41,7 @@ use crate::name::{EnvironmentName, PackageName};
 use crate::secret::{BoundSecret, Secret};
 use crate::settings::address::StoreAddress;
 use crate::settings::adopted::{Adopted, PassedOver, Untaken};
+use crate::settings::identity::IdentitySource;
 use crate::settings::npmrc::NpmrcFile;
 use crate::settings::registries::Registries;
 use crate::settings::replacement::Replacement;
@@ -202,6 +205,30 @@ impl Access {
             Access::Restricted => "restricted",
         }
     }
+}
+
+/// How libraries reach npm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NpmPublish {
+    /// They are published.
+    #[default]
+    Direct,
+    /// They are staged: a person's approval publishes them.
+    Stage,
+    /// They do not: they are versioned and tagged only.
+    None,
+}
+
+/// What becomes of names that are not on the registry yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FirstPublish {
+    /// They are published, where that is possible.
+    #[default]
+    Allow,
+    /// They stay out of the release, with what depends on them.
+    Skip,
+    /// They refuse the release.
+    Fail,
 }
 
 /// What becomes of a run whose commit is no longer the branch's tip.
@@ -409,6 +436,14 @@ pub struct Settings {
     pub registries: Registries,
     /// The npm credential, bound to the registry's origin.
     pub npm_token: Option<BoundSecret>,
+    /// The name under which it was given.
+    pub npm_token_from: Option<String>,
+    /// What the job can prove about itself to the registry, where no credential is given.
+    pub identity: Option<IdentitySource>,
+    /// How libraries reach npm.
+    pub npm_publish: NpmPublish,
+    /// What becomes of names that are not on the registry yet.
+    pub first_publish: FirstPublish,
     /// The dist-tag.
     pub npm_tag: Option<String>,
     /// Who may see new packages.

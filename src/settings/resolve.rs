@@ -17,8 +17,8 @@ use crate::settings::replacement;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
-    Access, BumpFrom, BumpRequest, Changelog, Command, Format, Install, Mode, PeerPolicy, Settings,
-    WhenMoved, World,
+    Access, BumpFrom, BumpRequest, Changelog, Command, FirstPublish, Format, Install, Mode,
+    NpmPublish, PeerPolicy, RegistryAddress, Settings, WhenMoved, World,
 };
 use crate::version::{Bump, ZeroMajor};
 
@@ -61,6 +61,16 @@ const WHEN_MOVED: &[(&str, WhenMoved)] = &[
     ("superseded", WhenMoved::Superseded),
     ("merge", WhenMoved::Merge),
 ];
+const NPM_PUBLISH: &[(&str, NpmPublish)] = &[
+    ("direct", NpmPublish::Direct),
+    ("stage", NpmPublish::Stage),
+    ("none", NpmPublish::None),
+];
+const FIRST_PUBLISH: &[(&str, FirstPublish)] = &[
+    ("allow", FirstPublish::Allow),
+    ("skip", FirstPublish::Skip),
+    ("fail", FirstPublish::Fail),
+];
 const SCRIPTS: &[(&str, bool)] = &[("run", true), ("skip", false)];
 const GIT_DEPENDENCIES: &[(&str, bool)] = &[("refuse", false), ("allow", true)];
 /// The log starts before anything is resolved; here its level is only judged.
@@ -89,7 +99,13 @@ impl Settings {
         values.plain(&config);
         values.one_of("log-level", LOG_LEVELS);
         let store = values.store(&world.environment);
-        let (registries, registry, npm_token) = values.npm(&world);
+        let (registries, registry, npm_token, npm_token_from) = values.npm(&world);
+        let is_npm = matches!(registry, RegistryAddress::Npm(_));
+        let identity = if is_npm && npm_token.is_none() {
+            values.identity(&world.environment)
+        } else {
+            None
+        };
         let command = values.command(
             collected.command.as_deref(),
             &collected.own,
@@ -157,6 +173,14 @@ impl Settings {
             registry,
             registries,
             npm_token,
+            npm_token_from,
+            identity,
+            npm_publish: values
+                .one_of("npm-publish", NPM_PUBLISH)
+                .unwrap_or_default(),
+            first_publish: values
+                .one_of("first-publish", FIRST_PUBLISH)
+                .unwrap_or_default(),
             npm_tag: values.checked("npm-tag", form::dist_tag),
             access: access.filter(|_| own_access),
             access_otherwise: access.filter(|_| !own_access),

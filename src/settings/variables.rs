@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use crate::settings::table::{self, Kind};
 
 /// Variables that hold a credential and are not ours.
-const CREDENTIALS: [&str; 8] = [
+const CREDENTIALS: [&str; 10] = [
     "GITHUB_TOKEN",
     "GH_TOKEN",
     "NODE_AUTH_TOKEN",
     "NPM_TOKEN",
+    "NPM_ID_TOKEN",
+    "SIGSTORE_ID_TOKEN",
     "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
     "AWS_SECRET_ACCESS_KEY",

@@ -366,6 +366,31 @@ fn repository(data: &mut Map<String, Value>) {
     }
 }
 
+/// The repository that the text of a `package.json` names, as `owner/name` on whatever host; `None` where it names none.
+///
+/// ```
+/// use pkgs_action::workspace::npm_manifest::repository_in;
+/// let named = |repository: &str| repository_in(&format!("{{\"repository\":{repository}}}"));
+/// assert_eq!(named(r#""acme/mono""#).as_deref(), Some("acme/mono"));
+/// assert_eq!(named(r#"{"type":"git","url":"git+https://github.com/Acme/mono.git"}"#).as_deref(), Some("Acme/mono"));
+/// assert_eq!(named(r#"{"url":"https://git.acme.example/team/mono.git"}"#).as_deref(), Some("team/mono"));
+/// assert_eq!(named(r#""git@github.com:acme/mono.git""#).as_deref(), Some("acme/mono"));
+/// assert_eq!((named("{}"), named("7"), repository_in("{}")), (None, None, None));
+/// ```
+pub fn repository_in(text: &str) -> Option<String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut manifest: Map<String, Value> = serde_json::from_str(text).ok()?;
+    repository(&mut manifest);
+    if let Some(hosted) = host(&manifest) {
+        return Some(hosted.place());
+    }
+    let url = manifest.get("repository")?.get("url")?.as_str()?;
+    let url = url::Url::parse(url.strip_prefix("git+").unwrap_or(url)).ok()?;
+    let path = url.path().trim_matches('/');
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    (!path.is_empty()).then(|| path.to_owned())
+}
+
 /// The host of the repository, where it is a known one.
 fn host(data: &Map<String, Value>) -> Option<Hosted> {
     Hosted::read(data.get("repository")?.get("url")?.as_str()?)

@@ -54,6 +54,7 @@ mod store_contract;
 mod support;
 mod telling;
 mod templates;
+mod trusted;
 mod version;
 mod when_moved;
 mod why;

@@ -16,6 +16,7 @@ use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::{DecidedPackage, tag_of};
 use crate::remote::registry::{PublishedPackage, Registry as _};
 use crate::report::release::Released;
+use crate::settings::NpmPublish;
 use crate::version::Version;
 use crate::workspace::Workspace;
 use crate::workspace::package::{Kind, Package};
@@ -44,21 +45,23 @@ impl Marked<'_> {
     }
 }
 
-/// Delivers what `version` decided before the newest release and nobody delivered, of the versions that the branch still holds.
+/// Delivers what `version` decided before the newest release and nobody delivered, of the versions that the branch still holds. Gives the first
+/// that waits for approval: what comes after it waits, too.
 pub(super) async fn older(
     session: &Session<'_>,
     scene: &Scene<'_>,
     newest: Option<&CommitId>,
     deeds: &mut Deeds,
-) -> Result<(), Failure> {
+) -> Result<Option<Released>, Failure> {
     let open = scene.decisions.iter();
     let open =
         open.filter(|(commit, decision)| Some(*commit) != newest && decision.is_of_versions());
     let open = open.filter(|(commit, _)| !scene.is_given_up(commit));
     let mut open: Vec<_> = open.collect();
     // A rehearsal starts after everything that was decided before.
-    if open.is_empty() || session.settled.is_some() {
-        return Ok(());
+    let goes = session.settings.npm_publish != NpmPublish::None;
+    if open.is_empty() || session.settled.is_some() || !goes {
+        return Ok(None);
     }
     let history = session.repo.history(&scene.tip)?;
     open.retain(|(commit, _)| history.age(commit).is_some());
@@ -80,10 +83,13 @@ pub(super) async fn older(
         if !names.is_empty() {
             let workspace = session.workspace_at(commit)?;
             let release = (scene.branch.as_str(), commit);
-            deliver(session, release, &workspace, &names, deeds).await?;
+            let released = deliver(session, release, &workspace, &names, deeds).await?;
+            if released.is_pending() {
+                return Ok(Some(released));
+            }
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Tells of the versions that `version` decided, that npm lacks and that nothing will deliver: a later decision gave their packages others.

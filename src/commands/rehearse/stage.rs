@@ -11,7 +11,9 @@ use crate::name::RepoPath;
 use crate::settings::address::StoreAddress;
 use crate::settings::registries::Registries;
 use crate::settings::runner::Runner;
-use crate::settings::{Choice, Command, RegistryAddress, Settings, StoreSettings};
+use crate::settings::{
+    Choice, Command, FirstPublish, NpmPublish, RegistryAddress, Settings, StoreSettings,
+};
 
 /// The places of a rehearsal, below one temporary directory that stays, so that a person can look.
 pub(super) struct Stage {
@@ -95,6 +97,13 @@ impl Stage {
             },
             registries: Registries::default(),
             npm_token: None,
+            identity: None,
+            // A directory stages nothing.
+            npm_publish: match settings.npm_publish {
+                NpmPublish::Stage => NpmPublish::Direct,
+                other => other,
+            },
+            first_publish: FirstPublish::Allow,
             token: None,
             forge_release: false,
             store: Choice::On(StoreSettings {

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use url::Url;
 
 use super::npm::NpmRegistry;
-use super::{Publication, PublishRight, PublishedPackage, Registry, RegistryError};
+use super::{
+    Publication, PublishRight, PublishedPackage, Registry, RegistryError, StageId, Staged, Trust,
+};
 use crate::explain::Failure;
 use crate::name::PackageName;
 use crate::settings::RegistryAddress;
@@ -167,6 +169,24 @@ impl Registry for ByPackage {
             Ok(registry) => registry.publish_right(name).await,
             Err(_) => PublishRight::Unknown,
         }
+    }
+
+    async fn trusts(
+        &self,
+        name: &PackageName,
+        stages: bool,
+    ) -> Result<Option<Trust>, RegistryError> {
+        let registry = self.of(name).map_err(RegistryError::Failed)?;
+        registry.trusts(name, stages).await
+    }
+
+    async fn stage(&self, publication: &Publication) -> Result<Option<StageId>, RegistryError> {
+        let registry = self.of(&publication.name).map_err(RegistryError::Failed)?;
+        registry.stage(publication).await
+    }
+
+    async fn staged(&self, name: &PackageName) -> Option<BTreeMap<String, Staged>> {
+        self.of(name).ok()?.staged(name).await
     }
 
     /// The default registry.

@@ -2,6 +2,7 @@
 //!
 //! The document of a package is the file `<dir>/<name>` (scoped: `<dir>/@scope/name`), its tarballs are `<dir>/-/tarballs/<name>/<file>.tgz`.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,11 +12,14 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::document::{self, LONGEST_PACKUMENT};
-use super::{Publication, PublishedPackage, Registry, RegistryError, proven};
+use super::{
+    Publication, PublishedPackage, Registry, RegistryError, StageId, Staged, no_stages, proven,
+};
 use crate::explain::{Exit, Failure};
 use crate::name::PackageName;
 use crate::remote::disk::{DiskError, Root, exit_of};
 use crate::settings::PUBLIC_REGISTRY;
+use crate::settings::identity::Trust;
 
 const LOCK: &str = ".pkgs-lock";
 
@@ -233,6 +237,18 @@ impl Registry for DirectoryRegistry {
                 .map_err(|error| failed(root, "a file", error))
         })
         .await
+    }
+
+    async fn trusts(&self, _: &PackageName, _: bool) -> Result<Option<Trust>, RegistryError> {
+        Ok(None)
+    }
+
+    async fn stage(&self, _: &Publication) -> Result<Option<StageId>, RegistryError> {
+        Err(RegistryError::Failed(no_stages(&self.describe())))
+    }
+
+    async fn staged(&self, _: &PackageName) -> Option<BTreeMap<String, Staged>> {
+        None
     }
 
     fn describe(&self) -> String {

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName};
 use crate::settings::Access;
+use crate::settings::identity::Trust;
 use crate::version::Version;
 
 /// A registry. Reads are retried inside; writes are sent once, and the caller owns what follows.
@@ -46,8 +47,64 @@ pub trait Registry: Send + Sync {
         PublishRight::Unknown
     }
 
+    /// Whether the registry takes the job's own identity for the right to publish `name`, or to stage it, found out by an exchange that writes
+    /// nothing. `None`: the identity is not what it is published with.
+    async fn trusts(
+        &self,
+        name: &PackageName,
+        stages: bool,
+    ) -> Result<Option<Trust>, RegistryError>;
+
+    /// Stages one version: a person's approval publishes it. Gives the id under which it waits, where the registry tells it.
+    ///
+    /// # Errors
+    /// As [`Registry::publish`]; [`RegistryError::Waiting`] where it waits already, which npm also says of one that is published.
+    async fn stage(&self, publication: &Publication) -> Result<Option<StageId>, RegistryError>;
+
+    /// What waits for approval of a package, by version, as far as the credential may see it; `None` where it may not.
+    async fn staged(&self, name: &PackageName) -> Option<BTreeMap<String, Staged>>;
+
     /// The registry as a person wrote it, without credentials.
     fn describe(&self) -> String;
+}
+
+/// The id under which a version waits for approval.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StageId(String);
+
+impl StageId {
+    /// Takes an id as npm makes them, a UUID; `None` for anything else: it becomes part of a command.
+    ///
+    /// ```
+    /// use pkgs_action::remote::registry::StageId;
+    /// assert!(StageId::parse("0e1b6d6c-6f6d-4d9e-9f0e-2b8f4f4f3a10").is_some());
+    /// assert!(StageId::parse("0e1b6d6c; rm -rf ~").is_none());
+    /// ```
+    #[must_use]
+    pub fn parse(text: &str) -> Option<StageId> {
+        const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+        let groups: Vec<&str> = text.split('-').collect();
+        let is_id = groups.len() == GROUPS.len()
+            && groups.iter().zip(GROUPS).all(|(group, length)| {
+                group.len() == length && group.bytes().all(|byte| byte.is_ascii_hexdigit())
+            });
+        is_id.then(|| StageId(text.to_owned()))
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A version that waits for approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// Its id.
+    pub id: StageId,
+    /// The sha1 of its tarball, where the registry says it.
+    pub shasum: Option<String>,
 }
 
 /// What a registry says of the right to publish, before anything is written.
@@ -120,6 +177,9 @@ pub enum RegistryError {
     /// This version is there already. Whether its bytes are ours only a look can tell.
     #[error("{0}")]
     AlreadyThere(Failure),
+    /// This version is staged, or taken and not visible yet: nothing else can take its place.
+    #[error("{0}")]
+    Waiting(Failure),
     /// Too many requests; nothing happened.
     #[error("{failure}")]
     Busy {
@@ -139,10 +199,21 @@ impl From<RegistryError> for Failure {
             RegistryError::Uncertain(failure)
             | RegistryError::Contended(failure)
             | RegistryError::AlreadyThere(failure)
+            | RegistryError::Waiting(failure)
             | RegistryError::Busy { failure, .. }
             | RegistryError::Failed(failure) => failure,
         }
     }
+}
+
+/// That a registry has nothing but versions for everybody.
+pub fn no_stages(registry: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "registry::no_stages",
+        format!("{registry} is a directory, which cannot stage packages"),
+    )
+    .hint("set npm-publish to direct")
 }
 
 /// Refuses a publication whose tarball does not have the integrity that was sealed: published is for ever.

@@ -1,6 +1,7 @@
 //! A registry that speaks npm's protocol over HTTP.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,12 +11,16 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use url::Url;
 
 use super::document::{self, LONGEST_PACKUMENT};
-use super::{Publication, PublishRight, PublishedPackage, Registry, RegistryError, proven};
+use super::{
+    Publication, PublishRight, PublishedPackage, Registry, RegistryError, StageId, Staged, proven,
+};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::PackageName;
 use crate::remote::chain;
+use crate::remote::identity::{ExchangeError, JobIdentity};
 use crate::remote::retry::{self, Tried};
 use crate::secret::BoundSecret;
+use crate::settings::identity::{IdentitySource, Trust};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const READ: Duration = Duration::from_mins(1);
@@ -38,6 +43,9 @@ const ALREADY_THERE: &[&str] = &[
 pub struct NpmRegistry {
     url: Url,
     token: Option<BoundSecret>,
+    /// What stands in for a token, and what it was exchanged for, package by package.
+    identity: Option<JobIdentity>,
+    exchanged: Mutex<BTreeMap<PackageName, BoundSecret>>,
     clients: OnceLock<Clients>,
     /// The user that the token belongs to, once the registry has said so.
     user: OnceLock<String>,
@@ -94,6 +102,18 @@ impl Clients {
     }
 }
 
+/// A request with a credential, where that is for its address.
+fn authorized(
+    request: RequestBuilder,
+    url: &Url,
+    credential: Option<&BoundSecret>,
+) -> RequestBuilder {
+    match credential.and_then(|credential| credential.authorization(url)) {
+        Some(authorization) => request.header(AUTHORIZATION, authorization),
+        None => request,
+    }
+}
+
 impl NpmRegistry {
     /// A registry at `url`, to which every request goes; redirects are followed for reads only, and only within the origin.
     ///
@@ -123,10 +143,71 @@ impl NpmRegistry {
         Ok(NpmRegistry {
             url,
             token,
+            identity: None,
+            exchanged: Mutex::new(BTreeMap::new()),
             clients: OnceLock::new(),
             user: OnceLock::new(),
             tells_no_rights: OnceLock::new(),
         })
+    }
+
+    /// The same, where the job's identity is exchanged for what publishes each package, unless there is a token.
+    #[must_use]
+    pub fn with_identity(mut self, source: Option<IdentitySource>) -> NpmRegistry {
+        let source = source.filter(|_| self.token.is_none());
+        self.identity = source.map(JobIdentity::new);
+        self
+    }
+
+    /// What goes with requests about a package: as npm does, what its own exchange gave, from then on.
+    fn credential(&self, name: &PackageName) -> Option<BoundSecret> {
+        let exchanged = self.exchanged.lock();
+        let exchanged = exchanged.unwrap_or_else(PoisonError::into_inner);
+        exchanged.get(name).or(self.token.as_ref()).cloned()
+    }
+
+    fn remember(&self, name: &PackageName, token: Option<BoundSecret>) -> bool {
+        let exchanged = self.exchanged.lock();
+        let mut exchanged = exchanged.unwrap_or_else(PoisonError::into_inner);
+        match token {
+            Some(token) => exchanged.insert(name.clone(), token).is_some(),
+            None => exchanged.remove(name).is_some(),
+        }
+    }
+
+    /// What a write about a package is sent with. The job's identity is exchanged right before it: what it is exchanged for lives an hour, and a
+    /// release may take longer.
+    async fn credential_to_write(
+        &self,
+        name: &PackageName,
+        command: &'static str,
+    ) -> Result<Option<BoundSecret>, RegistryError> {
+        let Some(identity) = &self.identity else {
+            return Ok(self.token.clone());
+        };
+        match identity.exchange(&self.url, name, command).await {
+            Ok(exchanged) => {
+                self.remember(name, Some(exchanged.token.clone()));
+                Ok(Some(exchanged.token))
+            }
+            Err(ExchangeError::Busy {
+                retry_after,
+                failure,
+            }) => Err(RegistryError::Busy {
+                retry_after,
+                failure,
+            }),
+            Err(ExchangeError::Failed(failure)) => Err(RegistryError::Failed(failure)),
+            Err(ExchangeError::Refused(_, refusal)) => Err(RegistryError::Failed(
+                Failure::new(
+                    Exit::RemoteRefused,
+                    "npm::untrusted",
+                    format!("{} does not trust this job with {name}", self.url),
+                )
+                .because(refusal.said)
+                .hint("`doctor` tells what its trusted publisher must say"),
+            )),
+        }
     }
 
     fn clients(&self) -> Result<&Clients, Failure> {
@@ -150,14 +231,6 @@ impl NpmRegistry {
         })
     }
 
-    fn authorized(&self, request: RequestBuilder, url: &Url) -> RequestBuilder {
-        let token = self.token.as_ref();
-        match token.and_then(|token| token.authorization(url)) {
-            Some(authorization) => request.header(AUTHORIZATION, authorization),
-            None => request,
-        }
-    }
-
     /// Asks once; the inner error is that of the network.
     async fn ask(&self, url: &Url) -> Result<Result<Answer, reqwest::Error>, Failure> {
         let request = self
@@ -166,7 +239,8 @@ impl NpmRegistry {
             .get(url.clone())
             .header(ACCEPT, "application/json")
             .timeout(READ);
-        Ok(match self.authorized(request, url).send().await {
+        let request = authorized(request, url, self.token.as_ref());
+        Ok(match request.send().await {
             Ok(response) => Ok(Answer::of(response, self.token.as_ref()).await),
             Err(error) => Err(error),
         })
@@ -197,15 +271,19 @@ impl NpmRegistry {
         let broken = |error: reqwest::Error| {
             Tried::temporary(unreachable().because(chain(&error.without_url())))
         };
-        let response = self.authorized(request, url).send().await.map_err(broken)?;
+        let credential = self.credential(name);
+        let request = authorized(request, url, credential.as_ref());
+        let response = request.send().await.map_err(broken)?;
         let status = response.status().as_u16();
         if status == 404 {
             return Ok(None);
         }
         if status != 200 {
-            let answer = Answer::of(response, self.token.as_ref()).await;
+            let answer = Answer::of(response, credential.as_ref()).await;
             let error = unreachable().because(answer.text());
-            return Err(if retry::is_temporary(status) {
+            // What publishes may not be what reads, or no longer: anybody may read what is public.
+            let forgotten = matches!(status, 401 | 403) && self.remember(name, None);
+            return Err(if forgotten || retry::is_temporary(status) {
                 Tried::Temporary {
                     error,
                     after: answer.after,
@@ -230,24 +308,26 @@ impl NpmRegistry {
         })
     }
 
-    /// Sends one write and tells what its answer means.
+    /// Sends one write and tells what its answer means; gives what it holds.
     async fn write(
         &self,
+        (method, command): (Method, &'static str),
         url: Url,
         body: Vec<u8>,
         name: &PackageName,
         what: &str,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<Vec<u8>, RegistryError> {
+        let credential = self.credential_to_write(name, command).await?;
         let time = READ + Duration::from_secs(body.len() as u64 / SLOWEST);
         let request = self
             .clients()
             .map_err(RegistryError::Failed)?
             .writer
-            .request(Method::PUT, url.clone())
+            .request(method, url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .header("npm-auth-type", "web")
-            .header("npm-command", "publish")
+            .header("npm-command", command)
             .timeout(time)
             .body(body);
         let doubt = || {
@@ -258,20 +338,36 @@ impl NpmRegistry {
             )
             .hint("run again: it looks at what is there before it goes on")
         };
-        let response = match self.authorized(request, &url).send().await {
+        let request = authorized(request, &url, credential.as_ref());
+        let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
                 let why = chain(&error.without_url());
                 return Err(RegistryError::Uncertain(doubt().because(why)));
             }
         };
-        let answer = Answer::of(response, self.token.as_ref()).await;
+        let answer = Answer::of(response, credential.as_ref()).await;
         match answer.status {
             // A page that is there for people answers for a proxy, not for a registry.
             200..=299 if answer.is_page => Err(RegistryError::Uncertain(
                 doubt().because("the answer is a web page, not a registry's"),
             )),
-            200..=299 => Ok(()),
+            200..=299 => Ok(answer.bytes),
+            // A second one to be staged is refused as if the first were published:
+            // https://github.com/npm/cli/issues/9519
+            403 | 409
+                if answer.says(&["previously staged", "cannot stage previously published"]) =>
+            {
+                Err(RegistryError::Waiting(
+                    Failure::new(
+                        Exit::Temporary,
+                        "npm::waiting",
+                        format!("{} holds this version of {name} back", self.url),
+                    )
+                    .because(answer.text())
+                    .hint("approve it, or reject it and run again"),
+                ))
+            }
             400 | 403 | 409 if answer.says(ALREADY_THERE) => Err(RegistryError::AlreadyThere(
                 Failure::new(
                     Exit::RemoteRefused,
@@ -316,12 +412,17 @@ impl NpmRegistry {
     fn refusal(&self, answer: &Answer, name: &PackageName, deed: &str) -> Option<Failure> {
         let registry = &self.url;
         let (code, what, hint) = match answer.status {
+            401 | 403 | 404 if self.identity.is_some() && deed == "published" => (
+                "npm::untrusted",
+                format!("{registry} does not let this job publish {name}"),
+                "its trusted publisher may be for staging only: allow it to publish, or set npm-publish to stage; then run again, it continues here",
+            ),
             401 if answer.one_time_password => (
                 "npm::one_time_password",
                 format!("{registry} wants a one-time password for {name}"),
                 "use a granular token that may bypass it",
             ),
-            401 if self.token.is_none() => (
+            401 if self.token.is_none() && self.identity.is_none() => (
                 "npm::unauthorized",
                 format!("{registry} wants a token for {name}"),
                 "set npm-token, or registry-tokens for another registry than `registry`",
@@ -386,16 +487,17 @@ impl NpmRegistry {
 }
 
 /// What a registry answered, as far as it is told.
-struct Answer {
-    status: u16,
-    after: Option<Duration>,
+pub(in crate::remote) struct Answer {
+    pub(in crate::remote) status: u16,
+    pub(in crate::remote) after: Option<Duration>,
     is_page: bool,
     one_time_password: bool,
     message: String,
+    bytes: Vec<u8>,
 }
 
 impl Answer {
-    async fn of(response: Response, token: Option<&BoundSecret>) -> Answer {
+    pub(in crate::remote) async fn of(response: Response, token: Option<&BoundSecret>) -> Answer {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let header = |name: &str| text_of(&headers, name);
@@ -417,6 +519,7 @@ impl Answer {
                 .is_some_and(|how| how.to_ascii_lowercase().contains("otp"))
                 || message.to_lowercase().contains("one-time pass"),
             message,
+            bytes,
         }
     }
 
@@ -425,15 +528,15 @@ impl Answer {
         phrases.iter().any(|phrase| message.contains(phrase))
     }
 
-    fn text(&self) -> String {
+    pub(in crate::remote) fn text(&self) -> String {
+        self.said_by("the registry")
+    }
+
+    pub(in crate::remote) fn said_by(&self, who: &str) -> String {
         if self.message.is_empty() {
-            format!("the registry answered {}", self.status)
+            format!("{who} answered {}", self.status)
         } else {
-            format!(
-                "the registry answered {}: {}",
-                self.status,
-                quoted(&self.message)
-            )
+            format!("{who} answered {}: {}", self.status, quoted(&self.message))
         }
     }
 }
@@ -456,6 +559,21 @@ fn right_of(list: &str, user: &str) -> PublishRight {
     }
 }
 
+/// What a list of staged versions (`{"items": […], "total": 1}`) says of `name`.
+fn staged_in(list: &str, name: &PackageName) -> Option<BTreeMap<String, Staged>> {
+    let list: serde_json::Value = serde_json::from_str(list).ok()?;
+    let items = list.get("items")?.as_array()?.iter();
+    let own = items.filter(|item| item["packageName"] == name.as_str());
+    let read = |item: &serde_json::Value| {
+        let staged = Staged {
+            id: StageId::parse(item["id"].as_str()?)?,
+            shasum: item["shasum"].as_str().map(str::to_owned),
+        };
+        Some((item["version"].as_str()?.to_owned(), staged))
+    };
+    Some(own.filter_map(read).collect())
+}
+
 /// The sentence in an error's body.
 fn message_of(bytes: &[u8]) -> String {
     let said = serde_json::from_slice::<serde_json::Value>(bytes)
@@ -469,7 +587,10 @@ fn message_of(bytes: &[u8]) -> String {
 }
 
 /// The body, or its first `limit` bytes, and whether that is all.
-async fn body(response: Response, limit: u64) -> Result<(Vec<u8>, bool), reqwest::Error> {
+pub(in crate::remote) async fn body(
+    response: Response,
+    limit: u64,
+) -> Result<(Vec<u8>, bool), reqwest::Error> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     let mut chunks = response.bytes_stream();
@@ -571,7 +692,72 @@ impl Registry for NpmRegistry {
             .to_string()
             .into_bytes();
         let what = format!("published {name} {}", publication.version);
-        self.write(url, body, name, &what).await
+        let put = (Method::PUT, "publish");
+        self.write(put, url, body, name, &what).await.map(|_| ())
+    }
+
+    async fn trusts(
+        &self,
+        name: &PackageName,
+        stages: bool,
+    ) -> Result<Option<Trust>, RegistryError> {
+        let Some(identity) = &self.identity else {
+            return Ok(None);
+        };
+        let command = if stages { "stage" } else { "publish" };
+        match identity.exchange(&self.url, name, command).await {
+            Ok(exchanged) => {
+                self.remember(name, Some(exchanged.token));
+                Ok(Some(Trust {
+                    claims: exchanged.claims,
+                    refused: None,
+                }))
+            }
+            Err(ExchangeError::Refused(claims, refusal)) => Ok(Some(Trust {
+                claims,
+                refused: Some(refusal),
+            })),
+            Err(ExchangeError::Busy {
+                retry_after,
+                failure,
+            }) => Err(RegistryError::Busy {
+                retry_after,
+                failure,
+            }),
+            Err(ExchangeError::Failed(failure)) => Err(RegistryError::Failed(failure)),
+        }
+    }
+
+    async fn stage(&self, publication: &Publication) -> Result<Option<StageId>, RegistryError> {
+        proven(publication)?;
+        let name = &publication.name;
+        let url = self.address("-/stage/package/", name, "");
+        let url = url.map_err(RegistryError::Failed)?;
+        let body = document::publish(publication, &self.url).to_string();
+        let what = format!("staged {name} {}", publication.version);
+        let post = (Method::POST, "stage");
+        let answer = self
+            .write(post, url, body.into_bytes(), name, &what)
+            .await?;
+        let answer = serde_json::from_slice::<serde_json::Value>(&answer).ok();
+        let id = answer
+            .as_ref()
+            .and_then(|answer| answer["stageId"].as_str());
+        Ok(id.and_then(StageId::parse))
+    }
+
+    async fn staged(&self, name: &PackageName) -> Option<BTreeMap<String, Staged>> {
+        // What the job's identity is exchanged for may stage and publish, and see nothing of what waits.
+        self.token.as_ref()?;
+        let mut url = self.url.join("-/stage").ok()?;
+        url.query_pairs_mut()
+            .append_pair("page", "0")
+            .append_pair("perPage", "100")
+            .append_pair("package", name.as_str());
+        let answer = self.ask(&url).await.ok()?.ok()?;
+        (answer.status == 200)
+            .then(|| staged_in(&answer.message, name))
+            .flatten()
     }
 
     fn describe(&self) -> String {
@@ -621,6 +807,40 @@ mod tests {
         (result, server.join().expect("requests"))
     }
 
+    fn stage(answer: &str) -> (Result<Option<StageId>, RegistryError>, Vec<Request>) {
+        let (url, server) = serve(vec![answer.to_owned()]);
+        let result = run(async { registry(&url, &url).stage(&publication()).await });
+        (result, server.join().expect("requests"))
+    }
+
+    #[test]
+    fn a_staged_version_has_an_id_that_is_one() {
+        const ID: &str = "0e1b6d6c-6f6d-4d9e-9f0e-2b8f4f4f3a10";
+        let created = |body: String| format!("201 Created\r\n\r\n{body}");
+        let (result, requests) = stage(&created(format!(
+            "{{\"message\":\"staged\",\"stageId\":\"{ID}\"}}"
+        )));
+        let id = result.expect("staged").expect("an id");
+        assert_eq!(id.as_str(), ID);
+        let head = &requests[0].head;
+        assert!(
+            head.starts_with("POST /-/stage/package/@x%2fa HTTP/1.1"),
+            "{head}"
+        );
+        assert!(head.contains("npm-command: stage"), "{head}");
+        for body in ["{}", "{\"stageId\":\"$(x)\"}", "<html>"] {
+            assert_eq!(stage(&created(body.to_owned())).0.expect("staged"), None);
+        }
+        let list = format!(
+            "{{\"items\":[{{\"id\":\"{ID}\",\"packageName\":\"@x/a\",\"version\":\"1.0.0\",\"shasum\":\"00\"}},{{\"id\":\"{ID}\",\"packageName\":\"@x/b\",\"version\":\"2.0.0\"}}],\"total\":2}}"
+        );
+        let name = PackageName::parse("@x/a").expect("a name");
+        let staged = staged_in(&list, &name).expect("a list");
+        assert_eq!(staged.keys().collect::<Vec<_>>(), ["1.0.0"]);
+        assert_eq!(staged["1.0.0"].id.as_str(), ID);
+        assert_eq!(staged_in("<html>", &name), None);
+    }
+
     /// What an answer to a publish leads to: kind and code.
     fn check(answer: &str, kind: &str, code: &str) {
         let error = publish(answer).0.expect_err(answer);
@@ -628,6 +848,7 @@ mod tests {
             RegistryError::Uncertain(_) => "uncertain",
             RegistryError::Contended(_) => "contended",
             RegistryError::AlreadyThere(_) => "there",
+            RegistryError::Waiting(_) => "waiting",
             RegistryError::Busy { .. } => "busy",
             RegistryError::Failed(_) => "failed",
         };
@@ -673,6 +894,12 @@ mod tests {
             "there",
             "npm::already_there",
         );
+        for said in [
+            "Cannot publish over previously staged version \"1.0.0\".",
+            "Cannot stage previously published version \"1.0.0\"",
+        ] {
+            check(&body("409 No", said), "waiting", "npm::waiting");
+        }
         check(
             &body("422 No", "provenance"),
             "failed",
@@ -845,6 +1072,55 @@ mod tests {
         assert_eq!(body["versions"]["1.0.0"]["gitHead"], "a".repeat(40));
         assert_eq!(body["versions"]["1.0.0"]["_id"], "@x/a@1.0.0");
         assert_eq!(body["_attachments"]["@x/a-1.0.0.tgz"]["length"], 7);
+    }
+
+    #[test]
+    fn what_an_exchange_gave_goes_with_its_own_package_and_is_forgotten_when_it_is_refused() {
+        const JWT: &str = "e30.e30.canary";
+        let good = "200 OK\r\n\r\n{\"name\":\"a\",\"versions\":{}}";
+        let issued = format!("200 OK\r\n\r\n{{\"value\":\"{JWT}\"}}");
+        let given = format!("201 Created\r\n\r\n{{\"token\":\"{TOKEN}\"}}");
+        let of_b = "200 OK\r\n\r\n{\"name\":\"b\",\"versions\":{}}";
+        let answers = [&issued, &given, good, of_b, "401 No\r\n\r\n{}", good];
+        let (url, server) = serve(answers.map(str::to_owned).to_vec());
+        let source = IdentitySource::Asked {
+            url: url.clone(),
+            token: BoundSecret::new(Secret::new("right").expect("a secret"), &url),
+        };
+        let registry = NpmRegistry::new(url, None).expect("a registry");
+        let registry = registry.with_identity(Some(source));
+        let [own, other] = ["a", "b"].map(|name| PackageName::parse(name).expect("a name"));
+        run(async {
+            let trust = registry.trusts(&own, false).await.expect("an answer");
+            assert_eq!(trust.expect("a trust").refused, None);
+            registry.package(&own).await.expect("read with it");
+            registry.package(&other).await.expect("read without");
+            // An hour later it is worth nothing, and what is public can be read all the same.
+            registry.package(&own).await.expect("read without");
+        });
+        let requests = server.join().expect("requests");
+        let carried: Vec<bool> = requests[2..]
+            .iter()
+            .map(|request| {
+                request
+                    .head
+                    .contains(&format!("authorization: Bearer {TOKEN}"))
+            })
+            .collect();
+        assert_eq!(carried, [true, false, true, false]);
+        let with_token = NpmRegistry::new(
+            Url::parse("http://127.0.0.1:1/").expect("a url"),
+            Some(BoundSecret::new(
+                Secret::new(TOKEN).expect("a token"),
+                &Url::parse("http://127.0.0.1:1/").expect("a url"),
+            )),
+        );
+        let source = IdentitySource::Given(Secret::new(JWT).expect("a token"));
+        let with_token = with_token.expect("a registry").with_identity(Some(source));
+        assert_eq!(
+            run(with_token.trusts(&own, false)).expect("no question"),
+            None
+        );
     }
 
     #[test]

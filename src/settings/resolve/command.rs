@@ -30,6 +30,7 @@ impl Resolver<'_> {
                 reason: self.text("reason"),
             })),
             Some("tag") => Some(Command::Tag),
+            Some("doctor") => Some(Command::Doctor),
             Some("version") => Some(Command::Version),
             Some("publish") => Some(Command::Publish),
             Some("pack") => Some(Command::Pack {

@@ -8,6 +8,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::secret::{BoundSecret, Secret};
 use crate::settings::address::StoreAddress;
 use crate::settings::form::{self, named};
+use crate::settings::identity::IdentitySource;
 use crate::settings::registries::credentials::SETUP_NODE_PLACEHOLDER;
 use crate::settings::registries::{Registries, Said};
 use crate::settings::resolve::Resolver;
@@ -18,12 +19,17 @@ impl Resolver<'_> {
         self.checked(setting, |given| form::url(given, setting))
     }
 
-    /// Where npm packages go, and with which credentials: npm's own settings count where ours say nothing. The last is the credential of the
-    /// default registry.
+    /// Where npm packages go, and with which credentials: npm's own settings count where ours say nothing. The last are the credential of the
+    /// default registry, and what gave it.
     pub(super) fn npm(
         &mut self,
         world: &World,
-    ) -> (Registries, RegistryAddress, Option<BoundSecret>) {
+    ) -> (
+        Registries,
+        RegistryAddress,
+        Option<BoundSecret>,
+        Option<String>,
+    ) {
         let said = Said {
             by_scope: self
                 .checked("registries", form::registries)
@@ -36,7 +42,7 @@ impl Resolver<'_> {
         let environment = &world.environment;
         let resolved = Registries::resolve(said, &world.npmrc, environment);
         let Some((mut registries, address)) = self.kept(resolved) else {
-            return (Registries::default(), RegistryAddress::public(), None);
+            return (Registries::default(), RegistryAddress::public(), None, None);
         };
         let absent = world.absent_npmrc.as_ref();
         registries.credentials.absent = absent.map(|path| path.display().to_string());
@@ -46,12 +52,16 @@ impl Resolver<'_> {
         };
         let variables = ["NODE_AUTH_TOKEN", "NPM_TOKEN"].into_iter();
         let variables: Vec<&str> = variables.filter(is_its_own).collect();
-        let token = self.secret("npm-token", environment, &variables);
+        let given = self.secret("npm-token", environment, &variables);
+        let (from, token) = given.unzip();
         let token = match &address {
             RegistryAddress::Npm(url) => registries.credentials.give_default(url, token).given(),
             RegistryAddress::Directory { .. } => None,
         };
-        (registries, address, token)
+        let from = token
+            .is_some()
+            .then(|| from.unwrap_or_else(|| "the user's .npmrc".to_owned()));
+        (registries, address, token, from)
     }
 
     /// The registry that is set.
@@ -119,9 +129,18 @@ impl Resolver<'_> {
         checked.map_or(Choice::Unset, Choice::On)
     }
 
+    /// What the job can prove about itself. Where a credential says who publishes, nobody asks for it.
+    pub(super) fn identity(
+        &mut self,
+        environment: &BTreeMap<String, String>,
+    ) -> Option<IdentitySource> {
+        self.kept(IdentitySource::read(environment)).flatten()
+    }
+
     /// The forge's credential.
     pub(super) fn forge_token(&mut self, environment: &BTreeMap<String, String>) -> Option<Secret> {
-        self.secret("token", environment, &["GITHUB_TOKEN", "GH_TOKEN"])
+        let found = self.secret("token", environment, &["GITHUB_TOKEN", "GH_TOKEN"]);
+        found.map(|(_, secret)| secret)
     }
 
     /// A credential from its setting, else from the variables of that name elsewhere.
@@ -130,7 +149,7 @@ impl Resolver<'_> {
         setting: &str,
         environment: &BTreeMap<String, String>,
         elsewhere: &[&str],
-    ) -> Option<Secret> {
+    ) -> Option<(String, Secret)> {
         let own = self
             .inputs
             .get(setting)
@@ -147,7 +166,7 @@ impl Resolver<'_> {
         if value == "none" {
             return None;
         }
-        self.kept(Secret::new(&value).ok_or_else(|| {
+        let secret = self.kept(Secret::new(&value).ok_or_else(|| {
             Failure::new(
                 Exit::Usage,
                 "settings::secret",
@@ -155,6 +174,7 @@ impl Resolver<'_> {
             )
             .because("it contains line breaks or control characters")
             .hint("set the secret again, without surrounding text")
-        }))
+        }));
+        secret.map(|secret| (name, secret))
     }
 }

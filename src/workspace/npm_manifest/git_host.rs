@@ -127,7 +127,8 @@ impl Hosted {
         self.written == "shortcut"
     }
 
-    fn place(&self) -> String {
+    /// `owner/name`.
+    pub(super) fn place(&self) -> String {
         if self.host.name == "gist" {
             return self.project.clone();
         }

@@ -16,6 +16,7 @@
 //! | [`state`] | what repositories, registry and bucket hold, so that two states can be compared |
 //! | [`static_server`] | a directory over HTTP |
 //! | [`terminal`] | the binary at a terminal, keys that are pressed, what is shown |
+//! | [`trusted`] | a registry that trusts jobs, and holds versions back until they are approved |
 //! | [`world`] | a repository with origin, registry, store, static root and hosts around it |
 //! | [`fault_proxy`] | stands between the binary and any number of servers, counts requests, and fails or kills at the k-th |
 //! | [`http`] | the little HTTP that these servers share |
@@ -40,5 +41,6 @@ pub mod source;
 pub mod state;
 pub mod static_server;
 pub mod terminal;
+pub mod trusted;
 pub mod verdaccio;
 pub mod world;
