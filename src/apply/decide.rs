@@ -34,7 +34,8 @@ pub enum Decided {
     Moved(Failure),
 }
 
-/// Makes the release commit and its tags as objects; no ref moves. Two runs with the same seal (or the same tarballs) make the same objects.
+/// Makes the release commit and its tags as objects; no ref moves. `is_released` tells whether the commit that was planned on is a release itself:
+/// then this one has a commit of its own, though it may edit nothing, for a release is known by its commit. Two runs with the same seal (or the same tarballs) make the same objects.
 pub fn draft(
     repo: &Repo,
     plan: &Plan,
@@ -42,6 +43,7 @@ pub fn draft(
     message: &str,
     seal: Option<&SealName>,
     libraries: &BTreeMap<PackageName, Integrity>,
+    is_released: bool,
 ) -> Result<Draft, Failure> {
     let mut marked: HashMap<&TagName, Vec<(&PackageName, &Integrity)>> = HashMap::new();
     for package in &plan.packages {
@@ -57,7 +59,7 @@ pub fn draft(
             (tag.clone(), tag_message(tag, seal, marked))
         })
         .collect();
-    let (commit, objects) = repo.make_release(&plan.head, edits, message, &tags)?;
+    let (commit, objects) = repo.make_release((&plan.head, !is_released), edits, message, &tags)?;
     let tags = tags
         .into_iter()
         .map(|(name, _)| name)

@@ -38,6 +38,11 @@ pub fn at(repo: &Repo, tagged: &Tagged, commit: &CommitId) -> Option<Decision> {
     of(repo.tag_messages(tagged, commit)).remove(commit)
 }
 
+/// Whether tags of ours mark a commit.
+pub fn is_released(repo: &Repo, commit: &CommitId) -> Result<bool, Failure> {
+    Ok(at(repo, &repo.tagged()?, commit).is_some())
+}
+
 fn of(tags: impl IntoIterator<Item = (TagName, TagMessage)>) -> BTreeMap<CommitId, Decision> {
     let mut decisions: BTreeMap<CommitId, Decision> = BTreeMap::new();
     for (tag_name, message) in tags {

@@ -565,7 +565,9 @@ async fn decide(
         _ => (own_edits(plan), &plan.message, None),
     };
     let libraries = bytes.libraries()?;
-    let mut draft = decide::draft(session.repo, plan, &edits, message, seal, &libraries)?;
+    let repo = session.repo;
+    let is_released = decisions::is_released(repo, &plan.head)?;
+    let mut draft = decide::draft(repo, plan, &edits, message, seal, &libraries, is_released)?;
     if scene.merges {
         let Some(merge) = merged(session, scene, &draft.commit)? else {
             return Ok(None);

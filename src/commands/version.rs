@@ -316,6 +316,7 @@ fn draft(session: &Session<'_>, plan: &Plan) -> Result<Draft, Failure> {
         &plan.message,
         None,
         &BTreeMap::new(),
+        decisions::is_released(session.repo, &plan.head)?,
     )
 }
 

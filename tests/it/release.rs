@@ -1207,3 +1207,42 @@ fn what_lies_outside_the_repository_is_not_shipped() {
     );
     assert_eq!(world.origin_git(&["tag", "--list"]), "");
 }
+
+#[test]
+fn what_is_released_of_a_released_commit_has_a_commit_of_its_own() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .package("@acme/text", "1.1.0")
+        .config(&json!({"mode": "diff"}))
+        .commit("feat: begin", &[]);
+    let world = World::local(monorepo);
+    let release = |arguments: &[&str]| {
+        let arguments = [&["release", "--format", "json"], arguments].concat();
+        world.run(&arguments).expect(0).json()["release"].clone()
+    };
+    let first = release(&["--filter", "core"]);
+    world.follow();
+    let second = release(&[]);
+    assert_ne!(first["id"], second["id"]);
+    assert_eq!(second["tags"], json!(["@acme/text@1.1.0"]));
+    let files = world::files(world.outside.path());
+    for release in [&first, &second] {
+        let manifest = release["manifest"].as_str().expect("a key");
+        assert!(
+            files.keys().any(|key| key.ends_with(manifest)),
+            "{manifest}"
+        );
+    }
+    assert!(
+        files.keys().any(|key| key.ends_with("npm/@acme/text")),
+        "{:?}",
+        files.keys()
+    );
+    world.follow();
+    let again = world.run(&["release"]).expect(0);
+    assert!(
+        again.stdout.contains("already released"),
+        "{}",
+        again.stdout
+    );
+}

@@ -80,11 +80,11 @@ impl Repo {
         new.commit(tree, parent.id(), parent.time().seconds(), message)
     }
 
-    /// Makes a release commit as [`Repo::make_commit`] does, or takes `parent` itself where there are no edits, and annotated tags of it, with
-    /// our identity and its date; all of it comes to the disk at once, and no ref moves. Gives the commit and the tags' objects, in their order.
+    /// Makes a release commit as [`Repo::make_commit`] does, or takes `parent` itself where there are no edits and it `may_stand`, and annotated tags
+    /// of it, with our identity and its date; all of it comes to the disk at once, and no ref moves. Gives the commit and the tags' objects, in their order.
     pub fn make_release(
         &self,
-        parent: &CommitId,
+        (parent, may_stand): (&CommitId, bool),
         edits: &[FileEdit],
         message: &str,
         tags: &[(TagName, String)],
@@ -92,7 +92,7 @@ impl Repo {
         let failed = |error| not_written("the release commit could not be made", &error);
         let mut new = NewObjects::default();
         let moment = self.find(parent)?.time().seconds();
-        let commit = if edits.is_empty() {
+        let commit = if edits.is_empty() && may_stand {
             Oid::from_str(parent.as_str()).map_err(failed)?
         } else {
             self.new_commit(&mut new, parent, edits, message)
@@ -453,7 +453,7 @@ mod tests {
             let tag = |name: &str| {
                 let name = TagName::parse(name).unwrap();
                 let message = name.to_string();
-                let made = repo.make_release(&head, &[], "", &[(name.clone(), message)]);
+                let made = repo.make_release((&head, true), &[], "", &[(name.clone(), message)]);
                 let object = made.unwrap().1.remove(0);
                 Tag { name, object }
             };
