@@ -84,7 +84,7 @@ pub(super) fn of_command(page: &Page) -> String {
         let _ = writeln!(text, "  pkgs-action {example}");
     }
     text.push_str(
-        "\nA flag with a value is also a variable (--dry-run: PKGS_DRY_RUN), those of action.yml\nare also inputs (dry-run).\n",
+        "\nA flag with a value is also a variable (--dry-run: PKGS_DRY_RUN); which are\ninputs of the action, action.yml tells.\n",
     );
     text
 }
