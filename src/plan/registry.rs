@@ -145,6 +145,28 @@ pub(super) fn private_names(plan: &Plan, settings: &Settings) -> Option<Notice> 
     })
 }
 
+/// Warns of scripts that npm would run after it has published: nothing of the project runs once a release is decided.
+pub(super) fn scripts_not_run(workspace: &Workspace, plan: &Plan) -> Option<Notice> {
+    const NOT_RUN: [&str; 2] = ["publish", "postpublish"];
+    let named = libraries_of(plan).filter_map(|planned| {
+        let package = workspace.packages.get(planned.index?)?;
+        let scripts = &package.manifest.scripts;
+        let own = NOT_RUN
+            .iter()
+            .filter(|script| scripts.contains_key(**script));
+        let own: Vec<&str> = own.copied().collect();
+        (!own.is_empty()).then(|| format!("{} of {}", own.join(" and "), package.name))
+    });
+    let named: Vec<String> = named.collect();
+    (!named.is_empty()).then(|| Notice {
+        code: "plan::scripts_not_run",
+        message: format!(
+            "nothing of the project runs once a release is decided, so these scripts do not: {}",
+            named.join(", ")
+        ),
+    })
+}
+
 fn libraries_of(plan: &Plan) -> impl Iterator<Item = &PlannedPackage> {
     let packages = plan.packages.iter();
     packages.filter(|package| package.kind == Kind::Library)

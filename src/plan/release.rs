@@ -415,6 +415,8 @@ fn unbounded(facts: &Facts<'_>, settings: &Settings) -> Result<Plan, Failure> {
     plan.warnings
         .extend(registry::private_names(&plan, settings));
     plan.warnings
+        .extend(registry::scripts_not_run(facts.workspace, &plan).filter(|_| settings.scripts));
+    plan.warnings
         .extend(adopted::without_effect(facts.mode, settings));
     Ok(plan)
 }

@@ -1230,3 +1230,22 @@ fn what_a_commit_asks_for_in_sync_mode_is_told_of_the_version_that_all_grow_from
         "{told}"
     );
 }
+
+#[test]
+fn scripts_that_would_follow_a_publish_are_told_and_not_run() {
+    let monorepo = Monorepo::new()
+        .package("core", "1.0.0")
+        .edit("packages/core/package.json", |manifest| {
+            manifest["scripts"] = json!({"postpublish": "exit 1", "prepack": "true"});
+        })
+        .commit("feat: core", &[]);
+    let told = |arguments: &[&str]| {
+        let plan = monorepo.run(arguments).expect(0).json();
+        let warnings = plan["warnings"].as_array().expect("a list").clone();
+        warnings
+            .iter()
+            .any(|warning| warning["code"] == "plan::scripts_not_run")
+    };
+    assert!(told(&["plan", "--format=json"]));
+    assert!(!told(&["plan", "--format=json", "--scripts=skip"]));
+}
