@@ -1,11 +1,11 @@
-//! `cargo bench`: how long `plan` and `version` take on large generated repositories, beside what people use for the same and beside what
+//! `cargo bench`: how long `plan` and `version` take on large generated repositories, and `publish` and `pack` on this machine, beside what people use for the same and beside what
 //! no such program can be below.
 //!
 //! All run in turn, so that a machine whose speed drifts favours none; the ratio of their medians is the figure to quote. The figures stand
 //! beside their aims, and nothing fails by them. Other tools are installed from the npm registry, pinned, as for the tests
 //! (`PKGS_TEST_CACHE`).
 //!
-//! `cargo bench -- plan` and `cargo bench -- version` measure one of both; a number after that sets how often (30 unless told);
+//! `cargo bench -- plan`, `cargo bench -- version` and `cargo bench -- publish` measure one of them; a number after that sets how often (30 unless told);
 //! `PKGS_BENCH_PACKAGES=1000,5000` how many packages the repositories have (1000 unless told);
 //! `cargo bench -- generate DIRECTORY together|spread|left PACKAGES` only makes a repository.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
@@ -17,6 +17,7 @@
 mod changed;
 mod floor;
 mod measure;
+mod publishing;
 mod repository;
 mod tools;
 mod versions;
@@ -53,8 +54,16 @@ fn main() -> io::Result<()> {
             repository::generate(Path::new(directory), size, bases, ranges)
         }
         ["plan", rounds @ ..] => bench_all(&[changed::bench], rounds),
+        ["send", bodies, registry] => {
+            println!("{}", publishing::send(Path::new(bodies), registry)?);
+            Ok(())
+        }
         ["version", rounds @ ..] => bench_all(&[versions::bench], rounds),
-        rounds => bench_all(&[changed::bench, versions::bench], rounds),
+        ["publish", rounds @ ..] => bench_all(&[publishing::bench], rounds),
+        rounds => bench_all(
+            &[changed::bench, versions::bench, publishing::bench],
+            rounds,
+        ),
     }
 }
 

@@ -161,6 +161,64 @@ impl Peers {
         })
     }
 
+    /// A command of npm, online, with npm's own settings from a file.
+    fn online(&self, program: &Path, directory: &Path, config: &Path) -> Command {
+        let mut command = self.command(program, directory);
+        command.env_remove("npm_config_offline");
+        command.env("npm_config_userconfig", config);
+        command
+    }
+
+    /// `npm publish --workspaces`.
+    pub fn npm_publish(&self, directory: &Path, config: &Path) -> Command {
+        let mut command = self.online(&self.cache.join("node/bin/node"), directory, config);
+        command.arg(self.cache.join("npm/package/bin/npm-cli.js"));
+        command.args(["publish", "--workspaces", "--ignore-scripts"]);
+        command
+    }
+
+    /// `pnpm -r publish`.
+    pub fn pnpm_publish(&self, directory: &Path, config: &Path) -> Command {
+        let program = self.cache.join("pnpm/node_modules/pnpm-12/pnpm");
+        let mut command = self.online(&program, directory, config);
+        command.args(["-r", "publish", "--no-git-checks", "--ignore-scripts"]);
+        command
+    }
+
+    /// `lerna publish from-package`.
+    pub fn lerna_publish(&self, directory: &Path, config: &Path) -> Command {
+        let mut command = self.online(&self.cache.join("node/bin/node"), directory, config);
+        let script = "releasers/node_modules/lerna/dist/cli.js";
+        command.arg(self.cache.join(script));
+        command.args(["publish", "from-package", "--yes", "--no-verify-access"]);
+        command
+    }
+
+    /// `changeset publish`.
+    pub fn changeset_publish(&self, directory: &Path, config: &Path) -> Command {
+        let mut command = self.online(&self.cache.join("node/bin/node"), directory, config);
+        let script = "releasers/node_modules/@changesets/cli/bin.js";
+        command.arg(self.cache.join(script));
+        command.args(["publish", "--no-git-tag"]);
+        command
+    }
+
+    /// `npm pack`, into a directory.
+    pub fn npm_pack(&self, directory: &Path, to: &Path) -> Command {
+        let mut command = self.command(&self.cache.join("node/bin/node"), directory);
+        command.arg(self.cache.join("npm/package/bin/npm-cli.js"));
+        command.args(["pack", "--pack-destination"]).arg(to);
+        command
+    }
+
+    /// `pnpm pack`, into a directory.
+    pub fn pnpm_pack(&self, directory: &Path, to: &Path) -> Command {
+        let program = self.cache.join("pnpm/node_modules/pnpm-12/pnpm");
+        let mut command = self.command(&program, directory);
+        command.args(["pack", "--pack-destination"]).arg(to);
+        command
+    }
+
     /// `lerna changed`, in mode `independent`.
     pub fn lerna<'a>(&'a self, directory: &'a Path) -> Contestant<'a> {
         let node = self.cache.join("node/bin/node");

@@ -11,6 +11,7 @@ use crate::local::files;
 use crate::name::{Digest, Integrity, PackageName, Variant};
 use crate::plan;
 use crate::plan::release::Plan;
+use crate::release::app::{Scripts, StaticFiles};
 use crate::release::pack::{
     App, BLOBS, FILE, Pack, SCHEMA, Tarball, TarballFile, Warning, tarball_name,
 };
@@ -127,8 +128,9 @@ pub fn refuse_inside<'p>(
 /// follow, `pack.json` last: whoever reads it finds everything that it names.
 ///
 /// # Errors
-/// Those of the disk.
+/// `pack::same_name` and `pack::foreign_file`, exit 3; those of the disk.
 pub fn write(directory: Option<&Path>, packed: &Packed, pack: &Pack) -> Result<(), Failure> {
+    refuse_same_names(pack)?;
     let to = directory.unwrap_or(Path::new("."));
     make(to)?;
     let document = to.join(FILE);
@@ -161,6 +163,22 @@ pub fn write(directory: Option<&Path>, packed: &Packed, pack: &Pack) -> Result<(
     Ok(())
 }
 
+/// Refuses packages whose tarballs would have one name, as npm gives it: `@acme/text` and `acme-text`.
+fn refuse_same_names(pack: &Pack) -> Result<(), Failure> {
+    let mut named: BTreeMap<&str, &str> = BTreeMap::new();
+    for tarball in &pack.packages {
+        if let Some(other) = named.insert(&tarball.file, &tarball.name) {
+            let what = format!(
+                "the tarballs of {other} and {} would both be {}",
+                tarball.name, tarball.file
+            );
+            return Err(Failure::new(Exit::Refused, "pack::same_name", what)
+                .hint("pack them into two directories, each with a filter"));
+        }
+    }
+    Ok(())
+}
+
 /// Removes what an earlier `pack` wrote, its document first: nobody shall take a mixture, or upload what is not named any more.
 fn remove_earlier(directory: &Path) -> Result<(), Failure> {
     let remove = |path: &Path| match fs::remove_file(path) {
@@ -169,8 +187,18 @@ fn remove_earlier(directory: &Path) -> Result<(), Failure> {
         }
         _ => Ok(()),
     };
+    let file = directory.join(FILE);
     let earlier = document(directory).ok();
-    remove(&directory.join(FILE))?;
+    if earlier.is_none() && file.symlink_metadata().is_ok() {
+        let what = format!(
+            "{} is none that `pack` wrote",
+            quoted(&file.display().to_string())
+        );
+        return Err(Failure::new(Exit::Refused, "pack::foreign_file", what)
+            .because("it would be written over")
+            .hint("let `artifacts` name a directory of its own"));
+    }
+    remove(&file)?;
     files::fsync_directory(directory)?;
     let Some(earlier) = earlier else {
         return Ok(());
@@ -243,11 +271,21 @@ pub fn document(directory: &Path) -> Result<Pack, Failure> {
 /// # Errors
 /// `artifacts::incomplete` and `artifacts::changed`, exit 6.
 pub fn taken(directory: &Path, pack: &Pack, settings: &Settings) -> Result<Packed, Failure> {
-    let mut blobs = blobs(directory)?;
+    let mut lying = blobs(directory)?;
     let mut packages = Vec::new();
     for tarball in &pack.packages {
-        packages.push(package(directory, tarball, &mut blobs, settings)?);
+        packages.push(package(directory, tarball, &mut lying, settings)?);
     }
+    let mut named: BTreeSet<Digest> = packages
+        .iter()
+        .flat_map(|package| {
+            [
+                Some(package.digest.clone()),
+                package.manifest_digest.clone(),
+            ]
+        })
+        .flatten()
+        .collect();
     for app in &pack.apps {
         if let (Some(name), Some(archive)) = (&app.file, &app.sealed.archive) {
             let path = inside(directory, name)?;
@@ -255,15 +293,41 @@ pub fn taken(directory: &Path, pack: &Pack, settings: &Settings) -> Result<Packe
             if digest.as_str() != archive.digest || size != archive.size {
                 return Err(changed(&path, &archive.digest, digest.as_str()));
             }
-            blobs.insert(digest, path);
+            lying.insert(digest, path);
         }
-        require_all(directory, &app.sealed, &blobs)?;
+        require_own(directory, &app.sealed, settings)?;
+        named.extend(all_of(directory, &app.sealed, &lying)?);
     }
+    // What nobody names stays here.
+    lying.retain(|digest, _| named.contains(digest));
     Ok(Packed::lying(
         packages,
         pack.apps.iter().map(|app| app.sealed.clone()).collect(),
-        blobs,
+        lying,
     ))
+}
+
+/// Refuses a build that would be started, or served, otherwise than the settings of this run say.
+fn require_own(directory: &Path, app: &SealedApp, settings: &Settings) -> Result<(), Failure> {
+    let own = settings.app_settings(&PackageName::parse(&app.name)?);
+    let scripts = Scripts {
+        start: own.start.clone(),
+        stop: own.stop.clone(),
+        environment_variable: own.environment_variable.clone(),
+        health: own.health.clone(),
+    };
+    let root = settings.static_root.value().cloned().unwrap_or_default();
+    let is_root = |files: &StaticFiles| files.root == root;
+    if app.scripts == scripts && app.static_files.as_ref().is_none_or(is_root) {
+        return Ok(());
+    }
+    let what = format!("{} was packed for another plan", shown(directory));
+    Err(Failure::new(Exit::Refused, "artifacts::other_plan", what)
+        .because(format!(
+            "{} would be started, stopped, asked for its health or served otherwise than the settings say",
+            app.name
+        ))
+        .hint("run `pack --planned` again, with the settings of the release"))
 }
 
 /// The bytes that are named by their digest.
@@ -275,10 +339,10 @@ fn blobs(directory: &Path) -> Result<BTreeMap<Digest, PathBuf>, Failure> {
     }
     for file in files::walk_files(&directory)? {
         let (digest, _) = files::hash_file(&file.at)?;
-        if digest.hex() != file.path {
-            return Err(changed(&file.at, &file.path, digest.hex()));
+        // Whatever else lies there is no blob, an interrupted write among it; one that is missing is told where it is named.
+        if digest.hex() == file.path {
+            found.insert(digest, file.at);
         }
-        found.insert(digest, file.at);
     }
     Ok(found)
 }
@@ -378,15 +442,22 @@ fn package(
     })
 }
 
-/// Refuses a build of which something is not there.
-fn require_all(
+/// The digests of everything that a build consists of.
+///
+/// # Errors
+/// `artifacts::incomplete` where something is not there.
+fn all_of(
     directory: &Path,
     app: &SealedApp,
     blobs: &BTreeMap<Digest, PathBuf>,
-) -> Result<(), Failure> {
-    let require = |digest: &str| {
-        let path = blobs.get(&Digest::parse(digest)?);
-        path.ok_or_else(|| incomplete(directory, digest))
+) -> Result<Vec<Digest>, Failure> {
+    let mut named: Vec<Digest> = Vec::new();
+    let mut require = |digest: &str| {
+        let digest = Digest::parse(digest)?;
+        let path = blobs.get(&digest);
+        let path = path.ok_or_else(|| incomplete(directory, digest.hex()))?;
+        named.push(digest);
+        Ok::<&PathBuf, Failure>(path)
     };
     if let Some(archive) = &app.archive {
         require(&archive.digest)?;
@@ -403,5 +474,5 @@ fn require_all(
             require(&file.digest)?;
         }
     }
-    Ok(())
+    Ok(named)
 }

@@ -6,7 +6,7 @@ mod tarball;
 
 pub use app::DIST;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -650,6 +650,11 @@ impl<'a> Builder<'a> {
 
     /// A package may be packed twice, for itself and in an archive; it is told once.
     fn tell_dropped(&mut self, package: &Package, dropped: &[String]) {
+        let mut told: HashSet<String> = self
+            .notices
+            .iter()
+            .map(|notice| notice.message.clone())
+            .collect();
         for path in dropped {
             let notice = Notice {
                 code: "build::link_dropped",
@@ -659,7 +664,7 @@ impl<'a> Builder<'a> {
                     quoted(path)
                 ),
             };
-            if !self.notices.contains(&notice) {
+            if told.insert(notice.message.clone()) {
                 self.notices.push(notice);
             }
         }

@@ -42,6 +42,10 @@ async fn attempt(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseRepo
         let what = "a snapshot is for trying out at once, and npm-publish is not direct";
         return Err(never(what).hint("set npm-publish to direct for snapshots"));
     }
+    if session.settings.artifacts.is_some() {
+        let what = "a snapshot is built where it is published, and artifacts are given";
+        return Err(never(what).hint("leave `artifacts` out of snapshots"));
+    }
     let head = session.repo.head()?;
     worktree::require_clean(session.repo, &head, &session.settings.child_environment)?;
     let (observed, mut plan) = release::plan_at(session, &head, true).await?;

@@ -10,7 +10,7 @@ use crate::apply::publish::Tarballs;
 use crate::apply::seal;
 use crate::commands::{Session, rebuild};
 use crate::explain::{Exit, Failure};
-use crate::name::{CommitId, Digest, PackageName};
+use crate::name::{CommitId, Digest, Integrity, PackageName};
 use crate::plan::next::DecidedPackage;
 use crate::release::LONGEST_DOCUMENT;
 use crate::release::seal::Seal;
@@ -129,16 +129,18 @@ impl Tarballs for Built {
     }
 
     async fn bytes(&self, package: &DecidedPackage) -> Result<Vec<u8>, Failure> {
-        match self
-            .built(package)
-            .and_then(|built| seal::local_bytes(&self.0, &built.digest, built.size))
-        {
-            Some(bytes) => bytes,
-            None => Err(Failure::new(
-                Exit::Integrity,
-                "build::lost",
-                format!("{} was not built", package.name),
-            )),
+        let lost = |what| Failure::new(Exit::Integrity, "build::lost", what);
+        let Some(built) = self.built(package) else {
+            return Err(lost(format!("{} was not built", package.name)));
+        };
+        match seal::local_bytes(&self.0, &built.digest, built.size) {
+            // What lies on a disk can be written by others until it is sent.
+            Some(Ok(bytes)) if Integrity::of(&bytes) == built.integrity => Ok(bytes),
+            Some(Err(failure)) => Err(failure),
+            _ => Err(lost(format!(
+                "the tarball of {} is not what it was any more",
+                package.name
+            ))),
         }
     }
 }

@@ -414,9 +414,18 @@ pub fn read_npm_tarball(bytes: &[u8]) -> Result<NpmContents, Failure> {
             .map_err(|error| refuse(&error))?
             .to_string_lossy()
             .into_owned();
-        let Some(name) = path.strip_prefix("package/") else {
-            continue;
+        let plain = |name: &&str| !name.split('/').any(|part| matches!(part, "" | "." | ".."));
+        let is_file = entry.header().entry_type().is_file();
+        let name = path.strip_prefix("package/").filter(plain);
+        let Some(name) = name.filter(|_| is_file) else {
+            return Err(refuse(&format!(
+                "{} is no file below package/",
+                quoted(&path)
+            )));
         };
+        if paths.contains_key(name) {
+            return Err(refuse(&format!("it holds {} twice", quoted(name))));
+        }
         for (slash, _) in name.match_indices('/') {
             paths.insert(name[..slash].to_owned(), true);
         }

@@ -244,8 +244,25 @@ fn what_was_packed_for_another_plan_or_changed_since_is_refused() {
     let text = fs::read_to_string(&document).expect("pack.json");
     fs::write(&document, text.replace("core-1.0.0.tgz", "../npm/x")).expect("written");
     refused(&release, 6, "artifacts::incomplete");
+    let other = |edit: &dyn Fn(&mut Value)| {
+        let mut pack: Value = serde_json::from_str(&text).expect("JSON");
+        edit(&mut pack);
+        fs::write(&document, pack.to_string()).expect("written");
+        refused(&release, 3, "artifacts::other_plan");
+    };
+    other(&|pack| pack["packages"] = json!([]));
+    other(&|pack| pack["packages"][0]["version"] = json!("9.0.0"));
+    other(&|pack| pack["packages"][1] = pack["packages"][0].clone());
+    other(&|pack| pack["base"] = Value::Null);
+    other(&|pack| pack["planDigest"] = json!("sha256:other"));
     fs::write(&document, "{}").expect("written");
     refused(&release, 6, "release::document");
+    fs::write(&document, text).expect("written");
+    refused(
+        &["release", "--snapshot", "pr-1", "--artifacts", directory],
+        2,
+        "publish::snapshot",
+    );
 }
 
 #[test]
@@ -257,6 +274,30 @@ fn archives_and_static_files_go_the_same_way() {
         .run(&["pack", "--planned", "--artifacts", out, "--format=json"])
         .expect(0);
     let clone = world.monorepo.clone_fresh(None);
+    let document = Path::new(out).join("pack.json");
+    let text = fs::read_to_string(&document).expect("pack.json");
+    let edits: [fn(&mut Value); 3] = [
+        |pack| pack["apps"] = json!([]),
+        |pack| pack["apps"][1]["version"] = json!("99.0.0"),
+        |pack| pack["apps"][1]["scripts"]["start"] = json!("touch /tmp/x"),
+    ];
+    for edit in edits {
+        let mut pack: Value = serde_json::from_str(&text).expect("JSON");
+        edit(&mut pack);
+        fs::write(&document, pack.to_string()).expect("written");
+        let run = world
+            .binary_in(&clone, &["release", "--artifacts", out])
+            .run();
+        let run = run.expect(3);
+        assert!(
+            run.stderr.contains("artifacts::other_plan"),
+            "{}",
+            run.stderr
+        );
+    }
+    fs::write(&document, &text).expect("written");
+    let foreign = Path::new(out).join("blobs").join("stranger");
+    fs::write(foreign, "SECRET").expect("written");
     let released = world
         .binary_in(&clone, &["release", "--artifacts", out, "--format=json"])
         .run()
