@@ -56,6 +56,9 @@ fn publish(rounds: usize, packages: usize, peers: &Peers) -> io::Result<()> {
         place("lerna")?,
         place("changesets")?,
     ];
+    for place in [&ours, &npm, &lerna, &changesets] {
+        of_npm_alone(place)?;
+    }
     decide(directory.path(), &ours, &registry)?;
     let bodies = directory.path().join("bodies");
     fs::create_dir(&bodies)?;
@@ -202,13 +205,15 @@ fn generate(directory: &Path, packages: usize) -> io::Result<()> {
     git(directory, &["commit", "--quiet", "-m", "feat: begin"])
 }
 
+/// Takes out what makes a repository pnpm's.
+fn of_npm_alone(directory: &Path) -> io::Result<()> {
+    fs::remove_file(directory.join("pnpm-workspace.yaml"))?;
+    let commit = ["commit", "--quiet", "--all", "-m", "chore: npm alone"];
+    git(directory, &commit)
+}
+
 /// Decides the versions once: what is measured delivers them.
 fn decide(within: &Path, directory: &Path, registry: &Registry) -> io::Result<()> {
-    fs::remove_file(directory.join("pnpm-workspace.yaml"))?;
-    git(
-        directory,
-        &["commit", "--quiet", "--all", "-m", "chore: npm alone"],
-    )?;
     let remote = within.join("remote.git");
     git(
         within,

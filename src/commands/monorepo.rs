@@ -323,8 +323,13 @@ pub fn workspace_around<From: Source>(
         let Some(manifest) = source.text(&file)? else {
             continue;
         };
-        let manifest = PackageJson::parse_in(From::FORM, file.as_str(), &manifest)?;
-        let members = layout(source, &parent, &manifest, None)?.patterns;
+        let manifest = PackageJson::parse_in(From::FORM, file.as_str(), &manifest);
+        let members = manifest.and_then(|manifest| layout(source, &parent, &manifest, None));
+        let members = match members {
+            // Whoever packs what lies there has nothing to do with what is above it and cannot be read; npm passes over it, too.
+            Err(_) if From::FORM == Form::Packed => continue,
+            members => members?.patterns,
+        };
         let path = below(&parent, directory);
         if members
             .zip(path)

@@ -43,9 +43,15 @@ pub fn joined<R>(thread: std::thread::ScopedJoinHandle<'_, R>) -> R {
 }
 
 fn broken(what: impl Into<String>, error: &git2::Error) -> Failure {
+    // An extension of git's index that must be understood, and is not: a sparse index, or a split one.
+    let hint = if error.message().contains("mandatory extension") {
+        "`git sparse-checkout reapply --no-sparse-index` and `git update-index --no-split-index` write the index as every reader of it knows it"
+    } else {
+        "`git fsck` tells whether the repository is damaged"
+    };
     Failure::new(Exit::Refused, "git::read", what)
         .because(error.message())
-        .hint("`git fsck` tells whether the repository is damaged")
+        .hint(hint)
 }
 
 /// The value of each hexadecimal digit; [`NO_DIGIT`] of every other byte.

@@ -18,9 +18,14 @@ pub const IDENTITY: (&str, &str) = ("pkgs-action", "pkgs-action@users.noreply.gi
 pub type FileEdit = (RepoPath, Option<Vec<u8>>);
 
 fn not_written(what: impl Into<String>, error: &git2::Error) -> Failure {
+    let hint = if error.code() == git2::ErrorCode::Locked {
+        "another git is at work here, or was killed: when none is, remove the lock (`find .git -name '*.lock'`) and run again"
+    } else {
+        "check the disk and run again"
+    };
     Failure::new(Exit::Temporary, "git::write", what)
         .because(error.message())
-        .hint("check the disk and run again")
+        .hint(hint)
 }
 
 fn not_moved(to: &CommitId, why: &str, hint: &str) -> Failure {
