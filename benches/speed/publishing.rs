@@ -117,9 +117,8 @@ fn pack(rounds: usize, peers: &Peers) -> io::Result<()> {
     let to = directory.path().join("out");
     fs::create_dir(&to)?;
     let size = || {
-        let entries = fs::read_dir(&to).ok()?;
-        let mut sizes = entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
-        sizes.next().and_then(|size| usize::try_from(size).ok())
+        let tarball = to.join("large-1.0.0.tgz").metadata().ok()?;
+        usize::try_from(tarball.len()).ok()
     };
     let rows = measure(
         rounds,
@@ -287,8 +286,9 @@ fn send_each(files: &[PathBuf], next: &AtomicUsize, authority: &str) -> io::Resu
             "PUT /{name} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        connection.get_mut().write_all(head.as_bytes())?;
-        connection.get_mut().write_all(&body)?;
+        // In one piece: the other side would wait for the second with its answer to the first.
+        let message = [head.as_bytes(), &body].concat();
+        connection.get_mut().write_all(&message)?;
         read_message(&mut connection)?;
         sent += 1;
     }
