@@ -510,7 +510,9 @@ impl<'a> Builder<'a> {
     fn keep_bytes(&mut self, bytes: &[u8]) -> Result<Digest, Failure> {
         let digest = Digest::of(bytes);
         let path = self.directory.path().join(digest.hex());
-        files::write_atomically(&path, bytes)?;
+        // It is read by this run alone, so nothing of it has to outlive a power cut.
+        std::fs::write(&path, bytes)
+            .map_err(|error| files::failed("files::write", "write", &path, &error))?;
         self.keep(&digest, path);
         Ok(digest)
     }

@@ -11,6 +11,7 @@ use crate::apply::build::{self, Packed};
 use crate::apply::decide::{self, Decided, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::seal::{self, Named};
+use crate::changes::commit::release_as;
 use crate::commands::observe::{self, Observed};
 use crate::commands::preflight::Checked;
 use crate::commands::scene::Scene;
@@ -249,8 +250,27 @@ pub async fn plan_at(
     let facts = observed.facts(session.repo, session.settings, false)?;
     let mut plan = planning::plan(&facts, session.settings)?;
     plan.warnings.extend(unasked);
+    plan.warnings.extend(asked_of_nobody(session.repo, head)?);
     complete(session, &observed, &mut plan, strict).await?;
     Ok((observed, plan))
+}
+
+/// A version that the newest commit asks for while it changes nothing: no package can be meant.
+fn asked_of_nobody(repo: &Repo, head: &CommitId) -> Result<Option<planning::Notice>, Failure> {
+    let Some(parent) = repo.parent(head)? else {
+        return Ok(None);
+    };
+    let changes_nothing = repo.tree_id(head)? == repo.tree_id(&parent)?;
+    if !changes_nothing || release_as(&repo.body(head)?).is_none() {
+        return Ok(None);
+    }
+    Ok(Some(planning::Notice {
+        code: "plan::release_as",
+        message: format!(
+            "{} says Release-As and changes no file, so it is about no package: say it in a commit that does, or give `bump` the version",
+            head.short()
+        ),
+    }))
 }
 
 /// Adds to a plan what is made of its versions, and refuses one of packages that npm could not take or nobody install. `strict` is that of

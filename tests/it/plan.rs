@@ -1249,3 +1249,24 @@ fn scripts_that_would_follow_a_publish_are_told_and_not_run() {
     assert!(told(&["plan", "--format=json"]));
     assert!(!told(&["plan", "--format=json", "--scripts=skip"]));
 }
+
+#[test]
+fn a_version_that_a_commit_without_files_asks_for_is_told_to_count_for_nothing() {
+    let monorepo = Monorepo::new().package("core", "1.0.0").released();
+    monorepo.git(&[
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "-m",
+        "chore: release 3.0.0",
+        "-m",
+        "Release-As: 3.0.0",
+    ]);
+    let plan = monorepo.run(&["plan", "--format=json"]).expect(0).json();
+    let warnings = plan["warnings"].as_array().expect("a list");
+    let told = warnings
+        .iter()
+        .find(|warning| warning["code"] == "plan::release_as");
+    let message = told.expect("a warning")["message"].as_str().expect("text");
+    assert!(message.contains("changes no file"), "{message}");
+}

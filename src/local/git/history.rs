@@ -383,6 +383,13 @@ impl Repo {
         Ok(self.find(commit)?.parent_id(0).ok().map(commit_id))
     }
 
+    /// What a commit's message says behind its subject; what is not UTF-8 says nothing.
+    pub fn body(&self, commit: &CommitId) -> Result<String, Failure> {
+        let commit = self.find(commit)?;
+        let body = commit.body().ok().flatten();
+        Ok(body.unwrap_or_default().to_owned())
+    }
+
     /// Whether a commit was made by [`Repo::make_commit`], as its identity says. That proves nothing without a tag of ours.
     pub fn is_made_by_us(&self, commit: &CommitId) -> bool {
         self.find(commit).is_ok_and(|commit| {
