@@ -151,7 +151,6 @@ fn manifest(
     reason: Option<&str>,
 ) -> Result<ReleaseManifest, Failure> {
     let repo = session.repo;
-    let parent = repo.parent(commit)?.filter(|_| repo.is_made_by_us(commit));
     let previous = decisions::before(repo, commit)?;
     let previous = previous
         .map(|commit| session.release_id(&commit))
@@ -160,7 +159,7 @@ fn manifest(
         schema: SCHEMA.to_owned(),
         id: session.release_id(commit)?.to_string(),
         status: Status::Abandoned,
-        base: parent.as_ref().unwrap_or(commit).to_string(),
+        base: repo.release_base(commit)?.to_string(),
         commit: commit.to_string(),
         branch: scene.branch.clone(),
         tags: decision.tags.iter().map(ToString::to_string).collect(),

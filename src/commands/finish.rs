@@ -112,10 +112,8 @@ async fn deliver_sealed(
     let delivering = delivering(session, commit, true, &waves);
     let pending = put(&delivering, tarballs.as_ref(), deeds).await?;
     let packages = delivered(session, &waves);
-    let parent = session.repo.parent(commit)?;
-    let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
-    let base = parent.as_ref().unwrap_or(commit).as_str();
-    let released = released::released(session, commit, base, &packages, &[])?;
+    let base = session.repo.release_base(commit)?;
+    let released = released::released(session, commit, base.as_str(), &packages, &[])?;
     Ok(Some(released.waiting_for(pending)))
 }
 
@@ -493,12 +491,8 @@ async fn deliver_unsealed(
     }
     let delivering = delivering(session, commit, false, &waves);
     let pending = put(&delivering, tarballs, deeds).await?;
-    let parent = session
-        .repo
-        .parent(commit)?
-        .filter(|_| session.repo.is_made_by_us(commit));
-    let base = parent.as_ref().unwrap_or(commit).as_str();
-    let released = released::released(session, commit, base, &listed, &[])?;
+    let base = session.repo.release_base(commit)?;
+    let released = released::released(session, commit, base.as_str(), &listed, &[])?;
     if !pending.is_empty() {
         return Ok(released.waiting_for(pending));
     }

@@ -51,11 +51,9 @@ fn given_for(session: &Session<'_>, commit: &CommitId, given: &Path) -> Result<P
     let pack = artifacts::document(given)?;
     let workspace = session.workspace_at(commit)?;
     let decided = as_it_stands(session, commit, &workspace)?;
-    let parent = session.repo.parent(commit)?;
-    let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
-    let base = parent.as_ref().unwrap_or(commit);
+    let base = session.repo.release_base(commit)?;
     let at = pack.base.as_deref().unwrap_or("no commit");
-    let why = if ![base, commit].iter().any(|one| one.as_str() == at) {
+    let why = if ![&base, commit].iter().any(|one| one.as_str() == at) {
         Some(format!(
             "it was packed at {at}, and the release was made on {base}"
         ))

@@ -322,15 +322,8 @@ fn draft(session: &Session<'_>, plan: &Plan) -> Result<Draft, Failure> {
 
 /// What is decided at a commit, as far as git tells.
 fn standing(session: &Session<'_>, commit: &CommitId) -> Result<Released, Failure> {
-    let base = base(session, commit)?;
+    let base = session.repo.release_base(commit)?;
     released::released(session, commit, base.as_str(), &[], &[])
-}
-
-/// The commit that versions were decided on: the parent of a commit of ours.
-fn base(session: &Session<'_>, commit: &CommitId) -> Result<CommitId, Failure> {
-    let parent = session.repo.parent(commit)?;
-    let parent = parent.filter(|_| session.repo.is_made_by_us(commit));
-    Ok(parent.unwrap_or_else(|| commit.clone()))
 }
 
 /// What this run decided, read back. `before` are the versions that the plan was made of.
@@ -341,7 +334,7 @@ fn decided(
     commit: &CommitId,
 ) -> Result<ReleaseReport, Failure> {
     let document = render::document(&plan, session.settings, Vec::new());
-    let base = base(session, commit)?;
+    let base = session.repo.release_base(commit)?;
     let own = if base == plan.head {
         released::released_upon(session, commit, base, before, &[], &[])?
     } else {

@@ -383,6 +383,13 @@ impl Repo {
         Ok(self.find(commit)?.parent_id(0).ok().map(commit_id))
     }
 
+    /// The commit that a release was made on: the parent of a commit of ours; where nothing was to edit, the commit itself.
+    pub fn release_base(&self, commit: &CommitId) -> Result<CommitId, Failure> {
+        let parent = self.parent(commit)?;
+        let parent = parent.filter(|_| self.is_made_by_us(commit));
+        Ok(parent.unwrap_or_else(|| commit.clone()))
+    }
+
     /// What a commit's message says behind its subject; what is not UTF-8 says nothing.
     pub fn body(&self, commit: &CommitId) -> Result<String, Failure> {
         let commit = self.find(commit)?;
