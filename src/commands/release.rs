@@ -132,10 +132,12 @@ async fn attempt(
         });
         return Ok(Some(ReleaseReport::new(ended).released(own)));
     }
-    // Before the registry has its say about dist-tags, which a job that packs does not ask.
-    let digest = render::document(&plan, session.settings, Vec::new()).digest;
     let given = session.settings.artifacts.as_deref();
-    let given = given.map(|given| artifacts::read(given, &plan, &digest, session.settings));
+    let given = given.map(|given| {
+        // Before the registry has its say about dist-tags, which a job that packs does not ask.
+        let digest = render::document(&plan, session.settings, Vec::new()).digest;
+        artifacts::read(given, &plan, &digest, session.settings)
+    });
     let given = given.transpose()?;
     let workspace = &observed.workspace;
     let mut plan = match preflight::preflight(session, &scene, workspace, plan, proven).await {
