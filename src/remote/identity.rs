@@ -13,6 +13,7 @@ use url::Url;
 use crate::explain::{Exit, Failure};
 use crate::name::PackageName;
 use crate::remote::chain;
+use crate::remote::registry::RegistryError;
 use crate::remote::registry::npm::{Answer, body};
 use crate::remote::retry::{self, Tried};
 use crate::secret::{BoundSecret, Secret};
@@ -23,8 +24,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
 /// Tokens are a few kilobytes.
 const LONGEST_ANSWER: u64 = 256 << 10;
 
-/// The registry tells by this which client asks, and [takes npm from 11.5.1 on](https://docs.npmjs.com/trusted-publishers): the requests here are those of
-/// npm 12.
+/// npm says that trusted publishing [needs its client from 11.5.1 on](https://docs.npmjs.com/trusted-publishers); whether the registry looks at who asks
+/// is not documented. The requests here are those of this npm, so its name stands first.
 const CLIENT: &str = concat!("npm/12.2.0 pkgs-action/", env!("CARGO_PKG_VERSION"));
 
 /// What exchanges the job's identity. Its tokens go into no message, and each to one origin only.
@@ -48,15 +49,22 @@ pub struct Exchanged {
 pub enum ExchangeError {
     /// The registry does not take this job for this package: asking again would bring the same answer.
     Refused(Claims, Refusal),
-    /// It has no time; nothing happened.
-    Busy {
-        /// How long it asks to wait.
-        retry_after: Option<Duration>,
-        /// What to tell when there is no time left.
-        failure: Failure,
-    },
-    /// The platform gives no identity, or nobody answers.
-    Failed(Failure),
+    /// It has no time, the platform gives no identity, or nobody answers: what a write that needs the token fails with.
+    Unanswered(RegistryError),
+}
+
+impl From<Failure> for ExchangeError {
+    fn from(failure: Failure) -> ExchangeError {
+        ExchangeError::Unanswered(RegistryError::Failed(failure))
+    }
+}
+
+/// That there is no time; nothing happened.
+fn busy(retry_after: Option<Duration>, failure: Failure) -> ExchangeError {
+    ExchangeError::Unanswered(RegistryError::Busy {
+        retry_after,
+        failure,
+    })
 }
 
 /// As the platform answers.
@@ -127,10 +135,7 @@ impl JobIdentity {
         command: &'static str,
     ) -> Result<Exchanged, ExchangeError> {
         let audience = format!("npm:{}", registry.host_str().unwrap_or_default());
-        let identity = self
-            .id_token(&audience)
-            .await
-            .map_err(ExchangeError::Failed)?;
+        let identity = self.id_token(&audience).await?;
         let claims = Claims::read(identity.reveal());
         let identity = BoundSecret::new(identity, registry);
         let path = format!(
@@ -138,14 +143,12 @@ impl JobIdentity {
             name.as_str().replace('/', "%2f")
         );
         let url = registry.join(&path).map_err(|error| {
-            ExchangeError::Failed(
-                Failure::new(
-                    Exit::Usage,
-                    "npm::url",
-                    format!("{registry} is no base address"),
-                )
-                .because(error),
+            Failure::new(
+                Exit::Usage,
+                "npm::url",
+                format!("{registry} is no base address"),
             )
+            .because(error)
         })?;
         let response = self.post(&url, &identity, command).await?;
         if response.status().is_success() {
@@ -154,10 +157,8 @@ impl JobIdentity {
         }
         let answer = Answer::of(response, Some(&identity)).await;
         if retry::is_temporary(answer.status) {
-            return Err(ExchangeError::Busy {
-                retry_after: answer.after,
-                failure: unanswered(registry, name).because(answer.text()),
-            });
+            let failure = unanswered(registry, name).because(answer.text());
+            return Err(busy(answer.after, failure));
         }
         let refusal = Refusal {
             status: answer.status,
@@ -172,7 +173,7 @@ impl JobIdentity {
         identity: &BoundSecret,
         command: &'static str,
     ) -> Result<Response, ExchangeError> {
-        let client = self.client().map_err(ExchangeError::Failed)?;
+        let client = self.client()?;
         let request = client
             .post(url.clone())
             .header(ACCEPT, "*/*")
@@ -183,15 +184,15 @@ impl JobIdentity {
                 AUTHORIZATION,
                 identity.authorization(url).unwrap_or_default(),
             );
-        request.send().await.map_err(|error| ExchangeError::Busy {
-            retry_after: None,
-            failure: Failure::new(
+        request.send().await.map_err(|error| {
+            let failure = Failure::new(
                 Exit::Temporary,
                 "identity::unanswered",
                 "the registry did not answer the exchange of the job's identity",
             )
             .because(chain(&error.without_url()))
-            .hint("run again; nothing was published with it"),
+            .hint("run again; nothing was published with it");
+            busy(None, failure)
         })
     }
 }
@@ -211,16 +212,13 @@ async fn token_of(
     registry: &Url,
     name: &PackageName,
 ) -> Result<BoundSecret, ExchangeError> {
-    let busy = |why: String| ExchangeError::Busy {
-        retry_after: None,
-        failure: unanswered(registry, name).because(why),
-    };
+    let in_vain = |why: String| busy(None, unanswered(registry, name).because(why));
     let (bytes, _) = body(response, LONGEST_ANSWER)
         .await
-        .map_err(|error| busy(chain(&error.without_url())))?;
+        .map_err(|error| in_vain(chain(&error.without_url())))?;
     let given = serde_json::from_slice::<Given>(&bytes).ok();
     let token = given.and_then(|given| Secret::new(&given.token));
-    let token = token.ok_or_else(|| busy("its answer holds no token".to_owned()))?;
+    let token = token.ok_or_else(|| in_vain("its answer holds no token".to_owned()))?;
     Ok(BoundSecret::new(token, registry))
 }
 
@@ -333,8 +331,13 @@ mod tests {
         let error = result.expect_err("no exchange");
         let found = match &error {
             ExchangeError::Refused(_, refusal) => format!("refused {}", refusal.status),
-            ExchangeError::Busy { failure, .. } => format!("busy {}", failure.code()),
-            ExchangeError::Failed(failure) => format!("failed {}", failure.code()),
+            ExchangeError::Unanswered(RegistryError::Busy { failure, .. }) => {
+                format!("busy {}", failure.code())
+            }
+            ExchangeError::Unanswered(RegistryError::Failed(failure)) => {
+                format!("failed {}", failure.code())
+            }
+            ExchangeError::Unanswered(other) => format!("otherwise {other}"),
         };
         assert_eq!(found, expected, "{answers:?}");
         assert_eq!(requests.len(), answers.len(), "{answers:?}");

@@ -190,14 +190,7 @@ impl NpmRegistry {
                 self.remember(name, Some(exchanged.token.clone()));
                 Ok(Some(exchanged.token))
             }
-            Err(ExchangeError::Busy {
-                retry_after,
-                failure,
-            }) => Err(RegistryError::Busy {
-                retry_after,
-                failure,
-            }),
-            Err(ExchangeError::Failed(failure)) => Err(RegistryError::Failed(failure)),
+            Err(ExchangeError::Unanswered(error)) => Err(error),
             Err(ExchangeError::Refused(_, refusal)) => Err(RegistryError::Failed(
                 Failure::new(
                     Exit::RemoteRefused,
@@ -717,14 +710,7 @@ impl Registry for NpmRegistry {
                 claims,
                 refused: Some(refusal),
             })),
-            Err(ExchangeError::Busy {
-                retry_after,
-                failure,
-            }) => Err(RegistryError::Busy {
-                retry_after,
-                failure,
-            }),
-            Err(ExchangeError::Failed(failure)) => Err(RegistryError::Failed(failure)),
+            Err(ExchangeError::Unanswered(error)) => Err(error),
         }
     }
 
