@@ -5,6 +5,7 @@ pub mod build;
 pub mod builds;
 pub mod decide;
 pub mod install;
+pub mod npm_rollback;
 pub mod outcome;
 pub mod point;
 pub mod publish;

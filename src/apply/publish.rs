@@ -619,6 +619,23 @@ mod tests {
             None
         }
 
+        async fn set_dist_tag(
+            &self,
+            _: &PackageName,
+            _: &str,
+            _: &str,
+        ) -> Result<(), RegistryError> {
+            Err(RegistryError::Failed(failure("npm::refused")))
+        }
+
+        async fn deprecate(
+            &self,
+            _: &PackageName,
+            _: &BTreeMap<String, String>,
+        ) -> Result<(), RegistryError> {
+            Err(RegistryError::Failed(failure("npm::refused")))
+        }
+
         fn describe(&self) -> String {
             "a registry".to_owned()
         }

@@ -7,11 +7,10 @@
 use crate::apply::decide::{self, Decided, Draft};
 use crate::apply::outcome::Deeds;
 use crate::apply::{record, seal};
-use crate::changes::tag;
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::{Session, finish, mirror, rebuild};
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure};
 use crate::local::git::Tag;
 use crate::name::{CommitId, ReleaseId};
 use crate::plan::next::{self, Delivery, SealName, abandoned_message, abandoned_tag};
@@ -20,7 +19,6 @@ use crate::release::manifest::{ReleaseManifest, SCHEMA, Status};
 use crate::remote::registry::Registry as _;
 use crate::report::abandoned::Abandoned;
 use crate::settings::command::AbandonSettings;
-use crate::settings::form::without_v;
 
 /// Gives up the release that is asked for, else the newest.
 ///
@@ -64,38 +62,12 @@ fn chosen(session: &Session<'_>, scene: &Scene<'_>, to: Option<&str>) -> Result<
                 .hint("`plan` shows what a release would do")
         });
     };
-    let history = session.repo.history(&scene.tip)?;
-    let format = session.settings.tag_format.as_deref();
-    let mut found = Vec::new();
-    for (commit, decision) in &scene.decisions {
-        let is_version = |text: &str| {
-            let marks = decision.tags.iter();
-            let mut versions = marks.filter_map(|name| tag::read_with(name, format));
-            versions.any(|(_, version)| version.to_string() == without_v(text))
-        };
-        let is_meant = session.release_id(commit)?.as_str() == to
-            || decision.tags.iter().any(|tag| tag.as_str() == to)
-            || is_version(to);
-        if is_meant && history.contains(commit) {
-            found.push(commit.clone());
-        }
-    }
-    match found.as_slice() {
-        [only] => Ok(only.clone()),
-        [] => Err(
-            unknown(format!("no release on {} is {}", scene.branch, quoted(to)))
-                .hint("name its id, a tag of it or a version; without `to` it is the newest"),
-        ),
-        several => {
-            let ids = several.iter().map(|commit| session.release_id(commit));
-            let ids: Vec<String> = ids
-                .map(|id| Ok(id?.to_string()))
-                .collect::<Result<_, Failure>>()?;
-            let what = format!("{} is in several releases: {}", quoted(to), ids.join(", "));
-            Err(Failure::new(Exit::Usage, "abandon::ambiguous", what)
-                .hint("name one of these ids, or a tag"))
-        }
-    }
+    decisions::named(
+        session,
+        scene,
+        to,
+        ("abandon::unknown", "abandon::ambiguous"),
+    )
 }
 
 fn complete(id: &ReleaseId) -> Failure {

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::changes::tag;
-use crate::explain::Failure;
+use crate::commands::Session;
+use crate::commands::scene::Scene;
+use crate::explain::{Exit, Failure, quoted};
 use crate::local::git::{Repo, Tag, TagMessage, Tagged};
 use crate::local::push::Seen;
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::{ABANDONED, SealName, tag_lines};
+use crate::settings::form::without_v;
 
 /// What the tags of a release commit say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +111,51 @@ pub fn newest_here(
         let decision = at(repo, tagged, &commit)?;
         Some((commit, decision))
     }))
+}
+
+/// The commit of the release on the branch that `to` names: by its id, a tag or a version. `codes` are those of its errors.
+///
+/// # Errors
+/// The first code where no release is called so, the second where several are; exit 2.
+pub fn named(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    to: &str,
+    (unknown, ambiguous): (&'static str, &'static str),
+) -> Result<CommitId, Failure> {
+    let history = session.repo.history(&scene.tip)?;
+    let format = session.settings.tag_format.as_deref();
+    let mut found = Vec::new();
+    for (commit, decision) in &scene.decisions {
+        let is_version = |text: &str| {
+            let marks = decision.tags.iter();
+            let mut versions = marks.filter_map(|name| tag::read_with(name, format));
+            versions.any(|(_, version)| version.to_string() == without_v(text))
+        };
+        let is_meant = session.release_id(commit)?.as_str() == to
+            || decision.tags.iter().any(|tag| tag.as_str() == to)
+            || is_version(to);
+        if is_meant && history.contains(commit) {
+            found.push(commit.clone());
+        }
+    }
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Failure::new(
+            Exit::Usage,
+            unknown,
+            format!("no release on {} is {}", scene.branch, quoted(to)),
+        )
+        .hint("name its id, a tag of it or a version; `plan` shows where the branch stands")),
+        several => {
+            let ids = several.iter().map(|commit| session.release_id(commit));
+            let ids: Vec<String> = ids
+                .map(|id| Ok(id?.to_string()))
+                .collect::<Result<_, Failure>>()?;
+            let what = format!("{} is in several releases: {}", quoted(to), ids.join(", "));
+            Err(Failure::new(Exit::Usage, ambiguous, what).hint("name one of these ids, or a tag"))
+        }
+    }
 }
 
 /// Removes the tags that a run without a push made here and, killed, never moved the branch for. Of what the remote holds, `pushed`, none goes;

@@ -6,9 +6,9 @@ pub mod decisions;
 pub mod doctor;
 pub mod environments;
 pub mod finish;
-
 pub mod mirror;
 pub mod monorepo;
+pub mod npm_rollback;
 pub mod observe;
 pub mod pack;
 pub mod plan;
@@ -46,7 +46,7 @@ use crate::local::process::Children;
 use crate::local::stop::Stop;
 use crate::local::terminal::Terminal;
 use crate::release::pack::Pack;
-use crate::report::environments::{STATUS_SCHEMA, Status};
+use crate::report::environments::{Points, STATUS_SCHEMA, Status};
 use crate::report::release::{Ended, ReleaseReport};
 use crate::report::{self, outputs, summary};
 use crate::settings::command::AbandonSettings;
@@ -93,7 +93,8 @@ async fn tell(
         | Command::Tag
         | Command::Pack { planned: true }
         | Command::Doctor
-        | Command::Abandon(_) => {
+        | Command::Abandon(_)
+        | Command::OnNpm(..) => {
             let repo = Repo::open(&settings.directory)?;
             choose(settings, &repo)?;
             let told = on_repository(settings, &repo, stdout, terminal, stop, children).await;
@@ -112,7 +113,7 @@ async fn tell(
             Ok(answer(settings, pulled.text(), &pulled))
         }
         Command::Status(asked) => tell_status(settings, asked).await,
-        Command::Point(deed, asked) => tell_point(settings, *deed, asked).await,
+        Command::Point(deed, asked) => tell_point(settings, *deed, asked, stop).await,
     }
 }
 
@@ -170,7 +171,12 @@ fn choose(settings: &mut Settings, repo: &Repo) -> Result<(), Failure> {
 fn writes(command: &Command) -> bool {
     matches!(
         command,
-        Command::Release | Command::Version | Command::Publish | Command::Tag | Command::Abandon(_)
+        Command::Release
+            | Command::Version
+            | Command::Publish
+            | Command::Tag
+            | Command::Abandon(_)
+            | Command::OnNpm(..)
     )
 }
 
@@ -262,6 +268,10 @@ async fn on_repository(
         Command::Tag => tell_tagged(&session).await,
         Command::Doctor => tell_checkup(&session).await,
         Command::Abandon(asked) => tell_abandoned(&session, asked).await,
+        Command::OnNpm(deed, asked) => {
+            let points = Box::pin(npm_rollback::by_tags(&session, *deed, asked)).await?;
+            Ok(tell_points(settings, *deed, &points))
+        }
         _ => tell_plan(&session).await,
     }
 }
@@ -319,7 +329,7 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
         Command::Tag => ("Tag", Vec::new()),
         Command::Doctor => ("Doctor", Vec::new()),
         Command::Abandon(_) => ("Abandon", Vec::new()),
-        Command::Point(deed, _) => (deed.title(), Vec::new()),
+        Command::Point(deed, _) | Command::OnNpm(deed, _) => (deed.title(), Vec::new()),
         Command::Why(_)
         | Command::Pack { .. }
         | Command::Rehearse
@@ -405,10 +415,11 @@ async fn tell_point(
     settings: &Settings,
     deed: Deed,
     asked: &PointSettings,
+    stop: &Stop,
 ) -> Result<Answer, Failure> {
     let remotes = point::remotes(settings, open_store(&asked.store).await?);
     let request = point::request(settings, asked);
-    let points = match deed {
+    let mut points = match deed {
         Deed::Promote => environments::promote(&request, &remotes).await,
         Deed::Rollback => environments::rollback(&request, &remotes).await,
         Deed::Hold => environments::hold(&request, &remotes).await,
@@ -417,17 +428,34 @@ async fn tell_point(
         Deed::Pin => environments::pin(&request, &remotes).await,
         Deed::Unpin => environments::unpin(&request, &remotes).await,
     }?;
-    let mut answer = answer(settings, report::environments::points(&points), &points);
+    if asked.npm_rollback {
+        let registry = registry(settings)?;
+        let registries = npm_rollback::Registries {
+            settings,
+            registry: &registry,
+            stop,
+        };
+        let store = remotes.store.as_ref();
+        let followed = npm_rollback::follow(&registries, store, deed, &request, &mut points).await;
+        if let Err(failure) = followed {
+            points.failure.get_or_insert(failure);
+        }
+    }
+    Ok(tell_points(settings, deed, &points))
+}
+
+fn tell_points(settings: &Settings, deed: Deed, points: &Points) -> Answer {
+    let mut answer = answer(settings, report::environments::points(points), points);
     if let Some(file) = &settings.runner.output_file {
-        let text = outputs::lines(&outputs::of_points(&points));
+        let text = outputs::lines(&outputs::of_points(points));
         answer.appended.push((file.clone(), text));
     }
     if let Some(file) = &settings.runner.summary_file {
-        let text = summary::of_points(deed.title(), &points);
+        let text = summary::of_points(deed.title(), points);
         answer.appended.push((file.clone(), text));
     }
     answer.failure.clone_from(&points.failure);
-    Ok(answer)
+    answer
 }
 
 async fn tell_status(settings: &Settings, asked: &StatusSettings) -> Result<Answer, Failure> {

@@ -11,10 +11,10 @@ use crate::name::{Digest, PackageName};
 use crate::plan::release::{self as planning, Notice, Plan, PlannedPackage};
 use crate::plan::render;
 use crate::release::layout;
-use crate::remote::registry::by_package::Place;
+use crate::remote::registry::by_package::{ByPackage, Place};
 use crate::remote::registry::{PublishRight, Registry as _, no_stages};
 use crate::settings::registries::credentials::Credential;
-use crate::settings::{Choice, NpmPublish, RegistryAddress};
+use crate::settings::{Choice, NpmPublish, RegistryAddress, Settings};
 use crate::version::Version;
 use crate::workspace::Workspace;
 use crate::workspace::package::{Kind, Package};
@@ -91,40 +91,68 @@ pub(super) async fn credential_for(session: &Session<'_>, names: &[&str]) -> Res
     let is_staged = session.settings.npm_publish == NpmPublish::Stage;
     if let Some(place) = places
         .iter()
-        .find(|place| is_staged && is_directory(session, place))
+        .find(|place| is_staged && is_directory(session.settings, place))
     {
         return Err(no_stages(&place.registry.describe()));
     }
-    let lacking = places.iter().filter_map(|place| lacking(session, place));
+    let settings = session.settings;
+    let to_publish = |place| lacking(settings, &session.remotes.registry, place, "publish");
+    let lacking = places.iter().filter_map(to_publish);
     Failure::all(lacking.collect()).map_or(Ok(()), Err)?;
     for place in places {
         let registry = &place.registry;
-        if is_directory(session, &place) {
+        if is_directory(settings, &place) {
             if !session.settings.dry_run {
                 registry.check_writable().await?;
             }
-        } else if !goes_by_identity(session, &place) {
+        } else if !goes_by_identity(settings, &place) {
             registry.check_credential().await?;
         }
     }
     Ok(())
 }
 
-fn is_directory(session: &Session<'_>, place: &Place<'_>) -> bool {
-    place.address.is_none() && !matches!(session.settings.registry, RegistryAddress::Npm(_))
+/// Whether what is called so can be changed at all, as far as that is known without a write.
+///
+/// # Errors
+/// `npm::no_credential`, exit 2; `npm::unauthorized`, exit 5.
+pub async fn credential_to_change(
+    settings: &Settings,
+    registries: &ByPackage,
+    names: &[&str],
+) -> Result<(), Failure> {
+    let places = registries.places(names)?;
+    let to_change = |place| lacking(settings, registries, place, "change");
+    let lacking = places.iter().filter_map(to_change);
+    Failure::all(lacking.collect()).map_or(Ok(()), Err)?;
+    for place in places {
+        if !is_directory(settings, &place) && !goes_by_identity(settings, &place) {
+            place.registry.check_credential().await?;
+        }
+    }
+    Ok(())
+}
+
+fn is_directory(settings: &Settings, place: &Place<'_>) -> bool {
+    place.address.is_none() && !matches!(settings.registry, RegistryAddress::Npm(_))
 }
 
 /// Whether the job's identity says who publishes there: at the default registry, where no credential does.
-fn goes_by_identity(session: &Session<'_>, place: &Place<'_>) -> bool {
-    place.address.is_none() && session.settings.identity.is_some()
+fn goes_by_identity(settings: &Settings, place: &Place<'_>) -> bool {
+    place.address.is_none() && settings.identity.is_some()
 }
 
-/// That a registry has no credential for what goes there.
-fn lacking(session: &Session<'_>, place: &Place<'_>) -> Option<Failure> {
-    if is_directory(session, place) || goes_by_identity(session, place) {
+/// That a registry has no credential for `deed` with what goes there.
+fn lacking(
+    settings: &Settings,
+    registries: &ByPackage,
+    place: &Place<'_>,
+    deed: &str,
+) -> Option<Failure> {
+    if is_directory(settings, place) || goes_by_identity(settings, place) {
         return None;
     }
-    let (registries, address) = (&session.remotes.registry, place.address.as_ref());
+    let address = place.address.as_ref();
     match registries.credential(address) {
         Credential::Given(_) => return None,
         Credential::Broken(failure) => return Some(failure),
@@ -132,13 +160,10 @@ fn lacking(session: &Session<'_>, place: &Place<'_>) -> Option<Failure> {
     }
     let names = place.names.join(", ");
     let (where_to, hint) = match address {
-        None => (String::new(), plan::npm_token(session.settings).to_owned()),
-        Some(url) => (
-            format!(" at {url}"),
-            plan::registry_token(session.settings, url),
-        ),
+        None => (String::new(), plan::npm_token(settings).to_owned()),
+        Some(url) => (format!(" at {url}"), plan::registry_token(settings, url)),
     };
-    let what = format!("there is no npm credential to publish {names}{where_to}");
+    let what = format!("there is no npm credential to {deed} {names}{where_to}");
     let failure = Failure::new(Exit::Usage, "npm::no_credential", what)
         .hint(format!("{hint}; a missing credential costs no version"));
     Some(match registries.why_missing(address) {

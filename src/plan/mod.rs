@@ -10,6 +10,7 @@ pub mod marks;
 pub mod mode;
 pub mod next;
 pub mod notes;
+pub mod npm_rollback;
 pub mod pack;
 pub mod promote;
 pub mod pull;

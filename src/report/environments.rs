@@ -8,6 +8,7 @@ use crate::environment::entry::Hold;
 use crate::environment::target::Skipped;
 use crate::explain::{Failure, plain, quoted, safe_line};
 use crate::plan::promote::WHILE_HELD;
+use crate::report::npm_rollback::OnNpm;
 
 /// The schema of [`Points`].
 pub const POINT_SCHEMA: &str = "pkgs.point/1";
@@ -26,6 +27,9 @@ pub struct Points {
     pub schema: &'static str,
     /// The apps.
     pub apps: Vec<Point>,
+    /// What was done on npm, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub npm: Option<OnNpm>,
     /// The failure of the app that was not finished; those after it were not started.
     #[serde(skip)]
     pub failure: Option<Failure>,
@@ -285,6 +289,9 @@ pub fn points(points: &Points) -> String {
     let mut text = String::new();
     for point in &points.apps {
         one_point(&mut text, point);
+    }
+    if let Some(npm) = &points.npm {
+        text.push_str(&npm.text());
     }
     text
 }
@@ -581,6 +588,7 @@ mod tests {
         let text = points(&Points {
             schema: POINT_SCHEMA,
             apps: vec![point()],
+            npm: None,
             failure: None,
         });
         insta::assert_snapshot!(text, @r"

@@ -124,7 +124,7 @@ pub const COMMANDS: &[Page] = &[
         group: "Environments",
         name: "promote",
         does: "Point an environment at a version",
-        more: "While the environment is held it is refused; --force overrides that, and lifts the hold for good.",
+        more: "While the environment is held it is refused; --force overrides that, and lifts the hold for good. With --npm-rollback packages on npm that a rollback left return too.",
         usage: "--environment <name> (--to <version> | --from <environment>) [flags]",
         examples: &[
             "promote --environment pre --to 1.4.2",
@@ -135,12 +135,13 @@ pub const COMMANDS: &[Page] = &[
         group: "Environments",
         name: "rollback",
         does: "Point an environment at its last good version, and hold it there",
-        more: "The version that is left is marked bad. Until `unhold`, releases leave the environment as it is and promote needs --force.",
+        more: "The version that is left is marked bad. Until `unhold`, releases leave the environment as it is and promote needs --force. With --npm-rollback packages on npm follow: dist-tags go back, what is left is deprecated; without an environment --to names the release that is good.",
         usage: "--environment <name> [flags]",
         examples: &[
             "rollback --environment prod --dry-run",
             "rollback --environment prod --reason 'slow answers'",
             "rollback --environment prod --app web --to 1.4.1",
+            "rollback --npm-rollback --to core@1.4.1 --dry-run",
         ],
     },
     Page {
@@ -216,6 +217,7 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         command,
         "promote" | "rollback" | "mark-bad" | "pin" | "unpin"
     );
+    let moves = matches!(command, "promote" | "rollback");
     if command == "tag" {
         const OWN: [&str; 8] = [
             "filter",
@@ -258,7 +260,9 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         "actor" => command == "release" || Deed::parse(command).is_some(),
         "snapshot" => matches!(command, "plan" | "why" | "release"),
         "force" => matches!(command, "promote" | "rollback" | "pull"),
-        "static" => releases || matches!(command, "promote" | "rollback"),
+        "static" | "registry" | "registry-url" | "registries" | "branch" | "branches"
+        | "remote" | "tag-format" => releases || moves,
+        "npm-rollback" => moves,
         _ => match setting.group {
             Group::General | Group::Store => true,
             Group::Release | Group::Git | Group::Npm | Group::App => releases,
@@ -273,7 +277,7 @@ fn packs(setting: &Setting) -> bool {
     match setting.group {
         Group::General | Group::Release | Group::App => setting.name != "snapshot",
         Group::Git => decides(setting),
-        Group::Npm => !matches!(setting.name, "npm-token" | "access"),
+        Group::Npm => !matches!(setting.name, "npm-token" | "access" | "npm-rollback"),
         Group::Store => matches!(setting.name, "store" | "static"),
         Group::Environment | Group::Host => false,
     }
@@ -292,7 +296,8 @@ fn decides(setting: &Setting) -> bool {
 /// Whether a setting says how decided versions are built and published.
 fn delivers(setting: &Setting) -> bool {
     match setting.group {
-        Group::General | Group::Npm => true,
+        Group::General => true,
+        Group::Npm => setting.name != "npm-rollback",
         Group::Release => matches!(setting.name, "install" | "build" | "artifacts"),
         Group::Git => !matches!(
             setting.name,
@@ -350,6 +355,8 @@ pub enum Command {
     Rehearse,
     /// Change what an environment says.
     Point(Deed, PointSettings),
+    /// Take packages on npm back to a release, or forward to it, where no environment follows.
+    OnNpm(Deed, OnNpmSettings),
     /// Show what runs where.
     Status(StatusSettings),
     /// Install what the pointer names.
@@ -433,6 +440,17 @@ pub struct PointSettings {
     pub reason: Option<String>,
     /// Override held, bad, not a descendant.
     pub force: bool,
+    /// Whether packages on npm follow.
+    pub npm_rollback: bool,
+}
+
+/// What `rollback` and `promote` on npm alone are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnNpmSettings {
+    /// The release: its id, a tag or a version.
+    pub to: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// What `abandon` is asked.

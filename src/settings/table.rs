@@ -493,6 +493,15 @@ pub const SETTINGS: &[Setting] = &[
         "direct",
     ),
     setting(
+        "npm-rollback",
+        Npm,
+        Boolean,
+        Anywhere,
+        true,
+        "whether packages on npm follow a `rollback` (their dist-tags go back, what is left is deprecated) and a `promote` that goes forward again; needs a token that may write them",
+        "false",
+    ),
+    setting(
         "first-publish",
         Npm,
         Text,
@@ -795,7 +804,6 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "delivery",
     "keep-days",
     "node-version",
-    "npm-rollback",
     "provenance",
     "role-to-assume",
     "static-url",

@@ -30,6 +30,7 @@ mod lockfiles;
 mod mirrors;
 mod moved;
 mod nested;
+mod npm_rollback;
 mod npm_versions;
 mod oracle;
 mod other_tools;

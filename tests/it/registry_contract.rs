@@ -1,5 +1,6 @@
 //! What every registry promises, against every registry, and what `npm install` makes of a directory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -195,7 +196,7 @@ async fn versions_appear(registry: &dyn Registry, package: &str) {
     assert_eq!(one.integrity.as_deref(), Some(first.integrity.as_str()));
     assert_eq!(one.shasum.as_deref(), Some(first.shasum.as_str()));
     assert_eq!(one.git_head.as_deref(), Some(COMMIT));
-    assert!(!one.deprecated);
+    assert_eq!(one.deprecated, None);
     assert_eq!(found.dist_tags["latest"], "1.0.0");
 
     let again = registry.publish(&first).await.expect_err("refused");
@@ -207,6 +208,30 @@ async fn versions_appear(registry: &dyn Registry, package: &str) {
     assert_eq!(found.versions.len(), 2);
     assert_eq!(found.dist_tags["latest"], "1.0.0");
     assert_eq!(found.dist_tags["beta"], "1.1.0-beta.1");
+
+    // Going back, and forward again.
+    let version = "1.1.0-beta.1";
+    for message in ["it loses \"orders\"", ""] {
+        let messages = BTreeMap::from([(version.to_owned(), message.to_owned())]);
+        let deprecated = registry.deprecate(&name(package), &messages).await;
+        deprecated.expect("deprecated");
+        let mut expected = found.clone();
+        let changed = expected.versions.get_mut(version).expect("there");
+        changed.deprecated = (!message.is_empty()).then(|| message.to_owned());
+        assert_eq!(known().await.expect("there"), expected);
+    }
+    for (to, beta) in [("1.0.0", "1.0.0"), (version, version)] {
+        let moved = registry.set_dist_tag(&name(package), "beta", to).await;
+        moved.expect("moved");
+        let found = known().await.expect("there");
+        assert_eq!(
+            (
+                found.dist_tags["beta"].as_str(),
+                found.dist_tags["latest"].as_str()
+            ),
+            (beta, "1.0.0")
+        );
+    }
 
     let mut wrong = publication(package, "2.0.0", "latest");
     wrong.tarball.push(0);

@@ -30,6 +30,7 @@ impl Story<'_> {
         let mut points = Points {
             schema: POINT_SCHEMA,
             apps: Vec::new(),
+            npm: None,
             failure: None,
         };
         let alone = deeds.len() == 1;

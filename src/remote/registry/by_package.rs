@@ -189,6 +189,25 @@ impl Registry for ByPackage {
         self.of(name).ok()?.staged(name).await
     }
 
+    async fn set_dist_tag(
+        &self,
+        name: &PackageName,
+        tag: &str,
+        version: &str,
+    ) -> Result<(), RegistryError> {
+        let registry = self.of(name).map_err(RegistryError::Failed)?;
+        registry.set_dist_tag(name, tag, version).await
+    }
+
+    async fn deprecate(
+        &self,
+        name: &PackageName,
+        messages: &BTreeMap<String, String>,
+    ) -> Result<(), RegistryError> {
+        let registry = self.of(name).map_err(RegistryError::Failed)?;
+        registry.deprecate(name, messages).await
+    }
+
     /// The default registry.
     fn describe(&self) -> String {
         self.default.describe()

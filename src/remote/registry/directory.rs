@@ -61,6 +61,28 @@ impl DirectoryRegistry {
         })
     }
 
+    /// Writes the document of a package again, with an edit.
+    async fn edited(
+        &self,
+        name: &PackageName,
+        edit: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
+    ) -> Result<(), RegistryError> {
+        let name = name.clone();
+        self.blocking(move |root| {
+            let _lock = root.lock(LOCK).map_err(|error| failed(root, LOCK, error))?;
+            let Some(mut packument) = editable(root, &name)? else {
+                return Err(RegistryError::Failed(Failure::new(
+                    Exit::Refused,
+                    "registry::no_package",
+                    format!("{} has no {name}", root.path().display()),
+                )));
+            };
+            edit(&mut packument);
+            store(root, name.as_str(), &crate::release::to_bytes(&packument))
+        })
+        .await
+    }
+
     /// Runs `work` on a thread where it may block.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -235,6 +257,31 @@ impl Registry for DirectoryRegistry {
             root.temporary(|file| file.write_all(b"\n"))
                 .map(drop)
                 .map_err(|error| failed(root, "a file", error))
+        })
+        .await
+    }
+
+    async fn set_dist_tag(
+        &self,
+        name: &PackageName,
+        tag: &str,
+        version: &str,
+    ) -> Result<(), RegistryError> {
+        let (tag, version) = (tag.to_owned(), version.to_owned());
+        self.edited(name, move |packument| {
+            set(packument, ["dist-tags", &tag], json!(version));
+        })
+        .await
+    }
+
+    async fn deprecate(
+        &self,
+        name: &PackageName,
+        messages: &BTreeMap<String, String>,
+    ) -> Result<(), RegistryError> {
+        let messages = messages.clone();
+        self.edited(name, move |packument| {
+            document::deprecate(packument, &messages);
         })
         .await
     }

@@ -46,9 +46,9 @@ pub(super) fn read(name: &PackageName, bytes: &[u8]) -> Result<PublishedPackage,
                 shasum: text(found.pointer("/dist/shasum")),
                 git_head: text(found.get("gitHead")),
                 deprecated: match found.get("deprecated") {
-                    Some(Value::Bool(deprecated)) => *deprecated,
-                    Some(Value::String(why)) => !why.is_empty(),
-                    _ => false,
+                    Some(Value::Bool(true)) => Some(String::new()),
+                    Some(Value::String(why)) if !why.is_empty() => Some(why.clone()),
+                    _ => None,
                 },
             };
             (version.clone(), published)
@@ -58,6 +58,19 @@ pub(super) fn read(name: &PackageName, bytes: &[u8]) -> Result<PublishedPackage,
         versions,
         dist_tags: packument.dist_tags,
     })
+}
+
+/// A packument in which some versions are deprecated, as `npm deprecate` sends it: all of it, each message in its place. An empty message takes
+/// that back. Versions that are not there are left out.
+pub(super) fn deprecate(packument: &mut Map<String, Value>, messages: &BTreeMap<String, String>) {
+    let Some(Value::Object(versions)) = packument.get_mut("versions") else {
+        return;
+    };
+    for (version, message) in messages {
+        if let Some(Value::Object(version)) = versions.get_mut(version) {
+            version.insert("deprecated".to_owned(), json!(message));
+        }
+    }
 }
 
 /// The file name of the attachment and of the tarball below `/-/`, as npm makes it: with the scope.
@@ -129,9 +142,9 @@ mod tests {
         )
         .expect("a packument");
         assert_eq!(found.dist_tags["latest"], "1.0.0");
-        assert!(found.versions["0.1.0"].deprecated);
+        assert_eq!(found.versions["0.1.0"].deprecated.as_deref(), Some("old"));
         assert_eq!(found.versions["0.1.0"].git_head, None);
-        assert!(!found.versions["1.0.0"].deprecated);
+        assert_eq!(found.versions["1.0.0"].deprecated, None);
         assert_eq!(
             found.versions["1.0.0"].integrity.as_deref(),
             Some("sha512-x")

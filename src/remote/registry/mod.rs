@@ -64,6 +64,22 @@ pub trait Registry: Send + Sync {
     /// What waits for approval of a package, by version, as far as the credential may see it; `None` where it may not.
     async fn staged(&self, name: &PackageName) -> Option<BTreeMap<String, Staged>>;
 
+    /// Points a dist-tag at a version. May be repeated.
+    async fn set_dist_tag(
+        &self,
+        name: &PackageName,
+        tag: &str,
+        version: &str,
+    ) -> Result<(), RegistryError>;
+
+    /// Deprecates versions, each with the message that whoever installs it is told; an empty one takes that back. May be repeated: it sends what
+    /// the registry has, changed in nothing else.
+    async fn deprecate(
+        &self,
+        name: &PackageName,
+        messages: &BTreeMap<String, String>,
+    ) -> Result<(), RegistryError>;
+
     /// The registry as a person wrote it, without credentials.
     fn describe(&self) -> String;
 }
@@ -138,8 +154,8 @@ pub struct PublishedVersion {
     pub shasum: Option<String>,
     /// The commit it was published from, where its publisher said so.
     pub git_head: Option<String>,
-    /// Whether it was marked as deprecated.
-    pub deprecated: bool,
+    /// What whoever installs it is told, where it is deprecated; empty where only that is said.
+    pub deprecated: Option<String>,
 }
 
 /// One version to be published.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::document::{self, LONGEST_PACKUMENT};
@@ -244,6 +245,50 @@ impl NpmRegistry {
         name: &PackageName,
         url: &Url,
     ) -> Result<Option<PublishedPackage>, Tried<Failure>> {
+        let Some(bytes) = self.document_once(name, url).await? else {
+            return Ok(None);
+        };
+        document::read(name, &bytes)
+            .map(Some)
+            .map_err(|why| self.no_document(name, why))
+    }
+
+    /// A package's document as the registry has it, to be sent back with an edit.
+    async fn editable_once(
+        &self,
+        name: &PackageName,
+        url: &Url,
+    ) -> Result<Option<Map<String, Value>>, Tried<Failure>> {
+        let Some(bytes) = self.document_once(name, url).await? else {
+            return Ok(None);
+        };
+        document::read(name, &bytes).map_err(|why| self.no_document(name, why))?;
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| self.no_document(name, error))
+    }
+
+    /// A proxy's page, or a document cut short.
+    fn no_document(&self, name: &PackageName, why: impl std::fmt::Display) -> Tried<Failure> {
+        let failure = self.unreachable(name);
+        Tried::temporary(failure.because(format!("the answer is no npm document: {why}")))
+    }
+
+    fn unreachable(&self, name: &PackageName) -> Failure {
+        Failure::new(
+            Exit::Temporary,
+            "npm::unreachable",
+            format!("cannot read {name} from {}", self.url),
+        )
+        .hint("run again; if it stays so, look at the registry and the network")
+    }
+
+    /// The bytes of a package's document; `None`: there is none.
+    async fn document_once(
+        &self,
+        name: &PackageName,
+        url: &Url,
+    ) -> Result<Option<Vec<u8>>, Tried<Failure>> {
         let request = self
             .clients()
             .map_err(Tried::Final)?
@@ -253,16 +298,9 @@ impl NpmRegistry {
             .header(CACHE_CONTROL, "no-cache")
             // Whoever sends a byte now and then would hold us for ever.
             .timeout(retry::BUDGET);
-        let unreachable = || {
-            Failure::new(
-                Exit::Temporary,
-                "npm::unreachable",
-                format!("cannot read {name} from {}", self.url),
-            )
-            .hint("run again; if it stays so, look at the registry and the network")
-        };
         let broken = |error: reqwest::Error| {
-            Tried::temporary(unreachable().because(chain(&error.without_url())))
+            let failure = self.unreachable(name);
+            Tried::temporary(failure.because(chain(&error.without_url())))
         };
         let credential = self.credential(name);
         let request = authorized(request, url, credential.as_ref());
@@ -273,7 +311,7 @@ impl NpmRegistry {
         }
         if status != 200 {
             let answer = Answer::of(response, credential.as_ref()).await;
-            let error = unreachable().because(answer.text());
+            let error = self.unreachable(name).because(answer.text());
             // What publishes may not be what reads, or no longer: anybody may read what is public.
             let forgotten = matches!(status, 401 | 403) && self.remember(name, None);
             return Err(if forgotten || retry::is_temporary(status) {
@@ -295,10 +333,14 @@ impl NpmRegistry {
                 ),
             )));
         }
-        document::read(name, &bytes).map(Some).map_err(|why| {
-            // A proxy's page, or a document cut short.
-            Tried::temporary(unreachable().because(format!("the answer is no npm document: {why}")))
-        })
+        Ok(Some(bytes))
+    }
+
+    /// The address of a package's document for whoever is about to write: npm asks so itself, and it is answered by the origin, not by a cache.
+    fn address_to_write(&self, name: &PackageName) -> Result<Url, RegistryError> {
+        let mut url = self.address("", name, "").map_err(RegistryError::Failed)?;
+        url.set_query(Some("write=true"));
+        Ok(url)
     }
 
     /// Sends one write and tells what its answer means; gives what it holds.
@@ -376,14 +418,15 @@ impl NpmRegistry {
             409 => Err(RegistryError::Contended(doubt().because(answer.text()))),
             408 | 500..=599 => Err(RegistryError::Uncertain(doubt().because(answer.text()))),
             _ => Err(RegistryError::Failed(
-                self.refusal(&answer, name, "published").unwrap_or_else(|| {
-                    Failure::new(
-                        Exit::RemoteRefused,
-                        "npm::refused",
-                        format!("{} refuses {name}", self.url),
-                    )
-                    .because(answer.text())
-                }),
+                self.refusal(&answer, name, deed_of(command))
+                    .unwrap_or_else(|| {
+                        Failure::new(
+                            Exit::RemoteRefused,
+                            "npm::refused",
+                            format!("{} refuses {name}", self.url),
+                        )
+                        .because(answer.text())
+                    }),
             )),
         }
     }
@@ -409,6 +452,11 @@ impl NpmRegistry {
                 "npm::untrusted",
                 format!("{registry} does not let this job publish {name}"),
                 "its trusted publisher may be for staging only: allow it to publish, or set npm-publish to stage; then run again, it continues here",
+            ),
+            401 | 403 | 404 if self.identity.is_some() && deed == CHANGED => (
+                "npm::untrusted",
+                format!("{registry} does not let this job change {name} with its identity"),
+                "a trusted publisher publishes and no more: set npm-token to a token that may write this package, or do it by hand with `npm dist-tag` and `npm deprecate`",
             ),
             401 if answer.one_time_password => (
                 "npm::one_time_password",
@@ -476,6 +524,17 @@ impl NpmRegistry {
                 .because(answer.text())
                 .hint(hint),
         )
+    }
+}
+
+/// What becomes of a package by a command that changes what is there.
+const CHANGED: &str = "changed";
+
+/// What becomes of a package by a command.
+fn deed_of(command: &str) -> &'static str {
+    match command {
+        "dist-tag" | "deprecate" => CHANGED,
+        _ => "published",
     }
 }
 
@@ -669,9 +728,7 @@ impl Registry for NpmRegistry {
     }
 
     async fn package(&self, name: &PackageName) -> Result<Option<PublishedPackage>, RegistryError> {
-        let mut url = self.address("", name, "").map_err(RegistryError::Failed)?;
-        // What npm itself asks with before it writes: answered by the origin, not by a cache.
-        url.set_query(Some("write=true"));
+        let url = self.address_to_write(name)?;
         retry::read(name.as_str(), || self.read_once(name, &url))
             .await
             .map_err(RegistryError::Failed)
@@ -744,6 +801,43 @@ impl Registry for NpmRegistry {
         (answer.status == 200)
             .then(|| staged_in(&answer.message, name))
             .flatten()
+    }
+
+    async fn set_dist_tag(
+        &self,
+        name: &PackageName,
+        tag: &str,
+        version: &str,
+    ) -> Result<(), RegistryError> {
+        let url = self.address("-/package/", name, "/dist-tags");
+        let mut url = url.map_err(RegistryError::Failed)?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.push(tag);
+        }
+        let body = Value::from(version).to_string().into_bytes();
+        let what = format!("pointed {tag} of {name} at {version}");
+        let put = (Method::PUT, "dist-tag");
+        self.write(put, url, body, name, &what).await.map(|_| ())
+    }
+
+    async fn deprecate(
+        &self,
+        name: &PackageName,
+        messages: &BTreeMap<String, String>,
+    ) -> Result<(), RegistryError> {
+        let read = self.address_to_write(name)?;
+        let packument = retry::read(name.as_str(), || self.editable_once(name, &read)).await;
+        let Some(mut packument) = packument.map_err(RegistryError::Failed)? else {
+            let what = format!("{} has no {name}", self.url);
+            let failure = Failure::new(Exit::Refused, "npm::no_package", what);
+            return Err(RegistryError::Failed(failure));
+        };
+        document::deprecate(&mut packument, messages);
+        let url = self.address("", name, "").map_err(RegistryError::Failed)?;
+        let body = Value::Object(packument).to_string().into_bytes();
+        let what = format!("noted what of {name} is deprecated");
+        let put = (Method::PUT, "deprecate");
+        self.write(put, url, body, name, &what).await.map(|_| ())
     }
 
     fn describe(&self) -> String {

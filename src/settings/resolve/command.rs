@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName};
 use crate::settings::command::{
-    AbandonSettings, Apps, Command, Deed, PointSettings, PullSettings, StatusSettings,
+    AbandonSettings, Apps, Command, Deed, OnNpmSettings, PointSettings, PullSettings,
+    StatusSettings,
 };
 use crate::settings::flags::Own;
 use crate::settings::form;
@@ -46,7 +47,19 @@ impl Resolver<'_> {
                         .push(Failure::new(Exit::Usage, "settings::command", what));
                     return None;
                 };
-                let point = self.point(name, store)?;
+                let npm_rollback = matches!(deed, Deed::Promote | Deed::Rollback)
+                    && self.boolean("npm-rollback", false);
+                if npm_rollback && self.inputs.get("environment").is_none() {
+                    return Some(Command::OnNpm(
+                        deed,
+                        OnNpmSettings {
+                            to: self.text("to"),
+                            reason: self.text("reason"),
+                        },
+                    ));
+                }
+                let mut point = self.point(name, store)?;
+                point.npm_rollback = npm_rollback;
                 Some(Command::Point(deed, point))
             }
         }
@@ -77,6 +90,7 @@ impl Resolver<'_> {
             from,
             reason: self.text("reason"),
             force,
+            npm_rollback: false,
         })
     }
 

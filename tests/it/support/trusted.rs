@@ -245,7 +245,17 @@ fn answer(state: &Mutex<State>, behind: &str, token: &str, request: &Request) ->
     let package = path.trim_start_matches('/').to_owned();
     let may_write = state.may(bearer, &package, token);
     if method == "PUT" {
+        let publishes = |body: &[u8]| {
+            let body: Value = serde_json::from_slice(body).unwrap_or_default();
+            body["_attachments"]
+                .as_object()
+                .is_some_and(|all| !all.is_empty())
+        };
         return match may_write {
+            // What an exchange gives publishes, and changes nothing: https://github.com/npm/cli/issues/8547
+            Some(_) if bearer != Some(token) && !publishes(&request.body) => {
+                error(403, "this token may only publish")
+            }
             Some(true) if state.waits(&package, &request.body) => {
                 error(409, "Cannot publish over previously staged version.")
             }
