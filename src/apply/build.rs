@@ -2,10 +2,13 @@
 
 mod app;
 mod archive;
+mod scripts;
 mod tarball;
 
 pub use app::DIST;
+use scripts::LIFECYCLE;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +20,7 @@ use crate::local::archive::npm_tarball;
 use crate::local::files;
 use crate::local::git::Repo;
 use crate::local::npm_package::{self, NpmPackage};
-use crate::local::process::{Children, Output, Package as Scripted, Project, ShellCommand};
+use crate::local::process::{Children, Output, Project, ShellCommand};
 use crate::local::scratch::Scratch;
 use crate::local::status;
 use crate::local::worktree::{EditedTree, named};
@@ -34,6 +37,7 @@ use crate::workspace::package::Kind;
 use crate::workspace::package_json::Form;
 use crate::workspace::publish_config::executables;
 use crate::workspace::publishable::{Reader, publishable};
+use crate::workspace::script_environment::Toolchain;
 use crate::workspace::{Workspace, below, package::Package};
 
 /// Everything a release consists of, on this machine.
@@ -154,6 +158,8 @@ struct Builder<'a> {
     directory: Scratch,
     blobs: BTreeMap<Digest, PathBuf>,
     notices: Vec<Notice>,
+    /// What scripts call, once something asks.
+    toolchain: OnceCell<Toolchain>,
     /// The files that may look like keys.
     key_files: Ignored,
     /// What may not leave, of all packages.
@@ -172,15 +178,15 @@ pub fn build(
     require_editable(plan, &absent)?;
     let edited = EditedTree::write(repo, &plan.edits)?;
     let wanted = Wanted::of(plan, repo.committed_at(&plan.head)?);
-    let top = repo.root().to_owned();
-    let built = Builder::new(top, wanted, workspace, settings, children).and_then(|builder| {
-        Builder {
-            repo: Some(repo),
-            absent,
-            ..builder
-        }
-        .run()
-    });
+    let built =
+        Builder::new(repo.root(), wanted, workspace, settings, children).and_then(|builder| {
+            Builder {
+                repo: Some(repo),
+                absent,
+                ..builder
+            }
+            .run()
+        });
     match (built, edited.restore()) {
         (Ok(packed), Ok(())) => Ok(packed),
         (Ok(_), Err(failure)) | (Err(failure), Ok(())) => Err(failure),
@@ -202,7 +208,6 @@ pub fn pack(
     settings: &Settings,
     children: Children,
 ) -> Result<Packed, Failure> {
-    let top = top.to_owned();
     Builder::new(top, wanted, workspace, settings, children).and_then(Builder::run_as_it_is)
 }
 
@@ -280,12 +285,14 @@ fn not_checked_out(whose: &str, missing: &[RepoPath]) -> Failure {
 
 impl<'a> Builder<'a> {
     fn new(
-        top: PathBuf,
+        top: &Path,
         wanted: Wanted<'a>,
         workspace: &'a Workspace,
         settings: &'a Settings,
         children: Children,
     ) -> Result<Builder<'a>, Failure> {
+        // Scripts are told where they are, and git ends that with a slash.
+        let top: PathBuf = top.components().collect();
         let mut project = Project::new(&settings.child_environment, children);
         if settings.runner.is_actions {
             project = project.stopping_commands(format!("{:032x}", settings.nonce));
@@ -302,7 +309,7 @@ impl<'a> Builder<'a> {
         Ok(Builder {
             catalogs: released_catalogs(&wanted, workspace)?,
             key_files: Ignored::of("key-files", &settings.key_files)?,
-            root: top.join(workspace.directory.as_str()),
+            root: place(&top, &workspace.directory),
             top,
             repo: None,
             wanted,
@@ -314,6 +321,7 @@ impl<'a> Builder<'a> {
             directory: Scratch::new()?,
             blobs: BTreeMap::new(),
             notices: Vec::new(),
+            toolchain: OnceCell::new(),
             problems: Vec::new(),
         })
     }
@@ -523,9 +531,9 @@ impl<'a> Builder<'a> {
         version: &Version,
         scripts: &[&str],
     ) -> Result<PackedPackage, Failure> {
-        let directory = self.top.join(package.directory.as_str());
+        let directory = place(&self.top, &package.directory);
         let (before, last) = scripts.split_at(scripts.len().saturating_sub(1));
-        self.lifecycle(package, version, &directory, before)?;
+        self.lifecycle(package, &directory, before, None)?;
         let reader = Reader::Installer {
             from_git: self.settings.git_dependencies,
             manager: self.workspace.manager.manager,
@@ -540,7 +548,7 @@ impl<'a> Builder<'a> {
         let tarball = npm_tarball(&packed.files)?;
         self.examine(package, &packed, &tarball)?;
         let digest = self.keep_bytes(&tarball.bytes)?;
-        self.lifecycle(package, version, &directory, last)?;
+        self.lifecycle(package, &directory, last, Some(&tarball.integrity))?;
         let (manifest, manifest_digest) = self.told(&packed)?;
         Ok(PackedPackage {
             name: package.name.clone(),
@@ -572,35 +580,6 @@ impl<'a> Builder<'a> {
         }
         let digest = self.keep_bytes(&to_bytes(&told))?;
         Ok((told, Some(digest)))
-    }
-
-    fn lifecycle(
-        &self,
-        package: &Package,
-        version: &Version,
-        directory: &Path,
-        scripts: &[&str],
-    ) -> Result<(), Failure> {
-        if !self.settings.scripts {
-            return Ok(());
-        }
-        let version = version.to_string();
-        for script in scripts {
-            if let Some(line) = package.manifest.scripts.get(*script) {
-                tracing::info!("running {script} of {}", package.name);
-                let only = BTreeMap::from([((*script).to_owned(), line.clone())]);
-                let scripted = Scripted {
-                    directory,
-                    root: &self.top,
-                    invoked_in: &self.top,
-                    name: package.name.as_str(),
-                    version: &version,
-                    scripts: &only,
-                };
-                self.project.npm_run(&scripted, script, &[], Output::Show)?;
-            }
-        }
-        Ok(())
     }
 
     /// What npm would pack of a package, `package.json` as it is published.
@@ -673,6 +652,14 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// A directory of the repository, without the slash that joining nothing would leave.
+fn place(top: &Path, directory: &RepoPath) -> PathBuf {
+    match directory.as_str() {
+        "" => top.to_owned(),
+        below => top.join(below),
+    }
+}
+
 /// The text of a package's `package.json` as the build left it.
 fn built_manifest(package: &Package, directory: &Path) -> Result<String, Failure> {
     let bytes = files::read_bounded(
@@ -687,6 +674,3 @@ fn built_manifest(package: &Package, directory: &Path) -> Result<String, Failure
         )
     })
 }
-
-/// The scripts that run around packing, in npm's order; the last one runs after it.
-const LIFECYCLE: [&str; 4] = ["prepublishOnly", "prepack", "prepare", "postpack"];

@@ -6,6 +6,7 @@
 mod environment;
 mod npm;
 mod output;
+mod toolchain;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
@@ -268,8 +269,7 @@ impl Project {
     }
 
     fn connect(&self, process: &mut Command, output: Output<'_>) -> std::io::Result<Collectors> {
-        let straight = self.stop_commands.is_none() && std::io::stderr().is_terminal();
-        if output == Output::Show && straight {
+        if output == Output::Show && self.is_at_terminal() {
             process
                 .stdout(Stdio::from(std::io::stderr()))
                 .stderr(Stdio::inherit());
@@ -327,6 +327,12 @@ impl Project {
         while group_lives(group) && Instant::now() < until {
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// Whether what is shown reaches a terminal as it is.
+    #[must_use]
+    pub fn is_at_terminal(&self) -> bool {
+        self.stop_commands.is_none() && std::io::stderr().is_terminal()
     }
 
     fn show(&self) -> Option<Shown<'_>> {

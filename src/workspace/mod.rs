@@ -18,6 +18,7 @@ pub mod pnpm_workspace;
 pub mod production;
 pub mod publish_config;
 pub mod publishable;
+pub mod script_environment;
 pub mod yaml;
 
 use std::collections::{BTreeMap, HashMap};

@@ -48,6 +48,7 @@ mod registry_contract;
 mod rehearse;
 mod release;
 mod replacements;
+mod scripts;
 mod settings;
 mod shapes;
 mod store_contract;

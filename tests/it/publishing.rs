@@ -43,7 +43,7 @@ struct Held {
 }
 
 /// A registry that takes what it is sent, unless a test says otherwise, and keeps every PUT.
-struct Recorder {
+pub(crate) struct Recorder {
     listener: Listener,
     held: Arc<Mutex<Held>>,
 }
@@ -53,7 +53,7 @@ fn json_answer(status: u16, body: &Value) -> Response {
 }
 
 impl Recorder {
-    fn start() -> Recorder {
+    pub(crate) fn start() -> Recorder {
         Recorder::with(Vec::new(), 0)
     }
 
@@ -79,7 +79,7 @@ impl Recorder {
         Recorder { listener, held }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}/", self.listener.url().trim_end_matches('/'))
     }
 
@@ -89,7 +89,7 @@ impl Recorder {
     }
 
     /// The one PUT that was taken.
-    fn put(&self) -> Request {
+    pub(crate) fn put(&self) -> Request {
         let mut puts = self.puts();
         assert_eq!(puts.len(), 1, "requests to write that were taken");
         puts.remove(0)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{Output, Project, ShellCommand};
+use super::{Output, Project, ShellCommand, Variables};
 use crate::explain::Failure;
 
 /// A package whose scripts are run.
@@ -16,10 +16,10 @@ pub struct Package<'a> {
     pub root: &'a Path,
     /// Where the person or workflow stands: `INIT_CWD`.
     pub invoked_in: &'a Path,
-    /// Its name; may be empty.
-    pub name: &'a str,
-    /// Its version; may be empty.
-    pub version: &'a str,
+    /// What else its scripts find in their environment: what is told of the package and of the manager.
+    pub variables: &'a Variables,
+    /// Directories with programs, behind those of the packages and before `PATH`.
+    pub programs: &'a [PathBuf],
     /// The `scripts` of its `package.json`.
     pub scripts: &'a BTreeMap<String, String>,
 }
@@ -71,21 +71,27 @@ impl Project {
     ) -> ShellCommand<'a> {
         let inherited = self.variables.get("PATH").map_or("", String::as_str);
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        ShellCommand::new(line, package.directory)
+        let mut inherited = inherited.to_owned();
+        for directory in package.programs.iter().rev() {
+            inherited = format!("{}:{inherited}", directory.display());
+        }
+        let mut command = ShellCommand::new(line, package.directory)
             .with(
                 "PATH",
-                search_path(package.directory, package.root, inherited),
+                search_path(package.directory, package.root, &inherited),
             )
             .with("INIT_CWD", text(package.invoked_in))
-            .with("npm_command", "run-script")
             .with("npm_lifecycle_event", event)
             .with("npm_lifecycle_script", line)
-            .with("npm_package_name", package.name)
-            .with("npm_package_version", package.version)
             .with(
                 "npm_package_json",
                 text(&package.directory.join("package.json")),
-            )
+            );
+        let more = package.variables.iter();
+        command
+            .variables
+            .extend(more.map(|(name, value)| (name.clone(), value.clone())));
+        command
     }
 }
 
@@ -128,12 +134,14 @@ mod tests {
         ]
         .map(|(name, line)| (name.to_owned(), line.to_owned()))
         .into();
+        let told = [("name", "@x/a"), ("version", "1.0.0")];
+        let told = told.map(|(name, value)| (format!("npm_package_{name}"), value.to_owned()));
         let package = Package {
             directory: &directory,
             root: root.path(),
             invoked_in: root.path(),
-            name: "@x/a",
-            version: "1.0.0",
+            variables: &told.into(),
+            programs: &["/opt/gyp".into()],
             scripts: &scripts,
         };
         let arguments = ["it's".to_owned()];
@@ -142,7 +150,7 @@ mod tests {
         let said = std::fs::read_to_string(directory.join("said")).expect("written");
         let top = root.path().display();
         let start = format!(
-            "pre\nbuild|@x/a|1.0.0|{top}|{top}/packages/a/node_modules/.bin:{top}/packages/node_modules/.bin:{top}/node_modules/.bin:/"
+            "pre\nbuild|@x/a|1.0.0|{top}|{top}/packages/a/node_modules/.bin:{top}/packages/node_modules/.bin:{top}/node_modules/.bin:/opt/gyp:/"
         );
         assert!(said.starts_with(&start), "{said}");
         assert!(said.ends_with("\npost\n"), "{said}");

@@ -1,0 +1,344 @@
+//! What the scripts around packing find: the environment that npm gives them, and nothing that is ours alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::publishing::Recorder;
+use crate::support::managers::{self, Manager};
+use crate::support::monorepo::Monorepo;
+use crate::support::sandbox::search_path;
+use crate::support::servers;
+use crate::support::verdaccio::npmrc;
+use crate::support::world::World;
+
+const TOKEN: &str = "npm_tokenOfThePublisher0123456789abcdef";
+
+/// Writes down the environment, under the name of the event.
+const DUMP: &str = "const { mkdirSync, writeFileSync } = require('node:fs')
+const { join } = require('node:path')
+const seen = join(__dirname, 'seen')
+mkdirSync(seen, { recursive: true })
+const { env } = process
+writeFileSync(join(seen, env.npm_lifecycle_event + '.json'), JSON.stringify(env))
+";
+
+type Variables = BTreeMap<String, String>;
+
+/// A workspace with a package that has whatever npm tells its scripts of, all of which write down what they see.
+fn telling() -> Monorepo {
+    let dump = "node ../../dump.cjs";
+    let manifest = json!({
+        "name": "@acme/told", "version": "1.0.0", "main": "index.js",
+        "bin": {"told": "./bin/../told.js"},
+        "engines": {"node": ">=18", "npm": ">=9"},
+        "config": {
+            "port": 8080, "half": 0.5, "on": true, "off": false, "none": null, "empty": "",
+            "hosts": ["a", {"name": "b", "spare": []}], "under_score": {"deep": "x y"},
+            "7": "seven", "not-a-name": "a shell drops it",
+        },
+        "scripts": {
+            "prepublishOnly": dump, "prepack": dump, "prepare": dump, "postpack": dump,
+            "preprepack": "exit 1", "postprepack": "exit 1",
+        },
+        "publishConfig": {"access": "public"},
+    });
+    Monorepo::empty()
+        .file(
+            "package.json",
+            r#"{"name": "acme", "private": true, "workspaces": ["packages/*"]}"#,
+        )
+        .file(".gitignore", "node_modules/\nseen/\n")
+        .file("dump.cjs", DUMP)
+        .file("packages/told/package.json", &format!("{manifest:#}\n"))
+        .file("packages/told/index.js", "")
+        .file("packages/told/told.js", "#!/usr/bin/env node\n")
+        .config(&json!({"mode": "diff", "changelog": "none"}))
+}
+
+/// What the scripts wrote down, by event; it is taken away.
+fn seen(monorepo: &Monorepo) -> BTreeMap<String, Variables> {
+    let directory = monorepo.path().join("seen");
+    let entries = fs::read_dir(&directory).expect("scripts ran");
+    let seen = entries.map(|entry| {
+        let path = entry.expect("an entry").path();
+        let text = fs::read_to_string(&path).expect("text");
+        let event = path.file_stem().expect("a name").to_string_lossy();
+        (
+            event.into_owned(),
+            serde_json::from_str(&text).expect("JSON"),
+        )
+    });
+    let seen = seen.collect();
+    fs::remove_dir_all(directory).expect("it goes");
+    seen
+}
+
+/// `PATH` with a directory before it in which `name` is `program`.
+fn path_with(within: &Path, name: &str, program: &Path) -> String {
+    let directory = within.join(format!("bin-{name}"));
+    fs::create_dir(&directory).expect("a directory");
+    symlink(program, directory.join(name)).expect("a link");
+    format!(
+        "{}:{}",
+        directory.display(),
+        search_path().to_string_lossy()
+    )
+}
+
+/// npm's `PATH` without the directories for programs that lie above the repository: what lies there is not the project's, and in `/tmp`
+/// whoever likes can put programs there.
+fn without_above(path: &str, root: &str) -> String {
+    let is_above = |entry: &&str| entry.ends_with("/node_modules/.bin") && !entry.starts_with(root);
+    let kept: Vec<&str> = path.split(':').filter(|entry| !is_above(entry)).collect();
+    kept.join(":")
+}
+
+/// Why a variable of npm's is not there, or not the same; `None` where it has to be.
+fn excused(event: &str, name: &str, inherited: &Variables) -> Option<&'static str> {
+    match name {
+        "EDITOR" => Some("nobody edits: a script has no input"),
+        "npm_package_integrity" if event == "prepare" => {
+            Some("npm says the word `null` before there is an integrity")
+        }
+        "npm_package_integrity" => Some("of the compressed tarball, which no two programs share"),
+        "npm_config_globalconfig" => {
+            Some("a variable names another one to npm, and is not handed on")
+        }
+        _ if inherited.contains_key(name) => {
+            Some("it is not among the variables that are handed on")
+        }
+        _ => None,
+    }
+}
+
+/// Compares what scripts found under npm with what they found under us.
+fn compare(world: &World, npms: &Variables, ours: &Variables, event: &str) {
+    let root = world.monorepo.path().to_str().expect("text");
+    let inherited = world.monorepo.sandbox().environment();
+    let inherited: Variables = inherited
+        .into_iter()
+        .map(|(name, value)| {
+            let text = |text: std::ffi::OsString| text.into_string().expect("text");
+            (text(name), text(value))
+        })
+        .collect();
+    for (name, value) in npms {
+        let expected = match name.as_str() {
+            "PATH" => without_above(value, root),
+            _ => value.clone(),
+        };
+        let found = ours.get(name);
+        if found != Some(&expected) {
+            let why = excused(event, name, &inherited);
+            assert!(
+                why.is_some(),
+                "{event}: {name} is {found:?}, not {expected:?}"
+            );
+        }
+    }
+    let more: Vec<&String> = ours
+        .keys()
+        .filter(|name| !npms.contains_key(*name))
+        .collect();
+    assert!(more.is_empty(), "{event}: npm does not tell {more:?}");
+}
+
+#[test]
+fn scripts_find_what_npm_tells_them() {
+    let world = World::local(telling().commit("feat: told", &[]));
+    let program = servers::installed().join("npm/package/bin/npm-cli.js");
+    let path = path_with(world.outside.path(), "npm", &program);
+    let npms = Recorder::start();
+    let ours = Recorder::start();
+    // Both registries are called the same: by a variable that scripts see.
+    let registry = npms.url();
+    let npmrc = npmrc(&registry, TOKEN);
+    let credential = npmrc.lines().last().expect("a line").to_owned() + "\n";
+    fs::write(world.monorepo.sandbox().npmrc(), credential).expect("written");
+
+    for command in ["publish", "pack"] {
+        let mut npm = world
+            .monorepo
+            .sandbox()
+            .command("node", world.monorepo.path());
+        npm.arg(&program)
+            .args([command, "-w", "packages/told"])
+            .env("PATH", &path)
+            .env("npm_config_registry", &registry);
+        let ended = npm.output().expect("node starts");
+        assert!(ended.status.success(), "{ended:?}");
+        let theirs = seen(&world.monorepo);
+
+        let arguments: &[&str] = match command {
+            "publish" => &["release"],
+            _ => &["pack", "--dry-run", "--filter", "@acme/told"],
+        };
+        let run = world
+            .binary(arguments)
+            .env("PATH", &path)
+            .env("npm_config_registry", &registry)
+            .env("PKGS_REGISTRY", ours.url())
+            .env("PKGS_NPM_TOKEN", TOKEN)
+            .run()
+            .expect(0);
+        let own = seen(&world.monorepo);
+        let events: Vec<&String> = theirs.keys().collect();
+        assert_eq!(events, own.keys().collect::<Vec<_>>(), "{command}");
+        assert_eq!(events.len(), if command == "publish" { 4 } else { 3 });
+        for (event, npms) in &theirs {
+            let own = &own[event];
+            compare(&world, npms, own, event);
+            assert_eq!(own["npm_command"], command);
+            assert!(own["npm_config_user_agent"].starts_with("npm/12."));
+            let secret = own.iter().find(|(name, value)| {
+                name.starts_with("PKGS_") || name.starts_with("INPUT_") || value.contains(TOKEN)
+            });
+            assert_eq!(secret, None, "{event}");
+        }
+        let told = &own["postpack"]["npm_package_integrity"];
+        if command == "publish" {
+            let body: Value = serde_json::from_slice(&ours.put().body).expect("JSON");
+            assert_eq!(
+                body["versions"]["1.0.0"]["dist"]["integrity"],
+                told.as_str()
+            );
+        } else {
+            assert!(told.starts_with("sha512-"), "{told}");
+        }
+        assert!(!run.stderr.contains(TOKEN));
+    }
+}
+
+/// What a script under a manager calls itself, for a workspace that names that manager and its version.
+fn agent_of(manager: &Manager, monorepo: &Monorepo) -> Variables {
+    let mut command = manager.command(monorepo, &["run", "show"]);
+    let ended = command
+        .current_dir(monorepo.path().join("packages/told"))
+        .output()
+        .expect("it starts");
+    assert!(ended.status.success(), "{}: {ended:?}", manager.name);
+    let mut seen = seen(monorepo);
+    seen.remove("show").expect("the script ran")
+}
+
+#[test]
+fn scripts_are_told_whose_workspace_they_belong_to() {
+    let installed = |path: &str| servers::installed().join(path);
+    let cases: [(&Manager, &str, &str, PathBuf); 5] = [
+        (
+            &managers::PNPM_10,
+            "pnpm",
+            "10.34.8",
+            installed("pnpm/node_modules/pnpm-10/bin/pnpm.cjs"),
+        ),
+        (
+            &managers::PNPM_12,
+            "pnpm",
+            "12.21.0",
+            installed("pnpm/node_modules/pnpm-12/pnpm"),
+        ),
+        (
+            &managers::CLASSIC,
+            "yarn",
+            "1.22.22",
+            installed("managers/node_modules/yarn-1/bin/yarn.js"),
+        ),
+        (
+            &managers::BERRY_4,
+            "yarn",
+            "4.18.1",
+            installed("managers/node_modules/yarn-4/bin/yarn.js"),
+        ),
+        (
+            &managers::BUN,
+            "bun",
+            "1.4.5",
+            installed("managers/node_modules/bun/bin/bun.exe"),
+        ),
+    ];
+    for (manager, name, version, program) in cases {
+        let (file, settings) = manager.settings();
+        let root = json!({
+            "name": "acme", "private": true, "workspaces": ["packages/*"],
+        });
+        let monorepo = manager
+            .settled(telling())
+            .file("package.json", &root.to_string())
+            .file(file, &settings)
+            .edit("packages/told/package.json", |manifest| {
+                manifest["scripts"] =
+                    json!({"prepack": "node ../../dump.cjs", "show": "node ../../dump.cjs"});
+            });
+        let _ = manager.writes(&monorepo);
+        if manager.name == "yarn-4" {
+            let _ = manager.run(&monorepo, &["install"]).expect("installed");
+        }
+        let theirs = agent_of(manager, &monorepo);
+        // pnpm would fetch what stands there.
+        let monorepo = monorepo.edit("package.json", |manifest| {
+            manifest["packageManager"] = json!(format!("{name}@{version}"));
+        });
+        let path = path_with(monorepo.sandbox().path(), name, &program);
+        let _ = monorepo
+            .binary(&["pack", "--dry-run", "--filter", "@acme/told"])
+            .env("PATH", &path)
+            .run()
+            .expect(0);
+        let ours = seen(&monorepo).remove("prepack").expect("it ran");
+        let words = |variables: &Variables| {
+            let text = &variables["npm_config_user_agent"];
+            let words = text.split(' ').map(str::to_owned);
+            words.collect::<Vec<String>>()
+        };
+        let (own, npms) = (words(&ours), words(&theirs));
+        for (at, (own, theirs)) in own.iter().zip(&npms).enumerate() {
+            // pnpm 12 does not know which Node there is, and bun tells its own in its place.
+            assert!(
+                at == 2 || own == theirs,
+                "{}: {own}, not {theirs}",
+                manager.name
+            );
+        }
+        assert_eq!(own.len(), npms.len(), "{}", manager.name);
+        // yarn 4 has a program of its own for each run, which calls this one.
+        let program = fs::canonicalize(&program).expect("a program");
+        let program = program.to_str().expect("text");
+        assert_eq!(ours["npm_execpath"], program, "{}", manager.name);
+        if manager.name != "yarn-4" {
+            let theirs = fs::canonicalize(&theirs["npm_execpath"]).expect("a program");
+            assert_eq!(theirs.to_str(), Some(program), "{}", manager.name);
+        }
+        for name in [
+            "npm_package_name",
+            "npm_package_version",
+            "npm_package_json",
+            "PROJECT_CWD",
+            "PNPM_SCRIPT_SRC_DIR",
+        ] {
+            let theirs = theirs.get(name);
+            let is_same = theirs.is_none_or(|theirs| ours.get(name) == Some(theirs));
+            assert!(is_same, "{name} of {}: {theirs:?}", manager.name);
+        }
+    }
+}
+
+#[test]
+fn a_script_that_lets_one_manager_in_knows_it() {
+    let only = |name: &str| {
+        format!(
+            "node -e \"process.exit(process.env.npm_config_user_agent.startsWith('{name}/') ? 0 : 3)\""
+        )
+    };
+    for (name, code) in [("pnpm", 0), ("npm", 1)] {
+        let monorepo = telling()
+            .file("pnpm-workspace.yaml", "packages:\n  - packages/*\n")
+            .edit("packages/told/package.json", |manifest| {
+                manifest["scripts"] = json!({"prepack": only(name)});
+            });
+        let _ = monorepo.run(&["pack", "--dry-run"]).expect(code);
+    }
+}
