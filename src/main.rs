@@ -44,12 +44,8 @@ fn main() -> ExitCode {
         .filter(|file| !file.is_empty())
         .map(PathBuf::from);
     let mut secrets = secret_values(&environment);
-    let hidden = if secrets.iter().any(|secret| !secret.is_empty()) {
-        hide_secrets()
-    } else {
-        Ok(())
-    };
-    let prepared = hidden
+    // Whatever is known as a secret: npm's settings files may take one from a variable of any name.
+    let prepared = hide_secrets()
         .and_then(|()| arguments())
         .and_then(|arguments| prepare(&arguments, environment));
     if let Ok(Prepared::Run(settings)) = &prepared {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -340,5 +340,129 @@ fn a_script_that_lets_one_manager_in_knows_it() {
                 manifest["scripts"] = json!({"prepack": only(name)});
             });
         let _ = monorepo.run(&["pack", "--dry-run"]).expect(code);
+    }
+}
+
+/// A user who is nobody else on this machine.
+const SOMEBODY: u32 = 4242;
+
+/// Gives everything below a directory to [`SOMEBODY`].
+fn give_away(directory: &Path) {
+    for entry in walkdir::WalkDir::new(directory) {
+        let entry = entry.expect("an entry");
+        lchown(entry.path(), Some(SOMEBODY), Some(SOMEBODY)).expect("root gives away");
+    }
+}
+
+/// Who runs the binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Root, in a workspace of somebody else, as whom it goes on.
+    Root,
+    /// The owner of the workspace, who is not root.
+    Owner,
+    /// Whoever runs the tests, who is not root.
+    Ourselves,
+}
+
+/// What a script found that looked everywhere while `who` released with these secrets; the token for npm is one of ours, or what npm's own
+/// settings file names.
+fn stolen(who: Who, secrets: &[(&str, &str)], token: &str) -> Value {
+    let world = World::local(
+        telling()
+            .edit("packages/told/package.json", |manifest| {
+                let thief = servers::repository().join("tests/servers/thief.cjs");
+                let line = format!(
+                    "mkdir ../../seen && node '{}' ../../seen/found.json",
+                    thief.display()
+                );
+                manifest["scripts"] = json!({"prepack": line});
+            })
+            .commit("feat: told", &[]),
+    );
+    let registry = Recorder::start();
+    let text = npmrc(&registry.url(), token);
+    fs::write(world.monorepo.sandbox().npmrc(), text).expect("written");
+    if who != Who::Ourselves {
+        give_away(world.monorepo.sandbox().path());
+        give_away(world.outside.path());
+    }
+    let invocation = world
+        .binary(&["release"])
+        .env("PKGS_REGISTRY", registry.url())
+        .envs(secrets);
+    let invocation = match who {
+        Who::Owner => invocation.by_user(SOMEBODY),
+        Who::Root | Who::Ourselves => invocation,
+    };
+    let _ = invocation.run().expect(0);
+    // The credentials were used: nobody hides what is not there.
+    let sent = registry
+        .put()
+        .headers
+        .get("authorization")
+        .map(str::to_owned);
+    assert!(
+        sent.is_some_and(|sent| sent.contains("pkgsCanary")),
+        "{who:?}"
+    );
+    serde_json::from_str(&world.monorepo.read("seen/found.json")).expect("JSON")
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "what is not tried here is said")]
+fn a_script_that_looks_everywhere_finds_no_secret() {
+    // Made here, so that it stands in no program and in no other run of the tests.
+    let canary = |number: u64| {
+        let unique = u64::from(std::process::id()) << 32 | number;
+        format!("pkgsCanary{unique:016x}")
+    };
+    let [npm, forge, aws, other] = [1, 2, 3, 4].map(canary);
+    let named: &[(&str, &str)] = &[
+        ("PKGS_NPM_TOKEN", &npm),
+        ("PKGS_TOKEN", &forge),
+        ("GITHUB_TOKEN", &forge),
+        ("AWS_SECRET_ACCESS_KEY", &aws),
+        ("AWS_SESSION_TOKEN", &aws),
+    ];
+    // What a settings file of npm takes from a variable that no list of credentials can know.
+    let unnamed: &[(&str, &str)] = &[("ACME_WHATEVER", &other)];
+    let whos: &[Who] = if rustix::process::geteuid().is_root() {
+        &[Who::Root, Who::Owner]
+    } else {
+        eprintln!("not root: what root does in a workspace of somebody else is not tried");
+        &[Who::Ourselves]
+    };
+    for who in whos {
+        for (secrets, token) in [(named, "none"), (unnamed, "${ACME_WHATEVER}")] {
+            let stolen = stolen(*who, secrets, token);
+            let user = stolen["user"].as_u64().expect("a number");
+            assert_ne!(user, 0, "{who:?}");
+            // Whoever started us knows what it gave us, and has to hide itself.
+            let starter = format!("memory of {}:", std::process::id());
+            let found = stolen["found"].as_array().expect("a list").iter();
+            let found: Vec<&str> = found
+                .filter_map(Value::as_str)
+                .filter(|place| *who != Who::Ourselves || !place.starts_with(&starter))
+                .collect();
+            assert!(found.is_empty(), "{who:?}: {found:?}");
+            // It looked at files, at programs of its own user, and at us.
+            assert!(stolen["files"].as_u64() > Some(50), "{who:?}: {stolen}");
+            let ancestors = stolen["ancestors"].as_array().expect("a list");
+            let ancestors = ancestors.iter().filter_map(Value::as_str);
+            let processes = &stolen["processes"];
+            let (us, others): (Vec<&str>, Vec<&str>) = ancestors
+                .filter(|pid| *pid != "0")
+                .partition(|pid| processes[*pid]["name"] == "pkgs-action");
+            assert_eq!(us.len(), 1, "{who:?}: {processes}");
+            assert_eq!(
+                processes[others[0]]["environ"], "read",
+                "{who:?}: its shell"
+            );
+            assert_eq!(processes[others[0]]["memory"], "read", "{who:?}: its shell");
+            for what in ["environ", "memory"] {
+                assert_eq!(processes[us[0]][what], "EACCES", "{who:?}: our {what}");
+            }
+        }
     }
 }

@@ -292,6 +292,13 @@ impl Invocation {
         self
     }
 
+    /// Starts it as another user; only root can.
+    #[must_use]
+    pub fn by_user(mut self, user: u32) -> Invocation {
+        self.command.uid(user).gid(user);
+        self
+    }
+
     /// What the runner of a workflow sets: the event `event` on the ref `reference` (`refs/heads/main`) in `acme/monorepo`, and
     /// the files for outputs and summary.
     #[must_use]
