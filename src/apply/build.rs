@@ -606,7 +606,8 @@ impl<'a> Builder<'a> {
             root: (package.directory != self.workspace.directory).then_some(self.root.as_path()),
             members: &members,
         };
-        let mut packed = npm_package::read(directory, surroundings, &published)?;
+        let mut packed =
+            npm_package::read(directory, surroundings, &published, self.settings.npm_rules)?;
         if matches!(reader, Reader::Installer { .. }) {
             packed.make_executable(&executables(&text, self.workspace.manager.manager));
         }

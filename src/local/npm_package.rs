@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::archive::{EntrySource, NpmFile};
 use crate::local::files::{self, Surroundings};
+use crate::settings::NpmRules;
 use crate::workspace::LONGEST_MANIFEST;
 use crate::workspace::npm_manifest::Beside;
 use crate::workspace::pack_list::{
@@ -42,7 +43,7 @@ impl NpmPackage {
     }
 }
 
-/// The files that npm packs of the package in `directory`, whose `package.json` reads `manifest` when it is published.
+/// The files that npm packs of the package in `directory`, whose `package.json` reads `manifest` when it is published, by `rules`.
 ///
 /// # Errors
 /// `build::manifest`, exit 3, when `manifest` is no JSON; `build::bundled`, exit 3, for a bundled dependency that is
@@ -51,6 +52,7 @@ pub fn read(
     directory: &Path,
     surroundings: Surroundings<'_>,
     manifest: &str,
+    rules: NpmRules,
 ) -> Result<NpmPackage, Failure> {
     let broken = |error: serde_json::Error| {
         Failure::new(
@@ -65,13 +67,16 @@ pub fn read(
     };
     let plain = manifest.trim_start_matches('\u{feff}');
     let parsed: Value = serde_json::from_str(plain).map_err(broken)?;
-    let packed = without_patches(manifest).map_err(broken)?;
+    let packed = match rules {
+        NpmRules::Npm12 => without_patches(manifest).map_err(broken)?,
+        NpmRules::Npm11 => None,
+    };
     let packed = packed.as_deref().unwrap_or(manifest);
     let mut tree = files::read_package(directory, surroundings)?;
     tree.bundled = bundled(directory, &parsed)?;
     let modes: BTreeMap<String, u32> = tree.modes().collect();
     let bins = Bins::of(&parsed, &paths(tree.files.iter().map(|file| &file.path)));
-    let list = pack_list::pack_list(&parsed, &tree)?;
+    let list = pack_list::pack_list(&parsed, &tree, rules)?;
     let files = list.into_iter().map(|path| {
         let source = if path == "package.json" {
             EntrySource::Bytes(packed.as_bytes().to_vec())
@@ -87,7 +92,7 @@ pub fn read(
     });
     Ok(NpmPackage {
         files: files.collect(),
-        dropped: pack_list::dropped(&parsed, &tree)?,
+        dropped: pack_list::dropped(&parsed, &tree, rules)?,
         beside: beside(directory, &tree)?,
         manifest: parsed,
     })

@@ -348,6 +348,7 @@ fn deciding(settings: &Settings) -> serde_json::Value {
         "install": install,
         "build": settings.build,
         "scripts": settings.scripts,
+        "npmRules": settings.npm_rules.as_str(),
         "gitDependencies": settings.git_dependencies,
         "keyFiles": settings.key_files,
         "maxPackageSize": settings.max_package_size.iter().map(|entry| (&entry.packages, entry.bytes)).collect::<Vec<_>>(),

@@ -231,6 +231,26 @@ pub enum FirstPublish {
     Fail,
 }
 
+/// By whose rules files are chosen for a package.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NpmRules {
+    /// Those of npm 12: `files` are globs, one after the other.
+    #[default]
+    Npm12,
+    /// Those of npm 11: `files` are lines of an ignore file, and a file that is named is in.
+    Npm11,
+}
+
+impl NpmRules {
+    /// As the setting names them.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NpmRules::Npm12 => "12",
+            NpmRules::Npm11 => "11",
+        }
+    }
+}
+
 /// What becomes of a run whose commit is no longer the branch's tip.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WhenMoved {
@@ -454,6 +474,8 @@ pub struct Settings {
     pub artifacts: Option<PathBuf>,
     /// Run lifecycle scripts while packing.
     pub scripts: bool,
+    /// By whose rules files are chosen for packages.
+    pub npm_rules: NpmRules,
     /// Whether libraries may depend on git and on addresses.
     pub git_dependencies: bool,
     /// Globs of files that look like keys and are published all the same.

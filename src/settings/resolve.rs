@@ -18,7 +18,7 @@ use crate::settings::table::{self, Kind};
 use crate::settings::variables;
 use crate::settings::{
     Access, BumpFrom, BumpRequest, Changelog, Command, FirstPublish, Format, Install, Mode,
-    NpmPublish, PeerPolicy, RegistryAddress, Settings, WhenMoved, World,
+    NpmPublish, NpmRules, PeerPolicy, RegistryAddress, Settings, WhenMoved, World,
 };
 use crate::version::{Bump, ZeroMajor};
 
@@ -72,6 +72,7 @@ const FIRST_PUBLISH: &[(&str, FirstPublish)] = &[
     ("fail", FirstPublish::Fail),
 ];
 const SCRIPTS: &[(&str, bool)] = &[("run", true), ("skip", false)];
+const NPM_RULES: &[(&str, NpmRules)] = &[("12", NpmRules::Npm12), ("11", NpmRules::Npm11)];
 const GIT_DEPENDENCIES: &[(&str, bool)] = &[("refuse", false), ("allow", true)];
 /// The log starts before anything is resolved; here its level is only judged.
 const LOG_LEVELS: &[(&str, ())] = &[("error", ()), ("warn", ()), ("info", ()), ("debug", ())];
@@ -186,6 +187,7 @@ impl Settings {
             access_otherwise: access.filter(|_| !own_access),
             artifacts: values.text("artifacts").map(PathBuf::from),
             scripts: values.one_of("scripts", SCRIPTS).unwrap_or(true),
+            npm_rules: values.one_of("npm-rules", NPM_RULES).unwrap_or_default(),
             git_dependencies: values
                 .one_of("git-dependencies", GIT_DEPENDENCIES)
                 .unwrap_or(false),

@@ -520,6 +520,15 @@ pub const SETTINGS: &[Setting] = &[
         "run",
     ),
     setting(
+        "npm-rules",
+        Npm,
+        Text,
+        Anywhere,
+        false,
+        "whose rules choose the files of a package: those of npm `12`, or of npm `11`",
+        "12",
+    ),
+    setting(
         "git-dependencies",
         Npm,
         Text,

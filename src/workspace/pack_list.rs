@@ -1,4 +1,5 @@
-//! Which files npm packs: the rules of `npm-packlist` 11 (npm 12), on a tree that was read beforehand.
+//! Which files npm packs: the rules of `npm-packlist` 11 (npm 12) or, where they are asked for, of `npm-packlist` 10 (npm 11), on a tree
+//! that was read beforehand.
 //!
 //! Rules come in levels, one for each directory on the way to a file. A level runs all its rules in order and the last that
 //! matches wins; what an outer level drops, an inner one cannot bring back. These are not git's rules.
@@ -6,6 +7,7 @@
 mod bins;
 mod bundle;
 mod minimatch;
+mod older;
 mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::explain::{Exit, Failure, quoted};
+use crate::settings::NpmRules;
 use crate::workspace::javascript::{is_true, spelled, trimmed};
 use minimatch::{Budget, Case, Pattern, Refusal};
 
@@ -130,17 +133,31 @@ const STRICT: [&str; 17] = [
     "/.npm-extension.cjs",
 ];
 
-/// The files that npm 12 packs from `tree`, in the order of its tarball ([`sort_as_npm`]).
+/// What of [`STRICT`] npm 11 does not know: there, `files` and ignore files decide.
+const STRICT_SINCE_12: [&str; 4] = [
+    "/npm-shrinkwrap.json",
+    "/bun.lock",
+    "/.npm-extension.mjs",
+    "/.npm-extension.cjs",
+];
+
+fn strict(rules: NpmRules) -> Result<Vec<Pattern>, Failure> {
+    let is_known = |line: &&str| rules == NpmRules::Npm12 || !STRICT_SINCE_12.contains(line);
+    patterns(STRICT.into_iter().filter(is_known))
+}
+
+/// The files that npm packs from `tree` by `rules`, in the order of its tarball ([`sort_as_npm`]).
 ///
 /// `package.json`, `README`, `COPYING`, `LICENSE` and `LICENCE` at the top and what `main`, `browser` and `bin` name are always in;
-/// `node_modules`, lockfiles and `.npmrc` at the top never are. Names are compared without regard to case, but for the globs in
-/// `files`, as npm does on Linux. Of a bundled package its own `files` count, and its ignore files where it is a link.
+/// `node_modules`, lockfiles and `.npmrc` at the top never are. Names are compared without regard to case, but for the globs that `files`
+/// are for npm 12, as npm does on Linux. Of a bundled package its own `files` count, and its ignore files where it is a link.
 ///
 /// # Errors
 /// Exit 3: `pack_list::files` when `files` is neither a list of strings nor a text, which npm takes for a list of its characters;
 /// `pack_list::pattern` for a pattern that is too long, takes too long or that npm fails on.
 ///
 /// ```
+/// use pkgs_action::settings::NpmRules;
 /// use pkgs_action::workspace::pack_list::{PackageTree, TreeFile, pack_list};
 /// let files = ["package.json", "README.md", "lib/index.js", "test/a.js", "package-lock.json"];
 /// let tree = PackageTree {
@@ -148,17 +165,22 @@ const STRICT: [&str; 17] = [
 ///     ..PackageTree::default()
 /// };
 /// let manifest = serde_json::json!({ "name": "a", "version": "1.0.0", "files": ["lib"] });
-/// assert_eq!(pack_list(&manifest, &tree).unwrap(), ["lib/index.js", "package.json", "README.md"]);
+/// let files = pack_list(&manifest, &tree, NpmRules::Npm12).unwrap();
+/// assert_eq!(files, ["lib/index.js", "package.json", "README.md"]);
 /// ```
-pub fn pack_list(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Failure> {
+pub fn pack_list(
+    manifest: &Value,
+    tree: &PackageTree,
+    rules: NpmRules,
+) -> Result<Vec<String>, Failure> {
     let budget = Budget::default();
     let root = Folder::of(&tree.files);
-    let level = root_level(manifest, tree, &root, &budget)?;
-    let mut result = walked(tree, &root, level, &budget)?;
+    let top = root_level(manifest, tree, &root, rules, &budget)?;
+    let mut result = walked(tree, &root, top, &budget)?;
     for package in &tree.bundled {
         let root = Folder::of(&package.tree.files);
-        let level = bundled_level(package, &root, &budget)?;
-        let inside = walked(&package.tree, &root, level, &budget)?;
+        let top = bundled_level(package, &root, rules, &budget)?;
+        let inside = walked(&package.tree, &root, top, &budget)?;
         result.extend(inside.iter().map(|path| join(&package.path, path)));
     }
     if budget.is_spent() {
@@ -176,7 +198,7 @@ pub fn pack_list(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Fa
 fn walked(
     tree: &PackageTree,
     root: &Folder<'_>,
-    level: Level,
+    top: Top,
     budget: &Budget,
 ) -> Result<Vec<String>, Failure> {
     let mut walk = Walk {
@@ -184,28 +206,35 @@ fn walked(
         budget,
         inherited: patterns(DEFAULTS)?,
         strict: patterns(["/.git"])?,
-        levels: vec![level],
+        required: top.required,
+        levels: vec![top.level],
         result: Vec::new(),
     };
     walk.folder(root, "")?;
     Ok(walk.result)
 }
 
-/// The symbolic links and special files that npm 12 would pack if they were regular files, in the order of its tarball.
+/// The symbolic links and special files that npm would pack by `rules` if they were regular files, in the order of its tarball.
 ///
 /// # Errors
 /// Those of [`pack_list`].
 ///
 /// ```
+/// use pkgs_action::settings::NpmRules;
 /// use pkgs_action::workspace::pack_list::{PackageTree, TreeFile, dropped};
 /// let tree = PackageTree {
 ///     files: vec![TreeFile { path: "package.json".to_owned(), mode: 0o644 }],
 ///     links: ["lib/new.js", "test/new.js"].map(str::to_owned).to_vec(),
 ///     ..PackageTree::default()
 /// };
-/// assert_eq!(dropped(&serde_json::json!({ "files": ["lib"] }), &tree).unwrap(), ["lib/new.js"]);
+/// let manifest = serde_json::json!({ "files": ["lib"] });
+/// assert_eq!(dropped(&manifest, &tree, NpmRules::Npm12).unwrap(), ["lib/new.js"]);
 /// ```
-pub fn dropped(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Failure> {
+pub fn dropped(
+    manifest: &Value,
+    tree: &PackageTree,
+    rules: NpmRules,
+) -> Result<Vec<String>, Failure> {
     if tree.links.is_empty() {
         return Ok(Vec::new());
     }
@@ -216,7 +245,7 @@ pub fn dropped(manifest: &Value, tree: &PackageTree) -> Result<Vec<String>, Fail
         mode: 0o644,
     }));
     let links: BTreeSet<&String> = links.iter().collect();
-    let mut listed = pack_list(manifest, &as_files)?;
+    let mut listed = pack_list(manifest, &as_files, rules)?;
     listed.retain(|path| links.contains(path));
     Ok(listed)
 }
@@ -304,29 +333,45 @@ struct Level {
     exact: bool,
 }
 
+/// The rules at the top of a package.
+struct Top {
+    level: Level,
+    /// Rules that count in a directory right below, too, by the directory's name; npm 12 has none.
+    required: BTreeMap<String, Vec<Pattern>>,
+}
+
 fn root_level(
     manifest: &Value,
     tree: &PackageTree,
     root: &Folder<'_>,
+    npm: NpmRules,
     budget: &Budget,
-) -> Result<Level, Failure> {
+) -> Result<Top, Failure> {
     let mut rules = patterns(DEFAULTS)?;
     for outer in &tree.outer_ignores {
         rules.extend(patterns(outer.lines())?);
     }
     rules.extend(patterns(tree.members.iter().map(String::as_str))?);
-    match files_rules(manifest, root, budget)? {
-        Some(lines) => rules.extend(patterns(lines.iter().map(String::as_str))?),
+    let files = files_rules(manifest, root, &tree.links, npm, budget)?;
+    match files.as_ref() {
+        Some(files) => rules.extend(files.rules()?),
         None => rules.extend(ignore_rules(tree, "")?),
     }
-    rules.extend(patterns(STRICT)?);
+    let files = files.unwrap_or_default();
+    rules.extend(files.strict_rules()?);
+    rules.extend(strict(npm)?);
     let always = named_by_manifest(manifest, root);
     rules.extend(patterns(always.iter().map(String::as_str))?);
-    rules.extend(patterns(patch_files(manifest).iter().map(String::as_str))?);
-    Ok(Level {
-        name: String::new(),
-        rules,
-        exact: false,
+    if npm == NpmRules::Npm12 {
+        rules.extend(patterns(patch_files(manifest).iter().map(String::as_str))?);
+    }
+    Ok(Top {
+        level: Level {
+            name: String::new(),
+            rules,
+            exact: false,
+        },
+        required: files.required_rules()?,
     })
 }
 
@@ -334,32 +379,68 @@ fn root_level(
 fn bundled_level(
     package: &BundledPackage,
     root: &Folder<'_>,
+    npm: NpmRules,
     budget: &Budget,
-) -> Result<Level, Failure> {
+) -> Result<Top, Failure> {
     let mut rules = Vec::new();
     if package.is_link {
         rules.extend(patterns(DEFAULTS)?);
     }
     let manifest = package.manifest.as_ref();
     let files = match manifest {
-        Some(manifest) => files_rules(manifest, root, budget)?,
+        Some(manifest) => files_rules(manifest, root, &package.tree.links, npm, budget)?,
         None => None,
     };
-    match files {
-        Some(lines) => rules.extend(patterns(lines.iter().map(String::as_str))?),
+    match files.as_ref() {
+        Some(files) => rules.extend(files.rules()?),
         None if package.is_link => rules.extend(ignore_rules(&package.tree, "")?),
         None => {}
     }
+    let files = files.unwrap_or_default();
     if let Some(manifest) = manifest {
-        rules.extend(patterns(STRICT)?);
+        rules.extend(files.strict_rules()?);
+        rules.extend(strict(npm)?);
         let always = named_by_manifest(manifest, root);
         rules.extend(patterns(always.iter().map(String::as_str))?);
     }
-    Ok(Level {
-        name: String::new(),
-        rules,
-        exact: false,
+    Ok(Top {
+        level: Level {
+            name: String::new(),
+            rules,
+            exact: false,
+        },
+        required: files.required_rules()?,
     })
+}
+
+/// What the `files` of package.json become.
+#[derive(Debug, Default)]
+struct FilesRules {
+    /// In the place of ignore files.
+    lines: Vec<String>,
+    /// Before all that is strict; npm 12 has none.
+    strict: Vec<String>,
+    /// The files that are strictly in, and the directory right below the top that each lies in; npm 12 has none.
+    required: Vec<(String, String)>,
+}
+
+impl FilesRules {
+    fn rules(&self) -> Result<Vec<Pattern>, Failure> {
+        patterns(self.lines.iter().map(String::as_str))
+    }
+
+    fn strict_rules(&self) -> Result<Vec<Pattern>, Failure> {
+        patterns(self.strict.iter().map(String::as_str))
+    }
+
+    fn required_rules(&self) -> Result<BTreeMap<String, Vec<Pattern>>, Failure> {
+        let mut all: BTreeMap<String, Vec<Pattern>> = BTreeMap::new();
+        for (directory, name) in &self.required {
+            let rules = patterns([format!("!{name}").as_str()])?;
+            all.entry(directory.clone()).or_default().extend(rules);
+        }
+        Ok(all)
+    }
 }
 
 /// The rules of a directory's own ignore file: `.npmignore`, even an empty one, counts instead of `.gitignore`, and a `package.json`
@@ -378,8 +459,10 @@ fn ignore_rules(tree: &PackageTree, directory: &str) -> Result<Vec<Pattern>, Fai
 fn files_rules(
     manifest: &Value,
     root: &Folder<'_>,
+    links: &[String],
+    npm: NpmRules,
     budget: &Budget,
-) -> Result<Option<Vec<String>>, Failure> {
+) -> Result<Option<FilesRules>, Failure> {
     let not_a_list = || {
         refused(
             "pack_list::files",
@@ -397,8 +480,19 @@ fn files_rules(
             .collect::<Result<_, _>>()?,
         Some(_) => return Err(not_a_list()),
     };
+    Ok(Some(match npm {
+        NpmRules::Npm12 => FilesRules {
+            lines: globbed(&entries, root, budget),
+            ..FilesRules::default()
+        },
+        NpmRules::Npm11 => older::files_rules(&entries, root, links),
+    }))
+}
+
+/// Each entry of `files` as npm 12 takes it: as a glob, whose finds are the rules.
+fn globbed(entries: &[String], root: &Folder<'_>, budget: &Budget) -> Vec<String> {
     let mut rules = vec!["*".to_owned()];
-    for entry in &entries {
+    for entry in entries {
         let (mark, glob) = if entry.starts_with('!') {
             ("", entry.trim_start_matches('!'))
         } else {
@@ -422,7 +516,7 @@ fn files_rules(
             }
         });
     }
-    Ok(Some(rules))
+    rules
 }
 
 /// What package.json says is there: it is packed whatever the ignore files say.
@@ -469,6 +563,8 @@ struct Walk<'a> {
     inherited: Vec<Pattern>,
     /// What is strict below the package's own level.
     strict: Vec<Pattern>,
+    /// What is strict in a directory right below the top, besides.
+    required: BTreeMap<String, Vec<Pattern>>,
     levels: Vec<Level>,
     result: Vec<String>,
 }
@@ -490,6 +586,11 @@ impl Walk<'_> {
             let mut rules = self.inherited.clone();
             rules.extend(ignore_rules(self.tree, &path)?);
             rules.extend(self.strict.iter().cloned());
+            if at.is_empty()
+                && let Some(required) = self.required.get(*name)
+            {
+                rules.extend(required.iter().cloned());
+            }
             let exact = as_file || self.admits(&format!("{name}/"), false);
             self.levels.push(Level {
                 name: (*name).to_owned(),

@@ -682,6 +682,13 @@ fn settings_that_cannot_be_right() {
             &["\"[a\" is not a glob for key-files"],
         ),
         (
+            "rules of an npm that nobody packs like",
+            &["release", "--npm-rules", "10"],
+            &[],
+            (2, "settings::choice"),
+            &["12, 11"],
+        ),
+        (
             "git that is neither refused nor allowed",
             &["release", "--git-dependencies", "yes"],
             &[],

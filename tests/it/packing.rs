@@ -1,5 +1,5 @@
-//! What is packed, against npm 12's own modules: the same files in the same order with the same modes, the same tar and the same manifest
-//! for the registry, for packages made at random and for published ones. What `pack` says is what is judged.
+//! What is packed, against npm's own modules, 12's and those of 11: the same files in the same order with the same modes, the same tar and, of
+//! npm 12, the same manifest for the registry, for packages made at random and for published ones. What `pack` says is what is judged.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,12 +18,35 @@ use trees::Made;
 /// How many packages are made at random; `PKGS_TEST_SEEDS` makes more.
 const TREES: u64 = 300;
 
+/// Whose rules are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    Npm12,
+    Npm11,
+}
+
+impl Rules {
+    fn setting(self) -> &'static str {
+        match self {
+            Rules::Npm12 => "12",
+            Rules::Npm11 => "11",
+        }
+    }
+
+    /// Where that npm is installed.
+    fn directory(self) -> PathBuf {
+        servers::installed().join(match self {
+            Rules::Npm12 => "npm/package",
+            Rules::Npm11 => "npm-11/package",
+        })
+    }
+}
+
 /// What npm makes of packages, in one process.
-fn npm(packages: &[Made]) -> Vec<Value> {
+fn npm(packages: &[Made], rules: Rules) -> Vec<Value> {
     let questions: Vec<Value> = packages.iter().map(question).collect();
-    let installed = servers::installed();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/npm_pack.cjs");
-    let package = installed.join("npm/package");
+    let package = rules.directory();
     let answers = servers::node(&[script.as_ref(), package.as_ref()], &json!(questions));
     serde_json::from_value(answers).expect("a list")
 }
@@ -38,10 +61,11 @@ fn question(made: &Made) -> Value {
 }
 
 /// What `pack` says of a package.
-fn ours(made: &Made) -> Result<Value, String> {
+fn ours(made: &Made, rules: Rules) -> Result<Value, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_pkgs-action"))
         .args(["pack", "--dry-run", "--format=json", "--scripts=skip"])
         .arg("--git-dependencies=allow")
+        .arg(format!("--npm-rules={}", rules.setting()))
         .current_dir(&made.directory)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -66,8 +90,8 @@ fn name_in(directory: &Path) -> String {
 }
 
 /// What differs, if anything does.
-fn difference(made: &Made, npm: &Value) -> Option<String> {
-    let ours = match (ours(made), npm.get("error")) {
+fn difference(made: &Made, npm: &Value, rules: Rules) -> Option<String> {
+    let ours = match (ours(made, rules), npm.get("error")) {
         // What npm cannot pack, nobody misses.
         (_, Some(_)) => return None,
         (Err(failure), None) => return Some(format!("refused: {failure}")),
@@ -94,6 +118,10 @@ fn difference(made: &Made, npm: &Value) -> Option<String> {
     if npm["tar"].as_str() != tar.and_then(|digest| digest.strip_prefix("sha256:")) {
         return Some("the tar differs".to_owned());
     }
+    // The rules are about files; what a registry is told is what npm 12 tells it.
+    if rules == Rules::Npm11 {
+        return None;
+    }
     let mut theirs: Map<String, Value> =
         serde_json::from_str(npm["manifest"].as_str().expect("a manifest")).expect("JSON");
     let mut manifest = ours["manifest"].as_object().expect("a manifest").clone();
@@ -110,16 +138,18 @@ fn difference(made: &Made, npm: &Value) -> Option<String> {
 }
 
 /// Compares, and answers how many npm packed.
-fn compare(packages: &[(String, Made)]) -> usize {
+fn compare(packages: &[(String, Made)], rules: Rules) -> usize {
     let (names, made): (Vec<&String>, Vec<Made>) = packages
         .iter()
         .map(|(name, made)| (name, made.clone()))
         .unzip();
-    let answers = npm(&made);
+    let answers = npm(&made, rules);
     let different: Vec<String> = names
         .iter()
         .zip(made.iter().zip(&answers))
-        .filter_map(|(name, (made, npm))| Some(format!("{name}: {}", difference(made, npm)?)))
+        .filter_map(|(name, (made, npm))| {
+            Some(format!("{name}: {}", difference(made, npm, rules)?))
+        })
         .collect();
     assert!(different.is_empty(), "{}", different.join("\n"));
     answers
@@ -130,6 +160,15 @@ fn compare(packages: &[(String, Made)]) -> usize {
 
 #[test]
 fn packages_made_at_random_are_packed_as_npm_packs_them() {
+    made_at_random(Rules::Npm12);
+}
+
+#[test]
+fn packages_made_at_random_are_packed_as_npm_11_packs_them() {
+    made_at_random(Rules::Npm11);
+}
+
+fn made_at_random(rules: Rules) {
     let directory = tempfile::tempdir().expect("a directory");
     let packages: Vec<(String, Made)> = random::seeds(TREES)
         .map(|seed| {
@@ -139,7 +178,7 @@ fn packages_made_at_random_are_packed_as_npm_packs_them() {
             (format!("PKGS_TEST_SEED={seed}"), made)
         })
         .collect();
-    let packed = compare(&packages);
+    let packed = compare(&packages, rules);
     // npm fails on some of them: on links that lead nowhere, on directories in the place of ignore files.
     assert!(packed * 10 >= packages.len() * 9, "npm packed {packed}");
 }
@@ -172,5 +211,7 @@ fn published_packages_are_packed_as_npm_packs_them() {
         })
         .collect();
     assert!(packages.len() >= 40, "{}", packages.len());
-    assert_eq!(compare(&packages), packages.len());
+    for rules in [Rules::Npm12, Rules::Npm11] {
+        assert_eq!(compare(&packages, rules), packages.len(), "{rules:?}");
+    }
 }

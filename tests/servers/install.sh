@@ -6,6 +6,7 @@
 #   pnpm/node_modules/{pnpm-10,pnpm-12}   pnpm
 #   packages/*.tgz                     what the workspaces of the tests depend on, as npm has it
 #   npm/package                        npm, whose own modules say what is packed
+#   npm-11/package                     the npm before it, for those who pack by its rules
 #   published/*.tgz                    packages that are packed again
 #   releasers/node_modules/{semver,lerna,@changesets/cli}   what versions and plans are compared with
 #   turbo/node_modules/turbo           only with the argument `benchmark`: what the benchmark runs beside the tools above
@@ -30,6 +31,7 @@ releasers_version="$semver $lerna $changesets"
 packages="is-number@6.0.0 is-number@7.0.0 is-odd@3.0.1 left-pad@1.3.0 ms@2.1.3 debug@4.4.3"
 packages="$packages use-sync-external-store@1.6.0 react@19.2.0 fsevents@2.3.3"
 npm_version=12.2.0
+npm_11_version=11.21.2
 published="abbrev@4.0.0 ajv@8.17.1 ansi-styles@6.2.1 axios@1.7.9 balanced-match@4.0.2 body-parser@2.2.0 brace-expansion@4.0.1 chalk@5.4.1"
 published="$published commander@13.1.0 cross-spawn@7.0.6 dayjs@1.11.13 debug@4.4.3 dotenv@16.4.7 esbuild@0.25.0 express@5.1.0 fs-extra@11.3.0"
 published="$published glob@11.0.3 graceful-fs@4.2.11 immer@10.1.1 ini@5.0.0 is-number@7.0.0 left-pad@1.3.0 lru-cache@11.1.0 minimatch@10.0.3"
@@ -143,12 +145,13 @@ install_packages() {
     echo "$packages" >"$cache/packages/.version"
 }
 
+# Version $2 of npm into $1.
 install_npm() {
-    rm -rf "$cache/npm"
-    mkdir -p "$cache/npm"
-    quietly npm pack --silent --pack-destination "$cache/npm" "npm@$npm_version"
-    tar -xzf "$cache/npm/npm-$npm_version.tgz" -C "$cache/npm"
-    echo "$npm_version" >"$cache/npm/.version"
+    rm -rf "${cache:?}/$1"
+    mkdir -p "$cache/$1"
+    quietly npm pack --silent --pack-destination "$cache/$1" "npm@$2"
+    tar -xzf "$cache/$1/npm-$2.tgz" -C "$cache/$1"
+    echo "$2" >"$cache/$1/.version"
 }
 
 install_published() {
@@ -205,6 +208,7 @@ everything_installed() {
         && installed releasers "$releasers_version" \
         && installed packages "$packages" \
         && installed npm "$npm_version" \
+        && installed npm-11 "$npm_11_version" \
         && installed published "$published" \
         && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] \
         && benchmark_installed
@@ -227,7 +231,8 @@ installed managers "$managers_version" || install_managers
 installed pnpm "$pnpm_version" || install_pnpm
 installed releasers "$releasers_version" || install_releasers
 installed packages "$packages" || install_packages
-installed npm "$npm_version" || install_npm
+installed npm "$npm_version" || install_npm npm "$npm_version"
+installed npm-11 "$npm_11_version" || install_npm npm-11 "$npm_11_version"
 installed published "$published" || install_published
 installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto
 benchmark_installed || install_turbo

@@ -30,16 +30,50 @@ fn tree(files: &str, ignores: &Value) -> PackageTree {
 
 /// Each line of `table`: package.json, more files than [`FILES`], ignore files, and what npm 12.2.0 packs beside package.json.
 fn check(table: &str) {
+    check_by(NpmRules::Npm12, table);
+}
+
+/// The same of npm 12.2.0 or 11.21.2.
+fn check_by(rules: NpmRules, table: &str) {
     for line in table.lines() {
         let mut case: Value = serde_json::from_str(line).unwrap();
         let manifest = case[0].as_object_mut().unwrap();
         manifest.entry("name").or_insert_with(|| Value::from("p"));
         let tree = tree(case[1].as_str().unwrap(), &case[2]);
-        let mut found = pack_list(&case[0], &tree).unwrap();
+        let mut found = pack_list(&case[0], &tree, rules).unwrap();
         let manifest = found.iter().position(|path| path == "package.json");
         found.remove(manifest.expect("package.json is always packed"));
         assert_eq!(found.join(" "), case[3].as_str().unwrap(), "{line}");
     }
+}
+
+#[test]
+fn npm_11_packs_what_its_rules_say() {
+    check_by(
+        NpmRules::Npm11,
+        r#"[{"files":["lib/a.js","!lib/a.js"]},"",{},"LICENSE lib/a.js README.md"]
+[{"files":["!lib/a.js","lib"]},"",{},"LICENSE lib/b.test.js lib/sub/c.js README.md"]
+[{"files":["lib","!*.test.js"]},"",{},"LICENSE lib/a.js lib/sub/c.js README.md"]
+[{"files":["./"]},"",{},"LICENSE lib/a.js lib/b.test.js lib/sub/c.js index.js test/t.js docs/readme.md README.md src/x.ts"]
+[{"files":["LIB"]},"",{},"LICENSE README.md"]
+[{"files":["lib/*"]},"",{},"LICENSE lib/a.js lib/b.test.js lib/sub/c.js README.md"]
+[{"files":["l*"]},"",{},"LICENSE README.md"]
+[{"files":["**/sub"]},"",{},"LICENSE README.md"]
+[{"files":["lib/./sub"]},"",{},"LICENSE README.md"]
+[{"files":["lib/../src"]},"",{},"LICENSE README.md src/x.ts"]
+[{"files":["lib/a.js"]},"",{"lib/.npmignore":"a.js"},"LICENSE lib/a.js README.md"]
+[{"files":["lib/sub/c.js"]},"",{"lib/sub/.npmignore":"c.js"},"LICENSE README.md"]
+[{"files":["lib/a.js/"]},"",{},"LICENSE README.md"]
+[{"files":["/lib/a.js"]},"",{},"LICENSE lib/a.js README.md"]
+[{"files":["lib"]},"npm-shrinkwrap.json bun.lock",{},"LICENSE lib/a.js lib/b.test.js lib/sub/c.js README.md"]
+[{"files":["npm-shrinkwrap.json","bun.lock","yarn.lock"]},"npm-shrinkwrap.json bun.lock yarn.lock",{},"LICENSE npm-shrinkwrap.json bun.lock README.md"]
+[{},"npm-shrinkwrap.json bun.lock yarn.lock .npm-extension.cjs patches/x.patch",{},"LICENSE .npm-extension.cjs lib/a.js lib/b.test.js lib/sub/c.js index.js test/t.js npm-shrinkwrap.json bun.lock docs/readme.md README.md patches/x.patch src/x.ts"]
+[{"patchedDependencies":{"x":"patches/x.patch"},"files":["patches"]},"patches/x.patch",{},"LICENSE README.md patches/x.patch"]
+[{"files":["package-lock.json",".npmrc"]},"package-lock.json .npmrc",{},"LICENSE README.md"]
+[{"files":["a.js"]},"",{},"LICENSE README.md"]
+[{"files":[]},"",{},"LICENSE README.md"]
+[{"files":"lib"},"l i b",{},"b i l LICENSE README.md"]"#,
+    );
 }
 
 #[test]
@@ -145,10 +179,10 @@ fn a_member_obeys_the_folders_above_it_and_a_root_leaves_its_members_out() {
     tree.outer_ignores = vec!["*.ts\n".to_owned(), "docs".to_owned()];
     tree.members = vec!["packages/a".to_owned()];
     assert_eq!(
-        pack_list(&serde_json::json!({ "files": [] }), &tree).unwrap(),
+        pack_list(&serde_json::json!({ "files": [] }), &tree, NpmRules::Npm12).unwrap(),
         ["LICENSE", "package.json", "README.md"]
     );
-    let found = pack_list(&serde_json::json!({}), &tree).unwrap();
+    let found = pack_list(&serde_json::json!({}), &tree, NpmRules::Npm12).unwrap();
     let expected =
         "LICENSE lib/a.js lib/b.test.js lib/sub/c.js index.js test/t.js package.json README.md";
     assert_eq!(found.join(" "), expected);
@@ -157,7 +191,12 @@ fn a_member_obeys_the_folders_above_it_and_a_root_leaves_its_members_out() {
 #[test]
 fn what_cannot_be_packed_is_said() {
     let check = |manifest: Value, code: &str| {
-        let failure = pack_list(&manifest, &tree("", &serde_json::json!({}))).unwrap_err();
+        let failure = pack_list(
+            &manifest,
+            &tree("", &serde_json::json!({})),
+            NpmRules::Npm12,
+        )
+        .unwrap_err();
         assert_eq!((failure.code(), failure.exit()), (code, Exit::Refused));
     };
     check(
@@ -174,7 +213,7 @@ fn what_cannot_be_packed_is_said() {
 fn patterns_are_bounded() {
     let check = |pattern: String| {
         let tree = tree("", &serde_json::json!({ ".npmignore": pattern }));
-        let failure = pack_list(&serde_json::json!({}), &tree).unwrap_err();
+        let failure = pack_list(&serde_json::json!({}), &tree, NpmRules::Npm12).unwrap_err();
         assert_eq!(failure.code(), "pack_list::pattern");
     };
     check("a".repeat(70_000));
