@@ -3,6 +3,7 @@
 //! The same entries give the same bytes, on any machine and whatever its number of cores. Unpacking is strict: an archive
 //! that holds anything but what its manifest says leaves nothing behind.
 
+mod gzip;
 mod header;
 mod policy;
 mod unpack;
@@ -11,7 +12,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
 use crate::explain::{Exit, Failure, quoted};
@@ -306,7 +306,7 @@ impl<W: Write> Tar<'_, W> {
             .map_err(|error| files::failed("files::write", "write", self.place, &error))
     }
 
-    /// Writes one entry, whose contents must have the length `size`.
+    /// Writes one entry, whose contents must have the length `size`, and lists it.
     fn add(
         &mut self,
         path: &str,
@@ -314,6 +314,28 @@ impl<W: Write> Tar<'_, W> {
         mode: u32,
         size: u64,
     ) -> Result<ListedFile, Failure> {
+        let mut sum = Sha256::new();
+        self.append(path, source, mode, size, |bytes| sum.update(bytes))?;
+        Ok(ListedFile {
+            path: path.to_owned(),
+            mode,
+            size,
+            content: match source {
+                EntrySource::Link { target } => Content::Link(target.clone()),
+                _ => Content::Digest(Digest::from_sha256(&sum.finalize())),
+            },
+        })
+    }
+
+    /// Writes one entry, whose contents must have the length `size`; `each` is shown them.
+    fn append(
+        &mut self,
+        path: &str,
+        source: &EntrySource,
+        mode: u32,
+        size: u64,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
         let header = Header {
             path,
             mode,
@@ -323,32 +345,31 @@ impl<W: Write> Tar<'_, W> {
             target: source.target(),
         };
         self.write(&header.encode(self.style))?;
-        let content = match source {
-            EntrySource::Link { target } => Content::Link(target.clone()),
+        match source {
+            EntrySource::Link { .. } => {}
             EntrySource::Bytes(bytes) => {
+                each(bytes);
                 self.write(bytes)?;
-                Content::Digest(Digest::of(bytes))
             }
-            EntrySource::File(file) => Content::Digest(self.add_contents(file, size)?),
-        };
+            EntrySource::File(file) => self.append_contents(file, size, each)?,
+        }
         let rest = size.next_multiple_of(BLOCK as u64) - size;
-        self.write(&header::END[..usize::try_from(rest).unwrap_or(0)])?;
-        Ok(ListedFile {
-            path: path.to_owned(),
-            mode,
-            size,
-            content,
-        })
+        self.write(&header::END[..usize::try_from(rest).unwrap_or(0)])
     }
 
-    fn add_contents(&mut self, path: &Path, size: u64) -> Result<Digest, Failure> {
+    fn append_contents(
+        &mut self,
+        path: &Path,
+        size: u64,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
         let (file, metadata) = lfs::open(path)?;
         if metadata.len() != size {
             return Err(changed(path));
         }
-        let (mut sum, mut failure) = (Sha256::new(), None);
+        let mut failure = None;
         let length = files::for_each_chunk(&mut file.take(size), |chunk| {
-            sum.update(chunk);
+            each(chunk);
             if failure.is_none() {
                 failure = self.write(chunk).err();
             }
@@ -357,7 +378,7 @@ impl<W: Write> Tar<'_, W> {
         match failure {
             Some(failure) => Err(failure),
             None if length != size => Err(changed(path)),
-            None => Ok(Digest::from_sha256(&sum.finalize())),
+            None => Ok(()),
         }
     }
 
@@ -498,24 +519,23 @@ pub fn npm_tarball(files: &[NpmFile]) -> Result<NpmTarball, Failure> {
     sort_as_npm(&mut ordered, |file| &file.path);
     let sizes = measure_npm(&ordered)?;
 
-    let gzip = GzBuilder::new()
-        .operating_system(255)
-        .write(Vec::new(), Compression::new(9));
-    let mut tar = Tar {
-        out: Summed::new(gzip),
-        style: Style::Npm,
-        moment: u64::from(NPM_MOMENT),
-        place: Path::new("the tarball"),
-    };
-    let mut listed = Vec::with_capacity(ordered.len());
-    for (file, size) in ordered.into_iter().zip(sizes) {
-        let path = format!("package/{}", file.path);
-        tar.add(&path, &file.source, file.mode, size)?;
-        listed.push((file.path.clone(), size, file.mode));
-    }
-    let (gzip, tar_digest, _) = tar.end()?;
-    let bytes = gzip.finish().map_err(|error| {
-        files::failed("files::write", "compress", Path::new("the tarball"), &error)
+    let place = Path::new("the tarball");
+    let broken = |error| files::failed("files::write", "compress", place, &error);
+    let ((tar_digest, listed), bytes) = gzip::gzip(broken, |gzip| {
+        let mut tar = Tar {
+            out: Summed::new(gzip),
+            style: Style::Npm,
+            moment: u64::from(NPM_MOMENT),
+            place,
+        };
+        let mut listed = Vec::with_capacity(ordered.len());
+        for (file, size) in ordered.into_iter().zip(sizes) {
+            let path = format!("package/{}", file.path);
+            tar.append(&path, &file.source, file.mode, size, |_| ())?;
+            listed.push((file.path.clone(), size, file.mode));
+        }
+        let (_, tar_digest, _) = tar.end()?;
+        Ok((tar_digest, listed))
     })?;
     Ok(NpmTarball {
         integrity: Integrity::of(&bytes),

@@ -2,6 +2,7 @@
 //!
 //! Every failure names the path. What a person put there or forgot is exit 3; a disk that is full or failing is exit 75.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -122,10 +123,25 @@ pub(crate) fn for_each_chunk(
     source: &mut dyn Read,
     mut each: impl FnMut(&[u8]),
 ) -> io::Result<u64> {
-    let mut buffer = vec![0; CHUNK];
+    thread_local! {
+        /// Made once: most files are shorter than it takes to clear it.
+        static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    let mut buffer = BUFFER.take();
+    buffer.resize(CHUNK, 0);
+    let read = for_each_in(&mut buffer, source, &mut each);
+    BUFFER.set(buffer);
+    read
+}
+
+fn for_each_in(
+    buffer: &mut [u8],
+    source: &mut dyn Read,
+    each: &mut impl FnMut(&[u8]),
+) -> io::Result<u64> {
     let mut length = 0;
     loop {
-        match source.read(&mut buffer) {
+        match source.read(buffer) {
             Ok(0) => return Ok(length),
             Ok(count) => {
                 each(&buffer[..count]);

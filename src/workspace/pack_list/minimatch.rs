@@ -251,6 +251,15 @@ struct Matcher<'a> {
 impl Matcher<'_> {
     /// Whether the parts match the whole path. Positions are kept as a set, so a pattern with many `**` costs no more than their product.
     fn path(&self, path: &[String], parts: &[Part]) -> bool {
+        if let ([first, ..], [part @ Part::Name(_), others @ ..]) = (path, parts) {
+            // Most paths are none of a rule's: they are told apart by their first name.
+            if !self.budget.spend(1) || !self.name(first, part) {
+                return false;
+            }
+            if path.len() == 1 && others.is_empty() {
+                return true;
+            }
+        }
         let mut here = vec![false; path.len() + 1];
         here[0] = true;
         for (number, part) in parts.iter().enumerate() {

@@ -104,6 +104,9 @@ impl Name {
             Name::Dotted => name.contains('.'),
             Name::Hidden => name.starts_with('.'),
             Name::Shape(nodes, alphabet) => {
+                if !begins(nodes, name, case, *alphabet) {
+                    return false;
+                }
                 let text: Vec<u32> = spelled(name, *alphabet);
                 let compared: Vec<u32> = text
                     .iter()
@@ -122,6 +125,27 @@ impl Name {
             }
         }
     }
+}
+
+/// Whether a name begins with the characters that a shape begins with: few names do, and nothing is made for the others.
+fn begins(nodes: &[Node], name: &str, case: Case, alphabet: Alphabet) -> bool {
+    let mut units = name.encode_utf16().map(u32::from);
+    let mut points = name.chars().map(u32::from);
+    let mut next = || match alphabet {
+        Alphabet::Units => units.next(),
+        Alphabet::Points => points.next(),
+    };
+    let characters = nodes.iter().map_while(|node| match node {
+        Node::Char(wanted) => Some(*wanted),
+        _ => None,
+    });
+    for wanted in characters {
+        let found = next().map(|found| canonical(found, case, alphabet));
+        if found != Some(wanted) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The forms that minimatch tests without a regular expression. They take the text as it is written, backslashes too.
