@@ -1,6 +1,7 @@
 //! Doing it: the only interpreter of what was decided. Every write is looked at first, and read back when its answer is lost.
 
 pub mod artifacts;
+pub mod attest;
 pub mod build;
 pub mod builds;
 pub mod decide;
@@ -17,6 +18,7 @@ pub(crate) mod trial;
 
 use std::sync::Arc;
 
+use crate::apply::attest::Attesting;
 use crate::remote::forge::github::GitHub;
 use crate::remote::registry::by_package::ByPackage;
 use crate::remote::store::Store;
@@ -28,6 +30,8 @@ pub struct Remotes {
     pub store: Option<Arc<dyn Store>>,
     /// npm.
     pub registry: Arc<ByPackage>,
+    /// Signs where packages were built.
+    pub attesting: Arc<Attesting>,
     /// The forge.
     pub forge: Option<Arc<GitHub>>,
     /// Opens the directories and buckets from which static files are served.

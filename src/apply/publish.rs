@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::apply::attest::Attesting;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::explain::{Exit, Failure};
 use crate::local::archive;
@@ -24,6 +25,8 @@ use crate::workspace::npm_manifest;
 pub struct Delivering<'a> {
     /// Where it goes.
     pub registry: &'a dyn Registry,
+    /// Which packages get a signed statement of where they were built, and what signs.
+    pub attesting: &'a Attesting,
     /// The release commit.
     pub commit: &'a CommitId,
     /// Whether a seal fixed the bytes; without one, another attempt may have built them again.
@@ -233,7 +236,12 @@ async fn publish_one(
     if stages && let Some(stage) = waiting(delivering, tarballs, package).await? {
         return Ok(Delivered::Waits(Some(stage)));
     }
-    let publication = publication(delivering, tarballs, package).await?;
+    let mut publication = publication(delivering, tarballs, package).await?;
+    // One for all tries: the registry has not taken it, and its bytes stay. After a refusal another run makes its own.
+    publication.attestation = delivering
+        .attesting
+        .attest(&delivering.settings.job, &publication)
+        .await?;
     let mut last = None;
     for attempt in 1..=TRIES {
         delivering.stop.check()?;
@@ -489,6 +497,7 @@ async fn publication(
         manifest: manifest
             .unwrap_or_else(|| npm_manifest::normalised(&contents.manifest, &contents.beside)),
         git_head: delivering.commit.clone(),
+        attestation: None,
         tarball,
     })
 }
@@ -695,6 +704,7 @@ mod tests {
         let (settings, stop) = (settings(), Stop::default());
         let delivering = Delivering {
             registry: &registry,
+            attesting: &Attesting::default(),
             commit: &commit,
             sealed: true,
             waves: &waves,

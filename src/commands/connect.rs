@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::apply::Remotes;
+use crate::apply::attest::Attesting;
 use crate::commands::point;
 use crate::explain::{Exit, Failure};
 use crate::remote::forge::github::GitHub;
@@ -10,6 +11,7 @@ use crate::remote::registry::Registry;
 use crate::remote::registry::by_package::ByPackage;
 use crate::remote::registry::directory::DirectoryRegistry;
 use crate::remote::registry::npm::NpmRegistry;
+use crate::remote::sigstore::Sigstore;
 use crate::remote::store::remembering::Remembering;
 use crate::remote::store::{S3Options, Store};
 use crate::settings::{RegistryAddress, Settings, StoreSettings};
@@ -38,6 +40,7 @@ pub async fn connect(settings: &Settings) -> Result<Remotes, Failure> {
     Ok(Remotes {
         store,
         registry: registry(settings)?,
+        attesting: Arc::new(attesting(settings)),
         forge: forge(settings)?,
         static_roots: Arc::new(point::Roots::new(settings)),
     })
@@ -57,6 +60,13 @@ pub fn registry(settings: &Settings) -> Result<Arc<ByPackage>, Failure> {
     let everywhere = settings.registry.clone();
     let registries = settings.registries.clone();
     Ok(Arc::new(ByPackage::new(everywhere, default, registries)))
+}
+
+/// What signs where packages were built, where the job has an identity for that.
+fn attesting(settings: &Settings) -> Attesting {
+    let identity = settings.job.identity.clone();
+    let sigstore = identity.map(|identity| Sigstore::new(identity, settings.services.clone()));
+    Attesting::new(sigstore)
 }
 
 fn forge(settings: &Settings) -> Result<Option<Arc<GitHub>>, Failure> {

@@ -3,8 +3,9 @@
 
 use crate::apply::seal;
 use crate::commands::scene::Scene;
-use crate::commands::{Session, plan, point, preflight, release, trust};
+use crate::commands::{Session, plan, point, preflight, provenance, release, trust};
 use crate::explain::Failure;
+use crate::plan::provenance::told;
 use crate::plan::release::{Notice, Plan};
 use crate::plan::trusted::{self, Candidate};
 use crate::remote::registry::{PublishRight, Registry as _};
@@ -99,8 +100,31 @@ async fn npm(session: &Session<'_>, workspace: &Workspace, checkup: &mut Checkup
         (_, None) => {}
     }
     match trust::candidates(session, &libraries).await {
-        Ok(candidates) => rights(session, &candidates, checkup).await,
+        Ok(candidates) => {
+            rights(session, &candidates, checkup).await;
+            statements(session, &libraries, &candidates, checkup).await;
+        }
         Err(failure) => checkup.failed("npm", &failure),
+    }
+}
+
+/// Which libraries get a signed statement of where they were built, and why. Nothing is signed.
+async fn statements(
+    session: &Session<'_>,
+    libraries: &[&Package],
+    candidates: &[Candidate],
+    checkup: &mut Checkup,
+) {
+    match provenance::decide(session, libraries, candidates).await {
+        Ok(decided) => {
+            for sentence in told(&decided.by_name) {
+                checkup.ok("provenance", sentence);
+            }
+            for failure in &decided.failures {
+                checkup.failed("provenance", failure);
+            }
+        }
+        Err(failure) => checkup.failed("provenance", &failure),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed, Storeless};
-use crate::commands::{Session, abandon, mirror, observe, point, rebuild, released, trust};
+use crate::commands::{Session, abandon, mirror, observe, point, provenance, rebuild, released, trust};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::asking;
@@ -126,6 +126,7 @@ pub(super) fn delivering<'a>(
 ) -> Delivering<'a> {
     Delivering {
         registry: session.remotes.registry.as_ref(),
+        attesting: &session.remotes.attesting,
         commit,
         sealed,
         waves,
@@ -155,14 +156,24 @@ pub(super) async fn put(
     Ok(pending)
 }
 
-/// Refuses to begin with what an earlier run decided where this job may not publish all of what is lacking; a token is judged by the registry.
+/// Refuses to begin with what an earlier run decided where this job may not publish all of what is lacking, or cannot tell of it as was asked; a token
+/// is judged by the registry.
 async fn require_trusted(
     session: &Session<'_>,
     commit: &CommitId,
     waves: &[Vec<DecidedPackage>],
 ) -> Result<(), Failure> {
     let settings = session.settings;
-    if settings.identity.is_none() || settings.dry_run || settings.npm_publish == NpmPublish::None {
+    if waves.is_empty() || settings.dry_run || settings.npm_publish == NpmPublish::None {
+        return Ok(());
+    }
+    let workspace = session.workspace_at(commit)?;
+    let packages = |names: &[&PackageName]| -> Vec<&Package> {
+        let packages = names.iter().map(|name| workspace.package(name));
+        packages.flatten().collect()
+    };
+    let all: Vec<&PackageName> = waves.iter().flatten().map(|package| &package.name).collect();
+    if settings.identity.is_none() && !provenance::is_asked_for(session, &packages(&all)) {
         return Ok(());
     }
     let published = session
@@ -172,16 +183,12 @@ async fn require_trusted(
         let known = published.get(&package.name);
         known.is_none_or(|known| !known.versions.contains_key(&package.version.to_string()))
     };
-    let lacking: Vec<&DecidedPackage> = waves.iter().flatten().filter(is_lacking).collect();
+    let lacking = waves.iter().flatten().filter(is_lacking);
+    let lacking: Vec<&PackageName> = lacking.map(|package| &package.name).collect();
     if lacking.is_empty() {
         return Ok(());
     }
-    let workspace = session.workspace_at(commit)?;
-    let packages: Vec<&Package> = lacking
-        .into_iter()
-        .filter_map(|package| workspace.package(&package.name))
-        .collect();
-    trust::require(session, &packages).await
+    trust::require(session, &packages(&lacking)).await
 }
 
 /// The libraries of a release that go to the registry.

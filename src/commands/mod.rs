@@ -14,6 +14,7 @@ pub mod pack;
 pub mod plan;
 pub mod point;
 pub mod preflight;
+pub mod provenance;
 pub mod publish;
 pub mod pull;
 pub mod ranges;
@@ -211,6 +212,7 @@ async fn on_repository(
         Remotes {
             store: None,
             registry: registry(settings)?,
+            attesting: std::sync::Arc::default(),
             forge: None,
             static_roots: std::sync::Arc::new(point::Roots::new(settings)),
         }
@@ -286,6 +288,9 @@ async fn tell_plan(session: &Session<'_>) -> Result<Answer, Failure> {
     let settings = session.settings;
     let planned = plan::plan(session).await?;
     let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
+    for sentence in &planned.provenance {
+        let _ = writeln!(text, "npm: {sentence}");
+    }
     if let Some(reason) = &settings.command_reason {
         let _ = writeln!(text, "this was a plan: {reason}");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use crate::commands::{Session, release};
+use crate::commands::{Session, provenance, release};
 use crate::explain::Failure;
 use crate::local::git::Repo;
 use crate::local::push::Remote;
@@ -13,7 +13,8 @@ use crate::plan::release::{Notice, Plan};
 use crate::plan::render::{self, Missing, PlanDocument};
 use crate::settings::registries::credentials::Credential;
 use crate::settings::{Choice, NpmPublish, RegistryAddress, Settings};
-use crate::workspace::package::Kind;
+use crate::workspace::Workspace;
+use crate::workspace::package::{Kind, Package};
 
 /// A plan with its document and what a release would still need.
 pub struct Planned {
@@ -23,6 +24,8 @@ pub struct Planned {
     pub document: PlanDocument,
     /// What is missing.
     pub missing: Vec<Missing>,
+    /// What it says of provenance, for people.
+    pub provenance: Vec<String>,
 }
 
 /// Plans a release of the commit checked out.
@@ -45,12 +48,35 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
             ),
         });
     }
+    let (provenance, hindered) = foreseen(session, &observed.workspace, &plan);
+    missing.extend(hindered);
     let document = render::document(&plan, session.settings, missing.clone());
     Ok(Planned {
+        provenance,
         plan,
         document,
         missing,
     })
+}
+
+/// What can be said of provenance, and what hinders it where it is asked for.
+pub fn foreseen(
+    session: &Session<'_>,
+    workspace: &Workspace,
+    plan: &Plan,
+) -> (Vec<String>, Vec<Missing>) {
+    let publishes = session.settings.npm_publish != NpmPublish::None;
+    let planned = plan.packages.iter();
+    let planned = planned.filter(|package| publishes && package.kind == Kind::Library);
+    let libraries: Vec<&Package> = planned
+        .filter_map(|package| workspace.package(&package.name))
+        .collect();
+    let (sentences, hindered) = provenance::foreseen(session, &libraries);
+    let missing = |hint| Missing {
+        what: "provenance".to_owned(),
+        hint,
+    };
+    (sentences, hindered.into_iter().map(missing).collect())
 }
 
 /// That tracked files differ from the commit, which a plan does not count and a release refuses.

@@ -158,6 +158,7 @@ async fn missing(
     let remotes = crate::apply::Remotes {
         store: None,
         registry: registry(&local)?,
+        attesting: std::sync::Arc::default(),
         forge: None,
         static_roots: std::sync::Arc::new(crate::commands::point::Roots::new(&local)),
     };
@@ -222,6 +223,7 @@ async fn refused_by_registry(
     let remotes = crate::apply::Remotes {
         store: None,
         registry: registry(settings)?,
+        attesting: std::sync::Arc::default(),
         forge: None,
         static_roots: session.remotes.static_roots.clone(),
     };

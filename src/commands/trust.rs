@@ -3,7 +3,7 @@
 
 use futures_util::{StreamExt as _, stream};
 
-use crate::commands::Session;
+use crate::commands::{Session, provenance};
 use crate::explain::Failure;
 use crate::plan::trusted::{self, Candidate, Policy, Verdict};
 use crate::remote::registry::Registry as _;
@@ -32,6 +32,17 @@ pub async fn candidates(
     Ok(candidates)
 }
 
+/// What is known of a library that is published with a token, or in a directory.
+fn without_identity(package: &Package) -> Candidate {
+    Candidate {
+        name: package.name.clone(),
+        file: package.file().to_string(),
+        repository: repository_in(&package.text),
+        is_new: false,
+        trust: None,
+    }
+}
+
 async fn candidate(session: &Session<'_>, package: &Package) -> Result<Candidate, Failure> {
     let registry = session.remotes.registry.as_ref();
     let stages = session.settings.npm_publish == NpmPublish::Stage;
@@ -41,11 +52,9 @@ async fn candidate(session: &Session<'_>, package: &Package) -> Result<Candidate
         None => session.settings.first_publish != FirstPublish::Allow,
     };
     Ok(Candidate {
-        name: package.name.clone(),
-        file: package.file().to_string(),
-        repository: repository_in(&package.text),
         is_new: matters && registry.package(&package.name).await?.is_none(),
         trust,
+        ..without_identity(package)
     })
 }
 
@@ -60,19 +69,23 @@ pub fn policy(session: &Session<'_>) -> Policy {
 /// Refuses to begin with libraries of a decided release of which this job may not publish all: what is published first would be alone.
 ///
 /// # Errors
-/// Those of [`candidates`], and `npm::self_hosted`, `npm::untrusted`, `npm::repository`, `npm::new_name` for all packages at once.
+/// Those of [`candidates`], and `npm::self_hosted`, `npm::untrusted`, `npm::repository`, `npm::new_name` and those of
+/// [`crate::plan::provenance`] for all packages at once.
 pub async fn require(session: &Session<'_>, libraries: &[&Package]) -> Result<(), Failure> {
-    if session.settings.identity.is_none() {
-        return Ok(());
-    }
     // Its names were judged when it was decided.
     let decided = Policy {
         first_publish: FirstPublish::Allow,
         ..policy(session)
     };
-    let candidates = candidates(session, libraries).await?;
-    let verdict = trusted::judge(&candidates, decided);
-    Failure::all(verdict.failures).map_or(Ok(()), Err)
+    let candidates = if session.settings.identity.is_some() {
+        candidates(session, libraries).await?
+    } else {
+        let each = libraries.iter().copied();
+        each.map(without_identity).collect()
+    };
+    let mut failures = trusted::judge(&candidates, decided).failures;
+    failures.extend(provenance::settle(session, libraries, &candidates).await?);
+    Failure::all(failures).map_or(Ok(()), Err)
 }
 
 /// Judges the libraries of a release, and tells with what they are published.
@@ -80,8 +93,16 @@ pub async fn require(session: &Session<'_>, libraries: &[&Package]) -> Result<()
 /// # Errors
 /// Those of [`candidates`].
 pub async fn verdict(session: &Session<'_>, libraries: &[&Package]) -> Result<Verdict, Failure> {
-    if libraries.is_empty() || !matches!(session.settings.registry, RegistryAddress::Npm(_)) {
+    if libraries.is_empty() {
         return Ok(Verdict::default());
+    }
+    if !matches!(session.settings.registry, RegistryAddress::Npm(_)) {
+        let each = libraries.iter().copied();
+        let candidates: Vec<Candidate> = each.map(without_identity).collect();
+        return Ok(Verdict {
+            failures: provenance::settle(session, libraries, &candidates).await?,
+            ..Verdict::default()
+        });
     }
     let candidates = candidates(session, libraries).await?;
     let claims = candidates
@@ -97,5 +118,10 @@ pub async fn verdict(session: &Session<'_>, libraries: &[&Package]) -> Result<Ve
             "npm: {from} is the token of all packages; without it, a job with an identity publishes by trusted publishing"
         );
     }
-    Ok(trusted::judge(&candidates, policy(session)))
+    let mut verdict = trusted::judge(&candidates, policy(session));
+    let goes = |package: &&&Package| !verdict.left_out.contains(&package.name);
+    let going: Vec<&Package> = libraries.iter().filter(goes).copied().collect();
+    let failures = provenance::settle(session, &going, &candidates).await?;
+    verdict.failures.extend(failures);
+    Ok(verdict)
 }

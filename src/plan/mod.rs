@@ -13,6 +13,7 @@ pub mod notes;
 pub mod npm_rollback;
 pub mod pack;
 pub mod promote;
+pub mod provenance;
 pub mod pull;
 pub mod ranges;
 pub mod registry;

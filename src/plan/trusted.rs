@@ -148,7 +148,12 @@ fn self_hosted() -> Failure {
 /// That a manifest does not name the repository of the job, by which npm knows that the package comes from there.
 fn elsewhere(candidate: &Candidate) -> Option<Failure> {
     let claims = &candidate.trust.as_ref()?.claims;
-    let wanted = claims.repository.as_deref()?;
+    of_another(candidate, claims.repository.as_deref()?)
+}
+
+/// That a package does not name the repository `wanted`, to the letter.
+pub fn of_another(candidate: &Candidate, wanted: &str) -> Option<Failure> {
+    const ONLY: &str = "npm takes a package by trusted publishing, or with provenance, only from the repository that it names";
     let name = &candidate.name;
     let (what, why) = match candidate.repository.as_deref() {
         Some(named) if named == wanted => return None,
@@ -166,11 +171,11 @@ fn elsewhere(candidate: &Candidate) -> Option<Failure> {
                 plain(named),
                 plain(wanted)
             ),
-            "npm takes a package by trusted publishing only from the repository that it names",
+            ONLY,
         ),
         None => (
             format!("{name} names no repository"),
-            "npm takes a package by trusted publishing only from the repository that it names",
+            ONLY,
         ),
     };
     Some(

@@ -5,6 +5,7 @@ pub mod host;
 pub mod layout;
 pub mod manifest;
 pub mod pack;
+pub mod provenance;
 pub mod seal;
 pub mod static_set;
 

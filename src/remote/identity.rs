@@ -108,11 +108,11 @@ impl JobIdentity {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// A token of the job for the registry `audience` (`npm:<host>`). Reads are asked again.
+    /// A token of the job for `audience`: a registry (`npm:<host>`) or another service. Reads are asked again.
     ///
     /// # Errors
     /// `identity::refused`, exit 5, `identity::unanswered`, exit 75.
-    async fn id_token(&self, audience: &str) -> Result<Secret, Failure> {
+    pub(in crate::remote) async fn id_token(&self, audience: &str) -> Result<Secret, Failure> {
         let (url, right) = match &self.source {
             IdentitySource::Given(token) => return Ok(token.clone()),
             IdentitySource::Asked { url, token } => (url, token),

@@ -8,6 +8,7 @@ pub mod forge;
 pub mod identity;
 pub mod registry;
 pub mod retry;
+pub mod sigstore;
 pub mod store;
 
 /// An error with what lies behind it, as sentences for people; a text that the one before it ends with already is left out.

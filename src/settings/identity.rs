@@ -34,40 +34,66 @@ impl IdentitySource {
     /// `identity::variables`, exit 2, when they hold what cannot be used.
     pub fn read(environment: &BTreeMap<String, String>) -> Result<Option<IdentitySource>, Failure> {
         let text = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-        let refused = |name: &str, why: &str| {
-            Failure::new(
-                Exit::Usage,
-                "identity::variables",
-                format!("{name} cannot be used"),
-            )
-            .because(why)
-            .hint("the platform sets it; set npm-token to publish with a token instead")
-        };
-        let secret = |name: &str| {
-            text(name).map(|value| {
-                Secret::new(value)
-                    .ok_or_else(|| refused(name, "it holds line breaks or control characters"))
-            })
-        };
         let is_github = text("GITHUB_ACTIONS").is_some();
         if !is_github && text("GITLAB_CI").is_none() && text("CIRCLECI").is_none() {
             return Ok(None);
         }
-        if let Some(given) = secret("NPM_ID_TOKEN") {
+        if let Some(given) = secret(environment, "NPM_ID_TOKEN") {
             return Ok(Some(IdentitySource::Given(given?)));
         }
-        let address = text("ACTIONS_ID_TOKEN_REQUEST_URL").filter(|_| is_github);
-        let (Some(address), Some(token)) = (address, secret("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
-        else {
+        if is_github {
+            IdentitySource::asked(environment)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Where a token comes from that [Sigstore](https://docs.sigstore.dev/certificate_authority/oidc-in-fulcio/) takes for the identity of the job: on
+    /// GitHub it is asked for, on GitLab it is `SIGSTORE_ID_TOKEN`. Variables that cannot be used are as good as none.
+    pub fn that_signs(
+        platform: Platform,
+        environment: &BTreeMap<String, String>,
+    ) -> Option<IdentitySource> {
+        match platform {
+            Platform::GitHub => IdentitySource::asked(environment).ok()?,
+            Platform::GitLab => {
+                let token = environment.get("SIGSTORE_ID_TOKEN")?;
+                let token = Secret::new(token).filter(|_| !token.is_empty());
+                token.map(IdentitySource::Given)
+            }
+            Platform::Other => None,
+        }
+    }
+
+    /// The platform, where it gave the job the right to ask.
+    fn asked(environment: &BTreeMap<String, String>) -> Result<Option<IdentitySource>, Failure> {
+        const ADDRESS: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+        let text = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+        let token = secret(environment, "ACTIONS_ID_TOKEN_REQUEST_TOKEN");
+        let (Some(address), Some(token)) = (text(ADDRESS), token) else {
             return Ok(None);
         };
         let url = Url::parse(address).ok();
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let url =
-            url.ok_or_else(|| refused("ACTIONS_ID_TOKEN_REQUEST_URL", "it is not an address"))?;
+        let url = url.ok_or_else(|| refused(ADDRESS, "it is not an address"))?;
         let token = BoundSecret::new(token?, &url);
         Ok(Some(IdentitySource::Asked { url, token }))
     }
+}
+
+/// That what a platform set is of no use.
+fn refused(name: &str, why: &str) -> Failure {
+    let what = format!("{name} cannot be used");
+    Failure::new(Exit::Usage, "identity::variables", what)
+        .because(why)
+        .hint("the platform sets it; set npm-token to publish with a token instead")
+}
+
+/// A credential that a platform set.
+fn secret(environment: &BTreeMap<String, String>, name: &str) -> Option<Result<Secret, Failure>> {
+    let value = environment.get(name).filter(|value| !value.is_empty())?;
+    let why = "it holds line breaks or control characters";
+    Some(Secret::new(value).ok_or_else(|| refused(name, why)))
 }
 
 /// The platform that runs a job, as `npm trust` names it.
@@ -99,6 +125,10 @@ pub struct Claims {
     pub runner: Option<String>,
     /// The subject.
     pub subject: Option<String>,
+    /// Who may see the repository: `public`, `private` or `internal`.
+    pub visibility: Option<String>,
+    /// The address by which the issuer knows a person, where it says that it verified it.
+    pub email: Option<String>,
 }
 
 /// The claims of [GitHub](https://docs.github.com/actions/reference/security/oidc) and [GitLab](https://docs.gitlab.com/ci/secrets/id_token_authentication/).
@@ -113,6 +143,10 @@ struct Payload {
     environment: Option<String>,
     runner_environment: Option<String>,
     sub: Option<String>,
+    repository_visibility: Option<String>,
+    project_visibility: Option<String>,
+    email: Option<String>,
+    email_verified: bool,
 }
 
 impl Claims {
@@ -147,6 +181,8 @@ impl Claims {
             environment: payload.environment,
             runner: payload.runner_environment,
             subject: payload.sub,
+            visibility: payload.repository_visibility.or(payload.project_visibility),
+            email: payload.email.filter(|_| payload.email_verified),
         }
     }
 

@@ -11,6 +11,7 @@
 //! | [`adopted`] | what files of other release tools say already |
 //! | [`replacement`] | what is replaced in further files |
 //! | [`identity`] | what a job can prove about itself |
+//! | [`provenance`] | signed statements of where packages were built, and what the job's platform tells for them |
 //! | [`registries`], [`npmrc`] | where npm packages go and with which credentials, and npm's own settings files |
 //! | [`form`], [`address`] | what form a single value has |
 //! | `resolve` | all of them into [`Settings`] |
@@ -25,6 +26,7 @@ pub mod given;
 pub mod identity;
 pub mod inputs;
 pub mod npmrc;
+pub mod provenance;
 pub mod registries;
 pub mod replacement;
 mod resolve;
@@ -43,6 +45,7 @@ use crate::settings::address::StoreAddress;
 use crate::settings::adopted::{Adopted, PassedOver, Untaken};
 use crate::settings::identity::IdentitySource;
 use crate::settings::npmrc::NpmrcFile;
+use crate::settings::provenance::{Job, Services, Wish};
 use crate::settings::registries::Registries;
 use crate::settings::replacement::Replacement;
 use crate::settings::runner::Runner;
@@ -464,6 +467,14 @@ pub struct Settings {
     pub npm_publish: NpmPublish,
     /// What becomes of names that are not on the registry yet.
     pub first_publish: FirstPublish,
+    /// Whether packages get a signed statement of where they were built; `None`: what npm's settings say, else its rule.
+    pub provenance: Option<bool>,
+    /// What npm's own settings say about that, and where.
+    pub npm_provenance: Option<(bool, String)>,
+    /// The job, as such statements tell of it.
+    pub job: Job,
+    /// What signs and logs them.
+    pub services: Services,
     /// The dist-tag.
     pub npm_tag: Option<String>,
     /// Who may see new packages.
@@ -537,6 +548,18 @@ impl Settings {
         let otherwise =
             otherwise.filter(|access| *access == Access::Public || name.scope().is_some());
         self.access.or(declared).or(otherwise)
+    }
+
+    /// Whether a package that declares this itself gets a signed statement of where it was built. As in npm, what the package says comes before
+    /// variables and files.
+    pub fn provenance_of(&self, declared: Option<bool>) -> Wish {
+        let wish = |wanted, said: String| Wish { wanted, said };
+        match (self.provenance, declared, &self.npm_provenance) {
+            (Some(wanted), _, _) => wish(Some(wanted), "provenance".to_owned()),
+            (None, Some(wanted), _) => wish(Some(wanted), "publishConfig.provenance".to_owned()),
+            (None, None, Some((wanted, said))) => wish(Some(*wanted), said.clone()),
+            (None, None, None) => wish(None, "provenance".to_owned()),
+        }
     }
 
     /// The file of another tool that decided a setting.

@@ -2,7 +2,7 @@
 //! repository asks for, which counts only where the workflow named the place.
 
 pub mod credentials;
-mod layers;
+pub(in crate::settings) mod layers;
 
 use std::collections::BTreeMap;
 

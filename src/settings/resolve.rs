@@ -13,6 +13,7 @@ use crate::settings::config::{self, Config, ConfigFile, Form};
 use crate::settings::form;
 use crate::settings::given::{Given, Inputs, Source, boolean, groups, list, nearest};
 use crate::settings::inputs::Collected;
+use crate::settings::provenance::{self, Job, Services};
 use crate::settings::replacement;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
@@ -71,6 +72,8 @@ const FIRST_PUBLISH: &[(&str, FirstPublish)] = &[
     ("skip", FirstPublish::Skip),
     ("fail", FirstPublish::Fail),
 ];
+const PROVENANCE: &[(&str, Option<bool>)] =
+    &[("auto", None), ("true", Some(true)), ("false", Some(false))];
 const SCRIPTS: &[(&str, bool)] = &[("run", true), ("skip", false)];
 const NPM_RULES: &[(&str, NpmRules)] = &[("12", NpmRules::Npm12), ("11", NpmRules::Npm11)];
 const GIT_DEPENDENCIES: &[(&str, bool)] = &[("refuse", false), ("allow", true)];
@@ -113,6 +116,9 @@ impl Settings {
             &store,
             world.host_name.as_deref(),
         );
+        let services = values.kept(Services::read(&world.environment));
+        // Where there are none, there is a problem, and these settings are seen by nobody.
+        let services = services.unwrap_or_else(Services::public);
         let access = values.one_of("access", ACCESSES);
         let adopted = adopted(&inputs);
         let own_access = adopted.iter().all(|adopted| adopted.setting != "access");
@@ -182,6 +188,10 @@ impl Settings {
             first_publish: values
                 .one_of("first-publish", FIRST_PUBLISH)
                 .unwrap_or_default(),
+            provenance: values.one_of("provenance", PROVENANCE).flatten(),
+            npm_provenance: provenance::of_npm(&world.npmrc, &world.environment),
+            job: Job::read(&world.environment),
+            services,
             npm_tag: values.checked("npm-tag", form::dist_tag),
             access: access.filter(|_| own_access),
             access_otherwise: access.filter(|_| !own_access),

@@ -511,6 +511,15 @@ pub const SETTINGS: &[Setting] = &[
         "allow",
     ),
     setting(
+        "provenance",
+        Npm,
+        Text,
+        Anywhere,
+        true,
+        "a signed statement of where each package was built: `auto` (what publishConfig.provenance, `NPM_CONFIG_PROVENANCE` or an `.npmrc` says, else by npm's rule: trusted publishing, public package, public repository), `true` or `false`",
+        "auto",
+    ),
+    setting(
         "scripts",
         Npm,
         Text,

@@ -53,6 +53,8 @@ pub struct PackageJson {
 pub struct PublishConfig {
     /// Who may install it.
     pub access: Option<Access>,
+    /// Whether it gets a signed statement of where it was built.
+    pub provenance: Option<bool>,
     /// The dist-tag.
     pub tag: Option<String>,
     /// The registry it is published to, as written.
@@ -497,6 +499,7 @@ impl Reader<'_> {
         }
         PublishConfig {
             access: self.access(object),
+            provenance: self.provenance(object),
             tag: self.string(object, FIELD, "tag"),
             registry: self.string(object, FIELD, "registry"),
             registries: self.registries(object),
@@ -512,6 +515,21 @@ impl Reader<'_> {
             Some((scope.to_owned(), address??))
         });
         of_scope.collect()
+    }
+
+    /// `null` is what npm itself writes for "not set".
+    fn provenance(&mut self, object: Node<'_>) -> Option<bool> {
+        let node = object.get("provenance")?;
+        match (node.as_bool(), node.as_str(), node.kind()) {
+            (Some(wanted), _, _) => Some(wanted),
+            (None, Some("true"), _) => Some(true),
+            (None, Some("false"), _) => Some(false),
+            (None, None, Kind::Null) => None,
+            _ => {
+                self.refuse_type(node, "publishConfig.provenance", "true or false");
+                None
+            }
+        }
     }
 
     /// `null` is what npm itself writes for "not set".

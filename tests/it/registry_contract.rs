@@ -89,6 +89,7 @@ fn publication(package: &str, number: &str, dist_tag: &str) -> Publication {
         tarball,
         manifest: manifest.as_object().expect("an object").clone(),
         git_head: CommitId::parse(COMMIT).expect("an id"),
+        attestation: None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::name::RepoPath;
 use crate::settings::address::StoreAddress;
 use crate::settings::registries::Registries;
 use crate::settings::runner::Runner;
+use crate::settings::provenance::Job;
 use crate::settings::{
     Choice, Command, FirstPublish, NpmPublish, RegistryAddress, Settings, StoreSettings,
 };
@@ -104,6 +105,9 @@ impl Stage {
                 other => other,
             },
             first_publish: FirstPublish::Allow,
+            // What is tried out leaves no trace in a public log.
+            provenance: Some(false),
+            job: Job::default(),
             token: None,
             forge_release: false,
             store: Choice::On(StoreSettings {

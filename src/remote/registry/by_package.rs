@@ -180,6 +180,11 @@ impl Registry for ByPackage {
         registry.trusts(name, stages).await
     }
 
+    async fn is_public(&self, name: &PackageName) -> Result<bool, RegistryError> {
+        let registry = self.of(name).map_err(RegistryError::Failed)?;
+        registry.is_public(name).await
+    }
+
     async fn stage(&self, publication: &Publication) -> Result<Option<StageId>, RegistryError> {
         let registry = self.of(&publication.name).map_err(RegistryError::Failed)?;
         registry.stage(publication).await

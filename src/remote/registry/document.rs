@@ -120,6 +120,15 @@ pub(super) fn publish(publication: &Publication, registry: &Url) -> Value {
             },
         },
     });
+    if let Some(attestation) = &publication.attestation {
+        let file = format!("{}-{number}.sigstore", publication.name);
+        body["_attachments"][file.as_str()] = json!({
+            "content_type": attestation.media_type,
+            "data": attestation.text,
+            // What JavaScript calls a length.
+            "length": attestation.text.encode_utf16().count(),
+        });
+    }
     if let Some(description) = version.get("description") {
         body["description"] = description.clone();
     }

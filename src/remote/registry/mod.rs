@@ -55,6 +55,11 @@ pub trait Registry: Send + Sync {
         stages: bool,
     ) -> Result<Option<Trust>, RegistryError>;
 
+    /// Whether the registry shows a package to everybody, as far as it says so; one that it does not know it shows to nobody.
+    async fn is_public(&self, _name: &PackageName) -> Result<bool, RegistryError> {
+        Ok(false)
+    }
+
     /// Stages one version: a person's approval publishes it. Gives the id under which it waits, where the registry tells it.
     ///
     /// # Errors
@@ -179,6 +184,17 @@ pub struct Publication {
     pub manifest: serde_json::Map<String, serde_json::Value>,
     /// The release commit.
     pub git_head: CommitId,
+    /// The signed statement of where it was built, where it gets one.
+    pub attestation: Option<Attestation>,
+}
+
+/// A signed statement about a package, with what verifies it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attestation {
+    /// What form it has.
+    pub media_type: &'static str,
+    /// Its JSON.
+    pub text: String,
 }
 
 /// What can go wrong, by what the caller can do about it.

@@ -343,6 +343,31 @@ impl NpmRegistry {
         Ok(url)
     }
 
+    /// Whether everybody may see a package. Registries that know no such question answer 404.
+    async fn shown_once(&self, name: &PackageName, url: &Url) -> Result<bool, Tried<Failure>> {
+        let credential = self.credential(name);
+        let request = self.clients().map_err(Tried::Final)?.reader.get(url.clone());
+        let request = request.header(ACCEPT, "application/json").timeout(READ);
+        let unreachable = || {
+            let what = format!("cannot ask {} who may see {name}", self.url);
+            Failure::new(Exit::Temporary, "npm::unreachable", what)
+                .hint("run again; if it stays so, look at the registry and the network")
+        };
+        let request = authorized(request, url, credential.as_ref());
+        let response = request.send().await.map_err(|error| {
+            Tried::temporary(unreachable().because(chain(&error.without_url())))
+        })?;
+        let answer = Answer::of(response, credential.as_ref()).await;
+        if retry::is_temporary(answer.status) {
+            return Err(Tried::Temporary {
+                error: unreachable().because(answer.text()),
+                after: answer.after,
+            });
+        }
+        let said = serde_json::from_slice::<serde_json::Value>(&answer.bytes).ok();
+        Ok(answer.status == 200 && said.is_some_and(|said| said["public"] == true))
+    }
+
     /// Sends one write and tells what its answer means; gives what it holds.
     async fn write(
         &self,
@@ -771,6 +796,14 @@ impl Registry for NpmRegistry {
         }
     }
 
+    async fn is_public(&self, name: &PackageName) -> Result<bool, RegistryError> {
+        let url = self.address("-/package/", name, "/visibility");
+        let url = url.map_err(RegistryError::Failed)?;
+        let what = format!("who may see {name}");
+        let asked = retry::read(&what, || self.shown_once(name, &url)).await;
+        asked.map_err(RegistryError::Failed)
+    }
+
     async fn stage(&self, publication: &Publication) -> Result<Option<StageId>, RegistryError> {
         proven(publication)?;
         let name = &publication.name;
@@ -865,6 +898,7 @@ mod tests {
             tarball,
             manifest: serde_json::Map::new(),
             git_head: crate::name::CommitId::parse(&"a".repeat(40)).expect("an id"),
+            attestation: None,
         }
     }
 

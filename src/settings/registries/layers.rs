@@ -11,25 +11,25 @@ use crate::settings::npmrc::{self, NpmrcFile, Whose};
 const YARNS_OWN: &str = "https://registry.yarnpkg.com/";
 
 /// What one source of npm's settings says.
-pub(super) struct Layer {
-    pub(super) whose: Whose,
+pub(in crate::settings) struct Layer {
+    pub(in crate::settings) whose: Whose,
     /// What it is called.
-    pub(super) shown: String,
-    pub(super) entries: Vec<Line>,
+    pub(in crate::settings) shown: String,
+    pub(in crate::settings) entries: Vec<Line>,
 }
 
 /// One thing that it says.
-pub(super) struct Line {
-    pub(super) key: String,
-    pub(super) value: String,
+pub(in crate::settings) struct Line {
+    pub(in crate::settings) key: String,
+    pub(in crate::settings) value: String,
     /// What says it: the key, or the variable.
-    pub(super) said: String,
+    pub(in crate::settings) said: String,
     /// Where that stands; a variable stands in no file.
-    pub(super) place: Option<Place>,
+    pub(in crate::settings) place: Option<Place>,
 }
 
 /// npm's settings: variables, then the repository's file, then the user's.
-pub(super) fn layers(
+pub(in crate::settings) fn layers(
     files: &[NpmrcFile],
     environment: &BTreeMap<String, String>,
 ) -> Result<Vec<Layer>, Failure> {
