@@ -13,7 +13,9 @@ use crate::apply::seal::{self, Named};
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed, Storeless};
-use crate::commands::{Session, abandon, mirror, observe, point, provenance, rebuild, released, trust};
+use crate::commands::{
+    Session, abandon, mirror, observe, point, provenance, rebuild, released, trust,
+};
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::asking;
@@ -172,7 +174,11 @@ async fn require_trusted(
         let packages = names.iter().map(|name| workspace.package(name));
         packages.flatten().collect()
     };
-    let all: Vec<&PackageName> = waves.iter().flatten().map(|package| &package.name).collect();
+    let all: Vec<&PackageName> = waves
+        .iter()
+        .flatten()
+        .map(|package| &package.name)
+        .collect();
     if settings.identity.is_none() && !provenance::is_asked_for(session, &packages(&all)) {
         return Ok(());
     }

@@ -103,9 +103,8 @@ pub async fn decide(
             }
             Provenance::Signed(_) if candidate.trust.is_none() => {
                 let repository = session.settings.job.repository();
-                failures.extend(
-                    repository.and_then(|wanted| trusted::of_another(candidate, wanted)),
-                );
+                failures
+                    .extend(repository.and_then(|wanted| trusted::of_another(candidate, wanted)));
             }
             _ => {}
         }
@@ -155,8 +154,7 @@ pub fn foreseen(session: &Session<'_>, libraries: &[&Package]) -> (Vec<String>, 
         .collect();
     let foreseen = provenance::foreseen(&each, &settings.job, by_identity);
     let missing = foreseen.refused.into_iter();
-    let missing = missing.map(|(name, refused)| {
-        format!("{name}: {}; {}", refused.why(), refused.hint())
-    });
+    let missing =
+        missing.map(|(name, refused)| format!("{name}: {}; {}", refused.why(), refused.hint()));
     (foreseen.sentences, missing.collect())
 }

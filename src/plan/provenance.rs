@@ -134,7 +134,9 @@ fn hindrance(known: &Known<'_>) -> Option<(&'static str, String, String)> {
         let hint = format!("release on a hosted one, or {OFF}");
         return Some((UNSUPPORTED, why, hint));
     }
-    let visibility = known.trusted.and_then(|claims| claims.visibility.as_deref());
+    let visibility = known
+        .trusted
+        .and_then(|claims| claims.visibility.as_deref());
     let visibility = visibility.filter(|visibility| *visibility != "public")?;
     let why = format!("npm takes no statement of a repository that is {visibility}");
     Some((UNSUPPORTED, why, OFF.to_owned()))
@@ -283,7 +285,10 @@ mod tests {
 
     const GITHUB: &[(&str, &str)] = &[
         ("GITHUB_ACTIONS", "true"),
-        ("GITHUB_WORKFLOW_REF", "a/b/.github/workflows/r.yml@refs/heads/main"),
+        (
+            "GITHUB_WORKFLOW_REF",
+            "a/b/.github/workflows/r.yml@refs/heads/main",
+        ),
         ("GITHUB_REPOSITORY", "a/b"),
         ("GITHUB_SERVER_URL", "https://github.com"),
         ("GITHUB_EVENT_NAME", "push"),
@@ -356,37 +361,88 @@ mod tests {
         };
         let made = "signed: trusted publishing of a public package from a public repository";
         check(&known, made);
-        check(&Known { place: Place::Other, ..known.clone() }, made);
-        let asked = Known { is_public: None, access: Some(Access::Public), ..known.clone() };
+        check(
+            &Known {
+                place: Place::Other,
+                ..known.clone()
+            },
+            made,
+        );
+        let asked = Known {
+            is_public: None,
+            access: Some(Access::Public),
+            ..known.clone()
+        };
         // npm asks for it whatever `access` says.
         check(&asked, "ask");
-        let hidden = Known { is_public: Some(false), ..known.clone() };
-        check(&hidden, "left: the registry does not show the package to everybody");
-        let token = Known { trusted: None, ..known.clone() };
-        check(&token, "left: by npm's rule only trusted publishing adds it by itself");
+        let hidden = Known {
+            is_public: Some(false),
+            ..known.clone()
+        };
+        check(
+            &hidden,
+            "left: the registry does not show the package to everybody",
+        );
+        let token = Known {
+            trusted: None,
+            ..known.clone()
+        };
+        check(
+            &token,
+            "left: by npm's rule only trusted publishing adds it by itself",
+        );
         for visibility in ["private", "internal"] {
             let claims = claims(Platform::GitHub, visibility);
-            let private = Known { trusted: Some(&claims), is_public: None, ..known.clone() };
+            let private = Known {
+                trusted: Some(&claims),
+                is_public: None,
+                ..known.clone()
+            };
             check(&private, "left: the repository is not public");
         }
         let without = job(GITHUB, Some(("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")));
-        let unable = Known { job: &without, is_public: None, ..known.clone() };
+        let unable = Known {
+            job: &without,
+            is_public: None,
+            ..known.clone()
+        };
         check(&unable, "left: the job may not ask for its identity");
         let without = job(GITHUB, Some(("GITHUB_RUN_ID", "")));
-        let unable = Known { job: &without, is_public: None, ..known.clone() };
+        let unable = Known {
+            job: &without,
+            is_public: None,
+            ..known.clone()
+        };
         check(&unable, "left: the platform did not set GITHUB_RUN_ID");
-        let none = Known { wish: wish(Some(false)), ..known.clone() };
+        let none = Known {
+            wish: wish(Some(false)),
+            ..known.clone()
+        };
         check(&none, "left: provenance is false");
 
         let (gitlab, public) = (job(GITLAB, None), claims(Platform::GitLab, "public"));
-        let known = Known { job: &gitlab, trusted: Some(&public), ..known };
+        let known = Known {
+            job: &gitlab,
+            trusted: Some(&public),
+            ..known
+        };
         check(&known, made);
         let without = job(GITLAB, Some(("SIGSTORE_ID_TOKEN", "")));
-        let unable = Known { job: &without, ..known.clone() };
+        let unable = Known {
+            job: &without,
+            ..known.clone()
+        };
         check(&unable, "left: the job has no SIGSTORE_ID_TOKEN");
         let (other, claims) = (job(&[("CIRCLECI", "true")], None), Claims::default());
-        let circle = Known { job: &other, trusted: Some(&claims), ..known };
-        check(&circle, "left: only jobs of GitHub Actions and GitLab CI have an identity that signs");
+        let circle = Known {
+            job: &other,
+            trusted: Some(&claims),
+            ..known
+        };
+        check(
+            &circle,
+            "left: only jobs of GitHub Actions and GitLab CI have an identity that signs",
+        );
     }
 
     #[test]
@@ -401,32 +457,83 @@ mod tests {
             is_public: None,
         };
         check(&known, "signed: provenance is true");
-        let unsaid = Known { access: None, ..known.clone() };
+        let unsaid = Known {
+            access: None,
+            ..known.clone()
+        };
         check(&unsaid, "ask");
-        check(&Known { is_public: Some(true), ..unsaid.clone() }, "signed: provenance is true");
+        check(
+            &Known {
+                is_public: Some(true),
+                ..unsaid.clone()
+            },
+            "signed: provenance is true",
+        );
         for access in [None, Some(Access::Restricted)] {
             check(
-                &Known { access, is_public: Some(false), ..known.clone() },
+                &Known {
+                    access,
+                    is_public: Some(false),
+                    ..known.clone()
+                },
                 "provenance::not_public: provenance is true, and the registry does not show the package to everybody, or not yet",
             );
         }
         let refused = |variables: &[(&str, &str)], changed, place, why: &str| {
             let job = job(variables, changed);
-            check(&Known { job: &job, place, ..known.clone() }, why);
+            check(
+                &Known {
+                    job: &job,
+                    place,
+                    ..known.clone()
+                },
+                why,
+            );
         };
         let no_url = Some(("ACTIONS_ID_TOKEN_REQUEST_URL", ""));
-        refused(GITHUB, no_url, Place::Public, "provenance::no_identity: provenance is true, and the job may not ask for its identity");
+        refused(
+            GITHUB,
+            no_url,
+            Place::Public,
+            "provenance::no_identity: provenance is true, and the job may not ask for its identity",
+        );
         let no_token = Some(("SIGSTORE_ID_TOKEN", ""));
-        refused(GITLAB, no_token, Place::Public, "provenance::no_identity: provenance is true, and the job has no SIGSTORE_ID_TOKEN");
+        refused(
+            GITLAB,
+            no_token,
+            Place::Public,
+            "provenance::no_identity: provenance is true, and the job has no SIGSTORE_ID_TOKEN",
+        );
         refused(GITLAB, None, Place::Public, "signed: provenance is true");
         let own = Some(("RUNNER_ENVIRONMENT", "self-hosted"));
-        refused(GITHUB, own, Place::Public, "provenance::unsupported: provenance is true, and npm takes no statement of a self-hosted runner");
+        refused(
+            GITHUB,
+            own,
+            Place::Public,
+            "provenance::unsupported: provenance is true, and npm takes no statement of a self-hosted runner",
+        );
         refused(GITHUB, own, Place::Other, "signed: provenance is true");
-        refused(GITHUB, None, Place::Directory, "provenance::unsupported: provenance is true, and a directory keeps no statements");
-        refused(&[], None, Place::Public, "provenance::unsupported: provenance is true, and only jobs of GitHub Actions and GitLab CI have an identity that signs");
+        refused(
+            GITHUB,
+            None,
+            Place::Directory,
+            "provenance::unsupported: provenance is true, and a directory keeps no statements",
+        );
+        refused(
+            &[],
+            None,
+            Place::Public,
+            "provenance::unsupported: provenance is true, and only jobs of GitHub Actions and GitLab CI have an identity that signs",
+        );
         let private = claims(Platform::GitHub, "internal");
-        let private = Known { trusted: Some(&private), ..known.clone() };
-        check(&private, "provenance::unsupported: provenance is true, and npm takes no statement of a repository that is internal");
+        let private = Known {
+            trusted: Some(&private),
+            ..known.clone()
+        };
+        check(
+            &private,
+            "provenance::unsupported: provenance is true, and npm takes no statement of a repository that is internal",
+        );
     }
 
     #[test]
@@ -437,24 +544,43 @@ mod tests {
             (name("b"), Provenance::Left("y".to_owned())),
             (name("c"), Provenance::Signed("x".to_owned())),
         ]);
-        assert_eq!(told(&decided), ["b without provenance: y", "a, c with provenance: x"]);
+        assert_eq!(
+            told(&decided),
+            ["b without provenance: y", "a, c with provenance: x"]
+        );
         let asked = ["a", "b"].map(|text| (name(text), wish(Some(true)), Place::Other));
         let found = foreseen(&asked, &Job::default(), |_| true);
         assert_eq!(found.sentences, [] as [&str; 0]);
         let failures = failures(&found.refused);
         assert_eq!(failures.len(), 1);
-        assert_eq!(failures[0].to_string(), "no provenance can be made for a, b");
+        assert_eq!(
+            failures[0].to_string(),
+            "no provenance can be made for a, b"
+        );
         let job = job(GITHUB, None);
         let each = [None, Some(true), Some(false)].map(|wanted| {
-            let (name, wish) = (name(&format!("p{wanted:?}").to_lowercase().replace(['(', ')'], "")), wish(wanted));
+            let (name, wish) = (
+                name(
+                    &format!("p{wanted:?}")
+                        .to_lowercase()
+                        .replace(['(', ')'], ""),
+                ),
+                wish(wanted),
+            );
             (name, wish, Place::Public)
         });
         let found = foreseen(&each, &job, |_| true);
-        assert_eq!(found.sentences, [
-            "psomefalse without provenance: provenance is false",
-            "psometrue with provenance: provenance is true",
-            "pnone by npm's rule, once the registry is asked: with provenance where package and repository are public",
-        ]);
-        assert_eq!(foreseen(&each[..1], &job, |_| false).sentences, [] as [&str; 0]);
+        assert_eq!(
+            found.sentences,
+            [
+                "psomefalse without provenance: provenance is false",
+                "psometrue with provenance: provenance is true",
+                "pnone by npm's rule, once the registry is asked: with provenance where package and repository are public",
+            ]
+        );
+        assert_eq!(
+            foreseen(&each[..1], &job, |_| false).sentences,
+            [] as [&str; 0]
+        );
     }
 }

@@ -173,10 +173,7 @@ pub fn of_another(candidate: &Candidate, wanted: &str) -> Option<Failure> {
             ),
             ONLY,
         ),
-        None => (
-            format!("{name} names no repository"),
-            ONLY,
-        ),
+        None => (format!("{name} names no repository"), ONLY),
     };
     Some(
         Failure::new(Exit::Refused, "npm::repository", what)

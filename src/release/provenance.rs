@@ -210,7 +210,12 @@ mod tests {
         check(&github, "a", source, uri);
         let builder = json!("https://github.com/actions/runner/github-hosted");
         check(&github, "a", "/predicate/runDetails/builder/id", builder);
-        check(&github, "a", "/subject/0/name", json!("pkg:npm/a@1.0.0-beta.1"));
+        check(
+            &github,
+            "a",
+            "/subject/0/name",
+            json!("pkg:npm/a@1.0.0-beta.1"),
+        );
         let scoped = json!("pkg:npm/%40x/a@1.0.0-beta.1");
         check(&github, "@x/a", "/subject/0/name", scoped);
         // The sum of nothing.

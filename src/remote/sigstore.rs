@@ -160,7 +160,7 @@ impl Sigstore {
         let envelope = json!({
             "payload": STANDARD.encode(statement),
             "payloadType": PAYLOAD_TYPE,
-            "signatures": [{ "sig": STANDARD.encode(signature), "keyid": "" }],
+            "signatures": [{ "sig": STANDARD.encode(signature) }],
         });
         let entry = self.entry(&envelope, &certificate, statement).await?;
         Ok(Attestation {
@@ -268,9 +268,8 @@ impl Sigstore {
 
 fn unanswered(service: &Url) -> Failure {
     let what = format!("no provenance: {service} has no answer");
-    Failure::new(Exit::Temporary, "provenance::unanswered", what).hint(
-        "run again: it continues with what is missing; `provenance: false` publishes without",
-    )
+    Failure::new(Exit::Temporary, "provenance::unanswered", what)
+        .hint("run again: it continues with what is missing; `provenance: false` publishes without")
 }
 
 fn refused(service: &Url) -> Failure {
@@ -295,7 +294,10 @@ impl Key {
     }
 
     fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-        let signature = self.pair.sign(&SystemRandom::new(), bytes).map_err(no_key)?;
+        let signature = self
+            .pair
+            .sign(&SystemRandom::new(), bytes)
+            .map_err(no_key)?;
         Ok(signature.as_ref().to_vec())
     }
 }
@@ -357,31 +359,39 @@ fn entry_in(answer: &[u8], statement: &str) -> Option<Value> {
     if digits_in_base64(sum)? != STANDARD.encode(ours) {
         return None;
     }
-    let mut found = json!({
-        "logIndex": entry.log_index.to_string(),
-        "logId": { "keyId": digits_in_base64(&entry.log_id)? },
-        "kindVersion": { "kind": body["kind"].as_str()?, "version": body["apiVersion"].as_str()? },
-        "integratedTime": entry.integrated_time.to_string(),
-    });
+    let mut found = numbers(&[("logIndex", entry.log_index)]);
+    found["logId"] = json!({ "keyId": digits_in_base64(&entry.log_id)? });
+    found["kindVersion"] =
+        json!({ "kind": body["kind"].as_str()?, "version": body["apiVersion"].as_str()? });
+    found["integratedTime"] = entry.integrated_time.to_string().into();
     if let Some(promise) = entry.verification.signed_entry_timestamp {
         found["inclusionPromise"] = json!({ "signedEntryTimestamp": promise });
     }
     if let Some(proof) = entry.verification.inclusion_proof {
-        let hashes: Option<Vec<String>> = proof
-            .hashes
-            .iter()
-            .map(|hash| digits_in_base64(hash))
-            .collect();
-        found["inclusionProof"] = json!({
-            "logIndex": proof.log_index.to_string(),
-            "rootHash": digits_in_base64(&proof.root_hash)?,
-            "treeSize": proof.tree_size.to_string(),
-            "hashes": hashes?,
-            "checkpoint": { "envelope": proof.checkpoint },
-        });
+        found["inclusionProof"] = proof_in(proof)?;
     }
     found["canonicalizedBody"] = entry.body.into();
     Some(found)
+}
+
+fn proof_in(proof: Proof) -> Option<Value> {
+    let hashes = proof.hashes.iter().map(|hash| digits_in_base64(hash));
+    let hashes: Vec<String> = hashes.collect::<Option<_>>()?;
+    let mut found = numbers(&[("logIndex", proof.log_index)]);
+    found["rootHash"] = digits_in_base64(&proof.root_hash)?.into();
+    found["treeSize"] = proof.tree_size.to_string().into();
+    if !hashes.is_empty() {
+        found["hashes"] = hashes.into();
+    }
+    found["checkpoint"] = json!({ "envelope": proof.checkpoint });
+    Some(found)
+}
+
+/// Numbers as [protobuf](https://protobuf.dev/programming-guides/json/) writes them: as text, and what is 0 not at all.
+fn numbers(members: &[(&str, u64)]) -> Value {
+    let members = members.iter().filter(|(_, number)| *number != 0);
+    let member = |(name, number): &(&str, u64)| ((*name).to_owned(), number.to_string().into());
+    Value::Object(members.map(member).collect())
 }
 
 /// A [bundle](https://docs.sigstore.dev/about/bundle/) with everything that verifies the envelope.
@@ -389,9 +399,9 @@ fn bundle(certificate: &[u8], entry: Value, envelope: Value) -> Value {
     json!({
         "mediaType": BUNDLE,
         "verificationMaterial": {
-            "tlogEntries": [entry],
-            "timestampVerificationData": { "rfc3161Timestamps": [] },
             "certificate": { "rawBytes": STANDARD.encode(certificate) },
+            "tlogEntries": [entry],
+            "timestampVerificationData": {},
         },
         "dsseEnvelope": envelope,
     })
@@ -404,7 +414,10 @@ mod tests {
     #[test]
     fn what_is_signed() {
         let text = String::from_utf8(encoded("{\"a\":\"é\"}")).expect("text");
-        assert_eq!(text, "DSSEv1 28 application/vnd.in-toto+json 10 {\"a\":\"é\"}");
+        assert_eq!(
+            text,
+            "DSSEv1 28 application/vnd.in-toto+json 10 {\"a\":\"é\"}"
+        );
         let der = vec![7; 100];
         assert_eq!(from_pem(&pem("CERTIFICATE", &der)), Some(der));
         assert_eq!(from_pem("-----BEGIN CERTIFICATE-----"), None);
@@ -419,7 +432,9 @@ mod tests {
         let statement = "{}";
         let sum = |text: &str| {
             let sum = Sha256::digest(text);
-            sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            sum.iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
         };
         let entry = |of: &str| {
             let body = json!({"kind": "dsse", "apiVersion": "0.0.1", "spec": {"payloadHash": {"value": sum(of)}}});
@@ -430,7 +445,10 @@ mod tests {
         };
         let read = |answer: Value| entry_in(answer.to_string().as_bytes(), statement);
         let found = read(json!({"u": entry(statement)})).expect("an entry");
-        assert_eq!((&found["logIndex"], &found["integratedTime"]), (&json!("7"), &json!("5")));
+        assert_eq!(
+            (&found["logIndex"], &found["integratedTime"]),
+            (&json!("7"), &json!("5"))
+        );
         assert_eq!(found["inclusionProof"], Value::Null);
         for bad in [
             json!({}),

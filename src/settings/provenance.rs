@@ -280,12 +280,20 @@ mod tests {
             let found = found.map_or("nothing".to_owned(), |(is, said)| format!("{said}: {is}"));
             assert_eq!(found, expected, "{variables:?} {files:?}");
         };
-        let own = file(".npmrc", "provenance=true\nprovenance=false\n", Whose::Repository);
+        let own = file(
+            ".npmrc",
+            "provenance=true\nprovenance=false\n",
+            Whose::Repository,
+        );
         let users = file("~/.npmrc", "provenance", Whose::User);
         let variable = ("NPM_CONFIG_PROVENANCE", "true");
         check(&[], &[], "nothing");
         check(&[variable], &[], "NPM_CONFIG_PROVENANCE: true");
-        check(&[("npm_config_provenance", "0")], &[], "npm_config_provenance: false");
+        check(
+            &[("npm_config_provenance", "0")],
+            &[],
+            "npm_config_provenance: false",
+        );
         check(&[("npm_config_provenance", "")], &[], "nothing");
         let both = [own, users.clone()];
         check(&[], &[users], "provenance in ~/.npmrc: true");
@@ -300,8 +308,15 @@ mod tests {
             Services::read(&variables).map(|services| services.fulcio.to_string())
         };
         assert_eq!(read("").expect("the public one"), FULCIO);
-        assert_eq!(read("http://127.0.0.1:5").expect("here"), "http://127.0.0.1:5/");
-        for bad in ["http://fulcio.example", "fulcio", "https://a:b@fulcio.example"] {
+        assert_eq!(
+            read("http://127.0.0.1:5").expect("here"),
+            "http://127.0.0.1:5/"
+        );
+        for bad in [
+            "http://fulcio.example",
+            "fulcio",
+            "https://a:b@fulcio.example",
+        ] {
             let failure = read(bad).expect_err(bad);
             assert_eq!(failure.code(), "settings::url");
         }
@@ -311,10 +326,20 @@ mod tests {
     fn what_a_job_lacks() {
         let github = [("GITHUB_ACTIONS", "true"), ("GITHUB_SHA", "")];
         let job = Job::read(&environment(&github));
-        assert_eq!((job.platform, job.lacks().len()), (Platform::GitHub, GITHUB.len()));
-        let gitlab = [("GITLAB_CI", "true"), ("CI_RUNNER_ID", "7"), ("SECRET", "x")];
+        assert_eq!(
+            (job.platform, job.lacks().len()),
+            (Platform::GitHub, GITHUB.len())
+        );
+        let gitlab = [
+            ("GITLAB_CI", "true"),
+            ("CI_RUNNER_ID", "7"),
+            ("SECRET", "x"),
+        ];
         let job = Job::read(&environment(&gitlab));
-        assert_eq!(job.lacks(), ["CI_PROJECT_URL", "CI_COMMIT_SHA", "CI_JOB_URL"]);
+        assert_eq!(
+            job.lacks(),
+            ["CI_PROJECT_URL", "CI_COMMIT_SHA", "CI_JOB_URL"]
+        );
         assert_eq!(job.variable("SECRET"), None);
         assert_eq!(Job::read(&environment(&[("CI", "1")])), Job::default());
     }

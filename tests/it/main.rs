@@ -40,6 +40,7 @@ mod plan;
 mod plan_laws;
 mod pnpm;
 mod prerelease;
+mod provenance;
 mod publishing;
 mod pull;
 mod race;

@@ -9,9 +9,9 @@ use crate::local::files;
 use crate::local::git::Repo;
 use crate::name::RepoPath;
 use crate::settings::address::StoreAddress;
+use crate::settings::provenance::Job;
 use crate::settings::registries::Registries;
 use crate::settings::runner::Runner;
-use crate::settings::provenance::Job;
 use crate::settings::{
     Choice, Command, FirstPublish, NpmPublish, RegistryAddress, Settings, StoreSettings,
 };

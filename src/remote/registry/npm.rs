@@ -346,7 +346,11 @@ impl NpmRegistry {
     /// Whether everybody may see a package. Registries that know no such question answer 404.
     async fn shown_once(&self, name: &PackageName, url: &Url) -> Result<bool, Tried<Failure>> {
         let credential = self.credential(name);
-        let request = self.clients().map_err(Tried::Final)?.reader.get(url.clone());
+        let request = self
+            .clients()
+            .map_err(Tried::Final)?
+            .reader
+            .get(url.clone());
         let request = request.header(ACCEPT, "application/json").timeout(READ);
         let unreachable = || {
             let what = format!("cannot ask {} who may see {name}", self.url);

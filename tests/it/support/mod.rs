@@ -37,6 +37,7 @@ pub mod s3;
 pub mod sandbox;
 pub mod servers;
 pub mod shelf;
+pub mod sigstore;
 pub mod source;
 pub mod state;
 pub mod static_server;

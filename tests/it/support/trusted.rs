@@ -1,7 +1,7 @@
 //! An npm registry that trusts jobs, as the public one does: it stands before verdaccio, makes identity tokens as the platform of a workflow does,
 //! exchanges them for tokens of one package each, and holds versions back until somebody approves them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine as _;
@@ -50,6 +50,10 @@ struct State {
     waiting: BTreeMap<String, Waiting>,
     seen: Vec<Seen>,
     refuses_exchanges: Option<u16>,
+    /// Packages that everybody may see.
+    shown: BTreeSet<String>,
+    /// What the next PUTs get, which are not taken then.
+    refuses_puts: VecDeque<(u16, String)>,
 }
 
 /// The registry.
@@ -144,6 +148,24 @@ impl Trusting {
         self.state().refuses_exchanges = status;
     }
 
+    /// Everybody may see `package`.
+    pub fn show(&self, package: &str) {
+        self.state().shown.insert(package.to_owned());
+    }
+
+    /// Nobody but its owners may see `package`, as far as that is asked.
+    pub fn hide(&self, package: &str) {
+        self.state().shown.remove(package);
+    }
+
+    /// The next PUTs are not taken, and get these answers.
+    pub fn refuse_puts(&self, answers: &[(u16, &str)]) {
+        let answers = answers.iter();
+        self.state().refuses_puts = answers
+            .map(|(status, text)| (*status, (*text).to_owned()))
+            .collect();
+    }
+
     /// What waits for approval, as `name@version`, with its id.
     pub fn waiting(&self) -> BTreeMap<String, String> {
         let state = self.state();
@@ -176,7 +198,8 @@ impl Trusting {
             ("Content-Type", "application/json"),
             ("Authorization", authorization.as_str()),
         ];
-        let answer = http::send("PUT", &url, &headers, &waiting.body).expect("an answer");
+        let body = without_statement(&waiting.body);
+        let answer = http::send("PUT", &url, &headers, &body).expect("an answer");
         assert_eq!(answer.status, 201, "PUT {url}");
     }
 
@@ -242,6 +265,14 @@ fn answer(state: &Mutex<State>, behind: &str, token: &str, request: &Request) ->
             _ => error(403, "short-lived tokens see nothing of what waits"),
         };
     }
+    if let Some(package) = path.strip_prefix("/-/package/")
+        && let Some(package) = package.strip_suffix("/visibility")
+    {
+        return match state.shown.contains(package) {
+            true => json_answer(200, &json!({"public": true})),
+            false => error(404, "Not found"),
+        };
+    }
     let package = path.trim_start_matches('/').to_owned();
     let may_write = state.may(bearer, &package, token);
     if method == "PUT" {
@@ -251,6 +282,9 @@ fn answer(state: &Mutex<State>, behind: &str, token: &str, request: &Request) ->
                 .as_object()
                 .is_some_and(|all| !all.is_empty())
         };
+        if let Some((status, text)) = state.refuses_puts.pop_front() {
+            return error(status, &text);
+        }
         return match may_write {
             // What an exchange gives publishes, and changes nothing: https://github.com/npm/cli/issues/8547
             Some(_) if bearer != Some(token) && !publishes(&request.body) => {
@@ -259,7 +293,11 @@ fn answer(state: &Mutex<State>, behind: &str, token: &str, request: &Request) ->
             Some(true) if state.waits(&package, &request.body) => {
                 error(409, "Cannot publish over previously staged version.")
             }
-            Some(true) => forward(behind, Some(token), request),
+            Some(true) => {
+                let mut request = request.clone();
+                request.body = without_statement(&request.body);
+                forward(behind, Some(token), &request)
+            }
             Some(false) => error(403, "this trusted publisher may only stage"),
             None => error(404, "Not found"),
         };
@@ -374,6 +412,16 @@ impl State {
             .collect();
         json_answer(200, &json!({"total": items.len(), "items": items}))
     }
+}
+
+/// A body without the signed statement in it: verdaccio takes the tarball alone.
+fn without_statement(body: &[u8]) -> Vec<u8> {
+    let mut read: Value = serde_json::from_slice(body).expect("JSON");
+    let attachments = read.get_mut("_attachments");
+    if let Some(attachments) = attachments.and_then(Value::as_object_mut) {
+        attachments.retain(|name, _| !name.ends_with(".sigstore"));
+    }
+    read.to_string().into_bytes()
 }
 
 /// The version that a body publishes.

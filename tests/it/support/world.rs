@@ -214,6 +214,12 @@ impl Outside {
         self.servers.as_ref().expect("servers").bucket.clone()
     }
 
+    /// The address of the git server, as the platform names it.
+    pub fn origin(&self) -> String {
+        let servers = self.servers.as_ref().expect("servers");
+        servers.git.origin().to_string()
+    }
+
     fn workflow(&self, invocation: Invocation) -> Invocation {
         let Some(servers) = &self.servers else {
             return invocation;
