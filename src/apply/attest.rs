@@ -37,9 +37,9 @@ impl Attesting {
         self.decided().extend(decided.clone());
     }
 
-    /// Whether something was decided of a package.
-    pub fn knows(&self, name: &PackageName) -> bool {
-        self.decided().contains_key(name)
+    /// Whether a package gets a statement.
+    pub fn signs(&self, name: &PackageName) -> bool {
+        matches!(self.decided().get(name), Some(Provenance::Signed(_)))
     }
 
     /// The statement about a version that is published next, signed and logged; `None` where none was decided.
@@ -57,9 +57,9 @@ impl Attesting {
             integrity,
             ..
         } = publication;
-        let signed = matches!(self.decided().get(name), Some(Provenance::Signed(_)));
         let statement = provenance::statement(job, name, version, integrity);
-        let (true, Some(statement), Some(sigstore)) = (signed, statement, &self.sigstore) else {
+        let (true, Some(statement), Some(sigstore)) = (self.signs(name), statement, &self.sigstore)
+        else {
             return Ok(None);
         };
         let about = format!("{name}@{version}");

@@ -194,7 +194,29 @@ async fn require_trusted(
     if lacking.is_empty() {
         return Ok(());
     }
-    trust::require(session, &packages(&lacking)).await
+    trust::require(session, &packages(&lacking)).await?;
+    tell_other_commit(session, commit, &lacking)
+}
+
+/// Tells that statements will name another commit than the release was made of: a job can prove its own alone.
+fn tell_other_commit(
+    session: &Session<'_>,
+    commit: &CommitId,
+    names: &[&PackageName],
+) -> Result<(), Failure> {
+    let attesting = &session.remotes.attesting;
+    let Some(of_job) = session.settings.job.commit() else {
+        return Ok(());
+    };
+    let is_signed = names.iter().any(|name| attesting.signs(name));
+    let base = session.repo.release_base(commit)?;
+    if is_signed && of_job != commit.as_str() && of_job != base.as_str() {
+        tracing::warn!(
+            "this job runs for {of_job}, and the provenance of what it publishes will name that, not {}, of which the release was made",
+            base.short()
+        );
+    }
+    Ok(())
 }
 
 /// The libraries of a release that go to the registry.

@@ -52,10 +52,10 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
     missing.extend(hindered);
     let document = render::document(&plan, session.settings, missing.clone());
     Ok(Planned {
-        provenance,
         plan,
         document,
         missing,
+        provenance,
     })
 }
 

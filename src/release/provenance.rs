@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     /// A value of the statement about `name` in a job with `variables`.
-    fn check(variables: &[(&str, &str)], name: &str, pointer: &str, expected: Value) {
+    fn check(variables: &[(&str, &str)], name: &str, pointer: &str, expected: &Value) {
         let environment: BTreeMap<String, String> = variables
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -178,7 +178,7 @@ mod tests {
             serde_json::from_str(&text).expect("JSON")
         });
         let found = found.pointer(pointer).cloned().unwrap_or_default();
-        assert_eq!(found, expected, "{pointer} of {variables:?}");
+        assert_eq!(&found, expected, "{pointer} of {variables:?}");
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
             &github,
             "a",
             workflow,
-            json!({
+            &json!({
                 "ref": "refs/heads/a@b",
                 "repository": "https://github.com/acme/mono",
                 "path": ".github/workflows/r.yml",
@@ -207,22 +207,22 @@ mod tests {
         );
         let source = "/predicate/buildDefinition/resolvedDependencies/0/uri";
         let uri = json!("git+https://github.com/acme/mono@refs/heads/a@b");
-        check(&github, "a", source, uri);
+        check(&github, "a", source, &uri);
         let builder = json!("https://github.com/actions/runner/github-hosted");
-        check(&github, "a", "/predicate/runDetails/builder/id", builder);
+        check(&github, "a", "/predicate/runDetails/builder/id", &builder);
         check(
             &github,
             "a",
             "/subject/0/name",
-            json!("pkg:npm/a@1.0.0-beta.1"),
+            &json!("pkg:npm/a@1.0.0-beta.1"),
         );
         let scoped = json!("pkg:npm/%40x/a@1.0.0-beta.1");
-        check(&github, "@x/a", "/subject/0/name", scoped);
+        check(&github, "@x/a", "/subject/0/name", &scoped);
         // The sum of nothing.
         let empty = json!(
             "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e"
         );
-        check(&github, "a", "/subject/0/digest/sha512", empty);
+        check(&github, "a", "/subject/0/digest/sha512", &empty);
 
         let gitlab = [("GITLAB_CI", "true"), ("CI_JOB_ID", "7"), ("CI_X", "y")];
         let invocation = "/predicate/invocation";
@@ -230,14 +230,14 @@ mod tests {
             &gitlab,
             "a",
             &format!("{invocation}/parameters"),
-            json!({"CI_JOB_ID": "7", "GITLAB_CI": "true"}),
+            &json!({"CI_JOB_ID": "7", "GITLAB_CI": "true"}),
         );
         check(
             &gitlab,
             "a",
             &format!("{invocation}/environment"),
-            json!({"job": {"id": "7"}, "pipeline": {}}),
+            &json!({"job": {"id": "7"}, "pipeline": {}}),
         );
-        check(&[("CIRCLECI", "true")], "a", "", Value::Null);
+        check(&[("CIRCLECI", "true")], "a", "", &Value::Null);
     }
 }

@@ -48,7 +48,7 @@ pub struct Exchanged {
 #[derive(Debug)]
 pub enum ExchangeError {
     /// The registry does not take this job for this package: asking again would bring the same answer.
-    Refused(Claims, Refusal),
+    Refused(Box<Claims>, Refusal),
     /// It has no time, the platform gives no identity, or nobody answers: what a write that needs the token fails with.
     Unanswered(RegistryError),
 }
@@ -164,7 +164,7 @@ impl JobIdentity {
             status: answer.status,
             said: answer.text(),
         };
-        Err(ExchangeError::Refused(claims, refusal))
+        Err(ExchangeError::Refused(Box::new(claims), refusal))
     }
 
     async fn post(

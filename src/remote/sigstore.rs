@@ -165,7 +165,7 @@ impl Sigstore {
         let entry = self.entry(&envelope, &certificate, statement).await?;
         Ok(Attestation {
             media_type: BUNDLE,
-            text: bundle(&certificate, entry, envelope).to_string(),
+            text: bundle(&certificate, &entry, &envelope).to_string(),
         })
     }
 
@@ -368,13 +368,13 @@ fn entry_in(answer: &[u8], statement: &str) -> Option<Value> {
         found["inclusionPromise"] = json!({ "signedEntryTimestamp": promise });
     }
     if let Some(proof) = entry.verification.inclusion_proof {
-        found["inclusionProof"] = proof_in(proof)?;
+        found["inclusionProof"] = proof_in(&proof)?;
     }
     found["canonicalizedBody"] = entry.body.into();
     Some(found)
 }
 
-fn proof_in(proof: Proof) -> Option<Value> {
+fn proof_in(proof: &Proof) -> Option<Value> {
     let hashes = proof.hashes.iter().map(|hash| digits_in_base64(hash));
     let hashes: Vec<String> = hashes.collect::<Option<_>>()?;
     let mut found = numbers(&[("logIndex", proof.log_index)]);
@@ -395,7 +395,7 @@ fn numbers(members: &[(&str, u64)]) -> Value {
 }
 
 /// A [bundle](https://docs.sigstore.dev/about/bundle/) with everything that verifies the envelope.
-fn bundle(certificate: &[u8], entry: Value, envelope: Value) -> Value {
+fn bundle(certificate: &[u8], entry: &Value, envelope: &Value) -> Value {
     json!({
         "mediaType": BUNDLE,
         "verificationMaterial": {
@@ -433,8 +433,7 @@ mod tests {
         let sum = |text: &str| {
             let sum = Sha256::digest(text);
             sum.iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
+                .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
         };
         let entry = |of: &str| {
             let body = json!({"kind": "dsse", "apiVersion": "0.0.1", "spec": {"payloadHash": {"value": sum(of)}}});

@@ -152,7 +152,7 @@ pub(super) fn of_npm(
 fn is_true(value: &str) -> bool {
     match value {
         "false" | "null" | "" => false,
-        other => other.parse::<f64>().map_or(true, |number| number != 0.0),
+        other => other.parse::<f64>() != Ok(0.0),
     }
 }
 
@@ -246,6 +246,15 @@ impl Job {
         match self.platform {
             Platform::GitHub => self.variable("GITHUB_REPOSITORY"),
             Platform::GitLab => self.variable("CI_PROJECT_PATH"),
+            Platform::Other => None,
+        }
+    }
+
+    /// The commit that it runs for.
+    pub fn commit(&self) -> Option<&str> {
+        match self.platform {
+            Platform::GitHub => self.variable("GITHUB_SHA"),
+            Platform::GitLab => self.variable("CI_COMMIT_SHA"),
             Platform::Other => None,
         }
     }

@@ -822,7 +822,6 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "delivery",
     "keep-days",
     "node-version",
-    "provenance",
     "role-to-assume",
     "static-url",
 ];

@@ -536,6 +536,11 @@ impl NpmRegistry {
                 format!("{name} is too large for {registry}"),
                 "leave files out with `files` in package.json, or raise the registry's limit",
             ),
+            422 if answer.says(&["provenance"]) => (
+                "npm::unprocessable",
+                format!("{registry} refuses the provenance of {name}"),
+                "correct what it names and run again, which signs anew; `provenance: false` publishes without",
+            ),
             422 => (
                 "npm::unprocessable",
                 format!("{registry} refuses what was sent for {name}"),
@@ -793,7 +798,7 @@ impl Registry for NpmRegistry {
                 }))
             }
             Err(ExchangeError::Refused(claims, refusal)) => Ok(Some(Trust {
-                claims,
+                claims: *claims,
                 refused: Some(refusal),
             })),
             Err(ExchangeError::Unanswered(error)) => Err(error),

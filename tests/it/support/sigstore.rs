@@ -37,6 +37,8 @@ struct State {
     fulcio: VecDeque<Fault>,
     /// What happens to the next requests for an entry.
     rekor: VecDeque<Fault>,
+    /// How many certificates were made; each has its number.
+    certificates: u8,
     /// The envelopes in the log.
     entries: Vec<Value>,
     /// Whether each entry is alone in its tree; else it is the second one.
@@ -62,7 +64,7 @@ impl Sigstore {
     pub fn start() -> Sigstore {
         let key = || EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
         let authority = key();
-        let root = certificate(&authority, &public(&authority), None);
+        let root = certificate(&authority, &public(&authority), 0, None);
         let keys = Arc::new(Keys {
             authority,
             log: key(),
@@ -196,6 +198,7 @@ impl State {
     }
 
     fn certify(&mut self, keys: &Keys, body: &Value) -> Result<Value, String> {
+        self.certificates += 1;
         let text = |pointer: &str| {
             let text = body.pointer(pointer).and_then(Value::as_str);
             text.ok_or_else(|| format!("no {pointer}"))
@@ -212,7 +215,7 @@ impl State {
         verify(&key, subject.as_bytes(), &proof.unwrap_or_default())?;
         let workflow = claims["workflow_ref"].as_str().unwrap_or_default();
         let whose = format!("https://github.com/{workflow}");
-        let leaf = certificate(&keys.authority, &key, Some(&whose));
+        let leaf = certificate(&keys.authority, &key, self.certificates, Some(&whose));
         let chain = [leaf, keys.root.clone()].map(|der| pem(&der));
         Ok(json!({"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}}))
     }
@@ -337,7 +340,8 @@ fn key_in(certificate: &[u8]) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = |text: String, byte: &u8| format!("{text}{byte:02x}");
+    bytes.iter().fold(String::new(), digits)
 }
 
 fn pem(der: &[u8]) -> String {
@@ -369,7 +373,7 @@ fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// A certificate for `key`: of the authority itself, or of whoever is named.
-fn certificate(authority: &EcdsaKeyPair, key: &[u8], whose: Option<&str>) -> Vec<u8> {
+fn certificate(authority: &EcdsaKeyPair, key: &[u8], number: u8, whose: Option<&str>) -> Vec<u8> {
     const SEQUENCE: u8 = 0x30;
     let oid = |bytes: &[u8]| der(0x06, &[bytes]);
     let extension = |id: &[u8], value: Vec<u8>| {
@@ -386,7 +390,7 @@ fn certificate(authority: &EcdsaKeyPair, key: &[u8], whose: Option<&str>) -> Vec
     let time = |text: &str| der(0x17, &[text.as_bytes()]);
     let validity = der(SEQUENCE, &[&time("260101000000Z"), &time("491231235959Z")]);
     let nobody = der(SEQUENCE, &[]);
-    let (serial, subject, extensions) = match whose {
+    let (subject, extensions) = match whose {
         None => {
             let is_authority = der(SEQUENCE, &[&der(0x01, &[&[0xff]])]);
             // It signs certificates.
@@ -395,7 +399,7 @@ fn certificate(authority: &EcdsaKeyPair, key: &[u8], whose: Option<&str>) -> Vec
                 extension(&[0x55, 0x1d, 0x13], is_authority),
                 extension(&[0x55, 0x1d, 0x0f], usage),
             ];
-            (1, &name, extensions.concat())
+            (&name, extensions.concat())
         }
         Some(whose) => {
             let alternative = der(SEQUENCE, &[&der(0x86, &[whose.as_bytes()])]);
@@ -407,14 +411,14 @@ fn certificate(authority: &EcdsaKeyPair, key: &[u8], whose: Option<&str>) -> Vec
                 extension(&[0x55, 0x1d, 0x25], der(SEQUENCE, &[&code])),
                 extension(&[0x55, 0x1d, 0x11], alternative),
             ];
-            (2, &nobody, extensions.concat())
+            (&nobody, extensions.concat())
         }
     };
     let body = der(
         SEQUENCE,
         &[
             &der(0xa0, &[&der(0x02, &[&[2]])]),
-            &der(0x02, &[&[serial]]),
+            &der(0x02, &[&[number]]),
             &algorithm,
             &name,
             &validity,

@@ -268,9 +268,10 @@ fn answer(state: &Mutex<State>, behind: &str, token: &str, request: &Request) ->
     if let Some(package) = path.strip_prefix("/-/package/")
         && let Some(package) = package.strip_suffix("/visibility")
     {
-        return match state.shown.contains(package) {
-            true => json_answer(200, &json!({"public": true})),
-            false => error(404, "Not found"),
+        return if state.shown.contains(package) {
+            json_answer(200, &json!({"public": true}))
+        } else {
+            error(404, "Not found")
         };
     }
     let package = path.trim_start_matches('/').to_owned();

@@ -217,7 +217,7 @@ impl Outside {
     /// The address of the git server, as the platform names it.
     pub fn origin(&self) -> String {
         let servers = self.servers.as_ref().expect("servers");
-        servers.git.origin().to_string()
+        servers.git.origin()
     }
 
     fn workflow(&self, invocation: Invocation) -> Invocation {
