@@ -187,7 +187,9 @@ impl State {
                 _ => (Some(Fault::Status(404)), State::enter),
             };
         if let Some(Fault::Status(status)) = fault {
-            return (said(status, "not now"), false);
+            // As careless as a service can be.
+            let identity = &body["credentials"]["oidcIdentityToken"];
+            return (said(status, &format!("not now for {identity}")), false);
         }
         let answer = match answer(self, keys, &body) {
             Ok(answer) => Response::new(201, "application/json", answer.to_string()),
