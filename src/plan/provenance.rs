@@ -94,52 +94,51 @@ fn asked_for(known: &Known<'_>) -> Provenance {
     Provenance::Signed(format!("{} is true", known.wish.said))
 }
 
-/// What a statement that was asked for fails on, with a hint.
+/// What a statement that was asked for fails on: a code, why, and what to do.
 fn hindrance(known: &Known<'_>) -> Option<(&'static str, String, String)> {
-    const OFF: &str = "set provenance to false";
-    if known.place == Place::Directory {
-        let why = "a directory keeps no statements".to_owned();
-        return Some((UNSUPPORTED, why, OFF.to_owned()));
-    }
-    let job = known.job;
-    let (why, hint) = match (job.platform, &job.identity) {
-        (Platform::Other, _) => {
-            let why = "only jobs of GitHub Actions and GitLab CI have an identity that signs";
-            let hint = format!("release from such a job, or {OFF}");
-            return Some((UNSUPPORTED, why.to_owned(), hint));
-        }
-        (Platform::GitHub, None) => (
-            "the job may not ask for its identity",
-            "give the job `permissions: id-token: write`",
-        ),
-        (Platform::GitLab, None) => (
-            "the job has no SIGSTORE_ID_TOKEN",
-            "add SIGSTORE_ID_TOKEN with `aud: sigstore` to the job's `id_tokens`",
-        ),
-        (_, Some(_)) => ("", ""),
+    let found = |code, why: &str, instead: &str| {
+        let instead = instead.to_owned();
+        Some((code, why.to_owned(), instead + "set provenance to false"))
     };
-    if !why.is_empty() {
-        return Some((NO_IDENTITY, why.to_owned(), format!("{hint}, or {OFF}")));
-    }
-    let lacking = job.lacks();
-    if !lacking.is_empty() {
-        let why = format!("the platform did not set {}", lacking.join(", "));
-        return Some((UNSUPPORTED, why, OFF.to_owned()));
-    }
-    if known.place != Place::Public {
-        return None;
-    }
-    if job.is_self_hosted() {
-        let why = "npm takes no statement of a self-hosted runner".to_owned();
-        let hint = format!("release on a hosted one, or {OFF}");
-        return Some((UNSUPPORTED, why, hint));
-    }
+    let (job, is_public) = (known.job, known.place == Place::Public);
     let visibility = known
         .trusted
         .and_then(|claims| claims.visibility.as_deref());
-    let visibility = visibility.filter(|visibility| *visibility != "public")?;
-    let why = format!("npm takes no statement of a repository that is {visibility}");
-    Some((UNSUPPORTED, why, OFF.to_owned()))
+    let hidden = visibility.filter(|visibility| *visibility != "public");
+    match (job.platform, &job.identity, job.lacks()) {
+        _ if known.place == Place::Directory => {
+            found(UNSUPPORTED, "a directory keeps no statements", "")
+        }
+        (Platform::Other, ..) => found(
+            UNSUPPORTED,
+            "only jobs of GitHub Actions and GitLab CI have an identity that signs",
+            "release from such a job, or ",
+        ),
+        (Platform::GitHub, None, _) => found(
+            NO_IDENTITY,
+            "the job may not ask for its identity",
+            "give the job `permissions: id-token: write`, or ",
+        ),
+        (Platform::GitLab, None, _) => found(
+            NO_IDENTITY,
+            "the job has no SIGSTORE_ID_TOKEN",
+            "add SIGSTORE_ID_TOKEN with `aud: sigstore` to the job's `id_tokens`, or ",
+        ),
+        (_, _, lacking) if !lacking.is_empty() => {
+            let why = format!("the platform did not set {}", lacking.join(", "));
+            found(UNSUPPORTED, &why, "")
+        }
+        _ if is_public && job.is_self_hosted() => found(
+            UNSUPPORTED,
+            "npm takes no statement of a self-hosted runner",
+            "release on a hosted one, or ",
+        ),
+        _ => {
+            let hidden = hidden.filter(|_| is_public)?;
+            let why = format!("npm takes no statement of a repository that is {hidden}");
+            found(UNSUPPORTED, &why, "")
+        }
+    }
 }
 
 /// npm's rule for what nobody said anything about.

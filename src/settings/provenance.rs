@@ -268,7 +268,9 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::inputs::{Asked, collect};
     use crate::settings::npmrc::Whose;
+    use crate::settings::{Settings, World};
 
     fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
         let variables = variables.iter();
@@ -308,6 +310,42 @@ mod tests {
         check(&[], &[users], "provenance in ~/.npmrc: true");
         check(&[], &both, "provenance in .npmrc: false");
         check(&[variable], &both, "NPM_CONFIG_PROVENANCE: true");
+    }
+
+    #[test]
+    fn who_says_it_first() {
+        let check = |variables: &[(&str, &str)], declared: Option<bool>, expected: &str| {
+            let environment = environment(variables);
+            let Ok(Asked::Run(collected)) = collect(&["release".to_owned()], &environment) else {
+                panic!("release is a command");
+            };
+            let world = World {
+                environment,
+                ..World::default()
+            };
+            let settings = Settings::resolve(*collected, &[], world).expect("settings");
+            let wish = settings.provenance_of(declared);
+            let found = wish.wanted.map_or("npm's rule".to_owned(), |wanted| {
+                format!("{} is {wanted}", wish.said)
+            });
+            assert_eq!(found, expected, "{variables:?} {declared:?}");
+        };
+        let (own, npm) = (
+            ("PKGS_PROVENANCE", "true"),
+            ("NPM_CONFIG_PROVENANCE", "true"),
+        );
+        check(&[own], Some(false), "provenance is true");
+        check(&[npm], Some(false), "publishConfig.provenance is false");
+        check(&[npm], None, "NPM_CONFIG_PROVENANCE is true");
+        let auto = ("PKGS_PROVENANCE", "auto");
+        check(&[auto, npm], None, "NPM_CONFIG_PROVENANCE is true");
+        check(
+            &[("PKGS_PROVENANCE", "false"), npm],
+            Some(true),
+            "provenance is false",
+        );
+        check(&[auto], None, "npm's rule");
+        check(&[], None, "npm's rule");
     }
 
     #[test]
