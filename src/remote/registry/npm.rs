@@ -307,6 +307,8 @@ impl NpmRegistry {
         let response = request.send().await.map_err(broken)?;
         let status = response.status().as_u16();
         if status == 404 {
+            // Read to its end, so that the connection serves the next request: most of a first release is not there.
+            let _ = body(response, LONGEST_ERROR).await;
             return Ok(None);
         }
         if status != 200 {
