@@ -11,13 +11,12 @@ use crate::local::git::Repo;
 use crate::local::process::Children;
 use crate::local::source::OnDisk;
 use crate::local::worktree;
-use crate::name::{CommitId, RepoPath, Variant};
-use crate::plan::release::{Notice, PlannedApp, check_filter, selected};
-use crate::plan::render;
+use crate::name::{CommitId, RepoPath};
+use crate::plan::{pack, render};
 use crate::release::pack::Pack;
-use crate::settings::{Choice, Mode, Settings};
+use crate::settings::Settings;
 use crate::workspace::Workspace;
-use crate::workspace::package::{Kind, Package};
+use crate::workspace::package::Package;
 
 /// Packs what lies in the directory as it is, in a repository or not. With a workspace that is its packages that are not private, the root's
 /// own too, and its services; else the package that is there.
@@ -35,45 +34,23 @@ pub fn as_it_is(settings: &Settings, children: &Children) -> Result<Pack, Failur
     let moment = checked_out
         .as_ref()
         .map_or(i64::from(NPM_MOMENT), |(_, at)| *at);
-    check_filter(workspace, Mode::Diff, settings)?;
-    if only.is_some() && !settings.filter.is_empty() {
-        let what = format!(
-            "{} leaves packages out, and one was chosen by its directory",
-            settings.spelled("filter")
-        );
-        return Err(Failure::new(Exit::Usage, "pack::filter", what)
-            .hint("leave one of both out; in the workspace's own directory the filter chooses"));
-    }
-    let is_wanted = |package: &&(usize, &Package)| {
-        only.as_ref()
-            .map_or(selected(package.1, &settings.filter), |only| {
-                package.1.directory == *only
-            })
-    };
-    let packages: Vec<(usize, &Package)> = workspace.packages.iter().enumerate().collect();
-    let is_alone = workspace.root.is_none() || only.is_some();
-    let mut wanted = Wanted {
+    let lacks = |package: &Package| lacks(top, package, settings);
+    let chosen = pack::as_it_is(workspace, only.as_ref(), settings, lacks)?;
+    let packages = chosen.packages.into_iter();
+    let wanted = Wanted {
         edits: &[],
-        packages: Vec::new(),
-        apps: Vec::new(),
+        packages: packages
+            .map(|(index, version)| WantedPackage {
+                index,
+                version,
+                is_packed: true,
+            })
+            .collect(),
+        apps: chosen.apps,
         moment,
     };
-    let mut notices = Vec::new();
-    for (index, package) in packages.iter().filter(is_wanted) {
-        match package.kind {
-            Kind::Service | Kind::Static if settings.store != Choice::Off => {
-                match app(top, *index, package, settings)? {
-                    Ok(app) => wanted.apps.push(app),
-                    Err(notice) => notices.push(notice),
-                }
-            }
-            Kind::Library => wanted.packages.push(tarball(*index, package)?),
-            Kind::Private if is_alone => wanted.packages.push(tarball(*index, package)?),
-            Kind::Service | Kind::Static | Kind::Private => {}
-        }
-    }
     let mut packed = build::pack(top, wanted, workspace, settings, children.clone())?;
-    packed.notices.extend(notices);
+    packed.notices.extend(chosen.notices);
     let base = checked_out.map(|(head, _)| head);
     if let Some(head) = &base {
         for package in &mut packed.packages {
@@ -201,56 +178,11 @@ fn absolute(directory: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-fn tarball(index: usize, package: &Package) -> Result<WantedPackage, Failure> {
-    let Some(version) = package.version.clone() else {
-        let what = format!("{} has no version", package.file());
-        return Err(Failure::new(Exit::Refused, "pack::no_version", what)
-            .because("the name of a tarball holds the version")
-            .hint("add one, or leave the package out with filter"));
-    };
-    Ok(WantedPackage {
-        index,
-        version,
-        is_packed: true,
-    })
-}
-
-/// What an app is packed as, or why it cannot be packed as it is.
-fn app(
-    top: &Path,
-    index: usize,
-    package: &Package,
-    settings: &Settings,
-) -> Result<Result<PlannedApp, Notice>, Failure> {
-    let version = tarball(index, package)?.version;
+/// The directory of static files that an app does not have.
+fn lacks(top: &Path, package: &Package, settings: &Settings) -> Result<Option<RepoPath>, Failure> {
     let own = settings.app_settings(&package.name);
-    let build = own.build.as_deref().or(settings.build.as_deref());
-    if build.is_some_and(|build| build.contains("{environment}")) {
-        return Ok(Err(Notice {
-            code: "pack::build_per_environment",
-            message: format!(
-                "{} is left out: it is built for each environment, which `pack --planned` does",
-                package.name
-            ),
-        }));
-    }
-    let dist = package
-        .directory
-        .join(own.dist.as_deref().unwrap_or(DIST))?;
-    if package.kind == Kind::Static && !top.join(dist.as_str()).exists() {
-        return Ok(Err(Notice {
-            code: "pack::not_built",
-            message: format!(
-                "{} is left out: there is no {dist} yet, which its build or `pack --planned` makes",
-                package.name
-            ),
-        }));
-    }
-    Ok(Ok(PlannedApp {
-        index,
-        name: package.name.clone(),
-        from: version.clone(),
-        to: version,
-        variants: vec![Variant::Any],
-    }))
+    let dist = own.dist.as_deref().unwrap_or(DIST);
+    let dist = package.directory.join(dist)?;
+    let is_there = top.join(dist.as_str()).exists();
+    Ok((!is_there).then_some(dist))
 }
