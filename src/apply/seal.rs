@@ -1,5 +1,7 @@
 //! SEAL: bytes by digest into the store, then the seal, create-once. Whoever reads a seal can read everything it names.
 
+use std::sync::{Mutex, PoisonError};
+
 use futures_util::TryStreamExt as _;
 
 use crate::apply::build::Packed;
@@ -14,7 +16,9 @@ use crate::plan::release::Plan;
 use crate::plan::render::PlanDocument;
 use crate::release::seal::{SCHEMA, Seal, SealedCommit, SealedEdit, SealedPackage};
 use crate::release::{LONGEST_DOCUMENT, from_bytes, layout, to_bytes};
-use crate::remote::store::{Body, Headers, Once, Store, create_once, put_blob};
+use crate::remote::store::{
+    Body, Headers, Once, Put, Store, create_once, is_renewed_after, put_blob,
+};
 
 /// A seal with the name that tags give it.
 #[derive(Debug, Clone)]
@@ -25,16 +29,23 @@ pub struct Named {
     pub name: SealName,
 }
 
-/// The seal of a plan, if there is one: it is adopted before anything is built.
+/// The seal of a plan, if there is one: it is adopted before anything is built. One that has waited for long is written once more: `gc` takes a
+/// seal without a decision for forgotten after a while, and whoever adopts one is about to decide it. `now` is in seconds since 1970.
 pub async fn adopt(
     store: &dyn Store,
     base: &CommitId,
     plan: &Digest,
+    now: i64,
 ) -> Result<Option<Named>, Failure> {
     let key = layout::seal(base, plan);
     let Some(bytes) = store.get(&key, LONGEST_DOCUMENT).await? else {
         return Ok(None);
     };
+    let modified = store.head(&key).await?.and_then(|info| info.modified);
+    if is_renewed_after(modified, now) {
+        let body = Body::Bytes(bytes.clone());
+        store.replace(&key, &body, &Headers::json()).await?;
+    }
     Ok(Some(Named {
         seal: from_bytes(SCHEMA, key.as_str(), &bytes)?,
         name: SealName {
@@ -114,15 +125,29 @@ pub fn describe(plan: &Plan, document: &PlanDocument, tree: String, packed: &Pac
     }
 }
 
+/// How a seal is written.
+pub struct Sealing<'a> {
+    /// How many requests run side by side.
+    pub concurrency: usize,
+    /// Asked before each request.
+    pub stop: &'a Stop,
+    /// Now, in seconds since 1970.
+    pub now: i64,
+}
+
 /// Uploads everything that `seal` names, then the seal. Where another run was first, its seal is what counts. Tells whether ours was written.
 pub async fn seal(
     store: &dyn Store,
     seal: &Seal,
     plan: &Plan,
     packed: &Packed,
-    concurrency: usize,
-    stop: &Stop,
+    sealing: &Sealing<'_>,
 ) -> Result<(Named, bool), Failure> {
+    let Sealing {
+        concurrency,
+        stop,
+        now,
+    } = *sealing;
     let edits: Vec<(Digest, Source)> = plan
         .edits
         .iter()
@@ -136,13 +161,17 @@ pub async fn seal(
         .iter()
         .map(|(digest, path)| (digest.clone(), Source::File(path.clone())));
     let progress = Progress::start("sealing", edits.len() + packed.blobs.len());
+    let renewed = Mutex::new(Vec::new());
     let uploaded = futures_util::stream::iter(edits.into_iter().chain(files).map(Ok::<_, Failure>))
         .try_for_each_concurrent(concurrency, |(digest, source)| {
-            let progress = &progress;
+            let (progress, renewed) = (&progress, &renewed);
             async move {
                 stop.check()?;
                 let body = source.body(&digest)?;
-                put_blob(store, &digest, &body).await?;
+                if put_blob(store, &digest, &body, now).await? == Put::Renewed {
+                    let mut renewed = renewed.lock().unwrap_or_else(PoisonError::into_inner);
+                    renewed.push((digest, body));
+                }
                 progress.step();
                 Ok(())
             }
@@ -151,6 +180,18 @@ pub async fn seal(
     progress.end();
     uploaded?;
     stop.check()?;
+    let renewed = renewed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let sealed = put_seal(store, seal, plan).await?;
+    // A `gc` that looked right before they were renewed may have deleted them right after: from now on the seal names them.
+    for (digest, body) in &renewed {
+        stop.check()?;
+        put_blob(store, digest, body, now).await?;
+    }
+    Ok(sealed)
+}
+
+/// Writes the seal, create-once; tells whether ours was written.
+async fn put_seal(store: &dyn Store, seal: &Seal, plan: &Plan) -> Result<(Named, bool), Failure> {
     let key = layout::seal(&plan.head, &Digest::parse(&seal.plan_digest)?);
     let bytes = to_bytes(seal);
     match create_once(store, &key, &bytes, &Headers::json()).await? {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use crate::explain::{Exit, Failure};
 use crate::name::{Digest, Key};
-use crate::remote::store::{Body, Created, Headers, ObjectInfo, Store, StoreError};
+use crate::remote::store::{Body, Created, Headers, Listed, ObjectInfo, Store, StoreError};
 
 /// What a call of the store meets.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +26,21 @@ pub(crate) enum Fault {
 #[derive(Default)]
 struct Inner {
     objects: BTreeMap<String, (Vec<u8>, Headers)>,
+    /// When objects were last written.
+    modified: BTreeMap<String, i64>,
+    now: i64,
     calls: usize,
     fault: Option<(Option<usize>, Fault)>,
     met: bool,
     crashed: bool,
     writes: Vec<String>,
+}
+
+impl Inner {
+    fn insert(&mut self, key: &Key, bytes: Vec<u8>, headers: Headers) {
+        self.modified.insert(key.to_string(), self.now);
+        self.objects.insert(key.to_string(), (bytes, headers));
+    }
 }
 
 /// A store in memory.
@@ -78,10 +88,22 @@ impl Trial {
     }
 
     pub(crate) fn put_with(&self, key: &Key, bytes: &[u8], headers: Headers) {
-        let mut inner = self.inner.lock().unwrap();
-        inner
-            .objects
-            .insert(key.to_string(), (bytes.to_vec(), headers));
+        self.inner
+            .lock()
+            .unwrap()
+            .insert(key, bytes.to_vec(), headers);
+    }
+
+    /// From now on this is the time by the store's clock, in seconds since 1970.
+    pub(crate) fn set_now(&self, now: i64) {
+        self.inner.lock().unwrap().now = now;
+    }
+
+    /// The keys of all objects that start with `prefix`.
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+        let inner = self.inner.lock().unwrap();
+        let keys = inner.objects.keys().filter(|key| key.starts_with(prefix));
+        keys.cloned().collect()
     }
 
     pub(crate) fn remove(&self, key: &Key) {
@@ -186,6 +208,7 @@ impl Store for Trial {
                 .map(|(bytes, headers)| ObjectInfo {
                     size: bytes.len() as u64,
                     headers: headers.clone(),
+                    modified: inner.modified.get(key.as_str()).copied(),
                 })
         })
         .await
@@ -202,9 +225,7 @@ impl Store for Trial {
                 return Created::Exists;
             }
             inner.writes.push(key.to_string());
-            inner
-                .objects
-                .insert(key.to_string(), (content(body), headers.clone()));
+            inner.insert(key, content(body), headers.clone());
             Created::New
         })
         .await
@@ -213,9 +234,7 @@ impl Store for Trial {
     async fn replace(&self, key: &Key, body: &Body, headers: &Headers) -> Result<(), StoreError> {
         self.call(true, |inner| {
             inner.writes.push(key.to_string());
-            inner
-                .objects
-                .insert(key.to_string(), (content(body), headers.clone()));
+            inner.insert(key, content(body), headers.clone());
         })
         .await
     }
@@ -229,6 +248,21 @@ impl Store for Trial {
                     key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)
                 })
                 .map(|key| Key::parse(key).unwrap())
+                .collect()
+        })
+        .await
+    }
+
+    async fn inventory(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.call(false, |inner| {
+            let objects = inner.objects.iter();
+            objects
+                .filter(|(key, _)| key.starts_with(prefix))
+                .map(|(key, (bytes, _))| Listed {
+                    key: Key::parse(key).unwrap(),
+                    size: bytes.len() as u64,
+                    modified: inner.modified.get(key).copied(),
+                })
                 .collect()
         })
         .await

@@ -442,8 +442,13 @@ async fn bytes(
         .as_deref()
         .filter(|_| !session.settings.dry_run);
     if let Some(store) = store
-        && let Some(named) =
-            seal::adopt(store, &plan.head, &Digest::parse(&document.digest)?).await?
+        && let Some(named) = seal::adopt(
+            store,
+            &plan.head,
+            &Digest::parse(&document.digest)?,
+            session.settings.now,
+        )
+        .await?
     {
         tracing::info!("adopting the seal of an earlier run: nothing is built again");
         deeds.note(Stage::Seal, named.name.short(), Outcome::AlreadyDone);
@@ -477,9 +482,12 @@ async fn bytes(
         .repo
         .make_commit(&plan.head, &own_edits(plan), &plan.message)?;
     let described = seal::describe(plan, document, session.repo.tree_id(&commit)?, &packed);
-    let concurrency = session.settings.max_concurrency;
-    let (named, ours) =
-        seal::seal(store, &described, plan, &packed, concurrency, session.stop).await?;
+    let sealing = seal::Sealing {
+        concurrency: session.settings.max_concurrency,
+        stop: session.stop,
+        now: session.settings.now,
+    };
+    let (named, ours) = seal::seal(store, &described, plan, &packed, &sealing).await?;
     let outcome = if ours {
         Outcome::Done
     } else {

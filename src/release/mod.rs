@@ -14,6 +14,12 @@ use serde::de::DeserializeOwned;
 
 use crate::explain::{Exit, Failure};
 
+/// A day, in seconds.
+pub const DAY: i64 = 86_400;
+
+/// How long what nothing names stays, in seconds. Whoever is about to name what is older than half of it writes it once more first.
+pub const GRACE: i64 = 7 * DAY;
+
 /// The longest stored JSON document that is read, in bytes.
 pub const LONGEST_DOCUMENT: u64 = 32 << 20;
 

@@ -6,13 +6,16 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, changed, disk, too_large};
+use super::{
+    Body, Created, Headers, Listed, ObjectInfo, Store, StoreError, changed, disk, too_large,
+};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, Key};
 use crate::remote::disk::{DiskError, Lock, RESERVED, Root, Temporary, copy, exit_of};
@@ -146,6 +149,16 @@ fn failed(root: &Root, key: &Key, error: DiskError) -> StoreError {
         DiskError::Before(io) => StoreError::Failed(told(exit_of(&io), io)),
         DiskError::After(io) => StoreError::Uncertain(told(Exit::Temporary, io)),
     }
+}
+
+/// The error of listing what starts with `prefix`.
+fn unlisted(root: &Root, prefix: &str, error: DiskError) -> StoreError {
+    let io = match error {
+        DiskError::Before(io) | DiskError::After(io) => io,
+        other => std::io::Error::other(other.to_string()),
+    };
+    let place = PathBuf::from(format!("{}/{prefix}", root.path().display()));
+    unreadable(&place, &io)
 }
 
 /// A temporary file with the bytes of `body`.
@@ -303,9 +316,14 @@ impl Store for DirectoryStore {
             let Some(mut file) = root.file(path_of(&key)?).map_err(told)? else {
                 return Ok(None);
             };
-            let size = file.metadata().map_err(|error| told(error.into()))?.len();
+            let metadata = file.metadata().map_err(|error| told(error.into()))?;
+            let size = metadata.len();
             let headers = headers_of(root, &key, &mut file, size).map_err(told)?;
-            Ok(Some(ObjectInfo { size, headers }))
+            Ok(Some(ObjectInfo {
+                size,
+                headers,
+                modified: Some(metadata.mtime()),
+            }))
         })
         .await
     }
@@ -339,19 +357,37 @@ impl Store for DirectoryStore {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Key>, StoreError> {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         self.blocking(move |root| {
-            let names = root.files(&prefix).map_err(|error| {
-                let io = match error {
-                    DiskError::Before(io) | DiskError::After(io) => io,
-                    other => std::io::Error::other(other.to_string()),
-                };
-                let place = PathBuf::from(format!("{}/{prefix}", root.path().display()));
-                unreadable(&place, &io)
-            })?;
+            let names = root
+                .files(&prefix)
+                .map_err(|error| unlisted(root, &prefix, error))?;
             Ok(names
                 .iter()
                 .filter(|name| after.as_ref().is_none_or(|after| *name > after))
                 .filter_map(|name| Key::parse(name).ok())
                 .collect())
+        })
+        .await
+    }
+
+    async fn inventory(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.blocking(move |root| {
+            let told = |error| unlisted(root, &prefix, error);
+            let mut found = Vec::new();
+            for name in root.files(&prefix).map_err(told)? {
+                let Ok(key) = Key::parse(&name) else { continue };
+                // One that is gone was removed while we looked.
+                let Some(file) = root.file(&name).map_err(told)? else {
+                    continue;
+                };
+                let metadata = file.metadata().map_err(|error| told(error.into()))?;
+                found.push(Listed {
+                    key,
+                    size: metadata.len(),
+                    modified: Some(metadata.mtime()),
+                });
+            }
+            Ok(found)
         })
         .await
     }

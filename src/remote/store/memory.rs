@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, disk, too_large};
+use super::{Body, Created, Headers, Listed, ObjectInfo, Store, StoreError, disk, too_large};
 use crate::name::{Digest, Key};
 
 /// Objects in memory, gone with it.
@@ -79,6 +79,7 @@ impl Store for MemoryStore {
             .map(|(bytes, headers)| ObjectInfo {
                 size: bytes.len() as u64,
                 headers: headers.clone(),
+                modified: None,
             }))
     }
 
@@ -112,6 +113,22 @@ impl Store for MemoryStore {
             .keys()
             .filter(|key| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after))
             .filter_map(|key| Key::parse(key).ok())
+            .collect())
+    }
+
+    /// It has no clock: nothing in it is ever old.
+    async fn inventory(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        Ok(self
+            .objects()
+            .iter()
+            .filter(|(key, _)| key.starts_with(prefix))
+            .filter_map(|(key, (bytes, _))| {
+                Some(Listed {
+                    key: Key::parse(key).ok()?,
+                    size: bytes.len() as u64,
+                    modified: None,
+                })
+            })
             .collect())
     }
 

@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::explain::{Exit, Failure};
 use crate::name::{Digest, Key};
-use crate::release::{LONGEST_DOCUMENT, layout};
+use crate::release::{GRACE, LONGEST_DOCUMENT, layout};
 use crate::remote::disk::exit_of;
 use crate::remote::retry::backoff;
 use crate::settings::address::StoreAddress;
@@ -112,6 +112,19 @@ pub struct ObjectInfo {
     pub size: u64,
     /// What travels with it.
     pub headers: Headers,
+    /// When it was last written, in seconds since 1970 by the store's clock; `None` where the store does not tell.
+    pub modified: Option<i64>,
+}
+
+/// An object as a list tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: Key,
+    /// Its length in bytes.
+    pub size: u64,
+    /// As [`ObjectInfo::modified`].
+    pub modified: Option<i64>,
 }
 
 /// What can go wrong, by what the caller can do about it.
@@ -162,8 +175,19 @@ pub trait Store: Send + Sync {
     /// The keys that start with `prefix` and come after `after` (both compared as bytes), in byte order, all of them.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Key>, StoreError>;
 
+    /// The objects whose keys start with `prefix`, in byte order, all of them, each with its length and when it was last written.
+    async fn inventory(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
+
     /// Removes the object at `key`; success when there is none.
     async fn delete(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// Removes the objects at `keys`, in whatever order and with as few requests as the store takes; success where there are none.
+    async fn delete_all(&self, keys: &[Key]) -> Result<(), StoreError> {
+        for key in keys {
+            self.delete(key).await?;
+        }
+        Ok(())
+    }
 
     /// The store as a person wrote it, without credentials: `s3://bucket/prefix` or `file:///dir`.
     fn describe(&self) -> String;
@@ -247,14 +271,31 @@ pub async fn create_once(
     Err(uncertain(store, key, doubt))
 }
 
-/// Writes `body` below its digest, if it is not there. Never [`Once::Other`]: what lies below a digest has that digest.
+/// What became of bytes that were to be below their digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// They were not there; now they are.
+    Created,
+    /// They were there.
+    Same,
+    /// They were there for so long that they were written once more, so that nobody takes them for forgotten.
+    Renewed,
+}
+
+/// Writes `body` below its digest, if it is not there: what lies below a digest has that digest. What is there and was written longer than half of
+/// [`GRACE`] before `now` (seconds since 1970) is written once more: `gc` deletes what nothing names, by its age, and nothing names these bytes yet.
 ///
 /// After a lost answer, the object's presence and size decide.
 ///
 /// # Errors
 /// `store::blob_mismatch`, exit 6, when `body` does not have `digest`, or an object of another size is there; `store::uncertain`, exit 75, when after
 /// several rounds it is still open; whatever the store refuses.
-pub async fn put_blob(store: &dyn Store, digest: &Digest, body: &Body) -> Result<Once, Failure> {
+pub async fn put_blob(
+    store: &dyn Store,
+    digest: &Digest,
+    body: &Body,
+    now: i64,
+) -> Result<Put, Failure> {
     let key = layout::blob(digest);
     if body.digest() != *digest {
         return Err(Failure::new(
@@ -264,36 +305,57 @@ pub async fn put_blob(store: &dyn Store, digest: &Digest, body: &Body) -> Result
         )
         .because(format!("theirs is {}", body.digest())));
     }
+    let none = Headers::default();
     let mut doubt = None;
+    let mut renews = false;
     for tries in 1..=WRITES {
-        match store.create(&key, body, &Headers::default()).await {
-            Ok(Created::New) => return Ok(Once::Created),
-            Ok(Created::Exists) => return Ok(Once::Same),
+        let sent = if renews {
+            store
+                .replace(&key, body, &none)
+                .await
+                .map(|()| Created::New)
+        } else {
+            store.create(&key, body, &none).await
+        };
+        match sent {
+            Ok(Created::New) if renews => return Ok(Put::Renewed),
+            Ok(Created::New) => return Ok(Put::Created),
+            Ok(Created::Exists) => {}
             Err(StoreError::Uncertain(failure)) => doubt = Some(failure),
             Err(StoreError::Failed(failure)) => return Err(failure),
         }
         match store.head(&key).await? {
-            Some(info) if info.size == body.size() => return Ok(Once::Same),
-            Some(info) => {
-                return Err(Failure::new(
-                    Exit::Integrity,
-                    "store::blob_mismatch",
-                    format!(
-                        "{key} in {} has another size than its bytes",
-                        store.describe()
-                    ),
-                )
-                .because(format!(
-                    "it has {} bytes instead of {}",
-                    info.size,
-                    body.size()
-                ))
-                .hint("look at who wrote it; remove it only when nothing else names it"));
+            Some(info) if info.size != body.size() => {
+                return Err(other_size(store, &key, info.size, body.size()));
             }
-            None => pause(tries, &key).await,
+            Some(info) if is_renewed_after(info.modified, now) => renews = true,
+            Some(_) => return Ok(if renews { Put::Renewed } else { Put::Same }),
+            None => {
+                renews = false;
+                pause(tries, &key).await;
+            }
         }
     }
     Err(uncertain(store, &key, doubt))
+}
+
+/// Whether what was last written at `modified` is so old at `now` that whoever relies on it writes it once more.
+#[must_use]
+pub fn is_renewed_after(modified: Option<i64>, now: i64) -> bool {
+    modified.is_some_and(|modified| now.saturating_sub(modified) > GRACE / 2)
+}
+
+fn other_size(store: &dyn Store, key: &Key, found: u64, expected: u64) -> Failure {
+    Failure::new(
+        Exit::Integrity,
+        "store::blob_mismatch",
+        format!(
+            "{key} in {} has another size than its bytes",
+            store.describe()
+        ),
+    )
+    .because(format!("it has {found} bytes instead of {expected}"))
+    .hint("look at who wrote it; remove it only when nothing else names it")
 }
 
 /// Proves that the store honours create-if-absent: several writers race on a probe key made of `nonce` (fresh for each call; characters that a

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, too_large};
+use super::{Body, Created, Headers, Listed, ObjectInfo, Store, StoreError, too_large};
 use crate::name::{Digest, Key};
 use crate::release::layout;
 
@@ -101,9 +101,20 @@ impl Store for Remembering {
         self.inner.list(prefix, after).await
     }
 
+    async fn inventory(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.inner.inventory(prefix).await
+    }
+
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.memory().forget(key);
         self.inner.delete(key).await
+    }
+
+    async fn delete_all(&self, keys: &[Key]) -> Result<(), StoreError> {
+        for key in keys {
+            self.memory().forget(key);
+        }
+        self.inner.delete_all(keys).await
     }
 
     fn describe(&self) -> String {

@@ -18,12 +18,14 @@ use aws_sdk_s3::config::{
     ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
 use futures_util::{StreamExt, TryStreamExt};
 use url::Url;
 
-use super::{Body, Created, Headers, ObjectInfo, Store, StoreError, changed, disk, too_large};
+use super::{
+    Body, Created, Headers, Listed, ObjectInfo, Store, StoreError, changed, disk, too_large,
+};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, Key};
 use crate::remote::chain;
@@ -39,6 +41,8 @@ const LONGEST_PUT: u64 = 64 << 20;
 const PART: u64 = 16 << 20;
 const MOST_PARTS: u64 = 10_000;
 const PARTS_AT_ONCE: usize = 4;
+/// How many objects one request may remove.
+const MOST_DELETED: usize = 1000;
 /// What S3 reports for an object that was given no content type.
 const NO_CONTENT_TYPE: &str = "binary/octet-stream";
 const METADATA: &str = "pkgs-";
@@ -265,9 +269,101 @@ impl S3Store {
                         })
                         .collect(),
                 },
+                modified: object.last_modified().map(DateTime::secs),
             }))
         })
         .await
+    }
+
+    /// All objects below `prefix` after `after`, page by page, in byte order.
+    async fn listed(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
+        const MOST_PAGES: usize = 100_000;
+        let own = self.full("");
+        let full = self.full(prefix);
+        let start = after.map(|after| self.full(after));
+        let mut found: Vec<Listed> = Vec::new();
+        let mut next: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            let page = retry::read(&full, || async {
+                self.client
+                    .list_objects_v2()
+                    .bucket(&self.bucket)
+                    .prefix(&full)
+                    .set_start_after(start.clone())
+                    .set_continuation_token(next.clone())
+                    .send()
+                    .await
+                    .map_err(|error| self.read_error(&error, "s3:ListBucket", &full))
+            })
+            .await
+            .map_err(StoreError::Failed)?;
+            found.extend(page.contents().iter().filter_map(|object| {
+                let key = object.key()?.strip_prefix(&own)?;
+                let is_asked = key.starts_with(prefix) && after.is_none_or(|after| key > after);
+                // What is no key, such as the empty object `dir/` of a web console, is not ours.
+                let key = is_asked.then(|| Key::parse(key).ok())??;
+                Some(Listed {
+                    key,
+                    size: object
+                        .size()
+                        .and_then(|size| u64::try_from(size).ok())
+                        .unwrap_or_default(),
+                    modified: object.last_modified().map(DateTime::secs),
+                })
+            }));
+            match page.next_continuation_token {
+                Some(token) if page.is_truncated == Some(true) && next.as_ref() != Some(&token) => {
+                    next = Some(token);
+                }
+                _ if page.is_truncated == Some(true) => break,
+                _ => {
+                    // Not every server keeps to byte order.
+                    found.sort_unstable_by(|left, right| left.key.cmp(&right.key));
+                    found.dedup_by(|left, right| left.key == right.key);
+                    return Ok(found);
+                }
+            }
+        }
+        Err(StoreError::Failed(
+            self.unreachable(prefix)
+                .because("the server does not come to the end of its list"),
+        ))
+    }
+
+    /// Removes up to [`MOST_DELETED`] objects with one request, and tells those that are not known to be gone.
+    async fn delete_batch<'keys>(&self, keys: &'keys [Key]) -> Vec<&'keys Key> {
+        let objects = keys.iter().filter_map(|key| {
+            let full = self.full(key.as_str());
+            ObjectIdentifier::builder().key(full).build().ok()
+        });
+        let batch = Delete::builder()
+            .set_objects(Some(objects.collect()))
+            .quiet(true)
+            .build();
+        let Ok(batch) = batch else {
+            return keys.iter().collect();
+        };
+        let request = self
+            .client
+            .delete_objects()
+            .bucket(&self.bucket)
+            .delete(batch);
+        match request.send().await {
+            Ok(answer) => {
+                let left: std::collections::BTreeSet<&str> = answer
+                    .errors()
+                    .iter()
+                    .filter_map(|error| error.key())
+                    .collect();
+                keys.iter()
+                    .filter(|key| left.contains(self.full(key.as_str()).as_str()))
+                    .collect()
+            }
+            Err(error) => {
+                tracing::debug!(error = told(&error), "objects are removed one by one");
+                keys.iter().collect()
+            }
+        }
     }
 
     /// Sends `body` in one or in many requests; `once` makes it conditional on nothing being there.
@@ -824,51 +920,12 @@ impl Store for S3Store {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Key>, StoreError> {
-        const MOST_PAGES: usize = 100_000;
-        let own = self.full("");
-        let full = self.full(prefix);
-        let start = after.map(|after| self.full(after));
-        let mut found: Vec<Key> = Vec::new();
-        let mut next: Option<String> = None;
-        for _ in 0..MOST_PAGES {
-            let page = retry::read(&full, || async {
-                self.client
-                    .list_objects_v2()
-                    .bucket(&self.bucket)
-                    .prefix(&full)
-                    .set_start_after(start.clone())
-                    .set_continuation_token(next.clone())
-                    .send()
-                    .await
-                    .map_err(|error| self.read_error(&error, "s3:ListBucket", &full))
-            })
-            .await
-            .map_err(StoreError::Failed)?;
-            found.extend(
-                page.contents()
-                    .iter()
-                    .filter_map(|object| object.key()?.strip_prefix(&own))
-                    .filter(|key| key.starts_with(prefix) && after.is_none_or(|after| *key > after))
-                    // What is no key, such as the empty object `dir/` of a web console, is not ours.
-                    .filter_map(|key| Key::parse(key).ok()),
-            );
-            match page.next_continuation_token {
-                Some(token) if page.is_truncated == Some(true) && next.as_ref() != Some(&token) => {
-                    next = Some(token);
-                }
-                _ if page.is_truncated == Some(true) => break,
-                _ => {
-                    // Not every server keeps to byte order.
-                    found.sort_unstable();
-                    found.dedup();
-                    return Ok(found);
-                }
-            }
-        }
-        Err(StoreError::Failed(
-            self.unreachable(prefix)
-                .because("the server does not come to the end of its list"),
-        ))
+        let found = self.listed(prefix, after).await?;
+        Ok(found.into_iter().map(|object| object.key).collect())
+    }
+
+    async fn inventory(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.listed(prefix, None).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
@@ -882,6 +939,16 @@ impl Store for S3Store {
             Err(error) if is_absent(&error) => Ok(()),
             Err(error) => Err(self.write_error(&error, "s3:DeleteObject", key.as_str(), false)),
         }
+    }
+
+    /// What a batch leaves, whatever the reason, is removed one by one: that tells why it cannot be.
+    async fn delete_all(&self, keys: &[Key]) -> Result<(), StoreError> {
+        for batch in keys.chunks(MOST_DELETED) {
+            for left in self.delete_batch(batch).await {
+                self.delete(left).await?;
+            }
+        }
+        Ok(())
     }
 
     fn describe(&self) -> String {
