@@ -169,7 +169,11 @@ async fn release_status(store: &dyn Store, id: &str) -> Result<Option<Status>, F
     Ok(release(store, &id).await?.map(|manifest| manifest.status))
 }
 
-fn read(
+/// The manifest of one build, which `bytes` at `key` are.
+///
+/// # Errors
+/// `environment::foreign_manifest` and `release::document`, exit 6.
+pub fn read(
     app: &PackageName,
     version: &Version,
     variant: &Variant,

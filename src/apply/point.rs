@@ -7,7 +7,9 @@ use async_trait::async_trait;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::environment::entry::{self, BadMark, Circumstances, Entry, Happened, State};
+use crate::environment::entry::{
+    self, BadMark, Circumstances, Entry, Happened, LONGEST_HISTORY, Move, State,
+};
 use crate::explain::{Exit, Failure};
 use crate::name::{Digest, EnvironmentName, Key, PackageName};
 use crate::plan::promote::Judgement;
@@ -170,6 +172,24 @@ impl Log<'_> {
             digest: Digest::of(&bytes),
             hint: None,
         }))
+    }
+
+    /// Every move of the log, the newest first. `tip` is the newest entry; it remembers the newest moves, and the entry before the oldest of them
+    /// remembers those before.
+    ///
+    /// # Errors
+    /// As [`Log::tip`].
+    pub async fn moves(&self, tip: &Tip) -> Result<Vec<Move>, Failure> {
+        let mut moves = tip.entry.state.history.clone();
+        let mut last = moves.len();
+        while last == LONGEST_HISTORY
+            && let Some(oldest) = moves.last().filter(|oldest| oldest.seq > 1)
+        {
+            let before = self.must_have(oldest.seq - 1).await?;
+            last = before.entry.state.history.len();
+            moves.extend(before.entry.state.history);
+        }
+        Ok(moves)
     }
 
     /// The newest entry that judged `version` bad, where `tip` says that it is; `None` where that is too long ago to look for.

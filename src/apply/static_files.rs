@@ -175,7 +175,7 @@ impl Ground<'_> {
         }
         let resolved = static_root::resolve(&place.root, app, environment)?;
         let digest = Digest::parse(&files.digest)?;
-        let set = self.set(&digest).await?.ok_or_else(|| {
+        let set = read_set(self.log.store, &digest).await?.ok_or_else(|| {
             Failure::new(
                 Exit::Integrity,
                 "static::set",
@@ -274,36 +274,6 @@ impl Ground<'_> {
         Ok(now.entry.state.since == tip.entry.state.since
             && now.entry.state.current == tip.entry.state.current
             && now.entry.static_place == tip.entry.static_place)
-    }
-
-    /// The static set with this digest, `None` when the store does not have it.
-    async fn set(&self, digest: &Digest) -> Result<Option<StaticSet>, Failure> {
-        let key = layout::blob(digest);
-        let Some(bytes) = self.log.store.get(&key, LONGEST_DOCUMENT).await? else {
-            return Ok(None);
-        };
-        let refuse = |why: String| {
-            Failure::new(
-                Exit::Integrity,
-                "static::set",
-                format!("{key} is not a list of static files"),
-            )
-            .because(why)
-        };
-        let found = Digest::of(&bytes);
-        if found != *digest {
-            return Err(refuse(format!("its bytes have {found}")));
-        }
-        let set: StaticSet = release::from_bytes(static_set::SCHEMA, key.as_str(), &bytes)?;
-        let mut paths = BTreeSet::new();
-        for file in &set.files {
-            Key::parse(&file.path).map_err(|failure| refuse(failure.to_string()))?;
-            Digest::parse(&file.digest).map_err(|failure| refuse(failure.to_string()))?;
-            if !paths.insert(&file.path) {
-                return Err(refuse(format!("it names {} twice", quoted(&file.path))));
-            }
-        }
-        Ok(Some(set))
     }
 
     async fn look_at_all(
@@ -587,13 +557,14 @@ impl Ground<'_> {
         written: &BTreeSet<String>,
     ) -> Result<Vec<String>, Failure> {
         let known: BTreeMap<String, StaticFile> = match before {
-            Some(before) if before.root == survey.resolved => self
-                .set(&Digest::parse(&before.digest)?)
-                .await?
-                .map_or_else(Vec::new, |set| set.files)
-                .into_iter()
-                .map(|file| (file.path.clone(), file))
-                .collect(),
+            Some(before) if before.root == survey.resolved => {
+                read_set(self.log.store, &Digest::parse(&before.digest)?)
+                    .await?
+                    .map_or_else(Vec::new, |set| set.files)
+                    .into_iter()
+                    .map(|file| (file.path.clone(), file))
+                    .collect()
+            }
             _ => BTreeMap::new(),
         };
         let mut paths: BTreeSet<String> = survey
@@ -614,6 +585,39 @@ impl Ground<'_> {
         paths.extend(mutable.map(|file| file.path.clone()));
         Ok(paths.into_iter().map(|path| format!("/{path}")).collect())
     }
+}
+
+/// The static set with this digest, `None` when the store does not have it.
+///
+/// # Errors
+/// `static::set`, exit 6, when it is not what its digest says.
+pub async fn read_set(store: &dyn Store, digest: &Digest) -> Result<Option<StaticSet>, Failure> {
+    let key = layout::blob(digest);
+    let Some(bytes) = store.get(&key, LONGEST_DOCUMENT).await? else {
+        return Ok(None);
+    };
+    let refuse = |why: String| {
+        Failure::new(
+            Exit::Integrity,
+            "static::set",
+            format!("{key} is not a list of static files"),
+        )
+        .because(why)
+    };
+    let found = Digest::of(&bytes);
+    if found != *digest {
+        return Err(refuse(format!("its bytes have {found}")));
+    }
+    let set: StaticSet = release::from_bytes(static_set::SCHEMA, key.as_str(), &bytes)?;
+    let mut paths = BTreeSet::new();
+    for file in &set.files {
+        Key::parse(&file.path).map_err(|failure| refuse(failure.to_string()))?;
+        Digest::parse(&file.digest).map_err(|failure| refuse(failure.to_string()))?;
+        if !paths.insert(&file.path) {
+            return Err(refuse(format!("it names {} twice", quoted(&file.path))));
+        }
+    }
+    Ok(Some(set))
 }
 
 fn immutable_changed(root: &str, paths: &[String]) -> Failure {

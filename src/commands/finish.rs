@@ -25,6 +25,7 @@ use crate::plan::waves;
 use crate::release::manifest::Status;
 use crate::remote::forge::github::Told;
 use crate::remote::registry::{PublishedPackage, Registry as _};
+use crate::remote::store::Store;
 use crate::report::release::{Released, ReleasedPackage};
 use crate::settings::NpmPublish;
 use crate::version::Version;
@@ -98,7 +99,9 @@ async fn deliver_sealed(
 ) -> Result<Option<Released>, Failure> {
     let (waves, tarballs): (_, Box<dyn Tarballs + '_>) =
         if let Some(store) = session.remotes.store.as_deref() {
-            let named = seal::read(store, name).await?;
+            let Some(named) = seal_of(session, store, commit, name).await? else {
+                return Ok(None);
+            };
             if !fits(session, commit, decision, &named)? {
                 return Ok(None);
             }
@@ -248,6 +251,31 @@ fn fits(
     Ok(false)
 }
 
+/// The seal of a decided release; `None` where `gc` deleted it, which it does only once the release is recorded: then nothing is left to be finished.
+async fn seal_of(
+    session: &Session<'_>,
+    store: &dyn Store,
+    commit: &CommitId,
+    name: &SealName,
+) -> Result<Option<Named>, Failure> {
+    match seal::read(store, name).await {
+        Err(failure) if failure.code() == "seal::missing" => {
+            let recorded = record::read(store, &session.release_id(commit)?).await?;
+            match recorded {
+                Some(recorded) if recorded.seal == name.key => {
+                    tracing::info!(
+                        "release {} is complete, and `gc` deleted its seal",
+                        recorded.id
+                    );
+                    Ok(None)
+                }
+                _ => Err(failure),
+            }
+        }
+        read => read.map(Some),
+    }
+}
+
 /// Finishes a release that is decided already; every step that is done is found done.
 async fn finish_earlier(
     session: &Session<'_>,
@@ -258,7 +286,9 @@ async fn finish_earlier(
 ) -> Result<Option<Released>, Failure> {
     match (&decision.seal, session.remotes.store.as_deref()) {
         (Some(name), Some(store)) => {
-            let named = seal::read(store, name).await?;
+            let Some(named) = seal_of(session, store, commit, name).await? else {
+                return Ok(None);
+            };
             if !fits(session, commit, decision, &named)? {
                 return Ok(None);
             }

@@ -292,6 +292,15 @@ pub struct Circumstances {
     pub at: String,
 }
 
+/// The id of the deed that `text` describes: a ULID, the same for the same text and another one for any other.
+#[must_use]
+pub fn operation(text: &str) -> String {
+    let digest = Digest::of(text.as_bytes());
+    let number = u128::from_str_radix(&digest.hex()[..32], 16)
+        .unwrap_or_else(|error| unreachable!("a digest has hexadecimal digits: {error}"));
+    ulid::Ulid::from_bytes(number.to_be_bytes()).to_string()
+}
+
 /// The entry that follows `tip` (the newest entry and the digest of its bytes; `None` when the log is empty).
 ///
 /// `retired_elsewhere` is what the app's other environments have retired; only a log's first entry copies it.

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod release;
 pub mod render;
 pub mod replacements;
+pub mod retention;
 pub mod rollback;
 pub mod static_files;
 pub mod static_root;

@@ -41,6 +41,41 @@ pub fn release(id: &ReleaseId) -> Key {
     key(&format!("v1/releases/{id}.json"))
 }
 
+/// The prefix of all bytes that lie below their digests, for listing.
+pub const BLOBS: &str = "v1/blobs/sha256/";
+
+/// The prefix of all seals, for listing.
+pub const SEALS: &str = "v1/seals/";
+
+/// The prefix of what checks of the store leave, for listing.
+pub const PROBES: &str = "v1/probe/";
+
+/// The prefix of everything, for listing.
+pub const EVERYTHING: &str = "v1/";
+
+/// The digest of the bytes at `key`, if it is below one.
+///
+/// ```
+/// use pkgs_action::name::{Digest, Key};
+/// use pkgs_action::release::layout;
+/// let digest = Digest::of(b"1");
+/// assert_eq!(layout::blob_of(&layout::blob(&digest)), Some(digest));
+/// assert!(layout::blob_of(&Key::parse("v1/blobs/sha256/ab/cd").unwrap()).is_none());
+/// ```
+#[must_use]
+pub fn blob_of(key: &Key) -> Option<Digest> {
+    let (_, hex) = key.as_str().strip_prefix(BLOBS)?.split_once('/')?;
+    let digest = Digest::parse(&format!("sha256:{hex}")).ok()?;
+    (blob(&digest) == *key).then_some(digest)
+}
+
+/// The prefix under which the bytes at `key` lie beside others, for listing.
+#[must_use]
+pub fn shelf_of(key: &Key) -> Option<&str> {
+    let (shelf, _) = key.as_str().rsplit_once('/')?;
+    key.as_str().get(..=shelf.len())
+}
+
 /// The prefix of all release manifests, for listing.
 pub const RELEASES: &str = "v1/releases/";
 
@@ -123,6 +158,27 @@ pub fn build_of(key: &Key) -> Option<(PackageName, Version, Variant)> {
         Version::parse(version).ok()?,
         Variant::parse(file.strip_suffix(".json")?).ok()?,
     ))
+}
+
+/// The version whose archive lies at `key` under the name that people look for, if one does.
+///
+/// ```
+/// use pkgs_action::name::Key;
+/// use pkgs_action::release::layout;
+/// let (app, version) = layout::archive_of(&Key::parse("v1/apps/@org/web/1.4.2/web-1.4.2-prod.tar.zst").unwrap()).unwrap();
+/// assert_eq!((app.as_str(), version.to_string().as_str()), ("@org/web", "1.4.2"));
+/// assert!(layout::archive_of(&Key::parse("v1/apps/@org/web/1.4.2/any.json").unwrap()).is_none());
+/// assert!(layout::archive_of(&Key::parse("v1/apps/web/1.4.2/notes.txt").unwrap()).is_none());
+/// ```
+#[must_use]
+pub fn archive_of(key: &Key) -> Option<(PackageName, Version)> {
+    let (rest, file) = key.as_str().strip_prefix(APPS)?.rsplit_once('/')?;
+    let (app, version) = rest.rsplit_once('/')?;
+    let app = PackageName::parse(app).ok()?;
+    let beginning = format!("{}-{version}", app.without_scope());
+    let rest = file.strip_prefix(&beginning)?;
+    let is_archive = rest.ends_with(".tar.zst") || rest.ends_with(".tar.gz");
+    Some((app, Version::parse(version).ok()?)).filter(|_| is_archive)
 }
 
 /// One entry of the pointer log. Numbers have 12 digits so that byte order is number order.

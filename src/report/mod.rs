@@ -5,6 +5,7 @@ pub mod asked;
 pub mod doctor;
 pub mod environments;
 pub mod failure;
+pub mod gc;
 pub mod npm_rollback;
 pub mod outputs;
 pub mod pack;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::names::usage;
 use crate::apply::static_files::OpenRoot;
+use crate::environment::entry;
 use crate::explain::{Failure, is_hostile, quoted};
-use crate::name::{Digest, EnvironmentName, PackageName};
+use crate::name::{EnvironmentName, PackageName};
 use crate::plan::promote::By;
 use crate::remote::cdn::Cdn;
 use crate::remote::store::Store;
@@ -99,10 +100,7 @@ pub(super) fn operation_id(request: &Request, op: &str, app: &PackageName) -> St
         from,
     ]
     .join("\n");
-    let digest = Digest::of(text.as_bytes());
-    let number = u128::from_str_radix(&digest.hex()[..32], 16)
-        .unwrap_or_else(|error| unreachable!("a digest has hexadecimal digits: {error}"));
-    ulid::Ulid::from_bytes(number.to_be_bytes()).to_string()
+    entry::operation(&text)
 }
 
 /// Text that others will read in their terminals: no control characters, no changes of direction, not too long.

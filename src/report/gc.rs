@@ -1,0 +1,397 @@
+//! What `gc` did, or would do, as text, as `pkgs.gc/1` and as a summary.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::explain::{Failure, safe_line};
+use crate::plan::notes::markdown::code;
+use crate::plan::retention::{Given, Object, Why};
+
+/// The schema of [`Collected`].
+pub const SCHEMA: &str = "pkgs.gc/1";
+
+/// What was given up and deleted, and what stays.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Collected {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Whether it is only what would be done.
+    pub dry_run: bool,
+    /// How many bytes were deleted.
+    pub bytes: u64,
+    /// Versions that environments gave up now.
+    pub retired: Vec<Retired>,
+    /// Versions that all environments gave up less than a day ago.
+    pub waiting: Vec<Waiting>,
+    /// What was deleted.
+    pub deleted: Vec<Deleted>,
+    /// Versions that stay.
+    pub kept: Vec<KeptVersion>,
+    /// How many old seals stay because the store alone cannot tell whether they were decided.
+    pub open_seals: usize,
+    /// What could not be looked at.
+    pub notices: Vec<String>,
+    /// What went wrong on the way.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
+}
+
+/// A version that environments gave up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Retired {
+    /// The app.
+    pub app: String,
+    /// The version.
+    pub version: String,
+    /// The environments.
+    pub environments: Vec<String>,
+    /// Why.
+    pub why: String,
+    /// What it holds under its own name, in bytes.
+    pub bytes: u64,
+    /// Why it stays after all: somebody needed it meanwhile.
+    pub kept: Option<String>,
+}
+
+/// A version that is deleted a day after it was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// The app.
+    pub app: String,
+    /// The version.
+    pub version: String,
+}
+
+/// A version that stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptVersion {
+    /// The app.
+    pub app: String,
+    /// The version.
+    pub version: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What kind of thing was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A version of an app: its manifests and archives.
+    Version,
+    /// A copy of an archive.
+    Archive,
+    /// A seal.
+    Seal,
+    /// What a check of the store left.
+    Probe,
+    /// Bytes by their digest.
+    Blob,
+    /// A static file.
+    Static,
+}
+
+impl Kind {
+    fn several(self) -> &'static str {
+        match self {
+            Kind::Version => "versions",
+            Kind::Archive => "archives",
+            Kind::Seal => "seals",
+            Kind::Probe => "probes",
+            Kind::Blob => "blobs",
+            Kind::Static => "static files",
+        }
+    }
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deleted {
+    /// What it is.
+    pub kind: Kind,
+    /// The app; only a version names it.
+    pub app: Option<String>,
+    /// The version.
+    pub version: Option<String>,
+    /// The static root; only static files name it.
+    pub root: Option<String>,
+    /// The keys.
+    pub keys: Vec<String>,
+    /// How many bytes.
+    pub bytes: u64,
+    /// Why.
+    pub why: String,
+}
+
+impl Deleted {
+    /// A version.
+    #[must_use]
+    pub fn version(given: &Given) -> Deleted {
+        Deleted {
+            kind: Kind::Version,
+            app: Some(given.app.to_string()),
+            version: Some(given.version.to_string()),
+            root: None,
+            keys: keys(&given.objects),
+            bytes: bytes(&given.objects),
+            why: given.why.to_string(),
+        }
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn object(kind: Kind, root: Option<&str>, object: &Object, why: &Why) -> Deleted {
+        Deleted {
+            kind,
+            app: None,
+            version: None,
+            root: root.map(str::to_owned),
+            keys: vec![object.key.to_string()],
+            bytes: object.size,
+            why: why.to_string(),
+        }
+    }
+}
+
+fn keys(objects: &[Object]) -> Vec<String> {
+    objects
+        .iter()
+        .map(|object| object.key.to_string())
+        .collect()
+}
+
+fn bytes(objects: &[Object]) -> u64 {
+    objects.iter().map(|object| object.size).sum()
+}
+
+impl Default for Collected {
+    fn default() -> Collected {
+        Collected::new()
+    }
+}
+
+impl Collected {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Collected {
+        Collected {
+            schema: SCHEMA,
+            dry_run: false,
+            bytes: 0,
+            retired: Vec::new(),
+            waiting: Vec::new(),
+            deleted: Vec::new(),
+            kept: Vec::new(),
+            open_seals: 0,
+            notices: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Notes static files of one root.
+    pub fn files(&mut self, root: &str, objects: &[Object]) {
+        if !objects.is_empty() {
+            self.deleted.push(Deleted {
+                kind: Kind::Static,
+                app: None,
+                version: None,
+                root: Some(root.to_owned()),
+                keys: keys(objects),
+                bytes: bytes(objects),
+                why: Why::Unnamed.to_string(),
+            });
+        }
+    }
+
+    /// Counts what was deleted.
+    #[must_use]
+    pub fn counted(mut self) -> Collected {
+        self.bytes = self.deleted.iter().map(|deleted| deleted.bytes).sum();
+        self
+    }
+
+    /// What was deleted besides versions, kind by kind and reason by reason: how many objects, how many bytes.
+    fn groups(&self) -> Vec<(Kind, &str, usize, u64)> {
+        let mut groups: std::collections::BTreeMap<(Kind, &str), (usize, u64)> =
+            std::collections::BTreeMap::new();
+        for deleted in self
+            .deleted
+            .iter()
+            .filter(|deleted| deleted.kind != Kind::Version)
+        {
+            // Of seals each has a reason of its own.
+            let why = if deleted.kind == Kind::Seal {
+                "their releases need them no more"
+            } else {
+                deleted.why.as_str()
+            };
+            let group = groups.entry((deleted.kind, why)).or_default();
+            group.0 += deleted.keys.len();
+            group.1 += deleted.bytes;
+        }
+        groups
+            .into_iter()
+            .map(|((kind, why), (count, bytes))| (kind, why, count, bytes))
+            .collect()
+    }
+
+    /// For a person, a line for each version and for each kind of object.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let would = if self.dry_run { "would " } else { "" };
+        let verb = |done: &'static str, base: &'static str| if self.dry_run { base } else { done };
+        let mut text = String::new();
+        for retired in &self.retired {
+            if !retired.environments.is_empty() {
+                let _ = writeln!(
+                    text,
+                    "{would}{} {} {} in {}: {}",
+                    verb("retired", "retire"),
+                    retired.app,
+                    retired.version,
+                    retired.environments.join(", "),
+                    safe_line(&retired.why)
+                );
+            }
+            if let Some(kept) = &retired.kept {
+                let _ = writeln!(
+                    text,
+                    "left {} {}: {}",
+                    retired.app,
+                    retired.version,
+                    safe_line(kept)
+                );
+            }
+        }
+        for waiting in &self.waiting {
+            let _ = writeln!(
+                text,
+                "waits: {} {} was retired everywhere, and is deleted a day later",
+                waiting.app, waiting.version
+            );
+        }
+        for deleted in &self.deleted {
+            if let (Some(app), Some(version)) = (&deleted.app, &deleted.version) {
+                let _ = writeln!(
+                    text,
+                    "{would}{} {app} {version} ({}): {}",
+                    verb("deleted", "delete"),
+                    size(deleted.bytes),
+                    deleted.why
+                );
+            }
+        }
+        for (kind, why, count, bytes) in self.groups() {
+            let _ = writeln!(
+                text,
+                "{would}{} {count} {} ({}): {why}",
+                verb("deleted", "delete"),
+                kind.several(),
+                size(bytes)
+            );
+        }
+        if self.open_seals > 0 {
+            let _ = writeln!(
+                text,
+                "{} old seals stay: no release is recorded of them, and the store does not tell whether a tag names them",
+                self.open_seals
+            );
+        }
+        for notice in &self.notices {
+            let _ = writeln!(text, "warning: {}", safe_line(notice));
+        }
+        if self.retired.is_empty() && self.deleted.is_empty() {
+            let _ = writeln!(
+                text,
+                "nothing is to be deleted; {} versions stay",
+                self.kept.len()
+            );
+        } else {
+            let _ = writeln!(
+                text,
+                "{} {}; {} versions stay",
+                size(self.bytes),
+                if self.dry_run {
+                    "would be deleted"
+                } else {
+                    "deleted"
+                },
+                self.kept.len()
+            );
+        }
+        text
+    }
+
+    /// As a table.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut text = format!(
+            "## {}: {}\n\n",
+            if self.dry_run {
+                "gc would delete"
+            } else {
+                "gc deleted"
+            },
+            size(self.bytes)
+        );
+        if self.retired.is_empty() && self.deleted.is_empty() {
+            text.push_str("Nothing is to be deleted.\n\n");
+            return text;
+        }
+        text.push_str("| what | how | bytes | why |\n| --- | --- | --- | --- |\n");
+        for retired in &self.retired {
+            let _ = writeln!(
+                text,
+                "| {} | retired in {} | | {} |",
+                code(&format!("{} {}", retired.app, retired.version)),
+                retired.environments.join(", "),
+                retired.kept.as_deref().unwrap_or(&retired.why)
+            );
+        }
+        for deleted in &self.deleted {
+            if let (Some(app), Some(version)) = (&deleted.app, &deleted.version) {
+                let what = code(&format!("{app} {version}"));
+                let _ = writeln!(
+                    text,
+                    "| {what} | deleted | {} | {} |",
+                    size(deleted.bytes),
+                    deleted.why
+                );
+            }
+        }
+        for (kind, why, count, bytes) in self.groups() {
+            let _ = writeln!(
+                text,
+                "| {count} {} | deleted | {} | {why} |",
+                kind.several(),
+                size(bytes)
+            );
+        }
+        text.push('\n');
+        text
+    }
+}
+
+/// A number of bytes for a person.
+///
+/// ```
+/// use pkgs_action::report::gc::size;
+/// assert_eq!(size(999), "999 bytes");
+/// assert_eq!(size(1_500_000), "1.5 MB");
+/// ```
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [
+        ("TB", 1_000_000_000_000),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+        ("kB", 1_000),
+    ];
+    let unit = UNITS.iter().find(|(_, unit)| bytes >= *unit);
+    match unit {
+        Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
