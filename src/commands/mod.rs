@@ -6,6 +6,7 @@ pub mod decisions;
 pub mod doctor;
 pub mod environments;
 pub mod finish;
+pub mod gc;
 pub mod mirror;
 pub mod monorepo;
 pub mod npm_rollback;
@@ -48,6 +49,7 @@ use crate::local::stop::Stop;
 use crate::local::terminal::Terminal;
 use crate::release::pack::Pack;
 use crate::report::environments::{Points, STATUS_SCHEMA, Status};
+use crate::report::gc::Collected;
 use crate::report::release::{Ended, ReleaseReport};
 use crate::report::{self, outputs, summary};
 use crate::settings::command::AbandonSettings;
@@ -112,6 +114,10 @@ async fn tell(
         Command::Pull(asked) => {
             let pulled = Box::pin(pull::pull(settings, asked, children)).await?;
             Ok(answer(settings, pulled.text(), &pulled))
+        }
+        Command::Gc(store) => {
+            let collected = Box::pin(gc::gc(settings, store, stop)).await?;
+            Ok(tell_collected(settings, &collected))
         }
         Command::Status(asked) => tell_status(settings, asked).await,
         Command::Point(deed, asked) => tell_point(settings, *deed, asked, stop).await,
@@ -334,6 +340,7 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
         Command::Tag => ("Tag", Vec::new()),
         Command::Doctor => ("Doctor", Vec::new()),
         Command::Abandon(_) => ("Abandon", Vec::new()),
+        Command::Gc(_) => ("Gc", Vec::new()),
         Command::Point(deed, _) | Command::OnNpm(deed, _) => (deed.title(), Vec::new()),
         Command::Why(_)
         | Command::Pack { .. }
@@ -460,6 +467,15 @@ fn tell_points(settings: &Settings, deed: Deed, points: &Points) -> Answer {
         answer.appended.push((file.clone(), text));
     }
     answer.failure.clone_from(&points.failure);
+    answer
+}
+
+fn tell_collected(settings: &Settings, collected: &Collected) -> Answer {
+    let mut answer = answer(settings, collected.text(), collected);
+    if let Some(file) = &settings.runner.summary_file {
+        answer.appended.push((file.clone(), collected.summary()));
+    }
+    answer.failure.clone_from(&collected.failure);
     answer
 }
 

@@ -146,10 +146,7 @@ pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
         force: asked.force,
         dry_run: settings.dry_run,
         now: crate::report::moment(settings.now),
-        operation: settings
-            .runner
-            .run_key()
-            .unwrap_or_else(|| format!("{:032x}", settings.nonce)),
+        operation: operation(settings),
         run: settings.runner.run_id.clone(),
         environments: configured(settings),
         static_root: settings.static_root.clone(),
@@ -159,8 +156,14 @@ pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
     }
 }
 
+/// What makes this request one: the same in every attempt of the same job step.
+pub fn operation(settings: &Settings) -> String {
+    let key = settings.runner.run_key();
+    key.unwrap_or_else(|| format!("{:032x}", settings.nonce))
+}
+
 /// Who asks, for the record: as it was set, else as git knows the person.
-fn actor(settings: &Settings) -> String {
+pub fn actor(settings: &Settings) -> String {
     settings
         .actor
         .clone()

@@ -38,7 +38,9 @@ pub fn judge(state: &State, wish: &Wish<'_>, mark: &Mark, recorded: &[Version]) 
             if state.pinned.contains(&version.to_string()) {
                 append(
                     Event::Unpin(version.clone()),
-                    format!("{version} is no longer kept; nothing is deleted before 'gc' is there"),
+                    format!(
+                        "{version} is no longer kept: 'gc' deletes it when nothing else needs it"
+                    ),
                 )
             } else {
                 already(format!("{version} is not pinned"))
@@ -83,8 +85,7 @@ fn judge_pin(state: &State, wish: &Wish<'_>, version: &Version, recorded: &[Vers
     if !recorded.contains(version) {
         return Judgement::Refused(unknown_version(wish.app, version, recorded));
     }
-    let reason =
-        format!("{version} is kept until 'unpin'; nothing is deleted before 'gc' is there");
+    let reason = format!("'gc' leaves {version} until 'unpin'");
     append(Event::Pin(version.clone()), reason)
 }
 

@@ -172,7 +172,7 @@ pub const COMMANDS: &[Page] = &[
         group: "Environments",
         name: "pin",
         does: "Keep a version from being deleted",
-        more: "Nothing is deleted from the store yet: a pin counts as soon as `gc` is there.",
+        more: "`gc` leaves it, in every environment, until `unpin`.",
         usage: "--environment <name> --to <version> [flags]",
         examples: &["pin --environment prod --to 1.4.2"],
     },
@@ -180,7 +180,7 @@ pub const COMMANDS: &[Page] = &[
         group: "Environments",
         name: "unpin",
         does: "Stop keeping a version from being deleted",
-        more: "Nothing is deleted from the store yet: that counts as soon as `gc` is there.",
+        more: "From then on `gc` deletes the version when nothing else needs it.",
         usage: "--environment <name> --to <version> [flags]",
         examples: &["unpin --environment prod --to 1.4.2"],
     },
@@ -194,6 +194,14 @@ pub const COMMANDS: &[Page] = &[
             "status",
             "status --environment prod --app web --format json",
         ],
+    },
+    Page {
+        group: "Environments",
+        name: "gc",
+        does: "Delete from the store what no environment, window or pin needs",
+        more: "What is live stays, what was live last (keep-releases, keep-days), what is pinned, the newest versions, and all that is younger than 7 days. A version is retired in every environment first, and deleted by a run a day later or more; seals and bytes that nothing names go when they are old. Let it run once a day. It needs no checkout; in one, pkgs.json says what each app keeps. It needs the right to delete, which nothing else does.",
+        usage: "[flags]",
+        examples: &["gc --dry-run", "gc --keep-releases 20 --keep-days 90"],
     },
     Page {
         group: "Environments",
@@ -253,11 +261,13 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         "artifacts" => matches!(command, "release" | "publish"),
         _ if command == "version" => decides(setting),
         _ if command == "publish" => delivers(setting),
-        "environment" | "app" => !releases,
+        "environment" | "app" => !releases && command != "gc",
         "to" => aims,
         "from" => command == "promote",
         "reason" => Deed::parse(command).is_some(),
-        "actor" => command == "release" || Deed::parse(command).is_some(),
+        "actor" => matches!(command, "release" | "gc") || Deed::parse(command).is_some(),
+        "keep-releases" => matches!(command, "pull" | "gc"),
+        "keep-days" => command == "gc",
         "snapshot" => matches!(command, "plan" | "why" | "release"),
         "force" => matches!(command, "promote" | "rollback" | "pull"),
         "static" | "registry" | "registry-url" | "registries" | "branch" | "branches"
@@ -275,7 +285,9 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
 /// Whether a setting decides what is packed.
 fn packs(setting: &Setting) -> bool {
     match setting.group {
-        Group::General | Group::Release | Group::App => setting.name != "snapshot",
+        Group::General | Group::Release | Group::App => {
+            setting.name != "snapshot" && !setting.name.starts_with("keep-")
+        }
         Group::Git => decides(setting),
         Group::Npm => !matches!(setting.name, "npm-token" | "access" | "npm-rollback"),
         Group::Store => matches!(setting.name, "store" | "static"),
@@ -309,10 +321,6 @@ fn delivers(setting: &Setting) -> bool {
 
 /// Commands that will come: name, and what does the job today.
 pub const COMMANDS_TO_COME: &[(&str, &str)] = &[
-    (
-        "gc",
-        "nothing is deleted from the store, so a `pin` is only noted; a host keeps as many releases as `keep-releases` says",
-    ),
     (
         "run",
         "`npm run <script> --workspaces --if-present` runs a script in all packages",
@@ -361,6 +369,8 @@ pub enum Command {
     Status(StatusSettings),
     /// Install what the pointer names.
     Pull(PullSettings),
+    /// Delete what nobody needs from this store.
+    Gc(StoreSettings),
 }
 
 /// What is done to an environment.

@@ -1,6 +1,7 @@
 //! What form the value of a single setting has.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use url::Url;
@@ -39,6 +40,23 @@ fn refused(given: &Given, setting: &str, code: &'static str, what: &str) -> Fail
         code,
         format!("{name} is {}{what}", quoted(&given.value)),
     )
+}
+
+/// A number within `range`, for example `default`.
+pub(super) fn number(
+    given: &Given,
+    setting: &str,
+    range: &RangeInclusive<usize>,
+    default: usize,
+) -> Result<usize, Failure> {
+    let number = given.value.parse().ok();
+    let number = number.filter(|number| range.contains(number));
+    number.ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        let what = format!(", not a number from {least} to {most}");
+        refused(given, setting, "settings::number", &what)
+            .hint(format!("write a number, for example {default}"))
+    })
 }
 
 /// Refuses control characters, but for the line breaks and tabs that belong into lists, commands and messages.

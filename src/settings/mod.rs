@@ -306,6 +306,10 @@ pub struct AppSettings {
     pub immutable: Vec<String>,
     /// Globs of static files that may change.
     pub mutable: Vec<String>,
+    /// How many versions stay besides the live one.
+    pub keep_releases: usize,
+    /// For how many days what was live stays.
+    pub keep_days: usize,
 }
 
 impl AppSettings {

@@ -344,26 +344,10 @@ impl Resolver<'_> {
     }
 
     fn number(&mut self, setting: &str, range: RangeInclusive<usize>, default: usize) -> usize {
-        let number = self.checked(setting, |given| {
-            let number = given.value.parse().ok();
-            number
-                .filter(|number| range.contains(number))
-                .ok_or_else(|| {
-                    Failure::new(
-                        Exit::Usage,
-                        "settings::number",
-                        format!(
-                            "{} is {}, not a number from {} to {}",
-                            given.name(setting),
-                            quoted(&given.value),
-                            range.start(),
-                            range.end()
-                        ),
-                    )
-                    .hint(format!("write a number, for example {default}"))
-                })
-        });
-        number.unwrap_or(default)
+        self.checked(setting, |given| {
+            form::number(given, setting, &range, default)
+        })
+        .unwrap_or(default)
     }
 
     /// Keeps a problem for every value that holds control characters.

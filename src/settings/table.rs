@@ -709,6 +709,24 @@ pub const SETTINGS: &[Setting] = &[
         "all others",
     ),
     setting(
+        "keep-releases",
+        App,
+        Text,
+        Reach::App,
+        false,
+        "how many versions stay besides the live one: on a host, and for each environment of what `gc` looks at",
+        "10",
+    ),
+    setting(
+        "keep-days",
+        App,
+        Text,
+        Reach::App,
+        false,
+        "for how many days `gc` keeps what was live in an environment",
+        "30",
+    ),
+    setting(
         "environment",
         Environment,
         Text,
@@ -798,15 +816,6 @@ pub const SETTINGS: &[Setting] = &[
         "the name under which the host reports",
         "the machine's host name",
     ),
-    setting(
-        "keep-releases",
-        Host,
-        Text,
-        Reach::Outside,
-        false,
-        "how many releases a host keeps",
-        "10",
-    ),
 ];
 
 /// The setting called `name` (kebab-case).
@@ -820,7 +829,6 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "commit-via",
     "compress",
     "delivery",
-    "keep-days",
     "node-version",
     "role-to-assume",
     "static-url",

@@ -1,6 +1,7 @@
 //! The settings of apps: what flags and environment say, else an app's own entry in the file, else what the file says for all, else the default.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use crate::explain::{Exit, Failure};
 use crate::name::{EnvironmentName, PackageName};
@@ -114,6 +115,32 @@ impl Resolver<'_> {
                 .and_then(|given| self.kept(form::health(given))),
             immutable: values.list("immutable").unwrap_or_default(),
             mutable: values.list("mutable").unwrap_or_default(),
+            keep_releases: self.number_of(values, "keep-releases", 2..=1000, 10),
+            keep_days: self.number_of(values, "keep-days", 0..=3650, 30),
+        }
+    }
+
+    fn number_of(
+        &mut self,
+        values: Values<'_>,
+        setting: &'static str,
+        range: RangeInclusive<usize>,
+        default: usize,
+    ) -> usize {
+        let number = values
+            .get(setting)
+            .map(|given| form::number(given, setting, &range, default));
+        match number {
+            None => default,
+            Some(Ok(number)) => number,
+            // Every app that says nothing of its own has the same problem.
+            Some(Err(failure)) => {
+                let is_told = |problem: &Failure| problem.what() == failure.what();
+                if !self.problems.iter().any(is_told) {
+                    self.problems.push(failure);
+                }
+                default
+            }
         }
     }
 

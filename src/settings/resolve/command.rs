@@ -40,6 +40,7 @@ impl Resolver<'_> {
             Some("rehearse") => Some(Command::Rehearse),
             Some("status") => self.status(store).map(Command::Status),
             Some("pull") => self.pull(own.once, store, host_name).map(Command::Pull),
+            Some("gc") => self.needed_store("gc", store).map(Command::Gc),
             Some(name) => {
                 let Some(deed) = Deed::parse(name) else {
                     let what = format!("{} is not a command", quoted(name));
@@ -133,7 +134,9 @@ impl Resolver<'_> {
             None => None,
         };
         let force = self.boolean("force", false);
-        let keep_releases = self.number("keep-releases", 2..=1000, 10);
+        // A number that is none is told by the settings of apps.
+        let keep_releases = self.inputs.get("keep-releases");
+        let keep_releases = keep_releases.and_then(|given| given.value.parse().ok());
         Some(PullSettings {
             store: store?,
             environment: environment?,
@@ -144,7 +147,7 @@ impl Resolver<'_> {
             host_name: self
                 .text("host-name")
                 .or_else(|| host_name.map(str::to_owned)),
-            keep_releases,
+            keep_releases: keep_releases.unwrap_or(10),
         })
     }
 
