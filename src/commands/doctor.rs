@@ -6,10 +6,14 @@ use crate::commands::scene::Scene;
 use crate::commands::{Session, plan, point, preflight, provenance, release, trust};
 use crate::explain::Failure;
 use crate::plan::provenance::told;
+use crate::name::PackageName;
 use crate::plan::release::{Notice, Plan};
+use crate::plan::static_root;
 use crate::plan::trusted::{self, Candidate};
 use crate::remote::registry::{PublishRight, Registry as _};
+use crate::remote::store::check::check;
 use crate::report::doctor::Checkup;
+use crate::settings::address::StoreAddress;
 use crate::settings::{NpmPublish, RegistryAddress, Settings};
 use crate::workspace::Workspace;
 use crate::workspace::package::{Kind, Package};
@@ -31,15 +35,19 @@ pub async fn doctor(session: &Session<'_>) -> Result<Checkup, Failure> {
     };
     let mut checkup = Checkup::default();
     let head = session.repo.head()?;
+    let mut apps: Vec<PackageName> = settings.apps.keys().cloned().collect();
     match release::plan_at(session, &head, false).await {
         Ok((observed, plan)) => {
+            apps.extend(plan.apps.iter().map(|app| app.name.clone()));
             planned(session, plan, &mut checkup).await?;
             npm(session, &observed.workspace, &mut checkup).await;
         }
         Err(failure) => checkup.failed("plan", &failure),
     }
     git(session, &mut checkup);
-    store(session, probes, &mut checkup).await;
+    apps.sort();
+    apps.dedup();
+    store(session, &apps, probes, &mut checkup).await;
     Ok(checkup)
 }
 
@@ -191,21 +199,65 @@ fn git(session: &Session<'_>, checkup: &mut Checkup) {
     }
 }
 
-/// Whose the store is, and whether it honours its conditions.
-async fn store(session: &Session<'_>, probes: bool, checkup: &mut Checkup) {
+/// Whose the store is, whether it lies apart from what is served, and whether it keeps its promises.
+async fn store(session: &Session<'_>, apps: &[PackageName], probes: bool, checkup: &mut Checkup) {
     let Some(store) = session.remotes.store.as_deref() else {
         return;
     };
+    apart(session, apps, checkup);
     let shown = store.describe();
     if let Err(failure) = seal::claim(store, &session.repository_name(), false).await {
         return checkup.failed("store", &failure);
     }
+    checkup.ok("store", format!("{shown} can be read"));
     if !probes {
-        return checkup.ok("store", format!("{shown} can be read"));
+        return;
     }
     let nonce = format!("{:032x}", session.settings.nonce);
-    match crate::remote::store::prove_conditions(store, &nonce).await {
-        Ok(()) => checkup.ok("store", format!("{shown} takes what is new, and only that")),
-        Err(failure) => checkup.failed("store", &failure),
+    for found in check(store, &nonce, session.settings.now).await {
+        match found.outcome {
+            Ok(message) => checkup.ok(found.about, message),
+            Err(failure) if found.only_warns => checkup.warned(found.about, &failure),
+            Err(failure) => checkup.failed(found.about, &failure),
+        }
+    }
+}
+
+/// Whether the store and every static root lie apart, symbolic links followed.
+fn apart(session: &Session<'_>, apps: &[PackageName], checkup: &mut Checkup) {
+    let settings = session.settings;
+    let (Some(store), Some(template)) = (settings.store.value(), settings.static_root.value())
+    else {
+        return;
+    };
+    let mut wrong = Vec::new();
+    for app in apps {
+        for environment in &settings.app_settings(app).environments {
+            let root = static_root::resolve(template, app, environment)
+                .and_then(|root| StoreAddress::parse(&root));
+            let judged = root
+                .and_then(|root| static_root::refuse_overlap(&real(&store.address), &real(&root)));
+            wrong.extend(judged.err());
+        }
+    }
+    wrong.dedup_by(|one, other| one.what() == other.what());
+    match Failure::all(wrong) {
+        Some(failure) => checkup.failed("static", &failure),
+        None if apps.is_empty() => {}
+        None => checkup.ok("static", "what is served lies apart from the store"),
+    }
+}
+
+/// An address with the symbolic links of a directory followed, as far as it is there.
+fn real(address: &StoreAddress) -> StoreAddress {
+    match address {
+        StoreAddress::Directory(path) => {
+            let there = path.ancestors().find_map(|there| {
+                let rest = path.strip_prefix(there).ok()?;
+                Some(there.canonicalize().ok()?.join(rest))
+            });
+            StoreAddress::Directory(there.unwrap_or_else(|| path.clone()))
+        }
+        StoreAddress::S3 { .. } => address.clone(),
     }
 }

@@ -4,6 +4,7 @@ use crate::environment::entry::StaticPlace;
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName};
 use crate::settings::Choice;
+use crate::settings::address::StoreAddress;
 
 /// The root of one app in one environment: `{app}` becomes the full npm name, `{environment}` the environment.
 ///
@@ -115,6 +116,20 @@ pub fn refuse_second_environment(
         .hint("put {environment} into 'static' and release again, or say 'static: none' for this environment")),
         _ => Ok(()),
     }
+}
+
+/// Refuses a static root and a store that lie in one another: what is served is public, what the store holds is not.
+///
+/// # Errors
+/// `static::in_store`, exit 2.
+pub fn refuse_overlap(store: &StoreAddress, root: &StoreAddress) -> Result<(), Failure> {
+    if !store.overlaps(root) {
+        return Ok(());
+    }
+    let what = format!("the store {store} and the static root {root} lie in one another");
+    Err(Failure::new(Exit::Usage, "static::in_store", what)
+        .because("static files are served to everybody; archives, seals and pointer logs are not")
+        .hint("give each a bucket of its own, or prefixes side by side: s3://bucket/store and s3://bucket/static"))
 }
 
 #[cfg(test)]

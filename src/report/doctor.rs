@@ -117,6 +117,18 @@ impl Checkup {
         }
     }
 
+    /// Notes what a release can do without, and something else cannot.
+    pub fn warned(&mut self, about: &str, failure: &Failure) {
+        self.note(Check {
+            about: about.to_owned(),
+            state: State::Warning,
+            code: Some(failure.code()),
+            message: failure.what().to_owned(),
+            because: failure.causes().to_vec(),
+            hint: failure.advice().map(str::to_owned),
+        });
+    }
+
     /// Notes a setting or credential that a release needs and does not have.
     pub fn missing(&mut self, missing: &Missing) {
         self.count(Exit::Usage);

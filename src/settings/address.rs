@@ -1,7 +1,7 @@
 //! Addresses, as a person writes them: of a store, and of a service on its own host.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use url::{Host, Url};
 
@@ -141,6 +141,38 @@ impl StoreAddress {
             Err("it starts with neither s3:// nor file:///")
         }
         .map_err(|why| refused(text, why))
+    }
+
+    /// Whether one of the two holds the other, or both are the same place. Servers are not compared: one bucket name means one bucket.
+    ///
+    /// ```
+    /// use pkgs_action::settings::address::StoreAddress;
+    /// let overlap = |one: &str, other: &str| {
+    ///     StoreAddress::parse(one).unwrap().overlaps(&StoreAddress::parse(other).unwrap())
+    /// };
+    /// assert!(overlap("s3://bucket", "s3://bucket/static") && overlap("s3://bucket/a", "s3://bucket/a"));
+    /// assert!(overlap("file:///srv/www/store", "file:///srv/www"));
+    /// assert!(!overlap("s3://bucket/a", "s3://bucket/ab") && !overlap("s3://one", "s3://other"));
+    /// assert!(!overlap("file:///srv/store", "file:///srv/static") && !overlap("s3://bucket", "file:///bucket"));
+    /// ```
+    #[must_use]
+    pub fn overlaps(&self, other: &StoreAddress) -> bool {
+        match (self, other) {
+            (
+                StoreAddress::S3 { bucket, prefix },
+                StoreAddress::S3 {
+                    bucket: other_bucket,
+                    prefix: other_prefix,
+                },
+            ) => {
+                let (one, other) = (Path::new(prefix), Path::new(other_prefix));
+                bucket == other_bucket && (one.starts_with(other) || other.starts_with(one))
+            }
+            (StoreAddress::Directory(one), StoreAddress::Directory(other)) => {
+                one.starts_with(other) || other.starts_with(one)
+            }
+            _ => false,
+        }
     }
 }
 

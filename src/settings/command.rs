@@ -116,7 +116,7 @@ pub const COMMANDS: &[Page] = &[
         group: "Release",
         name: "doctor",
         does: "Check everything that a release needs, before it is needed",
-        more: "For every library it asks whether this run may publish it: with the token, or with the job's identity, which the registry exchanges and nothing is published with. It checks the permission to push and the store, too, where it leaves a probe for a moment; with --dry-run not even that. The exit code is that of the worst check.",
+        more: "For every library it asks whether this run may publish it: with the token, or with the job's identity, which the registry exchanges and nothing is published with. It checks the permission to push and the store, too: whose it is, that it lies apart from static files, that of racing writers one wins, that a stale write is refused, that lists and headers are true. For that it leaves probes for a moment; with --dry-run not even that. The exit code is that of the worst check.",
         usage: "[flags]",
         examples: &["doctor", "doctor --format json"],
     },

@@ -2,6 +2,7 @@
 //!
 //! Only create-if-absent is needed for correctness. The contract test in `tests/it/store_contract.rs` runs against every store.
 
+pub mod check;
 pub mod directory;
 pub mod memory;
 pub mod remembering;
@@ -366,21 +367,25 @@ fn other_size(store: &dyn Store, key: &Key, found: u64, expected: u64) -> Failur
 /// `store::ignores_conditions`, exit 2, when more than one won or a later create overwrote the winner; `store::uncertain`, exit 75, when the answers
 /// got lost; whatever the store refuses.
 pub async fn prove_conditions(store: &dyn Store, nonce: &str) -> Result<(), Failure> {
+    const RACERS: usize = 8;
     let key = layout::probe(nonce);
-    let outcome = race(store, &key).await;
-    // Not allowed, or gone already: a probe object that stays harms nobody.
-    let _ = store.delete(&key).await;
+    let outcome = race(store, &key, RACERS).await;
+    delete_probe(store, &key).await;
     outcome
 }
 
-async fn race(store: &dyn Store, key: &Key) -> Result<(), Failure> {
-    const RACERS: usize = 8;
+/// Not allowed, or gone already: a probe object that stays harms nobody, and `gc` removes it.
+async fn delete_probe(store: &dyn Store, key: &Key) {
+    let _ = store.delete(key).await;
+}
+
+async fn race(store: &dyn Store, key: &Key, racers: usize) -> Result<(), Failure> {
     let none = Headers::default();
-    let bodies: Vec<Body> = (0..=RACERS)
+    let bodies: Vec<Body> = (0..=racers)
         .map(|racer| Body::Bytes(format!("{key} {racer}\n").into_bytes()))
         .collect();
     let answers = join_all(
-        bodies[..RACERS]
+        bodies[..racers]
             .iter()
             .map(|body| store.create(key, body, &none)),
     )
@@ -397,7 +402,7 @@ async fn race(store: &dyn Store, key: &Key) -> Result<(), Failure> {
     }
     if winners.len() > 1 {
         return Err(ignores_conditions(store).because(format!(
-            "{} of {RACERS} writers were told that they created the same object",
+            "{} of {racers} writers were told that they created the same object",
             winners.len()
         )));
     }
