@@ -130,13 +130,15 @@ impl Ground<'_> {
         collected: &mut Collected,
     ) -> Result<(), Failure> {
         self.retire(&sweep.retire, collected).await?;
-        self.delete_versions(sweep, collected).await?;
+        let left = self.delete_versions(sweep, collected).await?;
         self.delete_seals(sweep, collected).await?;
         for (kind, gone) in [(Kind::Archive, &sweep.copies), (Kind::Probe, &sweep.probes)] {
             self.delete_objects(kind, gone, collected).await?;
         }
-        self.delete_blobs(facts, sweep, collected).await?;
-        self.delete_files(facts, &sweep.named, collected).await
+        let mut named = sweep.named.clone();
+        named.add(&left);
+        self.delete_blobs(facts, sweep, &left, collected).await?;
+        self.delete_files(facts, &named, collected).await
     }
 
     /// Appends what is given up to every log, each time judged on the entry that it follows.
@@ -236,14 +238,14 @@ impl Ground<'_> {
     }
 
     /// Looks at the logs once more, so that an environment that is new since counts too, and deletes the versions that all of them gave up: the copies
-    /// first, the manifests last.
+    /// first, the manifests last. What is named by those that stay after all is answered.
     async fn delete_versions(
         &self,
         sweep: &Sweep,
         collected: &mut Collected,
-    ) -> Result<(), Failure> {
+    ) -> Result<Names, Failure> {
         let mut again = BTreeMap::new();
-        let mut versions = Vec::new();
+        let (mut versions, mut left) = (Vec::new(), Names::default());
         for given in &sweep.versions {
             if !again.contains_key(&given.app) {
                 again.insert(given.app.clone(), self.look().places(&given.app).await?);
@@ -253,6 +255,8 @@ impl Ground<'_> {
                 .is_some_and(|places| retention::is_deletable(places, &given.version.to_string()));
             if is_deletable {
                 versions.push(given);
+            } else {
+                left.add(&given.names);
             }
         }
         let (mut copies, mut manifests) = (Vec::new(), Vec::new());
@@ -268,7 +272,7 @@ impl Ground<'_> {
         collected
             .deleted
             .extend(versions.into_iter().map(Deleted::version));
-        Ok(())
+        Ok(left)
     }
 
     /// Deletes the seals that are as they were: one that was written since is about to be decided.
@@ -314,6 +318,7 @@ impl Ground<'_> {
         &self,
         facts: &Facts,
         sweep: &Sweep,
+        left: &Names,
         collected: &mut Collected,
     ) -> Result<(), Failure> {
         let mut shelves: BTreeMap<&str, Vec<&Gone>> = BTreeMap::new();
@@ -323,7 +328,7 @@ impl Ground<'_> {
             }
         }
         let mut known = known_seals(facts);
-        let mut named = Names::default();
+        let mut named = left.clone();
         for (shelf, gone) in shelves {
             self.stop.check()?;
             named.add(&self.look().new_names(&mut known).await?);
@@ -532,3 +537,6 @@ impl Judge for Judging<'_> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,11 +143,6 @@ pub async fn seal(
     packed: &Packed,
     sealing: &Sealing<'_>,
 ) -> Result<(Named, bool), Failure> {
-    let Sealing {
-        concurrency,
-        stop,
-        now,
-    } = *sealing;
     let edits: Vec<(Digest, Source)> = plan
         .edits
         .iter()
@@ -160,9 +155,25 @@ pub async fn seal(
         .blobs
         .iter()
         .map(|(digest, path)| (digest.clone(), Source::File(path.clone())));
-    let progress = Progress::start("sealing", edits.len() + packed.blobs.len());
+    let blobs = edits.into_iter().chain(files).collect();
+    put_all(store, blobs, sealing, put_seal(store, seal, plan)).await
+}
+
+/// Writes bytes, each below its digest, then what names them.
+async fn put_all<T>(
+    store: &dyn Store,
+    blobs: Vec<(Digest, Source)>,
+    sealing: &Sealing<'_>,
+    naming: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Sealing {
+        concurrency,
+        stop,
+        now,
+    } = *sealing;
+    let progress = Progress::start("sealing", blobs.len());
     let renewed = Mutex::new(Vec::new());
-    let uploaded = futures_util::stream::iter(edits.into_iter().chain(files).map(Ok::<_, Failure>))
+    let uploaded = futures_util::stream::iter(blobs.into_iter().map(Ok::<_, Failure>))
         .try_for_each_concurrent(concurrency, |(digest, source)| {
             let (progress, renewed) = (&progress, &renewed);
             async move {
@@ -180,14 +191,14 @@ pub async fn seal(
     progress.end();
     uploaded?;
     stop.check()?;
+    let named = naming.await?;
+    // A `gc` that looked right before these were renewed may have deleted them right after; from now on it finds their names.
     let renewed = renewed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let sealed = put_seal(store, seal, plan).await?;
-    // A `gc` that looked right before they were renewed may have deleted them right after: from now on the seal names them.
     for (digest, body) in &renewed {
         stop.check()?;
         put_blob(store, digest, body, now).await?;
     }
-    Ok(sealed)
+    Ok(named)
 }
 
 /// Writes the seal, create-once; tells whether ours was written.
@@ -388,4 +399,21 @@ pub fn local_bytes(
         .blobs
         .get(digest)
         .map(|path| files::read_bounded(path, limit))
+}
+
+/// Seals bytes as a release does, for tests.
+#[cfg(test)]
+pub(crate) async fn put_and_name(
+    store: &dyn Store,
+    bytes: &[u8],
+    now: i64,
+    naming: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let sealing = Sealing {
+        concurrency: 1,
+        stop: &Stop::default(),
+        now,
+    };
+    let blobs = vec![(Digest::of(bytes), Source::Bytes(bytes.to_vec()))];
+    put_all(store, blobs, &sealing, naming).await
 }

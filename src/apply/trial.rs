@@ -29,6 +29,7 @@ struct Inner {
     /// When objects were last written.
     modified: BTreeMap<String, i64>,
     now: i64,
+    deleted: std::collections::BTreeSet<String>,
     calls: usize,
     fault: Option<(Option<usize>, Fault)>,
     met: bool,
@@ -97,6 +98,19 @@ impl Trial {
     /// From now on this is the time by the store's clock, in seconds since 1970.
     pub(crate) fn set_now(&self, now: i64) {
         self.inner.lock().unwrap().now = now;
+    }
+
+    /// Makes everything in it so many seconds older.
+    pub(crate) fn age(&self, seconds: i64) {
+        let mut inner = self.inner.lock().unwrap();
+        for modified in inner.modified.values_mut() {
+            *modified -= seconds;
+        }
+    }
+
+    /// Whether something was ever deleted there.
+    pub(crate) fn was_deleted(&self, key: &Key) -> bool {
+        self.inner.lock().unwrap().deleted.contains(key.as_str())
     }
 
     /// The keys of all objects that start with `prefix`.
@@ -271,6 +285,7 @@ impl Store for Trial {
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.call(true, |inner| {
             inner.objects.remove(key.as_str());
+            inner.deleted.insert(key.to_string());
         })
         .await
     }

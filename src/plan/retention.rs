@@ -266,6 +266,8 @@ pub struct Given {
     pub version: Version,
     /// Its objects in the order in which they go: the manifests last.
     pub objects: Vec<Object>,
+    /// What it names, which stays where it stays after all.
+    pub names: Names,
     /// Why.
     pub why: Why,
 }
@@ -542,6 +544,7 @@ impl Sweep {
                     app: app.name.clone(),
                     version: stored.version.clone(),
                     objects: objects.cloned().collect(),
+                    names: stored.names.clone(),
                     why: Why::Retired,
                 });
                 continue;
@@ -633,3 +636,8 @@ pub fn unnamed<'a>(now: i64, objects: &'a [Object], named: &Names) -> Vec<&'a Ob
         .filter(|object| !named.paths.contains(object.key.as_str()) && is_old(now, object))
         .collect()
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

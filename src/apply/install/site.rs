@@ -23,7 +23,7 @@ use crate::release::app::{Build, Git, Runtime};
 use crate::release::host::{HostState, Installed, MARK_SCHEMA, Mark, Phase};
 use crate::release::layout;
 use crate::remote::store::Store;
-use crate::remote::store::{Body, Created, Headers, ObjectInfo, StoreError};
+use crate::remote::store::{Body, Created, Headers, Listed, ObjectInfo, StoreError};
 use crate::version::Version;
 
 /// A store that holds blobs and answers `fetch` alone.
@@ -51,6 +51,9 @@ impl Store for Shelf {
         unreachable!("an install only fetches")
     }
     async fn list(&self, _: &str, _: Option<&str>) -> Result<Vec<Key>, StoreError> {
+        unreachable!("an install only fetches")
+    }
+    async fn inventory(&self, _: &str) -> Result<Vec<Listed>, StoreError> {
         unreachable!("an install only fetches")
     }
     async fn delete(&self, _: &Key) -> Result<(), StoreError> {
