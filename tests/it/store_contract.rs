@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use pkgs_action::name::{Digest, Key};
+use pkgs_action::release::{GRACE, layout};
 use pkgs_action::remote::store::directory::DirectoryStore;
 use pkgs_action::remote::store::memory::MemoryStore;
 use pkgs_action::remote::store::s3::{S3Settings, S3Store};
 use pkgs_action::remote::store::{
-    Body, Created, Headers, Once, S3Options, Store, StoreError, create_once, open,
+    Body, Created, Headers, Once, Put, S3Options, Store, StoreError, create_once, open,
     prove_conditions, put_blob,
 };
 use pkgs_action::settings::address::StoreAddress;
@@ -101,6 +102,8 @@ async fn contract(store: Arc<dyn Store>) {
     any_name(store.as_ref()).await;
     large_files(store.as_ref()).await;
     happens_once(store.as_ref()).await;
+    an_inventory_tells_length_and_age(store.as_ref()).await;
+    many_are_removed_at_once(store.as_ref()).await;
     for left in store.list("", None).await.expect("a list") {
         store.delete(&left).await.expect("deleted");
     }
@@ -433,18 +436,92 @@ async fn happens_once(store: &dyn Store) {
     assert_eq!(once(b"one").await, Once::Same);
     assert_eq!(once(b"two").await, Once::Other(b"one".to_vec()));
     let blob = bytes("blob");
-    assert_eq!(
-        put_blob(store, &blob.digest(), &blob).await.expect("put"),
-        Once::Created
-    );
-    assert_eq!(
-        put_blob(store, &blob.digest(), &blob).await.expect("put"),
-        Once::Same
-    );
-    let wrong = put_blob(store, &Digest::of(b"other"), &blob)
+    let put = async |now: i64| {
+        put_blob(store, &blob.digest(), &blob, now)
+            .await
+            .expect("put")
+    };
+    let now = now();
+    assert_eq!(put(now).await, Put::Created);
+    assert_eq!(put(now).await, Put::Same);
+    let at = layout::blob(&blob.digest());
+    let modified = async || {
+        store
+            .head(&at)
+            .await
+            .expect("looked")
+            .expect("there")
+            .modified
+    };
+    if modified().await.is_some() {
+        assert_eq!(put(now + GRACE / 2 - 60).await, Put::Same);
+        assert_eq!(put(now + GRACE / 2 + 60).await, Put::Renewed);
+    }
+    let wrong = put_blob(store, &Digest::of(b"other"), &blob, now)
         .await
         .expect_err("refused");
     assert_eq!(wrong.code(), "store::blob_mismatch");
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.expect("a time after 1970").as_secs()).expect("a number")
+}
+
+async fn an_inventory_tells_length_and_age(store: &dyn Store) {
+    let none = Headers::default();
+    for (name, text) in [
+        ("inventory/b", "12"),
+        ("inventory/a/x", "123"),
+        ("inventoryx", ""),
+    ] {
+        store
+            .create(&key(name), &bytes(text), &none)
+            .await
+            .expect("sent");
+    }
+    let found = store.inventory("inventory/").await.expect("an inventory");
+    let told: Vec<(&str, u64)> = found
+        .iter()
+        .map(|object| (object.key.as_str(), object.size))
+        .collect();
+    assert_eq!(told, [("inventory/a/x", 3), ("inventory/b", 2)]);
+    for object in &found {
+        let head = store
+            .head(&object.key)
+            .await
+            .expect("looked")
+            .expect("there");
+        assert_eq!(head.modified, object.modified);
+        // The memory has no clock.
+        if let Some(modified) = object.modified {
+            assert!((now() - modified).abs() < 300, "{modified}");
+        }
+    }
+    assert_eq!(store.inventory("nothing/").await.expect("an inventory"), []);
+}
+
+async fn many_are_removed_at_once(store: &dyn Store) {
+    let none = Headers::default();
+    let keys: Vec<Key> = (0..1203)
+        .map(|number| key(&format!("many/{number}")))
+        .collect();
+    let body = bytes("x");
+    for some in keys.chunks(100) {
+        let creates = some.iter().map(|key| store.create(key, &body, &none));
+        for created in join_all(creates).await {
+            assert_eq!(created.expect("sent"), Created::New);
+        }
+    }
+    let (gone, left) = keys.split_at(1201);
+    store.delete_all(gone).await.expect("removed");
+    let mut there = store.list("many/", None).await.expect("a list");
+    there.sort();
+    assert_eq!(there, left);
+    store.delete_all(gone).await.expect("nothing there");
+    store.delete_all(&[]).await.expect("nothing to do");
+    store.delete_all(left).await.expect("removed");
+    assert_eq!(store.list("many/", None).await.expect("a list"), []);
 }
 
 async fn missing_bucket(moto: &Moto) {

@@ -39,6 +39,7 @@ pub mod servers;
 pub mod shelf;
 pub mod sigstore;
 pub mod source;
+pub mod stand_in;
 pub mod state;
 pub mod static_server;
 pub mod terminal;
