@@ -89,16 +89,13 @@ impl Ground<'_> {
         for retire in &sweep.retire {
             collected
                 .retired
-                .push(retired(retire, retire.environments.clone(), None));
+                .push(retired(retire, &retire.environments, None));
         }
         for given in &sweep.versions {
             collected.deleted.push(Deleted::version(given));
         }
         for (kind, gone) in single(&sweep) {
-            collected.deleted.extend(
-                gone.iter()
-                    .map(|gone| Deleted::object(kind, None, &gone.object, &gone.why)),
-            );
+            collected.gone(kind, gone.iter());
         }
         for root in self
             .unnamed_files(&facts, &sweep.named, &mut collected)
@@ -178,7 +175,7 @@ impl Ground<'_> {
                     Err(failure) => {
                         collected
                             .retired
-                            .push(retired(given_up, environments, None));
+                            .push(retired(given_up, &environments, None));
                         return Err(failure);
                     }
                 };
@@ -199,7 +196,7 @@ impl Ground<'_> {
             }
             collected
                 .retired
-                .push(retired(given_up, environments, kept));
+                .push(retired(given_up, &environments, kept));
         }
         Ok(())
     }
@@ -290,10 +287,7 @@ impl Ground<'_> {
         }
         let keys: Vec<Key> = gone.iter().map(|gone| gone.object.key.clone()).collect();
         self.remove(&keys).await?;
-        collected.deleted.extend(
-            gone.iter()
-                .map(|gone| Deleted::object(Kind::Seal, None, &gone.object, &gone.why)),
-        );
+        collected.gone(Kind::Seal, gone.into_iter());
         Ok(())
     }
 
@@ -305,10 +299,7 @@ impl Ground<'_> {
     ) -> Result<(), Failure> {
         let keys: Vec<Key> = gone.iter().map(|gone| gone.object.key.clone()).collect();
         self.remove(&keys).await?;
-        collected.deleted.extend(
-            gone.iter()
-                .map(|gone| Deleted::object(kind, None, &gone.object, &gone.why)),
-        );
+        collected.gone(kind, gone.iter());
         Ok(())
     }
 
@@ -346,10 +337,7 @@ impl Ground<'_> {
                 .collect();
             let keys: Vec<Key> = gone.iter().map(|gone| gone.object.key.clone()).collect();
             self.remove(&keys).await?;
-            collected.deleted.extend(
-                gone.iter()
-                    .map(|gone| Deleted::object(Kind::Blob, None, &gone.object, &gone.why)),
-            );
+            collected.gone(Kind::Blob, gone.into_iter());
         }
         Ok(())
     }
@@ -502,7 +490,7 @@ fn told(sweep: &Sweep) -> Collected {
     collected
 }
 
-fn retired(retire: &Retire, environments: Vec<EnvironmentName>, kept: Option<String>) -> Retired {
+fn retired(retire: &Retire, environments: &[EnvironmentName], kept: Option<String>) -> Retired {
     Retired {
         app: retire.app.to_string(),
         version: retire.version.to_string(),

@@ -572,17 +572,16 @@ impl Sweep {
                 .iter()
                 .any(|release| release.seal == seal.object.key.as_str());
             let why = explained(seal, &facts.releases, newest);
-            match why.filter(|_| is_old(facts.now, &seal.object)) {
-                Some(why) => self.seals.push(Gone {
+            if let Some(why) = why.filter(|_| is_old(facts.now, &seal.object)) {
+                self.seals.push(Gone {
                     object: seal.object.clone(),
                     why,
-                }),
-                None => {
-                    self.named.add(&seal.names);
-                    if !is_explained && is_old(facts.now, &seal.object) {
-                        self.open_seals += 1;
-                    }
-                }
+                });
+                continue;
+            }
+            self.named.add(&seal.names);
+            if !is_explained && is_old(facts.now, &seal.object) {
+                self.open_seals += 1;
             }
         }
     }

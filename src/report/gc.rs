@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::explain::{Failure, safe_line};
 use crate::plan::notes::markdown::code;
-use crate::plan::retention::{Given, Object, Why};
+use crate::plan::retention::{Given, Gone, Object, Why};
 
 /// The schema of [`Collected`].
 pub const SCHEMA: &str = "pkgs.gc/1";
@@ -142,15 +142,15 @@ impl Deleted {
 
     /// One object.
     #[must_use]
-    pub fn object(kind: Kind, root: Option<&str>, object: &Object, why: &Why) -> Deleted {
+    pub fn object(kind: Kind, gone: &Gone) -> Deleted {
         Deleted {
             kind,
             app: None,
             version: None,
-            root: root.map(str::to_owned),
-            keys: vec![object.key.to_string()],
-            bytes: object.size,
-            why: why.to_string(),
+            root: None,
+            keys: vec![gone.object.key.to_string()],
+            bytes: gone.object.size,
+            why: gone.why.to_string(),
         }
     }
 }
@@ -188,6 +188,12 @@ impl Collected {
             notices: Vec::new(),
             failure: None,
         }
+    }
+
+    /// Notes objects of one kind.
+    pub fn gone<'gone>(&mut self, kind: Kind, gone: impl Iterator<Item = &'gone Gone>) {
+        self.deleted
+            .extend(gone.map(|gone| Deleted::object(kind, gone)));
     }
 
     /// Notes static files of one root.

@@ -714,7 +714,7 @@ pub const SETTINGS: &[Setting] = &[
         Text,
         Reach::App,
         false,
-        "how many versions stay besides the live one: on a host, and for each environment of what `gc` looks at",
+        "how many versions stay: on a host, and beside the live one for each environment where `gc` looks",
         "10",
     ),
     setting(

@@ -49,10 +49,20 @@ pub(super) async fn objects(store: &dyn Store, prefix: &str) -> Result<Vec<Objec
 /// The entries of one log: number and time.
 type Entries = Vec<(u64, Option<i64>)>;
 
+/// The objects of one version of an app.
+#[derive(Default)]
+struct Held {
+    manifests: Vec<Object>,
+    copies: Vec<Object>,
+}
+
+/// The objects of an app, version by version.
+type Versions = BTreeMap<Version, Held>;
+
 /// Everything in the store, by what it is.
 #[derive(Default)]
 struct Shelves {
-    apps: BTreeMap<PackageName, BTreeMap<Version, (Vec<Object>, Vec<Object>)>>,
+    apps: BTreeMap<PackageName, Versions>,
     logs: BTreeMap<PackageName, BTreeMap<EnvironmentName, Entries>>,
     releases: Vec<Key>,
     seals: Vec<Object>,
@@ -76,10 +86,10 @@ impl Shelves {
             self.blobs.push((digest, object));
         } else if let Some((app, version, _)) = layout::build_of(key) {
             let versions = self.apps.entry(app).or_default();
-            versions.entry(version).or_default().0.push(object);
+            versions.entry(version).or_default().manifests.push(object);
         } else if let Some((app, version)) = layout::archive_of(key) {
             let versions = self.apps.entry(app).or_default();
-            versions.entry(version).or_default().1.push(object);
+            versions.entry(version).or_default().copies.push(object);
         } else if let (Some((app, environment)), Some(seq)) =
             (layout::environment_of(key), layout::log_entry_seq(key))
         {
@@ -149,15 +159,12 @@ impl Look<'_> {
     async fn versions(
         &self,
         app: &PackageName,
-        versions: BTreeMap<Version, (Vec<Object>, Vec<Object>)>,
+        versions: Versions,
         releases: &BTreeMap<String, ReleaseManifest>,
     ) -> Result<Vec<Stored>, Failure> {
         let reads: Vec<_> = versions
             .into_iter()
-            .map(|(version, (manifests, copies))| async move {
-                self.version(app, version, manifests, copies, releases)
-                    .await
-            })
+            .map(|(version, held)| async move { self.version(app, version, held, releases).await })
             .collect();
         stream::iter(reads)
             .buffered(self.concurrency)
@@ -169,8 +176,7 @@ impl Look<'_> {
         &self,
         app: &PackageName,
         version: Version,
-        manifests: Vec<Object>,
-        copies: Vec<Object>,
+        held: Held,
         releases: &BTreeMap<String, ReleaseManifest>,
     ) -> Result<Stored, Failure> {
         let mut stored = Stored {
@@ -178,10 +184,10 @@ impl Look<'_> {
             release: String::new(),
             standing: Standing::Ready,
             manifests: Vec::new(),
-            copies,
+            copies: held.copies,
             names: Names::default(),
         };
-        for object in manifests {
+        for object in held.manifests {
             let Some((_, _, variant)) = layout::build_of(&object.key) else {
                 continue;
             };
