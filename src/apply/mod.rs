@@ -5,7 +5,6 @@ pub mod attest;
 pub mod build;
 pub mod builds;
 pub mod decide;
-pub mod gc;
 pub mod install;
 pub mod npm_rollback;
 pub mod outcome;

@@ -1,9 +1,11 @@
 //! `gc`: deletes from the store what no environment, window or pin needs.
 
+pub mod collect;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::apply::gc::{By, Ground};
+use self::collect::{By, Ground};
 use crate::commands::{open_store, point};
 use crate::explain::Failure;
 use crate::local::stop::Stop;

@@ -461,7 +461,7 @@ impl Search {
                     release: String::new(),
                     standing: Standing::Ready,
                     manifests: vec![Object {
-                        key: Key::parse("v1/x").unwrap(),
+                        key: Key::parse("x").unwrap(),
                         size: 1,
                         modified: Some(0),
                     }],
