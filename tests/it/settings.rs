@@ -646,10 +646,10 @@ fn a_configuration_that_cannot_be_meant_is_refused_with_its_place() {
             ],
         ),
         (
-            "{\"keepReleases\":3}",
+            "{\"logDirectory\":\"/logs\"}",
             &[
                 "error[settings::not_in_file]",
-                "hint: set the variable PKGS_KEEP_RELEASES or the flag",
+                "hint: set the variable PKGS_LOG_DIRECTORY or the flag",
             ],
         ),
         // Neither `bump` nor `dryRun` may stand there.

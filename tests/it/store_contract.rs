@@ -463,8 +463,12 @@ async fn happens_once(store: &dyn Store) {
     assert_eq!(wrong.code(), "store::blob_mismatch");
 }
 
+/// Now, as a file that is written now tells it.
 fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let file = tempfile::tempfile().expect("a file");
+    let written = file.metadata().expect("metadata").modified();
+    let written = written.expect("a time");
+    let since = written.duration_since(std::time::UNIX_EPOCH);
     i64::try_from(since.expect("a time after 1970").as_secs()).expect("a number")
 }
 

@@ -1,6 +1,7 @@
 //! S3 servers that do not do what they should: they stand before moto and change what passes.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
@@ -81,7 +82,7 @@ pub fn of_last_year() -> Listener {
             for part in parts {
                 let (year, rest) = part.split_at(4);
                 let year: u32 = year.parse().expect("a year");
-                changed += &format!("<LastModified>{}{rest}", year - 1);
+                write!(changed, "<LastModified>{}{rest}", year - 1).expect("text");
             }
             answer.body = changed.into_bytes();
         }
