@@ -121,11 +121,20 @@ fn prepare(
     };
     start_log(&collected, &environment);
     let directory = directory(&collected)?;
-    if works_in_checkout(collected.command.as_deref()) {
+    let changes_npm = collected
+        .inputs
+        .get("npm-rollback")
+        .is_some_and(|given| given.value.eq_ignore_ascii_case("true"));
+    let by_tags = changes_npm && collected.inputs.get("environment").is_none();
+    if works_in_checkout(collected.command.as_deref()) || by_tags {
         become_owner(&directory, &mut environment)?;
     }
     let files = config_files(&collected, &directory)?;
-    let npmrc = npmrc_files(collected.command.as_deref(), &directory, &environment)?;
+    let npmrc = if changes_npm || asks_registries(collected.command.as_deref()) {
+        npmrc_files(&directory, &environment)?
+    } else {
+        Vec::new()
+    };
     let absent_npmrc = named_npmrc(&environment).filter(|path| !path.exists());
     let event = environment
         .get("GITHUB_EVENT_PATH")
@@ -311,16 +320,17 @@ fn own_config(collected: &Collected, directory: &Path) -> Result<Option<ConfigFi
         }))
 }
 
-/// npm's own settings files, for commands that ask registries: the workspace's, and the user's. One that lies in the repository is the
+/// Whether a command asks registries in any case.
+fn asks_registries(command: Option<&str>) -> bool {
+    works_in_checkout(command) || matches!(command, Some("tag" | "abandon" | "status"))
+}
+
+/// npm's own settings files: the workspace's, and the user's. One that lies in the repository is the
 /// repository's, whoever names it.
 fn npmrc_files(
-    command: Option<&str>,
     directory: &Path,
     environment: &BTreeMap<String, String>,
 ) -> Result<Vec<NpmrcFile>, Failure> {
-    if !(works_in_checkout(command) || matches!(command, Some("tag" | "abandon" | "status"))) {
-        return Ok(Vec::new());
-    }
     let home =
         || Some(Path::new(environment.get("HOME").filter(|home| !home.is_empty())?).join(".npmrc"));
     let own = directory.join(".npmrc");

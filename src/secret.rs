@@ -81,7 +81,9 @@ impl BoundSecret {
     /// Whether `url` is one of those that this credential was given for.
     #[must_use]
     pub fn is_for(&self, url: &Url) -> bool {
-        url.origin() == self.origin && format!("{}/", url.path()).starts_with(&self.below)
+        url.origin() == self.origin
+            && format!("{}/", url.path()).starts_with(&self.below)
+            && !leads_out(url.path(), &self.below)
     }
 
     /// The header `Authorization` of a request to `url`, if this credential was given for it.
@@ -106,6 +108,20 @@ impl BoundSecret {
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
+}
+
+/// Whether what follows `below` may lead out of it for a server that reads `%2f` as `/`: npm escapes the one in a scoped name, and nothing else.
+fn leads_out(path: &str, below: &str) -> bool {
+    let rest = path
+        .get(below.len()..)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let rest = rest
+        .replace("%2f", "/")
+        .replace("%5c", "/")
+        .replace('\\', "/")
+        .replace("%2e", ".");
+    rest.split('/').any(|part| part == "..")
 }
 
 #[cfg(test)]
@@ -153,6 +169,8 @@ mod tests {
                 ("https://registry.example/npm/", false),
                 ("https://registry.example/npm/a/../b/x", false),
                 ("https://registry.example/npm/a/%2e%2e/b/x", false),
+                ("https://registry.example/npm/a/..%2fb/x", false),
+                ("https://registry.example/npm/a/%2E%2e%5Cb/x", false),
                 ("http://registry.example/npm/a/x", false),
             ] {
                 let shown = bound.authorization(&url(address));

@@ -20,7 +20,7 @@ use crate::local::archive::npm_tarball;
 use crate::local::files;
 use crate::local::git::Repo;
 use crate::local::npm_package::{self, NpmPackage};
-use crate::local::process::{Children, Output, Project, ShellCommand};
+use crate::local::process::{Children, Orphans, Output, Project, ShellCommand};
 use crate::local::scratch::Scratch;
 use crate::local::status;
 use crate::local::worktree::{EditedTree, named};
@@ -176,6 +176,7 @@ pub fn build(
 ) -> Result<Packed, Failure> {
     let absent = require_seen(repo, settings)?;
     require_editable(plan, &absent)?;
+    let orphans = Orphans::adopt()?;
     let edited = EditedTree::write(repo, &plan.edits)?;
     let wanted = Wanted::of(plan, repo.committed_at(&plan.head)?);
     let built =
@@ -187,6 +188,9 @@ pub fn build(
             }
             .run()
         });
+    // Before the tree is put back, and before git is told how to push.
+    let ended = orphans.end();
+    let built = built.and_then(|packed| ended.map(|()| packed));
     match (built, edited.restore()) {
         (Ok(packed), Ok(())) => Ok(packed),
         (Ok(_), Err(failure)) | (Err(failure), Ok(())) => Err(failure),

@@ -4,6 +4,7 @@ pub mod artifacts;
 pub mod attest;
 pub mod build;
 pub mod builds;
+pub mod clock;
 pub mod decide;
 pub mod install;
 pub mod npm_rollback;

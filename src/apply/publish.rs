@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::apply::attest::Attesting;
+use crate::apply::clock::Clock;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::explain::{Exit, Failure};
 use crate::local::archive;
@@ -50,39 +51,6 @@ pub struct Pace {
     /// When it first had no time.
     busy_since: OnceLock<Instant>,
     clock: Clock,
-}
-
-/// Time as a run sees it: tests go on without waiting.
-#[derive(Debug, Clone, Default)]
-struct Clock {
-    #[cfg(test)]
-    skipped: std::sync::Arc<std::sync::Mutex<Duration>>,
-}
-
-#[cfg(not(test))]
-impl Clock {
-    #[expect(clippy::unused_self, reason = "the clock of tests has a state")]
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
-    async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time).await;
-    }
-}
-
-#[cfg(test)]
-impl Clock {
-    fn now(&self) -> Instant {
-        // A millisecond of real time counts for nothing: only what is slept does.
-        static BEGIN: OnceLock<Instant> = OnceLock::new();
-        *BEGIN.get_or_init(Instant::now) + *self.skipped.lock().unwrap()
-    }
-
-    #[expect(clippy::unused_async, reason = "the clock of runs waits")]
-    async fn sleep(&self, time: Duration) {
-        *self.skipped.lock().unwrap() += time;
-    }
 }
 
 impl Pace {
@@ -286,7 +254,7 @@ async fn publish_one(
         };
         present?;
         last = Some(failure);
-        rest(delivering, wait).await?;
+        delivering.pace.clock.rest(wait, delivering.stop).await?;
         if judged(delivering, package).await? != Delivery::Absent {
             return Ok(Delivered::Ended(Outcome::Done));
         }
@@ -319,21 +287,6 @@ async fn write(
         delivering.pace.slow_down(permit);
     }
     answer
-}
-
-/// Waits, unless the run is to stop.
-async fn rest(delivering: &Delivering<'_>, wait: Duration) -> Result<(), Failure> {
-    const SLICE: Duration = Duration::from_millis(250);
-    let clock = &delivering.pace.clock;
-    let until = clock.now() + wait;
-    loop {
-        delivering.stop.check()?;
-        let left = until.saturating_duration_since(clock.now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        clock.sleep(SLICE.min(left)).await;
-    }
 }
 
 /// Sends a version once, in the way that was asked for.
@@ -517,7 +470,7 @@ pub async fn verify(delivering: &Delivering<'_>, deeds: &mut Deeds) -> Result<()
         .collect();
     for look in 0..LOOKS {
         if look > 0 {
-            rest(delivering, PAUSE).await?;
+            delivering.pace.clock.rest(PAUSE, delivering.stop).await?;
         }
         let looked: Vec<(&PackageName, Result<Delivery, Failure>)> =
             futures_util::stream::iter(open.clone())
@@ -640,7 +593,7 @@ mod tests {
         async fn deprecate(
             &self,
             _: &PackageName,
-            _: &BTreeMap<String, String>,
+            _: &BTreeMap<String, Option<String>>,
         ) -> Result<(), RegistryError> {
             Err(RegistryError::Failed(failure("npm::refused")))
         }

@@ -276,9 +276,9 @@ async fn on_repository(
         Command::Tag => tell_tagged(&session).await,
         Command::Doctor => tell_checkup(&session).await,
         Command::Abandon(asked) => tell_abandoned(&session, asked).await,
-        Command::OnNpm(deed, asked) => {
-            let points = Box::pin(npm_rollback::by_tags(&session, *deed, asked)).await?;
-            Ok(tell_points(settings, *deed, &points))
+        Command::OnNpm(direction, asked) => {
+            let points = Box::pin(npm_rollback::by_tags(&session, *direction, asked)).await?;
+            Ok(tell_points(settings, direction.title(), &points))
         }
         _ => tell_plan(&session).await,
     }
@@ -341,7 +341,8 @@ fn failed(settings: &Settings, failure: Failure) -> Answer {
         Command::Doctor => ("Doctor", Vec::new()),
         Command::Abandon(_) => ("Abandon", Vec::new()),
         Command::Gc(_) => ("Gc", Vec::new()),
-        Command::Point(deed, _) | Command::OnNpm(deed, _) => (deed.title(), Vec::new()),
+        Command::Point(deed, _) => (deed.title(), Vec::new()),
+        Command::OnNpm(direction, _) => (direction.title(), Vec::new()),
         Command::Why(_)
         | Command::Pack { .. }
         | Command::Rehearse
@@ -440,30 +441,32 @@ async fn tell_point(
         Deed::Pin => environments::pin(&request, &remotes).await,
         Deed::Unpin => environments::unpin(&request, &remotes).await,
     }?;
-    if asked.npm_rollback {
+    if let Some(direction) = asked.npm {
         let registry = registry(settings)?;
-        let registries = npm_rollback::Registries {
+        let writing = npm_rollback::Writing {
             settings,
             registry: &registry,
             stop,
+            direction,
+            reason: asked.reason.as_deref(),
         };
         let store = remotes.store.as_ref();
-        let followed = npm_rollback::follow(&registries, store, deed, &request, &mut points).await;
+        let followed = npm_rollback::follow(&writing, store, &request, &mut points).await;
         if let Err(failure) = followed {
             points.failure.get_or_insert(failure);
         }
     }
-    Ok(tell_points(settings, deed, &points))
+    Ok(tell_points(settings, deed.title(), &points))
 }
 
-fn tell_points(settings: &Settings, deed: Deed, points: &Points) -> Answer {
+fn tell_points(settings: &Settings, title: &str, points: &Points) -> Answer {
     let mut answer = answer(settings, report::environments::points(points), points);
     if let Some(file) = &settings.runner.output_file {
         let text = outputs::lines(&outputs::of_points(points));
         answer.appended.push((file.clone(), text));
     }
     if let Some(file) = &settings.runner.summary_file {
-        let text = summary::of_points(deed.title(), points);
+        let text = summary::of_points(title, points);
         answer.appended.push((file.clone(), text));
     }
     answer.failure.clone_from(&points.failure);

@@ -1,364 +1,219 @@
 //! `npm-rollback`: packages on npm follow a rollback, and a `promote` that goes forward again.
 //!
-//! Beside an environment it follows the app: what was released with the versions that are left goes back, by the records in the store. Without an
-//! environment it follows a release that is named, by the tags of the repository.
+//! Beside an environment they follow the app: what was released with the versions that are left goes back, by the records in the store. Without an
+//! environment they follow a release that is named, by the tags of the repository.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod history;
 
-use async_trait::async_trait;
+use std::collections::BTreeMap;
 
 use crate::apply::builds::{self, Located};
-use crate::apply::npm_rollback::{Carrying, Way, carry_out, shown};
+use crate::apply::clock::Clock;
+use crate::apply::npm_rollback::{Followed, Following, shown};
+use crate::apply::point::Log;
+use crate::changes::tag;
 use crate::commands::environments::Request;
 use crate::commands::scene::Scene;
 use crate::commands::{Session, decisions, preflight};
+use crate::environment::entry::Op;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::stop::Stop;
-use crate::name::{CommitId, PackageName, ReleaseId};
-use crate::plan::next::Marked;
-use crate::plan::npm_rollback::{PastRelease, Trail, trails};
-use crate::release::manifest::Status;
+use crate::name::{PackageName, ReleaseId, TagName};
+use crate::plan::npm_rollback::{Ended, Stretch, Trail};
 use crate::remote::registry::Registry as _;
 use crate::remote::registry::by_package::ByPackage;
 use crate::remote::store::Store;
 use crate::report::environments::{POINT_SCHEMA, Point, PointOutcome, Points};
 use crate::report::npm_rollback::{OnNpm, PackageOnNpm};
 use crate::settings::Settings;
-use crate::settings::command::{Deed, OnNpmSettings};
+use crate::settings::command::{Direction, OnNpmSettings};
+use crate::settings::form::without_v;
 use crate::version::Version;
-use crate::workspace::package::Kind;
+use history::{Recorded, Tagged, back_to, left_behind, too_far};
 
-/// How many releases are looked at to find what shipped before.
-const LOOKED_AT: usize = 100;
-
-/// The releases on the way back from one, the newest first.
-#[async_trait(?Send)]
-trait History {
-    /// The next older one; `None` where nothing older is known.
-    async fn next(&mut self) -> Result<Option<PastRelease>, Failure>;
-}
-
-/// As the store records them.
-struct Recorded<'a> {
-    store: &'a dyn Store,
-    next: Option<ReleaseId>,
-    /// Where each package was published.
-    places: BTreeMap<PackageName, String>,
-}
-
-#[async_trait(?Send)]
-impl History for Recorded<'_> {
-    async fn next(&mut self) -> Result<Option<PastRelease>, Failure> {
-        while let Some(id) = self.next.take() {
-            let Some(release) = builds::release(self.store, &id).await? else {
-                return Ok(None);
-            };
-            let previous = release.previous.as_deref();
-            self.next = previous.map(ReleaseId::parse).transpose()?;
-            if release.status == Status::Abandoned {
-                continue;
-            }
-            let mut packages = Vec::new();
-            for package in release.packages {
-                let name = PackageName::parse(&package.name)?;
-                self.places.entry(name.clone()).or_insert(package.registry);
-                packages.push((name, Version::parse(&package.version)?));
-            }
-            return Ok(Some(PastRelease {
-                id: release.id,
-                packages,
-            }));
-        }
-        Ok(None)
-    }
-}
-
-/// As the tags of the branch tell them.
-struct Tagged<'a> {
-    session: &'a Session<'a>,
-    scene: &'a Scene<'a>,
-    commits: VecDeque<CommitId>,
-}
-
-impl<'a> Tagged<'a> {
-    /// Every release that the branch leads back to and that was not given up.
-    fn of(session: &'a Session<'a>, scene: &'a Scene<'a>) -> Result<Tagged<'a>, Failure> {
-        let history = session.repo.history(&scene.tip)?;
-        let releases = scene.decisions.keys();
-        let mut commits: Vec<(usize, CommitId)> = releases
-            .filter(|commit| !scene.is_given_up(commit))
-            .filter_map(|commit| Some((history.age(commit)?, commit.clone())))
-            .collect();
-        commits.sort();
-        Ok(Tagged {
-            session,
-            scene,
-            commits: commits.into_iter().map(|(_, commit)| commit).collect(),
-        })
-    }
-}
-
-#[async_trait(?Send)]
-impl History for Tagged<'_> {
-    async fn next(&mut self) -> Result<Option<PastRelease>, Failure> {
-        let Some(commit) = self.commits.pop_front() else {
-            return Ok(None);
-        };
-        let session = self.session;
-        let workspace = session.workspace_at(&commit)?;
-        let tags = &self.scene.decisions[&commit].tags;
-        let marked = Marked::read(tags, session.settings.tag_format.as_deref());
-        let libraries = workspace.packages.iter();
-        let libraries = libraries.filter(|package| package.kind == Kind::Library);
-        let packages = libraries.filter_map(|package| {
-            let version = package.version.clone()?;
-            marked.tag(package.name.as_str(), &version)?;
-            Some((package.name.clone(), version))
-        });
-        Ok(Some(PastRelease {
-            id: session.release_id(&commit)?.to_string(),
-            packages: packages.collect(),
-        }))
-    }
-}
-
-/// The releases before `to` on a history, and those from it on that tell what each package was before; `None` where the history does not lead there.
-async fn until(
-    history: &mut dyn History,
-    to: &str,
-) -> Result<Option<(Vec<PastRelease>, Vec<PastRelease>)>, Failure> {
-    let (mut left, mut earlier) = (Vec::new(), Vec::new());
-    let mut missing: BTreeSet<PackageName> = BTreeSet::new();
-    for _ in 0..LOOKED_AT {
-        let Some(release) = history.next().await? else {
-            break;
-        };
-        let names = release.packages.iter().map(|(name, _)| name);
-        if earlier.is_empty() && release.id != to {
-            missing.extend(names.cloned());
-            left.push(release);
-            continue;
-        }
-        for name in names {
-            missing.remove(name);
-        }
-        earlier.push(release);
-        if missing.is_empty() {
-            break;
-        }
-    }
-    Ok((!earlier.is_empty()).then_some((left, earlier)))
-}
-
-/// The releases on a history that a rollback left, from its newest on.
-async fn left_behind(
-    history: &mut dyn History,
-    registry: &ByPackage,
-) -> Result<Vec<PastRelease>, Failure> {
-    let mut left = Vec::new();
-    for _ in 0..LOOKED_AT {
-        let Some(release) = history.next().await? else {
-            break;
-        };
-        let mut was_left = release.packages.is_empty();
-        for (name, version) in &release.packages {
-            was_left |= shown(registry.package(name).await?).was_left(version);
-        }
-        if !was_left {
-            break;
-        }
-        left.push(release);
-    }
-    Ok(left)
-}
-
-/// What is needed to write to npm.
-pub struct Registries<'a> {
+/// How packages are written to.
+pub struct Writing<'a> {
     /// What was asked.
     pub settings: &'a Settings,
     /// Where packages are.
     pub registry: &'a ByPackage,
     /// The wish to stop.
     pub stop: &'a Stop,
+    /// Which way they go.
+    pub direction: Direction,
+    /// Why they go back.
+    pub reason: Option<&'a str>,
 }
 
-/// Takes packages on npm along with what environments were pointed at. It fails beside what is pointed, never instead of it.
+/// Which packages go which way.
+#[derive(Default)]
+struct Wanted {
+    stretch: Stretch,
+    /// Where each package was published, as far as that is recorded.
+    places: BTreeMap<PackageName, String>,
+    /// Why there are no more.
+    reasons: Vec<String>,
+}
+
+/// Takes packages on npm along with what environments were pointed at. It fails beside what is pointed, never instead of it: what failed is in
+/// [`Points::failure`].
 ///
 /// # Errors
-/// `npm::no_credential` (2) and `npm::unauthorized` (5); what a package failed of is in [`Points::failure`].
+/// Those of the store, and `rollback::too_far`.
 pub async fn follow(
-    registries: &Registries<'_>,
+    writing: &Writing<'_>,
     store: &dyn Store,
-    deed: Deed,
     request: &Request,
     points: &mut Points,
 ) -> Result<(), Failure> {
-    let mut on_npm = OnNpm {
-        dry_run: request.dry_run,
-        ..OnNpm::default()
-    };
-    let (mut left, mut earlier) = (Vec::new(), Vec::new());
-    let mut places = BTreeMap::new();
-    let moved = |point: &&Point| {
-        matches!(
+    let mut wanted = Wanted::default();
+    for point in &points.apps {
+        let is_done = matches!(
             point.outcome,
             PointOutcome::Done | PointOutcome::AlreadyDone
-        ) && !point.is_past()
+        );
+        if is_done && !point.is_past() {
+            wanted.along_with(writing, store, request, point).await?;
+        }
+    }
+    let (on_npm, failure) = write(writing, &wanted, request.dry_run).await;
+    points.npm = Some(on_npm);
+    let failure = match failure {
+        None if !request.dry_run => overtaken(store, request, points).await?,
+        failure => failure,
     };
-    for point in points.apps.iter().filter(moved) {
-        let newest = match deed {
-            Deed::Promote => &point.to,
-            _ => &point.from,
-        };
-        let Some(newest) = newest else { continue };
+    if let (Some(failure), None) = (failure, &points.failure) {
+        points.failure = Some(going_on(failure, request, points));
+    }
+    Ok(())
+}
+
+/// That an environment was pointed elsewhere while its packages followed.
+async fn overtaken(
+    store: &dyn Store,
+    request: &Request,
+    points: &Points,
+) -> Result<Option<Failure>, Failure> {
+    for point in &points.apps {
         let app = PackageName::parse(&point.app)?;
-        let Some(id) = release_of(store, request, &app, newest).await? else {
-            on_npm.reasons.push(format!(
+        let log = Log {
+            store,
+            app: &app,
+            environment: &request.environment,
+        };
+        let tip = log.tip().await?;
+        let live = tip.as_ref().and_then(|tip| tip.entry.state.version());
+        if live != point.to.as_deref() && !point.is_past() {
+            let live = live.unwrap_or("nothing");
+            let what = format!(
+                "{app} in {} was pointed at {live} while its packages on npm followed",
+                request.environment
+            );
+            return Ok(Some(
+                Failure::new(Exit::Overtaken, "rollback::overtaken", what)
+                    .hint("look with 'status' and `npm view`; the run that pointed it there takes its own packages along"),
+            ));
+        }
+    }
+    Ok(None)
+}
+
+/// Tells how to go on with npm alone, where an environment is pointed already.
+fn going_on(failure: Failure, request: &Request, points: &Points) -> Failure {
+    let [
+        Point {
+            app,
+            op,
+            to: Some(to),
+            ..
+        },
+    ] = points.apps.as_slice()
+    else {
+        return failure;
+    };
+    if request.dry_run {
+        return failure;
+    }
+    let environment = &request.environment;
+    failure.because(format!(
+        "{environment} of {app} points at {to} already; `{op} --npm-rollback --environment {environment} --app {app} --to {to}` goes on with npm"
+    ))
+}
+
+impl Wanted {
+    /// What goes along with one app.
+    async fn along_with(
+        &mut self,
+        writing: &Writing<'_>,
+        store: &dyn Store,
+        request: &Request,
+        point: &Point,
+    ) -> Result<(), Failure> {
+        let (app, to) = (PackageName::parse(&point.app)?, point.to.as_deref());
+        let newest = match writing.direction {
+            Direction::Forward => point.to.clone(),
+            Direction::Back => left(store, request, &app, point).await?,
+        };
+        let (Some(newest), Some(to)) = (newest, to) else {
+            self.reasons.push(format!(
+                "no rollback made {} of {app} live: its packages stay",
+                to.unwrap_or("nothing")
+            ));
+            return Ok(());
+        };
+        let Some(id) = release_of(store, request, &app, &newest).await? else {
+            self.reasons.push(format!(
                 "the store has no release of {app} {newest} any more: its packages stay"
             ));
-            continue;
+            return Ok(());
         };
-        let mut history = Recorded {
-            store,
-            next: Some(id),
-            places: BTreeMap::new(),
-        };
-        if deed == Deed::Promote {
-            left.extend(left_behind(&mut history, registries.registry).await?);
-        } else if let Some(to) = &point.to {
-            let id = release_of(store, request, &app, to).await?;
-            let id = id.as_ref().map_or("", ReleaseId::as_str);
-            match until(&mut history, id).await? {
-                Some((newer, older)) => {
-                    left.extend(newer);
-                    earlier.extend(older);
+        let mut history = Recorded::new(store, id);
+        let stretch = match writing.direction {
+            Direction::Forward => left_behind(&mut history, writing.registry).await?,
+            Direction::Back => {
+                let id = release_of(store, request, &app, to).await?;
+                let id = id.as_ref().map_or("", ReleaseId::as_str);
+                match back_to(&mut history, id).await? {
+                    Ended::There(stretch) => stretch,
+                    Ended::TooFar => return Err(too_far()),
+                    Ended::Nowhere => {
+                        self.reasons.push(format!(
+                            "{app} {to} was not released before {newest}: its packages stay"
+                        ));
+                        return Ok(());
+                    }
                 }
-                None => on_npm.reasons.push(format!(
-                    "{app} {to} was not released before {newest}: its packages stay"
-                )),
             }
-        }
-        places.extend(history.places);
-    }
-    let way = way(deed, request.reason.as_deref());
-    let trails = trails(&left, &earlier);
-    on_npm.releases = ids(&left);
-    points.npm = Some(on_npm);
-    carry(registries, way, request.dry_run, (&trails, &places), points).await
-}
-
-/// Takes the packages of releases back to the one that is named, or forward to it, where no environment follows.
-///
-/// # Errors
-/// `rollback::unknown` and `rollback::ambiguous`, exit 2; those of [`follow`].
-pub async fn by_tags(
-    session: &Session<'_>,
-    deed: Deed,
-    asked: &OnNpmSettings,
-) -> Result<Points, Failure> {
-    let scene = Scene::read(session)?;
-    let history = session.repo.history(&scene.tip)?;
-    let mut releases = Tagged::of(session, &scene)?;
-    let Some(to) = &asked.to else {
-        return Err(unnamed(session, deed, &releases)?);
-    };
-    let codes = ("rollback::unknown", "rollback::ambiguous");
-    let commit = decisions::named(session, &scene, to, codes)?;
-    let id = session.release_id(&commit)?;
-    let (left, earlier) = if deed == Deed::Promote {
-        let age = history.age(&commit);
-        releases.commits.retain(|commit| history.age(commit) >= age);
-        let left = left_behind(&mut releases, &session.remotes.registry).await?;
-        (left, Vec::new())
-    } else {
-        let mut kept = VecDeque::new();
-        for release in releases.commits.drain(..) {
-            let is_before = history.age(&release) >= history.age(&commit);
-            if is_before || session.repo.is_ancestor(&commit, &release)? {
-                kept.push_back(release);
-            }
-        }
-        releases.commits = kept;
-        until(&mut releases, id.as_str()).await?.unwrap_or_default()
-    };
-    // What is published now goes where the newest commit says.
-    session.workspace_at(&scene.tip)?;
-    let dry_run = session.settings.dry_run;
-    let mut reasons = Vec::new();
-    if left.is_empty() {
-        reasons.push(match deed {
-            Deed::Promote => format!("no rollback left a package of {id} or before it"),
-            _ => format!("nothing was released after {id}"),
-        });
-    }
-    let mut points = Points {
-        schema: POINT_SCHEMA,
-        apps: Vec::new(),
-        npm: Some(OnNpm {
-            dry_run,
-            releases: ids(&left),
-            reasons,
-            ..OnNpm::default()
-        }),
-        failure: None,
-    };
-    let registries = Registries {
-        settings: session.settings,
-        registry: &session.remotes.registry,
-        stop: session.stop,
-    };
-    let way = way(deed, asked.reason.as_deref());
-    let trails = trails(&left, &earlier);
-    let places = BTreeMap::new();
-    carry(&registries, way, dry_run, (&trails, &places), &mut points).await?;
-    Ok(points)
-}
-
-/// That a run without an environment names its release: run again, "the one before" would be another one.
-fn unnamed(session: &Session<'_>, deed: Deed, releases: &Tagged<'_>) -> Result<Failure, Failure> {
-    const SHOWN: usize = 5;
-    let command = if deed == Deed::Promote {
-        "promote"
-    } else {
-        "rollback"
-    };
-    let mut known = Vec::new();
-    for commit in releases.commits.iter().take(SHOWN) {
-        let tags = &releases.scene.decisions[commit].tags;
-        let first = tags.first().map_or("", |tag| tag.as_str());
-        let more = match tags.len() {
-            0 | 1 => String::new(),
-            several => format!(" and {} more", several - 1),
         };
-        known.push(format!("{} ({first}{more})", session.release_id(commit)?));
-    }
-    let what = format!("`{command}` on npm alone was not told which release");
-    let failure = Failure::new(Exit::Usage, "rollback::no_target", what);
-    Ok(match known.as_slice() {
-        [] => failure.because("no tag of ours marks a release on this branch"),
-        known => failure
-            .because(format!("the newest are {}", known.join(", ")))
-            .hint(format!(
-                "name the release that is good with --to: its id, a tag or a version; or point an environment, with --environment, and its {command} finds it"
-            )),
-    })
-}
-
-fn way(deed: Deed, reason: Option<&str>) -> Way<'_> {
-    match deed {
-        Deed::Promote => Way::Forward,
-        _ => Way::Back { reason },
+        self.stretch.add(stretch);
+        self.places.extend(history.places);
+        Ok(())
     }
 }
 
-fn ids(releases: &[PastRelease]) -> Vec<String> {
-    let mut ids: Vec<String> = Vec::new();
-    for release in releases {
-        if !release.packages.is_empty() && !ids.contains(&release.id) {
-            ids.push(release.id.clone());
-        }
+/// The version that a rollback left: also of one that was done before, whose packages did not follow then.
+async fn left(
+    store: &dyn Store,
+    request: &Request,
+    app: &PackageName,
+    point: &Point,
+) -> Result<Option<String>, Failure> {
+    if point.from != point.to {
+        return Ok(point.from.clone());
     }
-    ids
+    let log = Log {
+        store,
+        app,
+        environment: &request.environment,
+    };
+    let Some(tip) = log.tip().await? else {
+        return Ok(None);
+    };
+    let newest = tip.entry.state.history.first();
+    let Some(back) = newest.filter(|newest| newest.op == Op::Rollback) else {
+        return Ok(None);
+    };
+    Ok(log.entry(back.seq).await?.and_then(|tip| tip.entry.leaves))
 }
 
 /// The release of a version of an app, if the store still has its record.
@@ -375,71 +230,259 @@ async fn release_of(
     }
 }
 
-/// Checks what can be known, carries out, and notes what became of each package.
-async fn carry(
-    registries: &Registries<'_>,
-    way: Way<'_>,
-    dry_run: bool,
-    (trails, places): (&[Trail], &BTreeMap<PackageName, String>),
-    points: &mut Points,
-) -> Result<(), Failure> {
-    let (here, elsewhere): (Vec<&Trail>, Vec<&Trail>) = trails.iter().partition(|trail| {
-        let published = places.get(&trail.name);
-        published.is_none_or(|place| *place == registries.registry.describe_of(&trail.name))
-    });
-    let here: Vec<Trail> = here.into_iter().cloned().collect();
-    let names: Vec<&str> = here.iter().map(|trail| trail.name.as_str()).collect();
-    let mut failures = Vec::new();
-    let mut told = Vec::new();
-    for trail in elsewhere {
-        let failure = published_elsewhere(registries, &trail.name, places);
-        told.push(PackageOnNpm::new(
-            &trail.name,
-            &[],
-            Vec::new(),
-            Some(&failure),
-        ));
-        failures.push(failure);
-    }
-    preflight::credential_to_change(registries.settings, registries.registry, &names).await?;
-    let carrying = Carrying {
-        registry: registries.registry,
-        way,
-        dry_run,
-        concurrency: registries.settings.max_concurrency,
-        stop: registries.stop,
+/// Takes the packages of releases back to the one that is named, or forward to it, where no environment follows.
+///
+/// # Errors
+/// `rollback::no_target`, `rollback::unknown` and `rollback::ambiguous`, exit 2; `rollback::too_far`, exit 3. What failed on npm is in
+/// [`Points::failure`].
+pub async fn by_tags(
+    session: &Session<'_>,
+    direction: Direction,
+    asked: &OnNpmSettings,
+) -> Result<Points, Failure> {
+    let scene = Scene::read(session)?;
+    let releases = Tagged::new(session, &scene)?;
+    let Some(to) = &asked.to else {
+        return Err(unnamed(session, &scene, direction, &releases));
     };
-    for carried in carry_out(&carrying, &here).await {
-        let failure = carried.failure.as_ref();
-        told.push(PackageOnNpm::new(
-            &carried.name,
-            &carried.steps,
-            carried.reasons,
-            failure,
-        ));
-        failures.extend(carried.failure);
+    let writing = Writing {
+        settings: session.settings,
+        registry: &session.remotes.registry,
+        stop: session.stop,
+        direction,
+        reason: asked.reason.as_deref(),
+    };
+    let wanted = named(session, &scene, &writing, releases, to).await?;
+    // What is published now goes where the newest commit says.
+    session.workspace_at(&scene.tip)?;
+    let (on_npm, failure) = write(&writing, &wanted, session.settings.dry_run).await;
+    Ok(Points {
+        schema: POINT_SCHEMA,
+        apps: Vec::new(),
+        npm: Some(on_npm),
+        failure,
+    })
+}
+
+async fn named(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    writing: &Writing<'_>,
+    mut releases: Tagged<'_>,
+    to: &str,
+) -> Result<Wanted, Failure> {
+    names_one(scene, session.settings, to)?;
+    let codes = ("rollback::unknown", "rollback::ambiguous");
+    let commit = decisions::named(session, scene, to, codes)
+        .map_err(|failure| among(failure, &newest(session, scene, &releases)))?;
+    let id = session.release_id(&commit)?;
+    let history = session.repo.history(&scene.tip)?;
+    let age = history.age(&commit);
+    let mut on_the_way = Vec::new();
+    for release in releases.commits.drain(..) {
+        let is_before = history.age(&release) >= age;
+        let goes_back = writing.direction == Direction::Back;
+        if is_before || goes_back && session.repo.is_ancestor(&commit, &release)? {
+            on_the_way.push(release);
+        }
     }
-    told.sort_by(|left, right| left.name.cmp(&right.name));
-    if let Some(npm) = &mut points.npm {
-        npm.packages = told;
+    releases.commits = on_the_way.into();
+    let mut wanted = Wanted::default();
+    match writing.direction {
+        Direction::Forward => {
+            wanted.stretch = left_behind(&mut releases, writing.registry).await?;
+        }
+        Direction::Back => match back_to(&mut releases, id.as_str()).await? {
+            Ended::There(stretch) if !stretch.releases.is_empty() => {
+                not_left(writing.registry, &stretch).await?;
+                wanted.stretch = stretch;
+            }
+            Ended::TooFar => return Err(too_far()),
+            Ended::There(_) => wanted
+                .reasons
+                .push(format!("nothing was released after {id}")),
+            // It was given up: `named` knows it, and no way leads there.
+            Ended::Nowhere => {
+                let what = format!("{id} was given up, so nothing can go back to it");
+                return Err(Failure::new(Exit::Refused, "rollback::abandoned", what)
+                    .hint("name another release"));
+            }
+        },
     }
-    if points.failure.is_none() {
-        points.failure = Failure::all(failures);
+    Ok(wanted)
+}
+
+/// Refuses a way back to a release that a rollback left itself.
+async fn not_left(registry: &ByPackage, stretch: &Stretch) -> Result<(), Failure> {
+    let Some(to) = stretch.earlier.first() else {
+        return Ok(());
+    };
+    for (name, version) in &to.packages {
+        if shown(registry.package(name).await?).was_left(version) {
+            let what = format!("{name} {version} was itself left by a rollback");
+            return Err(
+                Failure::new(Exit::Refused, "rollback::left", what).hint(format!(
+                    "`promote --npm-rollback --to {}` brings it back",
+                    to.id
+                )),
+            );
+        }
     }
     Ok(())
 }
 
-fn published_elsewhere(
-    registries: &Registries<'_>,
-    name: &PackageName,
-    places: &BTreeMap<PackageName, String>,
-) -> Failure {
-    let place = places.get(name).map_or("", String::as_str);
-    let here = registries.registry.describe_of(name);
+/// Refuses a version alone where every package has versions of its own: it names a release that holds other packages too.
+fn names_one(scene: &Scene<'_>, settings: &Settings, to: &str) -> Result<(), Failure> {
+    let format = settings.tag_format.as_deref();
+    let tags = scene.decisions.values().flat_map(|decision| &decision.tags);
+    let is_of = |tag: &&TagName| {
+        let read = tag::read_with(tag, format);
+        read.is_some_and(|(name, version)| {
+            name.is_some() && tag.as_str() != to && version.to_string() == without_v(to)
+        })
+    };
+    let Some(tag) = tags.into_iter().find(is_of) else {
+        return Ok(());
+    };
     let what = format!(
-        "{name} was published to {}, and this run would write to {here}",
-        quoted(place)
+        "{} is a version of one package, and a release may hold others",
+        quoted(to)
     );
+    Err(
+        Failure::new(Exit::Usage, "rollback::ambiguous", what).hint(format!(
+            "name a tag, {tag} for example, or the id of a release"
+        )),
+    )
+}
+
+/// That a run without an environment names its release: run again, "the one before" would be another one.
+fn unnamed(
+    session: &Session<'_>,
+    scene: &Scene<'_>,
+    direction: Direction,
+    releases: &Tagged<'_>,
+) -> Failure {
+    let command = direction.command();
+    let what = format!("`{command}` on npm alone was not told which release");
+    let failure = Failure::new(Exit::Usage, "rollback::no_target", what).hint(format!(
+        "name the release that is good with --to: its id or a tag; or point an environment, with --environment, and its {command} finds it"
+    ));
+    among(failure, &newest(session, scene, releases))
+}
+
+/// A failure to find a release, with those that there are.
+fn among(failure: Failure, newest: &[String]) -> Failure {
+    match newest {
+        [] => failure.because("no tag of ours marks a release on this branch"),
+        newest => failure.because(format!("the newest are {}", newest.join(", "))),
+    }
+}
+
+/// The newest releases, each by its id and a tag.
+fn newest(session: &Session<'_>, scene: &Scene<'_>, releases: &Tagged<'_>) -> Vec<String> {
+    const SHOWN: usize = 5;
+    let told = releases.commits.iter().take(SHOWN).filter_map(|commit| {
+        let tags = &scene.decisions[commit].tags;
+        let first = tags.first().map_or("", |tag| tag.as_str());
+        let more = match tags.len() {
+            0 | 1 => String::new(),
+            several => format!(" and {} more", several - 1),
+        };
+        Some(format!(
+            "{} ({first}{more})",
+            session.release_id(commit).ok()?
+        ))
+    });
+    told.collect()
+}
+
+/// Checks what can be known, carries out, and tells what became of each package.
+async fn write(writing: &Writing<'_>, wanted: &Wanted, dry_run: bool) -> (OnNpm, Option<Failure>) {
+    let registry = writing.registry;
+    let (mut failures, mut packages, mut here) = (Vec::new(), Vec::new(), Vec::new());
+    for trail in wanted.stretch.trails() {
+        let place = registry.describe_of(&trail.name);
+        match wanted
+            .places
+            .get(&trail.name)
+            .filter(|published| **published != place)
+        {
+            None => here.push(trail),
+            Some(published) => {
+                let failure = elsewhere(&trail.name, published, &place);
+                packages.push(PackageOnNpm::new(
+                    &trail.name,
+                    &[],
+                    Vec::new(),
+                    Some(&failure),
+                ));
+                failures.push(failure);
+            }
+        }
+    }
+    match followed(writing, &here, dry_run).await {
+        Err(failure) => failures.push(failure),
+        Ok(all) => {
+            if !all.is_empty() && all.iter().all(|one| !one.is_there && one.failure.is_none()) {
+                failures.push(nowhere(registry));
+            }
+            for one in all {
+                let failure = one.failure.as_ref();
+                let package = PackageOnNpm::new(&one.name, &one.steps, one.reasons, failure);
+                packages.push(package);
+                failures.extend(one.failure);
+            }
+        }
+    }
+    packages.sort_by(|left, right| left.name.cmp(&right.name));
+    let mut reasons = wanted.reasons.clone();
+    if packages.is_empty() && reasons.is_empty() {
+        reasons.push(match writing.direction {
+            Direction::Back => "nothing was published in the releases that are left".to_owned(),
+            Direction::Forward => "no rollback left a package of these releases".to_owned(),
+        });
+    }
+    let on_npm = OnNpm {
+        dry_run,
+        releases: wanted.stretch.ids(),
+        packages,
+        reasons,
+    };
+    (on_npm, Failure::all(failures))
+}
+
+async fn followed(
+    writing: &Writing<'_>,
+    trails: &[Trail],
+    dry_run: bool,
+) -> Result<Vec<Followed>, Failure> {
+    let names: Vec<&str> = trails.iter().map(|trail| trail.name.as_str()).collect();
+    preflight::credentials(writing.settings, writing.registry, &names, "change").await?;
+    let following = Following {
+        registry: writing.registry,
+        direction: writing.direction,
+        reason: writing.reason,
+        concurrency: writing.settings.max_concurrency,
+        stop: writing.stop,
+        clock: Clock::default(),
+    };
+    Ok(if dry_run {
+        following.foresee(trails).await
+    } else {
+        following.carry_out(trails).await
+    })
+}
+
+/// That a registry has none of what was released.
+fn nowhere(registry: &ByPackage) -> Failure {
+    let what = format!("{} has none of these versions", registry.describe());
+    Failure::new(Exit::Usage, "npm::elsewhere", what)
+        .hint("name the registry that they were published to with `registry`, or with `registries`")
+}
+
+fn elsewhere(name: &PackageName, published: &str, here: &str) -> Failure {
+    let published = quoted(published);
+    let what = format!("{name} was published to {published}, and this run would write to {here}");
     Failure::new(Exit::Usage, "npm::elsewhere", what)
         .hint("name that registry with `registry`, or with `registries` for its scope")
 }

@@ -87,47 +87,41 @@ pub(super) async fn credential(session: &Session<'_>, plan: &Plan) -> Result<(),
 
 /// Whether what is called so can be published at all.
 pub(super) async fn credential_for(session: &Session<'_>, names: &[&str]) -> Result<(), Failure> {
-    let places = session.remotes.registry.places(names)?;
-    let is_staged = session.settings.npm_publish == NpmPublish::Stage;
+    let settings = session.settings;
+    let registries = &session.remotes.registry;
+    let places = registries.places(names)?;
+    let is_staged = settings.npm_publish == NpmPublish::Stage;
     if let Some(place) = places
         .iter()
-        .find(|place| is_staged && is_directory(session.settings, place))
+        .find(|place| is_staged && is_directory(settings, place))
     {
         return Err(no_stages(&place.registry.describe()));
     }
-    let settings = session.settings;
-    let to_publish = |place| lacking(settings, &session.remotes.registry, place, "publish");
-    let lacking = places.iter().filter_map(to_publish);
+    credentials(settings, registries, names, "publish").await
+}
+
+/// Whether there is a credential that registries know for `deed` with what is called so, and a directory that can be written to.
+///
+/// # Errors
+/// `npm::no_credential`, exit 2; `npm::unauthorized`, exit 5; `registry::disk`.
+pub(super) async fn credentials(
+    settings: &Settings,
+    registries: &ByPackage,
+    names: &[&str],
+    deed: &str,
+) -> Result<(), Failure> {
+    let places = registries.places(names)?;
+    let lacks = |place| lacking(settings, registries, place, deed);
+    let lacking = places.iter().filter_map(lacks);
     Failure::all(lacking.collect()).map_or(Ok(()), Err)?;
     for place in places {
         let registry = &place.registry;
         if is_directory(settings, &place) {
-            if !session.settings.dry_run {
+            if !settings.dry_run {
                 registry.check_writable().await?;
             }
         } else if !goes_by_identity(settings, &place) {
             registry.check_credential().await?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether what is called so can be changed at all, as far as that is known without a write.
-///
-/// # Errors
-/// `npm::no_credential`, exit 2; `npm::unauthorized`, exit 5.
-pub async fn credential_to_change(
-    settings: &Settings,
-    registries: &ByPackage,
-    names: &[&str],
-) -> Result<(), Failure> {
-    let places = registries.places(names)?;
-    let to_change = |place| lacking(settings, registries, place, "change");
-    let lacking = places.iter().filter_map(to_change);
-    Failure::all(lacking.collect()).map_or(Ok(()), Err)?;
-    for place in places {
-        if !is_directory(settings, &place) && !goes_by_identity(settings, &place) {
-            place.registry.check_credential().await?;
         }
     }
     Ok(())

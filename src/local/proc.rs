@@ -1,6 +1,6 @@
 //! What `/proc` tells: who listens on a port, where a process works, who is in a process group. Linux only; proc(5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -176,6 +176,7 @@ fn working_directory(id: u32) -> Option<PathBuf> {
 
 struct Stat {
     name: String,
+    parent: u32,
     group: u32,
     started: u64,
 }
@@ -191,10 +192,27 @@ impl Stat {
         (!matches!(*fields.first()?, "Z" | "X")).then_some(())?;
         Some(Stat {
             name: name.to_owned(),
+            parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
     }
+}
+
+/// Every living process that the process with this number started, or that one of these started.
+#[must_use]
+pub fn descendants(id: u32) -> BTreeSet<u32> {
+    let parents: BTreeMap<u32, u32> = processes()
+        .filter_map(|id| Some((id, Stat::read(id)?.parent)))
+        .collect();
+    let mut found = BTreeSet::new();
+    let mut waiting = vec![id];
+    while let Some(parent) = waiting.pop() {
+        let children = parents.iter().filter(|(_, of)| **of == parent);
+        let children: Vec<u32> = children.map(|(child, _)| *child).collect();
+        waiting.extend(children.into_iter().filter(|child| found.insert(*child)));
+    }
+    found
 }
 
 fn boot() -> Option<String> {

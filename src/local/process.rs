@@ -5,6 +5,7 @@
 
 mod environment;
 mod npm;
+mod orphans;
 mod output;
 mod toolchain;
 
@@ -20,6 +21,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 pub use environment::allowed;
 pub use npm::{Package, Ran, search_path};
+pub use orphans::Orphans;
 pub use output::LONGEST_CAPTURE;
 use output::{Collectors, to_stderr};
 

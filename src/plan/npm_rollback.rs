@@ -9,6 +9,9 @@ use crate::explain::quoted;
 use crate::name::PackageName;
 use crate::version::Version;
 
+/// How many releases may be met on the way to one.
+pub const MOST_RELEASES: usize = 1000;
+
 /// What a message begins with that says that a version was left.
 const LEFT: &str = "Rolled back";
 
@@ -26,41 +29,150 @@ pub struct PastRelease {
 pub struct Trail {
     /// The package.
     pub name: PackageName,
-    /// The versions that are left, or gone back to, the newest first.
+    /// The versions that are left, or gone forward to, the newest first.
     pub versions: Vec<Version>,
     /// What shipped before them, the newest first.
     pub earlier: Vec<Version>,
 }
 
-/// The trails of all packages of `releases`, by name. `earlier` is what was released before them. Both begin with the newest.
-#[must_use]
-pub fn trails(releases: &[PastRelease], earlier: &[PastRelease]) -> Vec<Trail> {
-    let mut trails: BTreeMap<&PackageName, Trail> = BTreeMap::new();
-    for (name, version) in releases.iter().flat_map(|release| &release.packages) {
-        let trail = trails.entry(name).or_insert_with(|| Trail {
-            name: name.clone(),
-            versions: Vec::new(),
-            earlier: Vec::new(),
-        });
-        trail.versions.push(version.clone());
+/// Releases that are left, or gone forward to, and what was released before them. A rollback of several apps may leave several stretches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// The releases, the newest first.
+    pub releases: Vec<PastRelease>,
+    /// Those before them that tell what each of their packages was, the newest first.
+    pub earlier: Vec<PastRelease>,
+}
+
+impl Stretch {
+    /// Takes in another one.
+    pub fn add(&mut self, other: Stretch) {
+        self.releases.extend(other.releases);
+        self.earlier.extend(other.earlier);
     }
-    for (name, version) in earlier.iter().flat_map(|release| &release.packages) {
-        if let Some(trail) = trails.get_mut(name)
-            && !trail.versions.contains(version)
-        {
-            trail.earlier.push(version.clone());
+
+    /// The trails of all packages of its releases, by name.
+    #[must_use]
+    pub fn trails(&self) -> Vec<Trail> {
+        let mut trails: BTreeMap<&PackageName, Trail> = BTreeMap::new();
+        for (name, version) in published(&self.releases) {
+            let trail = trails.entry(name).or_insert_with(|| Trail {
+                name: name.clone(),
+                versions: Vec::new(),
+                earlier: Vec::new(),
+            });
+            trail.versions.push(version.clone());
+        }
+        for (name, version) in published(&self.earlier) {
+            if let Some(trail) = trails.get_mut(name)
+                && !trail.versions.contains(version)
+            {
+                trail.earlier.push(version.clone());
+            }
+        }
+        let newest_first = |versions: &mut Vec<Version>| {
+            versions.sort_by(|left, right| right.cmp(left));
+            versions.dedup();
+        };
+        let mut trails: Vec<Trail> = trails.into_values().collect();
+        for trail in &mut trails {
+            newest_first(&mut trail.versions);
+            newest_first(&mut trail.earlier);
+        }
+        trails
+    }
+
+    /// The ids of its releases that published anything, each once.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = Vec::new();
+        for release in &self.releases {
+            if !release.packages.is_empty() && !ids.contains(&release.id) {
+                ids.push(release.id.clone());
+            }
+        }
+        ids
+    }
+}
+
+fn published(releases: &[PastRelease]) -> impl Iterator<Item = &(PackageName, Version)> {
+    releases.iter().flat_map(|release| &release.packages)
+}
+
+/// The way back from a release to an earlier one, as releases are met on it, the newest first.
+#[derive(Debug)]
+pub struct WayBack {
+    to: String,
+    stretch: Stretch,
+    /// Packages of which it is not known yet what they were before.
+    missing: BTreeSet<PackageName>,
+    /// How many more releases may be met.
+    room: usize,
+}
+
+/// Whether more releases need to be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// All is known.
+    Enough,
+    /// The next older one may tell more.
+    More,
+}
+
+/// Where a way back ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// At the release that was looked for.
+    There(Stretch),
+    /// At the oldest release, without meeting it.
+    Nowhere,
+    /// Before that, since so many releases may be met and no more.
+    TooFar,
+}
+
+impl WayBack {
+    /// The way to the release with the id `to`.
+    #[must_use]
+    pub fn new(to: &str) -> WayBack {
+        WayBack {
+            to: to.to_owned(),
+            stretch: Stretch::default(),
+            missing: BTreeSet::new(),
+            room: MOST_RELEASES,
         }
     }
-    let newest_first = |versions: &mut Vec<Version>| {
-        versions.sort_by(|left, right| right.cmp(left));
-        versions.dedup();
-    };
-    let mut trails: Vec<Trail> = trails.into_values().collect();
-    for trail in &mut trails {
-        newest_first(&mut trail.versions);
-        newest_first(&mut trail.earlier);
+
+    /// Takes the next older release.
+    pub fn take(&mut self, release: PastRelease) -> Met {
+        self.room = self.room.saturating_sub(1);
+        let names = release.packages.iter().map(|(name, _)| name.clone());
+        let is_left = self.stretch.earlier.is_empty() && release.id != self.to;
+        if is_left {
+            self.missing.extend(names);
+            self.stretch.releases.push(release);
+        } else {
+            names.for_each(|name| {
+                self.missing.remove(&name);
+            });
+            self.stretch.earlier.push(release);
+        }
+        if self.room == 0 || !is_left && self.missing.is_empty() {
+            return Met::Enough;
+        }
+        Met::More
     }
-    trails
+
+    /// What came of it.
+    #[must_use]
+    pub fn end(self) -> Ended {
+        if !self.stretch.earlier.is_empty() {
+            Ended::There(self.stretch)
+        } else if self.room == 0 {
+            Ended::TooFar
+        } else {
+            Ended::Nowhere
+        }
+    }
 }
 
 /// What the registry shows of a package.
@@ -87,18 +199,27 @@ impl Shown {
     pub fn was_left(&self, version: &Version) -> bool {
         self.note(version).is_some()
     }
+
+    /// Whether a version, or one below it, was left by a rollback of ours.
+    #[must_use]
+    pub fn has_left(&self, version: &Version) -> bool {
+        self.notes().any(|(left, _)| left <= *version)
+    }
+
+    /// Every version that was left by a rollback of ours, and its message.
+    fn notes(&self) -> impl Iterator<Item = (Version, Note)> {
+        self.versions.iter().filter_map(|(version, message)| {
+            let note = Note::parse(message.as_deref()?)?;
+            Some((Version::parse(version).ok()?, note))
+        })
+    }
 }
 
 /// One thing to do on the registry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// Deprecate a version; an empty message takes that back.
-    Deprecate {
-        /// The version.
-        version: String,
-        /// What whoever installs it is told.
-        message: String,
-    },
+    /// Write what whoever installs these versions is told; `None`: that they are good.
+    Messages(BTreeMap<String, Option<String>>),
     /// Point a dist-tag at another version.
     Tag {
         /// The dist-tag.
@@ -117,6 +238,8 @@ pub struct Judgement {
     pub steps: Vec<Step>,
     /// What stays as it is, and why.
     pub reasons: Vec<String>,
+    /// Whether the registry has any of the versions.
+    pub is_there: bool,
 }
 
 /// The message of a version that was left: `Rolled back to 1.4.1 (latest, next): loses orders`.
@@ -164,7 +287,7 @@ impl Note {
             "" => None,
             to => Some(Version::parse(to.strip_prefix(" to ")?).ok()?.to_string()),
         };
-        let tags = tags.split(", ").filter(|tag| !tag.is_empty());
+        let tags = tags.split(", ").filter(|tag| can_be_noted(tag));
         Some(Note {
             to,
             tags: tags.map(str::to_owned).collect(),
@@ -175,26 +298,25 @@ impl Note {
 
 /// Whether a message can hold the name of a dist-tag, so that it can be given back.
 fn can_be_noted(tag: &str) -> bool {
-    let is_plain = |character: char| character.is_alphanumeric() || "._-@+~".contains(character);
-    !tag.is_empty() && tag.chars().all(is_plain)
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    !tag.trim_matches('.').is_empty() && tag.chars().all(is_plain)
 }
 
 /// Leaves the versions of a trail: every dist-tag that points at one goes back to what shipped before, and each is deprecated with the reason.
 #[must_use]
 pub fn back(trail: &Trail, shown: &Shown, reason: Option<&str>) -> Judgement {
-    let mut judgement = Judgement::default();
+    let mut reasons = Vec::new();
     let mut left = Vec::new();
     for version in &trail.versions {
         if shown.has(version) {
             left.push(version);
         } else {
-            judgement
-                .reasons
-                .push(format!("{version} is not on the registry"));
+            reasons.push(format!("{version} is not on the registry"));
         }
     }
-    let mut moves = Vec::new();
-    for version in &left {
+    let is_there = !left.is_empty();
+    let (mut messages, mut moves) = (BTreeMap::new(), Vec::new());
+    for version in left {
         let text = version.to_string();
         let points_here = shown.dist_tags.iter().filter(|(_, at)| **at == text);
         let (tags, unnamed): (BTreeSet<&str>, BTreeSet<&str>) = points_here
@@ -202,14 +324,20 @@ pub fn back(trail: &Trail, shown: &Shown, reason: Option<&str>) -> Judgement {
             .partition(|tag| can_be_noted(tag));
         for tag in unnamed {
             let tag = quoted(tag);
-            judgement
-                .reasons
-                .push(format!("{tag} stays at {text}: no message can name it"));
+            reasons.push(format!("{tag} stays at {text}: no message can name it"));
         }
-        let to = before(trail, version, shown, &mut judgement.reasons);
+        let to = before(trail, version, shown, &mut reasons);
         let Some(to) = &to else {
-            stay(&mut judgement.reasons, &tags, &text);
-            deprecate(&mut judgement, shown, version, &Note::default(), reason);
+            stay(&mut reasons, &tags, &text);
+            let nothing = Note::default();
+            deprecate(
+                &mut messages,
+                &mut reasons,
+                shown,
+                version,
+                &nothing,
+                reason,
+            );
             continue;
         };
         let taken = Note {
@@ -217,7 +345,14 @@ pub fn back(trail: &Trail, shown: &Shown, reason: Option<&str>) -> Judgement {
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             reason: None,
         };
-        deprecate(&mut judgement, shown, version, &taken, reason);
+        let is_noted = deprecate(&mut messages, &mut reasons, shown, version, &taken, reason);
+        if !is_noted && !tags.is_empty() {
+            let tags: Vec<&str> = tags.iter().copied().collect();
+            reasons.push(format!(
+                "`promote` will not give {} back to {text}: its message is a person's, and notes nothing",
+                tags.join(", ")
+            ));
+        }
         moves.extend(tags.into_iter().map(|tag| Step::Tag {
             tag: tag.to_owned(),
             from: text.clone(),
@@ -225,8 +360,12 @@ pub fn back(trail: &Trail, shown: &Shown, reason: Option<&str>) -> Judgement {
         }));
     }
     // The message is the record of what the tags were: it comes first.
-    judgement.steps.extend(moves);
-    judgement
+    let messages = (!messages.is_empty()).then_some(Step::Messages(messages));
+    Judgement {
+        steps: messages.into_iter().chain(moves).collect(),
+        reasons,
+        is_there,
+    }
 }
 
 fn stay(reasons: &mut Vec<String>, tags: &BTreeSet<&str>, version: &str) {
@@ -242,24 +381,23 @@ fn stay(reasons: &mut Vec<String>, tags: &BTreeSet<&str>, version: &str) {
     }
 }
 
-/// Notes a version as left, unless it is noted already. What a person wrote stays.
+/// Notes a version as left, unless it is noted already. What a person wrote stays: then nothing can be noted, which is what it answers.
 fn deprecate(
-    judgement: &mut Judgement,
+    messages: &mut BTreeMap<String, Option<String>>,
+    reasons: &mut Vec<String>,
     shown: &Shown,
     version: &Version,
     taken: &Note,
     reason: Option<&str>,
-) {
+) -> bool {
     let text = version.to_string();
     let present = shown.versions.get(&text).and_then(Option::as_deref);
     let mut note = match present.map(Note::parse) {
         Some(Some(note)) => note,
         Some(None) => {
             let why = quoted(present.unwrap_or_default());
-            judgement
-                .reasons
-                .push(format!("{text} is deprecated already: {why}"));
-            return;
+            reasons.push(format!("{text} is deprecated already: {why}"));
+            return false;
         }
         None => Note {
             reason: reason.map(str::to_owned),
@@ -272,11 +410,9 @@ fn deprecate(
     note.tags.extend(taken.tags.iter().cloned());
     let message = note.text();
     if present != Some(message.as_str()) {
-        judgement.steps.push(Step::Deprecate {
-            version: text,
-            message,
-        });
+        messages.insert(text, Some(message));
     }
+    true
 }
 
 /// The version that dist-tags go back to: what shipped before; where nothing is known of that, the highest below on the registry that is as much a
@@ -288,16 +424,20 @@ fn before(
     reasons: &mut Vec<String>,
 ) -> Option<String> {
     let is_sound = |version: &str| matches!(shown.versions.get(version), Some(None));
-    let earlier = trail.earlier.iter().filter(|version| *version < left);
+    // A prerelease is nothing that everybody gets.
+    let fits =
+        |version: &&Version| *version < left && (left.is_prerelease() || !version.is_prerelease());
+    let earlier = trail.earlier.iter().filter(fits);
     for version in earlier.map(Version::to_string) {
         if is_sound(&version) {
             return Some(version);
         }
-        let why = match shown.versions.get(&version) {
-            Some(_) => "deprecated",
-            None => "not on the registry",
+        let why = match shown.versions.get(&version).map(Option::as_deref) {
+            None => "is not on the registry",
+            Some(message) if message.and_then(Note::parse).is_some() => "was left by a rollback",
+            Some(_) => "is deprecated",
         };
-        let reason = format!("{version} is passed over: it is {why}");
+        let reason = format!("{version} is passed over: it {why}");
         if !reasons.contains(&reason) {
             reasons.push(reason);
         }
@@ -317,47 +457,82 @@ fn before(
     below.max().map(|version| version.to_string())
 }
 
-/// Goes forward to the versions of a trail again: what a rollback deprecated no longer is, and every dist-tag that it took returns, unless it was
-/// pointed elsewhere since.
+/// Goes forward to the versions of a trail again: what a rollback deprecated no longer is, and every dist-tag that a rollback took from one of them, or
+/// led past it, returns to the newest, unless it points beyond by now.
 #[must_use]
 pub fn forward(trail: &Trail, shown: &Shown) -> Judgement {
-    let mut judgement = Judgement::default();
-    let noted: Vec<(String, Note)> = trail
+    let mut judgement = Judgement {
+        is_there: trail.versions.iter().any(|version| shown.has(version)),
+        ..Judgement::default()
+    };
+    let noted: Vec<&Version> = trail
         .versions
         .iter()
-        .filter_map(|version| Some((version.to_string(), shown.note(version)?)))
-        .collect();
-    let went_to: BTreeSet<&str> = noted
-        .iter()
-        .filter_map(|(_, note)| note.to.as_deref())
+        .filter(|version| shown.was_left(version))
         .collect();
     let mut returned = BTreeSet::new();
-    for (version, note) in &noted {
-        for tag in note.tags.iter().filter(|tag| !returned.contains(*tag)) {
-            match shown.dist_tags.get(tag).map(String::as_str) {
-                Some(at) if at == version => {}
-                Some(at) if went_to.contains(at) => judgement.steps.push(Step::Tag {
-                    tag: tag.clone(),
-                    from: at.to_owned(),
-                    to: version.clone(),
-                }),
-                Some(at) => judgement
-                    .reasons
-                    .push(format!("{tag} stays at {at}: it was pointed there since")),
-                None => judgement
-                    .reasons
-                    .push(format!("{tag} is gone: somebody removed it since")),
+    for version in &noted {
+        for (tag, to) in taken_over(version, shown) {
+            if returned.insert(tag.clone()) {
+                give_back(&mut judgement, shown, tag, &to, version);
             }
         }
-        returned.extend(&note.tags);
     }
     // The message is the record of what the tags were: it goes last.
-    let cleared = noted.into_iter().map(|(version, _)| Step::Deprecate {
-        version,
-        message: String::new(),
-    });
-    judgement.steps.extend(cleared);
+    let cleared = noted.into_iter().map(|version| (version.to_string(), None));
+    let cleared: BTreeMap<String, Option<String>> = cleared.collect();
+    if !cleared.is_empty() {
+        judgement.steps.push(Step::Messages(cleared));
+    }
     judgement
+}
+
+/// The dist-tags that a rollback took from a version, or from a newer one and led past it, and the lowest version that any led them to.
+fn taken_over(version: &Version, shown: &Shown) -> BTreeMap<String, Version> {
+    let mut lowest: BTreeMap<String, Version> = BTreeMap::new();
+    let mut taken = BTreeSet::new();
+    for (left, note) in shown.notes() {
+        let Some(to) = note.to.as_deref().and_then(|to| Version::parse(to).ok()) else {
+            continue;
+        };
+        for tag in note.tags {
+            if left >= *version && to < *version {
+                taken.insert(tag.clone());
+            }
+            let known = lowest.entry(tag).or_insert_with(|| to.clone());
+            if to < *known {
+                known.clone_from(&to);
+            }
+        }
+    }
+    lowest.retain(|tag, _| taken.contains(tag));
+    lowest
+}
+
+fn give_back(
+    judgement: &mut Judgement,
+    shown: &Shown,
+    tag: String,
+    to: &Version,
+    version: &Version,
+) {
+    let Some(at) = shown.dist_tags.get(&tag) else {
+        judgement
+            .reasons
+            .push(format!("{tag} is gone: somebody removed it since"));
+        return;
+    };
+    match Version::parse(at) {
+        Ok(now) if now == *version => {}
+        Ok(now) if *to <= now && now < *version => judgement.steps.push(Step::Tag {
+            tag,
+            from: at.clone(),
+            to: version.to_string(),
+        }),
+        _ => judgement
+            .reasons
+            .push(format!("{tag} stays at {at}: it was pointed there since")),
+    }
 }
 
 #[cfg(test)]
@@ -395,7 +570,13 @@ mod tests {
 
     fn told(judgement: &Judgement) -> String {
         let steps = judgement.steps.iter().map(|step| match step {
-            Step::Deprecate { version, message } => format!("{version}={message}"),
+            Step::Messages(messages) => {
+                let messages = messages.iter();
+                let messages = messages.map(|(version, message)| {
+                    format!("{version}={}", message.as_deref().unwrap_or_default())
+                });
+                messages.collect::<Vec<_>>().join("; ")
+            }
             Step::Tag { tag, from, to } => format!("{tag}:{from}>{to}"),
         });
         let reasons = judgement.reasons.iter().map(|why| format!("({why})"));
@@ -435,7 +616,7 @@ mod tests {
             "1.2.0 1.1.0",
             "1.0.0",
             "1.0.0; 1.1.0; 1.2.0 | latest=1.2.0 slow=1.1.0 old=1.0.0",
-            "1.2.0=Rolled back to 1.0.0 (latest): bad; 1.1.0=Rolled back to 1.0.0 (slow): bad; latest:1.2.0>1.0.0; slow:1.1.0>1.0.0",
+            "1.1.0=Rolled back to 1.0.0 (slow): bad; 1.2.0=Rolled back to 1.0.0 (latest): bad; latest:1.2.0>1.0.0; slow:1.1.0>1.0.0",
         );
         // Something newer is out already.
         check_back(
@@ -499,13 +680,20 @@ mod tests {
             "1.1.0",
             "1.0.1 1.0.0",
             "1.0.0; 1.0.1=leaks; 1.1.0=use 2 | latest=1.1.0",
-            "latest:1.1.0>1.0.0; (1.0.1 is passed over: it is deprecated); (1.1.0 is deprecated already: \"use 2\")",
+            "latest:1.1.0>1.0.0; (1.0.1 is passed over: it is deprecated); (1.1.0 is deprecated already: \"use 2\"); (`promote` will not give latest back to 1.1.0: its message is a person's, and notes nothing)",
         );
         check_back(
             "1.1.0",
             "1.0.0",
             "1.0.0 | latest=1.0.0",
             "(1.1.0 is not on the registry)",
+        );
+        // Nobody gets a prerelease who did not ask for one.
+        check_back(
+            "1.1.0",
+            "1.1.0-next.0 1.0.0",
+            "1.0.0; 1.1.0-next.0; 1.1.0 | latest=1.1.0",
+            "1.1.0=Rolled back to 1.0.0 (latest): bad; latest:1.1.0>1.0.0",
         );
         check_back(
             "1.1.0",
@@ -526,7 +714,7 @@ mod tests {
         check_forward(
             "1.2.0 1.1.0",
             "1.0.0; 1.1.0=Rolled back to 1.0.0 (latest); 1.2.0=Rolled back to 1.1.0 (latest) | latest=1.0.0",
-            "latest:1.0.0>1.2.0; 1.2.0=; 1.1.0=",
+            "latest:1.0.0>1.2.0; 1.1.0=; 1.2.0=",
         );
         // Killed between the tag and the message.
         check_forward(
@@ -540,30 +728,92 @@ mod tests {
             "1.1.0=; (latest stays at 3.0.0: it was pointed there since)",
         );
         check_forward("1.1.0", "1.0.0; 1.1.0=use 2 | latest=1.0.0", "");
+        // A part of the way: the tag was taken from what stays left, and led past this one.
+        let both = "1.0.0; 1.1.0=Rolled back to 1.0.0; 1.2.0=Rolled back to 1.0.0 (latest)";
+        check_forward(
+            "1.1.0",
+            &format!("{both} | latest=1.0.0"),
+            "latest:1.0.0>1.1.0; 1.1.0=",
+        );
+        // The rest of it.
+        check_forward(
+            "1.2.0",
+            "1.0.0; 1.1.0; 1.2.0=Rolled back to 1.0.0 (latest) | latest=1.1.0",
+            "latest:1.1.0>1.2.0; 1.2.0=",
+        );
+    }
+
+    fn release(id: &str, packages: &[(&str, &str)]) -> PastRelease {
+        let packages = packages.iter();
+        PastRelease {
+            id: id.to_owned(),
+            packages: packages
+                .map(|(package, version)| (name(package), Version::parse(version).unwrap()))
+                .collect(),
+        }
+    }
+
+    /// The releases of a history, the newest first.
+    fn history() -> Vec<PastRelease> {
+        vec![
+            release("5", &[("core", "1.2.0")]),
+            release("4", &[]),
+            release("3", &[("core", "1.1.0"), ("text", "2.0.0")]),
+            release("2", &[("core", "1.0.0"), ("other", "1.0.0")]),
+            release("1", &[("text", "1.0.0")]),
+            release("0", &[("core", "0.9.0"), ("text", "0.9.0")]),
+        ]
+    }
+
+    #[track_caller]
+    fn check_way(to: &str, left: &[&str], earlier: &[&str]) {
+        let mut way = WayBack::new(to);
+        let mut releases = history().into_iter();
+        let _ = releases.find(|release| way.take(release.clone()) == Met::Enough);
+        let Ended::There(stretch) = way.end() else {
+            panic!("it leads there");
+        };
+        let ids = |releases: &[PastRelease]| -> Vec<String> {
+            releases.iter().map(|release| release.id.clone()).collect()
+        };
+        assert_eq!(ids(&stretch.releases), left);
+        assert_eq!(ids(&stretch.earlier), earlier);
+    }
+
+    #[test]
+    fn a_way_back_leads_on_until_it_is_known_what_was_before() {
+        check_way("4", &["5"], &["4", "3"]);
+        check_way("2", &["5", "4", "3"], &["2", "1"]);
+        check_way("5", &[], &["5"]);
+        let mut nowhere = WayBack::new("7");
+        for release in history() {
+            assert_eq!(nowhere.take(release), Met::More);
+        }
+        assert_eq!(nowhere.end(), Ended::Nowhere);
+        let mut far = WayBack::new("7");
+        let met = (0..MOST_RELEASES).map(|_| far.take(release("5", &[])));
+        assert_eq!(met.last(), Some(Met::Enough));
+        assert_eq!(far.end(), Ended::TooFar);
     }
 
     #[test]
     fn trails_follow_a_package_through_releases() {
-        let release = |id: &str, packages: &[(&str, &str)]| PastRelease {
-            id: id.to_owned(),
-            packages: packages
-                .iter()
-                .map(|(package, version)| (name(package), Version::parse(version).unwrap()))
-                .collect(),
+        let history = history();
+        let stretch = Stretch {
+            releases: history[..3].to_vec(),
+            earlier: history[3..].to_vec(),
         };
-        let left = [
-            release("3", &[("core", "1.2.0")]),
-            release("2", &[("core", "1.1.0"), ("text", "2.0.0")]),
+        let trail = |package: &str, left: &str, earlier: &str| Trail {
+            name: name(package),
+            versions: versions(left),
+            earlier: versions(earlier),
+        };
+        let expected = [
+            trail("core", "1.2.0 1.1.0", "1.0.0 0.9.0"),
+            trail("text", "2.0.0", "1.0.0 0.9.0"),
         ];
-        let earlier = [release("1", &[("core", "1.0.0"), ("other", "1.0.0")])];
-        let told: Vec<String> = trails(&left, &earlier)
-            .iter()
-            .map(|trail| format!("{} {:?} {:?}", trail.name, trail.versions, trail.earlier))
-            .collect();
-        assert_eq!(told.len(), 2);
-        assert_eq!(trails(&left, &earlier)[0].versions, versions("1.2.0 1.1.0"));
-        assert_eq!(trails(&left, &earlier)[0].earlier, versions("1.0.0"));
-        assert_eq!(trails(&left, &earlier)[1].earlier, versions(""));
+        assert_eq!(stretch.trails(), expected);
+        assert_eq!(stretch.ids(), ["5", "3"]);
     }
 
     proptest::proptest! {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::explain::{Failure, plain};
+use crate::explain::{Failure, safe_line};
 use crate::name::PackageName;
 use crate::plan::npm_rollback::Step;
 
@@ -30,7 +30,7 @@ pub struct PackageOnNpm {
     pub name: String,
     /// The dist-tags that were pointed elsewhere.
     pub dist_tags: Vec<MovedTag>,
-    /// The versions that were deprecated, and the message of each; an empty one took that back.
+    /// The versions that were deprecated, and the message of each; `null` took that back.
     pub deprecated: Vec<Deprecated>,
     /// What stays as it is, and why.
     pub reasons: Vec<String>,
@@ -54,8 +54,8 @@ pub struct MovedTag {
 pub struct Deprecated {
     /// The version.
     pub version: String,
-    /// Its message.
-    pub message: String,
+    /// Its message; `null`: it is good again.
+    pub message: Option<String>,
 }
 
 impl PackageOnNpm {
@@ -79,8 +79,11 @@ impl PackageOnNpm {
                 Step::Tag { tag, from, to } => {
                     package.dist_tags.push(MovedTag { tag, from, to });
                 }
-                Step::Deprecate { version, message } => {
-                    package.deprecated.push(Deprecated { version, message });
+                Step::Messages(messages) => {
+                    let messages = messages.into_iter();
+                    let messages =
+                        messages.map(|(version, message)| Deprecated { version, message });
+                    package.deprecated.extend(messages);
                 }
             }
         }
@@ -91,19 +94,18 @@ impl PackageOnNpm {
         let tags = self.dist_tags.iter();
         let tags = tags.map(|moved| format!("{} {} → {}", moved.tag, moved.from, moved.to));
         let messages = self.deprecated.iter().map(|deprecated| {
-            let verb = if deprecated.message.is_empty() {
-                "no longer deprecated"
-            } else {
-                "deprecated"
+            let verb = match deprecated.message {
+                Some(_) => "deprecated",
+                None => "no longer deprecated",
             };
             format!("{} {verb}", deprecated.version)
         });
         let done: Vec<String> = tags.chain(messages).collect();
         match (done.is_empty(), &self.error) {
             (true, None) => "nothing to do".to_owned(),
-            (true, Some(error)) => plain(error),
+            (true, Some(error)) => safe_line(error),
             (false, None) => format!("{would}{}", done.join(", ")),
-            (false, Some(error)) => format!("{}; then {}", done.join(", "), plain(error)),
+            (false, Some(error)) => format!("{}; then {}", done.join(", "), safe_line(error)),
         }
     }
 }
@@ -120,13 +122,14 @@ impl OnNpm {
         }
         let would = if self.dry_run { "would be: " } else { "" };
         for package in &self.packages {
-            let _ = writeln!(text, "  {}: {}", package.name, package.line(would));
+            let line = format!("{}: {}", package.name, package.line(would));
+            let _ = writeln!(text, "  {}", safe_line(&line));
             for reason in &package.reasons {
-                let _ = writeln!(text, "    {}", plain(reason));
+                let _ = writeln!(text, "    {}", safe_line(reason));
             }
         }
         for reason in &self.reasons {
-            let _ = writeln!(text, "  {}", plain(reason));
+            let _ = writeln!(text, "  {}", safe_line(reason));
         }
         text
     }

@@ -364,7 +364,7 @@ pub enum Command {
     /// Change what an environment says.
     Point(Deed, PointSettings),
     /// Take packages on npm back to a release, or forward to it, where no environment follows.
-    OnNpm(Deed, OnNpmSettings),
+    OnNpm(Direction, OnNpmSettings),
     /// Show what runs where.
     Status(StatusSettings),
     /// Install what the pointer names.
@@ -450,8 +450,47 @@ pub struct PointSettings {
     pub reason: Option<String>,
     /// Override held, bad, not a descendant.
     pub force: bool,
-    /// Whether packages on npm follow.
-    pub npm_rollback: bool,
+    /// Which way packages on npm follow; `None`: they stay.
+    pub npm: Option<Direction>,
+}
+
+/// Which way packages on npm go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To what shipped before.
+    Back,
+    /// To what was left before.
+    Forward,
+}
+
+impl Direction {
+    /// The way of a deed; `None`: packages have none.
+    #[must_use]
+    pub fn of(deed: Deed) -> Option<Direction> {
+        match deed {
+            Deed::Rollback => Some(Direction::Back),
+            Deed::Promote => Some(Direction::Forward),
+            Deed::Hold | Deed::Unhold | Deed::MarkBad | Deed::Pin | Deed::Unpin => None,
+        }
+    }
+
+    /// The command that goes there.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Direction::Back => "rollback",
+            Direction::Forward => "promote",
+        }
+    }
+
+    /// As a heading names it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Direction::Back => Deed::Rollback.title(),
+            Direction::Forward => Deed::Promote.title(),
+        }
+    }
 }
 
 /// What `rollback` and `promote` on npm alone are asked.

@@ -496,7 +496,7 @@ pub const SETTINGS: &[Setting] = &[
         "npm-rollback",
         Npm,
         Boolean,
-        Anywhere,
+        Outside,
         true,
         "whether packages on npm follow a `rollback` (their dist-tags go back, what is left is deprecated) and a `promote` that goes forward again; needs a token that may write them",
         "false",

@@ -229,6 +229,23 @@ fn changed() -> Monorepo {
         )
 }
 
+#[test]
+fn what_a_build_leaves_running_is_ended_before_git_is_told_how_to_push() {
+    let world = World::local(changed());
+    let file = world.outside.path().join("left.pid");
+    let file = file.display();
+    // In a session of its own, and its parent gone: nothing leads to it but that it was born here.
+    let build = format!(
+        "(setsid sh -c 'echo $$ > {file}; exec sleep 100000' &) & while [ ! -s {file} ]; do :; done"
+    );
+    let run = world.binary(&["release"]).env("PKGS_BUILD", &build).run();
+    let run = run.expect(0);
+    assert!(run.stderr.contains("left running"), "{}", run.stderr);
+    let id = fs::read_to_string(world.outside.path().join("left.pid")).expect("a number");
+    let line = fs::read_to_string(format!("/proc/{}/cmdline", id.trim())).unwrap_or_default();
+    assert!(!line.contains("100000"), "{line} still runs");
+}
+
 /// The tags of the origin but the first release's.
 fn decided(world: &World) -> String {
     world.origin_git(&["tag", "--list", "*1.0.1"])

@@ -212,13 +212,13 @@ async fn versions_appear(registry: &dyn Registry, package: &str) {
 
     // Going back, and forward again.
     let version = "1.1.0-beta.1";
-    for message in ["it loses \"orders\"", ""] {
-        let messages = BTreeMap::from([(version.to_owned(), message.to_owned())]);
+    for message in [Some("it loses \"orders\"".to_owned()), None] {
+        let messages = BTreeMap::from([(version.to_owned(), message.clone())]);
         let deprecated = registry.deprecate(&name(package), &messages).await;
         deprecated.expect("deprecated");
         let mut expected = found.clone();
         let changed = expected.versions.get_mut(version).expect("there");
-        changed.deprecated = (!message.is_empty()).then(|| message.to_owned());
+        changed.deprecated = message;
         assert_eq!(known().await.expect("there"), expected);
     }
     for (to, beta) in [("1.0.0", "1.0.0"), (version, version)] {

@@ -207,7 +207,7 @@ impl Registry for ByPackage {
     async fn deprecate(
         &self,
         name: &PackageName,
-        messages: &BTreeMap<String, String>,
+        messages: &BTreeMap<String, Option<String>>,
     ) -> Result<(), RegistryError> {
         let registry = self.of(name).map_err(RegistryError::Failed)?;
         registry.deprecate(name, messages).await

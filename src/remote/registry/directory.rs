@@ -71,11 +71,14 @@ impl DirectoryRegistry {
         self.blocking(move |root| {
             let _lock = root.lock(LOCK).map_err(|error| failed(root, LOCK, error))?;
             let Some(mut packument) = editable(root, &name)? else {
-                return Err(RegistryError::Failed(Failure::new(
-                    Exit::Refused,
-                    "registry::no_package",
-                    format!("{} has no {name}", root.path().display()),
-                )));
+                return Err(RegistryError::Failed(
+                    Failure::new(
+                        Exit::Refused,
+                        "registry::no_package",
+                        format!("{} has no {name}", root.path().display()),
+                    )
+                    .hint("check `registry` and `registries`: it may be on another one"),
+                ));
             };
             edit(&mut packument);
             store(root, name.as_str(), &crate::release::to_bytes(&packument))
@@ -277,7 +280,7 @@ impl Registry for DirectoryRegistry {
     async fn deprecate(
         &self,
         name: &PackageName,
-        messages: &BTreeMap<String, String>,
+        messages: &BTreeMap<String, Option<String>>,
     ) -> Result<(), RegistryError> {
         let messages = messages.clone();
         self.edited(name, move |packument| {

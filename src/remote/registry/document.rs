@@ -60,15 +60,21 @@ pub(super) fn read(name: &PackageName, bytes: &[u8]) -> Result<PublishedPackage,
     })
 }
 
-/// A packument in which some versions are deprecated, as `npm deprecate` sends it: all of it, each message in its place. An empty message takes
-/// that back. Versions that are not there are left out.
-pub(super) fn deprecate(packument: &mut Map<String, Value>, messages: &BTreeMap<String, String>) {
+/// A packument in which some versions are deprecated, as `npm deprecate` sends it: all of it, each message in its place. An empty one takes
+/// that back, as `npm undeprecate` does. Versions that are not there are left out.
+pub(super) fn deprecate(
+    packument: &mut Map<String, Value>,
+    messages: &BTreeMap<String, Option<String>>,
+) {
     let Some(Value::Object(versions)) = packument.get_mut("versions") else {
         return;
     };
     for (version, message) in messages {
         if let Some(Value::Object(version)) = versions.get_mut(version) {
-            version.insert("deprecated".to_owned(), json!(message));
+            version.insert(
+                "deprecated".to_owned(),
+                json!(message.as_deref().unwrap_or_default()),
+            );
         }
     }
 }

@@ -77,12 +77,12 @@ pub trait Registry: Send + Sync {
         version: &str,
     ) -> Result<(), RegistryError>;
 
-    /// Deprecates versions, each with the message that whoever installs it is told; an empty one takes that back. May be repeated: it sends what
+    /// Deprecates versions, each with the message that whoever installs it is told; `None` takes that back. May be repeated: it sends what
     /// the registry has, changed in nothing else.
     async fn deprecate(
         &self,
         name: &PackageName,
-        messages: &BTreeMap<String, String>,
+        messages: &BTreeMap<String, Option<String>>,
     ) -> Result<(), RegistryError>;
 
     /// The registry as a person wrote it, without credentials.

@@ -377,19 +377,20 @@ impl NpmRegistry {
     /// Sends one write and tells what its answer means; gives what it holds.
     async fn write(
         &self,
-        (method, command): (Method, &'static str),
+        write: Write,
         url: Url,
         body: Vec<u8>,
         name: &PackageName,
         what: &str,
     ) -> Result<Vec<u8>, RegistryError> {
+        let command = write.command();
         let credential = self.credential_to_write(name, command).await?;
         let time = READ + Duration::from_secs(body.len() as u64 / SLOWEST);
         let request = self
             .clients()
             .map_err(RegistryError::Failed)?
             .writer
-            .request(method, url.clone())
+            .request(write.method(), url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .header("npm-auth-type", "web")
@@ -449,15 +450,14 @@ impl NpmRegistry {
             409 => Err(RegistryError::Contended(doubt().because(answer.text()))),
             408 | 500..=599 => Err(RegistryError::Uncertain(doubt().because(answer.text()))),
             _ => Err(RegistryError::Failed(
-                self.refusal(&answer, name, deed_of(command))
-                    .unwrap_or_else(|| {
-                        Failure::new(
-                            Exit::RemoteRefused,
-                            "npm::refused",
-                            format!("{} refuses {name}", self.url),
-                        )
-                        .because(answer.text())
-                    }),
+                self.refused_write(&answer, name, write).unwrap_or_else(|| {
+                    Failure::new(
+                        Exit::RemoteRefused,
+                        "npm::refused",
+                        format!("{} refuses {name}", self.url),
+                    )
+                    .because(answer.text())
+                }),
             )),
         }
     }
@@ -475,20 +475,32 @@ impl NpmRegistry {
         }
     }
 
-    /// The refusals that npm's answers are known for.
-    fn refusal(&self, answer: &Answer, name: &PackageName, deed: &str) -> Option<Failure> {
+    /// A write that was refused: the job's identity may publish, and no more; or what the answer is known for.
+    fn refused_write(&self, answer: &Answer, name: &PackageName, write: Write) -> Option<Failure> {
         let registry = &self.url;
-        let (code, what, hint) = match answer.status {
-            401 | 403 | 404 if self.identity.is_some() && deed == "published" => (
+        if self.identity.is_none() || !matches!(answer.status, 401 | 403 | 404) {
+            return self.refusal(answer, name, write.participle());
+        }
+        let (code, what, hint) = match write {
+            Write::Publish | Write::Stage => (
                 "npm::untrusted",
                 format!("{registry} does not let this job publish {name}"),
                 "its trusted publisher may be for staging only: allow it to publish, or set npm-publish to stage; then run again, it continues here",
             ),
-            401 | 403 | 404 if self.identity.is_some() && deed == CHANGED => (
-                "npm::untrusted",
+            Write::Tag | Write::Deprecate => (
+                "npm::publishes_only",
                 format!("{registry} does not let this job change {name} with its identity"),
                 "a trusted publisher publishes and no more: set npm-token to a token that may write this package, or do it by hand with `npm dist-tag` and `npm deprecate`",
             ),
+        };
+        let failure = Failure::new(Exit::RemoteRefused, code, what);
+        Some(failure.because(answer.text()).hint(hint))
+    }
+
+    /// The refusals that npm's answers are known for.
+    fn refusal(&self, answer: &Answer, name: &PackageName, deed: &str) -> Option<Failure> {
+        let registry = &self.url;
+        let (code, what, hint) = match answer.status {
             401 if answer.one_time_password => (
                 "npm::one_time_password",
                 format!("{registry} wants a one-time password for {name}"),
@@ -563,14 +575,39 @@ impl NpmRegistry {
     }
 }
 
-/// What becomes of a package by a command that changes what is there.
-const CHANGED: &str = "changed";
+/// What is written about a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Write {
+    Publish,
+    Stage,
+    Tag,
+    Deprecate,
+}
 
-/// What becomes of a package by a command.
-fn deed_of(command: &str) -> &'static str {
-    match command {
-        "dist-tag" | "deprecate" => CHANGED,
-        _ => "published",
+impl Write {
+    fn method(self) -> Method {
+        match self {
+            Write::Stage => Method::POST,
+            Write::Publish | Write::Tag | Write::Deprecate => Method::PUT,
+        }
+    }
+
+    /// npm's command for it, which it names to the registry.
+    fn command(self) -> &'static str {
+        match self {
+            Write::Publish => "publish",
+            Write::Stage => "stage",
+            Write::Tag => "dist-tag",
+            Write::Deprecate => "deprecate",
+        }
+    }
+
+    /// What becomes of the package.
+    fn participle(self) -> &'static str {
+        match self {
+            Write::Publish | Write::Stage => "published",
+            Write::Tag | Write::Deprecate => "changed",
+        }
     }
 }
 
@@ -778,8 +815,9 @@ impl Registry for NpmRegistry {
             .to_string()
             .into_bytes();
         let what = format!("published {name} {}", publication.version);
-        let put = (Method::PUT, "publish");
-        self.write(put, url, body, name, &what).await.map(|_| ())
+        self.write(Write::Publish, url, body, name, &what)
+            .await
+            .map(|_| ())
     }
 
     async fn trusts(
@@ -822,9 +860,8 @@ impl Registry for NpmRegistry {
         let url = url.map_err(RegistryError::Failed)?;
         let body = document::publish(publication, &self.url).to_string();
         let what = format!("staged {name} {}", publication.version);
-        let post = (Method::POST, "stage");
         let answer = self
-            .write(post, url, body.into_bytes(), name, &what)
+            .write(Write::Stage, url, body.into_bytes(), name, &what)
             .await?;
         let answer = serde_json::from_slice::<serde_json::Value>(&answer).ok();
         let id = answer
@@ -860,28 +897,31 @@ impl Registry for NpmRegistry {
         }
         let body = Value::from(version).to_string().into_bytes();
         let what = format!("pointed {tag} of {name} at {version}");
-        let put = (Method::PUT, "dist-tag");
-        self.write(put, url, body, name, &what).await.map(|_| ())
+        self.write(Write::Tag, url, body, name, &what)
+            .await
+            .map(|_| ())
     }
 
     async fn deprecate(
         &self,
         name: &PackageName,
-        messages: &BTreeMap<String, String>,
+        messages: &BTreeMap<String, Option<String>>,
     ) -> Result<(), RegistryError> {
         let read = self.address_to_write(name)?;
         let packument = retry::read(name.as_str(), || self.editable_once(name, &read)).await;
         let Some(mut packument) = packument.map_err(RegistryError::Failed)? else {
             let what = format!("{} has no {name}", self.url);
-            let failure = Failure::new(Exit::Refused, "npm::no_package", what);
+            let failure = Failure::new(Exit::Refused, "npm::no_package", what)
+                .hint("check `registry` and `registries`: it may be on another one");
             return Err(RegistryError::Failed(failure));
         };
         document::deprecate(&mut packument, messages);
         let url = self.address("", name, "").map_err(RegistryError::Failed)?;
         let body = Value::Object(packument).to_string().into_bytes();
         let what = format!("noted what of {name} is deprecated");
-        let put = (Method::PUT, "deprecate");
-        self.write(put, url, body, name, &what).await.map(|_| ())
+        self.write(Write::Deprecate, url, body, name, &what)
+            .await
+            .map(|_| ())
     }
 
     fn describe(&self) -> String {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName};
 use crate::settings::command::{
-    AbandonSettings, Apps, Command, Deed, OnNpmSettings, PointSettings, PullSettings,
+    AbandonSettings, Apps, Command, Deed, Direction, OnNpmSettings, PointSettings, PullSettings,
     StatusSettings,
 };
 use crate::settings::flags::Own;
@@ -48,19 +48,15 @@ impl Resolver<'_> {
                         .push(Failure::new(Exit::Usage, "settings::command", what));
                     return None;
                 };
-                let npm_rollback = matches!(deed, Deed::Promote | Deed::Rollback)
-                    && self.boolean("npm-rollback", false);
-                if npm_rollback && self.inputs.get("environment").is_none() {
-                    return Some(Command::OnNpm(
-                        deed,
-                        OnNpmSettings {
-                            to: self.text("to"),
-                            reason: self.text("reason"),
-                        },
-                    ));
+                let npm = Direction::of(deed).filter(|_| self.boolean("npm-rollback", false));
+                if let (Some(direction), None) = (npm, self.inputs.get("environment")) {
+                    let asked = OnNpmSettings {
+                        to: self.text("to"),
+                        reason: self.text("reason"),
+                    };
+                    return Some(Command::OnNpm(direction, asked));
                 }
-                let mut point = self.point(name, store)?;
-                point.npm_rollback = npm_rollback;
+                let point = self.point(name, store, npm)?;
                 Some(Command::Point(deed, point))
             }
         }
@@ -77,7 +73,12 @@ impl Resolver<'_> {
         package.map(|package| Command::Why(package.to_owned()))
     }
 
-    fn point(&mut self, command: &str, store: &Choice<StoreSettings>) -> Option<PointSettings> {
+    fn point(
+        &mut self,
+        command: &str,
+        store: &Choice<StoreSettings>,
+        npm: Option<Direction>,
+    ) -> Option<PointSettings> {
         let environment = self.needed_environment(command);
         let store = self.needed_store(command, store);
         let apps = self.checked_apps();
@@ -91,7 +92,7 @@ impl Resolver<'_> {
             from,
             reason: self.text("reason"),
             force,
-            npm_rollback: false,
+            npm,
         })
     }
 
@@ -166,7 +167,10 @@ impl Resolver<'_> {
                     "settings::missing",
                     format!("`{command}` needs an environment"),
                 )
-                .hint("name it with --environment, PKGS_ENVIRONMENT or the input environment"),
+                .hint(match command {
+                    "promote" | "rollback" => "name it with --environment, PKGS_ENVIRONMENT or the input environment; packages on npm alone go with --npm-rollback and --to",
+                    _ => "name it with --environment, PKGS_ENVIRONMENT or the input environment",
+                }),
             );
         }
         self.checked("environment", |given| {
