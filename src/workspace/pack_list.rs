@@ -7,7 +7,7 @@
 mod bins;
 mod bundle;
 mod minimatch;
-mod older;
+mod npm_11;
 mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -344,31 +344,31 @@ fn root_level(
     manifest: &Value,
     tree: &PackageTree,
     root: &Folder<'_>,
-    npm: NpmRules,
+    rules: NpmRules,
     budget: &Budget,
 ) -> Result<Top, Failure> {
-    let mut rules = patterns(DEFAULTS)?;
+    let mut lines = patterns(DEFAULTS)?;
     for outer in &tree.outer_ignores {
-        rules.extend(patterns(outer.lines())?);
+        lines.extend(patterns(outer.lines())?);
     }
-    rules.extend(patterns(tree.members.iter().map(String::as_str))?);
-    let files = files_rules(manifest, root, &tree.links, npm, budget)?;
+    lines.extend(patterns(tree.members.iter().map(String::as_str))?);
+    let files = files_rules(manifest, root, &tree.links, rules, budget)?;
     match files.as_ref() {
-        Some(files) => rules.extend(files.rules()?),
-        None => rules.extend(ignore_rules(tree, "")?),
+        Some(files) => lines.extend(files.rules()?),
+        None => lines.extend(ignore_rules(tree, "")?),
     }
     let files = files.unwrap_or_default();
-    rules.extend(files.strict_rules()?);
-    rules.extend(strict(npm)?);
+    lines.extend(files.strict_rules()?);
+    lines.extend(strict(rules)?);
     let always = named_by_manifest(manifest, root);
-    rules.extend(patterns(always.iter().map(String::as_str))?);
-    if npm == NpmRules::Npm12 {
-        rules.extend(patterns(patch_files(manifest).iter().map(String::as_str))?);
+    lines.extend(patterns(always.iter().map(String::as_str))?);
+    if rules == NpmRules::Npm12 {
+        lines.extend(patterns(patch_files(manifest).iter().map(String::as_str))?);
     }
     Ok(Top {
         level: Level {
             name: String::new(),
-            rules,
+            rules: lines,
             exact: false,
         },
         required: files.required_rules()?,
@@ -379,34 +379,34 @@ fn root_level(
 fn bundled_level(
     package: &BundledPackage,
     root: &Folder<'_>,
-    npm: NpmRules,
+    rules: NpmRules,
     budget: &Budget,
 ) -> Result<Top, Failure> {
-    let mut rules = Vec::new();
+    let mut lines = Vec::new();
     if package.is_link {
-        rules.extend(patterns(DEFAULTS)?);
+        lines.extend(patterns(DEFAULTS)?);
     }
     let manifest = package.manifest.as_ref();
     let files = match manifest {
-        Some(manifest) => files_rules(manifest, root, &package.tree.links, npm, budget)?,
+        Some(manifest) => files_rules(manifest, root, &package.tree.links, rules, budget)?,
         None => None,
     };
     match files.as_ref() {
-        Some(files) => rules.extend(files.rules()?),
-        None if package.is_link => rules.extend(ignore_rules(&package.tree, "")?),
+        Some(files) => lines.extend(files.rules()?),
+        None if package.is_link => lines.extend(ignore_rules(&package.tree, "")?),
         None => {}
     }
     let files = files.unwrap_or_default();
     if let Some(manifest) = manifest {
-        rules.extend(files.strict_rules()?);
-        rules.extend(strict(npm)?);
+        lines.extend(files.strict_rules()?);
+        lines.extend(strict(rules)?);
         let always = named_by_manifest(manifest, root);
-        rules.extend(patterns(always.iter().map(String::as_str))?);
+        lines.extend(patterns(always.iter().map(String::as_str))?);
     }
     Ok(Top {
         level: Level {
             name: String::new(),
-            rules,
+            rules: lines,
             exact: false,
         },
         required: files.required_rules()?,
@@ -460,7 +460,7 @@ fn files_rules(
     manifest: &Value,
     root: &Folder<'_>,
     links: &[String],
-    npm: NpmRules,
+    rules: NpmRules,
     budget: &Budget,
 ) -> Result<Option<FilesRules>, Failure> {
     let not_a_list = || {
@@ -480,12 +480,12 @@ fn files_rules(
             .collect::<Result<_, _>>()?,
         Some(_) => return Err(not_a_list()),
     };
-    Ok(Some(match npm {
+    Ok(Some(match rules {
         NpmRules::Npm12 => FilesRules {
             lines: globbed(&entries, root, budget),
             ..FilesRules::default()
         },
-        NpmRules::Npm11 => older::files_rules(&entries, root, links),
+        NpmRules::Npm11 => npm_11::files_rules(&entries, root, links),
     }))
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pkgs_action::settings::NpmRules;
 use serde_json::{Map, Value, json};
 
 use crate::support::random::{self, Random};
@@ -18,35 +19,19 @@ use trees::Made;
 /// How many packages are made at random; `PKGS_TEST_SEEDS` makes more.
 const TREES: u64 = 300;
 
-/// Whose rules are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rules {
-    Npm12,
-    Npm11,
-}
-
-impl Rules {
-    fn setting(self) -> &'static str {
-        match self {
-            Rules::Npm12 => "12",
-            Rules::Npm11 => "11",
-        }
-    }
-
-    /// Where that npm is installed.
-    fn directory(self) -> PathBuf {
-        servers::installed().join(match self {
-            Rules::Npm12 => "npm/package",
-            Rules::Npm11 => "npm-11/package",
-        })
-    }
+/// Where the npm is installed that has these rules.
+fn installed(rules: NpmRules) -> PathBuf {
+    servers::installed().join(match rules {
+        NpmRules::Npm12 => "npm/package",
+        NpmRules::Npm11 => "npm-11/package",
+    })
 }
 
 /// What npm makes of packages, in one process.
-fn npm(packages: &[Made], rules: Rules) -> Vec<Value> {
+fn npm(packages: &[Made], rules: NpmRules) -> Vec<Value> {
     let questions: Vec<Value> = packages.iter().map(question).collect();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/npm_pack.cjs");
-    let package = rules.directory();
+    let package = installed(rules);
     let answers = servers::node(&[script.as_ref(), package.as_ref()], &json!(questions));
     serde_json::from_value(answers).expect("a list")
 }
@@ -61,11 +46,11 @@ fn question(made: &Made) -> Value {
 }
 
 /// What `pack` says of a package.
-fn ours(made: &Made, rules: Rules) -> Result<Value, String> {
+fn ours(made: &Made, rules: NpmRules) -> Result<Value, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_pkgs-action"))
         .args(["pack", "--dry-run", "--format=json", "--scripts=skip"])
         .arg("--git-dependencies=allow")
-        .arg(format!("--npm-rules={}", rules.setting()))
+        .arg(format!("--npm-rules={}", rules.as_str()))
         .current_dir(&made.directory)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -90,7 +75,7 @@ fn name_in(directory: &Path) -> String {
 }
 
 /// What differs, if anything does.
-fn difference(made: &Made, npm: &Value, rules: Rules) -> Option<String> {
+fn difference(made: &Made, npm: &Value, rules: NpmRules) -> Option<String> {
     let ours = match (ours(made, rules), npm.get("error")) {
         // What npm cannot pack, nobody misses.
         (_, Some(_)) => return None,
@@ -119,7 +104,7 @@ fn difference(made: &Made, npm: &Value, rules: Rules) -> Option<String> {
         return Some("the tar differs".to_owned());
     }
     // The rules are about files; what a registry is told is what npm 12 tells it.
-    if rules == Rules::Npm11 {
+    if rules == NpmRules::Npm11 {
         return None;
     }
     let mut theirs: Map<String, Value> =
@@ -138,7 +123,7 @@ fn difference(made: &Made, npm: &Value, rules: Rules) -> Option<String> {
 }
 
 /// Compares, and answers how many npm packed.
-fn compare(packages: &[(String, Made)], rules: Rules) -> usize {
+fn compare(packages: &[(String, Made)], rules: NpmRules) -> usize {
     let (names, made): (Vec<&String>, Vec<Made>) = packages
         .iter()
         .map(|(name, made)| (name, made.clone()))
@@ -160,15 +145,15 @@ fn compare(packages: &[(String, Made)], rules: Rules) -> usize {
 
 #[test]
 fn packages_made_at_random_are_packed_as_npm_packs_them() {
-    made_at_random(Rules::Npm12);
+    made_at_random(NpmRules::Npm12);
 }
 
 #[test]
 fn packages_made_at_random_are_packed_as_npm_11_packs_them() {
-    made_at_random(Rules::Npm11);
+    made_at_random(NpmRules::Npm11);
 }
 
-fn made_at_random(rules: Rules) {
+fn made_at_random(rules: NpmRules) {
     let directory = tempfile::tempdir().expect("a directory");
     let packages: Vec<(String, Made)> = random::seeds(TREES)
         .map(|seed| {
@@ -211,7 +196,7 @@ fn published_packages_are_packed_as_npm_packs_them() {
         })
         .collect();
     assert!(packages.len() >= 40, "{}", packages.len());
-    for rules in [Rules::Npm12, Rules::Npm11] {
+    for rules in [NpmRules::Npm12, NpmRules::Npm11] {
         assert_eq!(compare(&packages, rules), packages.len(), "{rules:?}");
     }
 }
