@@ -6,12 +6,12 @@ use std::fmt;
 
 use crate::explain::{Exit, Failure, quoted};
 
-/// Declares a checked string: construction through `parse` only, ordering and display by its text.
+/// Declares a checked string: construction through `parse` only, ordering and display by its text. One that writes a sum down keeps its bytes beside.
 macro_rules! checked_string {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident $([$length:literal])?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(String $(, [u8; $length])?);
 
         impl $name {
             /// The name as text.
@@ -33,6 +33,45 @@ macro_rules! checked_string {
             }
         }
     };
+}
+
+/// Bytes as lowercase hexadecimal digits.
+///
+/// ```
+/// assert_eq!(pkgs_action::name::hexadecimal(&[0, 0xa1]), "00a1");
+/// ```
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// The bytes that hexadecimal digits, large or small, stand for; `None` for anything else.
+///
+/// ```
+/// use pkgs_action::name::from_hexadecimal;
+/// assert_eq!(from_hexadecimal("00Af"), Some(vec![0, 0xaf]));
+/// for bad in ["0", "0g", "+f", "é"] {
+///     assert_eq!(from_hexadecimal(bad), None, "{bad}");
+/// }
+/// ```
+#[must_use]
+pub fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let (pairs, []) = text.as_bytes().as_chunks() else {
+        return None;
+    };
+    let value = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |[high, low]: &[u8; 2]| u8::try_from(value(*high)? << 4 | value(*low)?).ok();
+    pairs.iter().map(byte).collect()
+}
+
+/// The bytes of a sum that has so many.
+fn sum<const LENGTH: usize>(bytes: Option<Vec<u8>>) -> Option<[u8; LENGTH]> {
+    bytes?.try_into().ok()
 }
 
 fn refused(code: &'static str, kind: &str, text: &str, rule: &str) -> Failure {
@@ -350,24 +389,23 @@ impl Key {
 
 checked_string! {
     /// A sha256 digest, written `sha256:<64 lowercase hexadecimal digits>`.
-    Digest
+    Digest[32]
 }
 
 impl Digest {
     /// Checks a digest.
     pub fn parse(text: &str) -> Result<Digest, Failure> {
-        if !text
-            .strip_prefix("sha256:")
-            .is_some_and(|hex| is_lower_hex(hex, 64))
-        {
+        let hex = text.strip_prefix("sha256:");
+        let hex = hex.filter(|hex| is_lower_hex(hex, 64));
+        let Some(sum) = sum(hex.and_then(from_hexadecimal)) else {
             return Err(refused(
                 "name::digest",
                 "digest",
                 text,
                 "it looks like sha256: and 64 lowercase hexadecimal digits",
             ));
-        }
-        Ok(Digest(text.to_owned()))
+        };
+        Ok(Digest(text.to_owned(), sum))
     }
 
     /// The digest of `bytes`.
@@ -379,18 +417,14 @@ impl Digest {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Digest {
         use sha2::Digest as _;
-        Digest::from_sha256(&sha2::Sha256::digest(bytes))
+        Digest::from_sha256(sha2::Sha256::digest(bytes))
     }
 
-    /// The digest whose 32 bytes are `sum`.
+    /// The digest whose bytes are `sum`.
     #[must_use]
-    pub fn from_sha256(sum: &[u8]) -> Digest {
-        use fmt::Write as _;
-        let mut text = String::from("sha256:");
-        for byte in sum {
-            let _ = write!(text, "{byte:02x}");
-        }
-        Digest(text)
+    pub fn from_sha256(sum: impl Into<[u8; 32]>) -> Digest {
+        let sum = sum.into();
+        Digest(format!("sha256:{}", hexadecimal(&sum)), sum)
     }
 
     /// The 64 digits without the algorithm.
@@ -398,11 +432,23 @@ impl Digest {
     pub fn hex(&self) -> &str {
         &self.0["sha256:".len()..]
     }
+
+    /// The sum in base64.
+    ///
+    /// ```
+    /// use pkgs_action::name::Digest;
+    /// assert_eq!(Digest::of(b"").base64(), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    /// ```
+    #[must_use]
+    pub fn base64(&self) -> String {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(self.1)
+    }
 }
 
 checked_string! {
     /// npm's `integrity`: `sha512-<base64 of 64 bytes>`.
-    Integrity
+    Integrity[64]
 }
 
 impl Integrity {
@@ -412,15 +458,15 @@ impl Integrity {
         let decoded = text
             .strip_prefix("sha512-")
             .and_then(|sum| base64::engine::general_purpose::STANDARD.decode(sum).ok());
-        if decoded.is_none_or(|sum| sum.len() != 64) {
+        let Some(sum) = sum(decoded) else {
             return Err(refused(
                 "name::integrity",
                 "sha512 integrity",
                 text,
                 "it looks like sha512- and 88 base64 characters",
             ));
-        }
-        Ok(Integrity(text.to_owned()))
+        };
+        Ok(Integrity(text.to_owned(), sum))
     }
 
     /// The integrity of `bytes`.
@@ -428,10 +474,20 @@ impl Integrity {
     pub fn of(bytes: &[u8]) -> Integrity {
         use base64::Engine as _;
         use sha2::Digest as _;
-        Integrity(format!(
-            "sha512-{}",
-            base64::engine::general_purpose::STANDARD.encode(sha2::Sha512::digest(bytes))
-        ))
+        let sum = sha2::Sha512::digest(bytes);
+        let text = base64::engine::general_purpose::STANDARD.encode(sum);
+        Integrity(format!("sha512-{text}"), sum.into())
+    }
+
+    /// The sum in 128 hexadecimal digits.
+    ///
+    /// ```
+    /// use pkgs_action::name::Integrity;
+    /// assert!(Integrity::of(b"").hex().starts_with("cf83e1357eefb8bdf1542850d66d8007"));
+    /// ```
+    #[must_use]
+    pub fn hex(&self) -> String {
+        hexadecimal(&self.1)
     }
 }
 

@@ -271,7 +271,7 @@ impl<W> Summed<W> {
     fn finish(self) -> (W, Digest, u64) {
         (
             self.inner,
-            Digest::from_sha256(&self.sum.finalize()),
+            Digest::from_sha256(self.sum.finalize()),
             self.length,
         )
     }
@@ -322,7 +322,7 @@ impl<W: Write> Tar<'_, W> {
             size,
             content: match source {
                 EntrySource::Link { target } => Content::Link(target.clone()),
-                _ => Content::Digest(Digest::from_sha256(&sum.finalize())),
+                _ => Content::Digest(Digest::from_sha256(sum.finalize())),
             },
         })
     }

@@ -14,7 +14,7 @@ use sha2::Digest as _;
 use walkdir::{DirEntry, WalkDir};
 
 use crate::explain::{Exit, Failure, quoted};
-use crate::name::Digest;
+use crate::name::{Digest, hexadecimal};
 use crate::workspace::pack_list::{IgnoreFiles, PackageTree, TreeFile};
 
 /// How many bytes are read at a time.
@@ -115,7 +115,7 @@ pub fn hash_file(path: &Path) -> Result<(Digest, u64), Failure> {
     let mut sum = sha2::Sha256::new();
     let length = for_each_chunk(&mut file, |chunk| sum.update(chunk))
         .map_err(|error| failed("files::read", "read", path, &error))?;
-    Ok((Digest::from_sha256(&sum.finalize()), length))
+    Ok((Digest::from_sha256(sum.finalize()), length))
 }
 
 /// Hands everything that `source` gives to `each`, in pieces; answers how many bytes that were.
@@ -161,13 +161,7 @@ fn for_each_in(
 #[must_use]
 pub fn shasum(bytes: &[u8]) -> String {
     use sha1::Digest as _;
-    use std::fmt::Write as _;
-    sha1::Sha1::digest(bytes)
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    hexadecimal(&sha1::Sha1::digest(bytes))
 }
 
 /// Reads a file (through a link, if it is one) of at most `limit` bytes.

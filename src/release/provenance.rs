@@ -1,10 +1,6 @@
 //! The statement that says where a package was built, word for word as npm makes it (`libnpmpublish/lib/provenance.js`): for GitHub
 //! [SLSA 1](https://slsa.dev/spec/v1.0/provenance), for GitLab SLSA 0.2.
 
-use std::fmt::Write as _;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::name::{Integrity, PackageName};
@@ -25,7 +21,7 @@ pub fn statement(
 ) -> Option<String> {
     let subject = json!([{
         "name": subject_of(name, version),
-        "digest": { "sha512": hexadecimal(integrity) },
+        "digest": { "sha512": integrity.hex() },
     }]);
     let statement = match job.platform {
         Platform::GitHub => github(job, &subject),
@@ -42,15 +38,6 @@ fn subject_of(name: &PackageName, version: &Version) -> String {
         Some(scoped) => format!("pkg:npm/%40{scoped}@{version}"),
         None => format!("pkg:npm/{name}@{version}"),
     }
-}
-
-fn hexadecimal(integrity: &Integrity) -> String {
-    let sum = integrity.as_str().trim_start_matches("sha512-");
-    let bytes = STANDARD.decode(sum).unwrap_or_default();
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn github(job: &Job, subject: &Value) -> Value {

@@ -85,7 +85,7 @@ pub(super) fn copy(
     let mut length = 0u64;
     loop {
         let count = match from.read(&mut buffer) {
-            Ok(0) => return Ok(Some((length, Digest::from_sha256(&sum.finalize())))),
+            Ok(0) => return Ok(Some((length, Digest::from_sha256(sum.finalize())))),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),

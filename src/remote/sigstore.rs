@@ -14,10 +14,10 @@ use reqwest::Client;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::explain::{Exit, Failure};
+use crate::name::{Digest, from_hexadecimal};
 use crate::release::provenance::PAYLOAD_TYPE;
 use crate::remote::chain;
 use crate::remote::identity::JobIdentity;
@@ -340,9 +340,7 @@ fn from_pem(text: &str) -> Option<Vec<u8>> {
 
 /// Bytes that are written in hexadecimal digits, in base64.
 fn digits_in_base64(digits: &str) -> Option<String> {
-    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
-    Some(STANDARD.encode(bytes?))
+    from_hexadecimal(digits).map(|bytes| STANDARD.encode(bytes))
 }
 
 /// The one entry of an answer in the form that bundles have; `None` where it is not of this statement.
@@ -355,8 +353,8 @@ fn entry_in(answer: &[u8], statement: &str) -> Option<Value> {
     let entry: Entry = serde_json::from_value(entry).ok()?;
     let body: Value = serde_json::from_slice(&STANDARD.decode(&entry.body).ok()?).ok()?;
     let sum = body.pointer("/spec/payloadHash/value")?.as_str()?;
-    let ours = Sha256::digest(statement);
-    if digits_in_base64(sum)? != STANDARD.encode(ours) {
+    let ours = Digest::of(statement.as_bytes());
+    if !ours.hex().eq_ignore_ascii_case(sum) {
         return None;
     }
     let mut found = numbers(&[("logIndex", entry.log_index)]);
@@ -430,13 +428,9 @@ mod tests {
     #[test]
     fn an_entry_is_one_and_ours() {
         let statement = "{}";
-        let sum = |text: &str| {
-            let sum = Sha256::digest(text);
-            sum.iter()
-                .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
-        };
         let entry = |of: &str| {
-            let body = json!({"kind": "dsse", "apiVersion": "0.0.1", "spec": {"payloadHash": {"value": sum(of)}}});
+            let sum = Digest::of(of.as_bytes());
+            let body = json!({"kind": "dsse", "apiVersion": "0.0.1", "spec": {"payloadHash": {"value": sum.hex()}}});
             json!({
                 "body": STANDARD.encode(body.to_string()), "integratedTime": 5, "logID": "00ff", "logIndex": 7,
                 "verification": {"signedEntryTimestamp": "AA=="},

@@ -135,7 +135,7 @@ impl Archive<'_> {
         if metadata.len() == expect.size {
             files::for_each_chunk(&mut file, |chunk| sum.update(chunk)).map_err(fail)?;
         }
-        if metadata.len() == expect.size && Digest::from_sha256(&sum.finalize()) == expect.digest {
+        if metadata.len() == expect.size && Digest::from_sha256(sum.finalize()) == expect.digest {
             file.seek(SeekFrom::Start(0)).map_err(fail)?;
             policy::check_sizes(expect.size, expect.tar_size)
                 .map_err(|(code, why)| self.broken(code, why))?;
@@ -306,7 +306,7 @@ impl Reader<'_> {
         if more > 0 {
             return Err(trailing());
         }
-        let found = Digest::from_sha256(&self.sum.finalize());
+        let found = Digest::from_sha256(self.sum.finalize());
         if found != *expected {
             let why = format!("its tar is {found}, the manifest says {expected}");
             return Err(self.place.broken("archive::tar_digest", why));
@@ -580,7 +580,7 @@ impl<'a> Writer<'a> {
         })?;
         // The process's umask has a say in the mode at creation, and must not.
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(|error| fail(error.into()))?;
-        Ok(Digest::from_sha256(&sum.finalize()))
+        Ok(Digest::from_sha256(sum.finalize()))
     }
 
     /// The open directory `folder`, created where it is not there yet. [`Seen`] has already made sure that it is not a link.
