@@ -12,9 +12,9 @@ use url::Url;
 
 use crate::explain::{Exit, Failure};
 use crate::name::PackageName;
+use crate::remote::answer::{Answer, body};
 use crate::remote::chain;
 use crate::remote::registry::RegistryError;
-use crate::remote::registry::npm::{Answer, body};
 use crate::remote::retry::{self, Tried};
 use crate::secret::{BoundSecret, Secret};
 use crate::settings::identity::{Claims, IdentitySource, Refusal};

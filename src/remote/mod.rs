@@ -1,5 +1,6 @@
 //! The network: asynchronous, retried, with credentials.
 
+mod answer;
 #[cfg(test)]
 mod canned;
 pub mod cdn;

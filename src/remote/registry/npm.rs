@@ -5,9 +5,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::PackageName;
+use crate::remote::answer::{Answer, LONGEST_ERROR, body};
 use crate::remote::chain;
 use crate::remote::identity::{ExchangeError, JobIdentity};
 use crate::remote::retry::{self, Tried};
@@ -27,7 +27,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 const READ: Duration = Duration::from_mins(1);
 /// The slowest upload that is waited for, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
-const LONGEST_ERROR: u64 = 64 << 10;
 const MOST_REDIRECTS: usize = 5;
 /// How registries say that they have a version: npm and GitHub; verdaccio; GitLab; Azure (<https://github.com/microsoft/typespec/pull/11164>);
 /// Nexus (<https://github.com/lerna/lerna/issues/2388>).
@@ -611,65 +610,6 @@ impl Write {
     }
 }
 
-/// What a registry answered, as far as it is told.
-pub(in crate::remote) struct Answer {
-    pub(in crate::remote) status: u16,
-    pub(in crate::remote) after: Option<Duration>,
-    is_page: bool,
-    one_time_password: bool,
-    message: String,
-    bytes: Vec<u8>,
-}
-
-impl Answer {
-    pub(in crate::remote) async fn of(response: Response, token: Option<&BoundSecret>) -> Answer {
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        let header = |name: &str| text_of(&headers, name);
-        let bytes = match body(response, LONGEST_ERROR).await {
-            Ok((bytes, _)) => bytes,
-            Err(_) => Vec::new(),
-        };
-        let mut message = message_of(&bytes);
-        if let Some(token) = token {
-            message = token.hidden_in(&message);
-        }
-        let after =
-            header("retry-after").and_then(|value| retry::retry_after(value, header("date")));
-        Answer {
-            status,
-            after,
-            is_page: header("content-type").is_some_and(|kind| kind.starts_with("text/html")),
-            one_time_password: header("www-authenticate")
-                .is_some_and(|how| how.to_ascii_lowercase().contains("otp"))
-                || message.to_lowercase().contains("one-time pass"),
-            message,
-            bytes,
-        }
-    }
-
-    fn says(&self, phrases: &[&str]) -> bool {
-        let message = self.message.to_lowercase();
-        phrases.iter().any(|phrase| message.contains(phrase))
-    }
-
-    pub(in crate::remote) fn text(&self) -> String {
-        self.said_by("the registry")
-    }
-
-    pub(in crate::remote) fn said_by(&self, who: &str) -> String {
-        if self.message.is_empty() {
-            format!("{who} answered {}", self.status)
-        } else {
-            format!("{who} answered {}: {}", self.status, quoted(&self.message))
-        }
-    }
-}
-
-fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
 /// What a list of collaborators (`{"user": "read-write"}`) says of `user`.
 fn right_of(list: &str, user: &str) -> PublishRight {
     let Ok(serde_json::Value::Object(list)) = serde_json::from_str(list) else {
@@ -697,38 +637,6 @@ fn staged_in(list: &str, name: &PackageName) -> Option<BTreeMap<String, Staged>>
         Some((item["version"].as_str()?.to_owned(), staged))
     };
     Some(own.filter_map(read).collect())
-}
-
-/// The sentence in an error's body.
-fn message_of(bytes: &[u8]) -> String {
-    let said = serde_json::from_slice::<serde_json::Value>(bytes)
-        .ok()
-        .and_then(|body| {
-            ["error", "message", "reason"]
-                .iter()
-                .find_map(|name| body.get(name)?.as_str().map(str::to_owned))
-        });
-    said.unwrap_or_else(|| String::from_utf8_lossy(bytes).trim().to_owned())
-}
-
-/// The body, or its first `limit` bytes, and whether that is all.
-pub(in crate::remote) async fn body(
-    response: Response,
-    limit: u64,
-) -> Result<(Vec<u8>, bool), reqwest::Error> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut bytes = Vec::new();
-    let mut chunks = response.bytes_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk?;
-        let room = limit - bytes.len();
-        if chunk.len() > room {
-            bytes.extend_from_slice(&chunk[..room]);
-            return Ok((bytes, false));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok((bytes, true))
 }
 
 #[async_trait]
