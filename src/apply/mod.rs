@@ -19,9 +19,9 @@ pub(crate) mod trial;
 
 use std::sync::Arc;
 
-use crate::apply::attest::Attesting;
 use crate::remote::forge::github::GitHub;
 use crate::remote::registry::by_package::ByPackage;
+use crate::remote::sigstore::Sigstore;
 use crate::remote::store::Store;
 
 /// Everything outside that a release speaks to, but for git.
@@ -31,8 +31,8 @@ pub struct Remotes {
     pub store: Option<Arc<dyn Store>>,
     /// npm.
     pub registry: Arc<ByPackage>,
-    /// Signs where packages were built.
-    pub attesting: Arc<Attesting>,
+    /// Signs where packages were built; `None`: the job has no identity for that.
+    pub signer: Option<Arc<Sigstore>>,
     /// The forge.
     pub forge: Option<Arc<GitHub>>,
     /// Opens the directories and buckets from which static files are served.

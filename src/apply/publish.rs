@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::apply::attest::Attesting;
+use crate::apply::attest::attest;
 use crate::apply::clock::Clock;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::explain::{Exit, Failure};
@@ -17,7 +17,9 @@ use crate::local::archive;
 use crate::local::stop::Stop;
 use crate::name::{CommitId, Integrity, PackageName};
 use crate::plan::next::{DecidedPackage, Delivery, delivery};
+use crate::plan::provenance::Provenance;
 use crate::remote::registry::{Publication, PublishedPackage, Registry, RegistryError, StageId};
+use crate::remote::sigstore::Sigstore;
 use crate::settings::{Access, NpmPublish, Settings};
 use crate::version::Version;
 use crate::workspace::npm_manifest;
@@ -26,8 +28,10 @@ use crate::workspace::npm_manifest;
 pub struct Delivering<'a> {
     /// Where it goes.
     pub registry: &'a dyn Registry,
-    /// Which packages get a signed statement of where they were built, and what signs.
-    pub attesting: &'a Attesting,
+    /// What was decided of each package that may be lacking: whether it gets a signed statement of where it was built.
+    pub provenance: &'a BTreeMap<PackageName, Provenance>,
+    /// What signs.
+    pub signer: Option<&'a Sigstore>,
     /// The release commit.
     pub commit: &'a CommitId,
     /// Whether a seal fixed the bytes; without one, another attempt may have built them again.
@@ -206,10 +210,7 @@ async fn publish_one(
     }
     let mut publication = publication(delivering, tarballs, package).await?;
     // One for all tries: the registry has not taken it, and its bytes stay. After a refusal another run makes its own.
-    publication.attestation = delivering
-        .attesting
-        .attest(&delivering.settings.job, &publication)
-        .await?;
+    publication.attestation = attest(delivering, &publication).await?;
     let mut last = None;
     for attempt in 1..=TRIES {
         delivering.stop.check()?;
@@ -630,8 +631,17 @@ mod tests {
         Settings::resolve(*collected, &[], World::default()).unwrap()
     }
 
-    /// Publishes and waits until it is seen; answers how it ended, the writes that took, and the seconds.
+    /// Publishes what gets no statement and waits until it is seen; answers how it ended, the writes that took, and the seconds.
     async fn published(answers: Vec<Answer>, lag: u64) -> (Result<(), &'static str>, usize, u64) {
+        published_as(Some(Provenance::Left("x".to_owned())), answers, lag).await
+    }
+
+    /// The same of a package about which this was decided, where nothing signs.
+    async fn published_as(
+        decided: Option<Provenance>,
+        answers: Vec<Answer>,
+        lag: u64,
+    ) -> (Result<(), &'static str>, usize, u64) {
         let tarball = archive::npm_tarball(&[archive::NpmFile {
             path: "package.json".to_owned(),
             source: archive::EntrySource::Bytes(MANIFEST.as_bytes().to_vec()),
@@ -647,8 +657,11 @@ mod tests {
             taken: Mutex::default(),
             writes: AtomicUsize::new(0),
         };
+        let name = PackageName::parse("a").unwrap();
+        let decided = decided.map(|decided| (name.clone(), decided));
+        let provenance = decided.into_iter().collect();
         let waves = vec![vec![DecidedPackage {
-            name: PackageName::parse("a").unwrap(),
+            name,
             version: Version::new(1, 0, 0),
             dist_tag: "latest".to_owned(),
             integrity: tarball.integrity.clone(),
@@ -657,7 +670,8 @@ mod tests {
         let (settings, stop) = (settings(), Stop::default());
         let delivering = Delivering {
             registry: &registry,
-            attesting: &Attesting::default(),
+            provenance: &provenance,
+            signer: None,
             commit: &commit,
             sealed: true,
             waves: &waves,
@@ -723,6 +737,20 @@ mod tests {
             (Err("publish::not_visible"), 1),
         )
         .await;
+    }
+
+    #[tokio::test]
+    async fn what_was_decided_to_be_signed_is_published_signed_or_not_at_all() {
+        let check = async |decided, expected| {
+            let told = format!("{decided:?}");
+            let (ended, writes, _) = published_as(decided, vec![Answer::Taken], 0).await;
+            assert_eq!((ended, writes), expected, "{told}");
+        };
+        let left = Some(Provenance::Left("x".to_owned()));
+        check(left, (Ok(()), 1)).await;
+        let signed = Some(Provenance::Signed("x".to_owned()));
+        check(signed, (Err("provenance::no_signer"), 0)).await;
+        check(None, (Err("provenance::undecided"), 0)).await;
     }
 
     #[tokio::test]

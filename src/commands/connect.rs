@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::apply::Remotes;
-use crate::apply::attest::Attesting;
 use crate::commands::point;
 use crate::explain::{Exit, Failure};
 use crate::remote::forge::github::GitHub;
@@ -40,7 +39,7 @@ pub async fn connect(settings: &Settings) -> Result<Remotes, Failure> {
     Ok(Remotes {
         store,
         registry: registry(settings)?,
-        attesting: Arc::new(attesting(settings)),
+        signer: signer(settings),
         forge: forge(settings)?,
         static_roots: Arc::new(point::Roots::new(settings)),
     })
@@ -63,10 +62,10 @@ pub fn registry(settings: &Settings) -> Result<Arc<ByPackage>, Failure> {
 }
 
 /// What signs where packages were built, where the job has an identity for that.
-fn attesting(settings: &Settings) -> Attesting {
-    let identity = settings.job.identity.clone();
-    let sigstore = identity.map(|identity| Sigstore::new(identity, settings.services.clone()));
-    Attesting::new(sigstore)
+pub fn signer(settings: &Settings) -> Option<Arc<Sigstore>> {
+    let identity = settings.job.identity.clone()?;
+    let services = settings.services.clone();
+    Some(Arc::new(Sigstore::new(identity, services)))
 }
 
 fn forge(settings: &Settings) -> Result<Option<Arc<GitHub>>, Failure> {

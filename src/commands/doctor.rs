@@ -6,7 +6,7 @@ use crate::commands::scene::Scene;
 use crate::commands::{Session, plan, point, preflight, provenance, release, trust};
 use crate::explain::Failure;
 use crate::name::PackageName;
-use crate::plan::provenance::told;
+use crate::plan::provenance::{Alike, told};
 use crate::plan::release::{Notice, Plan};
 use crate::plan::static_root;
 use crate::plan::trusted::{self, Candidate};
@@ -123,12 +123,12 @@ async fn statements(
     candidates: &[Candidate],
     checkup: &mut Checkup,
 ) {
-    match provenance::decide(session, libraries, candidates).await {
-        Ok(decided) => {
-            for sentence in told(&decided.by_name) {
+    match provenance::settle(session, libraries, candidates).await {
+        Ok(settled) => {
+            for sentence in told(&settled.by_name).iter().map(Alike::sentence) {
                 checkup.ok("provenance", sentence);
             }
-            for failure in &decided.failures {
+            for failure in &settled.failures {
                 checkup.failed("provenance", failure);
             }
         }

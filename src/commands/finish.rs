@@ -2,6 +2,7 @@
 
 mod versions;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -20,17 +21,28 @@ use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::asking;
 use crate::plan::next::{DecidedPackage, SealName};
+use crate::plan::provenance::Provenance;
 use crate::plan::release::{self as planning, Plan};
+use crate::plan::trusted::Policy;
 use crate::plan::waves;
 use crate::release::manifest::Status;
 use crate::remote::forge::github::Told;
 use crate::remote::registry::{PublishedPackage, Registry as _};
 use crate::remote::store::Store;
 use crate::report::release::{Released, ReleasedPackage};
-use crate::settings::NpmPublish;
+use crate::settings::{FirstPublish, NpmPublish};
 use crate::version::Version;
 use crate::workspace::Workspace;
 use crate::workspace::package::Package;
+
+/// What this run decided itself.
+#[derive(Clone, Copy)]
+pub struct Own<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What is decided about the provenance of its libraries.
+    pub provenance: &'a BTreeMap<PackageName, Provenance>,
+}
 
 /// RECOVER: finishes the newest decided release of the branch. A dry run leaves it.
 pub async fn earlier(
@@ -113,8 +125,8 @@ async fn deliver_sealed(
             let tarballs = Box::new(Storeless(store_needed(commit, name)));
             (in_waves(session, commit, packages)?, tarballs)
         };
-    require_trusted(session, commit, &waves).await?;
-    let delivering = delivering(session, commit, true, &waves);
+    let provenance = require_trusted(session, commit, &waves).await?;
+    let delivering = delivering(session, commit, true, &waves, &provenance);
     let pending = put(&delivering, tarballs.as_ref(), deeds).await?;
     let packages = delivered(session, &waves);
     let base = session.repo.release_base(commit)?;
@@ -122,16 +134,18 @@ async fn deliver_sealed(
     Ok(Some(released.waiting_for(pending)))
 }
 
-/// What is delivered of `commit`, wave after wave; `sealed` tells whether its bytes are fixed by a seal.
+/// What is delivered of `commit`, wave after wave; `sealed` tells whether its bytes are fixed by a seal, `provenance` what was decided of each package.
 pub(super) fn delivering<'a>(
     session: &'a Session<'_>,
     commit: &'a CommitId,
     sealed: bool,
     waves: &'a [Vec<DecidedPackage>],
+    provenance: &'a BTreeMap<PackageName, Provenance>,
 ) -> Delivering<'a> {
     Delivering {
         registry: session.remotes.registry.as_ref(),
-        attesting: &session.remotes.attesting,
+        provenance,
+        signer: session.remotes.signer.as_deref(),
         commit,
         sealed,
         waves,
@@ -162,58 +176,70 @@ pub(super) async fn put(
 }
 
 /// Refuses to begin with what an earlier run decided where this job may not publish all of what is lacking, or cannot tell of it as was asked; a token
-/// is judged by the registry.
+/// is judged by the registry. Gives what is decided about the provenance of what may be lacking.
 async fn require_trusted(
     session: &Session<'_>,
     commit: &CommitId,
     waves: &[Vec<DecidedPackage>],
-) -> Result<(), Failure> {
+) -> Result<BTreeMap<PackageName, Provenance>, Failure> {
     let settings = session.settings;
     if waves.is_empty() || settings.dry_run || settings.npm_publish == NpmPublish::None {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
     let workspace = session.workspace_at(commit)?;
     let packages = |names: &[&PackageName]| -> Vec<&Package> {
         let packages = names.iter().map(|name| workspace.package(name));
         packages.flatten().collect()
     };
-    let all: Vec<&PackageName> = waves
+    let mut names: Vec<&PackageName> = waves
         .iter()
         .flatten()
         .map(|package| &package.name)
         .collect();
-    if settings.identity.is_none() && !provenance::is_asked_for(session, &packages(&all)) {
-        return Ok(());
+    let by_identity = settings.identity.is_some();
+    // What nobody asked for and a token publishes gets none, whatever the registry has: it is not asked.
+    if by_identity || provenance::is_asked_for(session, &packages(&names)) {
+        let published = session
+            .published(waves.iter().flatten().map(|package| &package.name))
+            .await?;
+        let is_lacking = |package: &&DecidedPackage| {
+            let known = published.get(&package.name);
+            known.is_none_or(|known| !known.versions.contains_key(&package.version.to_string()))
+        };
+        let lacking = waves.iter().flatten().filter(is_lacking);
+        names = lacking.map(|package| &package.name).collect();
     }
-    let published = session
-        .published(waves.iter().flatten().map(|package| &package.name))
-        .await?;
-    let is_lacking = |package: &&DecidedPackage| {
-        let known = published.get(&package.name);
-        known.is_none_or(|known| !known.versions.contains_key(&package.version.to_string()))
+    let libraries = packages(&names);
+    let candidates = if by_identity {
+        trust::candidates(session, &libraries).await?
+    } else {
+        trust::without_identity(&libraries)
     };
-    let lacking = waves.iter().flatten().filter(is_lacking);
-    let lacking: Vec<&PackageName> = lacking.map(|package| &package.name).collect();
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    trust::require(session, &packages(&lacking)).await?;
-    tell_other_commit(session, commit, &lacking)
+    // Its names were judged when it was decided.
+    let policy = Policy {
+        first_publish: FirstPublish::Allow,
+        ..trust::policy(session)
+    };
+    let verdict = trust::verdict(session, &libraries, &candidates, policy).await?;
+    provenance::tell(session, &libraries, &candidates, &verdict.provenance);
+    Failure::all(verdict.failures).map_or(Ok(()), Err)?;
+    tell_other_commit(session, commit, &verdict.provenance)?;
+    Ok(verdict.provenance)
 }
 
 /// Tells that statements will name another commit than the release was made of: a job can prove its own alone.
 fn tell_other_commit(
     session: &Session<'_>,
     commit: &CommitId,
-    names: &[&PackageName],
+    decided: &BTreeMap<PackageName, Provenance>,
 ) -> Result<(), Failure> {
-    let attesting = &session.remotes.attesting;
-    let Some(of_job) = session.settings.job.commit() else {
+    let mut decided = decided.values();
+    let is_signed = decided.any(|decided| matches!(decided, Provenance::Signed(_)));
+    let Some(of_job) = session.settings.job.commit().filter(|_| is_signed) else {
         return Ok(());
     };
-    let is_signed = names.iter().any(|name| attesting.signs(name));
     let base = session.repo.release_base(commit)?;
-    if is_signed && of_job != commit.as_str() && of_job != base.as_str() {
+    if of_job != commit.as_str() && of_job != base.as_str() {
         tracing::warn!(
             "this job runs for {of_job}, and the provenance of what it publishes will name that, not {}, of which the release was made",
             base.short()
@@ -314,16 +340,16 @@ pub fn store_needed(commit: &CommitId, name: &SealName) -> Failure {
         .hint("set `store` to the store it was made with")
 }
 
-/// Finishes a sealed release; `own` is this run's plan, where it decided, with the bytes on this machine, where it built them.
+/// Finishes a sealed release; `own` is what this run decided, where it did, with the bytes on this machine, where it built them.
 pub async fn sealed(
     session: &Session<'_>,
     branch: &str,
     commit: &CommitId,
     named: &Named,
-    own: Option<(&Plan, Option<Arc<Packed>>)>,
+    own: Option<(Own<'_>, Option<Arc<Packed>>)>,
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
-    let (plan, packed) = own.unzip();
+    let (own, packed) = own.unzip();
     let packed = packed.flatten();
     let Some(store) = session.remotes.store.as_deref() else {
         return Err(Failure::new(
@@ -349,10 +375,8 @@ pub async fn sealed(
         released::released(session, commit, &seal.base, &packages, &seal.apps)
     };
     if recorded.is_none() {
-        if plan.is_none() {
-            require_trusted(session, commit, &waves).await?;
-        }
-        let delivering = delivering(session, commit, true, &waves);
+        let judged = judged(session, commit, &waves, own).await?;
+        let delivering = delivering(session, commit, true, &waves, &judged);
         let tarballs = Sealed::new(store, &named.seal, packed.clone())?;
         let pending = put(&delivering, &tarballs, deeds).await?;
         if !pending.is_empty() {
@@ -365,8 +389,24 @@ pub async fn sealed(
     let mut released = released()?;
     released.manifest = Some(crate::release::layout::release(&id).to_string());
     released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
+    let plan = own.map(|own| own.plan);
     tell(session, branch, &released, plan, deeds).await;
     Ok(released)
+}
+
+/// What is decided about the provenance of a release: what this run decided, else what it decides of an earlier one's.
+async fn judged<'o>(
+    session: &Session<'_>,
+    commit: &CommitId,
+    waves: &[Vec<DecidedPackage>],
+    own: Option<Own<'o>>,
+) -> Result<Cow<'o, BTreeMap<PackageName, Provenance>>, Failure> {
+    match own {
+        Some(own) => Ok(Cow::Borrowed(own.provenance)),
+        None => require_trusted(session, commit, waves)
+            .await
+            .map(Cow::Owned),
+    }
 }
 
 /// What the manifests of a release say besides its bytes.
@@ -426,15 +466,13 @@ pub async fn unsealed(
     session: &Session<'_>,
     branch: &str,
     commit: &CommitId,
-    plan: &Plan,
+    own: Own<'_>,
     packed: Arc<Packed>,
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
     let decided = |package: &crate::apply::build::PackedPackage| {
-        let planned = plan
-            .packages
-            .iter()
-            .find(|planned| planned.name == package.name);
+        let mut planned = own.plan.packages.iter();
+        let planned = planned.find(|planned| planned.name == package.name);
         DecidedPackage {
             name: package.name.clone(),
             version: package.version.clone(),
@@ -451,7 +489,7 @@ pub async fn unsealed(
         .collect();
     let built = Built::new(&packed);
     let release = (branch, commit);
-    deliver_unsealed(session, release, packages, &built, Some(plan), deeds).await
+    deliver_unsealed(session, release, packages, &built, Some(own), deeds).await
 }
 
 async fn finish_earlier_unsealed(
@@ -546,21 +584,20 @@ async fn deliver_unsealed(
     (branch, commit): (&str, &CommitId),
     packages: BTreeMap<PackageName, DecidedPackage>,
     tarballs: &dyn Tarballs,
-    plan: Option<&Plan>,
+    own: Option<Own<'_>>,
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
     let waves = in_waves(session, commit, packages)?;
     let listed = delivered(session, &waves);
-    if plan.is_none() {
-        require_trusted(session, commit, &waves).await?;
-    }
-    let delivering = delivering(session, commit, false, &waves);
+    let judged = judged(session, commit, &waves, own).await?;
+    let delivering = delivering(session, commit, false, &waves, &judged);
     let pending = put(&delivering, tarballs, deeds).await?;
     let base = session.repo.release_base(commit)?;
     let released = released::released(session, commit, base.as_str(), &listed, &[])?;
     if !pending.is_empty() {
         return Ok(released.waiting_for(pending));
     }
+    let plan = own.map(|own| own.plan);
     tell(session, branch, &released, plan, deeds).await;
     Ok(released)
 }

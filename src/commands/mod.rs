@@ -35,7 +35,7 @@ pub mod trust;
 pub mod version;
 pub mod why;
 
-pub use connect::{connect, open_store, registry};
+pub use connect::{connect, open_store, registry, signer};
 pub use session::{Say, Session};
 
 use std::fmt::Write as _;
@@ -218,7 +218,8 @@ async fn on_repository(
         Remotes {
             store: None,
             registry: registry(settings)?,
-            attesting: std::sync::Arc::default(),
+            // A snapshot is published, too.
+            signer: signer(settings),
             forge: None,
             static_roots: std::sync::Arc::new(point::Roots::new(settings)),
         }
@@ -293,10 +294,8 @@ fn may_ask(settings: &Settings) -> bool {
 async fn tell_plan(session: &Session<'_>) -> Result<Answer, Failure> {
     let settings = session.settings;
     let planned = plan::plan(session).await?;
-    let mut text = crate::plan::render::text(&planned.plan, &planned.missing);
-    for sentence in &planned.provenance {
-        let _ = writeln!(text, "npm: {sentence}");
-    }
+    let (missing, provenance) = (&planned.missing, &planned.provenance);
+    let mut text = crate::plan::render::text(&planned.plan, missing, provenance);
     if let Some(reason) = &settings.command_reason {
         let _ = writeln!(text, "this was a plan: {reason}");
     }

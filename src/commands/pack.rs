@@ -12,6 +12,7 @@ use crate::local::process::Children;
 use crate::local::source::OnDisk;
 use crate::local::worktree;
 use crate::name::{CommitId, RepoPath};
+use crate::plan::provenance::Foreseen;
 use crate::plan::{pack, render};
 use crate::release::pack::Pack;
 use crate::settings::Settings;
@@ -94,7 +95,7 @@ pub async fn planned(session: &Session<'_>) -> Result<Pack, Failure> {
     let mut shown = plan.clone();
     // The report tells them.
     shown.warnings.clear();
-    (session.say)(&render::text(&shown, &[]));
+    (session.say)(&render::text(&shown, &[], &Foreseen::default()));
     let mut packed = tokio::task::block_in_place(|| {
         let children = session.children.clone();
         build::build(session.repo, &plan, &observed.workspace, settings, children)

@@ -9,12 +9,12 @@ use crate::explain::Failure;
 use crate::local::git::Repo;
 use crate::local::push::Remote;
 use crate::local::{status, worktree};
-use crate::plan::release::{Notice, Plan};
+use crate::plan::provenance::Foreseen;
+use crate::plan::release::{Notice, Plan, PlannedPackage};
 use crate::plan::render::{self, Missing, PlanDocument};
 use crate::settings::registries::credentials::Credential;
 use crate::settings::{Choice, NpmPublish, RegistryAddress, Settings};
-use crate::workspace::Workspace;
-use crate::workspace::package::{Kind, Package};
+use crate::workspace::package::Kind;
 
 /// A plan with its document and what a release would still need.
 pub struct Planned {
@@ -24,8 +24,8 @@ pub struct Planned {
     pub document: PlanDocument,
     /// What is missing.
     pub missing: Vec<Missing>,
-    /// What it says of provenance, for people.
-    pub provenance: Vec<String>,
+    /// What it says of provenance.
+    pub provenance: Foreseen,
 }
 
 /// Plans a release of the commit checked out.
@@ -48,9 +48,17 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
             ),
         });
     }
-    let (provenance, hindered) = foreseen(session, &observed.workspace, &plan);
-    missing.extend(hindered);
+    let provenance = Foreseen::of(
+        libraries(session.settings, &plan)
+            .filter_map(|package| observed.workspace.package(&package.name))
+            .map(|package| provenance::unasked(session, package)),
+    );
+    missing.extend(provenance.refused().map(|(name, refused)| Missing {
+        what: "provenance".to_owned(),
+        hint: format!("{name}: {}; {}", refused.why(), refused.hint()),
+    }));
     let document = render::document(&plan, session.settings, missing.clone());
+    let document = document.foreseeing(&provenance);
     Ok(Planned {
         plan,
         document,
@@ -59,24 +67,14 @@ pub async fn plan(session: &Session<'_>) -> Result<Planned, Failure> {
     })
 }
 
-/// What can be said of provenance, and what hinders it where it is asked for.
-pub fn foreseen(
-    session: &Session<'_>,
-    workspace: &Workspace,
-    plan: &Plan,
-) -> (Vec<String>, Vec<Missing>) {
-    let publishes = session.settings.npm_publish != NpmPublish::None;
-    let planned = plan.packages.iter();
-    let planned = planned.filter(|package| publishes && package.kind == Kind::Library);
-    let libraries: Vec<&Package> = planned
-        .filter_map(|package| workspace.package(&package.name))
-        .collect();
-    let (sentences, hindered) = provenance::foreseen(session, &libraries);
-    let missing = |hint| Missing {
-        what: "provenance".to_owned(),
-        hint,
-    };
-    (sentences, hindered.into_iter().map(missing).collect())
+/// The packages of a plan that go to a registry.
+fn libraries<'p>(
+    settings: &Settings,
+    plan: &'p Plan,
+) -> impl Iterator<Item = &'p PlannedPackage> + use<'p> {
+    let publishes = settings.npm_publish != NpmPublish::None;
+    let packages = plan.packages.iter();
+    packages.filter(move |package| publishes && package.kind == Kind::Library)
 }
 
 /// That tracked files differ from the commit, which a plan does not count and a release refuses.
@@ -185,11 +183,9 @@ pub fn unready(session: &Session<'_>) -> Option<Missing> {
 /// What a release of this plan would still need.
 pub fn missing(settings: &Settings, plan: &Plan) -> Vec<Missing> {
     let mut missing = Vec::new();
-    let libraries = plan.packages.iter();
-    let publishes = settings.npm_publish != NpmPublish::None;
-    let libraries = libraries.filter(|package| publishes && package.kind == Kind::Library);
-    let places: BTreeSet<Option<&Url>> =
-        libraries.map(|package| package.registry.as_ref()).collect();
+    let places: BTreeSet<Option<&Url>> = libraries(settings, plan)
+        .map(|package| package.registry.as_ref())
+        .collect();
     missing.extend(
         places
             .into_iter()

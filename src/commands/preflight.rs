@@ -1,15 +1,18 @@
 //! Everything that can be known before the first outside write is known here, so that a missing credential or permission costs no version.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use crate::apply::{record, seal};
 use crate::commands::scene::Scene;
-use crate::commands::{Session, plan, point, trust};
+use crate::commands::{Session, plan, point, provenance, trust};
 use crate::explain::{Exit, Failure};
 use crate::local::push::{PushError, RefUpdate};
 use crate::name::{Digest, PackageName};
+use crate::plan::provenance::Provenance;
 use crate::plan::release::{self as planning, Notice, Plan, PlannedPackage};
 use crate::plan::render;
+use crate::plan::trusted::Verdict;
 use crate::release::layout;
 use crate::remote::registry::by_package::{ByPackage, Place};
 use crate::remote::registry::{PublishRight, Registry as _, no_stages};
@@ -22,9 +25,17 @@ use crate::workspace::package::{Kind, Package};
 /// What a plan comes to.
 pub enum Checked {
     /// Nothing that can be known stands in its way.
-    Ready(Box<Plan>),
+    Ready(Box<Ready>),
     /// New names stay out of it, as was asked: it is planned again without them.
     Without(BTreeSet<PackageName>),
+}
+
+/// A plan that can be carried out.
+pub struct Ready {
+    /// The plan.
+    pub plan: Plan,
+    /// What is decided about the provenance of its libraries; nothing where none is published.
+    pub provenance: BTreeMap<PackageName, Provenance>,
 }
 
 /// Checks credentials, trusted publishers, versions that are taken, the store's behaviour and the permission to push; lowers dist-tags that would
@@ -36,12 +47,14 @@ pub async fn preflight(
     mut plan: Plan,
     proven: &mut bool,
 ) -> Result<Checked, Failure> {
+    let mut provenance = BTreeMap::new();
     if session.settings.npm_publish != NpmPublish::None {
         credential(session, &plan).await?;
-        let left_out = trusted(session, workspace, &plan).await?;
-        if !left_out.is_empty() {
-            return Ok(Checked::Without(left_out));
+        let verdict = trusted(session, workspace, &plan).await?;
+        if !verdict.left_out.is_empty() {
+            return Ok(Checked::Without(verdict.left_out));
         }
+        provenance = verdict.provenance;
         versions(session, &mut plan).await?;
     }
     static_root(session, &plan)?;
@@ -50,25 +63,30 @@ pub async fn preflight(
     store(session, proven).await?;
     builds(session, &plan).await?;
     permission_to_push(scene)?;
-    Ok(Checked::Ready(Box::new(plan)))
+    Ok(Checked::Ready(Box::new(Ready { plan, provenance })))
 }
 
-/// Whether this run may publish every library of the plan; gives the new names that are to stay out of it.
+/// Whether this run may publish every library of the plan, and with what, which is told; gives the new names that are to stay out of it, and what is
+/// decided about the provenance of the others. Its failures are none.
 ///
 /// # Errors
-/// Those of [`crate::plan::trusted::judge`], for all packages at once.
+/// Those of [`crate::plan::trusted::judge`] and [`crate::plan::provenance::failures`], for all packages at once.
 pub(super) async fn trusted(
     session: &Session<'_>,
     workspace: &Workspace,
     plan: &Plan,
-) -> Result<BTreeSet<PackageName>, Failure> {
+) -> Result<Verdict, Failure> {
     let packages: Vec<&Package> = libraries(plan)
         .filter_map(|package| workspace.package(&package.name))
         .collect();
-    let verdict = trust::verdict(session, &packages).await?;
-    match Failure::all(verdict.failures) {
+    let candidates = trust::candidates(session, &packages).await?;
+    trust::tell(session, &candidates);
+    let policy = trust::policy(session);
+    let mut verdict = trust::verdict(session, &packages, &candidates, policy).await?;
+    provenance::tell(session, &packages, &candidates, &verdict.provenance);
+    match Failure::all(mem::take(&mut verdict.failures)) {
         Some(failure) => Err(failure),
-        None => Ok(verdict.left_out),
+        None => Ok(verdict),
     }
 }
 

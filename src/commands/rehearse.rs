@@ -158,7 +158,7 @@ async fn missing(
     let remotes = crate::apply::Remotes {
         store: None,
         registry: registry(&local)?,
-        attesting: std::sync::Arc::default(),
+        signer: None,
         forge: None,
         static_roots: std::sync::Arc::new(crate::commands::point::Roots::new(&local)),
     };
@@ -223,7 +223,7 @@ async fn refused_by_registry(
     let remotes = crate::apply::Remotes {
         store: None,
         registry: registry(settings)?,
-        attesting: std::sync::Arc::default(),
+        signer: None,
         forge: None,
         static_roots: session.remotes.static_roots.clone(),
     };

@@ -12,8 +12,9 @@ use crate::apply::decide::{self, Decided, Draft};
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::seal::{self, Named};
 use crate::changes::commit::release_as;
+use crate::commands::finish::Own;
 use crate::commands::observe::{self, Observed};
-use crate::commands::preflight::Checked;
+use crate::commands::preflight::{Checked, Ready};
 use crate::commands::scene::Scene;
 use crate::commands::{Session, decisions, finish, preflight, ranges};
 use crate::explain::{Exit, Failure};
@@ -21,6 +22,7 @@ use crate::local::git::{FileAt, FileEdit, Repo, Tag};
 use crate::local::worktree;
 use crate::name::{CommitId, Digest, Integrity, PackageName, RepoPath};
 use crate::plan::next::Position;
+use crate::plan::provenance::Foreseen;
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::render::{self, PlanDocument};
 use crate::plan::replacements::Unread;
@@ -140,11 +142,11 @@ async fn attempt(
     });
     let given = given.transpose()?;
     let workspace = &observed.workspace;
-    let mut plan = match preflight::preflight(session, &scene, workspace, plan, proven).await {
+    let ready = match preflight::preflight(session, &scene, workspace, plan, proven).await {
         // What another run released meanwhile is no obstacle: it is what this run was to do.
         Err(_) if scene.has_moved() => return Ok(None),
         Err(failure) => return Err(failure),
-        Ok(Checked::Ready(plan)) => *plan,
+        Ok(Checked::Ready(ready)) => *ready,
         Ok(Checked::Without(names)) => {
             let again = without(session, workspace, &names)?;
             let (settings, notice) = (&again.0, Some(again.1));
@@ -156,8 +158,12 @@ async fn attempt(
             return again.map_err(cannot_leave_out);
         }
     };
+    let Ready {
+        mut plan,
+        provenance,
+    } = ready;
     let document = render::document(&plan, session.settings, Vec::new());
-    (session.say)(&render::text(&plan, &[]));
+    (session.say)(&render::text(&plan, &[], &Foreseen::default()));
     let bytes = bytes(session, &scene, &observed, &plan, &document, given, deeds).await?;
     plan.warnings.extend(bytes.notices().iter().cloned());
     let document = render::document(&plan, session.settings, Vec::new());
@@ -169,13 +175,17 @@ async fn attempt(
     let Some(commit) = decide(session, &scene, &plan, &bytes, deeds).await? else {
         return Ok(None);
     };
+    let own = Own {
+        plan: &plan,
+        provenance: &provenance,
+    };
     let released = match bytes {
         Bytes::Sealed { named, packed } => {
-            let own = Some((&plan, packed));
+            let own = Some((own, packed));
             finish::sealed(session, &scene.branch, &commit, &named, own, deeds).await?
         }
         Bytes::Loose(packed) => {
-            finish::unsealed(session, &scene.branch, &commit, &plan, packed, deeds).await?
+            finish::unsealed(session, &scene.branch, &commit, own, packed, deeds).await?
         }
     };
     let ended = if released.is_pending() {

@@ -13,6 +13,7 @@ use crate::explain::{Exit, Failure};
 use crate::local::worktree;
 use crate::name::PackageName;
 use crate::plan::next::DecidedPackage;
+use crate::plan::provenance::{Foreseen, Provenance};
 use crate::plan::release::{Plan, PlannedPackage};
 use crate::plan::{render, waves};
 use crate::remote::registry::{PublishedVersion, Registry as _};
@@ -57,15 +58,15 @@ async fn attempt(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseRepo
         return Ok(ended(Ended::Nothing, plan));
     }
     preflight::credential(session, &plan).await?;
-    let new = preflight::trusted(session, &observed.workspace, &plan).await?;
-    if let Some(name) = new.first() {
+    let verdict = preflight::trusted(session, &observed.workspace, &plan).await?;
+    if let Some(name) = verdict.left_out.first() {
         return Err(never(format!(
             "{name} is not on the registry yet, and first-publish is skip"
         ))
         .hint("release it first, or leave it out with `filter`"));
     }
     let published = published(session, &mut plan).await?;
-    (session.say)(&render::text(&plan, &[]));
+    (session.say)(&render::text(&plan, &[], &Foreseen::default()));
     let is_made = |package: &PlannedPackage| {
         let found = published.get(&package.name);
         found.is_some_and(|found| found.git_head.as_deref() == Some(head.as_str()))
@@ -93,7 +94,9 @@ async fn attempt(session: &Session<'_>, deeds: &mut Deeds) -> Result<ReleaseRepo
         release::note_planned(&packed, deeds);
         return Ok(ended(Ended::Planned, plan));
     }
-    deliver(session, &observed.workspace, &plan, &packed, deeds).await?;
+    let workspace = &observed.workspace;
+    let decided = (&plan, &verdict.provenance);
+    deliver(session, workspace, decided, &packed, deeds).await?;
     let packages = packed.packages.iter();
     let integrities = packages.map(|package| (package.name.clone(), package.integrity.to_string()));
     let released = released(session, &plan, &integrities.collect())?;
@@ -126,11 +129,11 @@ fn integrities(
         .collect()
 }
 
-/// Publishes what was packed, dependencies first.
+/// Publishes what was packed, dependencies first, with the provenance that was decided beside the plan.
 async fn deliver(
     session: &Session<'_>,
     workspace: &Workspace,
-    plan: &Plan,
+    (plan, provenance): (&Plan, &BTreeMap<PackageName, Provenance>),
     packed: &Arc<Packed>,
     deeds: &mut Deeds,
 ) -> Result<(), Failure> {
@@ -145,7 +148,7 @@ async fn deliver(
         (packed.name.clone(), package)
     });
     let waves = waves::in_waves(workspace, packages.collect())?;
-    let delivering = finish::delivering(session, &plan.head, false, &waves);
+    let delivering = finish::delivering(session, &plan.head, false, &waves, provenance);
     let pending = finish::put(&delivering, &Built::new(packed), deeds).await?;
     debug_assert!(pending.is_empty(), "snapshots are not staged");
     Ok(())

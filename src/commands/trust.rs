@@ -14,7 +14,7 @@ use crate::workspace::package::Package;
 /// How many exchanges run at once: registries answer more with 429.
 const EXCHANGES: usize = 6;
 
-/// What is known of each library before it is published.
+/// What is known of each library before it is published. Where all go to a directory nobody is asked.
 ///
 /// # Errors
 /// That the platform or the registry does not answer.
@@ -22,6 +22,9 @@ pub async fn candidates(
     session: &Session<'_>,
     libraries: &[&Package],
 ) -> Result<Vec<Candidate>, Failure> {
+    if !matches!(session.settings.registry, RegistryAddress::Npm(_)) {
+        return Ok(without_identity(libraries));
+    }
     let asked = libraries.iter().map(|package| candidate(session, package));
     let most = session.settings.max_concurrency.min(EXCHANGES);
     let mut answers = stream::iter(asked).buffered(most);
@@ -32,8 +35,13 @@ pub async fn candidates(
     Ok(candidates)
 }
 
-/// What is known of a library that is published with a token, or in a directory.
-fn without_identity(package: &Package) -> Candidate {
+/// What is known of libraries that are published with a token, or in a directory.
+pub fn without_identity(libraries: &[&Package]) -> Vec<Candidate> {
+    let each = libraries.iter().copied();
+    each.map(unasked).collect()
+}
+
+fn unasked(package: &Package) -> Candidate {
     Candidate {
         name: package.name.clone(),
         file: package.file().to_string(),
@@ -54,7 +62,7 @@ async fn candidate(session: &Session<'_>, package: &Package) -> Result<Candidate
     Ok(Candidate {
         is_new: matters && registry.package(&package.name).await?.is_none(),
         trust,
-        ..without_identity(package)
+        ..unasked(package)
     })
 }
 
@@ -66,45 +74,30 @@ pub fn policy(session: &Session<'_>) -> Policy {
     }
 }
 
-/// Refuses to begin with libraries of a decided release of which this job may not publish all: what is published first would be alone.
+/// Judges the libraries of a release by what is known of them, with what is decided about the provenance of each that is not left out.
 ///
 /// # Errors
-/// Those of [`candidates`], and `npm::self_hosted`, `npm::untrusted`, `npm::repository`, `npm::new_name` and those of
-/// [`crate::plan::provenance`] for all packages at once.
-pub async fn require(session: &Session<'_>, libraries: &[&Package]) -> Result<(), Failure> {
-    // Its names were judged when it was decided.
-    let decided = Policy {
-        first_publish: FirstPublish::Allow,
-        ..policy(session)
-    };
-    let candidates = if session.settings.identity.is_some() {
-        candidates(session, libraries).await?
-    } else {
-        let each = libraries.iter().copied();
-        each.map(without_identity).collect()
-    };
-    let mut failures = trusted::judge(&candidates, decided).failures;
-    failures.extend(provenance::settle(session, libraries, &candidates).await?);
-    Failure::all(failures).map_or(Ok(()), Err)
+/// Those of [`provenance::settle`]; what stands in the way is part of the verdict.
+pub async fn verdict(
+    session: &Session<'_>,
+    libraries: &[&Package],
+    candidates: &[Candidate],
+    policy: Policy,
+) -> Result<Verdict, Failure> {
+    let mut verdict = trusted::judge(candidates, policy);
+    let goes = |package: &&&Package| !verdict.left_out.contains(&package.name);
+    let going: Vec<&Package> = libraries.iter().filter(goes).copied().collect();
+    let settled = provenance::settle(session, &going, candidates).await?;
+    verdict.failures.extend(settled.failures);
+    verdict.provenance = settled.by_name;
+    Ok(verdict)
 }
 
-/// Judges the libraries of a release, and tells with what they are published.
-///
-/// # Errors
-/// Those of [`candidates`].
-pub async fn verdict(session: &Session<'_>, libraries: &[&Package]) -> Result<Verdict, Failure> {
-    if libraries.is_empty() {
-        return Ok(Verdict::default());
+/// Tells with what libraries are published at a registry.
+pub fn tell(session: &Session<'_>, candidates: &[Candidate]) {
+    if candidates.is_empty() || !matches!(session.settings.registry, RegistryAddress::Npm(_)) {
+        return;
     }
-    if !matches!(session.settings.registry, RegistryAddress::Npm(_)) {
-        let each = libraries.iter().copied();
-        let candidates: Vec<Candidate> = each.map(without_identity).collect();
-        return Ok(Verdict {
-            failures: provenance::settle(session, libraries, &candidates).await?,
-            ..Verdict::default()
-        });
-    }
-    let candidates = candidates(session, libraries).await?;
     let claims = candidates
         .iter()
         .find_map(|candidate| Some(&candidate.trust.as_ref()?.claims));
@@ -118,10 +111,4 @@ pub async fn verdict(session: &Session<'_>, libraries: &[&Package]) -> Result<Ve
             "npm: {from} is the token of all packages; without it, a job with an identity publishes by trusted publishing"
         );
     }
-    let mut verdict = trusted::judge(&candidates, policy(session));
-    let goes = |package: &&&Package| !verdict.left_out.contains(&package.name);
-    let going: Vec<&Package> = libraries.iter().filter(goes).copied().collect();
-    let failures = provenance::settle(session, &going, &candidates).await?;
-    verdict.failures.extend(failures);
-    Ok(verdict)
 }

@@ -23,6 +23,7 @@ use crate::local::worktree;
 use crate::name::{CommitId, TagName};
 use crate::plan::asking;
 use crate::plan::next::Position;
+use crate::plan::provenance::Foreseen;
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::render;
 use crate::report::release::{Ended, ReleaseReport, Released};
@@ -249,7 +250,7 @@ async fn plan(
     if plan.packages.is_empty() {
         return Ok(done(Ended::Nothing, plan, own));
     }
-    (session.say)(&render::text(&plan, &[]));
+    (session.say)(&render::text(&plan, &[], &Foreseen::default()));
     if session.settings.dry_run {
         return Ok(done(Ended::Planned, plan, None));
     }

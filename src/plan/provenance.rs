@@ -7,13 +7,13 @@ use crate::explain::{Exit, Failure};
 use crate::name::PackageName;
 use crate::settings::Access;
 use crate::settings::identity::{Claims, Platform};
-use crate::settings::provenance::{Job, Wish};
+use crate::settings::provenance::{Job, Untold, Wanted, Wish};
 
 /// Where a package goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Destination {
     /// npm's own registry.
-    Public,
+    Npm,
     /// Another one.
     Other,
     /// A directory.
@@ -26,18 +26,16 @@ pub struct Known<'a> {
     /// What was asked for it.
     pub wish: Wish,
     /// Where it goes.
-    pub place: Place,
+    pub destination: Destination,
     /// The job.
     pub job: &'a Job,
     /// What the job said of itself to a registry that takes it; `None`: it is published with a token.
     pub trusted: Option<&'a Claims>,
     /// Who may see it, as far as that was said.
     pub access: Option<Access>,
-    /// Whether the registry shows it to everybody, once that was asked.
-    pub is_public: Option<bool>,
 }
 
-/// What follows.
+/// What is decided of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provenance {
     /// It gets a statement, for this reason.
@@ -46,167 +44,252 @@ pub enum Provenance {
     Left(String),
     /// One was asked for and cannot be made.
     Refused(Refused),
-    /// It depends on whether the registry shows the package to everybody.
-    Ask,
 }
 
-/// Why no statement can be made.
+/// What follows of what is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// This.
+    Decided(Provenance),
+    /// It depends on whether the registry shows the package to everybody.
+    AskWhoSeesIt {
+        /// What is decided where it does.
+        shown: Provenance,
+        /// What is decided where it does not.
+        hidden: Provenance,
+    },
+}
+
+/// What a statement fails on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hindrance {
+    /// The package goes to a directory.
+    Directory,
+    /// The platform of the job has none.
+    Platform,
+    /// A job of GitHub was not given the right to ask for its identity.
+    MayNotAsk,
+    /// A job of GitLab was not given a token for it.
+    NoToken,
+    /// The platform did not set these variables.
+    Unset(Vec<&'static str>),
+    /// npm takes none of this runner.
+    SelfHosted,
+    /// npm takes none of a repository that is this.
+    HiddenRepository(String),
+    /// The registry does not show the package to everybody.
+    HiddenPackage,
+}
+
+impl Hindrance {
+    /// The code of the failure that it makes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Hindrance::MayNotAsk | Hindrance::NoToken => "provenance::no_identity",
+            Hindrance::HiddenPackage => "provenance::not_public",
+            Hindrance::Directory
+            | Hindrance::Platform
+            | Hindrance::Unset(_)
+            | Hindrance::SelfHosted
+            | Hindrance::HiddenRepository(_) => "provenance::unsupported",
+        }
+    }
+
+    /// What it is, as a sentence.
+    pub fn why(&self) -> String {
+        let why = match self {
+            Hindrance::Directory => "a directory keeps no statements",
+            Hindrance::Platform => {
+                "only jobs of GitHub Actions and GitLab CI have an identity that signs"
+            }
+            Hindrance::MayNotAsk => "the job may not ask for its identity",
+            Hindrance::NoToken => "the job has no SIGSTORE_ID_TOKEN",
+            Hindrance::Unset(names) => {
+                return format!("the platform did not set {}", names.join(", "));
+            }
+            Hindrance::SelfHosted => "npm takes no statement of a self-hosted runner",
+            Hindrance::HiddenRepository(visibility) => {
+                return format!("npm takes no statement of a repository that is {visibility}");
+            }
+            Hindrance::HiddenPackage => {
+                "the registry does not show the package to everybody, or not yet"
+            }
+        };
+        why.to_owned()
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Hindrance::Platform => "release from such a job, or set provenance to false",
+            Hindrance::MayNotAsk => {
+                "give the job `permissions: id-token: write`, or set provenance to false"
+            }
+            Hindrance::NoToken => {
+                "add SIGSTORE_ID_TOKEN with `aud: sigstore` to the job's `id_tokens`, or set provenance to false"
+            }
+            Hindrance::SelfHosted => "release on a hosted one, or set provenance to false",
+            Hindrance::HiddenPackage => {
+                "set access, or publishConfig.access, to public if it is meant for everybody"
+            }
+            Hindrance::Directory | Hindrance::Unset(_) | Hindrance::HiddenRepository(_) => {
+                "set provenance to false"
+            }
+        }
+    }
+}
+
+/// Why a statement that was asked for cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refused {
-    code: &'static str,
-    why: String,
-    hint: String,
+    /// What asked for it.
+    said: String,
+    hindrance: Hindrance,
 }
 
-const NO_IDENTITY: &str = "provenance::no_identity";
-const NOT_PUBLIC: &str = "provenance::not_public";
-const UNSUPPORTED: &str = "provenance::unsupported";
+impl Refused {
+    /// Why, as a sentence.
+    pub fn why(&self) -> String {
+        format!("{} is true, and {}", self.said, self.hindrance.why())
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> &'static str {
+        self.hindrance.hint()
+    }
+}
 
 /// Judges one package.
-pub fn judge(known: &Known<'_>) -> Provenance {
+pub fn judge(known: &Known<'_>) -> Judged {
+    let said = &known.wish.said;
     match known.wish.wanted {
-        Some(false) => Provenance::Left(format!("{} is false", known.wish.said)),
-        Some(true) => match hindrance(known) {
-            Some((code, why, hint)) => Provenance::Refused(Refused {
-                code,
-                why: format!("{} is true, and {why}", known.wish.said),
-                hint,
-            }),
-            None if known.access == Some(Access::Public) => asked_for(known),
-            None => match known.is_public {
-                None => Provenance::Ask,
-                Some(true) => asked_for(known),
-                Some(false) => Provenance::Refused(Refused {
-                    code: NOT_PUBLIC,
-                    why: format!(
-                        "{} is true, and the registry does not show the package to everybody, or not yet",
-                        known.wish.said
-                    ),
-                    hint: "set access, or publishConfig.access, to public if it is meant for everybody".to_owned(),
-                }),
-            },
-        },
-        None => by_rule(known),
+        Wanted::No => Judged::Decided(Provenance::Left(format!("{said} is false"))),
+        Wanted::Yes => asked_for(known),
+        Wanted::ByNpmsRule => by_rule(known),
     }
 }
 
-fn asked_for(known: &Known<'_>) -> Provenance {
-    Provenance::Signed(format!("{} is true", known.wish.said))
-}
-
-/// What a statement that was asked for fails on: a code, why, and what to do.
-fn hindrance(known: &Known<'_>) -> Option<(&'static str, String, String)> {
-    let found = |code, why: &str, instead: &str| {
-        let instead = instead.to_owned();
-        Some((code, why.to_owned(), instead + "set provenance to false"))
+/// What was asked for is made, or refuses the release.
+fn asked_for(known: &Known<'_>) -> Judged {
+    let said = &known.wish.said;
+    let signed = Provenance::Signed(format!("{said} is true"));
+    let refused = |hindrance| {
+        let said = said.clone();
+        Provenance::Refused(Refused { said, hindrance })
     };
-    let (job, is_public) = (known.job, known.place == Place::Public);
-    let visibility = known
-        .trusted
-        .and_then(|claims| claims.visibility.as_deref());
-    let hidden = visibility.filter(|visibility| *visibility != "public");
-    match (job.platform, &job.identity, job.lacks()) {
-        _ if known.place == Place::Directory => {
-            found(UNSUPPORTED, "a directory keeps no statements", "")
-        }
-        (Platform::Other, ..) => found(
-            UNSUPPORTED,
-            "only jobs of GitHub Actions and GitLab CI have an identity that signs",
-            "release from such a job, or ",
-        ),
-        (Platform::GitHub, None, _) => found(
-            NO_IDENTITY,
-            "the job may not ask for its identity",
-            "give the job `permissions: id-token: write`, or ",
-        ),
-        (Platform::GitLab, None, _) => found(
-            NO_IDENTITY,
-            "the job has no SIGSTORE_ID_TOKEN",
-            "add SIGSTORE_ID_TOKEN with `aud: sigstore` to the job's `id_tokens`, or ",
-        ),
-        (_, _, lacking) if !lacking.is_empty() => {
-            let why = format!("the platform did not set {}", lacking.join(", "));
-            found(UNSUPPORTED, &why, "")
-        }
-        _ if is_public && job.is_self_hosted() => found(
-            UNSUPPORTED,
-            "npm takes no statement of a self-hosted runner",
-            "release on a hosted one, or ",
-        ),
-        _ => {
-            let hidden = hidden.filter(|_| is_public)?;
-            let why = format!("npm takes no statement of a repository that is {hidden}");
-            found(UNSUPPORTED, &why, "")
-        }
+    let hindrance = hindrance(known).or_else(|| refused_by_npm(known));
+    match (hindrance, known.access) {
+        (Some(hindrance), _) => Judged::Decided(refused(hindrance)),
+        (None, Some(Access::Public)) => Judged::Decided(signed),
+        (None, Some(Access::Restricted) | None) => Judged::AskWhoSeesIt {
+            shown: signed,
+            hidden: refused(Hindrance::HiddenPackage),
+        },
     }
+}
+
+/// What every statement about a package fails on, wherever it is published.
+fn hindrance(known: &Known<'_>) -> Option<Hindrance> {
+    let job = known.job;
+    match (job.told(), &job.identity, job.platform) {
+        _ if known.destination == Destination::Directory => Some(Hindrance::Directory),
+        (Err(Untold::Platform), ..) => Some(Hindrance::Platform),
+        (_, None, Platform::GitLab) => Some(Hindrance::NoToken),
+        (_, None, _) => Some(Hindrance::MayNotAsk),
+        (Err(Untold::Lacking(names)), ..) => Some(Hindrance::Unset(names)),
+        (Ok(_), Some(_), _) => None,
+    }
+}
+
+/// What npm's own registry refuses a statement for, as far as the job says it of itself.
+fn refused_by_npm(known: &Known<'_>) -> Option<Hindrance> {
+    if known.destination != Destination::Npm {
+        return None;
+    }
+    if known.job.is_self_hosted() {
+        return Some(Hindrance::SelfHosted);
+    }
+    let visibility = known.trusted?.visibility.as_deref()?;
+    (visibility != "public").then(|| Hindrance::HiddenRepository(visibility.to_owned()))
 }
 
 /// npm's rule for what nobody said anything about.
-fn by_rule(known: &Known<'_>) -> Provenance {
-    let left = |why: &str| Provenance::Left(why.to_owned());
-    if known.place == Place::Directory {
-        return left("a directory keeps no statements");
-    }
-    let Some(claims) = known.trusted else {
-        return left("by npm's rule only trusted publishing adds it by itself");
-    };
-    if claims.platform == Platform::Other || known.job.platform == Platform::Other {
-        return left("only jobs of GitHub Actions and GitLab CI have an identity that signs");
-    }
-    if claims.visibility.as_deref() != Some("public") {
-        return left("the repository is not public");
-    }
-    if known.job.identity.is_none() {
-        return left(match known.job.platform {
-            Platform::GitLab => "the job has no SIGSTORE_ID_TOKEN",
-            _ => "the job may not ask for its identity",
-        });
-    }
-    let lacking = known.job.lacks();
-    if !lacking.is_empty() {
-        let lacking = lacking.join(", ");
-        return Provenance::Left(format!("the platform did not set {lacking}"));
-    }
-    match known.is_public {
-        None => Provenance::Ask,
-        Some(false) => left("the registry does not show the package to everybody"),
-        Some(true) => Provenance::Signed(
-            "trusted publishing of a public package from a public repository".to_owned(),
-        ),
+fn by_rule(known: &Known<'_>) -> Judged {
+    const MADE: &str = "trusted publishing of a public package from a public repository";
+    let left = |why: String| Judged::Decided(Provenance::Left(why));
+    match (hindrance(known), known.trusted) {
+        (Some(hindrance @ Hindrance::Directory), _) => left(hindrance.why()),
+        (_, None) => left("by npm's rule only trusted publishing adds it by itself".to_owned()),
+        (Some(hindrance @ Hindrance::Platform), _) => left(hindrance.why()),
+        (_, Some(claims)) if claims.platform == Platform::Other => left(Hindrance::Platform.why()),
+        (_, Some(claims)) if claims.visibility.as_deref() != Some("public") => {
+            left("the repository is not public".to_owned())
+        }
+        (Some(hindrance), Some(_)) => left(hindrance.why()),
+        (None, Some(_)) => Judged::AskWhoSeesIt {
+            shown: Provenance::Signed(MADE.to_owned()),
+            hidden: Provenance::Left(Hindrance::HiddenPackage.why()),
+        },
     }
 }
 
-/// All packages whose statements cannot be made, by reason.
-pub fn failures(refused: &BTreeMap<PackageName, Refused>) -> Vec<Failure> {
+/// What the packages fail with whose statements cannot be made, by reason.
+pub fn failures(decided: &BTreeMap<PackageName, Provenance>) -> Vec<Failure> {
     let mut by_reason: BTreeMap<&Refused, Vec<&str>> = BTreeMap::new();
-    for (name, why) in refused {
-        by_reason.entry(why).or_default().push(name.as_str());
+    for (name, provenance) in decided {
+        if let Provenance::Refused(refused) = provenance {
+            by_reason.entry(refused).or_default().push(name.as_str());
+        }
     }
     let failure = |(refused, names): (&Refused, Vec<&str>)| {
         let what = format!("no provenance can be made for {}", named(&names));
-        Failure::new(Exit::Usage, refused.code, what)
-            .because(&refused.why)
-            .hint(format!("{}; this costs no version", refused.hint))
+        Failure::new(Exit::Usage, refused.hindrance.code(), what)
+            .because(refused.why())
+            .hint(format!("{}; this costs no version", refused.hint()))
     };
     by_reason.into_iter().map(failure).collect()
 }
 
-/// What is told of packages that are alike, a sentence for each reason.
-pub fn told(decided: &BTreeMap<PackageName, Provenance>) -> Vec<String> {
+/// Packages of which the same is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alike<'p> {
+    /// Their names.
+    pub names: Vec<&'p str>,
+    /// Whether they get a statement; `None`: only the registry can tell.
+    pub signed: Option<bool>,
+    /// Why.
+    pub why: String,
+}
+
+impl Alike<'_> {
+    /// The same for people.
+    pub fn sentence(&self) -> String {
+        let (names, why) = (named(&self.names), &self.why);
+        match self.signed {
+            Some(true) => format!("{names} with provenance: {why}"),
+            Some(false) => format!("{names} without provenance: {why}"),
+            None => format!("{names} {why}"),
+        }
+    }
+}
+
+/// What is told of packages, of those that are alike at once; what refuses a release is told as a failure.
+pub fn told(decided: &BTreeMap<PackageName, Provenance>) -> Vec<Alike<'_>> {
     let mut by_reason: BTreeMap<(bool, &str), Vec<&str>> = BTreeMap::new();
     for (name, provenance) in decided {
         let key = match provenance {
             Provenance::Signed(why) => (true, why.as_str()),
             Provenance::Left(why) => (false, why.as_str()),
-            Provenance::Refused(_) | Provenance::Ask => continue,
+            Provenance::Refused(_) => continue,
         };
         by_reason.entry(key).or_default().push(name.as_str());
     }
-    let sentence = |((signed, why), names): ((bool, &str), Vec<&str>)| {
-        let with = if signed { "with" } else { "without" };
-        format!("{} {with} provenance: {why}", named(&names))
-    };
-    by_reason.into_iter().map(sentence).collect()
+    let alike = by_reason.into_iter().map(|((signed, why), names)| Alike {
+        names,
+        signed: Some(signed),
+        why: why.to_owned(),
+    });
+    alike.collect()
 }
 
 /// Names, of many the first ones.
@@ -218,64 +301,89 @@ fn named(names: &[&str]) -> String {
     }
 }
 
-/// What a plan says, which asks nobody.
-#[derive(Debug, Default)]
-pub struct Foreseen {
-    /// Sentences for people; none where nobody asked for anything and no registry takes the job.
-    pub sentences: Vec<String>,
-    /// What is asked for and cannot be made.
-    pub refused: BTreeMap<PackageName, Refused>,
+/// What is known of a package of a plan, which asks nobody.
+#[derive(Debug, Clone)]
+pub struct Unasked<'a> {
+    /// Its name.
+    pub name: PackageName,
+    /// What is known without asking.
+    pub known: Known<'a>,
+    /// Whether the job's identity publishes it, of which the registry is asked first.
+    pub by_identity: bool,
 }
 
-/// What can be said of the packages of a release without asking anybody; `by_identity` tells which are published by the job's identity.
-pub fn foreseen(
-    packages: &[(PackageName, Wish, Place)],
-    job: &Job,
-    by_identity: impl Fn(&PackageName) -> bool,
-) -> Foreseen {
-    let mut foreseen = Foreseen::default();
-    let mut decided = BTreeMap::new();
-    let mut open = Vec::new();
-    for (name, wish, place) in packages {
-        let known = Known {
-            wish: wish.clone(),
-            place: *place,
-            job,
-            trusted: None,
-            access: Some(Access::Public),
-            is_public: None,
-        };
-        match (judge(&known), wish.wanted) {
-            (Provenance::Refused(refused), _) => {
-                foreseen.refused.insert(name.clone(), refused);
-            }
-            (_, None) if by_identity(name) => open.push(name.as_str()),
-            (_, None) => {}
-            (provenance, Some(_)) => {
-                decided.insert(name.clone(), provenance);
+/// What a plan can say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Foreseen {
+    /// What is certain of packages of which somebody said something.
+    decided: BTreeMap<PackageName, Provenance>,
+    /// What only the registry can tell, by how that is said.
+    open: BTreeMap<String, Vec<PackageName>>,
+}
+
+impl Foreseen {
+    /// What can be said of the packages of a release; nothing of one of which nobody said anything and that a token publishes.
+    pub fn of<'a>(packages: impl IntoIterator<Item = Unasked<'a>>) -> Foreseen {
+        let mut foreseen = Foreseen::default();
+        for Unasked {
+            name,
+            known,
+            by_identity,
+        } in packages
+        {
+            // npm takes none of a repository that is not public, which only the identity of the job tells.
+            let is_open = by_identity && known.destination == Destination::Npm;
+            match (known.wish.wanted, judge(&known)) {
+                (Wanted::ByNpmsRule, _) if by_identity => {
+                    let why = "by npm's rule, once the registry is asked: with provenance where package and repository are public";
+                    foreseen.leave_open(name, why.to_owned());
+                }
+                (Wanted::ByNpmsRule, _) => {}
+                (_, Judged::Decided(Provenance::Signed(_))) if is_open => {
+                    foreseen.leave_open(name, once_asked(&known.wish));
+                }
+                (_, Judged::AskWhoSeesIt { .. }) => {
+                    foreseen.leave_open(name, once_asked(&known.wish));
+                }
+                (_, Judged::Decided(provenance)) => {
+                    foreseen.decided.insert(name, provenance);
+                }
             }
         }
+        foreseen
     }
-    foreseen.sentences = told(&decided);
-    if !open.is_empty() {
-        foreseen.sentences.push(format!(
-            "{} by npm's rule, once the registry is asked: with provenance where package and repository are public",
-            named(&open)
-        ));
+
+    fn leave_open(&mut self, name: PackageName, why: String) {
+        self.open.entry(why).or_default().push(name);
     }
-    foreseen
+
+    /// What is told of the packages, but of those that refuse the release.
+    pub fn told(&self) -> Vec<Alike<'_>> {
+        let mut all = told(&self.decided);
+        all.extend(self.open.iter().map(|(why, names)| Alike {
+            names: names.iter().map(PackageName::as_str).collect(),
+            signed: None,
+            why: why.clone(),
+        }));
+        all
+    }
+
+    /// The packages that refuse the release, and why.
+    pub fn refused(&self) -> impl Iterator<Item = (&PackageName, &Refused)> {
+        let decided = self.decided.iter();
+        decided.filter_map(|(name, provenance)| match provenance {
+            Provenance::Refused(refused) => Some((name, refused)),
+            Provenance::Signed(_) | Provenance::Left(_) => None,
+        })
+    }
 }
 
-impl Refused {
-    /// Why, as a sentence.
-    pub fn why(&self) -> &str {
-        &self.why
-    }
-
-    /// What to do.
-    pub fn hint(&self) -> &str {
-        &self.hint
-    }
+/// What is said of packages that a release gives a statement or refuses, as the registry answers.
+fn once_asked(wish: &Wish) -> String {
+    format!(
+        "with provenance once the registry is asked: {} is true, and a release is refused where package or repository are not public",
+        wish.said
+    )
 }
 
 #[cfg(test)]
@@ -330,19 +438,19 @@ mod tests {
         }
     }
 
-    fn wish(wanted: Option<bool>) -> Wish {
-        Wish {
-            wanted,
-            said: "provenance".to_owned(),
-        }
-    }
-
     fn check(known: &Known<'_>, expected: &str) {
-        let found = match judge(known) {
+        let told = |provenance: Provenance| match provenance {
             Provenance::Signed(why) => format!("signed: {why}"),
             Provenance::Left(why) => format!("left: {why}"),
-            Provenance::Refused(refused) => format!("{}: {}", refused.code, refused.why),
-            Provenance::Ask => "ask".to_owned(),
+            Provenance::Refused(refused) => {
+                format!("{}: {}", refused.hindrance.code(), refused.why())
+            }
+        };
+        let found = match judge(known) {
+            Judged::Decided(provenance) => told(provenance),
+            Judged::AskWhoSeesIt { shown, hidden } => {
+                format!("shown {}; hidden {}", told(shown), told(hidden))
+            }
         };
         assert_eq!(found, expected, "{known:?}");
     }
@@ -351,37 +459,27 @@ mod tests {
     fn by_npms_rule_public_packages_of_public_repositories_by_trusted_publishing() {
         let (github, public) = (job(GITHUB, None), claims(Platform::GitHub, "public"));
         let known = Known {
-            wish: wish(None),
-            place: Place::Public,
+            wish: Wish::of_setting(Wanted::ByNpmsRule),
+            destination: Destination::Npm,
             job: &github,
             trusted: Some(&public),
             access: None,
-            is_public: Some(true),
         };
-        let made = "signed: trusted publishing of a public package from a public repository";
+        let made = "shown signed: trusted publishing of a public package from a public repository; hidden left: the registry does not show the package to everybody, or not yet";
         check(&known, made);
         check(
             &Known {
-                place: Place::Other,
+                destination: Destination::Other,
                 ..known.clone()
             },
             made,
         );
         let asked = Known {
-            is_public: None,
             access: Some(Access::Public),
             ..known.clone()
         };
         // npm asks for it whatever `access` says.
-        check(&asked, "ask");
-        let hidden = Known {
-            is_public: Some(false),
-            ..known.clone()
-        };
-        check(
-            &hidden,
-            "left: the registry does not show the package to everybody",
-        );
+        check(&asked, made);
         let token = Known {
             trusted: None,
             ..known.clone()
@@ -394,7 +492,6 @@ mod tests {
             let claims = claims(Platform::GitHub, visibility);
             let private = Known {
                 trusted: Some(&claims),
-                is_public: None,
                 ..known.clone()
             };
             check(&private, "left: the repository is not public");
@@ -402,19 +499,17 @@ mod tests {
         let without = job(GITHUB, Some(("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")));
         let unable = Known {
             job: &without,
-            is_public: None,
             ..known.clone()
         };
         check(&unable, "left: the job may not ask for its identity");
         let without = job(GITHUB, Some(("GITHUB_RUN_ID", "")));
         let unable = Known {
             job: &without,
-            is_public: None,
             ..known.clone()
         };
         check(&unable, "left: the platform did not set GITHUB_RUN_ID");
         let none = Known {
-            wish: wish(Some(false)),
+            wish: Wish::of_setting(Wanted::No),
             ..known.clone()
         };
         check(&none, "left: provenance is false");
@@ -448,42 +543,28 @@ mod tests {
     fn what_is_asked_for_is_made_or_refused() {
         let github = job(GITHUB, None);
         let known = Known {
-            wish: wish(Some(true)),
-            place: Place::Public,
+            wish: Wish::of_setting(Wanted::Yes),
+            destination: Destination::Npm,
             job: &github,
             trusted: None,
             access: Some(Access::Public),
-            is_public: None,
         };
         check(&known, "signed: provenance is true");
-        let unsaid = Known {
-            access: None,
-            ..known.clone()
-        };
-        check(&unsaid, "ask");
-        check(
-            &Known {
-                is_public: Some(true),
-                ..unsaid.clone()
-            },
-            "signed: provenance is true",
-        );
         for access in [None, Some(Access::Restricted)] {
             check(
                 &Known {
                     access,
-                    is_public: Some(false),
                     ..known.clone()
                 },
-                "provenance::not_public: provenance is true, and the registry does not show the package to everybody, or not yet",
+                "shown signed: provenance is true; hidden provenance::not_public: provenance is true, and the registry does not show the package to everybody, or not yet",
             );
         }
-        let refused = |variables: &[(&str, &str)], changed, place, why: &str| {
+        let refused = |variables: &[(&str, &str)], changed, destination, why: &str| {
             let job = job(variables, changed);
             check(
                 &Known {
                     job: &job,
-                    place,
+                    destination,
                     ..known.clone()
                 },
                 why,
@@ -493,35 +574,40 @@ mod tests {
         refused(
             GITHUB,
             no_url,
-            Place::Public,
+            Destination::Npm,
             "provenance::no_identity: provenance is true, and the job may not ask for its identity",
         );
         let no_token = Some(("SIGSTORE_ID_TOKEN", ""));
         refused(
             GITLAB,
             no_token,
-            Place::Public,
+            Destination::Npm,
             "provenance::no_identity: provenance is true, and the job has no SIGSTORE_ID_TOKEN",
         );
-        refused(GITLAB, None, Place::Public, "signed: provenance is true");
+        refused(GITLAB, None, Destination::Npm, "signed: provenance is true");
         let own = Some(("RUNNER_ENVIRONMENT", "self-hosted"));
         refused(
             GITHUB,
             own,
-            Place::Public,
+            Destination::Npm,
             "provenance::unsupported: provenance is true, and npm takes no statement of a self-hosted runner",
         );
-        refused(GITHUB, own, Place::Other, "signed: provenance is true");
+        refused(
+            GITHUB,
+            own,
+            Destination::Other,
+            "signed: provenance is true",
+        );
         refused(
             GITHUB,
             None,
-            Place::Directory,
+            Destination::Directory,
             "provenance::unsupported: provenance is true, and a directory keeps no statements",
         );
         refused(
             &[],
             None,
-            Place::Public,
+            Destination::Npm,
             "provenance::unsupported: provenance is true, and only jobs of GitHub Actions and GitLab CI have an identity that signs",
         );
         let private = claims(Platform::GitHub, "internal");
@@ -538,48 +624,87 @@ mod tests {
     #[test]
     fn packages_are_told_together() {
         let name = |name: &str| PackageName::parse(name).expect("a name");
+        let refused = || {
+            Provenance::Refused(Refused {
+                said: "provenance".to_owned(),
+                hindrance: Hindrance::Platform,
+            })
+        };
         let decided = BTreeMap::from([
             (name("a"), Provenance::Signed("x".to_owned())),
             (name("b"), Provenance::Left("y".to_owned())),
             (name("c"), Provenance::Signed("x".to_owned())),
+            (name("d"), refused()),
+            (name("e"), refused()),
         ]);
-        assert_eq!(
-            told(&decided),
-            ["b without provenance: y", "a, c with provenance: x"]
-        );
-        let asked = ["a", "b"].map(|text| (name(text), wish(Some(true)), Place::Other));
-        let found = foreseen(&asked, &Job::default(), |_| true);
-        assert_eq!(found.sentences, [] as [&str; 0]);
-        let failures = failures(&found.refused);
+        let told = told(&decided);
+        let told: Vec<String> = told.iter().map(Alike::sentence).collect();
+        assert_eq!(told, ["b without provenance: y", "a, c with provenance: x"]);
+        let failures = failures(&decided);
         assert_eq!(failures.len(), 1);
         assert_eq!(
             failures[0].to_string(),
-            "no provenance can be made for a, b"
+            "no provenance can be made for d, e"
         );
-        let job = job(GITHUB, None);
-        let each = [None, Some(true), Some(false)].map(|wanted| {
-            let (name, wish) = (
-                name(
-                    &format!("p{wanted:?}")
-                        .to_lowercase()
-                        .replace(['(', ')'], ""),
-                ),
-                wish(wanted),
-            );
-            (name, wish, Place::Public)
-        });
-        let found = foreseen(&each, &job, |_| true);
-        assert_eq!(
-            found.sentences,
-            [
-                "psomefalse without provenance: provenance is false",
-                "psometrue with provenance: provenance is true",
-                "pnone by npm's rule, once the registry is asked: with provenance where package and repository are public",
-            ]
+    }
+
+    #[test]
+    fn a_plan_says_what_is_certain_without_asking() {
+        const OPEN: &str = "once the registry is asked";
+        let (github, none) = (job(GITHUB, None), Job::default());
+        let check = |wanted, access, by_identity, job: &Job, expected: &str| {
+            let known = Known {
+                wish: Wish::of_setting(wanted),
+                destination: Destination::Npm,
+                job,
+                trusted: None,
+                access,
+            };
+            let name = PackageName::parse("a").expect("a name");
+            let foreseen = Foreseen::of([Unasked {
+                name,
+                known,
+                by_identity,
+            }]);
+            let told = foreseen.told().into_iter().map(|alike| alike.sentence());
+            let refused = foreseen.refused();
+            let refused = refused.map(|(name, refused)| format!("{name}: {}", refused.why()));
+            let found: Vec<String> = told.chain(refused).collect();
+            let is_as_expected = match expected {
+                "" => found.is_empty(),
+                expected => matches!(&found[..], [found] if found.starts_with(expected)),
+            };
+            assert!(is_as_expected, "{found:?}, not {expected}");
+        };
+        let (yes, no, rule) = (Wanted::Yes, Wanted::No, Wanted::ByNpmsRule);
+        let (public, restricted) = (Some(Access::Public), Some(Access::Restricted));
+        let signed = "a with provenance: provenance is true";
+        let open = format!("a with provenance {OPEN}: provenance is true");
+        check(yes, public, false, &github, signed);
+        check(yes, public, true, &github, &open);
+        check(yes, restricted, false, &github, &open);
+        check(yes, None, false, &github, &open);
+        check(
+            no,
+            public,
+            true,
+            &github,
+            "a without provenance: provenance is false",
         );
-        assert_eq!(
-            foreseen(&each[..1], &job, |_| false).sentences,
-            [] as [&str; 0]
+        check(
+            rule,
+            None,
+            true,
+            &github,
+            &format!("a by npm's rule, {OPEN}"),
+        );
+        check(rule, None, false, &github, "");
+        check(
+            yes,
+            public,
+            true,
+            &none,
+            "a: provenance is true, and only jobs of",
         );
     }
 }

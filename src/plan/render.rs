@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::changes::{Reason, intent};
 use crate::name::Digest;
 use crate::plan::notes::{self, Notes};
+use crate::plan::provenance::{Alike, Foreseen};
 use crate::plan::release::{Edit, Notice, Plan, PlannedApp, PlannedPackage};
 use crate::settings::adopted::{CHANGESETS, LERNA};
 use crate::settings::{AppSettings, Install, Mode, Settings};
@@ -29,7 +30,7 @@ pub struct Missing {
 #[serde(rename_all = "camelCase")]
 pub struct PlanDocument {
     schema: &'static str,
-    /// The digest of this document without `warnings`, `missing` and the registries of packages, of the texts of the edits, and of every setting that decides bytes.
+    /// The digest of this document without `warnings`, `missing`, `provenance` and the registries of packages, of the texts of the edits, and of every setting that decides bytes.
     pub digest: String,
     mode: &'static str,
     mode_reason: String,
@@ -44,12 +45,32 @@ pub struct PlanDocument {
     adopted: Vec<AdoptedDocument>,
     warnings: Vec<NoticeDocument>,
     missing: Vec<Missing>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    provenance: Vec<ProvenanceDocument>,
 }
 
 #[derive(Debug, Clone, Serialize)]
 struct AdoptedDocument {
     setting: &'static str,
     file: String,
+}
+
+/// Packages of which the same is foreseen; `signed` is null where only the registry can tell.
+#[derive(Debug, Clone, Serialize)]
+struct ProvenanceDocument {
+    packages: Vec<String>,
+    signed: Option<bool>,
+    why: String,
+}
+
+impl From<Alike<'_>> for ProvenanceDocument {
+    fn from(alike: Alike<'_>) -> ProvenanceDocument {
+        ProvenanceDocument {
+            packages: alike.names.into_iter().map(str::to_owned).collect(),
+            signed: alike.signed,
+            why: alike.why,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -309,6 +330,7 @@ pub fn document(plan: &Plan, settings: &Settings, missing: Vec<Missing>) -> Plan
         adopted: Vec::new(),
         warnings: Vec::new(),
         missing: Vec::new(),
+        provenance: Vec::new(),
     };
     let texts: Vec<Option<String>> = plan
         .edits
@@ -330,6 +352,16 @@ pub fn document(plan: &Plan, settings: &Settings, missing: Vec<Missing>) -> Plan
     document.warnings = plan.warnings.iter().map(NoticeDocument::from).collect();
     document.missing = missing;
     document
+}
+
+impl PlanDocument {
+    /// The same, with what is foreseen of provenance.
+    #[must_use]
+    pub fn foreseeing(mut self, provenance: &Foreseen) -> PlanDocument {
+        let told = provenance.told().into_iter();
+        self.provenance = told.map(ProvenanceDocument::from).collect();
+        self
+    }
 }
 
 /// Every setting that decides bytes of a release besides the commit itself.
@@ -470,8 +502,8 @@ fn counted(plan: &Plan, package: &PlannedPackage, bump: Bump) -> String {
     }
 }
 
-/// The plan as text, for a person.
-pub fn text(plan: &Plan, missing: &[Missing]) -> String {
+/// The plan as text, for a person, with what is missing and what is foreseen of provenance.
+pub fn text(plan: &Plan, missing: &[Missing], provenance: &Foreseen) -> String {
     let mut text = format!("mode {} ({})\n", plan.mode.as_str(), plan.mode_reason);
     if plan.is_snapshot {
         text.push_str("a snapshot: published once, without commit and tags\n");
@@ -503,6 +535,9 @@ pub fn text(plan: &Plan, missing: &[Missing]) -> String {
     }
     for Missing { what, hint } in missing {
         let _ = writeln!(text, "missing {what}: {hint}");
+    }
+    for alike in provenance.told() {
+        let _ = writeln!(text, "npm: {}", alike.sentence());
     }
     text
 }

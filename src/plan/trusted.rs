@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
+use crate::plan::provenance::Provenance;
 use crate::settings::identity::{Claims, Refusal, Trust, trust_command};
 use crate::settings::{FirstPublish, NpmPublish};
 use crate::workspace::Workspace;
@@ -41,12 +42,14 @@ pub struct Verdict {
     pub failures: Vec<Failure>,
     /// New names that stay out of the release.
     pub left_out: BTreeSet<PackageName>,
+    /// What is decided about the provenance of the others.
+    pub provenance: BTreeMap<PackageName, Provenance>,
 }
 
 /// How many packages a message names one by one.
 const NAMED: usize = 20;
 
-/// Judges all libraries of a release. Where one has no trusted publisher, the messages hold the commands that make one.
+/// Judges all libraries of a release, but for their provenance. Where one has no trusted publisher, the messages hold the commands that make one.
 ///
 /// The failures: `npm::self_hosted` and `npm::untrusted`, exit 5; `npm::repository`, exit 3; `npm::new_name`, exit 2 where a token would do, else 3.
 pub fn judge(candidates: &[Candidate], policy: Policy) -> Verdict {

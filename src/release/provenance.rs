@@ -4,31 +4,29 @@
 use serde_json::{Map, Value, json};
 
 use crate::name::{Integrity, PackageName};
-use crate::settings::identity::Platform;
-use crate::settings::provenance::{GITLAB_PARAMETERS, Job};
+use crate::settings::provenance::{GITLAB_PARAMETERS, OfGitHub, OfGitLab, Told};
 use crate::version::Version;
 
 /// What type the statement has inside its envelope.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
-/// The statement about one version, as JSON; `None` for a job of a platform that has none. It tells of the commit that the job runs for, which is what
-/// its identity proves: the release commit is made on it.
+/// The statement about one version, as JSON. It tells of the commit that the job runs for, which is what its identity proves: the release commit is
+/// made on it.
 pub fn statement(
-    job: &Job,
+    told: &Told<'_>,
     name: &PackageName,
     version: &Version,
     integrity: &Integrity,
-) -> Option<String> {
+) -> String {
     let subject = json!([{
         "name": subject_of(name, version),
         "digest": { "sha512": integrity.hex() },
     }]);
-    let statement = match job.platform {
-        Platform::GitHub => github(job, &subject),
-        Platform::GitLab => gitlab(job, &subject),
-        Platform::Other => return None,
+    let statement = match told {
+        Told::GitHub(job) => github(job, &subject),
+        Told::GitLab(job) => gitlab(job, &subject),
     };
-    Some(statement.to_string())
+    statement.to_string()
 }
 
 /// The [package URL](https://github.com/package-url/purl-spec) of a version.
@@ -40,12 +38,8 @@ fn subject_of(name: &PackageName, version: &Version) -> String {
     }
 }
 
-fn github(job: &Job, subject: &Value) -> Value {
-    let of = |name: &str| job.variable(name).unwrap_or_default();
-    let (server, repository) = (of("GITHUB_SERVER_URL"), of("GITHUB_REPOSITORY"));
-    let own = format!("{repository}/");
-    let workflow = of("GITHUB_WORKFLOW_REF").replacen(&own, "", 1);
-    let (path, reference) = workflow.split_once('@').unwrap_or((&workflow, ""));
+fn github(job: &OfGitHub<'_>, subject: &Value) -> Value {
+    let repository = format!("{}/{}", job.server, job.repository);
     json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": subject,
@@ -55,32 +49,32 @@ fn github(job: &Job, subject: &Value) -> Value {
                 "buildType": "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1",
                 "externalParameters": {
                     "workflow": {
-                        "ref": reference,
-                        "repository": format!("{server}/{repository}"),
-                        "path": path,
+                        "ref": job.workflow_ref,
+                        "repository": repository,
+                        "path": job.workflow,
                     },
                 },
                 "internalParameters": {
                     "github": {
-                        "event_name": of("GITHUB_EVENT_NAME"),
-                        "repository_id": of("GITHUB_REPOSITORY_ID"),
-                        "repository_owner_id": of("GITHUB_REPOSITORY_OWNER_ID"),
+                        "event_name": job.event,
+                        "repository_id": job.repository_id,
+                        "repository_owner_id": job.owner_id,
                     },
                 },
                 "resolvedDependencies": [{
-                    "uri": format!("git+{server}/{repository}@{}", of("GITHUB_REF")),
-                    "digest": { "gitCommit": of("GITHUB_SHA") },
+                    "uri": format!("git+{repository}@{}", job.reference),
+                    "digest": { "gitCommit": job.commit },
                 }],
             },
             "runDetails": {
                 "builder": {
-                    "id": format!("https://github.com/actions/runner/{}", of("RUNNER_ENVIRONMENT")),
+                    "id": format!("https://github.com/actions/runner/{}", job.runner),
                 },
                 "metadata": {
                     "invocationId": format!(
-                        "{server}/{repository}/actions/runs/{}/attempts/{}",
-                        of("GITHUB_RUN_ID"),
-                        of("GITHUB_RUN_ATTEMPT"),
+                        "{repository}/actions/runs/{}/attempts/{}",
+                        job.run,
+                        job.attempt,
                     ),
                 },
             },
@@ -89,7 +83,7 @@ fn github(job: &Job, subject: &Value) -> Value {
 }
 
 /// An object of what is set.
-fn set(job: &Job, members: &[(&str, &str)]) -> Value {
+fn set(job: &OfGitLab<'_>, members: &[(&str, &str)]) -> Value {
     let member = |(key, variable): &(&str, &str)| {
         let value = job.variable(variable)?;
         Some(((*key).to_owned(), Value::from(value)))
@@ -97,10 +91,9 @@ fn set(job: &Job, members: &[(&str, &str)]) -> Value {
     Value::Object(members.iter().filter_map(member).collect::<Map<_, _>>())
 }
 
-fn gitlab(job: &Job, subject: &Value) -> Value {
-    let of = |name: &str| job.variable(name).unwrap_or_default();
-    let project = format!("git+{}", of("CI_PROJECT_URL"));
-    let commit = json!({ "sha1": of("CI_COMMIT_SHA") });
+fn gitlab(job: &OfGitLab<'_>, subject: &Value) -> Value {
+    let project = format!("git+{}", job.project);
+    let commit = json!({ "sha1": job.commit });
     let mut source = json!({ "uri": project, "digest": commit });
     if let Some(name) = job.variable("CI_JOB_NAME") {
         source["entryPoint"] = name.into();
@@ -124,7 +117,7 @@ fn gitlab(job: &Job, subject: &Value) -> Value {
         "predicate": {
             "buildType": "https://github.com/npm/cli/gitlab/v0alpha1",
             "builder": {
-                "id": format!("{}/-/runners/{}", of("CI_PROJECT_URL"), of("CI_RUNNER_ID")),
+                "id": format!("{}/-/runners/{}", job.project, job.runner),
             },
             "invocation": {
                 "configSource": source,
@@ -132,7 +125,7 @@ fn gitlab(job: &Job, subject: &Value) -> Value {
                 "environment": environment,
             },
             "metadata": {
-                "buildInvocationId": of("CI_JOB_URL"),
+                "buildInvocationId": job.url,
                 "completeness": {
                     "parameters": true,
                     "environment": true,
@@ -150,37 +143,50 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::settings::provenance::Job;
+
+    /// What a job of GitHub knows, beside what is no matter here.
+    const GITHUB: [(&str, &str); 6] = [
+        ("GITHUB_ACTIONS", "true"),
+        ("GITHUB_SERVER_URL", "https://github.com"),
+        ("GITHUB_REPOSITORY", "acme/mono"),
+        (
+            "GITHUB_WORKFLOW_REF",
+            "acme/mono/.github/workflows/r.yml@refs/heads/a@b",
+        ),
+        ("GITHUB_REF", "refs/heads/a@b"),
+        ("RUNNER_ENVIRONMENT", "github-hosted"),
+    ];
+    const NO_MATTER: [&str; 6] = [
+        "GITHUB_EVENT_NAME",
+        "GITHUB_REPOSITORY_ID",
+        "GITHUB_REPOSITORY_OWNER_ID",
+        "GITHUB_SHA",
+        "GITHUB_RUN_ID",
+        "GITHUB_RUN_ATTEMPT",
+    ];
 
     /// A value of the statement about `name` in a job with `variables`.
     fn check(variables: &[(&str, &str)], name: &str, pointer: &str, expected: &Value) {
-        let environment: BTreeMap<String, String> = variables
+        let no_matter = NO_MATTER.map(|name| (name, "x"));
+        let environment: BTreeMap<String, String> = no_matter
             .iter()
+            .chain(variables)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         let name = PackageName::parse(name).expect("a name");
         let version = Version::parse("1.0.0-beta.1").expect("a version");
         let job = Job::read(&environment);
-        let found = statement(&job, &name, &version, &Integrity::of(b""));
-        let found = found.map_or(Value::Null, |text| {
-            serde_json::from_str(&text).expect("JSON")
-        });
+        let told = job.told().expect("a job that can be told of");
+        let text = statement(&told, &name, &version, &Integrity::of(b""));
+        let found: Value = serde_json::from_str(&text).expect("JSON");
         let found = found.pointer(pointer).cloned().unwrap_or_default();
         assert_eq!(&found, expected, "{pointer} of {variables:?}");
     }
 
     #[test]
     fn what_a_statement_says() {
-        let github = [
-            ("GITHUB_ACTIONS", "true"),
-            ("GITHUB_SERVER_URL", "https://github.com"),
-            ("GITHUB_REPOSITORY", "acme/mono"),
-            (
-                "GITHUB_WORKFLOW_REF",
-                "acme/mono/.github/workflows/r.yml@refs/heads/a@b",
-            ),
-            ("GITHUB_REF", "refs/heads/a@b"),
-            ("RUNNER_ENVIRONMENT", "github-hosted"),
-        ];
+        let github = GITHUB;
         let workflow = "/predicate/buildDefinition/externalParameters/workflow";
         check(
             &github,
@@ -211,13 +217,25 @@ mod tests {
         );
         check(&github, "a", "/subject/0/digest/sha512", &empty);
 
-        let gitlab = [("GITLAB_CI", "true"), ("CI_JOB_ID", "7"), ("CI_X", "y")];
+        let project = "https://gitlab.com/acme/mono";
+        let gitlab = [
+            ("GITLAB_CI", "true"),
+            ("CI_PROJECT_URL", project),
+            ("CI_RUNNER_ID", "5"),
+            ("CI_COMMIT_SHA", "c"),
+            ("CI_JOB_URL", "https://gitlab.com/acme/mono/-/jobs/7"),
+            ("CI_JOB_ID", "7"),
+            ("CI_X", "y"),
+        ];
         let invocation = "/predicate/invocation";
         check(
             &gitlab,
             "a",
             &format!("{invocation}/parameters"),
-            &json!({"CI_JOB_ID": "7", "GITLAB_CI": "true"}),
+            &json!({
+                "CI_COMMIT_SHA": "c", "CI_JOB_ID": "7", "CI_JOB_URL": "https://gitlab.com/acme/mono/-/jobs/7",
+                "CI_PROJECT_URL": project, "CI_RUNNER_ID": "5", "GITLAB_CI": "true",
+            }),
         );
         check(
             &gitlab,
@@ -225,6 +243,7 @@ mod tests {
             &format!("{invocation}/environment"),
             &json!({"job": {"id": "7"}, "pipeline": {}}),
         );
-        check(&[("CIRCLECI", "true")], "a", "", &Value::Null);
+        let builder = json!("https://gitlab.com/acme/mono/-/runners/5");
+        check(&gitlab, "a", "/predicate/builder/id", &builder);
     }
 }

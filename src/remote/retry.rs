@@ -1,4 +1,4 @@
-//! Reads are asked again; writes never are, not here: whoever writes looks at what is there before writing again.
+//! Reads are asked again; writes are not, but where each is another one: else whoever writes looks at what is there before writing again.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -46,13 +46,37 @@ impl<E> Tried<E> {
 ///
 /// # Errors
 /// The error of the last try.
-pub async fn read<T, E, Work>(what: &str, mut attempt: impl FnMut() -> Work + Send) -> Result<T, E>
+pub async fn read<T, E, Work>(what: &str, attempt: impl FnMut() -> Work + Send) -> Result<T, E>
 where
     Work: Future<Output = Result<T, Tried<E>>> + Send,
     T: Send,
     E: std::fmt::Display + Send,
 {
     let begun = Instant::now();
+    let wait = |tries, asked: Option<Duration>| {
+        let wait = backoff(tries, what).max(asked.unwrap_or_default().min(LONGEST_WAIT));
+        (tries < TRIES && begun.elapsed() + wait <= BUDGET).then_some(wait)
+    };
+    repeat(what, wait, attempt).await
+}
+
+/// Runs `attempt` until it succeeds, fails for good, or `wait` gives none: it is told how many tries failed and how long the server asked to wait.
+/// Whoever repeats a write makes sure that each is one of its own.
+///
+/// `what` is named in the log; it holds no secret.
+///
+/// # Errors
+/// The error of the last try.
+pub async fn repeat<T, E, Work>(
+    what: &str,
+    wait: impl Fn(u32, Option<Duration>) -> Option<Duration> + Send,
+    mut attempt: impl FnMut() -> Work + Send,
+) -> Result<T, E>
+where
+    Work: Future<Output = Result<T, Tried<E>>> + Send,
+    T: Send,
+    E: std::fmt::Display + Send,
+{
     let mut tries = 0;
     loop {
         tries += 1;
@@ -61,10 +85,9 @@ where
             Err(Tried::Final(error)) => return Err(error),
             Err(Tried::Temporary { error, after }) => (error, after),
         };
-        let wait = backoff(tries, what).max(after.unwrap_or_default().min(LONGEST_WAIT));
-        if tries >= TRIES || begun.elapsed() + wait > BUDGET {
+        let Some(wait) = wait(tries, after) else {
             return Err(error);
-        }
+        };
         tracing::debug!(what, tries, ?wait, %error, "asking again");
         sleep(wait).await;
     }

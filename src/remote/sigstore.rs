@@ -32,10 +32,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// Certificates and entries are a few kilobytes.
 const LONGEST_ANSWER: u64 = 1 << 20;
-/// As npm: two more after the first.
-const TRIES: u32 = 3;
-/// The longest wait that a service may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// For whom the identity is that signs.
 const AUDIENCE: &str = "sigstore";
@@ -123,33 +119,23 @@ impl Sigstore {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// Signs `statement`, which is about `what`, and enters the signature into the log. Each try is a whole one, with a key, a certificate and an entry
-    /// of its own: an entry whose answer was lost is in the log, and the log takes it no second time.
+    /// What the job proves to Fulcio.
     ///
     /// # Errors
-    /// `identity::refused`, `provenance::refused`, exit 5; `identity::unanswered`, `provenance::unanswered`, exit 75.
-    pub async fn sign(&self, what: &str, statement: &str) -> Result<Attestation, Failure> {
-        let identity = self.identity.id_token(AUDIENCE).await.map_err(|failure| {
+    /// `npm::client`, exit 75; `identity::refused`, exit 5; `identity::unanswered`, exit 75.
+    pub async fn identity(&self) -> Result<Secret, Failure> {
+        let identity = self.identity.id_token(AUDIENCE).await;
+        identity.map_err(|failure| {
             failure.hint("the job needs `permissions: id-token: write`, or set provenance to false")
-        })?;
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let (failure, after) = match self.attempt(&identity, statement).await {
-                Ok(attestation) => return Ok(attestation),
-                Err(Tried::Final(failure)) => return Err(failure),
-                Err(Tried::Temporary { error, after }) => (error, after),
-            };
-            let wait = retry::backoff(tries, what).max(after.unwrap_or_default());
-            if tries >= TRIES || wait > LONGEST_WAIT {
-                return Err(failure);
-            }
-            tracing::debug!(what, tries, ?wait, %failure, "signing again");
-            tokio::time::sleep(wait).await;
-        }
+        })
     }
 
-    async fn attempt(
+    /// Signs `statement` once in the name of `identity` and enters the signature into the log, with a key, a certificate and an entry of its own.
+    ///
+    /// # Errors
+    /// For good: `provenance::identity`, exit 5, where the identity names nobody; `provenance::refused`, exit 5; `settings::url`, exit 2;
+    /// `provenance::key` and `npm::client`, exit 75. `provenance::unanswered`, exit 75, is worth another try.
+    pub async fn sign(
         &self,
         identity: &Secret,
         statement: &str,
@@ -173,10 +159,9 @@ impl Sigstore {
     async fn certificate(&self, identity: &Secret, key: &Key) -> Result<Vec<u8>, Tried<Failure>> {
         let service = &self.services.fulcio;
         let claims = Claims::read(identity.reveal());
-        let Some(subject) = claims.email.or(claims.subject) else {
-            let why = "the job's identity names no subject";
-            return Err(Tried::Final(refused(service).because(why)));
-        };
+        let subject = claims.email.or(claims.subject);
+        let subject = subject.filter(|subject| !subject.is_empty());
+        let subject = subject.ok_or_else(|| Tried::Final(nameless()))?;
         let proof = key.sign(subject.as_bytes()).map_err(Tried::Final)?;
         let request = json!({
             "credentials": { "oidcIdentityToken": identity.reveal() },
@@ -267,9 +252,17 @@ impl Sigstore {
 }
 
 fn unanswered(service: &Url) -> Failure {
-    let what = format!("no provenance: {service} has no answer");
+    let what = format!("no provenance: {service} gives no usable answer");
     Failure::new(Exit::Temporary, "provenance::unanswered", what)
         .hint("run again: it continues with what is missing; `provenance: false` publishes without")
+}
+
+/// That the identity names nobody for whom a certificate could be made.
+fn nameless() -> Failure {
+    let what = "no provenance: the identity of the job names no subject";
+    Failure::new(Exit::RemoteRefused, "provenance::identity", what)
+        .because("a certificate is made for the subject, and the key signs it")
+        .hint("look at what gives the job its identity (on GitLab SIGSTORE_ID_TOKEN); `provenance: false` publishes without")
 }
 
 fn refused(service: &Url) -> Failure {

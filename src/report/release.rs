@@ -6,6 +6,7 @@ use crate::apply::outcome::{Deed, Deeds, Outcome, Stage};
 use crate::apply::publish::Pending;
 use crate::explain::Failure;
 use crate::name::{CommitId, PackageName, ReleaseId, RepoPath, TagName, Variant};
+use crate::plan::provenance::Foreseen;
 use crate::plan::release::Plan;
 use crate::plan::render::{self, PlanDocument};
 use crate::remote::registry::StageId;
@@ -182,7 +183,7 @@ impl ReleaseReport {
                 );
             }
             (Ended::Nothing, _) => match &self.plan {
-                Some((plan, _)) => text.push_str(&render::text(plan, &[])),
+                Some((plan, _)) => text.push_str(&render::text(plan, &[], &Foreseen::default())),
                 None => text.push_str("nothing to publish: no version is decided\n"),
             },
             (Ended::Planned, _) => {

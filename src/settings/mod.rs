@@ -45,7 +45,7 @@ use crate::settings::address::StoreAddress;
 use crate::settings::adopted::{Adopted, PassedOver, Untaken};
 use crate::settings::identity::IdentitySource;
 use crate::settings::npmrc::NpmrcFile;
-use crate::settings::provenance::{Job, Services, Wish};
+use crate::settings::provenance::{Job, Services, Wanted, Wish};
 use crate::settings::registries::Registries;
 use crate::settings::replacement::Replacement;
 use crate::settings::runner::Runner;
@@ -471,10 +471,10 @@ pub struct Settings {
     pub npm_publish: NpmPublish,
     /// What becomes of names that are not on the registry yet.
     pub first_publish: FirstPublish,
-    /// Whether packages get a signed statement of where they were built; `None`: what npm's settings say, else its rule.
-    pub provenance: Option<bool>,
+    /// Whether packages get a signed statement of where they were built; where it does not say so, packages and npm's settings do.
+    pub provenance: Wanted,
     /// What npm's own settings say about that, and where.
-    pub npm_provenance: Option<(bool, String)>,
+    pub npm_provenance: Wish,
     /// The job, as such statements tell of it.
     pub job: Job,
     /// What signs and logs them.
@@ -556,13 +556,14 @@ impl Settings {
 
     /// Whether a package that declares this itself gets a signed statement of where it was built. As in npm, what the package says comes before
     /// variables and files.
-    pub fn provenance_of(&self, declared: Option<bool>) -> Wish {
-        let wish = |wanted, said: String| Wish { wanted, said };
-        match (self.provenance, declared, &self.npm_provenance) {
-            (Some(wanted), _, _) => wish(Some(wanted), "provenance".to_owned()),
-            (None, Some(wanted), _) => wish(Some(wanted), "publishConfig.provenance".to_owned()),
-            (None, None, Some((wanted, said))) => wish(Some(*wanted), said.clone()),
-            (None, None, None) => wish(None, "provenance".to_owned()),
+    pub fn provenance_of(&self, declared: Wanted) -> Wish {
+        match (self.provenance, declared) {
+            (Wanted::ByNpmsRule, Wanted::ByNpmsRule) => self.npm_provenance.clone(),
+            (Wanted::ByNpmsRule, wanted) => Wish {
+                wanted,
+                said: "publishConfig.provenance".to_owned(),
+            },
+            (wanted, _) => Wish::of_setting(wanted),
         }
     }
 

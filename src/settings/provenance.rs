@@ -121,31 +121,56 @@ pub const GITLAB_PARAMETERS: [&str; 76] = [
 /// What the platform says of the job besides its parameters.
 const GITLAB_FURTHER: &str = "CI_RUNNER_EXECUTABLE_ARCH";
 
+/// Whether a signed statement is wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nobody said: npm's rule decides.
+    #[default]
+    ByNpmsRule,
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+impl From<bool> for Wanted {
+    fn from(said: bool) -> Wanted {
+        if said { Wanted::Yes } else { Wanted::No }
+    }
+}
+
 /// Whether a package shall get a signed statement, and what said so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
-    /// `None`: npm's rule decides.
-    pub wanted: Option<bool>,
+    /// Whether it is wanted.
+    pub wanted: Wanted,
     /// What said so, as the start of a sentence: `provenance`, `publishConfig.provenance`.
     pub said: String,
 }
 
+impl Wish {
+    /// What the setting of that name says.
+    pub fn of_setting(wanted: Wanted) -> Wish {
+        let said = "provenance".to_owned();
+        Wish { wanted, said }
+    }
+}
+
 /// What npm's own settings say: `NPM_CONFIG_PROVENANCE`, else `provenance` in an `.npmrc`. What these cannot be read for is told where
 /// registries are.
-pub(super) fn of_npm(
-    files: &[NpmrcFile],
-    environment: &BTreeMap<String, String>,
-) -> Option<(bool, String)> {
-    let layers = layers(files, environment).ok()?;
-    layers.into_iter().find_map(|layer| {
+pub(super) fn of_npm(files: &[NpmrcFile], environment: &BTreeMap<String, String>) -> Wish {
+    let layers = layers(files, environment).unwrap_or_default();
+    let found = layers.into_iter().find_map(|layer| {
         let mut lines = layer.entries.into_iter().rev();
         let line = lines.find(|line| line.key == "provenance")?;
         let said = match &line.place {
             Some(place) => format!("provenance in {}", place.file),
             None => line.said.clone(),
         };
-        Some((is_true(&line.value), said))
-    })
+        let wanted = is_true(&line.value).into();
+        Some(Wish { wanted, said })
+    });
+    found.unwrap_or_else(|| Wish::of_setting(Wanted::ByNpmsRule))
 }
 
 /// A truth value as npm's own parser takes it: everything that is no `false`, `null` or 0 is true.
@@ -204,6 +229,74 @@ pub struct Job {
     variables: BTreeMap<String, String>,
 }
 
+/// Everything that a statement tells of a job.
+#[derive(Debug, Clone)]
+pub enum Told<'j> {
+    /// Of GitHub Actions.
+    GitHub(OfGitHub<'j>),
+    /// Of GitLab CI.
+    GitLab(OfGitLab<'j>),
+}
+
+/// What a statement tells of a job of GitHub. No variable of it is empty.
+#[derive(Debug, Clone)]
+pub struct OfGitHub<'j> {
+    /// The file of the workflow that was started, in its repository.
+    pub workflow: String,
+    /// The ref that this file was taken from.
+    pub workflow_ref: String,
+    /// `owner/name`.
+    pub repository: &'j str,
+    /// Where GitHub is.
+    pub server: &'j str,
+    /// What started the run.
+    pub event: &'j str,
+    /// The number of the repository.
+    pub repository_id: &'j str,
+    /// The number of its owner.
+    pub owner_id: &'j str,
+    /// The ref that it runs for.
+    pub reference: &'j str,
+    /// The commit that it runs for.
+    pub commit: &'j str,
+    /// The number of the run.
+    pub run: &'j str,
+    /// Which attempt of the run it is.
+    pub attempt: &'j str,
+    /// `github-hosted` or `self-hosted`.
+    pub runner: &'j str,
+}
+
+/// What a statement tells of a job of GitLab. What is named here is not empty.
+#[derive(Debug, Clone)]
+pub struct OfGitLab<'j> {
+    /// The page of the project.
+    pub project: &'j str,
+    /// The number of the runner.
+    pub runner: &'j str,
+    /// The commit that it runs for.
+    pub commit: &'j str,
+    /// The page of the job.
+    pub url: &'j str,
+    variables: &'j BTreeMap<String, String>,
+}
+
+impl<'j> OfGitLab<'j> {
+    /// What else is set; what is not stays out of the statement.
+    pub fn variable(&self, name: &str) -> Option<&'j str> {
+        self.variables.get(name).map(String::as_str)
+    }
+}
+
+/// Why no statement can tell of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Untold {
+    /// Its platform has no statements.
+    Platform,
+    /// Of these variables the platform set none, or none that can be told.
+    Lacking(Vec<&'static str>),
+}
+
 impl Job {
     /// Reads what the platform set. Where what it set for identities cannot be used, the job has none.
     pub fn read(environment: &BTreeMap<String, String>) -> Job {
@@ -225,20 +318,66 @@ impl Job {
         }
     }
 
-    /// What the platform set.
-    pub fn variable(&self, name: &str) -> Option<&str> {
+    fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// The variables without which no statement can be made.
-    pub fn lacks(&self) -> Vec<&'static str> {
-        let needed: &[&'static str] = match self.platform {
-            Platform::GitHub => &GITHUB,
-            Platform::GitLab => &GITLAB,
-            Platform::Other => &[],
-        };
-        let is_lacking = |name: &&&str| self.variable(name).is_none_or(str::is_empty);
-        needed.iter().filter(is_lacking).copied().collect()
+    /// The values of variables of which none is empty.
+    fn all<const COUNT: usize>(
+        &self,
+        names: [&'static str; COUNT],
+    ) -> Result<[&str; COUNT], Untold> {
+        let value = |name: &str| self.variable(name).filter(|value| !value.is_empty());
+        let values: Vec<&str> = names.into_iter().filter_map(value).collect();
+        values.try_into().map_err(|_| {
+            let lacking = names.into_iter().filter(|name| value(name).is_none());
+            Untold::Lacking(lacking.collect())
+        })
+    }
+
+    /// What a statement tells of the job.
+    ///
+    /// # Errors
+    /// What it lacks for that.
+    pub fn told(&self) -> Result<Told<'_>, Untold> {
+        match self.platform {
+            Platform::GitHub => self.told_of_github().map(Told::GitHub),
+            Platform::GitLab => {
+                let [project, runner, commit, url] = self.all(GITLAB)?;
+                let variables = &self.variables;
+                Ok(Told::GitLab(OfGitLab {
+                    project,
+                    runner,
+                    commit,
+                    url,
+                    variables,
+                }))
+            }
+            Platform::Other => Err(Untold::Platform),
+        }
+    }
+
+    fn told_of_github(&self) -> Result<OfGitHub<'_>, Untold> {
+        let [workflow, repository, server, event, ids @ .., runner] = self.all(GITHUB)?;
+        let [repository_id, owner_id, reference, commit, run, attempt] = ids;
+        let own = format!("{repository}/");
+        let inside = workflow.replacen(&own, "", 1);
+        let parts = inside.split_once('@');
+        let (workflow, workflow_ref) = parts.ok_or_else(|| Untold::Lacking(vec![GITHUB[0]]))?;
+        Ok(OfGitHub {
+            workflow: workflow.to_owned(),
+            workflow_ref: workflow_ref.to_owned(),
+            repository,
+            server,
+            event,
+            repository_id,
+            owner_id,
+            reference,
+            commit,
+            run,
+            attempt,
+            runner,
+        })
     }
 
     /// The repository of the job, `owner/name`.
@@ -287,8 +426,11 @@ mod tests {
             whose,
         };
         let check = |variables: &[(&str, &str)], files: &[NpmrcFile], expected: &str| {
-            let found = of_npm(files, &environment(variables));
-            let found = found.map_or("nothing".to_owned(), |(is, said)| format!("{said}: {is}"));
+            let Wish { wanted, said } = of_npm(files, &environment(variables));
+            let found = match wanted {
+                Wanted::ByNpmsRule => "nothing".to_owned(),
+                wanted => format!("{said}: {wanted:?}"),
+            };
             assert_eq!(found, expected, "{variables:?} {files:?}");
         };
         let own = file(
@@ -299,22 +441,22 @@ mod tests {
         let users = file("~/.npmrc", "provenance", Whose::User);
         let variable = ("NPM_CONFIG_PROVENANCE", "true");
         check(&[], &[], "nothing");
-        check(&[variable], &[], "NPM_CONFIG_PROVENANCE: true");
+        check(&[variable], &[], "NPM_CONFIG_PROVENANCE: Yes");
         check(
             &[("npm_config_provenance", "0")],
             &[],
-            "npm_config_provenance: false",
+            "npm_config_provenance: No",
         );
         check(&[("npm_config_provenance", "")], &[], "nothing");
         let both = [own, users.clone()];
-        check(&[], &[users], "provenance in ~/.npmrc: true");
-        check(&[], &both, "provenance in .npmrc: false");
-        check(&[variable], &both, "NPM_CONFIG_PROVENANCE: true");
+        check(&[], &[users], "provenance in ~/.npmrc: Yes");
+        check(&[], &both, "provenance in .npmrc: No");
+        check(&[variable], &both, "NPM_CONFIG_PROVENANCE: Yes");
     }
 
     #[test]
     fn who_says_it_first() {
-        let check = |variables: &[(&str, &str)], declared: Option<bool>, expected: &str| {
+        let check = |variables: &[(&str, &str)], declared: Wanted, expected: &str| {
             let environment = environment(variables);
             let Ok(Asked::Run(collected)) = collect(&["release".to_owned()], &environment) else {
                 panic!("release is a command");
@@ -325,27 +467,33 @@ mod tests {
             };
             let settings = Settings::resolve(*collected, &[], world).expect("settings");
             let wish = settings.provenance_of(declared);
-            let found = wish.wanted.map_or("npm's rule".to_owned(), |wanted| {
-                format!("{} is {wanted}", wish.said)
-            });
+            let found = match wish.wanted {
+                Wanted::ByNpmsRule => "npm's rule".to_owned(),
+                Wanted::Yes => format!("{} is true", wish.said),
+                Wanted::No => format!("{} is false", wish.said),
+            };
             assert_eq!(found, expected, "{variables:?} {declared:?}");
         };
         let (own, npm) = (
             ("PKGS_PROVENANCE", "true"),
             ("NPM_CONFIG_PROVENANCE", "true"),
         );
-        check(&[own], Some(false), "provenance is true");
-        check(&[npm], Some(false), "publishConfig.provenance is false");
-        check(&[npm], None, "NPM_CONFIG_PROVENANCE is true");
+        check(&[own], Wanted::No, "provenance is true");
+        check(&[npm], Wanted::No, "publishConfig.provenance is false");
+        check(&[npm], Wanted::ByNpmsRule, "NPM_CONFIG_PROVENANCE is true");
         let auto = ("PKGS_PROVENANCE", "auto");
-        check(&[auto, npm], None, "NPM_CONFIG_PROVENANCE is true");
+        check(
+            &[auto, npm],
+            Wanted::ByNpmsRule,
+            "NPM_CONFIG_PROVENANCE is true",
+        );
         check(
             &[("PKGS_PROVENANCE", "false"), npm],
-            Some(true),
+            Wanted::Yes,
             "provenance is false",
         );
-        check(&[auto], None, "npm's rule");
-        check(&[], None, "npm's rule");
+        check(&[auto], Wanted::ByNpmsRule, "npm's rule");
+        check(&[], Wanted::ByNpmsRule, "npm's rule");
     }
 
     #[test]
@@ -371,23 +519,26 @@ mod tests {
 
     #[test]
     fn what_a_job_lacks() {
-        let github = [("GITHUB_ACTIONS", "true"), ("GITHUB_SHA", "")];
-        let job = Job::read(&environment(&github));
-        assert_eq!(
-            (job.platform, job.lacks().len()),
-            (Platform::GitHub, GITHUB.len())
-        );
+        let check = |variables: &[(&str, &str)], expected: Untold| {
+            let job = Job::read(&environment(variables));
+            assert_eq!(job.told().expect_err("it lacks something"), expected);
+        };
+        let github = ("GITHUB_ACTIONS", "true");
+        let lacking = |names: &[&'static str]| Untold::Lacking(names.to_vec());
+        check(&[github, ("GITHUB_SHA", "")], lacking(&GITHUB));
+        let all: Vec<(&str, &str)> = GITHUB.iter().map(|name| (*name, "x")).collect();
+        // A workflow without a ref.
+        check(&[&all[..], &[github]].concat(), lacking(&GITHUB[..1]));
         let gitlab = [
             ("GITLAB_CI", "true"),
             ("CI_RUNNER_ID", "7"),
             ("SECRET", "x"),
         ];
+        let names = ["CI_PROJECT_URL", "CI_COMMIT_SHA", "CI_JOB_URL"];
+        check(&gitlab, lacking(&names));
         let job = Job::read(&environment(&gitlab));
-        assert_eq!(
-            job.lacks(),
-            ["CI_PROJECT_URL", "CI_COMMIT_SHA", "CI_JOB_URL"]
-        );
         assert_eq!(job.variable("SECRET"), None);
         assert_eq!(Job::read(&environment(&[("CI", "1")])), Job::default());
+        check(&[("CI", "1")], Untold::Platform);
     }
 }

@@ -13,7 +13,7 @@ use crate::settings::config::{self, Config, ConfigFile, Form};
 use crate::settings::form;
 use crate::settings::given::{Given, Inputs, Source, boolean, groups, list, nearest};
 use crate::settings::inputs::Collected;
-use crate::settings::provenance::{self, Job, Services};
+use crate::settings::provenance::{self, Job, Services, Wanted};
 use crate::settings::replacement;
 use crate::settings::table::{self, Kind};
 use crate::settings::variables;
@@ -72,8 +72,11 @@ const FIRST_PUBLISH: &[(&str, FirstPublish)] = &[
     ("skip", FirstPublish::Skip),
     ("fail", FirstPublish::Fail),
 ];
-const PROVENANCE: &[(&str, Option<bool>)] =
-    &[("auto", None), ("true", Some(true)), ("false", Some(false))];
+const PROVENANCE: &[(&str, Wanted)] = &[
+    ("auto", Wanted::ByNpmsRule),
+    ("true", Wanted::Yes),
+    ("false", Wanted::No),
+];
 const SCRIPTS: &[(&str, bool)] = &[("run", true), ("skip", false)];
 const NPM_RULES: &[(&str, NpmRules)] = &[("12", NpmRules::Npm12), ("11", NpmRules::Npm11)];
 const GIT_DEPENDENCIES: &[(&str, bool)] = &[("refuse", false), ("allow", true)];
@@ -188,7 +191,7 @@ impl Settings {
             first_publish: values
                 .one_of("first-publish", FIRST_PUBLISH)
                 .unwrap_or_default(),
-            provenance: values.one_of("provenance", PROVENANCE).flatten(),
+            provenance: values.one_of("provenance", PROVENANCE).unwrap_or_default(),
             npm_provenance: provenance::of_npm(&world.npmrc, &world.environment),
             job: Job::read(&world.environment),
             services,

@@ -10,6 +10,7 @@ use super::json::{Document, Kind, Member, Node, path};
 use crate::explain::{Exit, Failure, Place, quoted};
 use crate::name::PackageName;
 use crate::settings::Access;
+use crate::settings::provenance::Wanted;
 use crate::version::Version;
 
 /// What a `package.json` says.
@@ -54,7 +55,7 @@ pub struct PublishConfig {
     /// Who may install it.
     pub access: Option<Access>,
     /// Whether it gets a signed statement of where it was built.
-    pub provenance: Option<bool>,
+    pub provenance: Wanted,
     /// The dist-tag.
     pub tag: Option<String>,
     /// The registry it is published to, as written.
@@ -518,16 +519,18 @@ impl Reader<'_> {
     }
 
     /// `null` is what npm itself writes for "not set".
-    fn provenance(&mut self, object: Node<'_>) -> Option<bool> {
-        let node = object.get("provenance")?;
+    fn provenance(&mut self, object: Node<'_>) -> Wanted {
+        let Some(node) = object.get("provenance") else {
+            return Wanted::ByNpmsRule;
+        };
         match (node.as_bool(), node.as_str(), node.kind()) {
-            (Some(wanted), _, _) => Some(wanted),
-            (None, Some("true"), _) => Some(true),
-            (None, Some("false"), _) => Some(false),
-            (None, None, Kind::Null) => None,
+            (Some(wanted), _, _) => wanted.into(),
+            (None, Some("true"), _) => Wanted::Yes,
+            (None, Some("false"), _) => Wanted::No,
+            (None, None, Kind::Null) => Wanted::ByNpmsRule,
             _ => {
                 self.refuse_type(node, "publishConfig.provenance", "true or false");
-                None
+                Wanted::ByNpmsRule
             }
         }
     }

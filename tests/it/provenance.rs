@@ -419,12 +419,25 @@ fn the_statement_of_a_gitlab_job_is_npms_word_for_word() {
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
             .collect();
         let job = Job::read(&variables);
-        assert!(job.lacks().is_empty() && job.identity.is_some());
+        assert!(job.identity.is_some());
+        let told = job.told().expect("nothing is lacking");
         let name = PackageName::parse("@acme/a").expect("a name");
         let version = Version::new(1, 0, 0);
-        let ours = statement(&job, &name, &version, &Integrity::of(b"a tarball"));
-        assert_eq!(ours, Some(payload(&bundle)));
+        let ours = statement(&told, &name, &version, &Integrity::of(b"a tarball"));
+        assert_eq!(ours, payload(&bundle));
     }
+}
+
+/// What a plan says in a job that may sign and wants to.
+fn asks_and_plans(scene: &Scene, arguments: &[&str], access: &str) -> String {
+    let job = scene.registry.job().into_iter();
+    let run = scene
+        .by_token(arguments)
+        .envs(job.filter(|(name, _)| name.starts_with("ACTIONS_")))
+        .env("PKGS_PROVENANCE", "true")
+        .env("PKGS_ACCESS", access)
+        .run();
+    run.expect(0).stdout
 }
 
 #[test]
@@ -462,6 +475,22 @@ fn what_is_wanted_is_made_or_refused_before_anything_is_decided() {
         "{}",
         plan.stdout
     );
+    let doc = asks_and_plans(&scene, &["plan", "--format=json"], "");
+    let doc: Value = serde_json::from_str(&doc).expect("JSON");
+    let open = "with provenance once the registry is asked: provenance is true, and a release is refused where package or repository are not public";
+    let expected = json!([{"packages": ["core"], "signed": null, "why": open}]);
+    assert_eq!(doc["provenance"], expected);
+    for (access, told) in [
+        ("", format!("npm: core {open}\n")),
+        ("restricted", format!("npm: core {open}\n")),
+        (
+            "public",
+            "npm: core with provenance: provenance is true\n".to_owned(),
+        ),
+    ] {
+        let plan = asks_and_plans(&scene, &["plan"], access);
+        assert!(plan.contains(&told), "{told} in\n{plan}");
+    }
     let npm = token().env("NPM_CONFIG_PROVENANCE", "true").run();
     refused(
         npm,
@@ -562,6 +591,27 @@ fn false_and_publish_config_say_so_for_their_packages() {
 }
 
 #[test]
+fn a_snapshot_is_signed_like_any_version() {
+    let scene = Scene::new("provenance-snapshot").develop("fix(core): trim");
+    let run = scene
+        .by_identity(&["release", "--snapshot=try"])
+        .run()
+        .expect(0);
+    let told = "core with provenance: trusted publishing of a public package";
+    assert!(run.stderr.contains(told), "{}", run.stderr);
+    let puts = scene.puts();
+    assert!(!puts.is_empty() && puts.iter().all(|put| bundle_of(put).is_some()));
+    let logged = scene.sigstore.logged();
+    let core = "pkg:npm/core@0.0.0-try-";
+    assert!(
+        logged.iter().any(|entry| entry.starts_with(core)),
+        "{logged:?}"
+    );
+    assert_eq!(logged.len(), puts.len());
+    scene.keeps_secrets(&run);
+}
+
+#[test]
 fn services_that_fail_are_asked_again_with_a_fresh_entry_each_time() {
     let scene = Scene::new("provenance-faults").develop("fix(core): trim");
     let sigstore = &scene.sigstore;
@@ -602,9 +652,21 @@ fn without_the_services_nothing_is_published_and_a_later_run_finishes_once() {
         "{}",
         run.stderr
     );
+    let told = format!("{down}/ gives no usable answer");
+    assert!(run.stderr.contains(&told), "{}", run.stderr);
     assert_eq!((scene.puts().len(), versions().len()), (0, 1));
     assert_eq!(sigstore.asked(), (3, 0));
     scene.keeps_secrets(&run);
+    // An identity that names nobody is shown to nobody.
+    registry.claim("sub", "");
+    let run = scene.by_identity(&["release"]).run().expect(5);
+    assert!(
+        run.stderr.contains("error[provenance::identity]"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!((scene.puts().len(), sigstore.asked()), (0, (3, 0)));
+    registry.claim("sub", "repo:acme/monorepo:ref:refs/heads/main");
     // Whoever finishes it in the name of another commit is told so.
     sigstore.fail(&[Fault::Status(400)], &[]);
     let run = scene.by_identity(&["release"]).run().expect(5);

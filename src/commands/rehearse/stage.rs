@@ -9,7 +9,7 @@ use crate::local::files;
 use crate::local::git::Repo;
 use crate::name::RepoPath;
 use crate::settings::address::StoreAddress;
-use crate::settings::provenance::Job;
+use crate::settings::provenance::{Job, Wanted};
 use crate::settings::registries::Registries;
 use crate::settings::runner::Runner;
 use crate::settings::{
@@ -106,7 +106,7 @@ impl Stage {
             },
             first_publish: FirstPublish::Allow,
             // What is tried out leaves no trace in a public log.
-            provenance: Some(false),
+            provenance: Wanted::No,
             job: Job::default(),
             token: None,
             forge_release: false,
