@@ -506,12 +506,11 @@ impl<'a> Builder<'a> {
 
     /// Path and text of the lockfile as the release commit has it.
     fn released_lockfile(&self) -> Option<(&RepoPath, &str)> {
-        let (path, text) = self.workspace.lockfile.as_ref()?.npm()?;
+        let lockfile = self.workspace.lockfile.as_ref()?;
+        let path = &lockfile.path;
         let edited = self.wanted.edits.iter().find(|(edited, _)| edited == path);
-        Some((
-            path,
-            edited.and_then(|(_, text)| text.as_deref()).unwrap_or(text),
-        ))
+        let text = edited.and_then(|(_, text)| text.as_deref());
+        Some((path, text.unwrap_or(&lockfile.text)))
     }
 
     fn keep(&mut self, digest: &Digest, path: PathBuf) {

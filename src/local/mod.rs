@@ -6,6 +6,7 @@ pub mod git;
 mod git_program;
 pub mod hidden;
 pub mod host;
+pub mod installed;
 mod lfs;
 pub mod npm_package;
 pub mod owner;

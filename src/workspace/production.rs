@@ -73,41 +73,105 @@ pub fn closure(lock: &Lock, app: &RepoPath) -> Result<Vec<Placement>, Failure> {
             format!("{} does not know {}", lock.file, app.display()),
         ));
     }
+    let mut instances: BTreeMap<String, Instance> = BTreeMap::new();
+    let mut waiting = vec![app.as_str()];
+    while let Some(location) = waiting.pop() {
+        if instances.contains_key(location) {
+            continue;
+        }
+        let mut instance = Instance::new(Source::of(&lock.file, location)?);
+        for edge in edges(lock, location)? {
+            if let Some((leads_to, _)) = lock.packages.get_key_value(edge.leads_to.as_str()) {
+                waiting.push(leads_to);
+            }
+            instance.lead(edge);
+        }
+        instances.insert(location.to_owned(), instance);
+    }
+    lay_out(&lock.file, &instances, app)
+}
+
+/// A package that an app needs in production.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    source: Source,
+    edges: BTreeMap<String, Edge>,
+}
+
+/// What a package asks for, and the location of what it gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// The name it asks by.
+    pub name: String,
+    /// What it gets, by location.
+    pub leads_to: String,
+    /// Whether it does without.
+    pub optional: bool,
+}
+
+impl Instance {
+    /// One that asks for nothing yet.
+    #[must_use]
+    pub fn new(source: Source) -> Instance {
+        Instance {
+            source,
+            edges: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what it asks for; what it asks for twice it needs.
+    pub fn lead(&mut self, edge: Edge) {
+        let optional = edge.optional;
+        let known = self.edges.entry(edge.name.clone()).or_insert(edge);
+        known.optional &= optional;
+    }
+}
+
+/// Lays out what the app in directory `app` needs, as [`closure`] describes; `file` is what messages call the lockfile, `instances` are
+/// all packages by location, the app among them.
+///
+/// # Errors
+/// `workspace::production_layout`.
+pub fn lay_out(
+    file: &str,
+    instances: &BTreeMap<String, Instance>,
+    app: &RepoPath,
+) -> Result<Vec<Placement>, Failure> {
     let mut tree = Tree {
-        lock,
+        file,
         placed: Vec::new(),
         occupied: BTreeMap::new(),
     };
     let mut waiting = VecDeque::from([(String::new(), app.as_str())]);
     while let Some((path, location)) = waiting.pop_front() {
-        for edge in edges(lock, location)? {
-            if let Some(new) = tree.lead(&path, &edge)? {
-                waiting.push_back((new, edge.leads_to));
+        for edge in edges_of(instances, location) {
+            if let Some(new) = tree.lead(&path, edge)? {
+                waiting.push_back((new, &edge.leads_to));
             }
         }
     }
-    let required = required(lock, app.as_str())?;
-    tree.placed
-        .into_iter()
-        .map(|(to, location)| {
-            Ok(Placement {
-                to,
-                from: source(lock, location)?,
-                optional: !required.contains(location),
-            })
+    let required = required(instances, app.as_str());
+    let placed = tree.placed.into_iter();
+    let placements = placed.filter_map(|(to, location)| {
+        Some(Placement {
+            to,
+            from: instances.get(location)?.source.clone(),
+            optional: !required.contains(location),
         })
-        .collect()
+    });
+    Ok(placements.collect())
 }
 
-/// What a package asks for, and the location of what it gets.
-struct Edge<'l> {
-    name: &'l str,
-    leads_to: &'l str,
-    optional: bool,
+fn edges_of<'i>(
+    instances: &'i BTreeMap<String, Instance>,
+    location: &str,
+) -> impl Iterator<Item = &'i Edge> + use<'i> {
+    let instance = instances.get(location);
+    instance.into_iter().flat_map(|one| one.edges.values())
 }
 
 /// The production edges of the package at `location` that lead somewhere, by name.
-fn edges<'l>(lock: &'l Lock, location: &str) -> Result<Vec<Edge<'l>>, Failure> {
+fn edges(lock: &Lock, location: &str) -> Result<Vec<Edge>, Failure> {
     let Some(package) = lock.packages.get(location) else {
         return Ok(Vec::new());
     };
@@ -116,8 +180,8 @@ fn edges<'l>(lock: &'l Lock, location: &str) -> Result<Vec<Edge<'l>>, Failure> {
         let leads_to = lock.resolve(location, name);
         match leads_to {
             Some(leads_to) => edges.push(Edge {
-                name: checked_name(lock, name)?,
-                leads_to,
+                name: checked_name(&lock.file, name)?.to_owned(),
+                leads_to: leads_to.to_owned(),
                 optional,
             }),
             None if optional || !package.dependencies.contains_key(name) => {}
@@ -138,28 +202,20 @@ fn edges<'l>(lock: &'l Lock, location: &str) -> Result<Vec<Edge<'l>>, Failure> {
 }
 
 /// The locations that edges which are not optional lead to from the app.
-fn required<'l>(lock: &'l Lock, app: &str) -> Result<BTreeSet<&'l str>, Failure> {
+fn required<'i>(instances: &'i BTreeMap<String, Instance>, app: &str) -> BTreeSet<&'i str> {
     let mut reached = BTreeSet::new();
-    let mut waiting: Vec<&'l str> = needs(lock, app)?;
-    while let Some(location) = waiting.pop() {
-        if reached.insert(location) {
-            waiting.extend(needs(lock, location)?);
+    let mut waiting: Vec<&'i Edge> = edges_of(instances, app).collect();
+    while let Some(edge) = waiting.pop() {
+        if !edge.optional && reached.insert(edge.leads_to.as_str()) {
+            waiting.extend(edges_of(instances, &edge.leads_to));
         }
     }
-    Ok(reached)
-}
-
-fn needs<'l>(lock: &'l Lock, location: &str) -> Result<Vec<&'l str>, Failure> {
-    Ok(edges(lock, location)?
-        .into_iter()
-        .filter(|edge| !edge.optional)
-        .map(|edge| edge.leads_to)
-        .collect())
+    reached
 }
 
 /// The app's own `node_modules` while it grows.
 struct Tree<'l> {
-    lock: &'l Lock,
+    file: &'l str,
     placed: Vec<(String, &'l str)>,
     occupied: BTreeMap<String, &'l str>,
 }
@@ -169,8 +225,8 @@ impl<'l> Tree<'l> {
     ///
     /// Packages are taken in the order of placing. So when one asks, all that is nested above it is settled, and only the top may
     /// still grow, by names that were vacant: what once leads somewhere is never taken over.
-    fn lead(&mut self, path: &str, edge: &Edge<'l>) -> Result<Option<String>, Failure> {
-        match self.found(path, edge.name) {
+    fn lead(&mut self, path: &str, edge: &'l Edge) -> Result<Option<String>, Failure> {
+        match self.found(path, &edge.name) {
             Some(location) if location == edge.leads_to => Ok(None),
             Some(_) => self.place(format!("{path}/node_modules/{}", edge.name), edge),
             None => self.place(format!("node_modules/{}", edge.name), edge),
@@ -195,7 +251,7 @@ impl<'l> Tree<'l> {
         }
     }
 
-    fn place(&mut self, to: String, edge: &Edge<'l>) -> Result<Option<String>, Failure> {
+    fn place(&mut self, to: String, edge: &'l Edge) -> Result<Option<String>, Failure> {
         let depth = to.matches("node_modules/").count();
         if depth > DEEPEST || self.placed.len() >= MOST_PLACEMENTS {
             return Err(Failure::new(
@@ -203,15 +259,15 @@ impl<'l> Tree<'l> {
                 "workspace::production_layout",
                 format!(
                     "the production dependencies around {} cannot be laid out without links",
-                    quoted(edge.name)
+                    quoted(&edge.name)
                 ),
             )
             .because("several versions of a few packages need one another in turn")
-            .place(Place::file(self.lock.file.clone()))
-            .hint("run `npm dedupe`, or let the packages agree on one version"));
+            .place(Place::file(self.file))
+            .hint("let the packages agree on one version: `npm dedupe`, `pnpm dedupe` and `yarn dedupe` look for one"));
         }
-        self.occupied.insert(to.clone(), edge.leads_to);
-        self.placed.push((to.clone(), edge.leads_to));
+        self.occupied.insert(to.clone(), &edge.leads_to);
+        self.placed.push((to.clone(), &edge.leads_to));
         Ok(Some(to))
     }
 }
@@ -222,29 +278,36 @@ fn parent_package(path: &str) -> &str {
         .map_or("", |(above, _)| above)
 }
 
-fn source(lock: &Lock, location: &str) -> Result<Source, Failure> {
-    let inside = RepoPath::parse(location).map_err(|failure| {
-        Failure::new(
-            Exit::Refused,
-            "workspace::production_name",
-            format!("{} links a package outside the repository", lock.file),
-        )
-        .because(failure)
-        .place(Place::file(lock.file.clone()))
-        .hint("move the package into the repository, or install it from a registry")
-    })?;
-    let installed = location.starts_with("node_modules/") || location.contains("/node_modules/");
-    Ok(if installed {
-        Source::Installed {
-            location: location.to_owned(),
-        }
-    } else {
-        Source::Workspace { dir: inside }
-    })
+impl Source {
+    /// What lies at a location below the workspace's root.
+    ///
+    /// # Errors
+    /// `workspace::production_name` for a location outside.
+    pub fn of(file: &str, location: &str) -> Result<Source, Failure> {
+        let inside = RepoPath::parse(location).map_err(|failure| {
+            Failure::new(
+                Exit::Refused,
+                "workspace::production_name",
+                format!("{file} links a package outside the repository"),
+            )
+            .because(failure)
+            .place(Place::file(file))
+            .hint("move the package into the repository, or install it from a registry")
+        })?;
+        let installed =
+            location.starts_with("node_modules/") || location.contains("/node_modules/");
+        Ok(if installed {
+            Source::Installed {
+                location: location.to_owned(),
+            }
+        } else {
+            Source::Workspace { dir: inside }
+        })
+    }
 }
 
 /// The name becomes part of a path, and it comes from whoever published the package.
-fn checked_name<'l>(lock: &Lock, name: &'l str) -> Result<&'l str, Failure> {
+pub(super) fn checked_name<'l>(file: &str, name: &'l str) -> Result<&'l str, Failure> {
     let parts: Vec<&str> = name.split('/').collect();
     let form = match parts.as_slice() {
         [name] => !name.starts_with('@'),
@@ -266,7 +329,7 @@ fn checked_name<'l>(lock: &Lock, name: &'l str) -> Result<&'l str, Failure> {
         format!("{} is not the name of a dependency", quoted(name)),
     )
     .because("it would lead out of node_modules")
-    .place(Place::file(lock.file.clone()))
+    .place(Place::file(file))
     .hint("find out which package declares it, and do without that package"))
 }
 
@@ -366,9 +429,14 @@ mod tests {
         for (to, from) in everything {
             for edge in edges(lock, from).unwrap() {
                 let found = laid_out
-                    .resolve(to, edge.name)
+                    .resolve(to, &edge.name)
                     .map(|found| at[found].as_str());
-                assert_eq!(found, Some(edge.leads_to), "{} of {to} ({from})", edge.name);
+                assert_eq!(
+                    found,
+                    Some(edge.leads_to.as_str()),
+                    "{} of {to} ({from})",
+                    edge.name
+                );
             }
         }
         for one in placements {

@@ -22,7 +22,7 @@ const ROOT: &str =
     "{\"name\": \"monorepo\", \"private\": true, \"workspaces\": [\"packages/*\", \"none/*\"]}\n";
 
 /// How a manager writes its lockfile, and how it installs.
-fn arguments(manager: &Manager) -> [&'static [&'static str]; 2] {
+pub fn arguments(manager: &Manager) -> [&'static [&'static str]; 2] {
     match manager.name {
         "npm" => [
             &["install", "--package-lock-only", "--ignore-scripts"],
@@ -38,7 +38,7 @@ fn arguments(manager: &Manager) -> [&'static [&'static str]; 2] {
     }
 }
 
-fn run(manager: &Manager, monorepo: &Monorepo, shelf: &Shelf, arguments: &[&str]) {
+pub fn run(manager: &Manager, monorepo: &Monorepo, shelf: &Shelf, arguments: &[&str]) {
     let mut command = manager.command(monorepo, arguments);
     shelf.serves(&mut command, monorepo);
     let output = command.output().expect("the manager starts");
@@ -46,7 +46,7 @@ fn run(manager: &Manager, monorepo: &Monorepo, shelf: &Shelf, arguments: &[&str]
 }
 
 /// The lockfile as the manager writes it where there is none.
-fn write_lockfile(manager: &Manager, monorepo: &Monorepo, shelf: &Shelf) {
+pub fn write_lockfile(manager: &Manager, monorepo: &Monorepo, shelf: &Shelf) {
     let path = monorepo.path().join(manager.lockfile);
     if matches!(manager.name, "yarn-3" | "yarn-4") {
         fs::write(&path, "").expect("an empty lockfile, which marks the root");
@@ -56,7 +56,7 @@ fn write_lockfile(manager: &Manager, monorepo: &Monorepo, shelf: &Shelf) {
     run(manager, monorepo, shelf, arguments(manager)[0]);
 }
 
-fn empty(manager: &Manager) -> Monorepo {
+pub fn empty(manager: &Manager) -> Monorepo {
     let monorepo = Monorepo::new()
         .file("package.json", ROOT)
         .file(".gitignore", "node_modules/\n.yarn/\n.pnp*\n");
@@ -253,7 +253,7 @@ fn found(monorepo: &Monorepo, directory: &str) -> BTreeSet<String> {
 
 /// A registry and a workspace: packages in two versions each that need one another, also in turn, by ranges of either; an app with an alias, a
 /// peer and packages of the workspace.
-fn generated(manager: &Manager, seed: u64) -> (Monorepo, Shelf) {
+pub fn generated(manager: &Manager, seed: u64) -> (Monorepo, Shelf) {
     const NAMES: [&str; 8] = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"];
     const RANGES: [&str; 2] = ["^1.0.0", "^2.0.0"];
     let mut random = Random::of(seed);

@@ -8,6 +8,7 @@
 
 mod abandon;
 mod adopted;
+mod archives;
 mod asking;
 mod bad_input;
 mod baseline;

@@ -4,16 +4,20 @@ use std::path::Path;
 
 use super::app::DIST;
 use super::{Builder, built_manifest};
-use crate::explain::{Exit, Failure};
+use crate::explain::{Exit, Failure, Place};
 use crate::local::archive::{self, Content, Entry, EntrySource};
-use crate::local::files;
 use crate::local::process::{Output, ShellCommand};
+use crate::local::{files, installed};
 use crate::name::{RepoPath, Variant};
 use crate::plan::release::PlannedApp;
 use crate::release::app::{Archive, FileList, Runtime};
 use crate::release::layout::archive_file_name;
 use crate::settings::AppSettings;
+use crate::workspace::below;
+use crate::workspace::lockfile::Lockfile;
+use crate::workspace::lockfile::closure::{Graph, on_disk};
 use crate::workspace::lockfile::npm::Lock;
+use crate::workspace::manager::Manager;
 use crate::workspace::package::Package;
 use crate::workspace::package_json::DependencyField;
 use crate::workspace::production::{self, Placement, Source};
@@ -112,7 +116,7 @@ impl Builder<'_> {
     }
 
     fn lockfile(&self) -> Option<Entry> {
-        let (path, _) = self.workspace.lockfile.as_ref()?.npm()?;
+        let path = &self.workspace.lockfile.as_ref()?.path;
         let name = path.as_str().rsplit('/').next().unwrap_or_default();
         Some(Entry {
             path: name.to_owned(),
@@ -184,32 +188,60 @@ impl Builder<'_> {
             .dependencies
             .iter()
             .any(|dependency| dependency.field != DependencyField::DevDependencies);
-        let Some((path, text)) = self.released_lockfile() else {
+        let Some(lockfile) = &self.workspace.lockfile else {
             if !ships {
                 return Ok(Vec::new());
             }
-            return Err(Failure::new(Exit::Refused, "build::no_lockfile", format!("{} has dependencies, but the workspace has no package-lock.json", package.name))
-                .because("what an archive holds is taken from the lockfile, so that machines do not differ")
-                .hint(match &self.workspace.lockfile {
-                    Some(other) => format!("archives of services are made from package-lock.json only yet, and this workspace has {}; `store: none` releases versions only", other.path),
-                    None => "commit package-lock.json; `store: none` releases versions only".to_owned(),
-                }));
+            return Err(Failure::new(
+                Exit::Refused,
+                "build::no_lockfile",
+                format!(
+                    "{} has dependencies, but the workspace has no lockfile",
+                    package.name
+                ),
+            )
+            .because(
+                "what an archive holds is taken from the lockfile, so that machines do not differ",
+            )
+            .hint(
+                "commit the lockfile of your package manager; `store: none` releases versions only",
+            ));
         };
-        let lock = Lock::parse(path.as_str(), text)?;
-        let directory = package
-            .directory
-            .as_str()
-            .strip_prefix(self.workspace.directory.as_str())
-            .map(|rest| rest.trim_start_matches('/'))
-            .unwrap_or_default();
+        let app = below(&self.workspace.directory, &package.directory);
+        let app = app.unwrap_or_else(RepoPath::root);
+        let of_npm = lockfile.kind.manager() == Manager::Npm;
+        let placements = match self.released_lockfile().filter(|_| of_npm) {
+            Some((path, text)) => production::closure(&Lock::parse(path.as_str(), text)?, &app)?,
+            None => self.installed_closure(lockfile, &app)?,
+        };
         let mut entries = Vec::new();
-        for placement in production::closure(&lock, &RepoPath::parse(directory)?)? {
+        for placement in placements {
             entries.extend(match &placement.from {
                 Source::Installed { location } => self.installed(&placement, location)?,
                 Source::Workspace { dir } => self.member(&placement, dir)?,
             });
         }
         Ok(entries)
+    }
+
+    /// What an app needs and where it lies, by what is installed; not of npm, whose lockfile tells both.
+    fn installed_closure(
+        &self,
+        lockfile: &Lockfile,
+        app: &RepoPath,
+    ) -> Result<Vec<Placement>, Failure> {
+        let root = (self.root.canonicalize())
+            .map_err(|error| files::failed("files::read", "read", &self.root, &error))?;
+        for name in [".pnp.cjs", ".pnp.js"] {
+            if root.join(name).exists() {
+                return Err(plug_and_play(name, lockfile.kind.manager()));
+            }
+        }
+        let graph = Graph::read(lockfile, &self.workspace.manifests_below())?;
+        let install = lockfile.kind.frozen_install();
+        let mut look = |location: &str| installed::look(&root, location);
+        let instances = on_disk::instances(&graph, app, install, &mut look)?;
+        production::lay_out(lockfile.path.as_str(), &instances, app)
     }
 
     /// The files of an installed package at its place.
@@ -246,7 +278,7 @@ impl Builder<'_> {
                 "build::lockfile_member",
                 format!("the lockfile links {dir}, which is no package of the workspace"),
             )
-            .hint("run `npm install` and commit the lockfile"));
+            .hint("make it a member of the workspace, or install it from a registry; then commit the lockfile"));
         };
         let directory = self.top.join(member.directory.as_str());
         Ok(self
@@ -260,6 +292,22 @@ impl Builder<'_> {
             })
             .collect())
     }
+}
+
+/// yarn's Plug'n'Play, which pnpm can write, too.
+fn plug_and_play(name: &str, manager: Manager) -> Failure {
+    let setting = match manager {
+        Manager::Pnpm => "`nodeLinker: isolated` in pnpm-workspace.yaml",
+        _ => "`nodeLinker: node-modules` in .yarnrc.yml",
+    };
+    Failure::new(
+        Exit::Refused,
+        "build::plug_and_play",
+        "the workspace is installed without node_modules, by Plug'n'Play",
+    )
+    .because("an archive holds a node_modules that Node reads by itself, on machines without a package manager")
+    .place(Place::file(name))
+    .hint(format!("set {setting} and install anew; `store: none` releases versions only"))
 }
 
 /// Everything at `path` below an app's directory.

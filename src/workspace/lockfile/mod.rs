@@ -147,12 +147,6 @@ impl Changes {
 }
 
 impl Lockfile {
-    /// Path and text, where it is one of npm's: archives of apps are laid out from no other yet.
-    #[must_use]
-    pub fn npm(&self) -> Option<(&RepoPath, &str)> {
-        (self.kind.manager() == Manager::Npm).then_some((&self.path, self.text.as_str()))
-    }
-
     /// Checks that the lockfile agrees with the `package.json` files before a release.
     ///
     /// # Errors

@@ -120,7 +120,11 @@ fn installed_name(location: &str) -> &str {
 }
 
 /// Node's search: `node_modules/<name>` beside the package at `from`, then in each folder above that is not itself a `node_modules`.
-fn find<T>(from: &str, name: &str, mut there: impl FnMut(&str) -> Option<T>) -> Option<T> {
+pub(super) fn find<T>(
+    from: &str,
+    name: &str,
+    mut there: impl FnMut(&str) -> Option<T>,
+) -> Option<T> {
     let mut folder = from;
     let mut candidate = String::with_capacity(from.len() + "/node_modules/".len() + name.len());
     loop {

@@ -46,6 +46,10 @@ pub(super) struct Entry {
     pub(super) resolution: String,
     pub(super) dependencies: BTreeMap<String, Scalar>,
     peers: BTreeMap<String, Scalar>,
+    /// The dependencies that `dependenciesMeta` calls optional.
+    pub(super) optional: BTreeSet<String>,
+    /// Whether it is for some machines only.
+    has_conditions: bool,
     /// `version`, also of `__metadata`.
     pub(super) version: String,
     pub(super) checksum: String,
@@ -76,6 +80,8 @@ struct Reader<'a> {
     file: &'a str,
     entries: Vec<Entry>,
     section: String,
+    /// What the lines of `dependenciesMeta` speak of.
+    described: String,
     /// Whether the last line was `? <key>`, as yarn writes keys above 1,024 characters; their colon follows alone.
     long_key: bool,
     line: usize,
@@ -87,6 +93,7 @@ impl<'a> Reader<'a> {
             file,
             entries: Vec::new(),
             section: String::new(),
+            described: String::new(),
             long_key: false,
             line: 0,
         };
@@ -124,6 +131,10 @@ impl<'a> Reader<'a> {
         match indent {
             2 => self.field(content, start + indent),
             4 => self.dependency(content, start + indent),
+            6 => {
+                self.dependency_meta(content);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -169,6 +180,7 @@ impl<'a> Reader<'a> {
                 "version" => entry.version = scalar.text,
                 "checksum" => entry.checksum = scalar.text,
                 "cacheKey" => entry.cache_key = scalar.text,
+                "conditions" => entry.has_conditions = true,
                 _ => {}
             }
         }
@@ -177,6 +189,10 @@ impl<'a> Reader<'a> {
     }
 
     fn dependency(&mut self, content: &str, start: usize) -> Result<(), Failure> {
+        if self.section == "dependenciesMeta" {
+            self.described = self.pair(content, start)?.0;
+            return Ok(());
+        }
         let of_interest = matches!(self.section.as_str(), "dependencies" | "peerDependencies");
         if !of_interest {
             return Ok(());
@@ -190,6 +206,16 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What `dependenciesMeta` says of the dependency above.
+    fn dependency_meta(&mut self, content: &str) {
+        if self.section == "dependenciesMeta"
+            && content == "optional: true"
+            && let Some(entry) = self.entries.last_mut()
+        {
+            entry.optional.insert(self.described.clone());
+        }
     }
 
     /// `key: value` or `key:`.
@@ -280,6 +306,12 @@ impl<'a> Lockfile<'a> {
     pub(super) fn cache_key(&self) -> &str {
         let metadata = self.entries.iter().find(|entry| entry.key == "__metadata");
         metadata.map_or("", |entry| entry.cache_key.as_str())
+    }
+
+    /// Whether an entry among some is for some machines only.
+    pub(super) fn is_for_some_machines(&self, entries: &[usize]) -> bool {
+        let mut known = entries.iter().filter_map(|index| self.entries.get(*index));
+        known.any(|entry| entry.has_conditions)
     }
 
     pub(super) fn workspace(&self, directory: &RepoPath) -> Option<usize> {

@@ -35,10 +35,15 @@ impl Shelf {
 
     /// Puts a version there, the newest of its package. `fields` are those of its manifest beside name and version.
     pub fn add(&mut self, name: &str, version: &str, fields: &Value) {
+        self.add_with(name, version, fields, &[]);
+    }
+
+    /// The same with files beside `package.json`, each by its path in the package.
+    pub fn add_with(&mut self, name: &str, version: &str, fields: &Value, files: &[(&str, &str)]) {
         let mut manifest = fields.clone();
         manifest["name"] = json!(name);
         manifest["version"] = json!(version);
-        let tarball = tarball(&manifest);
+        let tarball = tarball(&manifest, files);
         let file = format!("{name}/-/{name}-{version}.tgz");
         self.write(&file, &tarball);
         let shasum = Sha1::digest(&tarball)
@@ -88,17 +93,19 @@ impl Shelf {
     }
 }
 
-fn tarball(manifest: &Value) -> Vec<u8> {
+fn tarball(manifest: &Value, files: &[(&str, &str)]) -> Vec<u8> {
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut builder = tar::Builder::new(gzip);
     let text = manifest.to_string();
-    let mut header = tar::Header::new_gnu();
-    header.set_size(text.len() as u64);
-    header.set_mode(0o644);
-    header.set_cksum();
-    builder
-        .append_data(&mut header, "package/package.json", text.as_bytes())
-        .expect("an entry");
+    for (path, text) in [("package.json", text.as_str())].iter().chain(files) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        builder
+            .append_data(&mut header, format!("package/{path}"), text.as_bytes())
+            .expect("an entry");
+    }
     let gzip = builder.into_inner().expect("an archive");
     gzip.finish().expect("a tarball")
 }

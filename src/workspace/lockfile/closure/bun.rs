@@ -72,8 +72,10 @@ fn lead(
     for name in all {
         let to = lockfile.place_of(place, name).and_then(|to| index.get(to));
         let may_lack = optional.contains(name) || !required.contains(name);
-        graph.lead(from, to.map_or(&[][..], std::slice::from_ref), may_lack);
+        let to = to.map_or(&[][..], std::slice::from_ref);
+        graph.need(from, name, to, may_lack);
     }
+    graph.nodes[from].tells_peers = true;
 }
 
 /// What an entry of `packages` is: `["koa@2.0.0", registry, needs, integrity]`; from elsewhere than a registry it has no registry.

@@ -6,6 +6,7 @@
 
 mod bun;
 mod npm;
+pub mod on_disk;
 mod pnpm;
 mod yarn_berry;
 mod yarn_classic;
@@ -30,6 +31,8 @@ fn is_no_place(place: &str) -> bool {
 /// A lockfile as a graph of packages.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
+    /// What messages call the lockfile.
+    file: String,
     nodes: Vec<Node>,
     /// The packages of the workspace, by directory below its root.
     workspaces: BTreeMap<String, usize>,
@@ -41,8 +44,25 @@ struct Node {
     /// What is known of it, where it comes from elsewhere.
     installed: Option<Package>,
     leads_to: Vec<usize>,
+    /// The same by the names it asks for; only of what the packages of npm's lockfile find, their locations tell.
+    needs: Vec<Need>,
+    /// Whether it is no package, but leads to all that a name may mean.
+    is_choice: bool,
+    /// Whether `needs` holds its peers, too.
+    tells_peers: bool,
+    /// The directory that a copy was made of, below the workspace's root.
+    copy_of: Option<String>,
     /// Whether the lockfile lacks something that it needs.
     is_incomplete: bool,
+}
+
+/// What a package asks for by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Need {
+    name: String,
+    leads_to: Vec<usize>,
+    /// Whether it may be missing on a machine.
+    optional: bool,
 }
 
 /// A package from elsewhere.
@@ -132,13 +152,17 @@ impl Graph {
     /// ```
     pub fn read(lockfile: &Lockfile, manifests: &Manifests<'_>) -> Result<Graph, Failure> {
         let (file, text) = (lockfile.path.as_str(), lockfile.text.as_str());
-        match lockfile.kind {
+        let graph = match lockfile.kind {
             LockfileKind::Npm | LockfileKind::Shrinkwrap => npm::graph(file, text),
             LockfileKind::Pnpm => pnpm::graph(file, text),
             LockfileKind::YarnClassic => yarn_classic::graph(file, text, manifests),
             LockfileKind::YarnBerry => yarn_berry::graph(file, text, manifests),
             LockfileKind::Bun => bun::graph(file, text),
-        }
+        }?;
+        Ok(Graph {
+            file: file.to_owned(),
+            ..graph
+        })
     }
 
     /// What the app in directory `app`, below the workspace's root, runs with; `None` where the lockfile does not know the app, or lacks
@@ -169,6 +193,23 @@ impl Graph {
             ..Node::default()
         });
         self.nodes.len() - 1
+    }
+
+    /// Adds what leads to all that a name may mean.
+    fn add_choice(&mut self) -> usize {
+        let index = self.add(None);
+        self.nodes[index].is_choice = true;
+        index
+    }
+
+    /// Adds what a package asks for by name, as [`Graph::lead`] does.
+    fn need(&mut self, from: usize, name: &str, to: &[usize], optional: bool) {
+        self.lead(from, to, optional);
+        self.nodes[from].needs.push(Need {
+            name: name.to_owned(),
+            leads_to: to.to_vec(),
+            optional,
+        });
     }
 
     /// Adds an edge; `to` is empty where the lockfile has nothing for it.

@@ -34,7 +34,10 @@ pub(super) fn graph(file: &str, text: &str) -> Result<Graph, Failure> {
     }
     let mut snapshots: BTreeMap<&str, usize> = BTreeMap::new();
     for path in sections.snapshots.keys() {
-        snapshots.insert(path, graph.add(sections.installed(path)));
+        let node = graph.add(sections.installed(path));
+        graph.nodes[node].tells_peers = true;
+        graph.nodes[node].copy_of = sections.directory(path).map(str::to_owned);
+        snapshots.insert(path, node);
     }
     for (path, needs) in &sections.snapshots {
         let from = (snapshots[path.as_str()], "");
@@ -80,7 +83,7 @@ fn lead(
         None => snapshots.get(format!("{name}@{reference}").as_str()),
     };
     let to: Vec<usize> = to.copied().into_iter().collect();
-    graph.lead(from, &to, optional || reference.starts_with("link:"));
+    graph.need(from, name, &to, optional || reference.starts_with("link:"));
 }
 
 /// The directory that a link in `directory` leads to; `None` outside the workspace.
@@ -209,6 +212,19 @@ impl Sections {
             }
         }
         Some(())
+    }
+
+    /// The directory that a snapshot is a copy of.
+    fn directory(&self, path: &str) -> Option<&str> {
+        let (key, _) = without_suffix(path);
+        let resolution = &self.packages.get(key)?.resolution;
+        let is_directory = resolution
+            .get("type")
+            .is_some_and(|kind| kind == "directory");
+        resolution
+            .get("directory")
+            .filter(|_| is_directory)
+            .map(String::as_str)
     }
 
     /// What a snapshot is; a directory does not come from elsewhere.

@@ -35,7 +35,8 @@ pub(super) fn graph(file: &str, text: &str, manifests: &Manifests<'_>) -> Result
                 let locked = entry.dependencies.get(&needs.name);
                 let range = locked.map_or(needs.spec.as_str(), |locked| &locked.text);
                 let to = found.leads_to(entry, &needs.name, range);
-                graph.lead(from, &to, optional);
+                let optional = optional || lockfile.is_for_some_machines(&to);
+                graph.need(from, &needs.name, &to, optional);
             }
         }
     }
@@ -47,7 +48,8 @@ pub(super) fn graph(file: &str, text: &str, manifests: &Manifests<'_>) -> Result
         graph.nodes[from].is_incomplete = entry.directory().is_some();
         for (name, range) in &entry.dependencies {
             let to = found.leads_to(entry, name, &range.text);
-            graph.lead(from, &to, false);
+            let optional = entry.optional.contains(name) || lockfile.is_for_some_machines(&to);
+            graph.need(from, name, &to, optional);
         }
     }
     Ok(graph)
@@ -97,11 +99,11 @@ impl<'l> Found<'l> {
                     continue;
                 };
                 let named = found.by_name.entry(name);
-                let named = *named.or_insert_with(|| graph.add(None));
+                let named = *named.or_insert_with(|| graph.add_choice());
                 graph.lead(named, &[index], true);
                 if let Some(patched) = patched_by_yarn(range) {
                     let patches = found.patches.entry(patched);
-                    let patches = *patches.or_insert_with(|| graph.add(None));
+                    let patches = *patches.or_insert_with(|| graph.add_choice());
                     graph.lead(patches, &[index], true);
                 }
             }

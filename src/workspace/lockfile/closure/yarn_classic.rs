@@ -42,7 +42,7 @@ pub(super) fn graph(file: &str, text: &str, manifests: &Manifests<'_>) -> Result
                 name: name.clone(),
                 spec: range.clone(),
             };
-            graph.lead(from, &found.leads_to(&needs, None), *optional);
+            graph.need(from, name, &found.leads_to(&needs, None), *optional);
         }
     }
     for (directory, manifest) in manifests {
@@ -50,7 +50,8 @@ pub(super) fn graph(file: &str, text: &str, manifests: &Manifests<'_>) -> Result
         for needs in production(manifest) {
             let optional = needs.field == DependencyField::OptionalDependencies;
             let may_lack = optional || needs.spec.starts_with("link:");
-            graph.lead(from, &found.leads_to(needs, Some(directory)), may_lack);
+            let to = found.leads_to(needs, Some(directory));
+            graph.need(from, &needs.name, &to, may_lack);
         }
     }
     Ok(graph)
@@ -97,7 +98,7 @@ impl<'l> Found<'l> {
                 found.by_descriptor.insert(descriptor, index);
                 if let Some(name) = name_of(descriptor) {
                     let named = found.by_name.entry(name);
-                    let named = *named.or_insert_with(|| graph.add(None));
+                    let named = *named.or_insert_with(|| graph.add_choice());
                     graph.lead(named, &[index], true);
                 }
             }
@@ -115,7 +116,7 @@ impl<'l> Found<'l> {
                 let descriptor = format!("{name}@{range}");
                 if let Some(index) = found.by_descriptor.get(descriptor.as_str()) {
                     let resolved = found.resolved.entry(name);
-                    let resolved = *resolved.or_insert_with(|| graph.add(None));
+                    let resolved = *resolved.or_insert_with(|| graph.add_choice());
                     graph.lead(resolved, &[*index], true);
                 }
             }
