@@ -2,6 +2,7 @@
 
 mod app;
 mod archive;
+mod contained;
 mod scripts;
 mod tarball;
 

@@ -35,7 +35,7 @@ pub fn look(root: &Path, location: &str) -> Result<Option<Found>, Failure> {
     };
     Ok(Some(Found {
         location: below.to_owned(),
-        manifest: manifest(&physical)?,
+        manifest: manifest(&physical.join("package.json"))?,
     }))
 }
 
@@ -56,15 +56,18 @@ fn outside(at: &Path, physical: &Path) -> Failure {
     .hint("install from a registry what is linked from elsewhere; pnpm keeps packages outside where `enableGlobalVirtualStore` or `virtualStoreDir` say so")
 }
 
-fn manifest(directory: &Path) -> Result<Manifest, Failure> {
-    let path = directory.join("package.json");
+/// What the `package.json` at `path` says; nothing where there is none.
+///
+/// # Errors
+/// `files::read`.
+pub fn manifest(path: &Path) -> Result<Manifest, Failure> {
     if !path.is_file() {
         return Ok(Manifest::default());
     }
-    let (file, _) = files::open_regular(&path)?;
+    let (file, _) = files::open_regular(path)?;
     let mut text = Vec::new();
     file.take(LONGEST_MANIFEST)
         .read_to_end(&mut text)
-        .map_err(|error| files::failed("files::read", "read", &path, &error))?;
+        .map_err(|error| files::failed("files::read", "read", path, &error))?;
     Ok(Manifest::read(&text))
 }

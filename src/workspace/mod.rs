@@ -19,6 +19,7 @@ pub mod production;
 pub mod publish_config;
 pub mod publishable;
 pub mod script_environment;
+pub mod self_contained;
 pub mod yaml;
 
 use std::collections::{BTreeMap, HashMap};

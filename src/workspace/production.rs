@@ -23,6 +23,8 @@ pub struct Placement {
     pub from: Source,
     /// Whether it may be missing on the disk, because only optional edges lead to it.
     pub optional: bool,
+    /// The names that the lockfile gives it something for.
+    pub asks: BTreeSet<String>,
 }
 
 /// Where a package lies in the repository.
@@ -153,10 +155,12 @@ pub fn lay_out(
     let required = required(instances, app.as_str());
     let placed = tree.placed.into_iter();
     let placements = placed.filter_map(|(to, location)| {
+        let instance = instances.get(location)?;
         Some(Placement {
             to,
-            from: instances.get(location)?.source.clone(),
+            from: instance.source.clone(),
             optional: !required.contains(location),
+            asks: instance.edges.keys().cloned().collect(),
         })
     });
     Ok(placements.collect())

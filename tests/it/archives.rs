@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::closures::{arguments, generated, run, write_lockfile};
-use crate::support::managers::{BERRY_3, BERRY_4, BUN, CLASSIC, Manager, PNPM_10, PNPM_12};
+use crate::support::managers::{BERRY_3, BERRY_4, BUN, CLASSIC, Manager, NPM, PNPM_10, PNPM_12};
 use crate::support::monorepo::Monorepo;
 use crate::support::random::seeds;
 use crate::support::sandbox::Run;
 use crate::support::shelf::Shelf;
+use crate::support::world::World;
 
 /// Lets a manager write its lockfile, and install.
 fn install(manager: &Manager, monorepo: &Monorepo, shelf: &Shelf) {
@@ -400,4 +401,113 @@ fn an_archive_without_node_modules_is_refused() {
         );
         assert!(told.stderr.contains(said), "{}", told.stderr);
     }
+}
+
+/// A service in an npm workspace that depends on `koa`, installed from a shelf.
+fn with_koa(files: &[(&str, &str)]) -> (Monorepo, Shelf) {
+    let mut shelf = Shelf::start();
+    let bin = [(
+        "bin/koa.js",
+        "#!/usr/bin/env node\nconsole.log('started by ' + require('koa/package.json').name);\n",
+    )];
+    let koa = json!({"bin": "bin/koa.js", "dependencies": {"inner": "^1.0.0"}});
+    shelf.add_with("koa", "1.0.0", &koa, &bin);
+    let key = [(
+        "test/server.key",
+        "-----BEGIN PRIVATE KEY-----\nof a test\n",
+    )];
+    shelf.add_with(
+        "inner",
+        "1.0.0",
+        &json!({"peerDependencies": {"host": "^1.0.0"}}),
+        &key,
+    );
+    let monorepo = crate::closures::empty(&NPM)
+        .file(".npmrc", "legacy-peer-deps=true\n")
+        .service("web", "1.0.0")
+        .package("lib", "1.0.0")
+        .depends("web", "koa", "^1.0.0")
+        .depends("web", "lib", "^1.0.0")
+        .edit("packages/web/package.json", |manifest| {
+            manifest["scripts"] = json!({"start": "koa"});
+        });
+    let monorepo =
+        { files.iter() }.fold(monorepo, |monorepo, (path, text)| monorepo.file(path, text));
+    write_lockfile(&NPM, &monorepo, &shelf);
+    run(&NPM, &monorepo, &shelf, arguments(&NPM)[1]);
+    (monorepo, shelf)
+}
+
+#[test]
+fn a_service_is_started_by_the_program_of_a_dependency() {
+    let (monorepo, _shelf) = with_koa(&[]);
+    let unpacked = unpacked(&monorepo);
+    let mut npm = monorepo.sandbox().command("npm", &unpacked.root);
+    let said = crate::support::world::output(npm.args(["run", "--silent", "start"]));
+    assert_eq!(said, "started by koa\n");
+    let link = unpacked.root.join("node_modules/.bin/koa");
+    assert_eq!(
+        fs::read_link(link).expect("a link"),
+        Path::new("../koa/bin/koa.js")
+    );
+}
+
+#[test]
+fn what_an_archive_lacks_and_the_secrets_in_it_are_told_together_before_anything_is_stored() {
+    let secrets = [
+        ("packages/web/service/.env", "PASSWORD=1\n"),
+        (
+            "packages/web/service/tls/server.pem",
+            "-----BEGIN PRIVATE KEY-----\n",
+        ),
+        ("packages/lib/src/id_rsa", ""),
+        ("packages/lib/src/.env.example", "PASSWORD=\n"),
+    ];
+    let (monorepo, _shelf) = with_koa(&secrets);
+    let koa = monorepo.path().join("node_modules/inner");
+    fs::remove_dir_all(&koa).expect("it was there");
+    fs::create_dir(&koa).expect("an empty directory");
+    let world = World::local(monorepo.commit("feat: begin", &[]));
+    let release = |key_files: &str| {
+        let release = world.binary(&["release", "--format=json"]);
+        release
+            .env("PKGS_INSTALL", "none")
+            .env("PKGS_KEY_FILES", key_files)
+            .run()
+    };
+    let run = release("").expect(3);
+    for said in [
+        "the archive of web would hold \"service/.env\"",
+        "the archive of web would hold \"service/tls/server.pem\"",
+        "the archive of web would hold \"node_modules/lib/src/id_rsa\"",
+        "the archive of web would lack \"inner\" of node_modules/koa",
+    ] {
+        assert!(run.stderr.contains(said), "{said}: {}", run.stderr);
+    }
+    assert!(!run.stderr.contains("example"), "{}", run.stderr);
+    let store = world.outside.path().join("store");
+    assert!(
+        crate::support::world::files(&store)
+            .keys()
+            .all(|key| !key.contains("blobs"))
+    );
+    assert_eq!(world.origin_git(&["tag", "--list"]), "");
+
+    fs::write(
+        koa.join("package.json"),
+        "{\"name\": \"inner\", \"version\": \"1.0.0\", \"peerDependencies\": {\"host\": \"*\"}}",
+    )
+    .expect("a file");
+    let run = release("service/tls/*.pem\n.env").expect(3);
+    assert!(
+        !run.stderr.contains("would hold \"service/"),
+        "{}",
+        run.stderr
+    );
+    let run = release("service/tls/*.pem\n.env\nid_rsa").expect(0);
+    let peer = json!({
+        "code": "archive::missing_peer",
+        "message": "the archive of web lacks peers, as the workspace does: \"host\" of node_modules/inner",
+    });
+    assert_eq!(run.json()["plan"]["warnings"], json!([peer]));
 }

@@ -1,8 +1,10 @@
 //! What a service's archive holds: what `include` names, and production dependencies by the lockfile.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::app::DIST;
+use super::contained::Contents;
 use super::{Builder, built_manifest};
 use crate::explain::{Exit, Failure, Place};
 use crate::local::archive::{self, Content, Entry, EntrySource};
@@ -32,20 +34,22 @@ impl Builder<'_> {
         own: &AppSettings,
     ) -> Result<(Option<Archive>, Option<FileList>, Runtime), Failure> {
         let package = &self.workspace.packages[app.index];
-        let mut entries = Vec::new();
+        let mut contents = Contents::default();
         match &own.include {
             Some(include) => {
                 for name in include {
-                    entries.extend(self.include(package, name, true)?);
+                    self.include(package, name, true, &mut contents)?;
                 }
             }
             None => {
                 for name in ["package.json", "lockfile", "service", "node_modules"] {
-                    entries.extend(self.include(package, name, false)?);
+                    self.include(package, name, false, &mut contents)?;
                 }
             }
         }
-        entries.extend(self.dist_in_archive(package, own)?);
+        contents.entries.extend(self.dist_in_archive(package, own)?);
+        self.contain(package, &mut contents)?;
+        let entries = contents.entries;
         let is_native = entries.iter().any(|entry| {
             Path::new(&entry.path)
                 .extension()
@@ -78,24 +82,26 @@ impl Builder<'_> {
         Ok((Some(archive), Some(list), runtime))
     }
 
-    /// What one name of `include` stands for; a path must be there only where a person named it.
+    /// Adds what one name of `include` stands for; a path must be there only where a person named it.
     fn include(
         &mut self,
         package: &Package,
         name: &str,
         named: bool,
-    ) -> Result<Vec<Entry>, Failure> {
+        contents: &mut Contents,
+    ) -> Result<(), Failure> {
         let directory = self.top.join(package.directory.as_str());
         match name.trim_end_matches('/') {
-            "package.json" => Ok(vec![self.manifest(package, &directory)?]),
-            "lockfile" => Ok(self.lockfile().into_iter().collect()),
-            "node_modules" => self.production(package),
+            "package.json" => contents.entries.push(self.manifest(package, &directory)?),
+            "lockfile" => contents.entries.extend(self.lockfile()),
+            "node_modules" => self.production(package, contents)?,
             path => {
                 package.directory.join(path)?;
                 self.require_inside(&directory.join(path))?;
-                included(&directory, path, named)
+                contents.entries.extend(included(&directory, path, named)?);
             }
         }
+        Ok(())
     }
 
     /// The app's `package.json`, with the versions of the workspace in it.
@@ -181,8 +187,8 @@ impl Builder<'_> {
         Ok(runtime)
     }
 
-    /// The app's production dependencies, taken out of the installed `node_modules` by the lockfile.
-    fn production(&mut self, package: &Package) -> Result<Vec<Entry>, Failure> {
+    /// Adds the app's production dependencies, taken out of the installed `node_modules` by the lockfile.
+    fn production(&mut self, package: &Package, contents: &mut Contents) -> Result<(), Failure> {
         let ships = package
             .manifest
             .dependencies
@@ -190,7 +196,7 @@ impl Builder<'_> {
             .any(|dependency| dependency.field != DependencyField::DevDependencies);
         let Some(lockfile) = &self.workspace.lockfile else {
             if !ships {
-                return Ok(Vec::new());
+                return Ok(());
             }
             return Err(Failure::new(
                 Exit::Refused,
@@ -214,14 +220,23 @@ impl Builder<'_> {
             Some((path, text)) => production::closure(&Lock::parse(path.as_str(), text)?, &app)?,
             None => self.installed_closure(lockfile, &app)?,
         };
-        let mut entries = Vec::new();
+        let mut placed = BTreeMap::new();
         for placement in placements {
-            entries.extend(match &placement.from {
-                Source::Installed { location } => self.installed(&placement, location)?,
-                Source::Workspace { dir } => self.member(&placement, dir)?,
-            });
+            let (entries, asks) = match &placement.from {
+                Source::Installed { location } => (
+                    self.installed(&placement, location)?,
+                    Some(placement.asks.clone()),
+                ),
+                Source::Workspace { dir } => (self.member(&placement, dir)?, None),
+            };
+            // An optional package that is not there leaves nothing behind.
+            if !entries.is_empty() {
+                placed.insert(placement.to, asks);
+                contents.entries.extend(entries);
+            }
         }
-        Ok(entries)
+        contents.placed = Some(placed);
+        Ok(())
     }
 
     /// What an app needs and where it lies, by what is installed; not of npm, whose lockfile tells both.

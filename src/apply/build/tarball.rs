@@ -67,7 +67,7 @@ impl Builder<'_> {
     }
 }
 
-fn beginning(path: &Path, length: u64) -> Result<Vec<u8>, Failure> {
+pub(super) fn beginning(path: &Path, length: u64) -> Result<Vec<u8>, Failure> {
     let (file, _) = files::open_regular(path)?;
     let mut bytes = Vec::new();
     file.take(length)

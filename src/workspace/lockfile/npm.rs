@@ -120,7 +120,7 @@ fn installed_name(location: &str) -> &str {
 }
 
 /// Node's search: `node_modules/<name>` beside the package at `from`, then in each folder above that is not itself a `node_modules`.
-pub(super) fn find<T>(
+pub(in crate::workspace) fn find<T>(
     from: &str,
     name: &str,
     mut there: impl FnMut(&str) -> Option<T>,

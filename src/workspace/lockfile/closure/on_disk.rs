@@ -11,6 +11,9 @@ use crate::name::RepoPath;
 use crate::workspace::lockfile::npm::find;
 use crate::workspace::production::{Edge, Instance, Source, checked_name};
 
+/// The longest name of a program, in bytes: longer ones no system can hold.
+const LONGEST_PROGRAM: usize = 255;
+
 /// A package as it lies on a machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
@@ -26,8 +29,10 @@ pub struct Found {
 pub struct Manifest {
     name: String,
     version: String,
-    needs: BTreeMap<String, bool>,
-    peers: BTreeMap<String, bool>,
+    /// `dependencies` and `optionalDependencies`, and whether it does without; the last of both counts.
+    pub needs: BTreeMap<String, bool>,
+    /// `peerDependencies`, and whether it does without.
+    pub peers: BTreeMap<String, bool>,
     bundled: BTreeSet<String>,
     /// The programs it has, by name, each with the path of its file.
     pub programs: BTreeMap<String, String>,
@@ -108,9 +113,13 @@ fn programs(manifest: &Map<String, Value>, name: &str) -> BTreeMap<String, Strin
             let path = path?.as_str()?;
             let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
             let path = RepoPath::parse(path.trim_start_matches("./")).ok()?;
-            let is_name = !base.is_empty() && base != "." && base != "..";
-            let is_path = is_name && !path.is_root();
-            is_path.then(|| (base.to_owned(), path.as_str().to_owned()))
+            // What no archive may hold is no name: `.` and `..` are among that.
+            let is_name = !base.is_empty()
+                && base.len() <= LONGEST_PROGRAM
+                && !base.ends_with(['.', ' '])
+                && !base.chars().any(char::is_control);
+            let is_program = is_name && !path.is_root();
+            is_program.then(|| (base.to_owned(), path.as_str().to_owned()))
         })
         .collect()
 }
