@@ -1,4 +1,4 @@
-//! What is installed at a place, as Node would find it.
+//! What is installed: packages at a place, as Node would find them, and native modules.
 
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
@@ -6,9 +6,25 @@ use std::path::Path;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::files;
 use crate::workspace::lockfile::closure::on_disk::{Found, Manifest};
+use crate::workspace::native::{self, Module};
 
 /// The longest `package.json` that is read, in bytes.
 const LONGEST_MANIFEST: u64 = 16 << 20;
+
+/// The longest native module that is looked at, in bytes.
+const LONGEST_MODULE: u64 = 1 << 30;
+
+/// What the native module at `path` is for; `None` for what is none. Only its headers and tables are read.
+///
+/// # Errors
+/// `files::read`, `files::kind`.
+pub fn native_module(path: &Path) -> Result<Option<Module>, Failure> {
+    let (file, metadata) = files::open_regular(path)?;
+    if metadata.len() > LONGEST_MODULE {
+        return Ok(None);
+    }
+    Ok(native::read(&object::ReadCache::new(file)))
+}
 
 /// The directory at `location` below `root`, which must be a physical path, links followed; `None` where there is none.
 ///

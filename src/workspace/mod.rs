@@ -10,6 +10,7 @@ pub mod lerna;
 pub mod lockfile;
 pub mod manager;
 pub mod members;
+pub mod native;
 pub mod npm_manifest;
 pub mod pack_list;
 pub mod package;

@@ -6,12 +6,12 @@ use std::path::Path;
 use super::app::DIST;
 use super::contained::Contents;
 use super::{Builder, built_manifest};
-use crate::explain::{Exit, Failure, Place};
+use crate::explain::{Exit, Failure, Place, quoted};
 use crate::local::archive::{self, Content, Entry, EntrySource};
 use crate::local::process::{Output, ShellCommand};
 use crate::local::{files, installed};
-use crate::name::{RepoPath, Variant};
-use crate::plan::release::PlannedApp;
+use crate::name::{PackageName, RepoPath, Variant};
+use crate::plan::release::{Notice, PlannedApp};
 use crate::release::app::{Archive, FileList, Runtime};
 use crate::release::layout::archive_file_name;
 use crate::settings::AppSettings;
@@ -20,6 +20,7 @@ use crate::workspace::lockfile::Lockfile;
 use crate::workspace::lockfile::closure::{Graph, on_disk};
 use crate::workspace::lockfile::npm::Lock;
 use crate::workspace::manager::Manager;
+use crate::workspace::native::{self, Machine, Module};
 use crate::workspace::package::Package;
 use crate::workspace::package_json::DependencyField;
 use crate::workspace::production::{self, Placement, Source};
@@ -50,12 +51,7 @@ impl Builder<'_> {
         contents.entries.extend(self.dist_in_archive(package, own)?);
         self.contain(package, &mut contents)?;
         let entries = contents.entries;
-        let is_native = entries.iter().any(|entry| {
-            Path::new(&entry.path)
-                .extension()
-                .is_some_and(|extension| extension == "node")
-        });
-        let runtime = self.runtime(is_native)?;
+        let runtime = self.runtime(&app.name, &entries)?;
         let name = archive_file_name(&app.name, &app.to, variant);
         let packed = archive::pack(
             entries,
@@ -152,39 +148,57 @@ impl Builder<'_> {
     }
 
     /// What a host must offer. Native modules tie an archive to the kind of machine it was installed on: what that is must be known.
-    fn runtime(&self, is_native: bool) -> Result<Runtime, Failure> {
-        let ask = |expression: &str| -> Result<Option<String>, Failure> {
-            let line = format!("node -p {expression}");
-            let run = self
-                .project
-                .run(&ShellCommand::new(&line, &self.root), Output::Capture)?;
-            let answer = run.stdout.trim().to_owned();
-            Ok(Some(answer).filter(|answer| !answer.is_empty()))
-        };
-        let needed = |expression: &str| {
-            let unknown = || {
-                Failure::new(Exit::Refused, "build::runtime_unknown", "the app has native modules, but `node` does not say what they were installed for")
-                    .hint("make node available where the release runs: the archive must tell hosts which of them it fits")
-            };
-            match ask(expression) {
-                Ok(answer) => answer.map(Some).ok_or_else(unknown),
-                Err(failure) => Err(unknown().because(failure.what())),
-            }
-        };
+    fn runtime(&mut self, app: &PackageName, entries: &[Entry]) -> Result<Runtime, Failure> {
         let package_manager = self.workspace.root.as_ref();
         let mut runtime = Runtime {
-            node: ask("process.versions.node").unwrap_or(None),
+            node: self.node("process.versions.node").unwrap_or(None),
             package_manager: package_manager.and_then(|root| root.manifest.package_manager.clone()),
             ..Runtime::default()
         };
-        if is_native {
-            runtime.modules_abi = needed("process.versions.modules")?;
-            runtime.os = needed("process.platform")?;
-            runtime.arch = needed("process.arch")?;
-            runtime.libc =
-                needed("\"process.report.getReport().header.glibcVersionRuntime?'glibc':'musl'\"")?;
+        let modules = native_modules(entries)?;
+        if modules.is_empty() {
+            return Ok(runtime);
+        }
+        let os = self.known("process.platform")?;
+        let arch = self.known("process.arch")?;
+        let libc =
+            self.known("\"process.report.getReport().header.glibcVersionRuntime?'glibc':'musl'\"")?;
+        let machine = Machine {
+            os: &os,
+            arch: &arch,
+            libc: &libc,
+        };
+        let contract = native::contract(machine, &modules);
+        self.notices
+            .extend(without_modules(app, machine, &contract.without));
+        if contract.is_native {
+            runtime.modules_abi = Some(self.known("process.versions.modules")?);
+            runtime.min_glibc = contract.min_glibc;
+            (runtime.os, runtime.arch, runtime.libc) = (Some(os), Some(arch), Some(libc));
         }
         Ok(runtime)
+    }
+
+    /// What Node says of itself.
+    fn node(&self, expression: &str) -> Result<Option<String>, Failure> {
+        let line = format!("node -p {expression}");
+        let run = self
+            .project
+            .run(&ShellCommand::new(&line, &self.root), Output::Capture)?;
+        let answer = run.stdout.trim().to_owned();
+        Ok(Some(answer).filter(|answer| !answer.is_empty()))
+    }
+
+    /// The same where it must be known.
+    fn known(&self, expression: &str) -> Result<String, Failure> {
+        let unknown = || {
+            Failure::new(Exit::Refused, "build::runtime_unknown", "the app has native modules, but `node` does not say what they were installed for")
+                .hint("make node available where the release runs: the archive must tell hosts which of them it fits")
+        };
+        match self.node(expression) {
+            Ok(answer) => answer.ok_or_else(unknown),
+            Err(failure) => Err(unknown().because(failure.what())),
+        }
     }
 
     /// Adds the app's production dependencies, taken out of the installed `node_modules` by the lockfile.
@@ -307,6 +321,37 @@ impl Builder<'_> {
             })
             .collect())
     }
+}
+
+/// The native modules among some entries, and what they are for.
+fn native_modules(entries: &[Entry]) -> Result<Vec<(String, Option<Module>)>, Failure> {
+    let mut modules = Vec::new();
+    for entry in entries {
+        if let EntrySource::File(at) = &entry.source
+            && native::may_be_native(&entry.path)
+        {
+            modules.push((entry.path.clone(), installed::native_module(at)?));
+        }
+    }
+    Ok(modules)
+}
+
+/// Tells of packages that would not find their native modules on hosts like this machine.
+fn without_modules(app: &PackageName, machine: Machine<'_>, packages: &[String]) -> Option<Notice> {
+    let named = packages.iter().map(|package| match package.as_str() {
+        "" => "the app itself".to_owned(),
+        package => quoted(package),
+    });
+    let named: Vec<String> = named.collect();
+    (!named.is_empty()).then(|| Notice {
+        code: "build::native_elsewhere",
+        message: format!(
+            "in the archive of {app} these have native modules for other machines only, and none for {} {}: {}",
+            machine.os,
+            machine.arch,
+            named.join(", ")
+        ),
+    })
 }
 
 /// yarn's Plug'n'Play, which pnpm can write, too.
