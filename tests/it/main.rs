@@ -53,6 +53,7 @@ mod rehearse;
 mod release;
 mod replacements;
 mod scripts;
+mod services;
 mod settings;
 mod shapes;
 mod store_contract;

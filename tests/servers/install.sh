@@ -5,6 +5,7 @@
 #   managers/node_modules/{yarn-1,yarn-3,yarn-4,bun}   package managers
 #   pnpm/node_modules/{pnpm-10,pnpm-12}   pnpm
 #   packages/*.tgz                     what the workspaces of the tests depend on, as npm has it
+#   services/*.tgz                     express, koa, a package with native modules, and all that they need
 #   npm/package                        npm, whose own modules say what is packed
 #   npm-11/package                     the npm before it, for those who pack by its rules
 #   published/*.tgz                    packages that are packed again
@@ -38,6 +39,19 @@ published="$published glob@11.0.3 graceful-fs@4.2.11 immer@10.1.1 ini@5.0.0 is-n
 published="$published minipass@7.1.2 mkdirp@3.0.1 ms@2.1.3 nanoid@5.1.5 picomatch@4.0.2 postcss@8.5.3 preact@10.26.4 prop-types@15.8.1"
 published="$published react@19.2.0 redux@5.0.1 resolve@1.22.10 rimraf@6.0.1 semver@7.8.6 supports-color@10.0.0 tar@7.4.3 tslib@2.8.1"
 published="$published uuid@11.1.0 vue@3.5.13 which@5.0.0 ws@8.18.1 yaml@2.7.0 yargs@17.7.2 zod@3.24.2 @babel/parser@7.26.9 @types/node@22.13.5"
+services="accepts@1.3.8 accepts@2.0.0 async-function@1.0.0 async-generator-function@1.0.0 bcrypt@6.0.0 body-parser@2.4.0 bytes@3.1.2"
+services="$services call-bind-apply-helpers@1.0.2 call-bound@1.0.4 content-disposition@0.5.4 content-disposition@1.1.0 content-type@1.0.5"
+services="$services content-type@2.1.0 cookie-signature@1.2.2 cookie@0.7.2 cookies@0.9.2 debug@4.4.3 deep-equal@1.0.1 delegates@1.0.0"
+services="$services depd@1.1.2 depd@2.0.0 destroy@1.2.0 dunder-proto@1.0.1 ee-first@1.1.1 encodeurl@2.0.3 es-define-property@1.0.1 es-errors@1.3.0"
+services="$services es-object-atoms@1.1.2 escape-html@1.0.3 etag@1.8.1 express@5.1.0 finalhandler@2.1.1 forwarded@0.2.0 fresh@0.5.2"
+services="$services fresh@2.0.0 function-bind@1.1.2 generator-function@2.0.1 get-intrinsic@1.3.1 get-proto@1.0.1 gopd@1.2.0 has-symbols@1.1.0"
+services="$services hasown@2.0.4 http-assert@1.5.0 http-errors@1.8.1 http-errors@2.0.1 iconv-lite@0.7.3 inherits@2.0.4 ipaddr.js@1.9.1"
+services="$services is-promise@4.0.0 keygrip@1.1.0 koa-compose@4.2.0 koa@3.0.1 math-intrinsics@1.1.0 media-typer@1.1.1 merge-descriptors@2.0.0"
+services="$services mime-db@1.52.0 mime-db@1.54.0 mime-types@2.1.35 mime-types@3.0.2 ms@2.1.3 negotiator@0.6.3 negotiator@1.1.0 node-addon-api@8.9.2"
+services="$services node-gyp-build@4.8.4 object-inspect@1.14.0 on-finished@2.4.2 once@1.4.0 parseurl@1.3.3 path-to-regexp@8.4.2 proxy-addr@2.0.8"
+services="$services qs@6.17.1 range-parser@1.3.0 raw-body@3.0.2 router@2.3.0 safe-buffer@5.2.1 safer-buffer@2.1.2 send@1.2.1 serve-static@2.2.1"
+services="$services setprototypeof@1.2.0 side-channel-list@1.0.1 side-channel-map@1.0.1 side-channel-weakmap@1.0.2 side-channel@1.1.1"
+services="$services statuses@1.5.0 statuses@2.0.2 toidentifier@1.0.1 tsscmp@1.0.6 type-is@2.1.0 unpipe@1.0.0 vary@1.1.2 wrappy@1.0.2"
 turbo_version=2.11.11
 node_major=24
 node_at_least=22
@@ -145,6 +159,14 @@ install_packages() {
     echo "$packages" >"$cache/packages/.version"
 }
 
+install_services() {
+    rm -rf "$cache/services"
+    mkdir -p "$cache/services"
+    # shellcheck disable=SC2086 # one argument for each
+    quietly npm pack --silent --pack-destination "$cache/services" $services
+    echo "$services" >"$cache/services/.version"
+}
+
 # Version $2 of npm into $1.
 install_npm() {
     rm -rf "${cache:?}/$1"
@@ -207,6 +229,7 @@ everything_installed() {
         && installed pnpm "$pnpm_version" \
         && installed releasers "$releasers_version" \
         && installed packages "$packages" \
+        && installed services "$services" \
         && installed npm "$npm_version" \
         && installed npm-11 "$npm_11_version" \
         && installed published "$published" \
@@ -231,6 +254,7 @@ installed managers "$managers_version" || install_managers
 installed pnpm "$pnpm_version" || install_pnpm
 installed releasers "$releasers_version" || install_releasers
 installed packages "$packages" || install_packages
+installed services "$services" || install_services
 installed npm "$npm_version" || install_npm npm "$npm_version"
 installed npm-11 "$npm_11_version" || install_npm npm-11 "$npm_11_version"
 installed published "$published" || install_published

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::process::Command;
 
 use base64::Engine;
@@ -44,9 +45,30 @@ impl Shelf {
         manifest["name"] = json!(name);
         manifest["version"] = json!(version);
         let tarball = tarball(&manifest, files);
+        self.put(manifest, &tarball);
+    }
+
+    /// Puts a tarball of a registry there.
+    pub fn offer(&mut self, bytes: &[u8]) {
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes));
+        let manifest = archive.entries().expect("a tarball").find_map(|entry| {
+            let mut entry = entry.expect("an entry");
+            let path = entry.path().expect("a path").into_owned();
+            let is_manifest = path.ends_with("package.json") && path.components().count() == 2;
+            let mut text = String::new();
+            is_manifest.then(|| entry.read_to_string(&mut text).expect("text"))?;
+            Some(text)
+        });
+        let manifest = serde_json::from_str(&manifest.expect("a manifest")).expect("JSON");
+        self.put(manifest, bytes);
+    }
+
+    fn put(&mut self, mut manifest: Value, tarball: &[u8]) {
+        let text = |key: &str| manifest[key].as_str().expect("text").to_owned();
+        let (name, version) = (text("name"), text("version"));
         let file = format!("{name}/-/{name}-{version}.tgz");
-        self.write(&file, &tarball);
-        let shasum = Sha1::digest(&tarball)
+        self.write(&file, tarball);
+        let shasum = Sha1::digest(tarball)
             .iter()
             .fold(String::new(), |mut shasum, byte| {
                 let _ = write!(shasum, "{byte:02x}");
@@ -54,11 +76,11 @@ impl Shelf {
             });
         manifest["dist"] = json!({
             "tarball": format!("{}{file}", self.server.url()),
-            "integrity": format!("sha512-{}", STANDARD.encode(Sha512::digest(&tarball))),
+            "integrity": format!("sha512-{}", STANDARD.encode(Sha512::digest(tarball))),
             "shasum": shasum,
         });
-        let versions = self.versions.entry(name.to_owned()).or_default();
-        versions.insert(version.to_owned(), manifest);
+        let versions = self.versions.entry(name.clone()).or_default();
+        versions.insert(version.clone(), manifest);
         // Long ago: what is new, some managers do not take yet.
         let time: Map<String, Value> = ["created", "modified"]
             .into_iter()
