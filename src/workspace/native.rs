@@ -11,7 +11,7 @@ use object::{Endianness, FileKind, ReadRef};
 pub struct Module {
     /// The operating system, as Node calls it.
     pub os: &'static str,
-    /// The architecture, as Node calls it; `None` where it is for several, or for none that Node knows.
+    /// The architecture, as Node calls it, `unknown` where it has no name for it; `None` where it was not told, or there are several.
     pub arch: Option<&'static str>,
     /// The C library that it asks for; one that asks for none fits each.
     pub libc: Option<&'static str>,
@@ -179,7 +179,7 @@ where
     }
     Ok(Module {
         os: os(header.e_ident().os_abi),
-        arch: arch(header.e_machine(endian), header.is_little_endian()),
+        arch: Some(arch(header.e_machine(endian), header.is_little_endian())),
         libc: if glibc.is_some() {
             Some("glibc")
         } else {
@@ -197,7 +197,7 @@ fn os(abi: elf::OsAbi) -> &'static str {
     }
 }
 
-fn arch(machine: elf::Machine, is_little: bool) -> Option<&'static str> {
+fn arch(machine: elf::Machine, is_little: bool) -> &'static str {
     let known = [
         (elf::EM_X86_64, "x64"),
         (elf::EM_AARCH64, "arm64"),
@@ -211,7 +211,7 @@ fn arch(machine: elf::Machine, is_little: bool) -> Option<&'static str> {
     ];
     let found = known.into_iter().find(|(known, _)| *known == machine);
     // Of an unknown one it is known that it is none of those.
-    Some(found.map_or("unknown", |(_, name)| name))
+    found.map_or("unknown", |(_, name)| name)
 }
 
 /// The C library that a shared library belongs to.
@@ -316,8 +316,8 @@ mod tests {
         }
     }
 
-    fn check(file: &[u8], expected: Option<Module>) {
-        assert_eq!(read(file), expected);
+    fn check(file: &[u8], expected: impl Into<Option<Module>>) {
+        assert_eq!(read(file), expected.into());
     }
 
     #[test]

@@ -156,8 +156,11 @@ fn leads_somewhere(paths: &Paths<'_>, path: &str) -> bool {
         for part in target.split('/') {
             match part {
                 "" | "." => {}
-                ".." if parts.pop().is_none() => return false,
-                ".." => {}
+                ".." => {
+                    if parts.pop().is_none() {
+                        return false;
+                    }
+                }
                 part => parts.push(part),
             }
         }

@@ -144,14 +144,14 @@ fn by_package(root: &Path) -> BTreeSet<String> {
             names.insert(place, format!("{name}@{version}"));
         }
     }
-    let named = all.keys().filter_map(|path| {
+    let inside = all.keys().filter_map(|path| {
         let end = path.rfind("node_modules/")? + "node_modules/".len();
         let scope = usize::from(path[end..].starts_with('@'));
         let slash = path[end..].match_indices('/').nth(scope)?.0;
         let package = names.get(&path[..end + slash])?;
         Some(format!("{package}{}", &path[end + slash..]))
     });
-    named.collect()
+    inside.collect()
 }
 
 #[test]

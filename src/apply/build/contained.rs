@@ -119,13 +119,14 @@ fn key(package: &Package, path: &str, why: &str) -> Failure {
 
 fn missing_peers(app: &str, peers: &[String]) -> Notice {
     let more = peers.len().saturating_sub(SHOWN);
-    let mut shown = peers[..peers.len() - more].join(", ");
-    if more > 0 {
-        shown.push_str(&format!(" and {more} more"));
-    }
+    let shown = peers[..peers.len() - more].join(", ");
+    let rest = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
     Notice {
         code: "archive::missing_peer",
-        message: format!("the archive of {app} lacks peers, as the workspace does: {shown}"),
+        message: format!("the archive of {app} lacks peers, as the workspace does: {shown}{rest}"),
     }
 }
 

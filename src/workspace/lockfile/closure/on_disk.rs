@@ -630,6 +630,27 @@ snapshots:
     }
 
     #[test]
+    fn no_name_leads_outside() {
+        let koa = "node_modules/.pnpm/koa@1.0.0/node_modules/koa ";
+        let at = "node_modules/.pnpm/koa@1.0.0/node_modules/koa koa@1.0.0";
+        for name in [":../../x", ":..", ":a/../b", ":.bin"] {
+            let mut lines = INSTALLED.to_vec();
+            lines.retain(|line| !line.starts_with(koa));
+            let line = format!("{at} {name}");
+            lines.push(&line);
+            let failure = laid_out(&lines).unwrap_err();
+            assert_eq!(failure.code(), "workspace::production_name", "{name}");
+        }
+        let hostile = LOCK.replace("      peer: 1.0.0", "      ../../peer: peer@1.0.0");
+        let graph = read("pnpm-lock.yaml", &hostile, &[]).unwrap();
+        let app = RepoPath::parse("packages/web").unwrap();
+        let disk = disk(&INSTALLED);
+        let mut look = |location: &str| Ok(disk.get(location).cloned());
+        let failure = instances(&graph, &app, "", &mut look).unwrap_err();
+        assert_eq!(failure.code(), "workspace::production_name");
+    }
+
+    #[test]
     fn a_manifest_is_read_whatever_stands_in_it() {
         for (text, programs, bundled) in [
             (
