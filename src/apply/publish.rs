@@ -404,7 +404,7 @@ fn judge(
             package.integrity
         ))
         .hint(
-            "somebody else published this version: find out who; then `abandon` gives this release up, and the next one contains its packages at higher versions",
+            "if that is not the registry that you release to, set `registry`; else somebody else published this version: find out who, then `abandon` gives this release up, and the next one contains its packages at higher versions",
         )),
         Delivery::SameCommit => {
             tracing::warn!(

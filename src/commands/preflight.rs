@@ -172,12 +172,15 @@ fn lacking(
     }
     let names = place.names.join(", ");
     let (where_to, hint) = match address {
-        None => (String::new(), plan::npm_token(settings).to_owned()),
+        None => (
+            format!(" at {}", place.registry.describe()),
+            plan::npm_token(settings).to_owned(),
+        ),
         Some(url) => (format!(" at {url}"), plan::registry_token(settings, url)),
     };
     let what = format!("there is no npm credential to {deed} {names}{where_to}");
     let failure = Failure::new(Exit::Usage, "npm::no_credential", what)
-        .hint(format!("{hint}; a missing credential costs no version"));
+        .hint(hint);
     Some(match registries.why_missing(address) {
         Some(why) => failure.because(why),
         None => failure,

@@ -52,6 +52,14 @@ pub(super) fn assign(
             Err(failure) => failures.push(failure),
         }
     }
+    let libraries = workspace.packages.iter();
+    let libraries = libraries.filter(|package| package.kind == Kind::Library);
+    let scopes: BTreeSet<&str> = libraries.filter_map(|package| package.name.scope()).collect();
+    let unused = registries.scopes().filter(|scope| !scopes.contains(scope));
+    warnings.extend(unused.map(|scope| Notice {
+        code: "plan::registry_unused",
+        message: format!("`registries` names {scope}, and no library here has that scope"),
+    }));
     let ignored = places
         .iter()
         .filter_map(|url| registries.credentials.ignored_for(url));

@@ -400,6 +400,8 @@ pub(super) fn text_of(
         (_, Value::Null) => Ok(None),
         (Kind::Boolean, Value::Bool(value)) => Ok(Some(value.to_string())),
         (Kind::Boolean, _) => refuse("true or false"),
+        // Where `true` is one of several words, or none.
+        (Kind::Text, Value::Bool(value)) => Ok(Some(value.to_string())),
         (Kind::List, Value::Array(entries)) => {
             let texts: Option<Vec<&str>> = entries.iter().map(Value::as_str).collect();
             match texts {

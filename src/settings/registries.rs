@@ -110,6 +110,11 @@ pub struct Said {
 }
 
 impl Registries {
+    /// The scopes that the setting `registries` names.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.by_scope.keys().map(String::as_str)
+    }
+
     /// Puts together what was said, and finds the default registry.
     ///
     /// # Errors

@@ -679,14 +679,19 @@ impl Registry for NpmRegistry {
         if !matches!(answer.status, 401 | 403) && !nobody {
             return Ok(());
         }
+        let why = if nobody {
+            "it does not know whose token that is".to_owned()
+        } else {
+            answer.text()
+        };
         Err(RegistryError::Failed(
             Failure::new(
                 Exit::RemoteRefused,
                 "npm::unauthorized",
                 format!("{} does not accept the npm token", self.url),
             )
-            .because(answer.text())
-            .hint("check that it has not expired and belongs to this registry; a refused credential costs no version"),
+            .because(why)
+            .hint("check that it has not expired and belongs to this registry"),
         ))
     }
 
