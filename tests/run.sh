@@ -10,6 +10,7 @@ memory=/dev/shm
 if [ -z "${TMPDIR:-}" ] && [ -w "$memory" ] \
     && [ "$(df -Pk "$memory" | awk 'NR == 2 { print $4 }')" -ge 2000000 ]; then
     TMPDIR=$(mktemp -d "$memory/pkgs-test.XXXXXX")
+    chmod 711 "$TMPDIR" # one test runs as another user, below it
     trap 'rm -rf "$TMPDIR"' EXIT
     trap 'exit 130' INT TERM
     printf '#!/bin/sh\n' >"$TMPDIR/program"

@@ -1,5 +1,6 @@
 //! SEAL: bytes by digest into the store, then the seal, create-once. Whoever reads a seal can read everything it names.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::TryStreamExt as _;
@@ -143,26 +144,23 @@ pub async fn seal(
     packed: &Packed,
     sealing: &Sealing<'_>,
 ) -> Result<(Named, bool), Failure> {
-    let edits: Vec<(Digest, Source)> = plan
-        .edits
-        .iter()
-        .filter_map(|(_, text)| {
-            let bytes = text.as_ref()?.as_bytes();
-            Some((Digest::of(bytes), Source::Bytes(bytes.to_vec())))
-        })
-        .collect();
+    let edits = plan.edits.iter().filter_map(|(_, text)| {
+        let bytes = text.as_ref()?.as_bytes();
+        Some((Digest::of(bytes), Source::Bytes(bytes.to_vec())))
+    });
     let files = packed
         .blobs
         .iter()
         .map(|(digest, path)| (digest.clone(), Source::File(path.clone())));
-    let blobs = edits.into_iter().chain(files).collect();
+    // Two packages may say the same of themselves.
+    let blobs = edits.chain(files).collect();
     put_all(store, blobs, sealing, put_seal(store, seal, plan)).await
 }
 
 /// Writes bytes, each below its digest, then what names them.
 async fn put_all<T>(
     store: &dyn Store,
-    blobs: Vec<(Digest, Source)>,
+    blobs: BTreeMap<Digest, Source>,
     sealing: &Sealing<'_>,
     naming: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
@@ -414,6 +412,6 @@ pub(crate) async fn put_and_name(
         stop: &Stop::default(),
         now,
     };
-    let blobs = vec![(Digest::of(bytes), Source::Bytes(bytes.to_vec()))];
+    let blobs = BTreeMap::from([(Digest::of(bytes), Source::Bytes(bytes.to_vec()))]);
     put_all(store, blobs, &sealing, naming).await
 }

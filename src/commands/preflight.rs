@@ -179,8 +179,7 @@ fn lacking(
         Some(url) => (format!(" at {url}"), plan::registry_token(settings, url)),
     };
     let what = format!("there is no npm credential to {deed} {names}{where_to}");
-    let failure = Failure::new(Exit::Usage, "npm::no_credential", what)
-        .hint(hint);
+    let failure = Failure::new(Exit::Usage, "npm::no_credential", what).hint(hint);
     Some(match registries.why_missing(address) {
         Some(why) => failure.because(why),
         None => failure,

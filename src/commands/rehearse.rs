@@ -333,7 +333,10 @@ async fn play(
         if apps.is_empty() {
             rehearsal.step(
                 "no rollback to rehearse",
-                vec!["there is no app; packages on npm go back with `rollback --npm-rollback`".to_owned()],
+                vec![
+                    "there is no app; packages on npm go back with `rollback --npm-rollback`"
+                        .to_owned(),
+                ],
             );
             return Ok(());
         }

@@ -54,7 +54,9 @@ pub(super) fn assign(
     }
     let libraries = workspace.packages.iter();
     let libraries = libraries.filter(|package| package.kind == Kind::Library);
-    let scopes: BTreeSet<&str> = libraries.filter_map(|package| package.name.scope()).collect();
+    let scopes: BTreeSet<&str> = libraries
+        .filter_map(|package| package.name.scope())
+        .collect();
     let unused = registries.scopes().filter(|scope| !scopes.contains(scope));
     warnings.extend(unused.map(|scope| Notice {
         code: "plan::registry_unused",

@@ -398,10 +398,9 @@ pub(super) fn text_of(
     };
     match (kind, value) {
         (_, Value::Null) => Ok(None),
-        (Kind::Boolean, Value::Bool(value)) => Ok(Some(value.to_string())),
+        // Also where `true` is one of several words.
+        (Kind::Boolean | Kind::Text, Value::Bool(value)) => Ok(Some(value.to_string())),
         (Kind::Boolean, _) => refuse("true or false"),
-        // Where `true` is one of several words, or none.
-        (Kind::Text, Value::Bool(value)) => Ok(Some(value.to_string())),
         (Kind::List, Value::Array(entries)) => {
             let texts: Option<Vec<&str>> = entries.iter().map(Value::as_str).collect();
             match texts {

@@ -61,16 +61,18 @@ impl DirectoryRegistry {
         })
     }
 
-    /// Writes the document of a package again, with an edit.
+    /// Writes what `edit` makes of the document of a package, which gives nothing where there is none.
     async fn edited(
         &self,
         name: &PackageName,
-        edit: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
+        edit: impl FnOnce(&Root, &PackageName) -> Result<Option<Vec<u8>>, RegistryError>
+        + Send
+        + 'static,
     ) -> Result<(), RegistryError> {
         let name = name.clone();
         self.blocking(move |root| {
             let _lock = root.lock(LOCK).map_err(|error| failed(root, LOCK, error))?;
-            let Some(mut packument) = editable(root, &name)? else {
+            let Some(bytes) = edit(root, &name)? else {
                 return Err(RegistryError::Failed(
                     Failure::new(
                         Exit::Refused,
@@ -80,8 +82,7 @@ impl DirectoryRegistry {
                     .hint("check `registry` and `registries`: it may be on another one"),
                 ));
             };
-            edit(&mut packument);
-            store(root, name.as_str(), &crate::release::to_bytes(&packument))
+            store(root, name.as_str(), &bytes)
         })
         .await
     }
@@ -271,8 +272,12 @@ impl Registry for DirectoryRegistry {
         version: &str,
     ) -> Result<(), RegistryError> {
         let (tag, version) = (tag.to_owned(), version.to_owned());
-        self.edited(name, move |packument| {
-            set(packument, ["dist-tags", &tag], json!(version));
+        self.edited(name, move |root, name| {
+            let mut packument = editable(root, name)?;
+            if let Some(packument) = &mut packument {
+                set(packument, ["dist-tags", &tag], json!(version));
+            }
+            Ok(packument.map(|packument| crate::release::to_bytes(&packument)))
         })
         .await
     }
@@ -283,8 +288,13 @@ impl Registry for DirectoryRegistry {
         messages: &BTreeMap<String, Option<String>>,
     ) -> Result<(), RegistryError> {
         let messages = messages.clone();
-        self.edited(name, move |packument| {
-            document::deprecate(packument, &messages);
+        self.edited(name, move |root, name| {
+            let Some(bytes) = stored(root, name)? else {
+                return Ok(None);
+            };
+            let text = document::deprecated(name, &bytes, &messages);
+            let text = text.map_err(|why| damaged(root, name, &why))?;
+            Ok(Some(text.into_bytes()))
         })
         .await
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use reqwest::{Client, Method, RequestBuilder};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
 use super::document::{self, LONGEST_PACKUMENT};
@@ -252,19 +252,19 @@ impl NpmRegistry {
             .map_err(|why| self.no_document(name, why))
     }
 
-    /// A package's document as the registry has it, to be sent back with an edit.
-    async fn editable_once(
+    /// A package's document as the registry has it, with messages of versions that are deprecated, to be sent back.
+    async fn deprecated_once(
         &self,
         name: &PackageName,
         url: &Url,
-    ) -> Result<Option<Map<String, Value>>, Tried<Failure>> {
+        messages: &BTreeMap<String, Option<String>>,
+    ) -> Result<Option<String>, Tried<Failure>> {
         let Some(bytes) = self.document_once(name, url).await? else {
             return Ok(None);
         };
-        document::read(name, &bytes).map_err(|why| self.no_document(name, why))?;
-        serde_json::from_slice(&bytes)
+        document::deprecated(name, &bytes, messages)
             .map(Some)
-            .map_err(|error| self.no_document(name, error))
+            .map_err(|why| self.no_document(name, why))
     }
 
     /// A proxy's page, or a document cut short.
@@ -821,16 +821,16 @@ impl Registry for NpmRegistry {
         messages: &BTreeMap<String, Option<String>>,
     ) -> Result<(), RegistryError> {
         let read = self.address_to_write(name)?;
-        let packument = retry::read(name.as_str(), || self.editable_once(name, &read)).await;
-        let Some(mut packument) = packument.map_err(RegistryError::Failed)? else {
+        let once = || self.deprecated_once(name, &read, messages);
+        let packument = retry::read(name.as_str(), once).await;
+        let Some(packument) = packument.map_err(RegistryError::Failed)? else {
             let what = format!("{} has no {name}", self.url);
             let failure = Failure::new(Exit::Refused, "npm::no_package", what)
                 .hint("check `registry` and `registries`: it may be on another one");
             return Err(RegistryError::Failed(failure));
         };
-        document::deprecate(&mut packument, messages);
         let url = self.address("", name, "").map_err(RegistryError::Failed)?;
-        let body = Value::Object(packument).to_string().into_bytes();
+        let body = packument.into_bytes();
         let what = format!("noted what of {name} is deprecated");
         self.write(Write::Deprecate, url, body, name, &what)
             .await
