@@ -219,7 +219,7 @@ fn a_registry_without_a_credential_is_named_with_its_packages_and_costs_no_versi
         .env("PKGS_NPM_TOKEN", "")
         .run()
         .expect(2);
-    says(&refused, &["to publish @one/a\n", &what]);
+    says(&refused, &["to publish @one/a at ", &what]);
 
     // A token that its registry refuses is found out as early.
     pair.proxy.reset();
