@@ -49,6 +49,8 @@ pub struct Delivering<'a> {
 /// How a registry is written to by all packages together: so many at once, fewer where it has no time, and no longer than it can be waited for.
 #[derive(Debug)]
 pub struct Pace {
+    /// For tarballs in memory.
+    room: Semaphore,
     gate: Semaphore,
     /// How many may still write at once.
     limit: AtomicUsize,
@@ -62,6 +64,7 @@ impl Pace {
     pub fn new(limit: usize) -> Pace {
         let limit = limit.clamp(1, PUBLISHES);
         Pace {
+            room: Semaphore::new(limit),
             gate: Semaphore::new(limit),
             limit: AtomicUsize::new(limit),
             busy_since: OnceLock::new(),
@@ -144,7 +147,7 @@ pub async fn publish(
                 .map(|package| async move {
                     (package, publish_one(delivering, tarballs, package).await)
                 })
-                .buffer_unordered(PUBLISHES)
+                .buffer_unordered(delivering.settings.max_concurrency)
                 .collect()
                 .await;
         outcomes.sort_by(|left, right| left.0.name.cmp(&right.0.name));
@@ -178,8 +181,15 @@ pub async fn publish(
 
 /// Looks at what is there, and notes what [`publish`] would publish.
 pub async fn note_lacking(delivering: &Delivering<'_>, deeds: &mut Deeds) -> Result<(), Failure> {
-    for package in delivering.waves.iter().flatten() {
-        let outcome = match judged(delivering, package).await? {
+    let packages: Vec<_> = delivering.waves.iter().flatten().collect();
+    let looks = packages.iter().map(|package| judged(delivering, package));
+    let looks = futures_util::stream::iter(looks.collect::<Vec<_>>());
+    let looks: Vec<Result<Delivery, Failure>> = looks
+        .buffered(delivering.settings.max_concurrency)
+        .collect()
+        .await;
+    for (package, delivery) in packages.into_iter().zip(looks) {
+        let outcome = match delivery? {
             Delivery::Absent => Outcome::Planned,
             _ => Outcome::AlreadyDone,
         };
@@ -208,6 +218,8 @@ async fn publish_one(
     if stages && let Some(stage) = waiting(delivering, tarballs, package).await? {
         return Ok(Delivered::Waits(Some(stage)));
     }
+    // Nobody closes it.
+    let _room = delivering.pace.room.acquire().await.ok();
     let mut publication = publication(delivering, tarballs, package).await?;
     // One for all tries: the registry has not taken it, and its bytes stay. After a refusal another run makes its own.
     publication.attestation = attest(delivering, &publication).await?;

@@ -27,7 +27,7 @@ use crate::plan::trusted::Policy;
 use crate::plan::waves;
 use crate::release::manifest::Status;
 use crate::remote::forge::github::Told;
-use crate::remote::registry::{PublishedPackage, Registry as _};
+use crate::remote::registry::PublishedPackage;
 use crate::remote::store::Store;
 use crate::report::release::{Released, ReleasedPackage};
 use crate::settings::{FirstPublish, NpmPublish};
@@ -523,6 +523,9 @@ async fn decided_packages(
     workspace: &Workspace,
 ) -> Result<BTreeMap<PackageName, DecidedPackage>, Failure> {
     let mut packages = BTreeMap::new();
+    let known = decision.integrities.keys();
+    let known = known.filter(|name| workspace.package(name).is_some());
+    let published = session.published(known).await?;
     for (name, integrity) in &decision.integrities {
         let Some(package) = workspace.package(name) else {
             return Err(Failure::new(
@@ -538,8 +541,7 @@ async fn decided_packages(
         let Some(version) = package.version.clone() else {
             continue;
         };
-        let published = session.remotes.registry.package(name).await?;
-        let dist_tag = dist_tag(session, package, &version, published.as_ref());
+        let dist_tag = dist_tag(session, package, &version, published.get(name));
         packages.insert(
             name.clone(),
             DecidedPackage {

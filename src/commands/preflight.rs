@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
 use crate::apply::{record, seal};
 use crate::commands::scene::Scene;
 use crate::commands::{Session, plan, point, provenance, trust};
@@ -191,9 +193,17 @@ fn lacking(
 async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure> {
     let mut kept = BTreeMap::new();
     let mut notices = Vec::new();
+    let known = session
+        .published(libraries(plan).map(|package| &package.name))
+        .await?;
+    let rights = known.keys().map(|name| right(session, name));
+    let rights =
+        stream::iter(rights.collect::<Vec<_>>()).buffered(session.settings.max_concurrency);
+    let rights: Vec<Option<Notice>> = rights.try_collect().await?;
+    let rights: BTreeMap<&PackageName, Option<Notice>> = known.keys().zip(rights).collect();
     for package in libraries(plan) {
         let tag = package.dist_tag.as_deref().unwrap_or("latest");
-        let Some(published) = session.remotes.registry.package(&package.name).await? else {
+        let Some(published) = known.get(&package.name) else {
             notices.extend((tag != "latest").then(|| first_is_latest(&package.name)));
             continue;
         };
@@ -210,7 +220,7 @@ async fn versions(session: &Session<'_>, plan: &mut Plan) -> Result<(), Failure>
                 "raise the version in package.json above it, or tag the commit it was built from",
             ));
         }
-        notices.extend(right(session, &package.name).await?);
+        notices.extend(rights.get(&package.name).cloned().flatten());
         let beside = planning::dist_tag_beside(tag, &package.to, &published.dist_tags);
         if let Some(instead) = beside {
             let present = published.dist_tags.get(tag).map_or("", String::as_str);

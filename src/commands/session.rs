@@ -14,7 +14,7 @@ use crate::local::stop::Stop;
 use crate::local::terminal::Terminal;
 use crate::name::{CommitId, PackageName, ReleaseId};
 use crate::plan::registry;
-use crate::remote::registry::{PublishedPackage, Registry as _};
+use crate::remote::registry::{PublishedPackage, Registry as _, RegistryError};
 use crate::settings::Settings;
 use crate::version::line::Line;
 use crate::workspace::Workspace;
@@ -78,16 +78,27 @@ impl Session<'_> {
         &self,
         names: impl IntoIterator<Item = &'n PackageName>,
     ) -> Result<BTreeMap<PackageName, PublishedPackage>, Failure> {
+        let mut published = BTreeMap::new();
+        for (name, answer) in self.asked(names).await {
+            published.extend(answer?.map(|found| (name.clone(), found)));
+        }
+        Ok(published)
+    }
+
+    /// What the registry answers about packages, in their order; all are asked side by side.
+    pub async fn asked<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n PackageName>,
+    ) -> Vec<(
+        &'n PackageName,
+        Result<Option<PublishedPackage>, RegistryError>,
+    )> {
         let registry = self.remotes.registry.as_ref();
         let asked = names
             .into_iter()
             .map(|name| async move { (name, registry.package(name).await) });
-        let mut answers = stream::iter(asked).buffered(self.settings.max_concurrency);
-        let mut published = BTreeMap::new();
-        while let Some((name, answer)) = answers.next().await {
-            published.extend(answer?.map(|found| (name.clone(), found)));
-        }
-        Ok(published)
+        let answers = stream::iter(asked).buffered(self.settings.max_concurrency);
+        answers.collect().await
     }
 
     /// The branches that releases are made from.

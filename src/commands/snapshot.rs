@@ -16,7 +16,7 @@ use crate::plan::next::DecidedPackage;
 use crate::plan::provenance::{Foreseen, Provenance};
 use crate::plan::release::{Plan, PlannedPackage};
 use crate::plan::{render, waves};
-use crate::remote::registry::{PublishedVersion, Registry as _};
+use crate::remote::registry::PublishedVersion;
 use crate::report::release::{Ended, ReleaseReport, Released, ReleasedPackage};
 use crate::settings::NpmPublish;
 use crate::workspace::Workspace;
@@ -109,8 +109,11 @@ async fn published(
     plan: &mut Plan,
 ) -> Result<BTreeMap<PackageName, PublishedVersion>, Failure> {
     let mut found = BTreeMap::new();
+    let mut published = session
+        .published(plan.packages.iter().map(|package| &package.name))
+        .await?;
     for package in &plan.packages {
-        let Some(mut known) = session.remotes.registry.package(&package.name).await? else {
+        let Some(mut known) = published.remove(&package.name) else {
             plan.warnings
                 .push(preflight::first_is_latest(&package.name));
             continue;

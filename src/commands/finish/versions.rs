@@ -14,7 +14,7 @@ use crate::commands::{Session, monorepo, preflight, rebuild};
 use crate::explain::Failure;
 use crate::name::{CommitId, Integrity, PackageName, TagName};
 use crate::plan::next::{DecidedPackage, tag_of};
-use crate::remote::registry::{PublishedPackage, Registry as _};
+use crate::remote::registry::PublishedPackage;
 use crate::report::release::Released;
 use crate::settings::NpmPublish;
 use crate::version::Version;
@@ -70,16 +70,16 @@ pub(super) async fn older(
     let format = session.settings.tag_format.as_deref();
     for (commit, decision) in open {
         session.look_at(&tip);
-        let mut names = Vec::new();
-        for package in &tip.packages {
-            let version = package.version.as_ref();
-            let version = version.filter(|_| package.kind == Kind::Library);
-            let Some(version) = version else { continue };
-            let stands = tag_of(&decision.tags, format, package.name.as_str(), version).is_some();
-            if stands && marked(session, package, version).await?.is_lacking() {
-                names.push(package.name.clone());
-            }
-        }
+        let libraries = tip.packages.iter();
+        let libraries = libraries.filter(|package| package.kind == Kind::Library);
+        let standing = libraries.filter_map(|package| {
+            let version = package.version.as_ref()?;
+            tag_of(&decision.tags, format, package.name.as_str(), version)?;
+            Some((package, version.clone()))
+        });
+        let all = marked(session, standing.collect()).await?;
+        let lacking = all.iter().filter(|marked| marked.is_lacking());
+        let names: Vec<PackageName> = lacking.map(|marked| marked.package.name.clone()).collect();
         if !names.is_empty() {
             let workspace = session.workspace_at(commit)?;
             let release = (scene.branch.as_str(), commit);
@@ -166,16 +166,19 @@ fn lacking<'w>(
     lacking
 }
 
+/// What the registry knows of versions that are decided.
 async fn marked<'a>(
     session: &Session<'_>,
-    package: &'a Package,
-    version: &Version,
-) -> Result<Marked<'a>, Failure> {
-    Ok(Marked {
+    versions: Vec<(&'a Package, Version)>,
+) -> Result<Vec<Marked<'a>>, Failure> {
+    let names = versions.iter().map(|(package, _)| &package.name);
+    let mut published = session.published(names).await?;
+    let marked = versions.into_iter().map(|(package, version)| Marked {
         package,
-        version: version.clone(),
-        published: session.remotes.registry.package(&package.name).await?,
-    })
+        version,
+        published: published.remove(&package.name),
+    });
+    Ok(marked.collect())
 }
 
 /// Delivers the libraries `names` of the versions decided at a commit of a branch: builds them there, unless the registry holds what was built from it.
@@ -187,14 +190,15 @@ pub(super) async fn deliver(
     deeds: &mut Deeds,
 ) -> Result<Released, Failure> {
     let (_, commit) = release;
-    let mut all = Vec::new();
+    let mut meant = Vec::new();
     for name in names {
         let package = workspace.package(name);
         let version = package.and_then(|package| package.version.as_ref());
         if let (Some(package), Some(version)) = (package, version) {
-            all.push(marked(session, package, version).await?);
+            meant.push((package, version.clone()));
         }
     }
+    let all = marked(session, meant).await?;
     let lacking = all.iter().filter(|marked| marked.is_lacking());
     let lacking: Vec<&str> = lacking.map(|marked| marked.package.name.as_str()).collect();
     preflight::credential_for(session, &lacking).await?;
