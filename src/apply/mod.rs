@@ -7,6 +7,7 @@ pub mod builds;
 pub mod clock;
 pub mod decide;
 pub mod install;
+pub mod known;
 pub mod npm_rollback;
 pub mod outcome;
 pub mod point;
@@ -18,7 +19,10 @@ pub mod static_files;
 pub(crate) mod trial;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::explain::Failure;
+use crate::local::stop::Stop;
 use crate::remote::forge::github::GitHub;
 use crate::remote::registry::by_package::ByPackage;
 use crate::remote::sigstore::Sigstore;
@@ -37,4 +41,41 @@ pub struct Remotes {
     pub forge: Option<Arc<GitHub>>,
     /// Opens the directories and buckets from which static files are served.
     pub static_roots: Arc<dyn static_files::OpenRoot>,
+}
+
+/// Uploads to a store run so many times as many side by side as other requests: each is small work for either end, and most of its time is the way.
+pub const UPLOADS: usize = 4;
+
+/// Runs `uploads`. Once the run is to stop they have a second to end, then they are dropped; whatever ended them, what `store` holds of those that were
+/// not completed is given back.
+///
+/// # Errors
+/// Theirs, or that the run was interrupted.
+pub async fn until_stopped<T>(
+    store: &dyn Store,
+    stop: &Stop,
+    uploads: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    const LAST: Duration = Duration::from_secs(1);
+    const LOOK: Duration = Duration::from_millis(100);
+    let stopped = async {
+        loop {
+            if let Err(interrupted) = stop.check() {
+                tokio::time::sleep(LAST).await;
+                return interrupted;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let ended = {
+        let uploads = std::pin::pin!(uploads);
+        tokio::select! {
+            ended = uploads => ended,
+            interrupted = stopped => Err(interrupted),
+        }
+    };
+    if ended.is_err() {
+        store.give_up().await;
+    }
+    ended
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 
 use crate::apply::build::Packed;
+use crate::apply::known::Known;
+use crate::apply::until_stopped;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::files;
-use crate::local::progress::Progress;
+use crate::local::progress::{Progress, Transfer, rate, size};
 use crate::local::scratch::Scratch;
 use crate::local::stop::Stop;
 use crate::name::{CommitId, Digest, Key};
@@ -136,14 +139,52 @@ pub struct Sealing<'a> {
     pub now: i64,
 }
 
-/// Uploads everything that `seal` names, then the seal. Where another run was first, its seal is what counts. Tells whether ours was written.
+/// What sealing sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// What was not there.
+    pub sent: Transfer,
+    /// How long that took.
+    pub took: Duration,
+    /// What was there.
+    pub there: Transfer,
+}
+
+/// For people; nothing where there was nothing to send.
+impl std::fmt::Display for Sent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Sent { sent, took, there } = self;
+        let bytes = size(sent.bytes);
+        match sent.objects {
+            0 => f.write_str("nothing to send")?,
+            count => {
+                let speed = rate(sent.bytes, *took);
+                write!(
+                    f,
+                    "sent {count} objects, {bytes} in {:.1} s ({speed})",
+                    took.as_secs_f64()
+                )?;
+            }
+        }
+        match there.objects {
+            0 => Ok(()),
+            count => write!(f, "; {count}, {}, were there", size(there.bytes)),
+        }
+    }
+}
+
+/// Below this it costs more to look for what earlier versions name than to send it.
+const WORTH_A_LOOK: usize = 20;
+
+/// Uploads everything that `seal` names, then the seal. Where another run was first, its seal is what counts. Tells whether ours was written, and what
+/// was sent.
 pub async fn seal(
     store: &dyn Store,
     seal: &Seal,
     plan: &Plan,
     packed: &Packed,
     sealing: &Sealing<'_>,
-) -> Result<(Named, bool), Failure> {
+) -> Result<(Named, bool, Sent), Failure> {
     let edits = plan.edits.iter().filter_map(|(_, text)| {
         let bytes = text.as_ref()?.as_bytes();
         Some((Digest::of(bytes), Source::Bytes(bytes.to_vec())))
@@ -153,50 +194,96 @@ pub async fn seal(
         .iter()
         .map(|(digest, path)| (digest.clone(), Source::File(path.clone())));
     // Two packages may say the same of themselves.
-    let blobs = edits.chain(files).collect();
-    put_all(store, blobs, sealing, put_seal(store, seal, plan)).await
+    let blobs: BTreeMap<Digest, Source> = edits.chain(files).collect();
+    let known = if blobs.len() < WORTH_A_LOOK {
+        Known::default()
+    } else {
+        Known::look(store, &seal.apps).await?
+    };
+    let naming = put_seal(store, seal, plan);
+    let ((named, ours), sent) = put_all(store, blobs, &known, sealing, naming).await?;
+    Ok((named, ours, sent))
 }
 
 /// Writes bytes, each below its digest, then what names them.
 async fn put_all<T>(
     store: &dyn Store,
     blobs: BTreeMap<Digest, Source>,
+    known: &Known,
     sealing: &Sealing<'_>,
     naming: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+) -> Result<(T, Sent), Failure> {
     let Sealing {
         concurrency,
         stop,
         now,
     } = *sealing;
-    let progress = Progress::start("sealing", blobs.len());
+    let mut bodies = Vec::with_capacity(blobs.len());
+    for (digest, source) in blobs {
+        let body = source.body(&digest)?;
+        bodies.push((digest, body));
+    }
+    let (held, missing): (Vec<_>, Vec<_>) = bodies
+        .into_iter()
+        .partition(|(digest, _)| known.holds(digest));
+    let there = Mutex::new(transfer(&held));
+    let progress = Progress::start("sealing", transfer(&missing));
     let renewed = Mutex::new(Vec::new());
-    let uploaded = futures_util::stream::iter(blobs.into_iter().map(Ok::<_, Failure>))
-        .try_for_each_concurrent(concurrency, |(digest, source)| {
-            let (progress, renewed) = (&progress, &renewed);
-            async move {
-                stop.check()?;
-                let body = source.body(&digest)?;
-                if put_blob(store, &digest, &body, now).await? == Put::Renewed {
+    let uploads = futures_util::stream::iter(missing.iter().map(Ok::<_, Failure>));
+    let uploads = uploads.try_for_each_concurrent(concurrency, |(digest, body)| {
+        let (progress, renewed, there) = (&progress, &renewed, &there);
+        async move {
+            stop.check()?;
+            let share = progress.share(body.size());
+            let put = put_blob(store, digest, &body.clone().told_to(&share), now).await?;
+            share.finish();
+            match put {
+                Put::Created => {}
+                Put::Same => {
+                    let mut there = there.lock().unwrap_or_else(PoisonError::into_inner);
+                    there.objects += 1;
+                    there.bytes += body.size();
+                }
+                Put::Renewed => {
                     let mut renewed = renewed.lock().unwrap_or_else(PoisonError::into_inner);
                     renewed.push((digest, body));
                 }
-                progress.step();
-                Ok(())
             }
-        })
-        .await;
-    progress.end();
+            Ok(())
+        }
+    });
+    let uploaded = until_stopped(store, stop, uploads).await;
+    let took = progress.end();
     uploaded?;
     stop.check()?;
     let named = naming.await?;
     // A `gc` that looked right before these were renewed may have deleted them right after; from now on it finds their names.
     let renewed = renewed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for (digest, body) in &renewed {
+    let given_up = if held.is_empty() || known.is_current(store).await? {
+        &[]
+    } else {
+        held.as_slice()
+    };
+    let again = given_up.iter().map(|(digest, body)| (digest, body));
+    for (digest, body) in again.chain(renewed) {
         stop.check()?;
         put_blob(store, digest, body, now).await?;
     }
-    Ok(named)
+    let there = there.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let all = transfer(&missing);
+    let before = transfer(&held);
+    let sent = Transfer {
+        objects: all.objects + before.objects - there.objects,
+        bytes: all.bytes + before.bytes - there.bytes,
+    };
+    Ok((named, Sent { sent, took, there }))
+}
+
+fn transfer(bodies: &[(Digest, Body)]) -> Transfer {
+    Transfer {
+        objects: bodies.len() as u64,
+        bytes: bodies.iter().map(|(_, body)| body.size()).sum(),
+    }
 }
 
 /// Writes the seal, create-once; tells whether ours was written.
@@ -328,6 +415,7 @@ impl Source {
                     path,
                     size,
                     digest: digest.clone(),
+                    share: None,
                 })
             }
         }
@@ -413,5 +501,6 @@ pub(crate) async fn put_and_name(
         now,
     };
     let blobs = BTreeMap::from([(Digest::of(bytes), Source::Bytes(bytes.to_vec()))]);
-    put_all(store, blobs, &sealing, naming).await
+    let named = put_all(store, blobs, &Known::default(), &sealing, naming).await?;
+    Ok(named.0)
 }

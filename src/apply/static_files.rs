@@ -492,6 +492,7 @@ impl Ground<'_> {
             path,
             size: file.size,
             digest,
+            share: None,
         };
         Ok((body, Some(directory)))
     }

@@ -22,6 +22,7 @@ pub async fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, Fail
         &S3Options {
             endpoint: settings.endpoint.clone(),
             region: settings.region.clone(),
+            role: settings.role.clone(),
         },
     )
     .await

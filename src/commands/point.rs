@@ -47,9 +47,6 @@ impl OpenRoot for Roots {
         if let Some(store) = open.get(root) {
             return Ok(Arc::clone(store));
         }
-        let (endpoint, region) = self.store.as_ref().map_or((None, None), |store| {
-            (store.endpoint.clone(), store.region.clone())
-        });
         let address = StoreAddress::parse(root)?;
         if let (StoreAddress::Directory(directory), Some(template)) = (&address, &self.template) {
             make_below(directory, template)?;
@@ -59,10 +56,12 @@ impl OpenRoot for Roots {
         {
             return Err(missing(directory));
         }
+        let beside = self.store.as_ref();
         let store = open_store(&StoreSettings {
             address,
-            endpoint,
-            region,
+            endpoint: beside.and_then(|store| store.endpoint.clone()),
+            region: beside.and_then(|store| store.region.clone()),
+            role: beside.and_then(|store| store.role.clone()),
         })
         .await?;
         open.insert(root.to_owned(), Arc::clone(&store));

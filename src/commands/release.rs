@@ -27,7 +27,6 @@ use crate::plan::release::{self as planning, Plan};
 use crate::plan::render::{self, PlanDocument};
 use crate::plan::replacements::Unread;
 use crate::plan::{notes, registry, replacements, trusted};
-use crate::remote::registry::Registry as _;
 use crate::report::release::{Ended, ReleaseReport};
 use crate::settings::Settings;
 use crate::version::Version;
@@ -364,12 +363,13 @@ pub async fn observed_at(
         .into_iter()
         .map(|(index, name)| (index, name.clone()))
         .collect();
-    for (index, name) in untagged {
-        // One that goes nowhere is refused where it is released.
-        if session.remotes.registry.destination(&name).is_err() {
-            continue;
-        }
-        match session.remotes.registry.package(&name).await {
+    // One that goes nowhere is refused where it is released.
+    let goes =
+        |(_, name): &&(usize, PackageName)| session.remotes.registry.destination(name).is_ok();
+    let untagged: Vec<&(usize, PackageName)> = untagged.iter().filter(goes).collect();
+    let answers = session.asked(untagged.iter().map(|(_, name)| name)).await;
+    for ((index, name), (_, answer)) in untagged.into_iter().zip(answers) {
+        match answer {
             Ok(None) => {}
             Ok(Some(published)) => {
                 let versions = published.versions.iter();
@@ -378,7 +378,7 @@ pub async fn observed_at(
                     .filter(|(version, _)| !version.is_snapshot() && !is_placeholder(version))
                     .max_by(|left, right| left.0.cmp(&right.0));
                 if let Some((version, known)) = highest {
-                    observed.was_published(index, version, known.git_head.as_deref())?;
+                    observed.was_published(*index, version, known.git_head.as_deref())?;
                 }
             }
             Err(error) if strict => return Err(error.into()),
@@ -493,17 +493,19 @@ async fn bytes(
         .make_commit(&plan.head, &own_edits(plan), &plan.message)?;
     let described = seal::describe(plan, document, session.repo.tree_id(&commit)?, &packed);
     let sealing = seal::Sealing {
-        concurrency: session.settings.max_concurrency,
+        concurrency: session.settings.max_concurrency * crate::apply::UPLOADS,
         stop: session.stop,
         now: session.settings.now,
     };
-    let (named, ours) = seal::seal(store, &described, plan, &packed, &sealing).await?;
+    let sealed = seal::seal(store, &described, plan, &packed, &sealing);
+    let (named, ours, sent) = sealed.await?;
     let outcome = if ours {
         Outcome::Done
     } else {
         Outcome::AlreadyDone
     };
-    deeds.note(Stage::Seal, named.name.short(), outcome);
+    let about = format!("{} ({sent})", named.name.short());
+    deeds.note(Stage::Seal, about, outcome);
     Ok(Bytes::Sealed {
         named: Box::new(named),
         packed: Some(packed),

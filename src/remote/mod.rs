@@ -1,6 +1,7 @@
 //! The network: asynchronous, retried, with credentials.
 
 mod answer;
+mod aws;
 #[cfg(test)]
 mod canned;
 pub mod cdn;

@@ -315,7 +315,10 @@ fn delivers(setting: &Setting) -> bool {
             setting.name,
             "commit-message" | "changelog" | "replacements"
         ),
-        _ => matches!(setting.name, "store" | "store-endpoint" | "store-region"),
+        _ => matches!(
+            setting.name,
+            "store" | "store-endpoint" | "store-region" | "role-to-assume"
+        ),
     }
 }
 

@@ -311,6 +311,32 @@ pub(super) fn url(given: &Given, setting: &str) -> Result<Url, Failure> {
     address::http(&given.value).map_err(|no| refuse(&no.why, no.hint))
 }
 
+/// The name of a role of AWS.
+pub(super) fn role(given: &Given) -> Result<String, Failure> {
+    const LONGEST: usize = 2048;
+    let arn = &given.value;
+    let mut parts = arn.splitn(6, ':');
+    let mut part = || parts.next().unwrap_or_default();
+    let is_role = part() == "arn"
+        && part().starts_with("aws")
+        && part() == "iam"
+        && part().is_empty()
+        && is_account(part())
+        && part().strip_prefix("role/").is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
+        });
+    if is_role && arn.len() <= LONGEST {
+        return Ok(arn.clone());
+    }
+    let what = ", which names no role of AWS";
+    Err(refused(given, "role-to-assume", "settings::role", what)
+        .hint("write arn:aws:iam::123456789012:role/release, as IAM shows it"))
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Which registry the packages of each scope go to.
 pub(super) fn registries(given: &Given) -> Result<BTreeMap<String, Url>, Failure> {
     let setting = "registries";

@@ -65,8 +65,13 @@ impl IdentitySource {
         }
     }
 
-    /// The platform, where it gave the job the right to ask.
-    fn asked(environment: &BTreeMap<String, String>) -> Result<Option<IdentitySource>, Failure> {
+    /// The platform, where it gave the job the right to ask: the one source that makes a token for whatever service it is asked for.
+    ///
+    /// # Errors
+    /// As [`IdentitySource::read`].
+    pub fn asked(
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Option<IdentitySource>, Failure> {
         const ADDRESS: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
         let text = |name: &str| environment.get(name).filter(|value| !value.is_empty());
         let token = secret(environment, "ACTIONS_ID_TOKEN_REQUEST_TOKEN");

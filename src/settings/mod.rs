@@ -353,6 +353,19 @@ pub struct StoreSettings {
     pub endpoint: Option<Url>,
     /// Its region.
     pub region: Option<String>,
+    /// The role that the job assumes to reach it; without one, what the usual chain of AWS says.
+    pub role: Option<Role>,
+}
+
+/// A role of AWS that a job assumes by its identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// Its name: `arn:aws:iam::<account>:role/<name>`.
+    pub arn: String,
+    /// Where the job's identity comes from.
+    pub identity: IdentitySource,
+    /// What the session is called in AWS's own records: letters, digits and `=,.@-_`, 2 to 64 of them.
+    pub session: String,
 }
 
 /// A setting that may be said to be off.

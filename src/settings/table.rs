@@ -592,6 +592,15 @@ pub const SETTINGS: &[Setting] = &[
         "`AWS_REGION`",
     ),
     setting(
+        "role-to-assume",
+        Store,
+        Text,
+        Outside,
+        true,
+        "the AWS role that the job assumes by its identity: arn:aws:iam::<account>:role/<name>",
+        "what AWS's own settings say",
+    ),
+    setting(
         "static",
         Store,
         Text,
@@ -830,7 +839,6 @@ pub const SETTINGS_TO_COME: &[&str] = &[
     "compress",
     "delivery",
     "node-version",
-    "role-to-assume",
     "static-url",
 ];
 

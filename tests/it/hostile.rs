@@ -166,6 +166,7 @@ async fn bucket(server: &Hostile) -> S3Store {
         prefix: String::new(),
         endpoint: Some(server.url.clone()),
         region: None,
+        role: None,
     };
     S3Store::connect(settings).await.expect("a client")
 }

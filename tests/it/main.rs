@@ -62,6 +62,7 @@ mod support;
 mod telling;
 mod templates;
 mod trusted;
+mod uploads;
 mod version;
 mod when_moved;
 mod why;

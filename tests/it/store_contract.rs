@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use pkgs_action::explain::Failure;
 use pkgs_action::name::{Digest, Key};
 use pkgs_action::release::{GRACE, layout};
 use pkgs_action::remote::store::directory::DirectoryStore;
@@ -19,7 +20,9 @@ use pkgs_action::settings::address::StoreAddress;
 
 use url::Url;
 
-use crate::support::moto::Moto;
+use crate::support::fault_proxy::{Fault, FaultProxy};
+use crate::support::http;
+use crate::support::moto::{self, Moto};
 use crate::support::sandbox::Sandbox;
 use crate::support::servers::free_port;
 
@@ -86,6 +89,83 @@ fn s3() {
             contract(store).await;
         }
         missing_bucket(&moto).await;
+    });
+}
+
+/// What a bucket holds of uploads that nobody completed.
+fn unfinished(moto: &Moto, bucket: &str) -> usize {
+    let url = format!("{}/{bucket}?uploads", moto.endpoint);
+    let answer = http::send("GET", &url, &[moto::SIGNED], b"").expect("an answer");
+    assert_eq!(answer.status, 200, "GET {url}");
+    String::from_utf8_lossy(&answer.body)
+        .matches("<UploadId>")
+        .count()
+}
+
+#[test]
+fn an_upload_that_is_dropped_half_way_is_given_back() {
+    with_credentials();
+    let (moto, proxy) = (Moto::start(), FaultProxy::new());
+    moto.bucket("half");
+    let endpoint = proxy.before("s3", &moto.endpoint);
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let tell = std::sync::Mutex::new(Some(tell));
+    proxy.when(move |seen| {
+        let is_third = seen.method == "PUT" && seen.target.contains("partNumber=3");
+        if is_third && let Some(tell) = tell.lock().expect("no holder panics").take() {
+            let _ = tell.send(());
+        }
+        is_third.then_some(Fault::AnswerBefore(503))
+    });
+    let directory = tempfile::tempdir().expect("a directory");
+    let body = large_file(directory.path());
+    runtime().block_on(async {
+        let options = S3Options {
+            endpoint: Some(Url::parse(&endpoint).expect("a url")),
+            ..S3Options::default()
+        };
+        let address = StoreAddress::parse("s3://half").expect("an address");
+        let store = open(&address, &options).await.expect("a store");
+        let (key, headers) = (key("large"), Headers::default());
+        tokio::select! {
+            sent = store.create(&key, &body, &headers) => panic!("it was sent: {sent:?}"),
+            told = told => told.expect("a part on its way"),
+        }
+        assert_eq!(unfinished(&moto, "half"), 1);
+        store.give_up().await;
+        assert_eq!(unfinished(&moto, "half"), 0, "{}", proxy.transcript());
+        assert_eq!(store.head(&key).await.expect("looked"), None);
+    });
+}
+
+#[test]
+fn a_file_that_changes_while_its_parts_travel_is_refused_and_nothing_of_it_stays() {
+    with_credentials();
+    let moto = Moto::start();
+    moto.bucket("changed");
+    let directory = tempfile::tempdir().expect("a directory");
+    let body = large_file(directory.path());
+    let Body::File { path, .. } = &body else {
+        unreachable!("a file")
+    };
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .expect("opened");
+    file.write_all(b"other").expect("written");
+    runtime().block_on(async {
+        let options = S3Options {
+            endpoint: Some(Url::parse(&moto.endpoint).expect("a url")),
+            ..S3Options::default()
+        };
+        let address = StoreAddress::parse("s3://changed").expect("an address");
+        let store = open(&address, &options).await.expect("a store");
+        let key = key("large");
+        let refused = store.create(&key, &body, &Headers::default()).await;
+        let refused = Failure::from(refused.expect_err("refused"));
+        assert_eq!(refused.code(), "store::file_changed");
+        assert_eq!(store.head(&key).await.expect("looked"), None);
+        assert_eq!(unfinished(&moto, "changed"), 0);
     });
 }
 
@@ -372,6 +452,7 @@ fn large_file(directory: &Path) -> Body {
         path,
         size: content.len() as u64,
         digest: Digest::of(&content),
+        share: None,
     }
 }
 
@@ -402,6 +483,7 @@ async fn large_files(store: &dyn Store) {
         path: small,
         size: 5,
         digest: Digest::of(b"small"),
+        share: None,
     };
     store
         .replace(&key, &small, &headers)
@@ -416,6 +498,7 @@ async fn large_files(store: &dyn Store) {
             path,
             size: 4,
             digest,
+            share: None,
         },
         Body::Bytes(_) => unreachable!("a file"),
     };
@@ -545,6 +628,7 @@ async fn missing_bucket(moto: &Moto) {
         prefix: String::new(),
         endpoint: Some(Url::parse(&moto.endpoint).expect("a url")),
         region: None,
+        role: None,
     })
     .await
     .expect("a client");

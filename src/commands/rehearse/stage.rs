@@ -114,6 +114,7 @@ impl Stage {
                 address: StoreAddress::Directory(self.store.clone()),
                 endpoint: None,
                 region: None,
+                role: None,
             }),
             static_root: Choice::On(format!(
                 "file://{}/{{environment}}/{{app}}",

@@ -166,7 +166,9 @@ fn temporary(root: &Root, key: &Key, body: &Body) -> Result<Temporary, StoreErro
     let mut mismatch = false;
     let written = match body {
         Body::Bytes(bytes) => root.temporary(|file| file.write_all(bytes)),
-        Body::File { path, size, digest } => {
+        Body::File {
+            path, size, digest, ..
+        } => {
             let mut from = File::open(path).map_err(|error| unreadable(path, &error))?;
             root.temporary(|file| {
                 let copied = copy(&mut from, file, *size)?;

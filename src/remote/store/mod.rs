@@ -16,10 +16,12 @@ use futures_util::future::join_all;
 use url::Url;
 
 use crate::explain::{Exit, Failure};
+use crate::local::progress::Share;
 use crate::name::{Digest, Key};
 use crate::release::{GRACE, LONGEST_DOCUMENT, layout};
 use crate::remote::disk::exit_of;
 use crate::remote::retry::backoff;
+use crate::settings::Role;
 use crate::settings::address::StoreAddress;
 
 /// What travels with an object besides its bytes.
@@ -74,10 +76,21 @@ pub enum Body {
         size: u64,
         /// Its digest.
         digest: Digest,
+        /// What is told of its bytes before all of it has arrived, where somebody listens.
+        share: Option<Arc<Share>>,
     },
 }
 
 impl Body {
+    /// The same, of whose bytes `share` is told while they travel. Only what takes long is told of.
+    #[must_use]
+    pub fn told_to(mut self, listener: &Arc<Share>) -> Body {
+        if let Body::File { share, .. } = &mut self {
+            *share = Some(Arc::clone(listener));
+        }
+        self
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -190,6 +203,9 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
+    /// Gives back what the store holds of writes that were begun and given up half-way. To be called when no write runs any more.
+    async fn give_up(&self) {}
+
     /// The store as a person wrote it, without credentials: `s3://bucket/prefix` or `file:///dir`.
     fn describe(&self) -> String;
 }
@@ -201,6 +217,8 @@ pub struct S3Options {
     pub endpoint: Option<Url>,
     /// The region; without it, what the usual AWS settings say.
     pub region: Option<String>,
+    /// The role that the job assumes.
+    pub role: Option<Role>,
 }
 
 /// Opens the store at `address` and looks into it once, so that a missing bucket, directory or credential is told before anything is done.
@@ -216,6 +234,7 @@ pub async fn open(address: &StoreAddress, options: &S3Options) -> Result<Arc<dyn
                 prefix: prefix.clone(),
                 endpoint: options.endpoint.clone(),
                 region: options.region.clone(),
+                role: options.role.clone(),
             })
             .await?;
             store.look().await?;

@@ -117,6 +117,10 @@ impl Store for Remembering {
         self.inner.delete_all(keys).await
     }
 
+    async fn give_up(&self) {
+        self.inner.give_up().await;
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }

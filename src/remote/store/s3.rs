@@ -3,44 +3,49 @@
 //! The SDK's own retries are off: reads are asked again by [`retry::read`], and of the writes only the parts of a multipart upload are, which
 //! nobody sees before it is completed. Everything else is sent once.
 
+mod multipart;
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, ProvideCredentials, Region, RequestChecksumCalculation,
-    ResponseChecksumValidation, StalledStreamProtectionConfig,
+    ProvideCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier};
-use futures_util::{StreamExt, TryStreamExt};
+use aws_sdk_s3::primitives::{ByteStream, DateTime, SdkBody};
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use url::Url;
+
+use self::multipart::{Begun, Upload};
 
 use super::{
     Body, Created, Headers, Listed, ObjectInfo, Store, StoreError, changed, disk, too_large,
 };
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, Key};
+use crate::remote::aws::{self, Assumed, CONNECT, FIRST_BYTE, status_of, told};
 use crate::remote::chain;
 use crate::remote::retry::{self, Tried};
+use crate::settings::Role;
 
-const CONNECT: Duration = Duration::from_secs(10);
-const FIRST_BYTE: Duration = Duration::from_mins(1);
-const STALLED: Duration = Duration::from_secs(30);
 /// The slowest transfer that is waited for, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
+/// Files up to this length are sent from memory.
+const LONGEST_IN_MEMORY: u64 = 8 << 20;
 /// Files above this length are sent in parts.
 const LONGEST_PUT: u64 = 64 << 20;
-const PART: u64 = 16 << 20;
-const MOST_PARTS: u64 = 10_000;
-const PARTS_AT_ONCE: usize = 4;
+/// How much is read of a file at once that is sent as it is read.
+const BUFFER: usize = 256 << 10;
+/// What is in memory on its way to a store, in all, in MiB; a single part that is longer goes alone.
+const MEMORY: u32 = 96;
 /// How many objects one request may remove.
 const MOST_DELETED: usize = 1000;
 /// What S3 reports for an object that was given no content type.
@@ -60,6 +65,8 @@ pub struct S3Settings {
     pub endpoint: Option<Url>,
     /// The region; without it, what the usual AWS settings say, and `us-east-1` where there is an endpoint.
     pub region: Option<String>,
+    /// The role that the job assumes; without one the usual AWS chain gives credentials.
+    pub role: Option<Role>,
 }
 
 /// A bucket, or what lies in it below a prefix.
@@ -70,6 +77,9 @@ pub struct S3Store {
     prefix: String,
     /// Where it is reached, for messages: ` at https://…` or ` in <region>`.
     place: String,
+    /// The room for what is in memory on its way there, in MiB.
+    memory: Arc<Semaphore>,
+    begun: Arc<Begun>,
 }
 
 impl S3Store {
@@ -78,24 +88,13 @@ impl S3Store {
     /// # Errors
     /// `store::credentials` and `store::region`, exit 2.
     pub async fn connect(settings: S3Settings) -> Result<S3Store, Failure> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(CONNECT)
-                    .read_timeout(FIRST_BYTE)
-                    .build(),
-            )
-            .stalled_stream_protection(
-                StalledStreamProtectionConfig::enabled()
-                    .grace_period(STALLED)
-                    .build(),
-            );
-        if let Some(region) = &settings.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
+        let mut loader = aws::defaults(settings.region.clone());
         if let Some(endpoint) = &settings.endpoint {
             loader = loader.endpoint_url(endpoint.as_str());
+        }
+        if let Some(role) = &settings.role {
+            let assumed = Assumed::by(role, settings.region.clone()).await?;
+            loader = loader.credentials_provider(assumed);
         }
         let shared = loader.load().await;
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
@@ -117,13 +116,17 @@ impl S3Store {
             }
             config = config.region(Region::new("us-east-1"));
         }
-        prove_credentials(&shared, &settings.bucket).await?;
+        if settings.role.is_none() {
+            prove_credentials(&shared, &settings.bucket).await?;
+        }
         let place = place(shared.endpoint_url(), shared.region());
         Ok(S3Store {
             client: Client::from_conf(config.build()),
             bucket: settings.bucket,
             prefix: settings.prefix,
             place,
+            memory: Arc::new(Semaphore::new(MEMORY as usize)),
+            begun: Arc::default(),
         })
     }
 
@@ -375,19 +378,67 @@ impl S3Store {
         once: bool,
     ) -> Result<Created, StoreError> {
         match body {
-            Body::File { path, size, .. } if *size > LONGEST_PUT => {
-                Upload {
-                    store: self,
+            Body::File {
+                path,
+                size,
+                digest,
+                share,
+            } if *size > LONGEST_PUT => {
+                let share = share.as_deref();
+                let (store, size) = (self, *size);
+                let upload = Upload {
+                    store,
                     key,
                     path,
-                    size: *size,
+                    size,
+                    digest,
                     once,
-                }
-                .run(headers)
-                .await
+                    share,
+                };
+                upload.run(headers).await
             }
             _ => self.put(key, body, headers, once).await,
         }
+    }
+
+    /// The bytes of a file, where it is short as a whole; its place in memory is free again when the second is dropped.
+    async fn stream(
+        &self,
+        path: &Path,
+        size: u64,
+        digest: &Digest,
+    ) -> Result<(ByteStream, Option<OwnedSemaphorePermit>), StoreError> {
+        let failed = |error: std::io::Error| StoreError::Failed(disk(path, &error));
+        if size > LONGEST_IN_MEMORY {
+            let length = std::fs::metadata(path).map_err(failed)?.len();
+            if length != size {
+                return Err(StoreError::Failed(changed(path)));
+            }
+            let stream = ByteStream::read_from()
+                .path(path)
+                .buffer_size(BUFFER)
+                .build()
+                .await
+                .map_err(|error| failed(std::io::Error::other(error)))?;
+            return Ok((stream, None));
+        }
+        let memory = room_for(&self.memory, size).await;
+        let memory = memory.map_err(|error| failed(std::io::Error::other(error)))?;
+        let file = path.to_owned();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
+            File::open(file)?.take(size + 1).read_to_end(&mut bytes)?;
+            let digest = Digest::of(&bytes);
+            Ok((bytes, digest))
+        });
+        let read = read
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        let (bytes, found) = read.map_err(failed)?;
+        if found != *digest || bytes.len() as u64 != size {
+            return Err(StoreError::Failed(changed(path)));
+        }
+        Ok((ByteStream::new(SdkBody::from(bytes)), Some(memory)))
     }
 
     async fn put(
@@ -408,21 +459,17 @@ impl S3Store {
             .set_cache_control(headers.cache_control.clone())
             .set_content_encoding(headers.content_encoding.clone())
             .set_metadata(metadata_of(headers));
-        request = match body {
-            Body::Bytes(bytes) => request.body(ByteStream::from(bytes.clone())),
+        let (body, digest, _memory) = match body {
+            Body::Bytes(bytes) => (ByteStream::from(bytes.clone()), None, None),
             Body::File { path, digest, .. } => {
-                let length = std::fs::metadata(path)
-                    .map_err(|error| StoreError::Failed(disk(path, &error)))?;
-                if length.len() != size {
-                    return Err(StoreError::Failed(changed(path)));
-                }
-                let stream = ByteStream::from_path(path).await.map_err(|error| {
-                    StoreError::Failed(disk(path, &std::io::Error::other(error)))
-                })?;
-                // As a header it needs no trailer, so every server takes it, and those that can compare it with the bytes.
-                request.body(stream).checksum_sha256(digest.base64())
+                let (stream, memory) = self.stream(path, size, digest).await?;
+                (stream, Some(digest), memory)
             }
         };
+        // As a header it needs no trailer, so every server takes it, and those that can compare it with the bytes.
+        request = request
+            .body(body)
+            .set_checksum_sha256(digest.map(Digest::base64));
         if once {
             request = request.if_none_match("*");
         }
@@ -559,199 +606,6 @@ impl S3Store {
     }
 }
 
-/// A multipart upload of one file.
-struct Upload<'a> {
-    store: &'a S3Store,
-    key: &'a Key,
-    path: &'a Path,
-    size: u64,
-    once: bool,
-}
-
-impl Upload<'_> {
-    async fn run(&self, headers: &Headers) -> Result<Created, StoreError> {
-        if self.is_there().await? {
-            return Ok(Created::Exists);
-        }
-        let store = self.store;
-        let begun = store
-            .client
-            .create_multipart_upload()
-            .bucket(&store.bucket)
-            .key(store.full(self.key.as_str()))
-            .content_type(headers.content_type.as_deref().unwrap_or(NO_CONTENT_TYPE))
-            .set_cache_control(headers.cache_control.clone())
-            .set_content_encoding(headers.content_encoding.clone())
-            .set_metadata(metadata_of(headers))
-            .send()
-            .await
-            .map_err(|error| store.write_error(&error, "s3:PutObject", self.key.as_str(), false))?;
-        let Some(id) = begun.upload_id() else {
-            return Err(StoreError::Uncertain(
-                store
-                    .unreachable(self.key.as_str())
-                    .because("the upload was given no id"),
-            ));
-        };
-        let sent = self.parts(id).await;
-        // Some servers ignore the condition on completion, so it is also asked for.
-        let ready = match sent {
-            Ok(parts) => self.is_there().await.map(|there| (!there).then_some(parts)),
-            Err(error) => Err(error),
-        };
-        match ready {
-            Ok(Some(parts)) => self.complete(id, parts).await,
-            Ok(None) => {
-                self.abort(id).await;
-                Ok(Created::Exists)
-            }
-            Err(error) => {
-                self.abort(id).await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn is_there(&self) -> Result<bool, StoreError> {
-        if !self.once {
-            return Ok(false);
-        }
-        let found = self.store.head_object(self.key).await;
-        found.map(|info| info.is_some()).map_err(StoreError::Failed)
-    }
-
-    async fn parts(&self, id: &str) -> Result<Vec<CompletedPart>, StoreError> {
-        let length = PART.max(self.size.div_ceil(MOST_PARTS));
-        let count = self.size.div_ceil(length);
-        let mut parts: Vec<CompletedPart> = futures_util::stream::iter(0..count)
-            .map(|number| {
-                self.part(
-                    id,
-                    number,
-                    number * length,
-                    length.min(self.size - number * length),
-                )
-            })
-            .buffer_unordered(PARTS_AT_ONCE)
-            .try_collect()
-            .await?;
-        parts.sort_unstable_by_key(CompletedPart::part_number);
-        Ok(parts)
-    }
-
-    async fn part(
-        &self,
-        id: &str,
-        number: u64,
-        offset: u64,
-        length: u64,
-    ) -> Result<CompletedPart, StoreError> {
-        let path = self.path.to_owned();
-        let read = tokio::task::spawn_blocking(move || {
-            let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(offset))?;
-            file.read_exact(&mut bytes)?;
-            Ok::<_, std::io::Error>(bytes)
-        })
-        .await
-        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        let bytes = match read {
-            Ok(bytes) => std::sync::Arc::new(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Err(StoreError::Failed(changed(self.path)));
-            }
-            Err(error) => return Err(StoreError::Failed(disk(self.path, &error))),
-        };
-        let part_number = i32::try_from(number + 1).unwrap_or(i32::MAX);
-        let store = self.store;
-        // A part that is sent twice replaces itself, and nobody sees it before the upload is completed.
-        let sent = retry::read(self.key.as_str(), || async {
-            store
-                .client
-                .upload_part()
-                .bucket(&store.bucket)
-                .key(store.full(self.key.as_str()))
-                .upload_id(id)
-                .part_number(part_number)
-                .body(ByteStream::from(bytes.to_vec()))
-                .customize()
-                .config_override(patient(length))
-                .send()
-                .await
-                .map_err(|error| store.read_error(&error, "s3:PutObject", self.key.as_str()))
-        })
-        .await
-        .map_err(StoreError::Failed)?;
-        Ok(CompletedPart::builder()
-            .part_number(part_number)
-            .set_e_tag(sent.e_tag)
-            .set_checksum_crc32(sent.checksum_crc32)
-            .set_checksum_crc32_c(sent.checksum_crc32_c)
-            .set_checksum_crc64_nvme(sent.checksum_crc64_nvme)
-            .build())
-    }
-
-    async fn complete(&self, id: &str, parts: Vec<CompletedPart>) -> Result<Created, StoreError> {
-        let store = self.store;
-        let completed = store
-            .client
-            .complete_multipart_upload()
-            .bucket(&store.bucket)
-            .key(store.full(self.key.as_str()))
-            .upload_id(id)
-            .multipart_upload(
-                CompletedMultipartUpload::builder()
-                    .set_parts(Some(parts))
-                    .build(),
-            )
-            .set_if_none_match(self.once.then(|| "*".to_owned()))
-            .customize()
-            .config_override(patient(self.size))
-            .send()
-            .await;
-        match completed {
-            Ok(_) => Ok(Created::New),
-            Err(error) if self.once && status_of(&error) == Some(412) => {
-                self.abort(id).await;
-                Ok(Created::Exists)
-            }
-            // An earlier completion whose answer a proxy lost.
-            Err(error) if error.code() == Some("NoSuchUpload") => Err(StoreError::Uncertain(
-                store.unreachable(self.key.as_str()).because(told(&error)),
-            )),
-            Err(error) => {
-                let error = store.write_error(&error, "s3:PutObject", self.key.as_str(), self.once);
-                // An upload that may be completing right now is left alone: aborting it could take its parts away.
-                if matches!(error, StoreError::Failed(_)) {
-                    self.abort(id).await;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Gives the parts back; where that fails, the bucket's lifecycle rule does it.
-    async fn abort(&self, id: &str) {
-        let aborted = self
-            .store
-            .client
-            .abort_multipart_upload()
-            .bucket(&self.store.bucket)
-            .key(self.store.full(self.key.as_str()))
-            .upload_id(id)
-            .send()
-            .await;
-        if let Err(error) = aborted {
-            tracing::debug!(
-                key = self.key.as_str(),
-                error = told(&error),
-                "an upload was not aborted"
-            );
-        }
-    }
-}
-
 /// Resolves the credentials once, so that their absence is told as what it is.
 async fn prove_credentials(shared: &aws_config::SdkConfig, bucket: &str) -> Result<(), Failure> {
     let missing = || {
@@ -769,6 +623,17 @@ async fn prove_credentials(shared: &aws_config::SdkConfig, bucket: &str) -> Resu
             .because(chain(&error))
             .because(format!("the first source that is set counts: {SOURCES}"))),
     }
+}
+
+/// Waits until there is room for `length` bytes.
+async fn room_for(
+    memory: &Arc<Semaphore>,
+    length: u64,
+) -> Result<OwnedSemaphorePermit, AcquireError> {
+    let wanted = u32::try_from(length.div_ceil(1 << 20)).unwrap_or(MEMORY);
+    Arc::clone(memory)
+        .acquire_many_owned(wanted.clamp(1, MEMORY))
+        .await
 }
 
 /// Where a bucket is reached, without what an address may carry of a credential.
@@ -811,12 +676,6 @@ fn metadata_of(headers: &Headers) -> Option<std::collections::HashMap<String, St
     })
 }
 
-fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
-    error
-        .raw_response()
-        .map(|response| response.status().as_u16())
-}
-
 fn wait_of<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
     let headers = error.raw_response()?.headers();
     retry::retry_after(headers.get("retry-after")?, headers.get("date"))
@@ -836,22 +695,6 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     matches!(error, SdkError::ResponseError(_)) || error.code() == Some("RequestTimeout")
-}
-
-/// What the server or the network said.
-fn told<E>(error: &SdkError<E, HttpResponse>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    match (status_of(error), error.code()) {
-        (Some(status), Some(code)) => format!(
-            "the server answered {status} {}: {}",
-            quoted(code),
-            quoted(error.message().unwrap_or_default())
-        ),
-        (Some(status), None) => format!("the server answered {status}"),
-        _ => chain(error),
-    }
 }
 
 #[async_trait]
@@ -938,6 +781,10 @@ impl Store for S3Store {
             }
         }
         Ok(())
+    }
+
+    async fn give_up(&self) {
+        self.abort_all().await;
     }
 
     fn describe(&self) -> String {

@@ -12,7 +12,7 @@ use crate::settings::identity::IdentitySource;
 use crate::settings::registries::credentials::SETUP_NODE_PLACEHOLDER;
 use crate::settings::registries::{Registries, Said};
 use crate::settings::resolve::Resolver;
-use crate::settings::{Choice, RegistryAddress, StoreSettings, World};
+use crate::settings::{Choice, RegistryAddress, Role, StoreSettings, World};
 
 impl Resolver<'_> {
     fn url(&mut self, setting: &str) -> Option<Url> {
@@ -94,6 +94,7 @@ impl Resolver<'_> {
         if self.text("store").as_deref() == Some("none") {
             return Choice::Off;
         }
+        let role = self.role(environment);
         let address = self.checked("store", |given| {
             StoreAddress::parse(&given.value).map_err(|failure| named(given, "store", &failure))
         });
@@ -102,7 +103,31 @@ impl Resolver<'_> {
                 address,
                 endpoint,
                 region,
+                role,
             })
+        })
+    }
+
+    /// The role that the job assumes, which takes an identity of the job that is good for any service.
+    fn role(&mut self, environment: &BTreeMap<String, String>) -> Option<Role> {
+        let arn = self.checked("role-to-assume", form::role)?;
+        let identity = self.kept(IdentitySource::asked(environment)).flatten();
+        let identity = identity.ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                "settings::no_identity",
+                format!("the role {arn} cannot be assumed: this job has no identity"),
+            )
+            .because("ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN are not set")
+            .hint("give the job `permissions: id-token: write`; elsewhere leave role-to-assume out, and AWS's own variables (AWS_ROLE_ARN, AWS_PROFILE, …) count")
+        });
+        let identity = self.kept(identity)?;
+        let run = environment.get("GITHUB_RUN_ID").map_or("", String::as_str);
+        let run: String = run.chars().filter(char::is_ascii_digit).take(40).collect();
+        Some(Role {
+            arn,
+            identity,
+            session: format!("pkgs-action-{run}"),
         })
     }
 

@@ -1,0 +1,138 @@
+//! Bytes that need not be sent: a version that no environment has given up names them, so the store holds them.
+//!
+//! `gc` deletes a version's bytes a day after every environment gave the version up, and not while anything else names them. What was not given up
+//! before a seal is written and is not given up after it is there for as long as the seal names it.
+
+use std::collections::BTreeSet;
+
+use crate::apply::builds;
+use crate::apply::point::{Log, environments_of};
+use crate::apply::static_files::read_set;
+use crate::explain::Failure;
+use crate::name::{Digest, PackageName};
+use crate::release::seal::SealedApp;
+use crate::release::{LONGEST_DOCUMENT, layout};
+use crate::remote::store::Store;
+use crate::version::Version;
+
+/// What earlier versions name.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    digests: BTreeSet<Digest>,
+    /// The versions that name it.
+    by: Vec<(PackageName, Version)>,
+}
+
+impl Known {
+    /// What the version before each of `apps` names, as far as no environment has given that version up. A version whose documents cannot be read names
+    /// nothing.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn look(store: &dyn Store, apps: &[SealedApp]) -> Result<Known, Failure> {
+        let mut known = Known::default();
+        let mut seen = BTreeSet::new();
+        for app in apps {
+            let (name, version) = (
+                PackageName::parse(&app.name)?,
+                Version::parse(&app.version)?,
+            );
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            let recorded = builds::newest_first(builds::versions(store, &name).await?);
+            let before = recorded.iter().find(|recorded| **recorded < version);
+            let Some(before) = before.or(recorded.last()) else {
+                continue;
+            };
+            if is_given_up(store, &name, before).await? {
+                continue;
+            }
+            match named(store, &name, before).await {
+                Ok(digests) => known.digests.extend(digests),
+                Err(failure) => {
+                    tracing::warn!(
+                        "everything of {name} is sent: what {before} names is not known: {failure}"
+                    );
+                    continue;
+                }
+            }
+            known.by.push((name, before.clone()));
+        }
+        Ok(known)
+    }
+
+    /// Whether the store holds these bytes.
+    #[must_use]
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.digests.contains(digest)
+    }
+
+    /// Whether all of it is still held: no environment has given one of the versions up since.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_current(&self, store: &dyn Store) -> Result<bool, Failure> {
+        for (app, version) in &self.by {
+            if is_given_up(store, app, version).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+async fn is_given_up(
+    store: &dyn Store,
+    app: &PackageName,
+    version: &Version,
+) -> Result<bool, Failure> {
+    let version = version.to_string();
+    for environment in environments_of(store, app).await? {
+        let log = Log {
+            store,
+            app,
+            environment: &environment,
+        };
+        let tip = log.tip().await?;
+        if tip.is_some_and(|tip| tip.entry.state.retired.contains(&version)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The digests of all that the builds of a version consist of.
+async fn named(
+    store: &dyn Store,
+    app: &PackageName,
+    version: &Version,
+) -> Result<BTreeSet<Digest>, Failure> {
+    let mut digests = BTreeSet::new();
+    for (recorded, variant) in builds::versions(store, app).await? {
+        if recorded != *version {
+            continue;
+        }
+        let key = layout::app(app, version, &variant);
+        let Some(bytes) = store.get(&key, LONGEST_DOCUMENT).await? else {
+            continue;
+        };
+        let manifest = builds::read(app, version, &variant, key.as_str(), &bytes)?;
+        for archive in manifest.archive.iter().chain(&manifest.alternatives) {
+            digests.insert(Digest::parse(&archive.digest)?);
+        }
+        if let Some(files) = &manifest.files {
+            digests.insert(Digest::parse(&files.digest)?);
+        }
+        if let Some(files) = &manifest.static_files {
+            let digest = Digest::parse(&files.digest)?;
+            if let Some(set) = read_set(store, &digest).await? {
+                digests.insert(digest);
+                for file in &set.files {
+                    digests.insert(Digest::parse(&file.digest)?);
+                }
+            }
+        }
+    }
+    Ok(digests)
+}

@@ -1,0 +1,366 @@
+//! Uploads: long files in parts, what is there already, interruption, and the role that a job assumes.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pkgs_action::name::Digest;
+use serde_json::json;
+
+use crate::support::fault_proxy::{Fault, FaultProxy, Seen};
+use crate::support::http::{self, Listener, Response};
+use crate::support::monorepo::Monorepo;
+use crate::support::moto::{self, Moto};
+use crate::support::sandbox::Run;
+use crate::support::world::World;
+
+/// A site whose build makes `files` small files and, where `long` says so, one of so many MiB that nothing compresses.
+fn site(files: usize, long: usize) -> Monorepo {
+    let build = format!(
+        "const {{ mkdirSync, readFileSync, writeFileSync }} = require('node:fs');
+mkdirSync('dist', {{ recursive: true }});
+writeFileSync('dist/index.html', readFileSync('src/index.html'));
+for (let file = 0; file < {files}; file += 1) writeFileSync(`dist/${{file}}.txt`, `file ${{file}}\\n`);
+let seed = 1;
+const word = () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0);
+if ({long} > 0) writeFileSync('dist/long.bin', Buffer.from(Uint32Array.from({{ length: {long} << 18 }}, word).buffer));
+"
+    );
+    Monorepo::new()
+        .static_site("site", "1.0.0")
+        .file("packages/site/build.js", &build)
+        .config(&json!({
+            "mode": "diff",
+            "apps": {"site": {"type": "static", "build": "npm run build", "environments": ["sit", "prod"]}},
+        }))
+        .commit("feat: begin", &[])
+}
+
+fn parts(log: &[Seen]) -> impl Iterator<Item = &Seen> {
+    log.iter()
+        .filter(|seen| seen.method == "PUT" && seen.target.contains("partNumber="))
+}
+
+/// What the server still holds of uploads that nobody completed.
+fn unfinished(bucket: &str) -> usize {
+    let url = format!("{}/{bucket}?uploads", Moto::shared().endpoint);
+    let answer = http::send("GET", &url, &[moto::SIGNED], b"").expect("an answer");
+    assert_eq!(answer.status, 200, "GET {url}");
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    text.matches("<UploadId>").count()
+}
+
+#[test]
+fn a_long_file_is_sent_in_parts_and_a_part_that_is_lost_is_sent_again() {
+    let world = World::served(site(3, 70), "uploads-parts");
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("s3", &Moto::shared().endpoint);
+    let failed = Mutex::new(0);
+    proxy.when(move |seen| {
+        let is_second = seen.method == "PUT" && seen.target.contains("partNumber=2");
+        let mut failed = failed.lock().expect("no holder panics");
+        *failed += usize::from(is_second);
+        (is_second && *failed <= 2).then_some(if *failed == 1 {
+            Fault::AnswerBefore(503)
+        } else {
+            Fault::BreakAfter
+        })
+    });
+    let run = world
+        .binary(&["release"])
+        .env("PKGS_STORE_ENDPOINT", &endpoint)
+        .run()
+        .expect(0);
+    let log = proxy.log();
+    assert_eq!(parts(&log).count(), 9 + 2, "{}", proxy.transcript());
+    assert!(proxy.struck());
+    assert_eq!(unfinished("uploads-parts"), 0);
+    let long = world.outside.bucket();
+    let long = long.values().find(|object| object.size == 70 << 20);
+    let long = long.expect("the long file");
+    let path = world.monorepo.path().join("packages/site/dist/long.bin");
+    let bytes = std::fs::read(path).expect("the file");
+    assert_eq!(long.digest, Digest::of(&bytes).to_string());
+    assert!(
+        run.stderr.contains("MiB/s") && run.stderr.contains("sent "),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_run_that_is_interrupted_while_it_uploads_ends_and_the_next_one_goes_on() {
+    let world = World::served(site(3, 70), "uploads-stopped");
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("s3", &Moto::shared().endpoint);
+    let release = || {
+        world
+            .binary(&["release"])
+            .env("PKGS_STORE_ENDPOINT", &endpoint)
+            .within(Duration::from_mins(2))
+    };
+    // Of one part the server never has time, so that the upload is on its way when the signal arrives.
+    let (tell, told) = std::sync::mpsc::channel();
+    proxy.when(move |seen| {
+        let is_fifth = seen.method == "PUT" && seen.target.contains("partNumber=5");
+        if is_fifth {
+            let _ = tell.send(());
+        }
+        is_fifth.then_some(Fault::AnswerBefore(503))
+    });
+    let running = release().start();
+    told.recv_timeout(Duration::from_mins(2)).expect("a part");
+    running.signal(rustix::process::Signal::TERM);
+    let run = running.wait();
+    assert_eq!(run.code, 143, "{}", run.stderr);
+    proxy.reset();
+    let _ = release().run().expect(0);
+    let log = proxy.log();
+    let small = |seen: &&Seen| seen.method == "PUT" && seen.status == Some(412);
+    assert!(
+        log.iter().filter(small).count() >= 1,
+        "{}",
+        proxy.transcript()
+    );
+}
+
+/// The writes below `blobs/`, and the looks there.
+fn of_blobs(log: &[Seen]) -> Vec<&Seen> {
+    log.iter()
+        .filter(|seen| seen.target.contains("/blobs/"))
+        .collect()
+}
+
+#[test]
+fn what_the_version_before_names_is_neither_sent_nor_looked_for() {
+    let world = World::served(site(40, 0), "uploads-known");
+    let _ = world.run(&["release"]).expect(0);
+    let world = world.develop(
+        "fix(site): other words",
+        &[(
+            "packages/site/src/index.html",
+            "<!doctype html><p>other</p>\n",
+        )],
+    );
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("s3", &Moto::shared().endpoint);
+    let run = world
+        .binary(&["release"])
+        .env("PKGS_STORE_ENDPOINT", &endpoint)
+        .run()
+        .expect(0);
+    let log = proxy.log();
+    let writes: Vec<&Seen> = of_blobs(&log)
+        .into_iter()
+        .filter(|seen| seen.method != "GET")
+        .collect();
+    // The page, the list of files, and the edits of the release commit: manifest, changelog, lockfile.
+    assert!(writes.len() <= 6, "{}", proxy.transcript());
+    assert!(run.stderr.contains("; 40, "), "{}", run.stderr);
+    let site = world.outside.document("team/v1/apps/site/1.0.1/any.json");
+    assert_eq!(site["static"]["count"], 41);
+}
+
+#[test]
+fn what_only_a_version_names_that_was_given_up_is_sent_again() {
+    let world = World::served(site(40, 0), "uploads-given-up");
+    let _ = world.run(&["release"]).expect(0);
+    for environment in ["sit", "prod"] {
+        let promoted = world.operate(&["promote", "--environment", environment, "--to", "1.0.0"]);
+        let _ = promoted.expect(0);
+    }
+    // As `gc` writes it, for a version that is still there.
+    let key = "team/v1/apps/site/environments/sit/log/000000000001.json";
+    let before = world.outside.object(key);
+    let mut entry = world.outside.document(key);
+    entry["seq"] = json!(2);
+    entry["previous"] = json!({"seq": 1, "digest": Digest::of(&before).to_string()});
+    entry["op"] = json!("retire");
+    entry["operation"] = json!("01JE0000000000000000000000");
+    entry["state"]["retired"] = json!(["1.0.0"]);
+    let target = format!(
+        "{}/uploads-given-up/team/v1/apps/site/environments/sit/log/000000000002.json",
+        Moto::shared().endpoint
+    );
+    let written = http::send(
+        "PUT",
+        &target,
+        &[moto::SIGNED],
+        entry.to_string().as_bytes(),
+    );
+    assert_eq!(written.expect("an answer").status, 200);
+    let world = world.develop(
+        "fix(site): other words",
+        &[(
+            "packages/site/src/index.html",
+            "<!doctype html><p>other</p>\n",
+        )],
+    );
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("s3", &Moto::shared().endpoint);
+    let run = world
+        .binary(&["release"])
+        .env("PKGS_STORE_ENDPOINT", &endpoint)
+        .run();
+    let _ = run.expect(0);
+    let log = proxy.log();
+    let puts = of_blobs(&log)
+        .into_iter()
+        .filter(|seen| seen.method == "PUT");
+    assert!(puts.count() >= 40, "{}", proxy.transcript());
+}
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/release";
+const RIGHT: &str = "canaryOfTheRightToAskForAnIdentity01";
+
+/// A platform that makes identities, and the service of AWS that gives credentials of a role for them.
+struct Aws {
+    listener: Listener,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Aws {
+    /// Gives credentials that are good `until` then, unless it refuses.
+    fn start(until: &'static str, refuses: bool) -> Aws {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = Arc::clone(&asked);
+        let listener = Listener::answering(move |request| {
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            let mut log = log.lock().expect("no holder panics");
+            if request.method == "GET" {
+                assert_eq!(
+                    request.headers.get("authorization"),
+                    Some(format!("Bearer {RIGHT}").as_str())
+                );
+                assert_eq!(request.query(), "audience=sts.amazonaws.com");
+                log.push("identity".to_owned());
+                let payload = "eyJzdWIiOiJyZXBvOmFjbWUvbW9ub3JlcG86cmVmOnJlZnMvaGVhZHMvbWFpbiJ9";
+                let token = json!({"value": format!("e30.{payload}.canaryOfTheIdentity0123")});
+                return Response::new(200, "application/json", token.to_string());
+            }
+            assert!(body.contains("Action=AssumeRoleWithWebIdentity"), "{body}");
+            assert!(body.contains("RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Frelease"));
+            assert!(body.contains("RoleSessionName=pkgs-action-"), "{body}");
+            assert!(body.contains("canaryOfTheIdentity0123"));
+            assert_eq!(request.headers.get("authorization"), None);
+            let number = log.iter().filter(|one| *one == "role").count();
+            log.push("role".to_owned());
+            if refuses {
+                return Response::new(
+                    403,
+                    "text/xml",
+                    "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>Not authorized to perform sts:AssumeRoleWithWebIdentity</Message></Error></ErrorResponse>",
+                );
+            }
+            Response::new(
+                200,
+                "text/xml",
+                format!(
+                    "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
+<AccessKeyId>ASIAASSUMED{number}</AccessKeyId><SecretAccessKey>canaryOfTheAssumedSecret</SecretAccessKey>\
+<SessionToken>canaryOfTheSession</SessionToken><Expiration>{until}</Expiration></Credentials>\
+</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+                ),
+            )
+        });
+        Aws { listener, asked }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("no holder panics").clone()
+    }
+}
+
+fn assuming(world: &World, aws: &Aws, endpoint: &str) -> Run {
+    world
+        .binary(&["release"])
+        .env("AWS_ACCESS_KEY_ID", "")
+        .env("AWS_SECRET_ACCESS_KEY", "")
+        .env("AWS_ENDPOINT_URL_STS", aws.listener.url())
+        .env(
+            "ACTIONS_ID_TOKEN_REQUEST_URL",
+            format!("{}/identity", aws.listener.url()),
+        )
+        .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", RIGHT)
+        .env("PKGS_STORE_ENDPOINT", endpoint)
+        .env("PKGS_ROLE_TO_ASSUME", ROLE)
+        .run()
+}
+
+fn credentials(log: &[Seen]) -> Vec<String> {
+    let used = log.iter().filter_map(|seen| seen.authorization.as_ref());
+    let mut keys: Vec<String> = used
+        .filter_map(|header| {
+            Some(
+                header
+                    .split_once("Credential=")?
+                    .1
+                    .split('/')
+                    .next()?
+                    .to_owned(),
+            )
+        })
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+#[test]
+fn a_job_assumes_a_role_by_its_identity_and_gets_new_credentials_when_they_run_out() {
+    let world = World::served(site(3, 0), "uploads-role");
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("s3", &Moto::shared().endpoint);
+    let aws = Aws::start("2099-01-01T00:00:00Z", false);
+    let run = assuming(&world, &aws, &endpoint).expect(0);
+    assert_eq!(credentials(&proxy.log()), ["ASIAASSUMED0"]);
+    assert_eq!(aws.asked(), ["identity", "role"]);
+    let told = format!("{}{}", run.stdout, run.stderr);
+    assert!(!told.contains("canary"), "{told}");
+
+    // Those that have run out are not taken for the next request.
+    let world = world.develop(
+        "fix(site): more",
+        &[("packages/site/src/index.html", "<p>more</p>\n")],
+    );
+    proxy.reset();
+    let aws = Aws::start("2020-01-01T00:00:00Z", false);
+    let _ = assuming(&world, &aws, &endpoint).expect(0);
+    assert!(credentials(&proxy.log()).len() > 1, "{:?}", aws.asked());
+}
+
+#[test]
+fn a_role_that_cannot_be_assumed_is_told_before_anything_is_done() {
+    let world = World::served(site(3, 0), "uploads-no-role");
+    let aws = Aws::start("2099-01-01T00:00:00Z", true);
+    let refused = assuming(&world, &aws, &Moto::shared().endpoint).expect(5);
+    let told = &refused.stderr;
+    for part in [
+        "store::role",
+        "repo:acme/monorepo:ref:refs/heads/main",
+        ROLE,
+        "AccessDenied",
+        "sts.amazonaws.com",
+    ] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    assert!(!told.contains("canary"), "{told}");
+    assert_eq!(world.pushes().len(), 0);
+
+    let outside = |name: &str, value: &str| {
+        world
+            .binary(&["release"])
+            .env("ACTIONS_ID_TOKEN_REQUEST_URL", "")
+            .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
+            .env(name, value)
+            .run()
+            .expect(2)
+    };
+    let told = outside("PKGS_ROLE_TO_ASSUME", ROLE);
+    assert!(
+        told.stderr.contains("settings::no_identity"),
+        "{}",
+        told.stderr
+    );
+    let told = outside("PKGS_ROLE_TO_ASSUME", "arn:aws:iam::12:role/x");
+    assert!(told.stderr.contains("settings::role"), "{}", told.stderr);
+}
