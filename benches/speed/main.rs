@@ -1,11 +1,11 @@
-//! `cargo bench`: how long `plan` and `version` take on large generated repositories, and `publish` and `pack` on this machine, beside what people use for the same and beside what
-//! no such program can be below.
+//! `cargo bench`: how long `plan` and `version` take on large generated repositories, and `publish`, `pack`, uploads and rollbacks on this machine, beside
+//! what people use for the same and beside what no such program can be below.
 //!
 //! All run in turn, so that a machine whose speed drifts favours none; the ratio of their medians is the figure to quote. The figures stand
 //! beside their aims, and nothing fails by them. Other tools are installed from the npm registry, pinned, as for the tests
 //! (`PKGS_TEST_CACHE`).
 //!
-//! `cargo bench -- plan`, `cargo bench -- version` and `cargo bench -- publish` measure one of them; a number after that sets how often (30 unless told);
+//! `cargo bench -- plan`, `version`, `publish` and `upload` measure one of them; a number after that sets how often (30 unless told);
 //! `PKGS_BENCH_PACKAGES=1000,5000` how many packages the repositories have (1000 unless told);
 //! `cargo bench -- generate DIRECTORY together|spread|left PACKAGES` only makes a repository.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
@@ -20,6 +20,7 @@ mod measure;
 mod publishing;
 mod repository;
 mod tools;
+mod uploading;
 mod versions;
 
 use std::io;
@@ -58,10 +59,20 @@ fn main() -> io::Result<()> {
             println!("{}", publishing::send(Path::new(bodies), registry)?);
             Ok(())
         }
+        ["put", files, endpoint, prefix] => {
+            println!("{}", uploading::put(Path::new(files), endpoint, prefix)?);
+            Ok(())
+        }
+        ["upload", rounds @ ..] => bench_all(&[uploading::bench], rounds),
         ["version", rounds @ ..] => bench_all(&[versions::bench], rounds),
         ["publish", rounds @ ..] => bench_all(&[publishing::bench], rounds),
         rounds => bench_all(
-            &[changed::bench, versions::bench, publishing::bench],
+            &[
+                changed::bench,
+                versions::bench,
+                publishing::bench,
+                uploading::bench,
+            ],
             rounds,
         ),
     }

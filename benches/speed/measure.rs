@@ -34,6 +34,8 @@ pub struct Row {
     /// Sorted.
     times: Vec<Duration>,
     named: Option<usize>,
+    /// Sorted: of the process and of those that it waited for.
+    processor: Vec<Duration>,
     /// In KiB, of the process itself.
     memory: u64,
     ended: bool,
@@ -41,6 +43,7 @@ pub struct Row {
 
 struct Run {
     time: Duration,
+    processor: Duration,
     memory: u64,
     ended: bool,
     said: String,
@@ -53,6 +56,7 @@ pub fn measure(rounds: usize, contestants: &mut [Contestant<'_>]) -> io::Result<
         .map(|contestant| Row {
             name: contestant.name.to_owned(),
             times: Vec::with_capacity(rounds),
+            processor: Vec::with_capacity(rounds),
             named: None,
             memory: 0,
             ended: false,
@@ -70,11 +74,13 @@ pub fn measure(rounds: usize, contestants: &mut [Contestant<'_>]) -> io::Result<
             row.ended = run.ended;
             if is_counted || run.time > SLOW {
                 row.times.push(run.time);
+                row.processor.push(run.processor);
             }
         }
     }
     for row in &mut rows {
         row.times.sort_unstable();
+        row.processor.sort_unstable();
     }
     Ok(rows)
 }
@@ -82,6 +88,7 @@ pub fn measure(rounds: usize, contestants: &mut [Contestant<'_>]) -> io::Result<
 fn run(mut command: Command, looks: bool) -> io::Result<Run> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command.stderr(Stdio::piped()).process_group(0);
+    let before = processor()?;
     let start = Instant::now();
     let child = command.spawn()?;
     let id = child.id();
@@ -89,6 +96,7 @@ fn run(mut command: Command, looks: bool) -> io::Result<Run> {
     let guard = std::thread::spawn(move || guard(id, looks, &waits));
     let (succeeded, said, complained) = outputs(child)?;
     let time = start.elapsed();
+    let processor = processor()?.saturating_sub(before);
     let _: Result<_, _> = Sender::send(&over, ());
     let (memory, ended) = guard
         .join()
@@ -100,10 +108,21 @@ fn run(mut command: Command, looks: bool) -> io::Result<Run> {
     }
     Ok(Run {
         time,
+        processor,
         memory,
         ended,
         said,
     })
+}
+
+/// What the processes that ended, and were waited for, took of processors until now, to a hundredth of a second.
+fn processor() -> io::Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // Behind the name, which may hold anything: utime and stime of what was waited for are the 16th and 17th field of all.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_whitespace().skip(13).take(2);
+    let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 fn outputs(mut child: Child) -> io::Result<(bool, String, String)> {
@@ -157,6 +176,11 @@ impl Row {
         self.times.last().is_some_and(|time| *time > SLOW)
     }
 
+    /// Its name in the table.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The time in the middle.
     pub fn median(&self) -> Duration {
         let middle = self.times.get(self.times.len() / 2);
@@ -166,6 +190,16 @@ impl Row {
     /// How often this takes as long as another.
     pub fn over(&self, other: &Row) -> f64 {
         self.median().as_secs_f64() / other.median().as_secs_f64()
+    }
+
+    /// How much of processors this takes, beside another.
+    pub fn work_over(&self, other: &Row) -> f64 {
+        self.work().as_secs_f64() / other.work().as_secs_f64()
+    }
+
+    fn work(&self) -> Duration {
+        let middle = self.processor.get(self.processor.len() / 2);
+        middle.copied().unwrap_or_default()
     }
 
     /// The most memory it held, in MiB.
@@ -180,11 +214,12 @@ impl Row {
             format!("{}{time:.1}", if self.ended { ">" } else { "" })
         };
         println!(
-            "  {:<32} {:>10} {:>10} {:>10} {:>5} {:>7} {:>9}",
+            "  {:<32} {:>10} {:>10} {:>10} {:>8} {:>5} {:>7} {:>9}",
             self.name,
             milliseconds(self.times.first()),
             milliseconds(Some(&self.median())),
             milliseconds(self.times.last()),
+            self.work().as_millis(),
             self.times.len(),
             self.memory(),
             self.named
@@ -196,8 +231,8 @@ impl Row {
 /// Prints a group of rows under what they have in common.
 pub fn print(told: &str, rows: &[Row]) {
     println!(
-        "\n{told:<34} {:>10} {:>10} {:>10} {:>5} {:>7} {:>9}",
-        "min ms", "median", "max", "runs", "MiB", "packages"
+        "\n{told:<34} {:>10} {:>10} {:>10} {:>8} {:>5} {:>7} {:>9}",
+        "min ms", "median", "max", "CPU ms", "runs", "MiB", "count"
     );
     for row in rows {
         row.print();

