@@ -5,7 +5,7 @@
 //! beside their aims, and nothing fails by them. Other tools are installed from the npm registry, pinned, as for the tests
 //! (`PKGS_TEST_CACHE`).
 //!
-//! `cargo bench -- plan`, `version`, `publish` and `upload` measure one of them; a number after that sets how often (30 unless told);
+//! `cargo bench -- plan`, `version`, `publish`, `archive` and `upload` measure one of them; a number after that sets how often (30 unless told);
 //! `PKGS_BENCH_PACKAGES=1000,5000` how many packages the repositories have (1000 unless told);
 //! `cargo bench -- generate DIRECTORY together|spread|left PACKAGES` only makes a repository.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
@@ -14,6 +14,7 @@
     reason = "a benchmark has no settings but these variables"
 )]
 
+mod archiving;
 mod changed;
 mod floor;
 mod measure;
@@ -63,6 +64,7 @@ fn main() -> io::Result<()> {
             println!("{}", uploading::put(Path::new(files), endpoint, prefix)?);
             Ok(())
         }
+        ["archive", rounds @ ..] => bench_all(&[archiving::bench], rounds),
         ["upload", rounds @ ..] => bench_all(&[uploading::bench], rounds),
         ["version", rounds @ ..] => bench_all(&[versions::bench], rounds),
         ["publish", rounds @ ..] => bench_all(&[publishing::bench], rounds),
@@ -71,6 +73,7 @@ fn main() -> io::Result<()> {
                 changed::bench,
                 versions::bench,
                 publishing::bench,
+                archiving::bench,
                 uploading::bench,
             ],
             rounds,

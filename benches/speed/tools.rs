@@ -120,6 +120,22 @@ impl Peers {
         Ok(Peers { cache, home })
     }
 
+    /// npm, which asks the registry.
+    pub fn npm_online(&self, directory: &Path) -> Command {
+        let program = self.cache.join("npm/package/bin/npm-cli.js");
+        let mut command = self.command(&self.cache.join("node/bin/node"), directory);
+        command.arg(program).env("npm_config_offline", "false");
+        command
+    }
+
+    /// npm, which takes everything out of its cache.
+    pub fn npm_from_cache(&self, directory: &Path) -> Command {
+        let program = self.cache.join("npm/package/bin/npm-cli.js");
+        let mut command = self.command(&self.cache.join("node/bin/node"), directory);
+        command.arg(program);
+        command
+    }
+
     /// s5cmd.
     pub fn s5cmd(&self, directory: &Path) -> Command {
         let mut command = bare(self.cache.join("s3/bin/s5cmd"), directory);
