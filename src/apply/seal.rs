@@ -501,6 +501,8 @@ pub(crate) async fn put_and_name(
         now,
     };
     let blobs = BTreeMap::from([(Digest::of(bytes), Source::Bytes(bytes.to_vec()))]);
-    let named = put_all(store, blobs, &Known::default(), &sealing, naming).await?;
-    Ok(named.0)
+    let known = Known::default();
+    put_all(store, blobs, &known, &sealing, naming)
+        .await
+        .map(|_| ())
 }

@@ -98,7 +98,7 @@ impl Session<'_> {
             .into_iter()
             .map(|name| async move { (name, registry.package(name).await) });
         let answers = stream::iter(asked).buffered(self.settings.max_concurrency);
-        answers.collect().await
+        Box::pin(answers.collect()).await
     }
 
     /// The branches that releases are made from.

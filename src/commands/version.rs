@@ -267,7 +267,7 @@ async fn asked(
 ) -> Result<(Observed, Plan), Failure> {
     let (repo, settings) = (session.repo, session.settings);
     worktree::require_clean(repo, &repo.head()?, &settings.child_environment)?;
-    let (observed, unasked) = release::observed_at(session, head, true).await?;
+    let (observed, unasked) = Box::pin(release::observed_at(session, head, true)).await?;
     let mut facts = observed.facts(repo, settings, false)?;
     let first = planning::plan(&facts, settings)?;
     let is_question = || asking::next(&facts, settings, &first).is_some();
