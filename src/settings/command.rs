@@ -270,7 +270,8 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         "keep-days" => command == "gc",
         "snapshot" => matches!(command, "plan" | "why" | "release"),
         "force" => matches!(command, "promote" | "rollback" | "pull"),
-        "static" | "registry" | "registry-url" | "registries" | "branch" | "branches"
+        "static" | "static-url" | "cdn-distribution" | "cdn-command" | "cdn-environment"
+        | "registry" | "registry-url" | "registries" | "branch" | "branches"
         | "remote" | "tag-format" => releases || moves,
         "npm-rollback" => moves,
         _ => match setting.group {
