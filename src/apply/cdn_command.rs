@@ -54,7 +54,9 @@ impl CdnCommand {
             command = command.with(name, value);
         }
         let finished = self.project.run(&command, Output::Prefix("cdn-command"));
-        finished.map(|_| ()).map_err(|failure| self.failed(&failure))
+        finished
+            .map(|_| ())
+            .map_err(|failure| self.failed(&failure))
     }
 
     fn failed(&self, failure: &Failure) -> Failure {
@@ -64,7 +66,10 @@ impl CdnCommand {
         let told = Failure::new(
             Exit::Temporary,
             "static::cdn_command",
-            format!("the command that tells the CDN failed: {}", quoted(&self.line)),
+            format!(
+                "the command that tells the CDN failed: {}",
+                quoted(&self.line)
+            ),
         );
         failure.causes().iter().fold(told, Failure::because)
     }

@@ -112,6 +112,15 @@ enum Need {
     Replace,
 }
 
+/// What was written while one entry was live.
+#[derive(Debug, Default)]
+struct Round {
+    /// The paths.
+    written: Vec<String>,
+    /// Whether another entry was met on the way, so that something is left out.
+    overtaken: bool,
+}
+
 /// What lies where a file belongs.
 enum Look {
     Fine(Need),
@@ -261,9 +270,12 @@ impl Ground<'_> {
             let Some(survey) = self.survey_live(build, place).await? else {
                 return Ok(None);
             };
-            let now_written = self.write(&survey, since).await?;
-            let wrote_nothing = now_written.is_empty();
-            written.extend(now_written);
+            let round = self.write(&survey, since, &tip).await?;
+            let wrote_nothing = round.written.is_empty();
+            written.extend(round.written);
+            if round.overtaken {
+                continue;
+            }
             if wrote_nothing || self.is_still_live(&tip).await? {
                 self.confirm(&survey, &tip, since, &written).await?;
                 let all = survey.set.files.len() as u64;
@@ -414,9 +426,10 @@ impl Ground<'_> {
         Ok(found.as_ref() == Some(digest))
     }
 
-    /// Writes what the survey found missing, class by class; answers with the paths written.
-    async fn write(&self, survey: &Survey, seq: u64) -> Result<Vec<String>, Failure> {
-        let mut written = Vec::new();
+    /// Writes what the survey found missing, class by class. Before each class of files that others may want otherwise it looks whether
+    /// `tip` is still live, so that a slow run writes little over a later one.
+    async fn write(&self, survey: &Survey, seq: u64, tip: &Tip) -> Result<Round, Failure> {
+        let mut round = Round::default();
         for class in [Class::Immutable, Class::Mutable, Class::Html, Class::Last] {
             let puts: Vec<_> = survey
                 .set
@@ -426,12 +439,17 @@ impl Ground<'_> {
                 .filter(|(file, need)| file.class == class && **need != Need::Nothing)
                 .map(|(file, need)| self.put(survey, file, *need, seq))
                 .collect();
+            let is_shared = class != Class::Immutable && !puts.is_empty();
+            if is_shared && !self.is_still_live(tip).await? {
+                round.overtaken = true;
+                break;
+            }
             let mut puts = stream::iter(puts).buffer_unordered(self.concurrency.max(1));
             while let Some(path) = puts.next().await {
-                written.push(path?);
+                round.written.push(path?);
             }
         }
-        Ok(written)
+        Ok(round)
     }
 
     async fn put(
@@ -586,7 +604,9 @@ impl Ground<'_> {
         let sets = self.sets_before(survey, tip, before).await?;
         let changed = static_urls::changed(&survey.set, &sets, written);
         let url = survey.place.url.as_deref();
-        let url = url.map(|url| static_urls::public(url, app, environment)).transpose()?;
+        let url = url
+            .map(|url| static_urls::public(url, app, environment))
+            .transpose()?;
         let paths = static_urls::paths(url.as_deref(), changed);
         if paths.is_empty() {
             return Ok(());

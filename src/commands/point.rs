@@ -132,7 +132,10 @@ impl OpenCdn for Cdns {
 
 /// Refuses a command that would not find what it was promised.
 fn check_variables(command: &CdnCommand) -> Result<(), Failure> {
-    let unset = command.variables.iter().filter(|(_, value)| value.is_empty());
+    let unset = command
+        .variables
+        .iter()
+        .filter(|(_, value)| value.is_empty());
     let unset: Vec<&str> = unset.map(|(name, _)| name.as_str()).collect();
     if unset.is_empty() {
         return Ok(());
@@ -140,9 +143,14 @@ fn check_variables(command: &CdnCommand) -> Result<(), Failure> {
     Err(Failure::new(
         Exit::Usage,
         "static::cdn_environment",
-        format!("`cdn-environment` names {}, and that is not set", unset.join(", ")),
+        format!(
+            "`cdn-environment` names {}, and that is not set",
+            unset.join(", ")
+        ),
     )
-    .because("the command that tells the CDN would fail after the pointer moved; nothing was changed")
+    .because(
+        "the command that tells the CDN would fail after the pointer moved; nothing was changed",
+    )
     .hint("set it for this step, for example from a secret, or take its name out"))
 }
 

@@ -510,8 +510,16 @@ mod tests {
         let js = "text/javascript; charset=utf-8";
         let for_ever = "public, max-age=31536000, immutable";
         let again = "public, max-age=0, must-revalidate";
-        check(&["a.js", "a.js.br"], &[], &format!("a.js.br | br | {js} | {again}"));
-        check(&["a.js", "a.js.gz"], &[], &format!("a.js.gz | gzip | {js} | {again}"));
+        check(
+            &["a.js", "a.js.br"],
+            &[],
+            &format!("a.js.br | br | {js} | {again}"),
+        );
+        check(
+            &["a.js", "a.js.gz"],
+            &[],
+            &format!("a.js.gz | gzip | {js} | {again}"),
+        );
         check(
             &["a.3f9c1a2b.js", "a.3f9c1a2b.js.zst"],
             &[],
@@ -522,15 +530,27 @@ mod tests {
             &["**/*.gz"],
             &format!("a.3f9c1a2b.js.gz | gzip | {js} | {again}"),
         );
-        check(&["sw.js", "sw.js.br"], &[], &format!("sw.js.br | br | {js} | no-store"));
+        check(
+            &["sw.js", "sw.js.br"],
+            &[],
+            &format!("sw.js.br | br | {js} | no-store"),
+        );
         check(
             &["index.html", "index.html.gz"],
             &[],
             "index.html.gz | gzip | text/html; charset=utf-8 | no-cache",
         );
         // Without the file itself, or of what is no text, it is a file like others.
-        check(&["a.js", "b.js.br"], &[], &format!("b.js.br | - | application/octet-stream | {again}"));
-        check(&["data.tar", "data.tar.gz"], &[], &format!("data.tar.gz | - | application/gzip | {again}"));
+        check(
+            &["a.js", "b.js.br"],
+            &[],
+            &format!("b.js.br | - | application/octet-stream | {again}"),
+        );
+        check(
+            &["data.tar", "data.tar.gz"],
+            &[],
+            &format!("data.tar.gz | - | application/gzip | {again}"),
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use crate::environment::entry::{Cdn, StaticPlace};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName};
-use crate::settings::{CdnSettings, Choice};
 use crate::settings::address::StoreAddress;
+use crate::settings::{CdnSettings, Choice};
 
 /// The root of one app in one environment: `{app}` becomes the full npm name, `{environment}` the environment.
 ///
@@ -212,14 +212,26 @@ mod tests {
         let check = |set: Choice<Cdn>, newest: Option<StaticPlace>, expected: Option<&str>| {
             let before = place("s3://a", Some("E1"), Some("https://a/"));
             let front = in_front("s3://a", &set, None, newest.as_ref(), Some(&before));
-            assert_eq!(front.cdn.as_ref().map(Cdn::recorded), expected, "{set:?} {newest:?}");
+            assert_eq!(
+                front.cdn.as_ref().map(Cdn::recorded),
+                expected,
+                "{set:?} {newest:?}"
+            );
         };
         let newest = || Some(place("s3://a", Some("E2"), None));
         check(Choice::Unset, None, Some("E1"));
         check(Choice::Unset, newest(), Some("E2"));
-        check(Choice::Unset, Some(place("s3://b", Some("E2"), None)), Some("E1"));
+        check(
+            Choice::Unset,
+            Some(place("s3://b", Some("E2"), None)),
+            Some("E1"),
+        );
         check(Choice::Unset, Some(place("s3://a", None, None)), None);
-        check(Choice::Unset, Some(place("s3://a", Some("command"), None)), Some("command"));
+        check(
+            Choice::Unset,
+            Some(place("s3://a", Some("command"), None)),
+            Some("command"),
+        );
         check(Choice::Off, newest(), None);
         check(Choice::On(Cdn::Command), newest(), Some("command"));
         let url = |set, newest: &StaticPlace| {
@@ -227,7 +239,10 @@ mod tests {
         };
         let known = place("s3://a", None, Some("https://a/"));
         assert_eq!(url(None, &known).as_deref(), Some("https://a/"));
-        assert_eq!(url(Some("https://b/"), &known).as_deref(), Some("https://b/"));
+        assert_eq!(
+            url(Some("https://b/"), &known).as_deref(),
+            Some("https://b/")
+        );
         assert_eq!(url(None, &place("s3://b", None, Some("https://b/"))), None);
     }
 

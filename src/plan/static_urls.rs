@@ -67,7 +67,9 @@ pub fn public(
 #[must_use]
 pub fn paths<'a>(url: Option<&str>, files: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let url = url.and_then(|url| Url::parse(url).ok());
-    let base = url.as_ref().map_or("", |url| url.path().trim_end_matches('/'));
+    let base = url
+        .as_ref()
+        .map_or("", |url| url.path().trim_end_matches('/'));
     let mut paths = BTreeSet::new();
     for file in files {
         let path = format!("{base}/{}", utf8_percent_encode(file, ENCODED));
@@ -149,15 +151,24 @@ mod tests {
         check("100%.txt", "/100%25.txt");
         check("a?b#c.js", "/a%3Fb%23c.js");
         check("~me/[id].html", "/%7Eme/%5Bid%5D.html");
-        check("@scope/a+b,c;d=e&f!$'()*.js", "/@scope/a+b,c;d=e&f!$'()*.js");
+        check(
+            "@scope/a+b,c;d=e&f!$'()*.js",
+            "/@scope/a+b,c;d=e&f!$'()*.js",
+        );
     }
 
     #[test]
     fn pages_of_directories_are_known_under_these_too() {
         let check = |url, expected: &[&str]| {
-            assert_eq!(paths(url, ["index.html", "a/index.html", "my-index.html"]), expected);
+            assert_eq!(
+                paths(url, ["index.html", "a/index.html", "my-index.html"]),
+                expected
+            );
         };
-        check(None, &["/", "/a/", "/a/index.html", "/index.html", "/my-index.html"]);
+        check(
+            None,
+            &["/", "/a/", "/a/index.html", "/index.html", "/my-index.html"],
+        );
         check(
             Some("https://example.org/web/prod/"),
             &[

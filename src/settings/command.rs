@@ -271,8 +271,8 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         "snapshot" => matches!(command, "plan" | "why" | "release"),
         "force" => matches!(command, "promote" | "rollback" | "pull"),
         "static" | "static-url" | "cdn-distribution" | "cdn-command" | "cdn-environment"
-        | "registry" | "registry-url" | "registries" | "branch" | "branches"
-        | "remote" | "tag-format" => releases || moves,
+        | "registry" | "registry-url" | "registries" | "branch" | "branches" | "remote"
+        | "tag-format" => releases || moves,
         "npm-rollback" => moves,
         _ => match setting.group {
             Group::General | Group::Store => true,

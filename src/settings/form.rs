@@ -363,9 +363,16 @@ pub(super) fn cdn_distribution(
             .transpose()
             .map_err(|failure| named(given, setting, &failure))?;
         if id != "none" && !is_id(&id) {
-            let what = format!("{} says {}, which is no id of a distribution", given.name(setting), quoted(&id));
-            return Err(Failure::new(Exit::Usage, "settings::cdn_distribution", what)
-                .hint("write the id that CloudFront shows, such as E2EXAMPLE1, or prod=E2EXAMPLE1"));
+            let what = format!(
+                "{} says {}, which is no id of a distribution",
+                given.name(setting),
+                quoted(&id)
+            );
+            return Err(
+                Failure::new(Exit::Usage, "settings::cdn_distribution", what).hint(
+                    "write the id that CloudFront shows, such as E2EXAMPLE1, or prod=E2EXAMPLE1",
+                ),
+            );
         }
         distributions.insert(environment, (id != "none").then_some(id));
     }

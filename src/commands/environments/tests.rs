@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use super::*;
 use crate::apply::point::{Log, Tip};
 use crate::apply::static_files::{Ground, OpenCdn, OpenRoot};
-use crate::environment::entry::Cdn as InFront;
 use crate::apply::trial::{Dice, Fault, Run, Trial, block_on, interleave};
 use crate::commands::status::{StatusRequest, status};
+use crate::environment::entry::Cdn as InFront;
 use crate::explain::Exit;
 use crate::name::{CommitId, Key, Variant};
 use crate::name::{Digest, EnvironmentName, PackageName, ReleaseId};
@@ -253,7 +253,7 @@ impl World {
                     size: text.len() as u64,
                     content_type: "text/plain".to_owned(),
                     cache_control: "no-cache".to_owned(),
-            content_encoding: None,
+                    content_encoding: None,
                 }
             })
             .collect();
@@ -807,7 +807,11 @@ fn distribution(id: &str) -> InFront {
 fn the_cdn_hears_of_exactly_the_changed_paths() {
     let world = static_world(APART);
     let promote_behind = |version, id| {
-        block_on(promote(&behind(version, distribution(id)), &world.remotes())).unwrap();
+        block_on(promote(
+            &behind(version, distribution(id)),
+            &world.remotes(),
+        ))
+        .unwrap();
     };
     promote_behind("1.0.0", "E1");
     promote_behind("1.1.0", "E2");
@@ -843,7 +847,10 @@ fn a_cdn_that_refuses_is_told_again_and_static_json_waits_for_it() {
     let failure = block_on(promote(&request, &world.remotes())).unwrap_err();
     assert_eq!(failure.code(), "trial::refused");
     let advice = failure.advice().unwrap_or_default();
-    assert!(advice.contains("promote --environment prod --app web --to 1.0.0"), "{advice}");
+    assert!(
+        advice.contains("promote --environment prod --app web --to 1.0.0"),
+        "{advice}"
+    );
     let key = layout::static_state(&name("web"), &environment("prod"));
     assert_eq!(world.live("web", "prod").as_deref(), Some("1.0.0"));
     assert_eq!(world.store.bytes(&key), None);
@@ -852,7 +859,10 @@ fn a_cdn_that_refuses_is_told_again_and_static_json_waits_for_it() {
     world.promote("1.0.0").unwrap();
     assert!(world.store.bytes(&key).is_some());
     world.promote("1.0.0").unwrap();
-    assert_eq!(world.cdn.paths(), [["/", "/app.css", "/index.html", "/sw.js"]]);
+    assert_eq!(
+        world.cdn.paths(),
+        [["/", "/app.css", "/index.html", "/sw.js"]]
+    );
 }
 
 #[test]
@@ -860,7 +870,11 @@ fn without_what_tells_the_cdn_nothing_is_written() {
     use std::sync::atomic::Ordering;
     let world = static_world(APART);
     world.cdn.has_command.store(true, Ordering::SeqCst);
-    block_on(promote(&behind("1.0.0", InFront::Command), &world.remotes())).unwrap();
+    block_on(promote(
+        &behind("1.0.0", InFront::Command),
+        &world.remotes(),
+    ))
+    .unwrap();
     world.promote("1.1.0").unwrap();
     world.cdn.has_command.store(false, Ordering::SeqCst);
     let back = block_on(rollback(&request(), &world.remotes()));
@@ -872,7 +886,16 @@ fn without_what_tells_the_cdn_nothing_is_written() {
         ..request()
     };
     block_on(rollback(&off, &world.remotes())).unwrap();
-    assert_eq!(world.tip("web", "prod").unwrap().entry.static_place.unwrap().cdn, None);
+    assert_eq!(
+        world
+            .tip("web", "prod")
+            .unwrap()
+            .entry
+            .static_place
+            .unwrap()
+            .cdn,
+        None
+    );
 }
 
 /// A run dies right after the CDN heard of its files; another version is live before anybody finishes. What the dead run laid out may
@@ -880,18 +903,32 @@ fn without_what_tells_the_cdn_nothing_is_written() {
 #[test]
 fn the_cdn_forgets_what_an_unfinished_activation_laid_out() {
     let world = World::new();
-    for (version, one, two) in [("1.0.0", "1", "1"), ("1.1.0", "1", "2"), ("1.2.0", "3", "1")] {
+    for (version, one, two) in [
+        ("1.0.0", "1", "1"),
+        ("1.1.0", "1", "2"),
+        ("1.2.0", "3", "1"),
+    ] {
         let files = [("one.css", one), ("two.css", two)];
         world.release("web", version, "any", Some((APART, &files)), "complete");
     }
-    let promote_behind =
-        |version| block_on(promote(&behind(version, distribution("E1")), &world.remotes()));
+    let promote_behind = |version| {
+        block_on(promote(
+            &behind(version, distribution("E1")),
+            &world.remotes(),
+        ))
+    };
     promote_behind("1.0.0").unwrap();
-    world.cdn.refuses.store(true, std::sync::atomic::Ordering::SeqCst);
+    world
+        .cdn
+        .refuses
+        .store(true, std::sync::atomic::Ordering::SeqCst);
     promote_behind("1.1.0").unwrap_err();
     // Whoever made 1.2.0 live laid it out and died: nothing is left to write.
     promote_behind("1.2.0").unwrap_err();
-    world.cdn.refuses.store(false, std::sync::atomic::Ordering::SeqCst);
+    world
+        .cdn
+        .refuses
+        .store(false, std::sync::atomic::Ordering::SeqCst);
     promote_behind("1.2.0").unwrap();
     let last = world.cdn.paths().pop().unwrap();
     assert_eq!(last, ["/one.css", "/two.css"]);
@@ -911,7 +948,10 @@ fn the_public_address_is_remembered_and_told() {
     let points = world.promote("1.1.0").unwrap();
     assert_eq!(points.apps[0].url.as_deref(), url);
     let last = world.cdn.paths().pop().unwrap();
-    assert_eq!(last, ["/web/prod/", "/web/prod/index.html", "/web/prod/sw.js"]);
+    assert_eq!(
+        last,
+        ["/web/prod/", "/web/prod/index.html", "/web/prod/sw.js"]
+    );
     let status = block_on(status(&StatusRequest::default(), &world.remotes())).unwrap();
     assert_eq!(status.apps[0].environments[0].url.as_deref(), url);
 }

@@ -7,8 +7,8 @@ use crate::local::process::Children;
 use crate::name::{EnvironmentName, PackageName};
 use crate::plan::promote::By;
 use crate::report::environments::{Points, points as told};
-use crate::settings::{Apps, Choice};
 use crate::settings::Settings;
+use crate::settings::{Apps, Choice};
 use crate::version::Version;
 
 /// The environment that is rehearsed: the last one, which a release does not activate by itself.

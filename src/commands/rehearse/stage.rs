@@ -13,7 +13,8 @@ use crate::settings::provenance::{Job, Wanted};
 use crate::settings::registries::Registries;
 use crate::settings::runner::Runner;
 use crate::settings::{
-    CdnSettings, Choice, Command, FirstPublish, NpmPublish, RegistryAddress, Settings, StoreSettings,
+    CdnSettings, Choice, Command, FirstPublish, NpmPublish, RegistryAddress, Settings,
+    StoreSettings,
 };
 
 /// The places of a rehearsal, below one temporary directory that stays, so that a person can look.

@@ -83,7 +83,11 @@ impl CloudFront {
             Err(error) if is_absent(&error) => Err(self.absent(&error)),
             Err(error) => {
                 let error = told(&error);
-                tracing::debug!(distribution = self.distribution, error, "it was not looked at");
+                tracing::debug!(
+                    distribution = self.distribution,
+                    error,
+                    "it was not looked at"
+                );
                 Ok(())
             }
             Ok(_) => Ok(()),
@@ -108,7 +112,8 @@ impl CloudFront {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let distribution = quoted(&self.distribution);
-        let failure = |exit, code, what: String| Failure::new(exit, code, what).because(told(error));
+        let failure =
+            |exit, code, what: String| Failure::new(exit, code, what).because(told(error));
         if is_absent(error) {
             return Tried::Final(self.absent(error));
         }
@@ -137,7 +142,12 @@ impl CloudFront {
                 )
                 .hint("allow it to the role or user that moves pointers"),
             ),
-            (Some(status), code) if !retry::is_temporary(status) && !code.starts_with("Throttl") => {
+            (Some(status), code)
+                if !retry::is_temporary(status)
+                    && !code.starts_with("Throttl")
+                    // What is not understood may have been done.
+                    && !matches!(error, SdkError::ResponseError(_)) =>
+            {
                 Tried::Final(failure(
                     Exit::RemoteRefused,
                     "cdn::refused",
@@ -212,7 +222,11 @@ impl Cdn for CloudFront {
         };
         let what = format!("invalidation of {}", self.distribution);
         retry::repeat(&what, wait, || self.invalidate(&batch)).await?;
-        tracing::info!("{}: {count} paths are forgotten ({})", self.distribution, change.reference);
+        tracing::info!(
+            "{}: {count} paths are forgotten ({})",
+            self.distribution,
+            change.reference
+        );
         Ok(())
     }
 }
@@ -237,7 +251,10 @@ fn within_limits(paths: &[String]) -> Vec<String> {
         });
         shortened.collect::<BTreeSet<_>>().into_iter().collect()
     };
-    let deepest = (0..=DEEPEST).rev().map(at).find(|shortened| fits(shortened));
+    let deepest = (0..=DEEPEST)
+        .rev()
+        .map(at)
+        .find(|shortened| fits(shortened));
     deepest.unwrap_or_else(|| vec!["/*".to_owned()])
 }
 
@@ -293,5 +310,168 @@ where
         ),
         (Some(status), None) => format!("CloudFront answered {status}"),
         _ => chain(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_cloudfront::config::Credentials;
+    use url::Url;
+
+    use super::*;
+    use crate::name::{EnvironmentName, PackageName};
+    use crate::remote::canned::{Request, serve};
+
+    fn at(url: &Url, budget: Duration) -> CloudFront {
+        let config = aws_sdk_cloudfront::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url(url.as_str())
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .build();
+        CloudFront {
+            client: Client::from_conf(config),
+            distribution: "E2EXAMPLE1".to_owned(),
+            budget,
+        }
+    }
+
+    fn error(status: &str, code: &str) -> String {
+        format!(
+            "{status}\r\nContent-Type: text/xml\r\n\r\n<ErrorResponse xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Error><Type>Sender</Type><Code>{code}</Code><Message>said so</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+        )
+    }
+
+    fn done() -> String {
+        "201 Created\r\nContent-Type: text/xml\r\n\r\n<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Id>I1</Id><Status>InProgress</Status><CreateTime>2026-01-02T00:00:00Z</CreateTime><InvalidationBatch><Paths><Quantity>1</Quantity><Items><Path>/a</Path></Items></Paths><CallerReference>r</CallerReference></InvalidationBatch></Invalidation>".to_owned()
+    }
+
+    /// Tells of two paths and meets `answers`; what it came to, and the requests.
+    fn check(answers: Vec<String>, budget: Duration) -> (Result<(), Failure>, Vec<Request>) {
+        let (url, server) = serve(answers);
+        let app = PackageName::parse("web").unwrap();
+        let environment = EnvironmentName::parse("prod").unwrap();
+        let paths = ["/a%20b.js".to_owned(), "/index.html".to_owned()];
+        let change = Change {
+            app: &app,
+            environment: &environment,
+            version: "1.0.0",
+            url: None,
+            paths: &paths,
+            reference: "pkgs-7-x",
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let told = runtime.block_on(at(&url, budget).tell(&change));
+        (told, server.join().unwrap())
+    }
+
+    #[test]
+    fn it_is_asked_until_it_accepts_always_for_the_same() {
+        let busy = error("400 Bad Request", "TooManyInvalidationsInProgress");
+        let answers = vec![
+            busy,
+            error("400 Bad Request", "Throttling"),
+            String::new(),
+            done(),
+        ];
+        let (told, requests) = check(answers, BUDGET);
+        told.unwrap();
+        assert_eq!(requests.len(), 4);
+        for request in &requests {
+            let body = String::from_utf8_lossy(&request.body);
+            assert!(
+                request
+                    .head
+                    .starts_with("POST /2020-05-31/distribution/E2EXAMPLE1/invalidation ")
+            );
+            assert!(
+                body.contains("<CallerReference>pkgs-7-x</CallerReference>"),
+                "{body}"
+            );
+            assert!(body.contains("<Quantity>2</Quantity>"), "{body}");
+            assert!(
+                body.contains("<Path>/a%20b.js</Path><Path>/index.html</Path>"),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_will_not_change_is_said_at_once() {
+        for (answer, exit, code) in [
+            (
+                error("403 Forbidden", "AccessDenied"),
+                Exit::RemoteRefused,
+                "cdn::forbidden",
+            ),
+            (
+                error("403 Forbidden", "ExpiredToken"),
+                Exit::RemoteRefused,
+                "cdn::credentials",
+            ),
+            (
+                error("404 Not Found", "NoSuchDistribution"),
+                Exit::Usage,
+                "cdn::no_distribution",
+            ),
+            (
+                error("400 Bad Request", "InvalidArgument"),
+                Exit::RemoteRefused,
+                "cdn::refused",
+            ),
+        ] {
+            let (told, requests) = check(vec![answer], BUDGET);
+            let failure = told.unwrap_err();
+            assert_eq!((failure.exit(), failure.code()), (exit, code));
+            assert_eq!(requests.len(), 1);
+            let causes = failure.causes().join("\n");
+            assert!(causes.contains("said so"), "{causes}");
+        }
+    }
+
+    #[test]
+    fn a_distribution_that_stays_busy_is_temporary() {
+        let busy = error("400 Bad Request", "TooManyInvalidationsInProgress");
+        let (told, _) = check(vec![busy], Duration::ZERO);
+        let failure = told.unwrap_err();
+        assert_eq!(
+            (failure.exit(), failure.code()),
+            (Exit::Temporary, "cdn::busy")
+        );
+    }
+
+    #[test]
+    fn more_paths_than_it_takes_become_prefixes() {
+        let many = |directory: &str, count: usize| {
+            (0..count)
+                .map(|number| format!("{directory}/{number}.js"))
+                .collect::<Vec<_>>()
+        };
+        let check = |paths: Vec<String>, expected: &[&str]| {
+            assert_eq!(within_limits(&paths), expected);
+        };
+        let exactly = many("", MOST_PATHS);
+        assert_eq!(within_limits(&exactly), exactly);
+        check(many("", MOST_PATHS + 1), &["/*"]);
+        let index = vec!["/index.html".to_owned()];
+        check(
+            [index.clone(), many("/web/js", 3000)].concat(),
+            &["/index.html", "/web/js/*"],
+        );
+        check(
+            [many("/a/b", 2000), many("/a/c", 2000), index.clone()].concat(),
+            &["/a/b/*", "/a/c/*", "/index.html"],
+        );
+        // More directories than prefixes are allowed: those above them.
+        let spread: Vec<String> = (0..20)
+            .flat_map(|number| many(&format!("/a/{number}"), 200))
+            .collect();
+        check([index, spread].concat(), &["/a/*", "/index.html"]);
+        let flat: Vec<String> = (0..4000).map(|number| format!("/{number}/a.js")).collect();
+        check(flat, &["/*"]);
     }
 }
