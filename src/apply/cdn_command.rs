@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use url::Url;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::process::{Output, Project, ShellCommand, Variables};
@@ -49,6 +50,9 @@ impl CdnCommand {
             .within(LIMIT);
         if let Some(url) = change.url {
             command = command.with("CDN_URL", url);
+            // What stands before every path.
+            let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
+            command = command.with("CDN_ORIGIN", origin.unwrap_or_default());
         }
         for (name, value) in &self.variables {
             command = command.with(name, value);

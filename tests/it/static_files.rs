@@ -156,7 +156,7 @@ fn a_distribution_hears_of_exactly_what_changed_and_a_rollback_needs_no_setting(
     let back = ["rollback", "--environment", "sit", "--format", "json"];
     let (_sandbox, invocation) = operator(&world, &back);
     let run = invocation.run().expect(2);
-    refusal(&run, "store::credentials");
+    refusal(&run, "cdn::credentials");
     let (_sandbox, invocation) = operator(&world, &back);
     let run = invocation.envs(moto.environment()).run().expect(0);
     assert_eq!(run.json()["apps"][0]["url"], "https://static.example/");
@@ -329,6 +329,7 @@ fn a_command_tells_another_cdn_and_sees_only_what_was_named() {
         "CDN_ENVIRONMENT=prod\n",
         "CDN_VERSION=1.0.0\n",
         "CDN_URL=https://example.org/site/prod/\n",
+        "CDN_ORIGIN=https://example.org\n",
     ] {
         assert!(environment.contains(line), "{line}\n{environment}");
     }
@@ -640,7 +641,7 @@ fn live(world: &World, dress: &dyn Fn(Invocation) -> Invocation) -> String {
     current.as_str().unwrap_or_default().to_owned()
 }
 
-/// One of two racing promotes is killed at each of its requests in turn (at every third, where `PKGS_TEST_MOVES` is not set). The other ends well all the same; and what is served afterwards, once
+/// One of two racing promotes is killed at each of its requests in turn (at every fifth, where `PKGS_TEST_MOVES` is not set). The other ends well all the same; and what is served afterwards, once
 /// somebody finished what the dead one began, is what is live.
 #[test]
 fn of_two_racing_promotes_one_dies_anywhere_and_what_is_live_is_served() {
@@ -666,7 +667,7 @@ fn of_two_racing_promotes_one_dies_anywhere_and_what_is_live_is_served() {
         invocation.run()
     };
     let expected = undisturbed("race-and-die-static", &alone);
-    let stride = if moves(0) > 0 { 1 } else { 3 };
+    let stride = if moves(0) > 0 { 1 } else { 5 };
     let (mut request, mut unrepaired) = (0, 0);
     loop {
         request += stride;

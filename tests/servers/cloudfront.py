@@ -3,6 +3,7 @@ cloudfront.py ENDPOINT dump ID: prints the invalidations of a distribution as JS
 
 import json
 import sys
+import uuid
 
 import boto3
 from botocore.config import Config
@@ -18,7 +19,7 @@ if deed == "make":
         "ForwardedValues": {"QueryString": False, "Cookies": {"Forward": "none"}},
     }
     config = {
-        "CallerReference": "test",
+        "CallerReference": str(uuid.uuid4()),
         "Origins": {"Quantity": 1, "Items": [origin]},
         "DefaultCacheBehavior": behavior,
         "Comment": "",

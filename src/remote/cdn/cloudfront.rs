@@ -190,7 +190,7 @@ impl Cdn for CloudFront {
         let paths = within_limits(change.paths);
         if paths.len() < change.paths.len() {
             tracing::warn!(
-                "{} paths changed, more than CloudFront forgets at once: it forgets {}",
+                "{} paths changed, more than CloudFront takes at once; it is told {}",
                 change.paths.len(),
                 paths.join(" ")
             );
@@ -223,7 +223,7 @@ impl Cdn for CloudFront {
         let what = format!("invalidation of {}", self.distribution);
         retry::repeat(&what, wait, || self.invalidate(&batch)).await?;
         tracing::info!(
-            "{}: {count} paths are forgotten ({})",
+            "the CloudFront distribution {} forgets {count} paths ({})",
             self.distribution,
             change.reference
         );
