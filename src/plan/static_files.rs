@@ -292,7 +292,7 @@ pub fn static_set(
         .into_iter()
         .map(|(path, digest, size)| static_file(&classes, path, &digest, size))
         .collect::<Result<Vec<_>, _>>()?;
-    let files = with_compressed_copies(&classes, files);
+    let files = with_compressed_copies(&classes, &files);
     Ok(StaticSet {
         schema: SCHEMA.to_owned(),
         files,
@@ -331,7 +331,7 @@ fn static_file(
 /// served the copy takes it for the file. Anything else with such an ending is a file like others.
 ///
 /// A copy that `mutable` names is mutable: not every compressor writes the same bytes twice.
-fn with_compressed_copies(classes: &Classes, files: Vec<StaticFile>) -> Vec<StaticFile> {
+fn with_compressed_copies(classes: &Classes, files: &[StaticFile]) -> Vec<StaticFile> {
     let copied = |file: &StaticFile| {
         let (ending, encoding) = ENCODINGS
             .iter()
