@@ -434,7 +434,7 @@ fn a_command_tells_another_cdn_and_sees_only_what_was_named() {
     }
     // Nor does the repository say what is run.
     world.monorepo.edit_json("pkgs.json", |config| {
-        config["cdnCommand"] = json!("touch ran")
+        config["cdnCommand"] = json!("touch ran");
     });
     let run = world.run(&["plan"]).expect(2);
     assert!(
@@ -533,8 +533,15 @@ fn while_reading(
 
 /// How often pointers are moved below a reader, unless `PKGS_TEST_MOVES` says another number.
 fn moves(otherwise: usize) -> usize {
-    let said = std::env::var("PKGS_TEST_MOVES").ok();
-    said.and_then(|said| said.parse().ok()).unwrap_or(otherwise)
+    let said = std::env::var_os("PKGS_TEST_MOVES");
+    said.and_then(|said| said.to_str()?.parse().ok())
+        .unwrap_or(otherwise)
+}
+
+/// Tells a figure to whoever runs a test by hand.
+#[expect(clippy::print_stderr, reason = "a test's output is for people")]
+fn figure(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Forward by `promote`, back by `rollback`.
@@ -564,11 +571,11 @@ fn a_reader_never_meets_an_error_while_pointers_move() {
     let root = in_directory(world.outside.path().join("static/sit"));
     let count = moves(60);
     let (looks, wrong) = while_reading(&|| look(&store, &root, "sit"), || {
-        forward_and_back(&world, count, |invocation| invocation)
+        forward_and_back(&world, count, |invocation| invocation);
     });
     assert_eq!(wrong, Vec::<String>::new(), "after {looks} looks");
     assert!(looks > count, "{looks} looks at {count} moves");
-    eprintln!("{count} moves, {looks} looks, no error");
+    figure(&format!("{count} moves, {looks} looks, no error"));
 }
 
 /// A world whose store and static root are one bucket of the S3 server each, after two releases that are live nowhere but in `sit`.
@@ -712,7 +719,9 @@ fn of_two_racing_promotes_one_dies_anywhere_and_what_is_live_is_served() {
         );
     }
     assert!(request > 10, "{request} requests");
-    eprintln!("{request} requests; after {unrepaired} deaths the next run had files to mend");
+    figure(&format!(
+        "{request} requests; after {unrepaired} deaths the next run had files to mend"
+    ));
 }
 
 /// A promote stops right before it writes a file, and wakes up when another one, which began later, has long ended: it finds that, and leaves the

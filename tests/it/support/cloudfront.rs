@@ -1,4 +1,4 @@
-//! A distribution of the shared S3 server, which is a CloudFront, too; asked by boto3.
+//! A distribution of the shared S3 server, which is a `CloudFront`, too; asked by boto3.
 
 use std::process::{Command, Stdio};
 
