@@ -247,6 +247,14 @@ fn whatever_becomes_of_the_invalidation_it_was_accepted_before_static_json_moves
         assert_eq!(live, versions[1], "{fault:?}");
         if faulty.code != 0 {
             assert_eq!(static_json(&world, "prod"), before, "{fault:?}");
+            // The files lie there before anybody is told.
+            let robots = world.outside.path().join("static/prod/robots.txt");
+            let robots = std::fs::read_to_string(robots).expect("a file");
+            assert_eq!(
+                robots == "2\n",
+                versions[1] == "1.0.1",
+                "{fault:?}: {robots}"
+            );
             proxy.reset();
             let (finished, _sandbox) = run(&promote(versions[1]), &distribution.id);
             assert_eq!(finished.code, 0, "{fault:?}\n{}", finished.stderr);
@@ -431,6 +439,34 @@ fn a_command_tells_another_cdn_and_sees_only_what_was_named() {
             "{}",
             run.stderr
         );
+    }
+    for (name, value, code) in [
+        (
+            "PKGS_CDN_DISTRIBUTION",
+            "e2example1",
+            "settings::cdn_distribution",
+        ),
+        (
+            "PKGS_CDN_DISTRIBUTION",
+            "prod=https://x",
+            "settings::cdn_distribution",
+        ),
+        ("PKGS_STATIC_URL", "ftp://static.example", "settings::url"),
+        (
+            "PKGS_STATIC_URL",
+            "https://u:p@static.example",
+            "settings::url",
+        ),
+        (
+            "PKGS_STATIC_URL",
+            "https://static.example/{version}",
+            "static::placeholder",
+        ),
+    ] {
+        let (_sandbox, invocation) = operator(&world, &back);
+        let run = invocation.env(name, value).run().expect(2);
+        refusal(&run, code);
+        assert!(run.stderr.contains(name), "{}", run.stderr);
     }
     // Nor does the repository say what is run.
     world.monorepo.edit_json("pkgs.json", |config| {
