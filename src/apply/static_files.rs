@@ -179,7 +179,8 @@ impl Ground<'_> {
     ///
     /// # Errors
     /// `static::owned` (exit 3) where a path belongs to another app or environment; `static::immutable_changed` (exit 6) where an
-    /// immutable file has other bytes; `static::set` (exit 6) where the set is not what its digest says.
+    /// immutable file has other bytes; `static::set` (exit 6) where the set is not what its digest says; `static::no_cdn` (exit 2) where
+    /// nothing can tell the CDN in front of them, and what is known to stand against that.
     pub async fn survey(
         &self,
         build: &Build,
