@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         .and_then(|arguments| prepare(&arguments, environment));
     if let Ok(Prepared::Run(settings)) = &prepared {
         secrets.extend(settings.registries.credentials.values());
+        secrets.extend(settings.cdn.variables.values().cloned());
     }
     let safe = |text: &str| report::failure::redacted(text, &secrets);
     let ended = match prepared {

@@ -4,6 +4,7 @@ pub mod artifacts;
 pub mod attest;
 pub mod build;
 pub mod builds;
+pub mod cdn_command;
 pub mod clock;
 pub mod decide;
 pub mod install;
@@ -41,6 +42,8 @@ pub struct Remotes {
     pub forge: Option<Arc<GitHub>>,
     /// Opens the directories and buckets from which static files are served.
     pub static_roots: Arc<dyn static_files::OpenRoot>,
+    /// Opens the CDNs in front of them.
+    pub cdns: Arc<dyn static_files::OpenCdn>,
 }
 
 /// Uploads to a store run so many times as many side by side as other requests: each is small work for either end, and most of its time is the way.

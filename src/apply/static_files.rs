@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 
 use super::builds;
 use super::point::{Log, Tip};
-use crate::environment::entry::{Build, StaticPlace};
+use crate::environment::entry::{Build, Cdn as InFront, StaticPlace};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::scratch::Scratch;
 use crate::name::{Digest, EnvironmentName, Key, PackageName};
-use crate::plan::static_root;
+use crate::plan::{static_root, static_urls};
 use crate::release::app::StaticFiles;
 use crate::release::static_set::{self, Class, StaticFile, StaticSet};
 use crate::release::{self, LONGEST_DOCUMENT, layout};
-use crate::remote::cdn::Cdn;
+use crate::remote::cdn::{Cdn, Change};
 use crate::remote::store::{Body, Created, Headers, Store, StoreError};
 
 /// The schema of [`Applied`].
@@ -35,6 +35,8 @@ const SENDS: usize = 5;
 const LARGEST_IN_MEMORY: u64 = 8 << 20;
 /// How many paths a failure names.
 const SHOWN: usize = 5;
+/// How many activations that were begun and not finished are looked at; behind more, all that may have changed has.
+const UNFINISHED: usize = 8;
 
 /// `apps/<app>/environments/<env>/static.json`: which static set is fully laid out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +65,16 @@ pub trait OpenRoot: Send + Sync {
     async fn open(&self, root: &str) -> Result<Arc<dyn Store>, Failure>;
 }
 
+/// Opens the CDN in front of a static root.
+#[async_trait]
+pub trait OpenCdn: Send + Sync {
+    /// What tells it, ready to be used; `None` where nothing here can.
+    ///
+    /// # Errors
+    /// Where it is known already that it could not be told; nothing has been written.
+    async fn open(&self, cdn: &InFront) -> Result<Option<Arc<dyn Cdn>>, Failure>;
+}
+
 /// Everything that laying out static files needs.
 #[derive(Clone, Copy)]
 pub struct Ground<'a> {
@@ -70,8 +82,10 @@ pub struct Ground<'a> {
     pub log: Log<'a>,
     /// Opens static roots.
     pub roots: &'a dyn OpenRoot,
-    /// The CDN, where one can be told.
-    pub cdn: Option<&'a dyn Cdn>,
+    /// Opens CDNs; `None`: none can be told.
+    pub cdns: Option<&'a dyn OpenCdn>,
+    /// A text that differs between runs, attempts of the same run among them.
+    pub attempt: &'a str,
     /// How many requests run side by side, at least 1.
     pub concurrency: usize,
     /// Now, RFC 3339.
@@ -84,6 +98,7 @@ pub struct Survey {
     place: StaticPlace,
     resolved: String,
     root: Arc<dyn Store>,
+    cdn: Option<Arc<dyn Cdn>>,
     set: StaticSet,
     digest: Digest,
     needs: Vec<Need>,
@@ -95,6 +110,15 @@ enum Need {
     Nothing,
     Create,
     Replace,
+}
+
+/// What was written while one entry was live.
+#[derive(Debug, Default)]
+struct Round {
+    /// The paths.
+    written: Vec<String>,
+    /// Whether another entry was met on the way, so that something is left out.
+    overtaken: bool,
 }
 
 /// What lies where a file belongs.
@@ -145,7 +169,7 @@ pub fn headers(
     Headers {
         content_type: Some(file.content_type.clone()),
         cache_control: Some(file.cache_control.clone()),
-        content_encoding: None,
+        content_encoding: file.content_encoding.clone(),
         metadata,
     }
 }
@@ -155,7 +179,8 @@ impl Ground<'_> {
     ///
     /// # Errors
     /// `static::owned` (exit 3) where a path belongs to another app or environment; `static::immutable_changed` (exit 6) where an
-    /// immutable file has other bytes; `static::set` (exit 6) where the set is not what its digest says.
+    /// immutable file has other bytes; `static::set` (exit 6) where the set is not what its digest says; `static::no_cdn` (exit 2) where
+    /// nothing can tell the CDN in front of them, and what is known to stand against that.
     pub async fn survey(
         &self,
         build: &Build,
@@ -165,14 +190,10 @@ impl Ground<'_> {
         let Log {
             app, environment, ..
         } = self.log;
-        if let (Some(cdn), None) = (&place.cdn, self.cdn) {
-            return Err(Failure::new(
-                Exit::Usage,
-                "static::no_cdn",
-                format!("the static files of {app} are behind the CDN distribution {}, and nothing here can tell it about changes", quoted(cdn)),
-            )
-            .hint("check 'cdn-distribution' and its credentials"));
-        }
+        let cdn = match place.in_front() {
+            Some(cdn) => Some(self.open_cdn(&cdn).await?),
+            None => None,
+        };
         let resolved = static_root::resolve(&place.root, app, environment)?;
         let digest = Digest::parse(&files.digest)?;
         let set = read_set(self.log.store, &digest).await?.ok_or_else(|| {
@@ -193,9 +214,32 @@ impl Ground<'_> {
             place: place.clone(),
             resolved,
             root,
+            cdn,
             set,
             digest,
             needs,
+        })
+    }
+
+    async fn open_cdn(&self, cdn: &InFront) -> Result<Arc<dyn Cdn>, Failure> {
+        let opened = match self.cdns {
+            Some(cdns) => cdns.open(cdn).await?,
+            None => None,
+        };
+        opened.ok_or_else(|| {
+            let what = format!(
+                "the static files of {} in {} are behind a CDN that nothing here can tell about changes",
+                self.log.app, self.log.environment
+            );
+            let failure = Failure::new(Exit::Usage, "static::no_cdn", what);
+            match cdn {
+                InFront::Distribution(id) => {
+                    failure.because(format!("it is the CloudFront distribution {}", quoted(id)))
+                }
+                InFront::Command => failure
+                    .because("the log says that a command tells it, and not which: that is never recorded")
+                    .hint("set 'cdn-command' as where it was promoted; 'cdn-command: none' says that no CDN is there any more"),
+            }
         })
     }
 
@@ -227,11 +271,14 @@ impl Ground<'_> {
             let Some(survey) = self.survey_live(build, place).await? else {
                 return Ok(None);
             };
-            let now_written = self.write(&survey, since).await?;
-            let wrote_nothing = now_written.is_empty();
-            written.extend(now_written);
+            let round = self.write(&survey, since, &tip).await?;
+            let wrote_nothing = round.written.is_empty();
+            written.extend(round.written);
+            if round.overtaken {
+                continue;
+            }
             if wrote_nothing || self.is_still_live(&tip).await? {
-                self.confirm(&survey, since, &written).await?;
+                self.confirm(&survey, &tip, since, &written).await?;
                 let all = survey.set.files.len() as u64;
                 let changed = survey
                     .set
@@ -380,9 +427,10 @@ impl Ground<'_> {
         Ok(found.as_ref() == Some(digest))
     }
 
-    /// Writes what the survey found missing, class by class; answers with the paths written.
-    async fn write(&self, survey: &Survey, seq: u64) -> Result<Vec<String>, Failure> {
-        let mut written = Vec::new();
+    /// Writes what the survey found missing, class by class. Before each class of files that others may want otherwise it looks whether
+    /// `tip` is still live, so that a slow run writes little over a later one.
+    async fn write(&self, survey: &Survey, seq: u64, tip: &Tip) -> Result<Round, Failure> {
+        let mut round = Round::default();
         for class in [Class::Immutable, Class::Mutable, Class::Html, Class::Last] {
             let puts: Vec<_> = survey
                 .set
@@ -392,12 +440,17 @@ impl Ground<'_> {
                 .filter(|(file, need)| file.class == class && **need != Need::Nothing)
                 .map(|(file, need)| self.put(survey, file, *need, seq))
                 .collect();
+            let is_shared = class != Class::Immutable && !puts.is_empty();
+            if is_shared && !self.is_still_live(tip).await? {
+                round.overtaken = true;
+                break;
+            }
             let mut puts = stream::iter(puts).buffer_unordered(self.concurrency.max(1));
             while let Some(path) = puts.next().await {
-                written.push(path?);
+                round.written.push(path?);
             }
         }
-        Ok(written)
+        Ok(round)
     }
 
     async fn put(
@@ -501,26 +554,26 @@ impl Ground<'_> {
     async fn confirm(
         &self,
         survey: &Survey,
+        tip: &Tip,
         seq: u64,
         written: &BTreeSet<String>,
     ) -> Result<(), Failure> {
         let key = layout::static_state(self.log.app, self.log.environment);
         let before = self.applied().await?;
-        let is_told = before.as_ref().is_some_and(|before| {
-            before.digest == survey.digest.as_str() && before.root == survey.resolved
-        });
         if before.as_ref().is_some_and(|before| before.seq > seq) {
             return Ok(());
         }
-        if is_told && written.is_empty() && before.as_ref().is_some_and(|before| before.seq == seq)
-        {
+        let is_told = before.as_ref().is_some_and(|before| {
+            before.digest == survey.digest.as_str()
+                && before.root == survey.resolved
+                && before.seq == seq
+        });
+        if is_told && written.is_empty() {
             return Ok(());
         }
-        if let (Some(distribution), Some(cdn)) = (&survey.place.cdn, self.cdn) {
-            let paths = self.changed_paths(survey, before.as_ref(), written).await?;
-            if !paths.is_empty() {
-                cdn.invalidate(distribution, &paths).await?;
-            }
+        if let Some(cdn) = &survey.cdn {
+            self.tell(cdn.as_ref(), survey, tip, before.as_ref(), written)
+                .await?;
         }
         let applied = Applied {
             schema: SCHEMA.to_owned(),
@@ -538,6 +591,94 @@ impl Ground<'_> {
         Ok(())
     }
 
+    /// Tells `cdn` of what it may hold old copies of, if there is any.
+    async fn tell(
+        &self,
+        cdn: &dyn Cdn,
+        survey: &Survey,
+        tip: &Tip,
+        before: Option<&Applied>,
+        written: &BTreeSet<String>,
+    ) -> Result<(), Failure> {
+        let Log {
+            app, environment, ..
+        } = self.log;
+        let sets = self.sets_before(survey, tip, before).await?;
+        let changed = static_urls::changed(&survey.set, &sets, written);
+        let url = survey.place.url.as_deref();
+        let url = url
+            .map(|url| static_urls::public(url, app, environment))
+            .transpose()?;
+        let paths = static_urls::paths(url.as_deref(), changed);
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let last = before.map(|before| Digest::of(&release::to_bytes(before)));
+        let reference = static_urls::reference(
+            app,
+            environment,
+            tip.entry.state.since.unwrap_or_default(),
+            &survey.digest,
+            last.as_ref(),
+            (!written.is_empty()).then_some(self.attempt),
+            &paths,
+        );
+        cdn.tell(&Change {
+            app,
+            environment,
+            version: &survey.build.version,
+            url: url.as_deref(),
+            paths: &paths,
+            reference: &reference,
+        })
+        .await
+    }
+
+    /// The sets of which copies may have been made since the CDN was told last: the one that `static.json` names, and those whose
+    /// activation was begun after it. None where that is not known.
+    async fn sets_before(
+        &self,
+        survey: &Survey,
+        tip: &Tip,
+        before: Option<&Applied>,
+    ) -> Result<Vec<StaticSet>, Failure> {
+        let Some(before) = before.filter(|before| before.root == survey.resolved) else {
+            return Ok(Vec::new());
+        };
+        let Some(last) = read_set(self.log.store, &Digest::parse(&before.digest)?).await? else {
+            return Ok(Vec::new());
+        };
+        let mut sets = vec![last];
+        let state = &tip.entry.state;
+        let unfinished = state.history.iter().map(|step| step.seq);
+        let unfinished = unfinished.filter(|seq| *seq > before.seq && Some(*seq) != state.since);
+        for (looked_at, seq) in unfinished.enumerate() {
+            if looked_at == UNFINISHED {
+                return Ok(Vec::new());
+            }
+            match self.set_of(seq).await? {
+                Some(set) => sets.push(set),
+                None => return Ok(Vec::new()),
+            }
+        }
+        Ok(sets)
+    }
+
+    /// The set that an entry made live, `None` where it has none or its version is gone.
+    async fn set_of(&self, seq: u64) -> Result<Option<StaticSet>, Failure> {
+        let Some(Tip { entry, .. }) = self.log.entry(seq).await? else {
+            return Ok(None);
+        };
+        let Some(build) = &entry.state.current else {
+            return Ok(None);
+        };
+        let manifest = builds::manifest(self.log.store, self.log.app, build).await;
+        let Some(files) = manifest.ok().and_then(|manifest| manifest.static_files) else {
+            return Ok(None);
+        };
+        read_set(self.log.store, &Digest::parse(&files.digest)?).await
+    }
+
     /// What `static.json` says, `None` when nothing was ever laid out.
     ///
     /// # Errors
@@ -548,43 +689,6 @@ impl Ground<'_> {
             Some(bytes) => release::from_bytes(SCHEMA, key.as_str(), &bytes).map(Some),
             None => Ok(None),
         }
-    }
-
-    /// The paths whose copies in a CDN are old: what differs from the set laid out before, and what was written now.
-    async fn changed_paths(
-        &self,
-        survey: &Survey,
-        before: Option<&Applied>,
-        written: &BTreeSet<String>,
-    ) -> Result<Vec<String>, Failure> {
-        let known: BTreeMap<String, StaticFile> = match before {
-            Some(before) if before.root == survey.resolved => {
-                read_set(self.log.store, &Digest::parse(&before.digest)?)
-                    .await?
-                    .map_or_else(Vec::new, |set| set.files)
-                    .into_iter()
-                    .map(|file| (file.path.clone(), file))
-                    .collect()
-            }
-            _ => BTreeMap::new(),
-        };
-        let mut paths: BTreeSet<String> = survey
-            .set
-            .files
-            .iter()
-            .filter(|file| match known.get(&file.path) {
-                Some(before) => before != *file,
-                None => file.class != Class::Immutable,
-            })
-            .map(|file| file.path.clone())
-            .collect();
-        let mutable = survey
-            .set
-            .files
-            .iter()
-            .filter(|file| file.class != Class::Immutable && written.contains(&file.path));
-        paths.extend(mutable.map(|file| file.path.clone()));
-        Ok(paths.into_iter().map(|path| format!("/{path}")).collect())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::apply::Remotes;
 use crate::commands::point;
 use crate::explain::{Exit, Failure};
+use crate::local::process::Children;
 use crate::remote::forge::github::GitHub;
 use crate::remote::registry::Registry;
 use crate::remote::registry::by_package::ByPackage;
@@ -29,7 +30,7 @@ pub async fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, Fail
 }
 
 /// Opens everything a release speaks to, but for git.
-pub async fn connect(settings: &Settings) -> Result<Remotes, Failure> {
+pub async fn connect(settings: &Settings, children: &Children) -> Result<Remotes, Failure> {
     let store = match settings.store.value() {
         Some(store) => {
             let store: Arc<dyn Store> = Arc::new(Remembering::new(open_store(store).await?));
@@ -43,6 +44,7 @@ pub async fn connect(settings: &Settings) -> Result<Remotes, Failure> {
         signer: signer(settings),
         forge: forge(settings)?,
         static_roots: Arc::new(point::Roots::new(settings)),
+        cdns: Arc::new(point::Cdns::new(settings, children)),
     })
 }
 

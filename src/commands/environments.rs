@@ -11,6 +11,7 @@ mod targets;
 
 pub use request::{Ancestry, Configured, Remotes, Request};
 
+pub(super) use deeds::address;
 pub(super) use judging::walk_back;
 
 use crate::environment::target::To;

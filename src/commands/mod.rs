@@ -119,8 +119,8 @@ async fn tell(
             let collected = Box::pin(gc::gc(settings, store, stop)).await?;
             Ok(tell_collected(settings, &collected))
         }
-        Command::Status(asked) => tell_status(settings, asked).await,
-        Command::Point(deed, asked) => tell_point(settings, *deed, asked, stop).await,
+        Command::Status(asked) => tell_status(settings, asked, children).await,
+        Command::Point(deed, asked) => tell_point(settings, *deed, asked, stop, children).await,
     }
 }
 
@@ -213,7 +213,7 @@ async fn on_repository(
         Command::Release | Command::Publish | Command::Doctor | Command::Abandon(_)
     );
     let remotes = if delivers && settings.snapshot.is_none() {
-        connect(settings).await?
+        connect(settings, children).await?
     } else {
         Remotes {
             store: None,
@@ -222,6 +222,7 @@ async fn on_repository(
             signer: signer(settings),
             forge: None,
             static_roots: std::sync::Arc::new(point::Roots::new(settings)),
+            cdns: std::sync::Arc::new(point::Cdns::new(settings, children)),
         }
     };
     let session = Session {
@@ -428,8 +429,9 @@ async fn tell_point(
     deed: Deed,
     asked: &PointSettings,
     stop: &Stop,
+    children: &Children,
 ) -> Result<Answer, Failure> {
-    let remotes = point::remotes(settings, open_store(&asked.store).await?);
+    let remotes = point::remotes(settings, open_store(&asked.store).await?, children);
     let request = point::request(settings, asked);
     let mut points = match deed {
         Deed::Promote => environments::promote(&request, &remotes).await,
@@ -481,7 +483,11 @@ fn tell_collected(settings: &Settings, collected: &Collected) -> Answer {
     answer
 }
 
-async fn tell_status(settings: &Settings, asked: &StatusSettings) -> Result<Answer, Failure> {
+async fn tell_status(
+    settings: &Settings,
+    asked: &StatusSettings,
+    children: &Children,
+) -> Result<Answer, Failure> {
     let unreleased = status::unreleased(settings, &asked.apps)?;
     let status = match &asked.store {
         None => Status {
@@ -492,7 +498,7 @@ async fn tell_status(settings: &Settings, asked: &StatusSettings) -> Result<Answ
             asked: None,
         },
         Some(store) => {
-            let remotes = point::remotes(settings, open_store(store).await?);
+            let remotes = point::remotes(settings, open_store(store).await?, children);
             let request = status::StatusRequest {
                 apps: asked.apps.clone(),
                 environment: asked.environment.clone(),

@@ -6,19 +6,25 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::apply::cdn_command::CdnCommand;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
-use crate::apply::static_files::OpenRoot;
+use crate::apply::static_files::{OpenCdn, OpenRoot};
 use crate::commands::environments::{self, Configured, Remotes, Request};
 use crate::commands::{Session, open_store};
+use crate::environment::entry::Cdn as InFront;
 use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
+use crate::local::process::{Children, Project};
 use crate::name::{CommitId, EnvironmentName, PackageName};
 use crate::plan::promote::By;
+use crate::plan::static_root;
 use crate::release::app::AppManifest;
+use crate::remote::cdn::Cdn;
+use crate::remote::cdn::cloudfront::CloudFront;
 use crate::remote::store::Store;
 use crate::report::environments::{Point, PointOutcome, activation};
 use crate::settings::address::StoreAddress;
-use crate::settings::{AppSettings, Apps, PointSettings, Settings, StoreSettings};
+use crate::settings::{AppSettings, Apps, Choice, PointSettings, Settings, StoreSettings};
 
 /// Opens static roots with the endpoint and region of the store. Below a directory that was named and exists, the directories of apps and
 /// environments are made; the directory itself never is: it may be a disk that is not mounted.
@@ -69,6 +75,84 @@ impl OpenRoot for Roots {
     }
 }
 
+/// Opens CDNs: distributions of `CloudFront` with the usual AWS credentials, and the command that the settings name.
+pub struct Cdns {
+    region: Option<String>,
+    command: Option<CdnCommand>,
+    /// Those that are open: each is looked at once.
+    open: tokio::sync::Mutex<BTreeMap<String, Arc<dyn Cdn>>>,
+}
+
+impl Cdns {
+    /// The CDNs that `settings` can tell.
+    pub fn new(settings: &Settings, children: &Children) -> Cdns {
+        let store = settings.store.value();
+        let command = settings.cdn.command.value().map(|line| {
+            let mut project = Project::new(&settings.child_environment, children.clone());
+            if settings.runner.is_actions {
+                project = project.stopping_commands(format!("{:032x}", settings.nonce));
+            }
+            CdnCommand {
+                line: line.clone(),
+                directory: settings.directory.clone(),
+                variables: settings.cdn.variables.clone(),
+                project,
+            }
+        });
+        Cdns {
+            region: store.and_then(|store| store.region.clone()),
+            command,
+            open: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl OpenCdn for Cdns {
+    async fn open(&self, cdn: &InFront) -> Result<Option<Arc<dyn Cdn>>, Failure> {
+        let mut open = self.open.lock().await;
+        if let Some(cdn) = open.get(cdn.recorded()) {
+            return Ok(Some(Arc::clone(cdn)));
+        }
+        let opened: Arc<dyn Cdn> = match (cdn, &self.command) {
+            (InFront::Distribution(id), _) => {
+                Arc::new(CloudFront::connect(id, self.region.as_deref()).await?)
+            }
+            (InFront::Command, Some(command)) => {
+                check_variables(command)?;
+                Arc::new(command.clone())
+            }
+            (InFront::Command, None) => return Ok(None),
+        };
+        open.insert(cdn.recorded().to_owned(), Arc::clone(&opened));
+        Ok(Some(opened))
+    }
+}
+
+/// Refuses a command that would not find what it was promised.
+fn check_variables(command: &CdnCommand) -> Result<(), Failure> {
+    let unset = command
+        .variables
+        .iter()
+        .filter(|(_, value)| value.is_empty());
+    let unset: Vec<&str> = unset.map(|(name, _)| name.as_str()).collect();
+    if unset.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        "static::cdn_environment",
+        format!(
+            "`cdn-environment` names {}, and that is not set",
+            unset.join(", ")
+        ),
+    )
+    .because(
+        "the command that tells the CDN would fail after the pointer moved; nothing was changed",
+    )
+    .hint("set it for this step, for example from a secret, or take its name out"))
+}
+
 fn missing(directory: &Path) -> Failure {
     let directory = directory.display();
     Failure::new(
@@ -105,10 +189,11 @@ fn make_below(directory: &Path, template: &str) -> Result<(), Failure> {
     })
 }
 
-/// Opens the static root of every environment that a release would activate by itself, so that one that is missing is known before anything is decided.
+/// Opens the static root of every environment that a release would activate by itself, and the CDN in front of it, so that what is missing is known
+/// before anything is decided.
 ///
 /// # Errors
-/// As the store at that root tells it.
+/// As the store at that root and the CDN tell it.
 pub async fn check_roots(session: &Session<'_>, apps: &[PackageName]) -> Result<(), Failure> {
     let Some(template) = session.settings.static_root.value() else {
         return Ok(());
@@ -116,19 +201,22 @@ pub async fn check_roots(session: &Session<'_>, apps: &[PackageName]) -> Result<
     let roots = &session.remotes.static_roots;
     for app in apps {
         for environment in &session.settings.app_settings(app).auto {
-            let root = crate::plan::static_root::resolve(template, app, environment)?;
+            let root = static_root::resolve(template, app, environment)?;
             roots.open(&root).await?;
+            if let Choice::On(cdn) = static_root::set(&session.settings.cdn, environment) {
+                session.remotes.cdns.open(&cdn).await?;
+            }
         }
     }
     Ok(())
 }
 
 /// What the commands about environments speak to.
-pub fn remotes(settings: &Settings, store: Arc<dyn Store>) -> Remotes {
+pub fn remotes(settings: &Settings, store: Arc<dyn Store>, children: &Children) -> Remotes {
     Remotes {
         store,
         static_roots: Arc::new(Roots::new(settings)),
-        cdn: None,
+        cdns: Arc::new(Cdns::new(settings, children)),
     }
 }
 
@@ -149,7 +237,9 @@ pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
         run: settings.runner.run_id.clone(),
         environments: configured(settings),
         static_root: settings.static_root.clone(),
-        cdn: None,
+        static_url: settings.static_url.clone(),
+        cdn: static_root::set(&settings.cdn, &asked.environment),
+        attempt: attempt(settings),
         concurrency: settings.max_concurrency,
         ancestry: None,
     }
@@ -159,6 +249,11 @@ pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
 pub fn operation(settings: &Settings) -> String {
     let key = settings.runner.run_key();
     key.unwrap_or_else(|| format!("{:032x}", settings.nonce))
+}
+
+/// What no other run has, another attempt of the same job step neither.
+pub fn attempt(settings: &Settings) -> String {
+    format!("{:032x}", settings.nonce)
 }
 
 /// Who asks, for the record: as it was set, else as git knows the person.
@@ -207,7 +302,7 @@ pub async fn automatic(
     let remotes = Remotes {
         store,
         static_roots: Arc::clone(&session.remotes.static_roots),
-        cdn: None,
+        cdns: Arc::clone(&session.remotes.cdns),
     };
     let release = session.release_id(commit)?;
     let mut moved = Vec::new();
@@ -272,6 +367,9 @@ fn automatic_request(
     let root = session.repo.root().to_path_buf();
     Request {
         apps: Apps::Named(vec![app.clone()]),
+        cdn: static_root::set(&settings.cdn, &environment),
+        static_url: settings.static_url.clone(),
+        attempt: attempt(settings),
         environment,
         to: Some(version.to_owned()),
         from: None,
@@ -288,7 +386,6 @@ fn automatic_request(
         run: settings.runner.run_id.clone(),
         environments: configured(settings),
         static_root: settings.static_root.clone(),
-        cdn: None,
         concurrency: settings.max_concurrency,
         ancestry: Some(Arc::new(move |ancestor: &str, commit: &str| {
             let repo = Repo::open(&root).ok()?;

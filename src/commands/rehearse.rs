@@ -161,6 +161,7 @@ async fn missing(
         signer: None,
         forge: None,
         static_roots: std::sync::Arc::new(crate::commands::point::Roots::new(&local)),
+        cdns: std::sync::Arc::new(crate::commands::point::Cdns::new(&local, children)),
     };
     let session = Session {
         settings: &local,
@@ -226,6 +227,7 @@ async fn refused_by_registry(
         signer: None,
         forge: None,
         static_roots: session.remotes.static_roots.clone(),
+        cdns: session.remotes.cdns.clone(),
     };
     let unasked = |why: String| Missing {
         what: "registry".to_owned(),
@@ -425,7 +427,7 @@ async fn run_release(
     children: &Children,
 ) -> Result<(ReleaseReport, Vec<String>), Failure> {
     let _alone = worktree::alone(work)?;
-    let remotes = connect(settings).await?;
+    let remotes = connect(settings, children).await?;
     let said = Mutex::new(String::new());
     let say = |text: &str| {
         if let Ok(mut said) = said.lock() {

@@ -8,7 +8,7 @@ use crate::apply::builds;
 use crate::apply::point::{Log, Tip, environments_of};
 use crate::apply::static_files::Ground;
 use crate::commands::environments::names::{check_environment, unknown_app};
-use crate::commands::environments::{Remotes, walk_back};
+use crate::commands::environments::{Remotes, address, walk_back};
 use crate::commands::{monorepo, observe};
 use crate::environment::entry::Entry;
 use crate::explain::Failure;
@@ -153,6 +153,7 @@ async fn environment_status(
         pinned: state.pinned.clone(),
         rollback_to: end.map(|version| version.to_string()),
         static_applied: static_applied(log, tip, remotes).await?,
+        url: address(log, tip),
         hosts: hosts(log, state.since).await?,
         history: history(log, tip).await?,
     })
@@ -170,7 +171,8 @@ async fn static_applied(
     let ground = Ground {
         log,
         roots: remotes.static_roots.as_ref(),
-        cdn: None,
+        cdns: None,
+        attempt: "",
         concurrency: 1,
         now: "",
     };

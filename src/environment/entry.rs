@@ -146,8 +146,52 @@ pub struct Source {
 pub struct StaticPlace {
     /// The static root as it was set, `{app}` and `{environment}` not replaced.
     pub root: String,
-    /// The CDN distribution in front of it.
+    /// The CDN in front of it, as [`Cdn`] is recorded.
     pub cdn: Option<String>,
+    /// The public address of the root as it was set, `{app}` and `{environment}` not replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl StaticPlace {
+    /// The CDN in front of it.
+    #[must_use]
+    pub fn in_front(&self) -> Option<Cdn> {
+        self.cdn.as_deref().map(Cdn::read)
+    }
+}
+
+/// A CDN that must hear which static files changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cdn {
+    /// The `CloudFront` distribution with this id.
+    Distribution(String),
+    /// One that a command of whoever moves the pointer tells. The command itself is never recorded: who may write an entry must not
+    /// decide what others run.
+    Command,
+}
+
+impl Cdn {
+    /// What stands in an entry for a command. Ids of distributions hold capitals and digits only.
+    const COMMAND: &str = "command";
+
+    /// As it is recorded.
+    #[must_use]
+    pub fn recorded(&self) -> &str {
+        match self {
+            Cdn::Distribution(id) => id,
+            Cdn::Command => Cdn::COMMAND,
+        }
+    }
+
+    /// As it was recorded.
+    #[must_use]
+    pub fn read(recorded: &str) -> Cdn {
+        match recorded {
+            Cdn::COMMAND => Cdn::Command,
+            id => Cdn::Distribution(id.to_owned()),
+        }
+    }
 }
 
 /// What is true after an entry.

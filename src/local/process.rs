@@ -56,6 +56,8 @@ pub struct ShellCommand<'a> {
     pub directory: &'a Path,
     /// Variables beside the allowed ones; they win.
     pub variables: Variables,
+    /// The file that it reads from its stdin; `None`: nothing.
+    pub input: Option<&'a Path>,
     /// After this time its process group is ended; `None` waits for ever.
     pub limit: Option<Duration>,
 }
@@ -68,6 +70,7 @@ impl<'a> ShellCommand<'a> {
             line,
             directory,
             variables: Variables::new(),
+            input: None,
             limit: None,
         }
     }
@@ -76,6 +79,13 @@ impl<'a> ShellCommand<'a> {
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> ShellCommand<'a> {
         self.variables.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Lets it read a file from its stdin.
+    #[must_use]
+    pub fn reading(mut self, input: &'a Path) -> ShellCommand<'a> {
+        self.input = Some(input);
         self
     }
 
@@ -226,6 +236,11 @@ impl Project {
         command: &ShellCommand<'_>,
         output: Output<'_>,
     ) -> Result<Finished, Failure> {
+        let refused = |error: std::io::Error| not_started(command.line, command.directory, &error);
+        let input = match command.input {
+            Some(path) => Stdio::from(std::fs::File::open(path).map_err(refused)?),
+            None => Stdio::null(),
+        };
         let mut process = Command::new("/bin/sh");
         process
             .arg("-c")
@@ -234,9 +249,8 @@ impl Project {
             .env_clear()
             .envs(&self.variables)
             .envs(&command.variables)
-            .stdin(Stdio::null())
+            .stdin(input)
             .process_group(0);
-        let refused = |error: std::io::Error| not_started(command.line, command.directory, &error);
         let collectors = self.connect(&mut process, output).map_err(refused)?;
         let _shown = matches!(output, Output::Show | Output::Prefix(_)).then(|| self.show());
         let spawned = self

@@ -45,6 +45,10 @@ const CONTENT_TYPES: [(&str, &str); 22] = [
 ];
 
 const UNKNOWN: &str = "application/octet-stream";
+const UTF_8: &str = "; charset=utf-8";
+
+/// Endings of compressed copies, and the `Content-Encoding` of each.
+const ENCODINGS: [(&str, &str); 3] = [(".br", "br"), (".gz", "gzip"), (".zst", "zstd")];
 
 /// The settings `immutable` and `mutable`, compiled.
 ///
@@ -260,7 +264,7 @@ fn content_type(path: &str) -> String {
             "application/json" | "application/json5" | "application/xml"
         );
     if is_text {
-        format!("{known}; charset=utf-8")
+        format!("{known}{UTF_8}")
     } else {
         known.to_owned()
     }
@@ -287,7 +291,8 @@ pub fn static_set(
     let files = files
         .into_iter()
         .map(|(path, digest, size)| static_file(&classes, path, &digest, size))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    let files = with_compressed_copies(&classes, &files);
     Ok(StaticSet {
         schema: SCHEMA.to_owned(),
         files,
@@ -318,7 +323,45 @@ fn static_file(
         size,
         content_type,
         cache_control,
+        content_encoding: None,
     })
+}
+
+/// Gives compressed copies – `app.js.br` beside `app.js`, where that is text – what the file itself has, and their encoding: whoever is
+/// served the copy takes it for the file. Anything else with such an ending is a file like others.
+///
+/// A copy that `mutable` names is mutable: not every compressor writes the same bytes twice.
+fn with_compressed_copies(classes: &Classes, files: &[StaticFile]) -> Vec<StaticFile> {
+    let copied = |file: &StaticFile| {
+        let (ending, encoding) = ENCODINGS
+            .iter()
+            .find(|(ending, _)| file.path.ends_with(ending))?;
+        let path = &file.path[..file.path.len() - ending.len()];
+        let at = files.binary_search_by(|other| other.path.as_str().cmp(path));
+        let of = &files[at.ok()?];
+        of.content_type.ends_with(UTF_8).then_some((of, *encoding))
+    };
+    files
+        .iter()
+        .map(|file| {
+            let Some((of, encoding)) = copied(file) else {
+                return file.clone();
+            };
+            let class = if classes.mutable.is_match(&file.path) {
+                Class::Mutable
+            } else {
+                of.class
+            };
+            let (_, cache_control) = headers(&of.path, class);
+            StaticFile {
+                class,
+                content_type: of.content_type.clone(),
+                cache_control,
+                content_encoding: Some(encoding.to_owned()),
+                ..file.clone()
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -425,7 +468,10 @@ mod tests {
             assert_eq!(headers(path, Class::Mutable).0, content_type, "{path}");
         };
         check("a.js", "text/javascript; charset=utf-8");
+        check("a.mjs", "text/javascript; charset=utf-8");
         check("a.CJS", "text/javascript; charset=utf-8");
+        check("a.json", "application/json; charset=utf-8");
+        check("a.xml", "text/xml; charset=utf-8");
         check("a.css", "text/css; charset=utf-8");
         check("a.html", "text/html; charset=utf-8");
         check("a.js.map", "application/json; charset=utf-8");
@@ -438,8 +484,73 @@ mod tests {
         check("a.avif", "image/avif");
         check("a.png", "image/png");
         check("a.mp4", "video/mp4");
+        check("a.ico", "image/x-icon");
+        check("a.pdf", "application/pdf");
         check("a.unheard-of", "application/octet-stream");
+        check("a.br", "application/octet-stream");
         check("LICENSE", "application/octet-stream");
+    }
+
+    #[test]
+    fn a_compressed_copy_of_text_is_served_as_that_text() {
+        let file = |path: &&str| ((*path).to_owned(), Digest::of(path.as_bytes()), 1);
+        let check = |paths: &[&str], mutable: &[&str], expected: &str| {
+            let mutable: Vec<String> = mutable.iter().map(|glob| (*glob).to_owned()).collect();
+            let files = paths.iter().map(file).collect();
+            let set = static_set(files, &[], &mutable).unwrap();
+            let last = set.files.last().unwrap();
+            let told = [
+                last.path.as_str(),
+                last.content_encoding.as_deref().unwrap_or("-"),
+                last.content_type.as_str(),
+                last.cache_control.as_str(),
+            ];
+            assert_eq!(told.join(" | "), expected);
+        };
+        let js = "text/javascript; charset=utf-8";
+        let for_ever = "public, max-age=31536000, immutable";
+        let again = "public, max-age=0, must-revalidate";
+        check(
+            &["a.js", "a.js.br"],
+            &[],
+            &format!("a.js.br | br | {js} | {again}"),
+        );
+        check(
+            &["a.js", "a.js.gz"],
+            &[],
+            &format!("a.js.gz | gzip | {js} | {again}"),
+        );
+        check(
+            &["a.3f9c1a2b.js", "a.3f9c1a2b.js.zst"],
+            &[],
+            &format!("a.3f9c1a2b.js.zst | zstd | {js} | {for_ever}"),
+        );
+        check(
+            &["a.3f9c1a2b.js", "a.3f9c1a2b.js.gz"],
+            &["**/*.gz"],
+            &format!("a.3f9c1a2b.js.gz | gzip | {js} | {again}"),
+        );
+        check(
+            &["sw.js", "sw.js.br"],
+            &[],
+            &format!("sw.js.br | br | {js} | no-store"),
+        );
+        check(
+            &["index.html", "index.html.gz"],
+            &[],
+            "index.html.gz | gzip | text/html; charset=utf-8 | no-cache",
+        );
+        // Without the file itself, or of what is no text, it is a file like others.
+        check(
+            &["a.js", "b.js.br"],
+            &[],
+            &format!("b.js.br | - | application/octet-stream | {again}"),
+        );
+        check(
+            &["data.tar", "data.tar.gz"],
+            &[],
+            &format!("data.tar.gz | - | application/gzip | {again}"),
+        );
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Where static files are served from: the static root with its placeholders, and whether settings and record agree on it.
 
-use crate::environment::entry::StaticPlace;
+use crate::environment::entry::{Cdn, StaticPlace};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName};
-use crate::settings::Choice;
 use crate::settings::address::StoreAddress;
+use crate::settings::{CdnSettings, Choice};
 
 /// The root of one app in one environment: `{app}` becomes the full npm name, `{environment}` the environment.
 ///
@@ -47,7 +47,7 @@ pub fn is_shared(root: &str) -> bool {
     !root.contains("{environment}")
 }
 
-/// Where the static files of a build go: `recorded` is the root in its manifest (or in the entry that made it live), `setting`
+/// Which root the static files of a build go to: `recorded` is the root in its manifest (or in the entry that made it live), `setting`
 /// what was asked for now. `None` when nothing is laid out.
 ///
 /// # Errors
@@ -55,9 +55,8 @@ pub fn is_shared(root: &str) -> bool {
 pub fn choose(
     setting: &Choice<String>,
     recorded: Option<&str>,
-    cdn: Option<&str>,
     app: &PackageName,
-) -> Result<Option<StaticPlace>, Failure> {
+) -> Result<Option<String>, Failure> {
     let known = recorded.filter(|root| !root.is_empty() && *root != "none");
     let root = match (setting, known) {
         (Choice::Off, _) => return Ok(None),
@@ -85,10 +84,54 @@ pub fn choose(
             .hint("set 'static', or say 'static: none' to lay out no files"));
         }
     };
-    Ok(Some(StaticPlace {
-        root: root.to_owned(),
-        cdn: cdn.map(str::to_owned),
-    }))
+    Ok(Some(root.to_owned()))
+}
+
+/// The CDN that is set for an environment: its distribution; where it has none, the command.
+#[must_use]
+pub fn set(settings: &CdnSettings, environment: &EnvironmentName) -> Choice<Cdn> {
+    let distributions = &settings.distributions;
+    let own = distributions.get(&Some(environment.clone()));
+    let distribution = own.or_else(|| distributions.get(&None));
+    match (distribution, &settings.command) {
+        (Some(Some(id)), _) => Choice::On(Cdn::Distribution(id.clone())),
+        (_, Choice::On(_)) => Choice::On(Cdn::Command),
+        (Some(None), _) | (_, Choice::Off) => Choice::Off,
+        (None, Choice::Unset) => Choice::Unset,
+    }
+}
+
+/// What is known about a static root besides its address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Front {
+    /// The CDN in front of it.
+    pub cdn: Option<Cdn>,
+    /// Its public address.
+    pub url: Option<String>,
+}
+
+/// What stands in front of `root`: what is set now; else what the newest entry with that root says, `newest`; else `before`, the entry
+/// that made the version live when it was served from there. So a rollback tells the CDN of today, and needs no setting.
+#[must_use]
+pub fn in_front(
+    root: &str,
+    cdn: &Choice<Cdn>,
+    url: Option<&str>,
+    newest: Option<&StaticPlace>,
+    before: Option<&StaticPlace>,
+) -> Front {
+    let same = |place: &&StaticPlace| place.root == root;
+    let known = newest.filter(same).or_else(|| before.filter(same));
+    Front {
+        cdn: match cdn {
+            Choice::On(cdn) => Some(cdn.clone()),
+            Choice::Off => None,
+            Choice::Unset => known.and_then(StaticPlace::in_front),
+        },
+        url: url
+            .map(str::to_owned)
+            .or_else(|| known.and_then(|place| place.url.clone())),
+    }
 }
 
 /// Refuses a second environment at a root that serves one: `served` are the other environments whose live version is served from
@@ -150,13 +193,90 @@ mod tests {
             (root("s3://a"), None, "s3://a"),
             (root("s3://b"), Some("s3://a"), "static::root_differs"),
         ] {
-            let chosen = match choose(&setting, recorded, None, &app) {
-                Ok(Some(place)) => place.root,
+            let chosen = match choose(&setting, recorded, &app) {
+                Ok(Some(root)) => root,
                 Ok(None) => "-".to_owned(),
                 Err(failure) => failure.code().to_owned(),
             };
             assert_eq!(chosen, expected, "{setting:?} {recorded:?}");
         }
+    }
+
+    #[test]
+    fn what_is_set_comes_before_the_newest_entry_and_that_before_an_older_one() {
+        let place = |root: &str, cdn: Option<&str>, url: Option<&str>| StaticPlace {
+            root: root.to_owned(),
+            cdn: cdn.map(str::to_owned),
+            url: url.map(str::to_owned),
+        };
+        let check = |set: Choice<Cdn>, newest: Option<StaticPlace>, expected: Option<&str>| {
+            let before = place("s3://a", Some("E1"), Some("https://a/"));
+            let front = in_front("s3://a", &set, None, newest.as_ref(), Some(&before));
+            assert_eq!(
+                front.cdn.as_ref().map(Cdn::recorded),
+                expected,
+                "{set:?} {newest:?}"
+            );
+        };
+        let newest = || Some(place("s3://a", Some("E2"), None));
+        check(Choice::Unset, None, Some("E1"));
+        check(Choice::Unset, newest(), Some("E2"));
+        check(
+            Choice::Unset,
+            Some(place("s3://b", Some("E2"), None)),
+            Some("E1"),
+        );
+        check(Choice::Unset, Some(place("s3://a", None, None)), None);
+        check(
+            Choice::Unset,
+            Some(place("s3://a", Some("command"), None)),
+            Some("command"),
+        );
+        check(Choice::Off, newest(), None);
+        check(Choice::On(Cdn::Command), newest(), Some("command"));
+        let url = |set, newest: &StaticPlace| {
+            in_front("s3://a", &Choice::Unset, set, Some(newest), None).url
+        };
+        let known = place("s3://a", None, Some("https://a/"));
+        assert_eq!(url(None, &known).as_deref(), Some("https://a/"));
+        assert_eq!(
+            url(Some("https://b/"), &known).as_deref(),
+            Some("https://b/")
+        );
+        assert_eq!(url(None, &place("s3://b", None, Some("https://b/"))), None);
+    }
+
+    #[test]
+    fn a_distribution_is_told_before_a_command() {
+        let environment = |text: &str| EnvironmentName::parse(text).unwrap();
+        let check = |distributions: &[(&str, &str)], command, expected: &str| {
+            let distribution = |(name, id): &(&str, &str)| {
+                let name = (!name.is_empty()).then(|| environment(name));
+                (name, (*id != "none").then(|| (*id).to_owned()))
+            };
+            let settings = CdnSettings {
+                distributions: distributions.iter().map(distribution).collect(),
+                command,
+                ..CdnSettings::default()
+            };
+            let found = match set(&settings, &environment("prod")) {
+                Choice::On(cdn) => cdn.recorded().to_owned(),
+                Choice::Off => "off".to_owned(),
+                Choice::Unset => "unset".to_owned(),
+            };
+            assert_eq!(found, expected, "{distributions:?}");
+        };
+        let command = || Choice::On("purge".to_owned());
+        check(&[], Choice::Unset, "unset");
+        check(&[], Choice::Off, "off");
+        check(&[], command(), "command");
+        check(&[("", "none")], Choice::Unset, "off");
+        check(&[("", "E1")], Choice::Unset, "E1");
+        check(&[("", "E1")], command(), "E1");
+        check(&[("", "E1"), ("prod", "E2")], command(), "E2");
+        check(&[("", "E1"), ("prod", "none")], Choice::Unset, "off");
+        check(&[("sit", "E1")], command(), "command");
+        check(&[("sit", "E1")], Choice::Unset, "unset");
     }
 
     #[test]

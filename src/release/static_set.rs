@@ -30,6 +30,9 @@ pub struct StaticFile {
     pub content_type: String,
     /// `Cache-Control`.
     pub cache_control: String,
+    /// `Content-Encoding`: the file is a compressed copy of the one beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_encoding: Option<String>,
 }
 
 /// The class of a static file; files are laid out in this order.

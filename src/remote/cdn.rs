@@ -1,16 +1,35 @@
 //! The CDN in front of a static root: told which paths have changed.
 
+pub mod cloudfront;
+
 use async_trait::async_trait;
 
 use crate::explain::Failure;
+use crate::name::{EnvironmentName, PackageName};
+
+/// What a CDN is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// The app whose files changed.
+    pub app: &'a PackageName,
+    /// Where they are live.
+    pub environment: &'a EnvironmentName,
+    /// The version that they are of.
+    pub version: &'a str,
+    /// The public address of the files, with a `/` at its end.
+    pub url: Option<&'a str>,
+    /// The paths of which copies may be old, as addresses have them: each starts with `/`. There is at least one.
+    pub paths: &'a [String],
+    /// The name of the change: the same name always stands for the same paths.
+    pub reference: &'a str,
+}
 
 /// A CDN that keeps copies of static files.
 #[async_trait]
 pub trait Cdn: Send + Sync {
-    /// Makes `distribution` forget its copies of `paths` (each starts with `/`). Success means that the CDN has accepted it;
-    /// telling it twice does no harm.
+    /// Makes it forget its copies. Success means that it has accepted that; telling it twice does no harm.
     ///
     /// # Errors
     /// Where it was not accepted.
-    async fn invalidate(&self, distribution: &str, paths: &[String]) -> Result<(), Failure>;
+    async fn tell(&self, change: &Change<'_>) -> Result<(), Failure>;
 }

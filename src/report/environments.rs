@@ -56,6 +56,8 @@ pub struct Point {
     /// What laying out static files came to.
     #[serde(rename = "static")]
     pub static_files: StaticCounts,
+    /// The public address of its static files, where it is known.
+    pub url: Option<String>,
     /// Whether nothing was written because that was asked for.
     pub dry_run: bool,
     /// What became of it.
@@ -239,6 +241,8 @@ pub struct EnvironmentStatus {
     pub rollback_to: Option<String>,
     /// Whether the static files of the live version are fully laid out; `null` when it has none.
     pub static_applied: Option<bool>,
+    /// The public address of the static files, where it is known.
+    pub url: Option<String>,
     /// What its hosts reported, by name.
     pub hosts: Vec<HostStatus>,
     /// What was done to it, the newest first.
@@ -316,6 +320,9 @@ fn one_point(text: &mut String, point: &Point) {
             text,
             "  static files: {changed} {verb}, {unchanged} there already"
         );
+    }
+    if let Some(url) = &point.url {
+        let _ = writeln!(text, "  served at {}", plain(url));
     }
     if let Some(waiting) = &point.waiting {
         let _ = writeln!(
@@ -497,6 +504,9 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
             let _ = writeln!(text, "      {name}: {}", versions.join(", "));
         }
     }
+    if let Some(url) = &status.url {
+        let _ = writeln!(text, "      served at {}", plain(url));
+    }
     if status.static_applied == Some(false) {
         let _ = writeln!(
             text,
@@ -574,6 +584,7 @@ mod tests {
                 changed: 2,
                 unchanged: 5,
             },
+            url: Some("https://static.example/prod/".to_owned()),
             dry_run: false,
             outcome: PointOutcome::Done,
             reasons: vec!["leaves 1.1.0 and marks it bad".to_owned()],
@@ -595,6 +606,7 @@ mod tests {
         web in prod: rollback 1.1.0 → 1.0.0 (entry 3)
           leaves 1.1.0 and marks it bad
           static files: 2 changed, 5 there already
+          served at https://static.example/prod/
         ");
     }
 
@@ -682,6 +694,7 @@ mod tests {
                     pinned: vec![],
                     rollback_to: None,
                     static_applied: Some(true),
+                    url: None,
                     hosts: vec![HostStatus {
                         host: "web\u{1b}1".to_owned(),
                         version: Some("1.1.0".to_owned()),

@@ -147,6 +147,14 @@ pub fn of_points(what: &str, points: &Points) -> String {
         );
     }
     text.push('\n');
+    let served = points
+        .apps
+        .iter()
+        .filter_map(|point| Some((point, point.url.as_ref()?)));
+    for (point, url) in served {
+        let (app, environment) = (code(&point.app), code(&point.environment));
+        let _ = writeln!(text, "{app} in {environment} is served at {}\n", code(url));
+    }
     text
 }
 

@@ -270,8 +270,9 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         "keep-days" => command == "gc",
         "snapshot" => matches!(command, "plan" | "why" | "release"),
         "force" => matches!(command, "promote" | "rollback" | "pull"),
-        "static" | "registry" | "registry-url" | "registries" | "branch" | "branches"
-        | "remote" | "tag-format" => releases || moves,
+        "static" | "static-url" | "cdn-distribution" | "cdn-command" | "cdn-environment"
+        | "registry" | "registry-url" | "registries" | "branch" | "branches" | "remote"
+        | "tag-format" => releases || moves,
         "npm-rollback" => moves,
         _ => match setting.group {
             Group::General | Group::Store => true,

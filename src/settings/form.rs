@@ -13,6 +13,7 @@ use crate::settings::address;
 use crate::settings::command::Apps;
 use crate::settings::given::{Given, list};
 use crate::settings::table::Kind;
+use crate::settings::variables;
 use crate::settings::{BumpRequest, MostBytes, OnPrerelease};
 use crate::version::line::{Identifier, Line};
 use crate::version::range::Range;
@@ -335,6 +336,100 @@ pub(super) fn role(given: &Given) -> Result<String, Failure> {
 
 fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The public address of static files, with its placeholders.
+pub(super) fn static_url(given: &Given) -> Result<String, Failure> {
+    let setting = "static-url";
+    let sample = given
+        .value
+        .replace("{app}", "app")
+        .replace("{environment}", "prod");
+    if sample.contains(['{', '}']) {
+        let what = format!("{} has an unknown placeholder", given.name(setting));
+        return Err(Failure::new(Exit::Usage, "static::placeholder", what)
+            .because(quoted(&given.value))
+            .hint("it may hold {app} and {environment}"));
+    }
+    let is_plain = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    match Url::parse(&sample) {
+        Ok(url) if is_plain(&url) => Ok(given.value.clone()),
+        _ => {
+            let what = format!("{} is no address that people can open", given.name(setting));
+            Err(Failure::new(Exit::Usage, "settings::url", what)
+                .hint("write it like https://static.example/{environment}, without user, password, '?' and '#'"))
+        }
+    }
+}
+
+/// The ids of `CloudFront` distributions.
+pub(super) fn cdn_distribution(
+    given: &Given,
+) -> Result<BTreeMap<Option<EnvironmentName>, Option<String>>, Failure> {
+    let setting = "cdn-distribution";
+    if given.value == "none" {
+        return Ok(BTreeMap::from([(None, None)]));
+    }
+    let is_id = |id: &str| {
+        (1..=64).contains(&id.len())
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
+    let mut distributions = BTreeMap::new();
+    for (environment, id) in entries(given) {
+        let environment = environment
+            .map(|name| EnvironmentName::parse(&name))
+            .transpose()
+            .map_err(|failure| named(given, setting, &failure))?;
+        if id != "none" && !is_id(&id) {
+            let what = format!(
+                "{} says {}, which is no id of a distribution",
+                given.name(setting),
+                quoted(&id)
+            );
+            return Err(
+                Failure::new(Exit::Usage, "settings::cdn_distribution", what).hint(
+                    "write the id that CloudFront shows, such as E2EXAMPLE1, or prod=E2EXAMPLE1",
+                ),
+            );
+        }
+        distributions.insert(environment, (id != "none").then_some(id));
+    }
+    Ok(distributions)
+}
+
+/// Names of variables for the command that tells a CDN.
+pub(super) fn cdn_environment(given: &Given) -> Result<Vec<String>, Failure> {
+    let setting = "cdn-environment";
+    let is_name = |name: &str| {
+        !name.starts_with(|letter: char| letter.is_ascii_digit())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let names = list(&given.value);
+    for name in &names {
+        let refuse = |why: &str| {
+            let what = format!("{} names {}: {why}", given.name(setting), quoted(name));
+            Failure::new(Exit::Usage, "settings::cdn_environment", what)
+        };
+        if !is_name(name) {
+            return Err(refuse("that is no name of a variable")
+                .hint("write names, one a line: CLOUDFLARE_API_TOKEN; their values stay in the environment"));
+        }
+        if variables::is_our_own(name) {
+            return Err(refuse("it is a credential or a setting of this tool's own")
+                .hint("give the command a credential of its own, which may do nothing but tell the CDN"));
+        }
+    }
+    Ok(names)
 }
 
 /// Which registry the packages of each scope go to.

@@ -93,12 +93,13 @@ impl Inputs {
     /// Forgets texts that say `none`: the word empties what a lower source gives. The settings in which it has a meaning of its own,
     /// lists and secrets keep it.
     pub fn empty_nones(&mut self) {
-        const OWN_MEANING: [&str; 7] = [
+        const OWN_MEANING: [&str; 8] = [
             "command",
             "install",
             "build",
             "store",
             "static",
+            "cdn-command",
             "changelog",
             "npm-publish",
         ];

@@ -368,10 +368,22 @@ pub struct Role {
     pub session: String,
 }
 
+/// What hears which static files changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CdnSettings {
+    /// Ids of `CloudFront` distributions by environment, `None` where there is none; under `None` that of every environment that is not named.
+    pub distributions: BTreeMap<Option<EnvironmentName>, Option<String>>,
+    /// A command for the shell that tells another CDN.
+    pub command: Choice<String>,
+    /// Variables that the command sees beside what every child sees; an empty value: it is not set.
+    pub variables: BTreeMap<String, String>,
+}
+
 /// A setting that may be said to be off.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Choice<T> {
     /// Nothing was said.
+    #[default]
     Unset,
     /// `none` was said.
     Off,
@@ -514,6 +526,10 @@ pub struct Settings {
     pub store: Choice<StoreSettings>,
     /// Where static files are served from; may hold `{app}` and `{environment}`.
     pub static_root: Choice<String>,
+    /// Their public address; may hold `{app}` and `{environment}`.
+    pub static_url: Option<String>,
+    /// What hears which of them changed.
+    pub cdn: CdnSettings,
     /// Apps' settings by package, where the configuration names them.
     pub apps: BTreeMap<PackageName, AppSettings>,
     /// The settings of an app that the configuration does not name.

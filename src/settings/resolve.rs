@@ -210,6 +210,8 @@ impl Settings {
                 .unwrap_or_default(),
             store,
             static_root: values.static_root(),
+            static_url: values.checked("static-url", form::static_url),
+            cdn: values.cdn(&world.environment),
             apps: values.apps(&config),
             app_defaults: values.app(None),
             actor: values.text("actor").or_else(|| world.runner.actor.clone()),

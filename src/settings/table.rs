@@ -610,6 +610,42 @@ pub const SETTINGS: &[Setting] = &[
         "not set",
     ),
     setting(
+        "static-url",
+        Store,
+        Text,
+        Anywhere,
+        true,
+        "the public address of the static files; {app}, {environment}; its path comes before theirs where a CDN is told what changed",
+        "what was recorded, else not set",
+    ),
+    setting(
+        "cdn-distribution",
+        Store,
+        Map,
+        Outside,
+        true,
+        "the id of the CloudFront distribution in front of the static files, or one line for each environment, `prod=E2EXAMPLE1`; it is told which paths changed; none",
+        "what was recorded",
+    ),
+    setting(
+        "cdn-command",
+        Store,
+        Lines,
+        Outside,
+        true,
+        "a command that tells another CDN which paths changed: they are on its stdin, one a line, and in the file that `CDN_PATHS` names; none",
+        "not set",
+    ),
+    setting(
+        "cdn-environment",
+        Store,
+        List,
+        Outside,
+        true,
+        "names of environment variables that `cdn-command` sees beside what every command sees",
+        "none",
+    ),
+    setting(
         "build-for",
         App,
         List,
@@ -833,14 +869,7 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 }
 
 /// Settings that will come.
-pub const SETTINGS_TO_COME: &[&str] = &[
-    "cdn-distribution",
-    "commit-via",
-    "compress",
-    "delivery",
-    "node-version",
-    "static-url",
-];
+pub const SETTINGS_TO_COME: &[&str] = &["commit-via", "compress", "delivery", "node-version"];
 
 /// Whether a setting is also a flag: secrets are not, and the command is an argument of its own.
 pub fn has_flag(setting: &Setting) -> bool {

@@ -26,6 +26,16 @@ fn is_npm_credential(name: &str) -> bool {
         .is_some_and(|key| FIELDS.iter().any(|field| key.ends_with(field)))
 }
 
+/// Whether a variable is a setting of ours, or holds a credential that we publish, tag or prove ourselves with.
+pub fn is_our_own(name: &str) -> bool {
+    let is_of_aws = name.starts_with("AWS_");
+    name.starts_with("INPUT_")
+        || name.starts_with("PKGS_")
+        || name.starts_with("ACTIONS_")
+        || is_npm_credential(name)
+        || (CREDENTIALS.contains(&name) && !is_of_aws)
+}
+
 /// The values of all credentials that the environment holds: what nothing that is printed may show.
 pub fn secret_values(environment: &BTreeMap<String, String>) -> Vec<String> {
     let is_secret = |name: &str| {

@@ -56,6 +56,7 @@ mod scripts;
 mod services;
 mod settings;
 mod shapes;
+mod static_files;
 mod store_contract;
 #[allow(dead_code, reason = "every story uses another part of it")]
 mod support;

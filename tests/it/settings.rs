@@ -512,15 +512,11 @@ fn what_will_come_is_said_to_be_not_there_yet() {
             hint,
         );
     }
-    std::fs::write(
-        sandbox.path().join("pkgs.json"),
-        "{\"cdnDistribution\":\"x\"}",
-    )
-    .expect("a file");
+    std::fs::write(sandbox.path().join("pkgs.json"), "{\"nodeVersion\":\"x\"}").expect("a file");
     said(
         &["plan"],
         &[],
-        "cdnDistribution in pkgs.json",
+        "nodeVersion in pkgs.json",
         "leave it out for now\n",
     );
 }

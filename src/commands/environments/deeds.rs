@@ -7,10 +7,11 @@ use crate::apply::builds::{self, Located};
 use crate::apply::point::{Log, Pointed, Tip};
 use crate::apply::static_files::{Ground, Laid};
 use crate::environment::entry::{Circumstances, Happened, State};
-use crate::explain::Failure;
+use crate::explain::{Exit, Failure};
 use crate::name::PackageName;
 use crate::plan::marks::Mark;
 use crate::plan::promote::{self, Judgement};
+use crate::plan::static_urls;
 use crate::report::environments::{
     Now, POINT_SCHEMA, Point, PointOutcome, Points, SkippedVersion, StaticCounts,
 };
@@ -67,6 +68,7 @@ impl Story<'_> {
             to: None,
             held: false,
             static_files: StaticCounts::default(),
+            url: None,
             dry_run: self.request.dry_run,
             outcome,
             reasons,
@@ -85,7 +87,8 @@ impl Story<'_> {
                 environment: &self.request.environment,
             },
             roots: self.remotes.static_roots.as_ref(),
-            cdn: self.remotes.cdn.as_deref(),
+            cdns: Some(self.remotes.cdns.as_ref()),
+            attempt: &self.request.attempt,
             concurrency: self.request.concurrency,
             now: &self.request.now,
         };
@@ -106,6 +109,7 @@ impl Story<'_> {
         };
         let mut point = self.point_of(&ground, &pointed, &judging).await?;
         point.dry_run = dry_run;
+        point.url = pointed.tip().and_then(|tip| address(ground.log, tip));
         point.now = Some(now(&pointed, dry_run));
         if dry_run {
             point.static_files = judging
@@ -142,14 +146,10 @@ impl Story<'_> {
         if !matches!(point.op, "promote" | "rollback") {
             return Ok(StaticCounts::default());
         }
-        let laid = ground.settle(tip).await.map_err(|failure| {
-            failure.because(format!(
-                "{} of {} points at {} already; its static files are not finished, run the same command again",
-                point.environment,
-                point.app,
-                point.to.as_deref().unwrap_or("it")
-            ))
-        })?;
+        let laid = ground
+            .settle(tip)
+            .await
+            .map_err(|failure| unfinished(failure, point, tip))?;
         Ok(laid.map_or_else(StaticCounts::default, counts))
     }
 
@@ -252,6 +252,32 @@ impl Story<'_> {
         }
         Ok(None)
     }
+}
+
+/// Static files, or the CDN before them, do not follow the pointer yet. Said is what is live, and what finishes it: a rollback run again would
+/// go further back.
+fn unfinished(failure: Failure, point: &Point, tip: &Tip) -> Failure {
+    let (app, environment) = (&point.app, &point.environment);
+    let live = tip.entry.state.version().unwrap_or("nothing");
+    let finish = format!(
+        "'promote --environment {environment} --app {app} --to {live}' finishes it, also while it is held"
+    );
+    let failure = failure.because(format!(
+        "{environment} of {app} points at {live} already (entry {}); its static files are not finished",
+        tip.entry.seq
+    ));
+    match failure.advice().map(str::to_owned) {
+        Some(advice) if failure.exit() != Exit::Temporary => {
+            failure.hint(format!("{advice}; then {finish}"))
+        }
+        _ => failure.hint(finish),
+    }
+}
+
+/// The public address of the static files that an entry speaks of.
+pub(in crate::commands) fn address(log: Log<'_>, tip: &Tip) -> Option<String> {
+    let url = tip.entry.static_place.as_ref()?.url.as_deref()?;
+    static_urls::public(url, log.app, log.environment).ok()
 }
 
 /// What is true once `pointed` is said; after a dry run, what was true before.

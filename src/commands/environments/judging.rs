@@ -8,14 +8,14 @@ use super::{Aim, Deed, Story};
 use crate::apply::builds::{self, Located};
 use crate::apply::point::{Judge, Log, Tip};
 use crate::apply::static_files::{Ground, Survey};
-use crate::environment::entry::{BadMark, Event, Live, Source, State};
+use crate::environment::entry::{BadMark, Event, Live, Source, State, StaticPlace};
 use crate::environment::target::{Skipped, Standing, Walk, live_at, nothing_to_roll_back_to, walk};
 use crate::explain::{Exit, Failure};
 use crate::name::EnvironmentName;
 use crate::plan::marks;
 use crate::plan::promote::{self, Against, By, Found, Judgement, Wish};
 use crate::plan::rollback;
-use crate::plan::static_root;
+use crate::plan::static_root::{self, Front};
 use crate::release::app::AppManifest;
 use crate::settings::Choice;
 use crate::version::Version;
@@ -215,7 +215,7 @@ impl Judging<'_> {
         manifest: &AppManifest,
         state: &State,
         tip: Option<&Tip>,
-    ) -> Result<Option<crate::environment::entry::StaticPlace>, Failure> {
+    ) -> Result<Option<StaticPlace>, Failure> {
         let Some(files) = manifest
             .static_files
             .as_ref()
@@ -225,10 +225,7 @@ impl Judging<'_> {
         };
         let request = self.story.request;
         let mut recorded = Some(files.root.clone());
-        let mut cdn = tip.and_then(|tip| {
-            let place = tip.entry.static_place.as_ref()?;
-            place.cdn.clone().filter(|_| place.root == files.root)
-        });
+        let mut before = None;
         if matches!(self.deed, Deed::Rollback(_))
             && let Some(step) = state
                 .history
@@ -238,20 +235,27 @@ impl Judging<'_> {
         {
             match was.entry.static_place {
                 Some(place) => {
-                    recorded = Some(place.root);
-                    cdn = place.cdn.or(cdn);
+                    recorded = Some(place.root.clone());
+                    before = Some(place);
                 }
                 None if request.static_root == Choice::Unset => return Ok(None),
                 None => {}
             }
         }
-        let cdn = request.cdn.clone().or(cdn);
-        static_root::choose(
-            &request.static_root,
-            recorded.as_deref(),
-            cdn.as_deref(),
-            self.ground.log.app,
-        )
+        let app = self.ground.log.app;
+        let Some(root) = static_root::choose(&request.static_root, recorded.as_deref(), app)?
+        else {
+            return Ok(None);
+        };
+        let newest = tip.and_then(|tip| tip.entry.static_place.as_ref());
+        let url = request.static_url.as_deref();
+        let Front { cdn, url } =
+            static_root::in_front(&root, &request.cdn, url, newest, before.as_ref());
+        Ok(Some(StaticPlace {
+            root,
+            cdn: cdn.map(|cdn| cdn.recorded().to_owned()),
+            url,
+        }))
     }
 
     fn is_descendant(&self, live: Option<&Source>, found: &Found) -> Option<bool> {

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::names::usage;
-use crate::apply::static_files::OpenRoot;
-use crate::environment::entry;
+use crate::apply::static_files::{OpenCdn, OpenRoot};
+use crate::environment::entry::{self, Cdn};
 use crate::explain::{Failure, is_hostile, quoted};
 use crate::name::{EnvironmentName, PackageName};
 use crate::plan::promote::By;
-use crate::remote::cdn::Cdn;
 use crate::remote::store::Store;
 use crate::settings::{Apps, Choice};
 
@@ -50,8 +49,12 @@ pub struct Request {
     pub environments: Configured,
     /// The static root that is configured.
     pub static_root: Choice<String>,
-    /// The CDN distribution that is configured.
-    pub cdn: Option<String>,
+    /// The CDN that is configured.
+    pub cdn: Choice<Cdn>,
+    /// The public address of static files that is configured.
+    pub static_url: Option<String>,
+    /// A text that differs between runs, attempts of the same job step among them.
+    pub attempt: String,
     /// How many requests run side by side.
     pub concurrency: usize,
     /// Answers which commit descends from which, where a history is at hand.
@@ -84,8 +87,8 @@ pub struct Remotes {
     pub store: Arc<dyn Store>,
     /// Opens static roots.
     pub static_roots: Arc<dyn OpenRoot>,
-    /// The CDN, where one is configured.
-    pub cdn: Option<Arc<dyn Cdn>>,
+    /// Opens the CDNs in front of them.
+    pub cdns: Arc<dyn OpenCdn>,
 }
 
 /// A ULID that is the same in every attempt, and another one for every other deed.

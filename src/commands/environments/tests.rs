@@ -5,9 +5,10 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::apply::point::{Log, Tip};
-use crate::apply::static_files::{Ground, OpenRoot};
+use crate::apply::static_files::{Ground, OpenCdn, OpenRoot};
 use crate::apply::trial::{Dice, Fault, Run, Trial, block_on, interleave};
 use crate::commands::status::{StatusRequest, status};
+use crate::environment::entry::Cdn as InFront;
 use crate::explain::Exit;
 use crate::name::{CommitId, Key, Variant};
 use crate::name::{Digest, EnvironmentName, PackageName, ReleaseId};
@@ -18,7 +19,7 @@ use crate::release::layout;
 use crate::release::manifest;
 use crate::release::manifest::{RecordedApp, ReleaseManifest};
 use crate::release::static_set::{self, Class, StaticFile, StaticSet};
-use crate::remote::cdn::Cdn;
+use crate::remote::cdn::{Cdn, Change};
 use crate::remote::store::Headers;
 use crate::report::environments::PointOutcome;
 use crate::settings::{Apps, Choice};
@@ -44,14 +45,58 @@ impl OpenRoot for Roots {
     }
 }
 
+/// What a CDN was told: its name, the reference, the paths.
+type Told = (String, String, Vec<String>);
+
 #[derive(Default)]
-struct ToldCdn(Mutex<Vec<Vec<String>>>);
+struct ToldCdn {
+    told: Arc<Mutex<Vec<Told>>>,
+    /// Whether it refuses what it is told.
+    refuses: std::sync::atomic::AtomicBool,
+    /// Whether a command was set.
+    has_command: std::sync::atomic::AtomicBool,
+}
+
+struct Ear {
+    name: String,
+    told: Arc<Mutex<Vec<Told>>>,
+    refuses: bool,
+}
 
 #[async_trait]
-impl Cdn for ToldCdn {
-    async fn invalidate(&self, _: &str, paths: &[String]) -> Result<(), Failure> {
-        self.0.lock().unwrap().push(paths.to_vec());
+impl Cdn for Ear {
+    async fn tell(&self, change: &Change<'_>) -> Result<(), Failure> {
+        if self.refuses {
+            return Err(Failure::new(Exit::Temporary, "trial::refused", "no"));
+        }
+        self.told.lock().unwrap().push((
+            self.name.clone(),
+            change.reference.to_owned(),
+            change.paths.to_vec(),
+        ));
         Ok(())
+    }
+}
+
+#[async_trait]
+impl OpenCdn for ToldCdn {
+    async fn open(&self, cdn: &InFront) -> Result<Option<Arc<dyn Cdn>>, Failure> {
+        use std::sync::atomic::Ordering;
+        if *cdn == InFront::Command && !self.has_command.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(Ear {
+            name: cdn.recorded().to_owned(),
+            told: Arc::clone(&self.told),
+            refuses: self.refuses.load(Ordering::SeqCst),
+        })))
+    }
+}
+
+impl ToldCdn {
+    fn paths(&self) -> Vec<Vec<String>> {
+        let told = self.told.lock().unwrap();
+        told.iter().map(|(_, _, paths)| paths.clone()).collect()
     }
 }
 
@@ -99,7 +144,7 @@ impl World {
         Remotes {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             static_roots: Arc::clone(&self.roots) as Arc<dyn OpenRoot>,
-            cdn: Some(Arc::clone(&self.cdn) as Arc<dyn Cdn>),
+            cdns: Arc::clone(&self.cdn) as Arc<dyn OpenCdn>,
         }
     }
 
@@ -208,6 +253,7 @@ impl World {
                     size: text.len() as u64,
                     content_type: "text/plain".to_owned(),
                     cache_control: "no-cache".to_owned(),
+                    content_encoding: None,
                 }
             })
             .collect();
@@ -273,7 +319,9 @@ fn request() -> Request {
             ..Configured::default()
         },
         static_root: Choice::Unset,
-        cdn: None,
+        cdn: Choice::Unset,
+        static_url: None,
+        attempt: unique(),
         concurrency: 4,
         ancestry: None,
     }
@@ -666,7 +714,8 @@ fn a_changed_or_missing_manifest_is_an_integrity_failure() {
             environment: &place,
         },
         roots: remotes.static_roots.as_ref(),
-        cdn: None,
+        cdns: None,
+        attempt: "",
         concurrency: 1,
         now: "",
     };
@@ -743,26 +792,168 @@ fn static_files_follow_promote_and_rollback_in_order() {
     assert_eq!(applied["schema"], "pkgs.static/1");
 }
 
+fn behind(version: &str, cdn: InFront) -> Request {
+    Request {
+        cdn: Choice::On(cdn),
+        ..to(version)
+    }
+}
+
+fn distribution(id: &str) -> InFront {
+    InFront::Distribution(id.to_owned())
+}
+
 #[test]
 fn the_cdn_hears_of_exactly_the_changed_paths() {
     let world = static_world(APART);
-    let with_cdn = |version: &str| Request {
-        cdn: Some("E1".to_owned()),
-        ..to(version)
+    let promote_behind = |version, id| {
+        block_on(promote(
+            &behind(version, distribution(id)),
+            &world.remotes(),
+        ))
+        .unwrap();
     };
-    block_on(promote(&with_cdn("1.0.0"), &world.remotes())).unwrap();
-    block_on(promote(&with_cdn("1.1.0"), &world.remotes())).unwrap();
-    // The distribution is remembered by the entries.
+    promote_behind("1.0.0", "E1");
+    promote_behind("1.1.0", "E2");
+    // The distribution is remembered by the entries: the one of today.
     block_on(rollback(&request(), &world.remotes())).unwrap();
-    let told = world.cdn.0.lock().unwrap().clone();
     assert_eq!(
-        told,
+        world.cdn.paths(),
         [
-            vec!["/app.css", "/index.html", "/sw.js"],
-            vec!["/index.html", "/sw.js"],
-            vec!["/index.html", "/sw.js"]
+            vec!["/", "/app.css", "/index.html", "/sw.js"],
+            vec!["/", "/index.html", "/sw.js"],
+            vec!["/", "/index.html", "/sw.js"]
         ]
     );
+    let told = world.cdn.told.lock().unwrap().clone();
+    let names: Vec<&str> = told.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["E1", "E2", "E2"]);
+    // Nothing changed, so nothing is told.
+    let again = Request {
+        force: true,
+        ..to("1.0.0")
+    };
+    block_on(promote(&again, &world.remotes())).unwrap();
+    assert_eq!(world.cdn.paths().len(), 3);
+}
+
+#[test]
+fn a_cdn_that_refuses_is_told_again_and_static_json_waits_for_it() {
+    use std::sync::atomic::Ordering;
+    let world = static_world(APART);
+    world.cdn.has_command.store(true, Ordering::SeqCst);
+    world.cdn.refuses.store(true, Ordering::SeqCst);
+    let request = behind("1.0.0", InFront::Command);
+    let failure = block_on(promote(&request, &world.remotes())).unwrap_err();
+    assert_eq!(failure.code(), "trial::refused");
+    let advice = failure.advice().unwrap_or_default();
+    assert!(
+        advice.contains("promote --environment prod --app web --to 1.0.0"),
+        "{advice}"
+    );
+    let key = layout::static_state(&name("web"), &environment("prod"));
+    assert_eq!(world.live("web", "prod").as_deref(), Some("1.0.0"));
+    assert_eq!(world.store.bytes(&key), None);
+    world.cdn.refuses.store(false, Ordering::SeqCst);
+    // As the advice says; the entry knows that a command is to be told.
+    world.promote("1.0.0").unwrap();
+    assert!(world.store.bytes(&key).is_some());
+    world.promote("1.0.0").unwrap();
+    assert_eq!(
+        world.cdn.paths(),
+        [["/", "/app.css", "/index.html", "/sw.js"]]
+    );
+}
+
+#[test]
+fn without_what_tells_the_cdn_nothing_is_written() {
+    use std::sync::atomic::Ordering;
+    let world = static_world(APART);
+    world.cdn.has_command.store(true, Ordering::SeqCst);
+    block_on(promote(
+        &behind("1.0.0", InFront::Command),
+        &world.remotes(),
+    ))
+    .unwrap();
+    world.promote("1.1.0").unwrap();
+    world.cdn.has_command.store(false, Ordering::SeqCst);
+    let back = block_on(rollback(&request(), &world.remotes()));
+    assert_eq!(code(back), (2, "static::no_cdn"));
+    assert_eq!(world.live("web", "prod").as_deref(), Some("1.1.0"));
+    // Unless it is said that there is none any more.
+    let off = Request {
+        cdn: Choice::Off,
+        ..request()
+    };
+    block_on(rollback(&off, &world.remotes())).unwrap();
+    assert_eq!(
+        world
+            .tip("web", "prod")
+            .unwrap()
+            .entry
+            .static_place
+            .unwrap()
+            .cdn,
+        None
+    );
+}
+
+/// A run dies right after the CDN heard of its files; another version is live before anybody finishes. What the dead run laid out may
+/// have been copied, so it is told, too.
+#[test]
+fn the_cdn_forgets_what_an_unfinished_activation_laid_out() {
+    let world = World::new();
+    for (version, one, two) in [
+        ("1.0.0", "1", "1"),
+        ("1.1.0", "1", "2"),
+        ("1.2.0", "3", "1"),
+    ] {
+        let files = [("one.css", one), ("two.css", two)];
+        world.release("web", version, "any", Some((APART, &files)), "complete");
+    }
+    let promote_behind = |version| {
+        block_on(promote(
+            &behind(version, distribution("E1")),
+            &world.remotes(),
+        ))
+    };
+    promote_behind("1.0.0").unwrap();
+    world
+        .cdn
+        .refuses
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    promote_behind("1.1.0").unwrap_err();
+    // Whoever made 1.2.0 live laid it out and died: nothing is left to write.
+    promote_behind("1.2.0").unwrap_err();
+    world
+        .cdn
+        .refuses
+        .store(false, std::sync::atomic::Ordering::SeqCst);
+    promote_behind("1.2.0").unwrap();
+    let last = world.cdn.paths().pop().unwrap();
+    assert_eq!(last, ["/one.css", "/two.css"]);
+}
+
+/// The public address is remembered as the root is, and its path comes before the paths of files.
+#[test]
+fn the_public_address_is_remembered_and_told() {
+    let world = static_world(APART);
+    let request_at = Request {
+        static_url: Some("https://example.org/{app}/{environment}".to_owned()),
+        ..behind("1.0.0", distribution("E1"))
+    };
+    let points = block_on(promote(&request_at, &world.remotes())).unwrap();
+    let url = Some("https://example.org/web/prod/");
+    assert_eq!(points.apps[0].url.as_deref(), url);
+    let points = world.promote("1.1.0").unwrap();
+    assert_eq!(points.apps[0].url.as_deref(), url);
+    let last = world.cdn.paths().pop().unwrap();
+    assert_eq!(
+        last,
+        ["/web/prod/", "/web/prod/index.html", "/web/prod/sw.js"]
+    );
+    let status = block_on(status(&StatusRequest::default(), &world.remotes())).unwrap();
+    assert_eq!(status.apps[0].environments[0].url.as_deref(), url);
 }
 
 #[test]
@@ -945,7 +1136,8 @@ fn racing_runs_leave_one_truth() {
                 environment: &place,
             },
             roots: remotes.static_roots.as_ref(),
-            cdn: None,
+            cdns: None,
+            attempt: "",
             concurrency: 1,
             now: "",
         };

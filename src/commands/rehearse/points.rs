@@ -3,11 +3,12 @@
 use crate::commands::environments::{self, Request};
 use crate::commands::{open_store, point};
 use crate::explain::{Exit, Failure};
+use crate::local::process::Children;
 use crate::name::{EnvironmentName, PackageName};
 use crate::plan::promote::By;
 use crate::report::environments::{Points, points as told};
-use crate::settings::Apps;
 use crate::settings::Settings;
+use crate::settings::{Apps, Choice};
 use crate::version::Version;
 
 /// The environment that is rehearsed: the last one, which a release does not activate by itself.
@@ -44,7 +45,10 @@ fn request(
         run: None,
         environments: point::configured(settings),
         static_root: settings.static_root.clone(),
-        cdn: None,
+        // Nobody hears of what is only tried.
+        cdn: Choice::Off,
+        static_url: None,
+        attempt: point::attempt(settings),
         concurrency: settings.max_concurrency,
         ancestry: None,
     })
@@ -84,7 +88,11 @@ async fn environment_remotes(settings: &Settings) -> Result<environments::Remote
             "a rehearsal has a store of its own",
         ));
     };
-    Ok(point::remotes(settings, open_store(store).await?))
+    Ok(point::remotes(
+        settings,
+        open_store(store).await?,
+        &Children::default(),
+    ))
 }
 
 fn finish(points: &Points) -> Result<Vec<String>, Failure> {

@@ -13,7 +13,8 @@ use crate::settings::provenance::{Job, Wanted};
 use crate::settings::registries::Registries;
 use crate::settings::runner::Runner;
 use crate::settings::{
-    Choice, Command, FirstPublish, NpmPublish, RegistryAddress, Settings, StoreSettings,
+    CdnSettings, Choice, Command, FirstPublish, NpmPublish, RegistryAddress, Settings,
+    StoreSettings,
 };
 
 /// The places of a rehearsal, below one temporary directory that stays, so that a person can look.
@@ -120,6 +121,8 @@ impl Stage {
                 "file://{}/{{environment}}/{{app}}",
                 self.static_root.display()
             )),
+            static_url: None,
+            cdn: CdnSettings::default(),
             remote: "origin".to_owned(),
             mirrors: Vec::new(),
             branches: vec![branch],

@@ -12,7 +12,7 @@ use crate::settings::identity::IdentitySource;
 use crate::settings::registries::credentials::SETUP_NODE_PLACEHOLDER;
 use crate::settings::registries::{Registries, Said};
 use crate::settings::resolve::Resolver;
-use crate::settings::{Choice, RegistryAddress, Role, StoreSettings, World};
+use crate::settings::{CdnSettings, Choice, RegistryAddress, Role, StoreSettings, World};
 
 impl Resolver<'_> {
     fn url(&mut self, setting: &str) -> Option<Url> {
@@ -152,6 +152,28 @@ impl Resolver<'_> {
                 .map_err(|failure| named(given, "static", &failure))
         });
         checked.map_or(Choice::Unset, Choice::On)
+    }
+
+    /// What hears which static files changed.
+    pub(super) fn cdn(&mut self, environment: &BTreeMap<String, String>) -> CdnSettings {
+        let names = self
+            .checked("cdn-environment", form::cdn_environment)
+            .unwrap_or_default();
+        let value = |name: String| {
+            let value = environment.get(&name).cloned().unwrap_or_default();
+            (name, value)
+        };
+        CdnSettings {
+            distributions: self
+                .checked("cdn-distribution", form::cdn_distribution)
+                .unwrap_or_default(),
+            command: match self.text("cdn-command") {
+                None => Choice::Unset,
+                Some(none) if none == "none" => Choice::Off,
+                Some(line) => Choice::On(line),
+            },
+            variables: names.into_iter().map(value).collect(),
+        }
     }
 
     /// What the job can prove about itself. Where a credential says who publishes, nobody asks for it.

@@ -18,6 +18,7 @@
 //! | [`terminal`] | the binary at a terminal, keys that are pressed, what is shown |
 //! | [`trusted`] | a registry that trusts jobs, and holds versions back until they are approved |
 //! | [`world`] | a repository with origin, registry, store, static root and hosts around it |
+//! | [`cloudfront`] | a CDN, and what it was told to forget |
 //! | [`fault_proxy`] | stands between the binary and any number of servers, counts requests, and fails or kills at the k-th |
 //! | [`http`] | the little HTTP that these servers share |
 //! | [`source`] | Rust source without its comments and strings, for tests that read source |
@@ -25,6 +26,7 @@
 //! Nothing here sleeps for luck: whatever waits, waits for an event with a deadline. Every server listens on a free port of the
 //! loopback, and ends with its value or with the test process, however that ends.
 
+pub mod cloudfront;
 pub mod fault_proxy;
 pub mod git_server;
 pub mod http;

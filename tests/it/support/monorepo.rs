@@ -425,7 +425,8 @@ impl Monorepo {
         self.write(path, &format!("{text}\n"));
     }
 
-    fn edit_json(&self, path: &str, edit: impl FnOnce(&mut Value)) {
+    /// Changes a JSON file of the work tree, without a commit.
+    pub fn edit_json(&self, path: &str, edit: impl FnOnce(&mut Value)) {
         let mut value = self.json(path);
         edit(&mut value);
         self.write_json(path, &value);

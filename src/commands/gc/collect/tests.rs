@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::apply::point::environments_of;
-use crate::apply::static_files::read_set;
+use crate::apply::static_files::{OpenCdn, read_set};
 use crate::apply::trial::{Dice, Fault, Run, Trial, block_on, dying, in_turns, interleave};
 use crate::apply::{builds, seal};
 use crate::commands::environments::{self, Configured, Remotes, Request};
 use crate::commands::status::{StatusRequest, status};
+use crate::environment::entry::Cdn;
 use crate::name::{CommitId, Digest, ReleaseId, Variant};
 use crate::plan::promote::By as Asked;
 use crate::release::app::{self, AppManifest, Archive, Build, Git, Runtime, Scripts, StaticFiles};
@@ -39,6 +40,16 @@ impl Roots {
 impl OpenRoot for Roots {
     async fn open(&self, root: &str) -> Result<Arc<dyn Store>, Failure> {
         Ok(self.at(root))
+    }
+}
+
+/// No CDN can be told.
+struct NoCdn;
+
+#[async_trait]
+impl OpenCdn for NoCdn {
+    async fn open(&self, _: &Cdn) -> Result<Option<Arc<dyn crate::remote::cdn::Cdn>>, Failure> {
+        Ok(None)
     }
 }
 
@@ -104,6 +115,7 @@ impl World {
             size: bytes.len() as u64,
             content_type: "text/plain".to_owned(),
             cache_control: "no-cache".to_owned(),
+            content_encoding: None,
         };
         let hashed = format!("js/{minor}-hash.js");
         let files = vec![
@@ -206,7 +218,7 @@ impl World {
         Remotes {
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             static_roots: Arc::clone(&self.roots) as Arc<dyn OpenRoot>,
-            cdn: None,
+            cdns: Arc::new(NoCdn),
         }
     }
 
@@ -362,7 +374,9 @@ fn request(environment: &str, minor: Option<u64>) -> Request {
             ..Configured::default()
         },
         static_root: Choice::Unset,
-        cdn: None,
+        cdn: Choice::Unset,
+        static_url: None,
+        attempt: String::new(),
         concurrency: 4,
         ancestry: None,
     }
