@@ -113,6 +113,7 @@ fn first(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resu
 /// The same files where they are already; and, for us, another page beside them.
 fn again(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Result<()> {
     let dist = &site.dist;
+    let changes = Cell::new(0);
     let place = format!("s3://{BUCKET}/again/");
     let mut sent = server.client(peers.s5cmd(dist).args(["cp", "./", &place]));
     done(&mut sent)?;
@@ -140,7 +141,6 @@ fn again(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resu
             Ok(server.client(tools::rclone(dist).args(["copy", ".", &to])))
         }));
     }
-    let changes = Cell::new(0);
     contestants.push(server.contestant("release, one page changed", || {
         site.follow()?;
         changes.set(changes.get() + 1);
