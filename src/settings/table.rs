@@ -637,6 +637,24 @@ pub const SETTINGS: &[Setting] = &[
         "none",
     ),
     setting(
+        "compress",
+        App,
+        Text,
+        Reach::App,
+        false,
+        "how archives are compressed: zst, gz, or both, where hosts and people take the one that they can read",
+        "zst",
+    ),
+    setting(
+        "deltas",
+        App,
+        Boolean,
+        Reach::App,
+        false,
+        "a release makes deltas between archives, and hosts use them; on a host: keep the last archives for that",
+        "true",
+    ),
+    setting(
         "start",
         App,
         Lines,
@@ -827,7 +845,6 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 pub const SETTINGS_TO_COME: &[&str] = &[
     "cdn-distribution",
     "commit-via",
-    "compress",
     "delivery",
     "node-version",
     "role-to-assume",

@@ -196,11 +196,10 @@ impl Look<'_> {
                 continue;
             };
             let read = builds::read(app, &version, &variant, object.key.as_str(), &bytes)?;
-            let archives = read.archive.iter().chain(&read.alternatives);
             let names = self
                 .names(
                     &object.key,
-                    archives,
+                    read.archives(),
                     read.files.as_ref(),
                     read.static_files.as_ref(),
                 )
@@ -247,7 +246,7 @@ impl Look<'_> {
             let found = self
                 .names(
                     &object.key,
-                    app.archive.iter(),
+                    app.archives(),
                     app.files.as_ref(),
                     app.static_files.as_ref(),
                 )
