@@ -6,6 +6,7 @@ pub mod build;
 pub mod builds;
 pub mod clock;
 pub mod decide;
+pub mod deltas;
 pub mod install;
 pub mod npm_rollback;
 pub mod outcome;

@@ -27,7 +27,7 @@ use gzip::Effort;
 use header::{BLOCK, Header, Style};
 use policy::{Kind, Problem, Seen};
 
-pub use delta::{LONGEST_TAR, apply_delta, make_delta, read_old};
+pub use delta::{LONGEST_TAR, apply_delta, longest_delta, make_delta, read_old};
 pub use unpack::{Expect, unpack};
 
 /// With matches from far back the fastest of the usual levels gives archives that are smaller than those of the levels above without: what a service
@@ -220,9 +220,7 @@ impl<'a> Target<'a> {
     /// The end of what went into its sink: its digest and length.
     fn written(to: &Path, sink: Sink<'_>) -> Result<(Digest, u64), Failure> {
         let (mut buffer, digest, size) = sink.finish();
-        buffer
-            .flush()
-            .map_err(|error| Target::failed(to, &error))?;
+        buffer.flush().map_err(|error| Target::failed(to, &error))?;
         Ok((digest, size))
     }
 }
@@ -311,8 +309,7 @@ impl Contents<'_> {
                 let work = |gzip: &mut gzip::Gzip<'_, '_, Sink<'_>>| {
                     self.write(others, &mut Both(front, gzip))
                 };
-                let (mut written, sink) =
-                    gzip::gzip(target.sink(), Effort::Usual, broken, work)?;
+                let (mut written, sink) = gzip::gzip(target.sink(), Effort::Usual, broken, work)?;
                 written.archives.insert(0, Target::written(to, sink)?);
                 Ok(written)
             }
@@ -749,6 +746,25 @@ mod tests {
         }
     }
 
+    /// Packs with zstd alone.
+    pub(super) fn pack_zst(entries: Vec<Entry>, moment: i64, to: &Path) -> PackedTar {
+        pack(entries, moment, &[(Encoding::Zstd, to.to_owned())]).unwrap()
+    }
+
+    /// What a manifest says of an archive of a tar.
+    pub(super) fn expect_of(packed: &PackedTar, archive: &PackedArchive) -> Expect {
+        Expect {
+            encoding: archive.encoding,
+            digest: archive.digest.clone(),
+            size: archive.size,
+            tar_digest: packed.tar_digest.clone(),
+            tar_size: packed.tar_size,
+            entries: packed.entries,
+            files: Some(packed.files.clone()),
+            most_bytes: 1 << 30,
+        }
+    }
+
     fn sample() -> Vec<Entry> {
         let mut run = file("service/run.sh", b"#!/bin/sh\n");
         run.executable = true;
@@ -768,21 +784,42 @@ mod tests {
     }
 
     #[test]
-    fn the_same_entries_give_the_same_bytes() {
+    fn the_same_entries_give_the_same_bytes_in_every_encoding() {
         let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        let one = pack(sample(), 1_700_000_000, &path("a.tar.zst")).unwrap();
+        let both = |name: &str| {
+            [Encoding::Zstd, Encoding::Gzip].map(|encoding| {
+                let name = format!("{name}.{}", encoding.extension());
+                (encoding, directory.path().join(name))
+            })
+        };
+        let one = pack(sample(), 1_700_000_000, &both("a")).unwrap();
         let mut turned = sample();
         turned.reverse();
-        let other = pack(turned, 1_700_000_000, &path("b.tar.zst")).unwrap();
-        assert_eq!(one.digest, other.digest);
-        assert_eq!(
-            files::hash_file(&one.path).unwrap(),
-            (one.digest.clone(), one.size)
-        );
-        let later = pack(sample(), 1_700_000_001, &path("c.tar.zst")).unwrap();
-        assert_ne!(one.digest, later.digest);
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+        let other = pack(turned, 1_700_000_000, &both("b")).unwrap();
+        assert_eq!(one.archives.len(), 2);
+        for (one, other) in one.archives.iter().zip(&other.archives) {
+            assert_eq!(one.digest, other.digest);
+            let found = files::hash_file(&one.path).unwrap();
+            assert_eq!(found, (one.digest.clone(), one.size));
+        }
+        // Each is what it is alone, and what is inside is one tar.
+        for (place, archive) in both("c").into_iter().zip(&one.archives) {
+            let alone = pack(sample(), 1_700_000_000, &[place]).unwrap();
+            assert_eq!(alone.archives[0].digest, archive.digest);
+            assert_eq!(alone.tar_digest, one.tar_digest);
+        }
+        let read = |index: usize| std::fs::read(&one.archives[index].path).unwrap();
+        let mut tars = [zstd::decode_all(&read(0)[..]).unwrap(), Vec::new()];
+        flate2::bufread::GzDecoder::new(&read(1)[..])
+            .read_to_end(&mut tars[1])
+            .unwrap();
+        for tar in tars {
+            assert_eq!(Digest::of(&tar), one.tar_digest);
+            assert_eq!(tar.len() as u64, one.tar_size);
+        }
+        let later = pack(sample(), 1_700_000_001, &both("d")).unwrap();
+        assert_ne!(one.archives[0].digest, later.archives[0].digest);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 8);
     }
 
     #[test]
@@ -811,8 +848,8 @@ mod tests {
     #[test]
     fn gnu_tar_reads_it() {
         let directory = tempfile::tempdir().unwrap();
-        let packed = pack(sample(), 1_700_000_000, &directory.path().join("a.tar.zst")).unwrap();
-        let bytes = std::fs::read(&packed.path).unwrap();
+        let packed = pack_zst(sample(), 1_700_000_000, &directory.path().join("a.tar.zst"));
+        let bytes = std::fs::read(&packed.archives[0].path).unwrap();
         let tar = directory.path().join("a.tar");
         std::fs::write(&tar, zstd::decode_all(&bytes[..]).unwrap()).unwrap();
         let output = Command::new("tar")

@@ -91,12 +91,7 @@ pub fn app(app: &PackageName, version: &Version, variant: &Variant) -> Key {
 
 /// The archive of one build under the name a person looks for: a copy of the blob.
 #[must_use]
-pub fn archive(
-    app: &PackageName,
-    version: &Version,
-    variant: &Variant,
-    encoding: Encoding,
-) -> Key {
+pub fn archive(app: &PackageName, version: &Version, variant: &Variant, encoding: Encoding) -> Key {
     key(&format!(
         "v1/apps/{app}/{version}/{}",
         archive_file_name(app, version, variant, encoding)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Install, blocking, in_one_line};
 use crate::explain::{Exit, Failure};
-use crate::local::archive::{Expect, LONGEST_TAR, apply_delta, read_old, unpack};
+use crate::local::archive::{Expect, LONGEST_TAR, apply_delta, longest_delta, read_old, unpack};
 use crate::local::files;
 use crate::name::{Digest, Variant};
 use crate::plan::pull::Tip;
@@ -136,6 +136,10 @@ impl Install<'_> {
             let fetched = fetch(store, archive, file).await;
             let failure = match fetched {
                 Ok(()) => {
+                    if let Some(other) = &refused {
+                        let (app, why) = (self.host.app(), in_one_line(other));
+                        tracing::warn!("{app}: the same as {} is taken: {why}", archive.encoding);
+                    }
                     let size = archive.size;
                     self.fetched += size;
                     self.story.did(format_args!(
@@ -168,9 +172,10 @@ impl Install<'_> {
         tip: &Tip,
         file: &Path,
     ) -> Result<Option<Archive>, Failure> {
-        if !self.settings.deltas || archive.tar_size > LONGEST_TAR {
+        let most = longest_delta(archive.size, archive.tar_size);
+        let Some(most) = most.filter(|_| self.settings.deltas) else {
             return Ok(None);
-        }
+        };
         let host = self.host.clone();
         let kept = blocking(move || host.kept_archives()).await;
         let kept = kept.unwrap_or_else(|failure| {
@@ -178,7 +183,10 @@ impl Install<'_> {
             Vec::new()
         });
         for (kept, at) in leading(kept, manifest, self.state.installed.as_ref()) {
-            match self.rebuild(store, archive, tip, &kept, at, file).await {
+            match self
+                .rebuild(store, (archive, most), tip, &kept, at, file)
+                .await
+            {
                 Ok(Some((rebuilt, size))) => {
                     self.fetched += size;
                     self.story.did(format_args!(
@@ -203,17 +211,14 @@ impl Install<'_> {
     }
 
     fn without_delta(&self, why: &str) {
-        tracing::warn!(
-            "{}: {why}; the whole archive is fetched",
-            self.host.app()
-        );
+        tracing::warn!("{}: {why}; the whole archive is fetched", self.host.app());
     }
 
     /// The archive, rebuilt from `kept`, and how many bytes were fetched for it; `None` where there is no delta.
     async fn rebuild(
         &self,
         store: &dyn Store,
-        archive: &Archive,
+        (archive, most): (&Archive, u64),
         tip: &Tip,
         kept: &KeptArchive,
         at: PathBuf,
@@ -223,8 +228,6 @@ impl Install<'_> {
         let from = Version::parse(&kept.version)?;
         let key = layout::delta(&tip.app, &tip.version, &from, &variant);
         let delta = self.host.temporary("delta");
-        // What is not worth it was not made.
-        let most = archive.size / 2;
         let fetched = store.fetch(&key, &delta, most).await?;
         if fetched.is_none() {
             return Ok(None);
@@ -251,7 +254,7 @@ impl Install<'_> {
 ///
 /// # Errors
 /// `release::encoding`, exit 6, when none of them is known here.
-fn by_preference(manifest: &AppManifest) -> Result<Vec<&Archive>, Failure> {
+pub(in crate::apply) fn by_preference(manifest: &AppManifest) -> Result<Vec<&Archive>, Failure> {
     let known = |archive: &&Archive| archive.known_encoding().is_ok();
     let mut archives: Vec<&Archive> = manifest.archives().filter(known).collect();
     if let (true, Some(archive)) = (archives.is_empty(), &manifest.archive) {
@@ -287,7 +290,11 @@ async fn remove(file: &Path) -> Result<(), Failure> {
 }
 
 /// Fetches an archive and verifies its length and digest.
-async fn fetch(store: &dyn Store, archive: &Archive, to: &Path) -> Result<(), Failure> {
+pub(in crate::apply) async fn fetch(
+    store: &dyn Store,
+    archive: &Archive,
+    to: &Path,
+) -> Result<(), Failure> {
     let digest = Digest::parse(&archive.digest)?;
     let key = layout::blob(&digest);
     let refuse = |why: String| {
@@ -382,6 +389,187 @@ mod tests {
         }
         site.shelf.0.insert(key, good);
         assert_eq!(site.install(&next).await, Ok(InstallOutcome::Installed));
+    }
+
+    /// A server with so much in it that deltas are worth it.
+    fn large(own: &str) -> String {
+        let mut state = 7_u64;
+        let noise: String = std::iter::repeat_with(|| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            format!("{:08x}", state >> 32)
+        })
+        .take(30_000)
+        .collect();
+        format!("{GOOD}//{noise} {own}")
+    }
+
+    fn archive_of(release: &(AppManifest, Tip)) -> &Archive {
+        release.0.archive.as_ref().expect("an archive")
+    }
+
+    /// The delta between two releases, as a release makes it.
+    fn delta(site: &Site, old: &(AppManifest, Tip), new: &(AppManifest, Tip)) -> Vec<u8> {
+        let at = |release: &(AppManifest, Tip)| {
+            let file = site.root.path().join(release.1.archive.hex());
+            let key = layout::blob(&release.1.archive).to_string();
+            std::fs::write(&file, &site.shelf.0[&key]).expect("written");
+            (file, expect(archive_of(release)).expect("known"))
+        };
+        let ((old, of_old), (new, of_new)) = (at(old), at(new));
+        let tar = read_old(&old, &of_old).expect("a tar");
+        let to = site.root.path().join("delta");
+        let _ = std::fs::remove_file(&to);
+        let made = crate::local::archive::make_delta(&tar, &new, &of_new, &to, 1 << 20);
+        assert!(made.expect("made").is_some());
+        std::fs::read(to).expect("a delta")
+    }
+
+    fn place(old: &(AppManifest, Tip), new: &(AppManifest, Tip)) -> String {
+        layout::delta(&new.1.app, &new.1.version, &old.1.version, &Variant::Any).to_string()
+    }
+
+    /// Installs and says how many bytes were fetched.
+    async fn fetched(site: &Site, release: &(AppManifest, Tip)) -> u64 {
+        let mut install = Install::begin(&site.host, &site.settings)
+            .await
+            .expect("begun");
+        let outcome = install.run(&site.shelf, &release.0, &release.1).await;
+        assert_eq!(outcome, Ok(InstallOutcome::Installed), "{}", site.log());
+        install.fetched()
+    }
+
+    #[tokio::test]
+    async fn a_host_follows_by_deltas_as_long_as_it_has_what_they_lead_from() {
+        let mut site = Site::new();
+        let mut old = site.release("1.0.0", &large("0"));
+        assert_eq!(fetched(&site, &old).await, archive_of(&old).size);
+        for number in 1..=3 {
+            let version = format!("1.{number}.0");
+            let new = site.release(&version, &large(&version));
+            let delta = delta(&site, &old, &new);
+            let size = delta.len() as u64;
+            assert!(size < 2000, "{size}");
+            site.shelf.0.insert(place(&old, &new), delta);
+            // The archive itself is not needed.
+            let key = layout::blob(&new.1.archive).to_string();
+            let whole = site.shelf.0.remove(&key).expect("there");
+            assert_eq!(fetched(&site, &new).await, size);
+            let answer = site.answer().expect("an answer");
+            assert_eq!(answer, format!("{version} prod"));
+            let kept = site.host.kept_archives().expect("readable").len();
+            assert_eq!(kept, 2, "what runs and what ran before");
+            site.shelf.0.insert(key, whole);
+            old = new;
+        }
+        // Somebody empties the cache.
+        site.host.forget_archives(&[]).expect("gone");
+        let new = site.release("1.4.0", &large("4"));
+        let right = delta(&site, &old, &new);
+        site.shelf.0.insert(place(&old, &new), right);
+        assert_eq!(fetched(&site, &new).await, archive_of(&new).size);
+        // Without deltas nothing is kept.
+        site.settings.deltas = false;
+        let last = site.release("1.5.0", &large("5"));
+        let right = delta(&site, &new, &last);
+        site.shelf.0.insert(place(&new, &last), right);
+        assert_eq!(fetched(&site, &last).await, archive_of(&last).size);
+        assert!(site.host.kept_archives().expect("readable").is_empty());
+    }
+
+    #[tokio::test]
+    async fn whatever_is_wrong_with_a_delta_the_archive_is_fetched() {
+        let mut site = Site::new();
+        let mut old = site.release("1.0.0", &large("0"));
+        fetched(&site, &old).await;
+        let cases: [(&str, fn(Vec<u8>) -> Vec<u8>); 6] = [
+            ("nothing", |_| Vec::new()),
+            ("a page", |_| b"<!doctype html>".to_vec()),
+            ("cut", |delta| delta[..delta.len() / 2].to_vec()),
+            ("flipped", |mut delta| {
+                let at = delta.len() / 2;
+                delta[at] ^= 1;
+                delta
+            }),
+            ("a bomb", |_| {
+                zstd::encode_all(&vec![0; 8 << 20][..], 1).expect("bytes")
+            }),
+            ("followed", |mut delta| {
+                delta.extend(b"x");
+                delta
+            }),
+        ];
+        for (number, (what, broken)) in cases.into_iter().enumerate() {
+            let version = format!("1.{}.0", number + 1);
+            let new = site.release(&version, &large(what));
+            let delta = broken(delta(&site, &old, &new));
+            site.shelf.0.insert(place(&old, &new), delta);
+            assert_eq!(fetched(&site, &new).await, archive_of(&new).size, "{what}");
+            assert!(!site.host.temporary("delta").exists(), "{what}");
+            old = new;
+        }
+        // What is kept was changed, or cannot be read at all.
+        let break_kept: [fn(&Path); 2] = [
+            |archive| std::fs::write(archive, "other bytes").expect("written"),
+            |archive| std::fs::write(archive.with_extension("json"), "{").expect("written"),
+        ];
+        for (number, break_kept) in break_kept.into_iter().enumerate() {
+            let new = site.release(&format!("2.{number}.0"), &large("new"));
+            let right = delta(&site, &old, &new);
+            site.shelf.0.insert(place(&old, &new), right);
+            for (_, archive) in site.host.kept_archives().expect("readable") {
+                break_kept(&archive);
+            }
+            assert_eq!(fetched(&site, &new).await, archive_of(&new).size);
+            old = new;
+        }
+        // A manifest that lies about the tar is refused, with a delta as without.
+        let pid = site.pid();
+        let mut new = site.release("3.0.0", &large("3"));
+        let right = delta(&site, &old, &new);
+        site.shelf.0.insert(place(&old, &new), right);
+        let archive = new.0.archive.as_mut().expect("an archive");
+        archive.tar_digest = Digest::of(b"").to_string();
+        let failure = site.install(&new).await.expect_err("refused");
+        let found = (failure.code(), failure.exit());
+        assert_eq!(found, ("archive::tar_digest", Exit::Integrity));
+        assert_eq!((site.pid(), site.state().state), (pid, Phase::Committed));
+    }
+
+    #[tokio::test]
+    async fn the_other_encoding_is_taken_where_the_first_is_not_there() {
+        let mut site = Site::new();
+        let mut release = site.release("1.0.0", GOOD);
+        let key = layout::blob(&release.1.archive).to_string();
+        let zstd = site.shelf.0.remove(&key).expect("there");
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        let tar = zstd::decode_all(&zstd[..]).expect("a tar");
+        std::io::Write::write_all(&mut encoder, &tar).expect("written");
+        let gzip = encoder.finish().expect("bytes");
+        let alternative = Archive {
+            digest: Digest::of(&gzip).to_string(),
+            size: gzip.len() as u64,
+            encoding: "tar+gzip".to_owned(),
+            ..archive_of(&release).clone()
+        };
+        let unknown = Archive {
+            encoding: "tar+brotli".to_owned(),
+            ..alternative.clone()
+        };
+        release.0.alternatives = vec![unknown, alternative];
+        let failure = site.install(&release).await.expect_err("neither is there");
+        assert_eq!(failure.code(), "install::archive");
+        let of_gzip = layout::blob(&Digest::of(&gzip)).to_string();
+        site.shelf.0.insert(of_gzip, gzip.clone());
+        assert_eq!(fetched(&site, &release).await, gzip.len() as u64);
+        assert_eq!(site.answer().as_deref(), Some("1.0.0 prod"));
+
+        let mut lying = site.release("1.1.0", GOOD);
+        lying.0.alternatives = release.0.alternatives.clone();
+        lying.0.alternatives[1].tar_digest = Digest::of(b"").to_string();
+        let failure = site.install(&lying).await.expect_err("refused");
+        assert_eq!(failure.code(), "install::manifest");
     }
 
     #[tokio::test]

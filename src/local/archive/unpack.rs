@@ -256,7 +256,10 @@ impl<'a> Archive<'a> {
             .map_err(|error| self.read_failed(&error))?;
         let broken = |why: &str| self.broken("archive::zstd", why);
         let too_far = || {
-            let why = format!("its window is larger than {} MiB", (1_u64 << window_log) >> 20);
+            let why = format!(
+                "its window is larger than {} MiB",
+                (1_u64 << window_log) >> 20
+            );
             self.broken("archive::window", why)
         };
         match start.get(..4) {

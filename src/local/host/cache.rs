@@ -38,8 +38,7 @@ impl Host {
     /// Keeps the archive `from`, which lies in `.pkgs/tmp`.
     pub fn keep_archive(&self, from: &Path, kept: &KeptArchive) -> Result<(), Failure> {
         let tar = Digest::parse(&kept.archive.tar_digest)?;
-        let [document, archive] =
-            ENDS.map(|end| self.cache().join(format!("{}{end}", tar.hex())));
+        let [document, archive] = ENDS.map(|end| self.cache().join(format!("{}{end}", tar.hex())));
         std::fs::rename(from, &archive).map_err(|error| trouble(&archive, &error))?;
         sync_directory(&self.cache())?;
         write_durably(&document, &to_bytes(kept))

@@ -11,7 +11,9 @@ use crate::commands::environments::{self, Configured, Remotes, Request};
 use crate::commands::status::{StatusRequest, status};
 use crate::name::{CommitId, Digest, ReleaseId, Variant};
 use crate::plan::promote::By as Asked;
-use crate::release::app::{self, AppManifest, Archive, Build, Git, Runtime, Scripts, StaticFiles};
+use crate::release::app::{
+    self, AppManifest, Archive, Build, Encoding, Git, Runtime, Scripts, StaticFiles,
+};
 use crate::release::manifest::{self, RecordedApp, ReleaseManifest};
 use crate::release::seal::{Seal, SealedApp, SealedCommit, SealedEdit};
 use crate::release::static_set::{self, Class, StaticFile, StaticSet};
@@ -144,8 +146,10 @@ impl World {
             scripts: scripts(),
         };
         let variant = Variant::Any;
-        self.store
-            .put(&layout::archive(&app(), &version, &variant), b"a copy");
+        self.store.put(
+            &layout::archive(&app(), &version, &variant, Encoding::Zstd),
+            b"a copy",
+        );
         self.store.put(
             &layout::app(&app(), &version, &variant),
             &to_bytes(&manifest),
@@ -190,6 +194,7 @@ impl World {
                 version: text(minor),
                 variant: "any".to_owned(),
                 archive: Some(archive.clone()),
+                alternatives: vec![],
                 static_files: Some(files.clone()),
                 files: None,
                 build: build(),
