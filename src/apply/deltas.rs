@@ -38,6 +38,8 @@ struct Step<'a> {
     to: &'a Version,
     new: &'a AppManifest,
     from: Version,
+    /// The most bytes that the delta may have.
+    most: u64,
 }
 
 impl Making<'_> {
@@ -46,11 +48,13 @@ impl Making<'_> {
     /// # Errors
     /// Only where the run shall stop.
     pub async fn lead_to(&self, new: &AppManifest) -> Result<(), Failure> {
-        if new.archive.is_none() {
+        let archive = new.archive.as_ref();
+        let worth = archive.and_then(|new| longest_delta(new.size, new.tar_size));
+        let Some(most) = worth else {
             return Ok(());
-        }
+        };
         let (app, version) = (&new.app, &new.version);
-        let made = self.try_lead_to(new).await;
+        let made = self.try_lead_to(new, most).await;
         self.stop.check()?;
         if let Err(failure) = made {
             tracing::warn!(
@@ -60,7 +64,7 @@ impl Making<'_> {
         Ok(())
     }
 
-    async fn try_lead_to(&self, new: &AppManifest) -> Result<(), Failure> {
+    async fn try_lead_to(&self, new: &AppManifest, most: u64) -> Result<(), Failure> {
         let app = PackageName::parse(&new.app)?;
         let to = Version::parse(&new.version)?;
         let variant = Variant::parse(&new.variant)?;
@@ -73,6 +77,7 @@ impl Making<'_> {
                 to: &to,
                 new,
                 from,
+                most,
             };
             // One that cannot be made keeps no other from being made.
             if let Err(failure) = self.make(&step).await {
@@ -127,17 +132,11 @@ impl Making<'_> {
             manifest.as_str(),
             &bytes,
         )?;
-        let (Some(before), Some(after)) = (&old.archive, &step.new.archive) else {
-            return Ok(());
-        };
         let (app, from, to) = (step.app, &step.from, step.to);
-        let worth = longest_delta(after.size, after.tar_size);
-        let Some(most) = worth.filter(|_| before.tar_size <= LONGEST_TAR) else {
-            tracing::debug!(
-                "no delta leads from {app} {from} to {to}: it is not worth it, or their archives unpack to more than 128 MiB"
-            );
+        let short = |archive: &Archive| archive.tar_size <= LONGEST_TAR;
+        if !old.archive.as_ref().is_some_and(short) {
             return Ok(());
-        };
+        }
         let directory = Scratch::new()?;
         let place = |name: &str| directory.path().join(name);
         let before = self.archive(&old, place("old")).await?;
@@ -145,7 +144,7 @@ impl Making<'_> {
         let delta = place("delta");
         let whole = after.0.size;
         let made = tokio::task::spawn_blocking({
-            let delta = delta.clone();
+            let (delta, most) = (delta.clone(), step.most);
             move || delta_between(&before, &after, &delta, most)
         });
         let made = made.await.unwrap_or_else(|error| {

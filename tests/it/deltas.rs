@@ -269,3 +269,29 @@ fn a_host_fetches_deltas_and_a_pull_over_one_that_is_killed_is_finished_by_the_n
     assert_eq!(pulled.json()["fetchedBytes"], pulled.json()["archiveBytes"]);
     assert!(files(&cache).is_empty());
 }
+
+#[test]
+fn what_compresses_decides_bytes_and_deltas_do_not() {
+    let world = service(1, &json!({}));
+    let digest = |name: &str, value: &str| {
+        let plan = world.binary(&["plan", "--format=json"]).env(name, value);
+        plan.run().expect(0).json()["digest"].clone()
+    };
+    let plain = digest("PKGS_COMPRESS", "zst");
+    assert_eq!(digest("PKGS_DELTAS", "false"), plain);
+    let others = ["gz", "both"].map(|value| digest("PKGS_COMPRESS", value));
+    assert!(others[0] != plain && others[1] != plain && others[0] != others[1]);
+    for (name, value, code) in [
+        ("PKGS_COMPRESS", "zip", "settings::choice"),
+        ("PKGS_DELTAS", "perhaps", "settings::boolean"),
+    ] {
+        let refused = world.binary(&["plan"]).env(name, value).run().expect(2);
+        // Once, though the app has it from there as well as all others.
+        assert_eq!(
+            refused.stderr.matches(code).count(),
+            1,
+            "{}",
+            refused.stderr
+        );
+    }
+}

@@ -26,8 +26,9 @@ const SHORTEST: u64 = 64 << 10;
 /// How much of the new tar one frame holds. Within that, zstd reaches all of its prefix, however long that is.
 const FRAME: u64 = 1 << FAR_BACK;
 
-/// How many places of the old tar are remembered, as a power of two: one in 128 bytes of the longest.
-const PLACES: u32 = 20;
+/// How many places of the old tar are remembered, as a power of two, and in how many bytes there is one of them: enough for the longest. zstd itself
+/// would derive both from the window, and forget what lies far back.
+const PLACES: (u32, u32) = (20, 7);
 
 /// How hosts compress what they have rebuilt; nobody fetches it.
 const REBUILT: i32 = 1;
@@ -129,7 +130,8 @@ fn encoder<W: io::Write>(sink: W, old: &[u8], length: u64) -> io::Result<zstd::E
     encoder.include_checksum(true)?;
     encoder.long_distance_matching(true)?;
     encoder.window_log(FAR_BACK)?;
-    encoder.set_parameter(CParameter::LdmHashLog(PLACES))?;
+    encoder.set_parameter(CParameter::LdmHashLog(PLACES.0))?;
+    encoder.set_parameter(CParameter::LdmHashRateLog(PLACES.1))?;
     encoder.set_pledged_src_size(Some(length))?;
     Ok(encoder)
 }
