@@ -145,7 +145,7 @@ fn both_archives_hold_one_tar_that_gnu_tar_and_bsdtar_read_and_hosts_take_either
 }
 
 #[test]
-fn an_archive_is_gzip_where_that_is_wanted_on_another_store_too() {
+fn an_archive_in_a_bucket_is_gzip_or_both_and_deltas_lead_from_either() {
     let moto = Moto::shared();
     moto.bucket("gzip");
     let port = free_port();
@@ -172,7 +172,14 @@ fn an_archive_is_gzip_where_that_is_wanted_on_another_store_too() {
     let pulled = with_store(pull()).expect(0);
     assert_eq!(pulled.stdout, "web 1.0.1 runs (sit)\n");
     let world = world.develop("fix(web): more yet", &[("packages/web/more", "1")]);
-    let _ = with_store(world.binary(&["release"])).expect(0);
+    let both = world.binary(&["release"]).env("PKGS_COMPRESS", "both");
+    let _ = with_store(both).expect(0);
+    let there = s3::dump(&moto.endpoint, "gzip");
+    for (end, of) in [("zst", "zstd"), ("gz", "gzip")] {
+        let copy = &there[&format!("team/v1/apps/web/1.0.2/web-1.0.2.tar.{end}")];
+        let wanted = format!("application/{of}");
+        assert_eq!(copy.content_type.as_deref(), Some(wanted.as_str()));
+    }
     has_told(
         &with_store(host.pull(&world.outside, "web", "sit", port)).expect(0),
         "the delta from 1.0.1, in the place of",

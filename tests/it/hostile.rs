@@ -225,6 +225,7 @@ fn tar(path: &str, contents: &[u8]) -> Vec<u8> {
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
+    header.set_entry_type(tar::EntryType::Regular);
     header.set_cksum();
     let mut tar = tar::Builder::new(Vec::new());
     tar.append(&header, contents).expect("an entry");

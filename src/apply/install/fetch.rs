@@ -449,13 +449,13 @@ mod tests {
             let version = format!("1.{number}.0");
             let new = site.release(&version, &large(&version));
             let delta = delta(&site, &old, &new);
-            let size = delta.len() as u64;
-            assert!(size < 2000, "{size}");
+            let length = delta.len() as u64;
+            assert!(length < 2000, "{length}");
             site.shelf.0.insert(place(&old, &new), delta);
             // The archive itself is not needed.
             let key = layout::blob(&new.1.archive).to_string();
             let whole = site.shelf.0.remove(&key).expect("there");
-            assert_eq!(fetched(&site, &new).await, size);
+            assert_eq!(fetched(&site, &new).await, length);
             let answer = site.answer().expect("an answer");
             assert_eq!(answer, format!("{version} prod"));
             let kept = site.host.kept_archives().expect("readable").len();
@@ -480,10 +480,11 @@ mod tests {
 
     #[tokio::test]
     async fn whatever_is_wrong_with_a_delta_the_archive_is_fetched() {
+        type Break = fn(Vec<u8>) -> Vec<u8>;
         let mut site = Site::new();
         let mut old = site.release("1.0.0", &large("0"));
         fetched(&site, &old).await;
-        let cases: [(&str, fn(Vec<u8>) -> Vec<u8>); 6] = [
+        let cases: [(&str, Break); 6] = [
             ("nothing", |_| Vec::new()),
             ("a page", |_| b"<!doctype html>".to_vec()),
             ("cut", |delta| delta[..delta.len() / 2].to_vec()),
