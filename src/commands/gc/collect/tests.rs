@@ -154,6 +154,11 @@ impl World {
             &layout::app(&app(), &version, &variant),
             &to_bytes(&manifest),
         );
+        if let Some(before) = minor.checked_sub(1) {
+            let before = Version::parse(&text(before)).unwrap();
+            let delta = layout::delta(&app(), &version, &before, &variant);
+            self.store.put(&delta, b"a delta");
+        }
         let record = ReleaseManifest {
             schema: manifest::SCHEMA.to_owned(),
             id: id.to_string(),
@@ -465,6 +470,15 @@ fn what_nobody_needs_is_retired_first_and_deleted_by_a_later_run() {
         .collect();
     assert_eq!(versions, ["1.0.0", "1.2.0", "1.3.0"]);
     assert_eq!(world.versions(), [1, 4, 5, 6, 7]);
+    // Those whose two ends are there.
+    assert_eq!(
+        world.store.keys("v1/apps/web/deltas/"),
+        [(5, 4), (6, 5), (7, 6)].map(|(to, from)| format!(
+            "v1/apps/web/deltas/{}/{}.zst",
+            text(to),
+            text(from)
+        ))
+    );
     let blobs = |minor: u64| {
         layout::blob(&Digest::of(
             format!("archive of {}", text(minor)).as_bytes(),
