@@ -11,7 +11,7 @@ use crate::local::files;
 use crate::name::{Digest, Integrity, PackageName, Variant};
 use crate::plan;
 use crate::plan::release::Plan;
-use crate::release::app::{Scripts, StaticFiles};
+use crate::release::app::{Archive, Scripts, StaticFiles};
 use crate::release::pack::{
     App, BLOBS, FILE, Pack, SCHEMA, Tarball, TarballFile, Warning, tarball_name,
 };
@@ -49,7 +49,15 @@ pub fn describe(packed: &Packed, base: Option<String>, plan_digest: Option<Strin
         manifest: package.manifest.clone(),
     };
     let app = |sealed: &SealedApp| App {
-        file: archive_name(sealed),
+        file: sealed
+            .archive
+            .as_ref()
+            .and_then(|one| archive_name(sealed, one)),
+        alternative_files: sealed
+            .alternatives
+            .iter()
+            .filter_map(|one| archive_name(sealed, one))
+            .collect(),
         digest: sealed.archive.as_ref().map(|one| one.digest.clone()),
         tar_digest: sealed.archive.as_ref().map(|one| one.tar_digest.clone()),
         entries: sealed.archive.as_ref().map(|one| one.entries),
@@ -72,13 +80,21 @@ pub fn describe(packed: &Packed, base: Option<String>, plan_digest: Option<Strin
     }
 }
 
-/// The name of an app's archive; `None` where it has none.
-fn archive_name(app: &SealedApp) -> Option<String> {
-    app.archive.as_ref()?;
+/// The name of one of an app's archives.
+fn archive_name(app: &SealedApp, archive: &Archive) -> Option<String> {
     let name = PackageName::parse(&app.name).ok()?;
     let version = Version::parse(&app.version).ok()?;
     let variant = Variant::parse(&app.variant).ok()?;
-    Some(layout::archive_file_name(&name, &version, &variant))
+    let encoding = archive.known_encoding().ok()?;
+    Some(layout::archive_file_name(
+        &name, &version, &variant, encoding,
+    ))
+}
+
+/// The archives that `pack.json` names, each with its name in the directory.
+fn named_archives(app: &App) -> impl Iterator<Item = (&String, &Archive)> {
+    let names = app.file.iter().chain(&app.alternative_files);
+    names.zip(app.sealed.archives())
 }
 
 /// Refuses what an earlier `pack` wrote into a package that ships it. `directories` are those of the packages.
@@ -139,10 +155,9 @@ pub fn write(directory: Option<&Path>, packed: &Packed, pack: &Pack) -> Result<(
     }
     let tarballs = packed.packages.iter().zip(&pack.packages);
     let tarballs = tarballs.map(|(package, tarball)| (&tarball.file, package.digest.clone()));
-    let archives = pack.apps.iter().filter_map(|app| {
-        let digest = Digest::parse(app.digest.as_deref()?).ok()?;
-        Some((app.file.as_ref()?, digest))
-    });
+    let archives = pack.apps.iter().flat_map(named_archives);
+    let archives =
+        archives.filter_map(|(name, archive)| Some((name, Digest::parse(&archive.digest).ok()?)));
     let mut left: BTreeMap<&Digest, &PathBuf> = packed.blobs.iter().collect();
     // Two of them may have the same bytes.
     for (name, digest) in tarballs.chain(archives) {
@@ -204,7 +219,8 @@ fn remove_earlier(directory: &Path) -> Result<(), Failure> {
         return Ok(());
     };
     let tarballs = earlier.packages.iter().map(|tarball| &tarball.file);
-    let archives = earlier.apps.iter().filter_map(|app| app.file.as_ref());
+    let archives = earlier.apps.iter();
+    let archives = archives.flat_map(|app| app.file.iter().chain(&app.alternative_files));
     for name in tarballs.chain(archives) {
         if let Ok(path) = inside(directory, name) {
             remove(&path)?;
@@ -287,7 +303,7 @@ pub fn taken(directory: &Path, pack: &Pack, settings: &Settings) -> Result<Packe
         .flatten()
         .collect();
     for app in &pack.apps {
-        if let (Some(name), Some(archive)) = (&app.file, &app.sealed.archive) {
+        for (name, archive) in named_archives(app) {
             let path = inside(directory, name)?;
             let (digest, size) = files::hash_file(&path)?;
             if digest.as_str() != archive.digest || size != archive.size {
@@ -459,7 +475,7 @@ fn all_of(
         named.push(digest);
         Ok::<&PathBuf, Failure>(path)
     };
-    if let Some(archive) = &app.archive {
+    for archive in app.archives() {
         require(&archive.digest)?;
     }
     if let Some(list) = &app.files {

@@ -7,6 +7,7 @@ pub mod builds;
 pub mod cdn_command;
 pub mod clock;
 pub mod decide;
+pub mod deltas;
 pub mod install;
 pub mod known;
 pub mod npm_rollback;

@@ -70,7 +70,7 @@ impl Recording {
             build: app.build.clone(),
             runtime: app.runtime.clone(),
             archive: app.archive.clone(),
-            alternatives: Vec::new(),
+            alternatives: app.alternatives.clone(),
             files: app.files.clone(),
             static_files: app.static_files.clone(),
             scripts: app.scripts.clone(),
@@ -171,6 +171,7 @@ pub async fn record(
                 let theirs: AppManifest = from_bytes(app::SCHEMA, key.as_str(), &bytes)?;
                 if theirs.release != app.release
                     || theirs.archive != app.archive
+                    || theirs.alternatives != app.alternatives
                     || theirs.static_files != app.static_files
                 {
                     return Err(conflict(key.as_str()));

@@ -326,12 +326,13 @@ pub async fn name_archives(
     stop: &Stop,
 ) -> Result<(), Failure> {
     for app in &seal.apps {
-        if let Some(archive) = &app.archive {
+        for archive in app.archives() {
             stop.check()?;
             let key = layout::archive(
                 &crate::name::PackageName::parse(&app.name)?,
                 &crate::version::Version::parse(&app.version)?,
                 &crate::name::Variant::parse(&app.variant)?,
+                archive.known_encoding()?,
             );
             // A create tells as well whether it is there; a look is worth its while where the bytes would have to be fetched first.
             if packed.is_some() || store.head(&key).await?.is_none() {
@@ -356,7 +357,7 @@ async fn name_archive(
         None => fetched(store, &digest, archive.size, directory.path()).await?,
     };
     let headers = Headers {
-        content_type: Some("application/zstd".to_owned()),
+        content_type: Some(archive.known_encoding()?.content_type().to_owned()),
         ..Headers::default()
     };
     let body = Source::File(path).body(&digest)?;

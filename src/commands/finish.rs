@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::apply::build::Packed;
+use crate::apply::deltas::Making;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::publish::{self, Delivering, Pace, Pending, Tarballs};
 use crate::apply::record::{self, Recording};
@@ -25,6 +26,7 @@ use crate::plan::provenance::Provenance;
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::trusted::Policy;
 use crate::plan::waves;
+use crate::release::app::AppManifest;
 use crate::release::manifest::Status;
 use crate::remote::forge::github::Told;
 use crate::remote::registry::PublishedPackage;
@@ -384,6 +386,7 @@ pub async fn sealed(
         }
         let manifest = recording.release_manifest(named, &packages);
         seal::name_archives(store, &named.seal, packed.as_deref(), session.stop).await?;
+        lead_to(session, store, &manifests, packed.as_deref()).await?;
         record::record(store, &manifests, &manifest, session.stop, deeds).await?;
     }
     let mut released = released()?;
@@ -392,6 +395,27 @@ pub async fn sealed(
     let plan = own.map(|own| own.plan);
     tell(session, branch, &released, plan, deeds).await;
     Ok(released)
+}
+
+/// Makes deltas to the builds of a release, before anybody is pointed at them.
+async fn lead_to(
+    session: &Session<'_>,
+    store: &dyn Store,
+    manifests: &[AppManifest],
+    packed: Option<&Packed>,
+) -> Result<(), Failure> {
+    let making = Making {
+        store,
+        packed,
+        stop: session.stop,
+    };
+    for manifest in manifests {
+        let app = PackageName::parse(&manifest.app)?;
+        if session.settings.app_settings(&app).deltas {
+            making.lead_to(manifest).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What is decided about the provenance of a release: what this run decided, else what it decides of an earlier one's.

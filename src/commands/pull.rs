@@ -69,7 +69,12 @@ async fn act(
     let outcome = install.run(store, &wanted.manifest, tip).await;
     let at = crate::report::moment(settings.now);
     report(store, asked, install.state(), tip, &outcome, &at).await;
-    let pulled = tell(asked, tip, install.state(), outcome?)?;
+    let mut pulled = tell(asked, tip, install.state(), outcome?)?;
+    if pulled.outcome == Outcome::Installed {
+        let archive = wanted.manifest.archive.as_ref();
+        pulled.fetched_bytes = Some(install.fetched());
+        pulled.archive_bytes = archive.map(|archive| archive.size);
+    }
     if pulled.outcome == Outcome::UpToDate {
         tracing::info!("{}", pulled.line());
     }
@@ -163,6 +168,8 @@ fn pulled(tip: &Tip, outcome: Outcome) -> Pulled {
         version: tip.version.to_string(),
         seq: tip.since,
         outcome,
+        fetched_bytes: None,
+        archive_bytes: None,
         dry_run: false,
     }
 }
@@ -224,6 +231,7 @@ fn install_settings(
         stop: Patience::default(),
         probe: ProbePatience::default(),
         retry: asked.force,
+        deltas: asked.deltas,
     }
 }
 

@@ -114,9 +114,11 @@ fn released_app(app: &SealedApp) -> Result<ReleasedApp, Failure> {
     let version = Version::parse(&app.version)?;
     let variant = Variant::parse(&app.variant)?;
     let archive = app.archive.as_ref().map(|archive| {
-        let key = layout::archive(&name, &version, &variant).to_string();
-        (key, archive.digest.clone())
+        let encoding = archive.known_encoding()?;
+        let key = layout::archive(&name, &version, &variant, encoding).to_string();
+        Ok::<_, Failure>((key, archive.digest.clone()))
     });
+    let archive = archive.transpose()?;
     Ok(ReleasedApp {
         manifest: layout::app(&name, &version, &variant).to_string(),
         name,

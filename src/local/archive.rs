@@ -3,28 +3,39 @@
 //! The same entries give the same bytes, on any machine and whatever its number of cores. Unpacking is strict: an archive
 //! that holds anything but what its manifest says leaves nothing behind.
 
+mod delta;
 mod gzip;
 mod header;
 mod policy;
 mod unpack;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::{files, lfs};
 use crate::name::{Digest, Integrity};
+use crate::release::app::Encoding;
 use crate::workspace::npm_manifest::Beside;
 use crate::workspace::pack_list::sort_as_npm;
+use gzip::Effort;
 use header::{BLOCK, Header, Style};
 use policy::{Kind, Problem, Seen};
 
+pub use delta::{LONGEST_TAR, apply_delta, longest_delta, make_delta, read_old};
 pub use unpack::{Expect, unpack};
 
-const LEVEL: i32 = 9;
+/// With matches from far back the fastest of the usual levels gives archives that are smaller than those of the levels above without: what a service
+/// needs often holds one package in several places.
+const LEVEL: i32 = 3;
+
+/// How far back matches may lie, as a power of two: what is there, hosts hold in memory while they unpack.
+const FAR_BACK: u32 = 24;
 
 /// zstd gives other bytes without worker threads than with any number of them, so there is always one at least; more than four only cost memory.
 const MOST_WORKERS: u32 = 4;
@@ -60,15 +71,11 @@ pub enum EntrySource {
     },
 }
 
-/// An archive on disk.
+/// A tar on disk, in one or more encodings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackedArchive {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// Its digest.
-    pub digest: Digest,
-    /// Its length in bytes.
-    pub size: u64,
+pub struct PackedTar {
+    /// The archives, in the order in which they were asked for.
+    pub archives: Vec<PackedArchive>,
     /// The digest of the tar inside.
     pub tar_digest: Digest,
     /// The length of the tar inside, in bytes.
@@ -77,6 +84,19 @@ pub struct PackedArchive {
     pub entries: u64,
     /// Every entry, in order of path.
     pub files: Vec<ListedFile>,
+}
+
+/// An archive on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedArchive {
+    /// How its tar is compressed.
+    pub encoding: Encoding,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
 }
 
 /// A file or link in an archive.
@@ -135,16 +155,20 @@ fn refused(path: &str, (code, why): Problem) -> Failure {
     .hint("leave it out of the archive, or rename it")
 }
 
-/// Packs a tar in one zstd frame and writes it to `to`, replacing what is there; a failure leaves what was there.
+/// Packs a tar once, and writes it to every place of `to` in its encoding, replacing what is there; a failure leaves what was there.
 ///
 /// The tar is plain POSIX: entries in byte order of their paths and no directories, owner 0:0, every time `moment` (seconds
-/// since 1970; before that is 0), modes 0644, 0755 and, for links, 0777. The frame says its length and carries a checksum.
-/// Files are read once and in pieces.
+/// since 1970; before that is 0), modes 0644, 0755 and, for links, 0777. With zstd it is one frame, which says its length and carries a checksum; with
+/// gzip one member. Files are read once and in pieces.
 ///
 /// # Errors
 /// `archive::…`, exit 3, for entries that [`unpack`] would refuse; `build::lfs_pointer`, exit 3, for a file that git-lfs did not fetch; `archive::changed`, exit 75, when a file grows or shrinks meanwhile;
 /// `files::…` for the disk.
-pub fn pack(entries: Vec<Entry>, moment: i64, to: &Path) -> Result<PackedArchive, Failure> {
+pub fn pack(
+    entries: Vec<Entry>,
+    moment: i64,
+    to: &[(Encoding, PathBuf)],
+) -> Result<PackedTar, Failure> {
     let moment = u64::try_from(moment).unwrap_or(0);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = u32::try_from(cores).map_or(MOST_WORKERS, |cores| cores.min(MOST_WORKERS));
@@ -158,53 +182,175 @@ fn compressor<W: Write>(
 ) -> io::Result<zstd::Encoder<'static, W>> {
     let mut encoder = zstd::Encoder::new(sink, LEVEL)?;
     encoder.include_checksum(true)?;
+    encoder.long_distance_matching(true)?;
+    encoder.window_log(FAR_BACK)?;
     encoder.multithread(workers)?;
     encoder.set_pledged_src_size(Some(length))?;
     Ok(encoder)
 }
 
+/// An archive while it is written.
+struct Target<'a> {
+    encoding: Encoding,
+    to: &'a Path,
+    temporary: NamedTempFile,
+}
+
+/// Where the bytes of an archive go.
+type Sink<'a> = Summed<io::BufWriter<&'a mut File>>;
+
+impl<'a> Target<'a> {
+    fn at((encoding, to): &'a (Encoding, PathBuf)) -> Result<Target<'a>, Failure> {
+        Ok(Target {
+            encoding: *encoding,
+            to,
+            temporary: files::temporary_beside(to)?,
+        })
+    }
+
+    fn sink(&mut self) -> Sink<'_> {
+        let file = self.temporary.as_file_mut();
+        Summed::new(io::BufWriter::with_capacity(files::CHUNK, file))
+    }
+
+    fn failed(to: &Path, error: &io::Error) -> Failure {
+        files::failed("files::write", "write", to, error)
+    }
+
+    /// The end of what went into its sink: its digest and length.
+    fn written(to: &Path, sink: Sink<'_>) -> Result<(Digest, u64), Failure> {
+        let (mut buffer, digest, size) = sink.finish();
+        buffer.flush().map_err(|error| Target::failed(to, &error))?;
+        Ok((digest, size))
+    }
+}
+
+/// A tar that was written.
+struct Written {
+    tar_digest: Digest,
+    tar_size: u64,
+    listed: Vec<ListedFile>,
+    /// Digest and length of every archive.
+    archives: Vec<(Digest, u64)>,
+}
+
 fn pack_with(
     mut entries: Vec<Entry>,
     moment: u64,
-    to: &Path,
+    to: &[(Encoding, PathBuf)],
     workers: u32,
-) -> Result<PackedArchive, Failure> {
+) -> Result<PackedTar, Failure> {
     entries.sort_by(|one, other| one.path.cmp(&other.path));
-    let fail = |error: io::Error| files::failed("files::write", "write", to, &error);
     let (sizes, tar_size) = measure(&entries, moment)?;
-
-    let mut temporary = files::temporary_beside(to)?;
-    let sink = Summed::new(io::BufWriter::with_capacity(
-        files::CHUNK,
-        temporary.as_file_mut(),
-    ));
-    let mut tar = Tar {
-        out: Summed::new(compressor(sink, tar_size, workers).map_err(fail)?),
-        style: Style::Plain,
+    let contents = Contents {
+        entries: &entries,
+        sizes: &sizes,
         moment,
-        place: to,
-    };
-
-    let mut listed = Vec::with_capacity(entries.len());
-    for (entry, size) in entries.iter().zip(sizes) {
-        listed.push(tar.add(&entry.path, &entry.source, mode_of(entry), size)?);
-    }
-    let (encoder, tar_digest, tar_size) = tar.end()?;
-    let (mut buffer, digest, size) = encoder.finish().map_err(fail)?.finish();
-    buffer.flush().map_err(fail)?;
-    drop(buffer);
-    policy::check_sizes(size, tar_size)
-        .map_err(|problem| refused(&to.display().to_string(), problem))?;
-    files::persist(temporary, to, 0o644)?;
-    Ok(PackedArchive {
-        path: to.to_owned(),
-        digest,
-        size,
-        tar_digest,
         tar_size,
-        entries: listed.len() as u64,
-        files: listed,
+        workers,
+        place: to.first().map_or(Path::new(""), |(_, to)| to),
+    };
+    let mut targets = to
+        .iter()
+        .map(Target::at)
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let written = contents.write(&mut targets, &mut io::sink())?;
+    let mut archives = Vec::new();
+    for (target, (digest, size)) in targets.into_iter().zip(written.archives) {
+        policy::check_sizes(size, written.tar_size)
+            .map_err(|problem| refused(&target.to.display().to_string(), problem))?;
+        files::persist(target.temporary, target.to, 0o644)?;
+        archives.push(PackedArchive {
+            encoding: target.encoding,
+            path: target.to.to_owned(),
+            digest,
+            size,
+        });
+    }
+    Ok(PackedTar {
+        archives,
+        tar_digest: written.tar_digest,
+        tar_size: written.tar_size,
+        entries: written.listed.len() as u64,
+        files: written.listed,
     })
+}
+
+/// What a tar will hold, measured.
+#[derive(Clone, Copy)]
+struct Contents<'a> {
+    entries: &'a [Entry],
+    sizes: &'a [u64],
+    moment: u64,
+    tar_size: u64,
+    workers: u32,
+    /// What failures to write name.
+    place: &'a Path,
+}
+
+impl Contents<'_> {
+    /// Writes the tar into all `targets`, and into what is in front of them.
+    fn write(self, targets: &mut [Target<'_>], front: &mut dyn Write) -> Result<Written, Failure> {
+        let Some((target, others)) = targets.split_first_mut() else {
+            return self.write_tar(front);
+        };
+        let to = target.to;
+        let broken = |error: io::Error| Target::failed(to, &error);
+        match target.encoding {
+            Encoding::Zstd => {
+                let mut encoder =
+                    compressor(target.sink(), self.tar_size, self.workers).map_err(broken)?;
+                let mut written = self.write(others, &mut Both(front, &mut encoder))?;
+                let sink = encoder.finish().map_err(broken)?;
+                written.archives.insert(0, Target::written(to, sink)?);
+                Ok(written)
+            }
+            Encoding::Gzip => {
+                let work = |gzip: &mut gzip::Gzip<'_, '_, Sink<'_>>| {
+                    self.write(others, &mut Both(front, gzip))
+                };
+                let (mut written, sink) = gzip::gzip(target.sink(), Effort::Usual, broken, work)?;
+                written.archives.insert(0, Target::written(to, sink)?);
+                Ok(written)
+            }
+        }
+    }
+
+    fn write_tar(self, out: &mut dyn Write) -> Result<Written, Failure> {
+        let mut tar = Tar {
+            out: Summed::new(out),
+            style: Style::Plain,
+            moment: self.moment,
+            place: self.place,
+        };
+        let mut listed = Vec::with_capacity(self.entries.len());
+        for (entry, size) in self.entries.iter().zip(self.sizes) {
+            listed.push(tar.add(&entry.path, &entry.source, mode_of(entry), *size)?);
+        }
+        let (_, tar_digest, tar_size) = tar.end()?;
+        Ok(Written {
+            tar_digest,
+            tar_size,
+            listed,
+            archives: Vec::new(),
+        })
+    }
+}
+
+/// Writes everything to both.
+struct Both<'a>(&'a mut dyn Write, &'a mut dyn Write);
+
+impl Write for Both<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(bytes)?;
+        self.1.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        self.1.flush()
+    }
 }
 
 fn mode_of(entry: &Entry) -> u32 {
@@ -521,7 +667,7 @@ pub fn npm_tarball(files: &[NpmFile]) -> Result<NpmTarball, Failure> {
 
     let place = Path::new("the tarball");
     let broken = |error| files::failed("files::write", "compress", place, &error);
-    let ((tar_digest, listed), bytes) = gzip::gzip(broken, |gzip| {
+    let ((tar_digest, listed), bytes) = gzip::gzip(Vec::new(), Effort::Best, broken, |gzip| {
         let mut tar = Tar {
             out: Summed::new(gzip),
             style: Style::Npm,
@@ -600,6 +746,25 @@ mod tests {
         }
     }
 
+    /// Packs with zstd alone.
+    pub(super) fn pack_zst(entries: Vec<Entry>, moment: i64, to: &Path) -> PackedTar {
+        pack(entries, moment, &[(Encoding::Zstd, to.to_owned())]).unwrap()
+    }
+
+    /// What a manifest says of an archive of a tar.
+    pub(super) fn expect_of(packed: &PackedTar, archive: &PackedArchive) -> Expect {
+        Expect {
+            encoding: archive.encoding,
+            digest: archive.digest.clone(),
+            size: archive.size,
+            tar_digest: packed.tar_digest.clone(),
+            tar_size: packed.tar_size,
+            entries: packed.entries,
+            files: Some(packed.files.clone()),
+            most_bytes: 1 << 30,
+        }
+    }
+
     fn sample() -> Vec<Entry> {
         let mut run = file("service/run.sh", b"#!/bin/sh\n");
         run.executable = true;
@@ -619,21 +784,42 @@ mod tests {
     }
 
     #[test]
-    fn the_same_entries_give_the_same_bytes() {
+    fn the_same_entries_give_the_same_bytes_in_every_encoding() {
         let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        let one = pack(sample(), 1_700_000_000, &path("a.tar.zst")).unwrap();
+        let both = |name: &str| {
+            [Encoding::Zstd, Encoding::Gzip].map(|encoding| {
+                let name = format!("{name}.{}", encoding.extension());
+                (encoding, directory.path().join(name))
+            })
+        };
+        let one = pack(sample(), 1_700_000_000, &both("a")).unwrap();
         let mut turned = sample();
         turned.reverse();
-        let other = pack(turned, 1_700_000_000, &path("b.tar.zst")).unwrap();
-        assert_eq!(one.digest, other.digest);
-        assert_eq!(
-            files::hash_file(&one.path).unwrap(),
-            (one.digest.clone(), one.size)
-        );
-        let later = pack(sample(), 1_700_000_001, &path("c.tar.zst")).unwrap();
-        assert_ne!(one.digest, later.digest);
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+        let other = pack(turned, 1_700_000_000, &both("b")).unwrap();
+        assert_eq!(one.archives.len(), 2);
+        for (one, other) in one.archives.iter().zip(&other.archives) {
+            assert_eq!(one.digest, other.digest);
+            let found = files::hash_file(&one.path).unwrap();
+            assert_eq!(found, (one.digest.clone(), one.size));
+        }
+        // Each is what it is alone, and what is inside is one tar.
+        for (place, archive) in both("c").into_iter().zip(&one.archives) {
+            let alone = pack(sample(), 1_700_000_000, &[place]).unwrap();
+            assert_eq!(alone.archives[0].digest, archive.digest);
+            assert_eq!(alone.tar_digest, one.tar_digest);
+        }
+        let read = |index: usize| std::fs::read(&one.archives[index].path).unwrap();
+        let mut tars = [zstd::decode_all(&read(0)[..]).unwrap(), Vec::new()];
+        flate2::bufread::GzDecoder::new(&read(1)[..])
+            .read_to_end(&mut tars[1])
+            .unwrap();
+        for tar in tars {
+            assert_eq!(Digest::of(&tar), one.tar_digest);
+            assert_eq!(tar.len() as u64, one.tar_size);
+        }
+        let later = pack(sample(), 1_700_000_001, &both("d")).unwrap();
+        assert_ne!(one.archives[0].digest, later.archives[0].digest);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 8);
     }
 
     #[test]
@@ -662,8 +848,8 @@ mod tests {
     #[test]
     fn gnu_tar_reads_it() {
         let directory = tempfile::tempdir().unwrap();
-        let packed = pack(sample(), 1_700_000_000, &directory.path().join("a.tar.zst")).unwrap();
-        let bytes = std::fs::read(&packed.path).unwrap();
+        let packed = pack_zst(sample(), 1_700_000_000, &directory.path().join("a.tar.zst"));
+        let bytes = std::fs::read(&packed.archives[0].path).unwrap();
         let tar = directory.path().join("a.tar");
         std::fs::write(&tar, zstd::decode_all(&bytes[..]).unwrap()).unwrap();
         let output = Command::new("tar")
@@ -702,7 +888,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let to = directory.path().join("a.tar.zst");
         let check = |entries: Vec<Entry>, code: &str| {
-            let failure = pack(entries, 0, &to).unwrap_err();
+            let failure = pack(entries, 0, &[(Encoding::Zstd, to.clone())]).unwrap_err();
             assert_eq!((failure.code(), failure.exit()), (code, Exit::Refused));
             assert!(!to.exists());
         };

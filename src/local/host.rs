@@ -10,6 +10,7 @@
 //! <logs>/<app>/service.log            what the service writes
 //! ```
 
+mod cache;
 mod files;
 mod runtime;
 mod service;

@@ -398,6 +398,7 @@ fn deciding_of_app(app: &AppSettings) -> serde_json::Value {
         "include": app.include,
         "dist": app.dist,
         "distInArchive": app.dist_in_archive,
+        "compress": app.compress.as_str(),
         "start": app.start,
         "stop": app.stop,
         "environmentVariable": app.environment_variable,

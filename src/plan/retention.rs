@@ -51,6 +51,19 @@ pub struct App {
     pub versions: Vec<Stored>,
     /// Its environments that have a log.
     pub places: Vec<Place>,
+    /// The deltas between its archives.
+    pub deltas: Vec<Delta>,
+}
+
+/// A delta between two versions of an app.
+#[derive(Debug, Clone)]
+pub struct Delta {
+    /// The version to which it leads.
+    pub to: Version,
+    /// The version from which it leads.
+    pub from: Version,
+    /// Where it lies.
+    pub object: Object,
 }
 
 /// An object in the store.
@@ -223,6 +236,8 @@ pub enum Why {
     Unnamed,
     /// It was left by a check of the store.
     Probe,
+    /// A delta whose one end is not there, or goes.
+    NoEnd(Version),
 }
 
 impl fmt::Display for Why {
@@ -237,6 +252,7 @@ impl fmt::Display for Why {
                 write!(formatter, "release {release} has its tag {tag}")
             }
             Why::Probe => formatter.write_str("a check of the store left it"),
+            Why::NoEnd(version) => write!(formatter, "{version} is not there any more"),
             Why::Unnamed => formatter.write_str("no manifest and no seal names it"),
         }
     }
@@ -303,6 +319,8 @@ pub struct Sweep {
     pub versions: Vec<Given>,
     /// Copies of archives that go by themselves.
     pub copies: Vec<Gone>,
+    /// Deltas that go.
+    pub deltas: Vec<Gone>,
     /// Seals that go.
     pub seals: Vec<Gone>,
     /// What checks of the store left.
@@ -563,6 +581,31 @@ impl Sweep {
                 self.retire.push(retire(app, stored));
             }
         }
+        self.deltas(app, now);
+    }
+
+    /// A delta goes with either of its versions. One to a version that is still to be recorded waits.
+    fn deltas(&mut self, app: &App, now: i64) {
+        let recorded = app.versions.iter();
+        let recorded = recorded.filter(|stored| !stored.manifests.is_empty());
+        let recorded: BTreeSet<&Version> = recorded.map(|stored| &stored.version).collect();
+        let goes = |version: &Version| {
+            let mut given = self.versions.iter();
+            given.any(|given| given.app == app.name && given.version == *version)
+        };
+        let mut gone = Vec::new();
+        for delta in &app.deltas {
+            let ends = [&delta.from, &delta.to];
+            let lost = ends.into_iter().find(|end| !recorded.contains(end));
+            let lost = lost.filter(|_| is_old(now, &delta.object));
+            if let Some(end) = ends.into_iter().find(|end| goes(end)).or(lost) {
+                gone.push(Gone {
+                    object: delta.object.clone(),
+                    why: Why::NoEnd(end.clone()),
+                });
+            }
+        }
+        self.deltas.extend(gone);
     }
 
     fn seals(&mut self, facts: &Facts, newest: &BTreeSet<&str>) {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::explain::{Exit, Failure, quoted};
+
 /// The schema of [`AppManifest`].
 pub const SCHEMA: &str = "pkgs.app/1";
 
@@ -27,7 +29,7 @@ pub struct AppManifest {
     /// The archive; a static app has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive: Option<Archive>,
-    /// The same bytes in other encodings.
+    /// The same tar in other encodings.
     #[serde(default)]
     pub alternatives: Vec<Archive>,
     /// The list of files in the archive.
@@ -38,6 +40,13 @@ pub struct AppManifest {
     pub static_files: Option<StaticFiles>,
     /// How it is started, stopped and asked for its health.
     pub scripts: Scripts,
+}
+
+impl AppManifest {
+    /// Its archives in every encoding, the one that counts first.
+    pub fn archives(&self) -> impl Iterator<Item = &Archive> {
+        self.archive.iter().chain(&self.alternatives)
+    }
 }
 
 /// Where a build comes from.
@@ -115,6 +124,83 @@ pub struct Archive {
     pub tar_size: u64,
     /// How many entries the tar has.
     pub entries: u64,
+}
+
+/// How the tar of an archive is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Encoding {
+    /// One zstd frame.
+    Zstd,
+    /// One gzip member.
+    Gzip,
+}
+
+impl Encoding {
+    /// As manifests spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Encoding::Zstd => "tar+zstd",
+            Encoding::Gzip => "tar+gzip",
+        }
+    }
+
+    /// What a manifest says; `None` for one that is not known here.
+    ///
+    /// ```
+    /// use pkgs_action::release::app::Encoding;
+    /// assert_eq!(Encoding::parse(Encoding::Gzip.as_str()), Some(Encoding::Gzip));
+    /// assert_eq!(Encoding::parse("tar+brotli"), None);
+    /// ```
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Encoding> {
+        [Encoding::Zstd, Encoding::Gzip]
+            .into_iter()
+            .find(|encoding| encoding.as_str() == text)
+    }
+
+    /// How the names of such archives end.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Encoding::Zstd => "tar.zst",
+            Encoding::Gzip => "tar.gz",
+        }
+    }
+
+    /// The `Content-Type` of such archives.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Encoding::Zstd => "application/zstd",
+            Encoding::Gzip => "application/gzip",
+        }
+    }
+}
+
+impl Archive {
+    /// How its tar is compressed.
+    ///
+    /// # Errors
+    /// `release::encoding`, exit 6, when that is not known here.
+    pub fn known_encoding(&self) -> Result<Encoding, Failure> {
+        Encoding::parse(&self.encoding).ok_or_else(|| {
+            let what = format!(
+                "archives of encoding {} are not known here",
+                quoted(&self.encoding)
+            );
+            Failure::new(Exit::Integrity, "release::encoding", what)
+                .because("a newer version of pkgs-action wrote it, or somebody else")
+                .hint("use the version of pkgs-action that made the release, or a newer one")
+        })
+    }
+
+    /// Whether `other` holds the same tar.
+    #[must_use]
+    pub fn is_same_tar(&self, other: &Archive) -> bool {
+        (&self.tar_digest, self.tar_size, self.entries)
+            == (&other.tar_digest, other.tar_size, other.entries)
+    }
 }
 
 /// The list of files in an archive: a `pkgs.files/1` document in `blobs/`.

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::release::app::Scripts;
+use crate::release::app::{Archive, Scripts};
 
 /// The schema of [`HostState`].
 pub const STATE_SCHEMA: &str = "pkgs.host-state/1";
 /// The schema of [`Mark`].
 pub const MARK_SCHEMA: &str = "pkgs.host-release/1";
+/// The schema of [`KeptArchive`].
+pub const KEPT_SCHEMA: &str = "pkgs.host-archive/1";
 /// The schema of [`HostReport`].
 pub const REPORT_SCHEMA: &str = "pkgs.host/1";
 
@@ -159,6 +161,21 @@ pub struct Mark {
     pub seq: u64,
     /// How it is started, stopped and asked for its health.
     pub scripts: Scripts,
+}
+
+/// `.pkgs/cache/<tar digest>.json`: an archive beside it, kept because a delta may lead from it to the next release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptArchive {
+    /// [`KEPT_SCHEMA`].
+    pub schema: String,
+    /// The version that it is of.
+    pub version: String,
+    /// The build of that version: `any` or an environment.
+    pub variant: String,
+    /// The digest of the archive that the build's manifest names.
+    pub build: String,
+    /// The archive as it lies here, which may be compressed otherwise.
+    pub archive: Archive,
 }
 
 /// What one host reports about one app and environment.

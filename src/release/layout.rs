@@ -9,6 +9,7 @@
 //! ```
 
 use crate::name::{CommitId, Digest, EnvironmentName, Key, PackageName, ReleaseId, Variant};
+use crate::release::app::Encoding;
 use crate::version::Version;
 
 fn key(text: &str) -> Key {
@@ -90,10 +91,10 @@ pub fn app(app: &PackageName, version: &Version, variant: &Variant) -> Key {
 
 /// The archive of one build under the name a person looks for: a copy of the blob.
 #[must_use]
-pub fn archive(app: &PackageName, version: &Version, variant: &Variant) -> Key {
+pub fn archive(app: &PackageName, version: &Version, variant: &Variant, encoding: Encoding) -> Key {
     key(&format!(
         "v1/apps/{app}/{version}/{}",
-        archive_file_name(app, version, variant)
+        archive_file_name(app, version, variant, encoding)
     ))
 }
 
@@ -101,21 +102,66 @@ pub fn archive(app: &PackageName, version: &Version, variant: &Variant) -> Key {
 ///
 /// ```
 /// use pkgs_action::name::{PackageName, Variant};
+/// use pkgs_action::release::app::Encoding;
 /// use pkgs_action::release::layout;
 /// use pkgs_action::version::Version;
 /// let app = PackageName::parse("@org/koa-kkl").unwrap();
 /// let version = Version::parse("1.4.2").unwrap();
-/// assert_eq!(layout::archive_file_name(&app, &version, &Variant::Any), "koa-kkl-1.4.2.tar.zst");
-/// assert_eq!(layout::archive_file_name(&app, &version, &Variant::parse("prod").unwrap()), "koa-kkl-1.4.2-prod.tar.zst");
+/// let prod = Variant::parse("prod").unwrap();
+/// assert_eq!(layout::archive_file_name(&app, &version, &Variant::Any, Encoding::Zstd), "koa-kkl-1.4.2.tar.zst");
+/// assert_eq!(layout::archive_file_name(&app, &version, &prod, Encoding::Gzip), "koa-kkl-1.4.2-prod.tar.gz");
 /// ```
 #[must_use]
-pub fn archive_file_name(app: &PackageName, version: &Version, variant: &Variant) -> String {
+pub fn archive_file_name(
+    app: &PackageName,
+    version: &Version,
+    variant: &Variant,
+    encoding: Encoding,
+) -> String {
+    let (app, extension) = (app.without_scope(), encoding.extension());
     match variant {
-        Variant::Any => format!("{}-{version}.tar.zst", app.without_scope()),
-        Variant::Environment(environment) => {
-            format!("{}-{version}-{environment}.tar.zst", app.without_scope())
-        }
+        Variant::Any => format!("{app}-{version}.{extension}"),
+        Variant::Environment(environment) => format!("{app}-{version}-{environment}.{extension}"),
     }
+}
+
+/// What makes the tar of the build `variant` of version `to` from that of version `from`; derived, never required.
+///
+/// ```
+/// use pkgs_action::name::{PackageName, Variant};
+/// use pkgs_action::release::layout;
+/// use pkgs_action::version::Version;
+/// let app = PackageName::parse("@org/web").unwrap();
+/// let version = |text| Version::parse(text).unwrap();
+/// let of = |variant| layout::delta(&app, &version("1.1.0"), &version("1.0.0"), &variant);
+/// let (any, prod) = (of(Variant::Any), of(Variant::parse("prod").unwrap()));
+/// assert_eq!(any.as_str(), "v1/apps/@org/web/deltas/1.1.0/1.0.0.zst");
+/// assert_eq!(prod.as_str(), "v1/apps/@org/web/deltas/1.1.0/1.0.0/prod.zst");
+/// for key in [any, prod] {
+///     assert_eq!(layout::delta_of(&key), Some((app.clone(), version("1.1.0"), version("1.0.0"))));
+///     assert!(layout::archive_of(&key).is_none() && layout::build_of(&key).is_none());
+/// }
+/// ```
+#[must_use]
+pub fn delta(app: &PackageName, to: &Version, from: &Version, variant: &Variant) -> Key {
+    let start = format!("v1/apps/{app}/deltas/{to}/{from}");
+    match variant {
+        Variant::Any => key(&format!("{start}.zst")),
+        Variant::Environment(environment) => key(&format!("{start}/{environment}.zst")),
+    }
+}
+
+/// The app, and the versions to which and from which the delta at `key` leads, if one lies there.
+#[must_use]
+pub fn delta_of(key: &Key) -> Option<(PackageName, Version, Version)> {
+    let (app, rest) = key.as_str().strip_prefix(APPS)?.split_once("/deltas/")?;
+    let (to, rest) = rest.strip_suffix(".zst")?.split_once('/')?;
+    let from = rest.split_once('/').map_or(rest, |(from, _)| from);
+    Some((
+        PackageName::parse(app).ok()?,
+        Version::parse(to).ok()?,
+        Version::parse(from).ok()?,
+    ))
 }
 
 fn environment_prefix(app: &PackageName, environment: &EnvironmentName) -> String {

@@ -85,6 +85,9 @@ pub struct App {
     /// The archive's name in the directory; a static app has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The names of the same archive in other encodings, in the order of `alternatives`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternative_files: Vec<String>,
     /// The archive's digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,

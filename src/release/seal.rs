@@ -69,6 +69,13 @@ pub struct SealedPackage {
     pub manifest: Option<String>,
 }
 
+impl SealedApp {
+    /// Its archives in every encoding, the one that counts first.
+    pub fn archives(&self) -> impl Iterator<Item = &crate::release::app::Archive> {
+        self.archive.iter().chain(&self.alternatives)
+    }
+}
+
 /// One build of an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedApp {
@@ -81,6 +88,9 @@ pub struct SealedApp {
     /// The archive; a static app has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive: Option<crate::release::app::Archive>,
+    /// The same tar in other encodings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<crate::release::app::Archive>,
     /// The static files; an app without `dist` has none.
     #[serde(rename = "static", skip_serializing_if = "Option::is_none")]
     pub static_files: Option<crate::release::app::StaticFiles>,

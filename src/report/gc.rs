@@ -83,6 +83,8 @@ pub enum Kind {
     Version,
     /// A copy of an archive.
     Archive,
+    /// A delta between two archives.
+    Delta,
     /// A seal.
     Seal,
     /// What a check of the store left.
@@ -98,6 +100,7 @@ impl Kind {
         match self {
             Kind::Version => "versions",
             Kind::Archive => "archives",
+            Kind::Delta => "deltas",
             Kind::Seal => "seals",
             Kind::Probe => "probes",
             Kind::Blob => "blobs",

@@ -65,6 +65,13 @@ fn of_app(text: &mut String, app: &App) {
             ": {file}\n  {} entries, {} bytes, packed {} bytes\n  {}",
             archive.entries, archive.tar_size, archive.size, archive.digest
         );
+        for (file, archive) in app.alternative_files.iter().zip(&sealed.alternatives) {
+            let _ = write!(
+                text,
+                "\n  {file}: the same, packed {} bytes\n  {}",
+                archive.size, archive.digest
+            );
+        }
     }
     if let Some(files) = &sealed.static_files {
         let _ = write!(

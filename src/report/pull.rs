@@ -18,6 +18,12 @@ pub struct Pulled {
     pub seq: u64,
     /// What became of it.
     pub outcome: Outcome,
+    /// How many bytes of archives and deltas were fetched, where something was installed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetched_bytes: Option<u64>,
+    /// How many bytes the whole archive has, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_bytes: Option<u64>,
     /// Whether nothing was done because that was asked for.
     pub dry_run: bool,
 }
@@ -44,7 +50,7 @@ impl Pulled {
     ///
     /// ```
     /// use pkgs_action::report::pull::{Outcome, Pulled};
-    /// let pulled = |outcome| Pulled { schema: "pkgs.pull/1", app: "web".into(), environment: "sit".into(), version: "1.0.0".into(), seq: 1, outcome, dry_run: false };
+    /// let pulled = |outcome| Pulled { schema: "pkgs.pull/1", app: "web".into(), environment: "sit".into(), version: "1.0.0".into(), seq: 1, outcome, fetched_bytes: None, archive_bytes: None, dry_run: false };
     /// assert_eq!(pulled(Outcome::Installed).text(), "web 1.0.0 runs (sit)\n");
     /// assert_eq!(pulled(Outcome::UpToDate).text(), "");
     /// assert_eq!(pulled(Outcome::UpToDate).line(), "web 1.0.0 runs already (sit)");

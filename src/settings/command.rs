@@ -268,6 +268,7 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         "actor" => matches!(command, "release" | "gc") || Deed::parse(command).is_some(),
         "keep-releases" => matches!(command, "pull" | "gc"),
         "keep-days" => command == "gc",
+        "deltas" => releases || command == "pull",
         "snapshot" => matches!(command, "plan" | "why" | "release"),
         "force" => matches!(command, "promote" | "rollback" | "pull"),
         "static" | "static-url" | "cdn-distribution" | "cdn-command" | "cdn-environment"
@@ -287,7 +288,7 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
 fn packs(setting: &Setting) -> bool {
     match setting.group {
         Group::General | Group::Release | Group::App => {
-            setting.name != "snapshot" && !setting.name.starts_with("keep-")
+            !matches!(setting.name, "snapshot" | "deltas") && !setting.name.starts_with("keep-")
         }
         Group::Git => decides(setting),
         Group::Npm => !matches!(setting.name, "npm-token" | "access" | "npm-rollback"),
@@ -545,4 +546,6 @@ pub struct PullSettings {
     pub host_name: Option<String>,
     /// How many releases stay on the host.
     pub keep_releases: usize,
+    /// Whether deltas are used, and the last archives kept for them.
+    pub deltas: bool,
 }

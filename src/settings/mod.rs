@@ -273,6 +273,29 @@ pub enum AppKind {
     Static,
 }
 
+/// How archives are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Compress {
+    /// `.tar.zst`.
+    #[default]
+    Zst,
+    /// `.tar.gz`.
+    Gz,
+    /// `.tar.zst`, and the same tar as `.tar.gz`.
+    Both,
+}
+
+impl Compress {
+    /// As it is set.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Compress::Zst => "zst",
+            Compress::Gz => "gz",
+            Compress::Both => "both",
+        }
+    }
+}
+
 /// An app's settings, resolved.
 #[derive(Debug, Clone)]
 pub struct AppSettings {
@@ -290,6 +313,10 @@ pub struct AppSettings {
     pub dist: Option<String>,
     /// Globs of files of `dist` that also go into the archive.
     pub dist_in_archive: Vec<String>,
+    /// The encodings of its archive.
+    pub compress: Compress,
+    /// Whether deltas between its archives are made.
+    pub deltas: bool,
     /// Starts it.
     pub start: String,
     /// Stops it.

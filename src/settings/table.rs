@@ -682,6 +682,24 @@ pub const SETTINGS: &[Setting] = &[
         "none",
     ),
     setting(
+        "compress",
+        App,
+        Text,
+        Reach::App,
+        false,
+        "how archives are compressed: zst, gz, or both, where hosts and people take the one that they can read",
+        "zst",
+    ),
+    setting(
+        "deltas",
+        App,
+        Boolean,
+        Reach::App,
+        false,
+        "a release makes deltas between archives, and hosts use them; on a host: keep the last archives for that",
+        "true",
+    ),
+    setting(
         "start",
         App,
         Lines,
@@ -869,7 +887,7 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 }
 
 /// Settings that will come.
-pub const SETTINGS_TO_COME: &[&str] = &["commit-via", "compress", "delivery", "node-version"];
+pub const SETTINGS_TO_COME: &[&str] = &["commit-via", "delivery", "node-version"];
 
 /// Whether a setting is also a flag: secrets are not, and the command is an argument of its own.
 pub fn has_flag(setting: &Setting) -> bool {

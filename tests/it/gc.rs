@@ -80,7 +80,7 @@ fn versions(world: &World) -> Vec<String> {
         .expect("a directory")
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name != "environments")
+        .filter(|name| !matches!(name.as_str(), "environments" | "deltas"))
         .collect();
     names.sort();
     names

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use pkgs_action::explain::Failure;
-use pkgs_action::name::{Key, PackageName};
+use pkgs_action::local::archive::{Expect, unpack};
+use pkgs_action::name::{Digest, Key, PackageName};
+use pkgs_action::release::app::Encoding;
 use pkgs_action::remote::registry::Registry;
 use pkgs_action::remote::registry::npm::NpmRegistry;
 use pkgs_action::remote::store::s3::{S3Settings, S3Store};
@@ -213,4 +215,130 @@ fn no_token_follows_a_redirect_to_another_origin() {
         });
     }
     assert_eq!(other.asked(), 0);
+}
+
+/// A tar with one file.
+fn tar(path: &str, contents: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_ustar();
+    header.as_ustar_mut().expect("ustar").name[..path.len()].copy_from_slice(path.as_bytes());
+    header.set_size(contents.len() as u64);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_cksum();
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append(&header, contents).expect("an entry");
+    tar.into_inner().expect("a tar")
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    encoder.write_all(bytes).expect("written");
+    encoder.finish().expect("bytes")
+}
+
+#[test]
+fn a_gzip_archive_gives_no_more_than_its_manifest_says_and_nothing_outside() {
+    let right = tar("a", b"1");
+    let archive = gzip(&right);
+    let zeros = gzip(&vec![0; 64 << 20]);
+    let outside = tar("../a", b"1");
+    let link = {
+        let mut tar = tar("a", b"");
+        tar[156] = b'2';
+        tar[157..161].copy_from_slice(b"/etc");
+        let mut header = tar::Header::from_byte_slice(&tar[..512]).clone();
+        header.set_cksum();
+        tar[..512].copy_from_slice(header.as_bytes());
+        tar
+    };
+    let mut with_name = flate2::GzBuilder::new()
+        .filename("../../a")
+        .write(Vec::new(), flate2::Compression::new(6));
+    with_name.write_all(&right).expect("written");
+    let with_name = with_name.finish().expect("bytes");
+    let cases: Vec<(&str, Vec<u8>, &[u8], &str)> = vec![
+        ("a bomb", zeros.clone(), &right, "archive::trailing"),
+        (
+            "a bomb behind it",
+            gzip(&[&right[..], &vec![0; 64 << 20]].concat()),
+            &right,
+            "archive::trailing",
+        ),
+        (
+            "another member",
+            [&archive[..], &zeros].concat(),
+            &right,
+            "archive::frames",
+        ),
+        (
+            "something behind it",
+            [&archive[..], b"<html>"].concat(),
+            &right,
+            "archive::trailing",
+        ),
+        (
+            "half of it",
+            archive[..archive.len() / 2].to_vec(),
+            &right,
+            "archive::truncated",
+        ),
+        ("a name", with_name, &right, "archive::gzip"),
+        (
+            "a page",
+            b"<!doctype html><title>502</title>".to_vec(),
+            &right,
+            "archive::gzip",
+        ),
+        ("nothing", Vec::new(), &right, "archive::gzip"),
+        (
+            "a path that leads out",
+            gzip(&outside),
+            &outside,
+            "archive::dotdot",
+        ),
+        (
+            "a link that leads out",
+            gzip(&link),
+            &link,
+            "archive::link_escape",
+        ),
+    ];
+    let directory = tempfile::tempdir().expect("a directory");
+    let into = directory.path().join("apps/into");
+    for (what, bytes, tar, code) in cases {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len());
+        let answer = [head.as_bytes(), &bytes].concat();
+        let server = Hostile::start(move |stream| stream.write_all(&answer));
+        let file = directory.path().join("archive");
+        let _ = std::fs::remove_file(&file);
+        let digest = store_contract::runtime().block_on(async {
+            let key = Key::parse("x").expect("a key");
+            let fetched = bucket(&server).await.fetch(&key, &file, 1 << 20).await;
+            fetched.expect(what).expect(what)
+        });
+        // Whoever wrote the manifest is hostile, too.
+        let expect = Expect {
+            encoding: Encoding::Gzip,
+            digest,
+            size: bytes.len() as u64,
+            tar_digest: Digest::of(tar),
+            tar_size: tar.len() as u64,
+            entries: 1,
+            files: None,
+            most_bytes: 1 << 30,
+        };
+        std::fs::create_dir_all(&into).expect("a directory");
+        let refused = unpack(&file, &into, &expect).expect_err(what);
+        assert_eq!(
+            (refused.code(), refused.exit().code()),
+            (code, 6),
+            "{what}: {refused:?}"
+        );
+        let left = crate::support::world::files(directory.path());
+        let left: Vec<&String> = left.keys().collect();
+        assert_eq!(left, ["archive"], "{what}");
+    }
 }

@@ -17,6 +17,7 @@ mod catalogs;
 mod changelog;
 mod closures;
 mod crash;
+mod deltas;
 mod doctor;
 mod documents;
 mod environments;

@@ -45,11 +45,13 @@ impl Builder<'_> {
         package.directory.join(&dist)?;
         self.require_inside(&directory.join(&dist))?;
         let static_files = self.static_files(package, &own, &directory.join(&dist), variant)?;
-        let (archive, files, runtime) = if package.kind == Kind::Service {
+        let (archives, files, runtime) = if package.kind == Kind::Service {
             self.archive(app, variant, &own)?
         } else {
-            (None, None, Runtime::default())
+            (Vec::new(), None, Runtime::default())
         };
+        let mut archives = archives.into_iter();
+        let archive = archives.next();
         if archive.is_none() && static_files.is_none() {
             return Err(Failure::new(
                 Exit::Refused,
@@ -72,6 +74,7 @@ impl Builder<'_> {
             version: app.to.to_string(),
             variant: variant.to_string(),
             archive,
+            alternatives: archives.collect(),
             static_files,
             files,
             build: Build {

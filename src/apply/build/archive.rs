@@ -12,9 +12,9 @@ use crate::local::process::{Output, ShellCommand};
 use crate::local::{files, installed};
 use crate::name::{PackageName, RepoPath, Variant};
 use crate::plan::release::{Notice, PlannedApp};
-use crate::release::app::{Archive, FileList, Runtime};
+use crate::release::app::{Archive, Encoding, FileList, Runtime};
 use crate::release::layout::archive_file_name;
-use crate::settings::AppSettings;
+use crate::settings::{AppSettings, Compress};
 use crate::workspace::below;
 use crate::workspace::lockfile::Lockfile;
 use crate::workspace::lockfile::closure::{Graph, on_disk};
@@ -27,13 +27,13 @@ use crate::workspace::production::{self, Placement, Source};
 use crate::workspace::publishable::{Reader, publishable};
 
 impl Builder<'_> {
-    /// Packs what the app's host needs, and lists it.
+    /// Packs what the app's host needs, in every encoding that is asked for, and lists it.
     pub(super) fn archive(
         &mut self,
         app: &PlannedApp,
         variant: &Variant,
         own: &AppSettings,
-    ) -> Result<(Option<Archive>, Option<FileList>, Runtime), Failure> {
+    ) -> Result<(Vec<Archive>, Option<FileList>, Runtime), Failure> {
         let package = &self.workspace.packages[app.index];
         let mut contents = Contents::default();
         match &own.include {
@@ -52,30 +52,33 @@ impl Builder<'_> {
         self.contain(package, &mut contents)?;
         let entries = contents.entries;
         let runtime = self.runtime(&app.name, &entries)?;
-        let name = archive_file_name(&app.name, &app.to, variant);
-        let packed = archive::pack(
-            entries,
-            self.wanted.moment,
-            &self.directory.path().join(name),
-        )?;
-        self.keep(&packed.digest, packed.path.clone());
+        let place = |encoding: Encoding| {
+            let name = archive_file_name(&app.name, &app.to, variant, encoding);
+            (encoding, self.directory.path().join(name))
+        };
+        let places: Vec<_> = encodings(own.compress).iter().copied().map(place).collect();
+        let packed = archive::pack(entries, self.wanted.moment, &places)?;
         let list = FileListDocument {
             schema: "pkgs.files/1",
             files: packed.files.iter().map(ListedDocument::from).collect(),
         };
         let list = self.keep_bytes(&crate::release::to_bytes(&list))?;
-        let archive = Archive {
-            digest: packed.digest.to_string(),
-            size: packed.size,
-            encoding: "tar+zstd".to_owned(),
-            tar_digest: packed.tar_digest.to_string(),
-            tar_size: packed.tar_size,
-            entries: packed.entries,
-        };
+        let archives = packed.archives.into_iter().map(|archive| {
+            self.keep(&archive.digest, archive.path);
+            Archive {
+                digest: archive.digest.to_string(),
+                size: archive.size,
+                encoding: archive.encoding.as_str().to_owned(),
+                tar_digest: packed.tar_digest.to_string(),
+                tar_size: packed.tar_size,
+                entries: packed.entries,
+            }
+        });
+        let archives = archives.collect();
         let list = FileList {
             digest: list.to_string(),
         };
-        Ok((Some(archive), Some(list), runtime))
+        Ok((archives, Some(list), runtime))
     }
 
     /// Adds what one name of `include` stands for; a path must be there only where a person named it.
@@ -320,6 +323,15 @@ impl Builder<'_> {
                 executable: file.mode & 0o100 != 0,
             })
             .collect())
+    }
+}
+
+/// The encodings of an archive, the one that counts first.
+fn encodings(compress: Compress) -> &'static [Encoding] {
+    match compress {
+        Compress::Zst => &[Encoding::Zstd],
+        Compress::Gz => &[Encoding::Gzip],
+        Compress::Both => &[Encoding::Zstd, Encoding::Gzip],
     }
 }
 

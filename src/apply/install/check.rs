@@ -37,6 +37,9 @@ pub(super) fn checked<'a>(manifest: &'a AppManifest, tip: &Tip) -> Result<&'a Ar
         Some(archive) if archive.digest == tip.archive.as_str() => archive,
         _ => return refuse(format!("it has no archive {}", tip.archive)),
     };
+    if manifest.archives().any(|other| !archive.is_same_tar(other)) {
+        return refuse("its archives do not hold the same tar".to_owned());
+    }
     let variable = &manifest.scripts.environment_variable;
     if !is_variable_name(variable) {
         return refuse(format!(
@@ -82,7 +85,11 @@ impl Install<'_> {
             self.settings.children.clone(),
         );
         let (bytes, files) = (
-            archive.size.saturating_add(archive.tar_size),
+            // What a delta rebuilds is compressed faster than what was released.
+            archive
+                .size
+                .saturating_mul(2)
+                .saturating_add(archive.tar_size),
             archive.entries,
         );
         let new_port = port(&manifest.scripts);

@@ -36,8 +36,11 @@ impl Install<'_> {
                 .as_ref()
                 .map(|previous| previous.directory.clone()),
         );
+        let builds = self.needed_builds();
         let pruned = blocking(move || {
             host.clear_temporary()?;
+            let builds: Vec<&str> = builds.iter().map(String::as_str).collect();
+            host.forget_archives(&builds)?;
             let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
             host.prune(keep, &kept)
         })

@@ -5,7 +5,7 @@
 mod back;
 mod check;
 mod commit;
-mod fetch;
+pub(super) mod fetch;
 mod probe;
 mod replace;
 mod report;
@@ -44,6 +44,8 @@ pub struct InstallSettings {
     pub probe: ProbePatience,
     /// Try an entry again that failed here before.
     pub retry: bool,
+    /// Fetch deltas where they lead to a release, and keep the last archives for them.
+    pub deltas: bool,
 }
 
 /// How an install ended.
@@ -71,6 +73,8 @@ pub struct Install<'a> {
     /// What the disk holds, or what it shall hold next.
     state: HostState,
     story: Story,
+    /// How many bytes of archives and deltas were fetched.
+    fetched: u64,
     /// Why an interrupted install went back, when it was found.
     taken_back: Option<String>,
     _lock: Lock,
@@ -89,6 +93,7 @@ impl<'a> Install<'a> {
             settings,
             state: host.state()?,
             story: Story::of(host.app()),
+            fetched: 0,
             taken_back: None,
             _lock: lock,
         };
@@ -106,6 +111,12 @@ impl<'a> Install<'a> {
     #[must_use]
     pub fn state(&self) -> &HostState {
         &self.state
+    }
+
+    /// How many bytes of archives and deltas were fetched.
+    #[must_use]
+    pub fn fetched(&self) -> u64 {
+        self.fetched
     }
 
     /// Makes this host run what `tip` names. `manifest` is the verified app manifest of that build. When this fails before the old

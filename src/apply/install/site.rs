@@ -18,7 +18,7 @@ use crate::local::process::kill_group;
 use crate::name::Digest;
 use crate::name::{EnvironmentName, Key, PackageName};
 use crate::plan::pull::Tip;
-use crate::release::app::{AppManifest, Archive, Scripts};
+use crate::release::app::{AppManifest, Archive, Encoding, Scripts};
 use crate::release::app::{Build, Git, Runtime};
 use crate::release::host::{HostState, Installed, MARK_SCHEMA, Mark, Phase};
 use crate::release::layout;
@@ -124,6 +124,7 @@ impl Site {
                 looks: 3,
             },
             retry: false,
+            deltas: true,
         };
         Site {
             root,
@@ -150,13 +151,13 @@ impl Site {
             .root
             .path()
             .join(format!("{version}-{}.tar.zst", self.seq));
-        let packed = archive::pack(entries, 0, &to).expect("packed");
-        let bytes = std::fs::read(&packed.path).expect("read");
-        let digest = packed.digest;
+        let packed = archive::pack(entries, 0, &[(Encoding::Zstd, to)]).expect("packed");
+        let bytes = std::fs::read(&packed.archives[0].path).expect("read");
+        let digest = packed.archives[0].digest.clone();
         let archive = Archive {
             digest: digest.to_string(),
-            size: packed.size,
-            encoding: "tar+zstd".to_owned(),
+            size: packed.archives[0].size,
+            encoding: Encoding::Zstd.as_str().to_owned(),
             tar_digest: packed.tar_digest.to_string(),
             tar_size: packed.tar_size,
             entries: packed.entries,

@@ -129,7 +129,11 @@ impl Ground<'_> {
         self.retire(&sweep.retire, collected).await?;
         let left = self.delete_versions(sweep, collected).await?;
         self.delete_seals(sweep, collected).await?;
-        for (kind, gone) in [(Kind::Archive, &sweep.copies), (Kind::Probe, &sweep.probes)] {
+        for (kind, gone) in [
+            (Kind::Delta, &sweep.deltas),
+            (Kind::Archive, &sweep.copies),
+            (Kind::Probe, &sweep.probes),
+        ] {
             self.delete_objects(kind, gone, collected).await?;
         }
         let mut named = sweep.named.clone();
@@ -457,8 +461,9 @@ fn known_seals(facts: &Facts) -> BTreeSet<Key> {
 }
 
 /// The kinds of objects that go one by one.
-fn single(sweep: &Sweep) -> [(Kind, &[Gone]); 4] {
+fn single(sweep: &Sweep) -> [(Kind, &[Gone]); 5] {
     [
+        (Kind::Delta, &sweep.deltas),
         (Kind::Seal, &sweep.seals),
         (Kind::Archive, &sweep.copies),
         (Kind::Probe, &sweep.probes),

@@ -3,6 +3,7 @@
 //! The stream is cut into blocks, each of which is compressed by itself with the end of the one before as its dictionary, and ends at a byte. What
 //! fits into one block is what a single stream would be.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -17,47 +18,83 @@ const BLOCK: usize = 128 << 10;
 /// How far back deflate looks, in bytes.
 const WINDOW: usize = 32 << 10;
 
-/// What npm's begin with: no name, no time, best compression, no operating system. <https://www.rfc-editor.org/rfc/rfc1952>
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
+/// How many blocks for each core may wait for being written.
+const AHEAD: usize = 8;
 
-const LEVEL: Compression = Compression::new(9);
-
-/// Compresses what `work` writes, and gives its result with the bytes.
-///
-/// # Errors
-/// Those of `work`, and what `broken` makes of the compressor's.
-pub(super) fn gzip<T, E>(
-    broken: impl Fn(io::Error) -> E,
-    work: impl FnOnce(&mut Gzip<'_, '_>) -> Result<T, E>,
-) -> Result<(T, Vec<u8>), E> {
-    let cores = available_parallelism().map_or(1, NonZero::get);
-    gzip_on(cores, broken, work)
+/// How hard a stream is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// As npm does: tarballs are small and fetched by many.
+    Best,
+    /// As `gzip` does where nothing is said: archives are large, and a third of the time buys all but a hundredth.
+    Usual,
 }
 
-fn gzip_on<T, E>(
-    cores: usize,
+impl Effort {
+    fn level(self) -> Compression {
+        match self {
+            Effort::Best => Compression::new(9),
+            Effort::Usual => Compression::new(6),
+        }
+    }
+
+    /// What a stream begins with: no name, no time, whether it is compressed best, no operating system. <https://www.rfc-editor.org/rfc/rfc1952>
+    fn header(self) -> [u8; 10] {
+        let best = match self {
+            Effort::Best => 2,
+            Effort::Usual => 0,
+        };
+        [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, best, 255]
+    }
+}
+
+/// Compresses what `work` writes into `sink`, and gives its result with the sink.
+///
+/// # Errors
+/// Those of `work`, and what `broken` makes of the compressor's and the sink's.
+pub(super) fn gzip<S: Write, T, E>(
+    sink: S,
+    effort: Effort,
     broken: impl Fn(io::Error) -> E,
-    work: impl FnOnce(&mut Gzip<'_, '_>) -> Result<T, E>,
-) -> Result<(T, Vec<u8>), E> {
+    work: impl FnOnce(&mut Gzip<'_, '_, S>) -> Result<T, E>,
+) -> Result<(T, S), E> {
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    gzip_on(cores, sink, effort, broken, work)
+}
+
+fn gzip_on<S: Write, T, E>(
+    cores: usize,
+    sink: S,
+    effort: Effort,
+    broken: impl Fn(io::Error) -> E,
+    work: impl FnOnce(&mut Gzip<'_, '_, S>) -> Result<T, E>,
+) -> Result<(T, S), E> {
     std::thread::scope(|scope| {
         let mut gzip = Gzip {
             scope,
             cores,
+            effort,
+            sink,
             pending: Vec::new(),
             dictionary: 0,
             sum: Crc::new(),
             blocks: 0,
+            written: 0,
+            early: BTreeMap::new(),
             workers: None,
         };
+        gzip.sink.write_all(&effort.header()).map_err(&broken)?;
         let result = work(&mut gzip)?;
         Ok((result, gzip.finish().map_err(broken)?))
     })
 }
 
 /// Takes what is to be compressed.
-pub(super) struct Gzip<'scope, 'env> {
+pub(super) struct Gzip<'scope, 'env, S> {
     scope: &'scope Scope<'scope, 'env>,
     cores: usize,
+    effort: Effort,
+    sink: S,
     /// The dictionary of the next block, and the block behind it.
     pending: Vec<u8>,
     /// How long the dictionary is.
@@ -65,6 +102,10 @@ pub(super) struct Gzip<'scope, 'env> {
     sum: Crc,
     /// How many blocks were handed on.
     blocks: usize,
+    /// How many of them were written.
+    written: usize,
+    /// Blocks that were done before one in front of them.
+    early: BTreeMap<usize, Vec<u8>>,
     /// Those that compress; a stream of one block needs none.
     workers: Option<Workers>,
 }
@@ -84,7 +125,7 @@ struct Workers {
     done: Receiver<Compressed>,
 }
 
-impl Gzip<'_, '_> {
+impl<S: Write> Gzip<'_, '_, S> {
     fn hand_on(&mut self, is_last: bool) -> io::Result<()> {
         let keep = self.pending.len().saturating_sub(WINDOW);
         let next = if is_last {
@@ -106,46 +147,57 @@ impl Gzip<'_, '_> {
             let (blocks, waiting) = sync_channel(self.cores);
             let (finished, done) = channel();
             let waiting = Arc::new(Mutex::new(waiting));
+            let level = self.effort.level();
             for _ in 0..self.cores {
                 let (waiting, finished) = (Arc::clone(&waiting), finished.clone());
-                self.scope.spawn(move || work_off(&waiting, &finished));
+                self.scope
+                    .spawn(move || work_off(level, &waiting, &finished));
             }
             Workers { blocks, done }
         });
-        workers.blocks.send(block).map_err(io::Error::other)
+        workers.blocks.send(block).map_err(io::Error::other)?;
+        // However slow one block is, no more than these are held.
+        self.write_done(AHEAD * self.cores)
     }
 
-    fn finish(mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = HEADER.to_vec();
-        if self.workers.is_none() {
-            bytes.extend(compress(
-                &mut Compress::new(LEVEL, false),
-                &[],
-                &self.pending,
-                true,
-            )?);
-        } else {
-            self.hand_on(true)?;
-        }
-        let mut blocks: Vec<Vec<u8>> = vec![Vec::new(); self.blocks];
-        if let Some(Workers {
-            blocks: no_more,
-            done,
-        }) = self.workers.take()
-        {
-            drop(no_more);
-            for (number, compressed) in done {
-                blocks[number] = compressed?;
+    /// Writes what is done, in order, until no more than `held` blocks are still to be written.
+    fn write_done(&mut self, held: usize) -> io::Result<()> {
+        let Some(workers) = &self.workers else {
+            return Ok(());
+        };
+        loop {
+            let next = if self.blocks - self.written > held {
+                Some(workers.done.recv().map_err(io::Error::other)?)
+            } else {
+                workers.done.try_recv().ok()
+            };
+            let Some((number, compressed)) = next else {
+                return Ok(());
+            };
+            self.early.insert(number, compressed?);
+            while let Some(bytes) = self.early.remove(&self.written) {
+                self.sink.write_all(&bytes)?;
+                self.written += 1;
             }
         }
-        bytes.extend(blocks.concat());
-        bytes.extend(self.sum.sum().to_le_bytes());
-        bytes.extend(self.sum.amount().to_le_bytes());
-        Ok(bytes)
+    }
+
+    fn finish(mut self) -> io::Result<S> {
+        if self.workers.is_none() {
+            let mut compressor = Compress::new(self.effort.level(), false);
+            let bytes = compress(&mut compressor, &[], &self.pending, true)?;
+            self.sink.write_all(&bytes)?;
+        } else {
+            self.hand_on(true)?;
+            self.write_done(0)?;
+        }
+        self.sink.write_all(&self.sum.sum().to_le_bytes())?;
+        self.sink.write_all(&self.sum.amount().to_le_bytes())?;
+        Ok(self.sink)
     }
 }
 
-impl Write for Gzip<'_, '_> {
+impl<S: Write> Write for Gzip<'_, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.pending.len() - self.dictionary == BLOCK && !bytes.is_empty() {
             self.hand_on(false)?;
@@ -163,8 +215,8 @@ impl Write for Gzip<'_, '_> {
 }
 
 /// Compresses blocks until no more come.
-fn work_off(waiting: &Mutex<Receiver<Block>>, finished: &Sender<Compressed>) {
-    let mut compressor = Compress::new(LEVEL, false);
+fn work_off(level: Compression, waiting: &Mutex<Receiver<Block>>, finished: &Sender<Compressed>) {
+    let mut compressor = Compress::new(level, false);
     loop {
         let next = waiting
             .lock()
@@ -220,7 +272,7 @@ mod tests {
 
     fn packed(cores: usize, pieces: &[&[u8]]) -> Vec<u8> {
         let same = |error: io::Error| error;
-        let ((), bytes) = gzip_on(cores, same, |gzip| {
+        let ((), bytes) = gzip_on(cores, Vec::new(), Effort::Best, same, |gzip| {
             pieces.iter().try_for_each(|piece| gzip.write_all(piece))
         })
         .unwrap();
@@ -273,7 +325,7 @@ mod tests {
         let single = |text: &[u8]| {
             let mut single = flate2::GzBuilder::new()
                 .operating_system(255)
-                .write(Vec::new(), LEVEL);
+                .write(Vec::new(), Effort::Best.level());
             single.write_all(text).unwrap();
             single.finish().unwrap()
         };
@@ -302,6 +354,8 @@ mod tests {
     fn what_fails_meanwhile_ends_it() {
         let failed = gzip_on(
             2,
+            Vec::new(),
+            Effort::Usual,
             |error| error,
             |gzip| -> io::Result<()> {
                 gzip.write_all(&text(3 * BLOCK))?;

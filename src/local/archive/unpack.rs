@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use flate2::bufread::GzDecoder;
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +17,7 @@ use super::{Content, ListedFile};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::files;
 use crate::name::Digest;
+use crate::release::app::Encoding;
 
 /// The longest extension header: room for a path, a target and numbers.
 const LONGEST_EXTENSION: u64 = 16 << 10;
@@ -26,6 +28,8 @@ const WINDOW_LOG: u32 = 27;
 /// What the manifest says of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expect {
+    /// How its tar is compressed.
+    pub encoding: Encoding,
     /// The digest of the archive.
     pub digest: Digest,
     /// Its length in bytes.
@@ -64,37 +68,105 @@ pub fn unpack(archive: &Path, into: &Path, expect: &Expect) -> Result<(), Failur
 }
 
 fn unpack_into(archive: &Path, into: &Path, root: OwnedFd, expect: &Expect) -> Result<(), Failure> {
-    let place = Archive { path: archive };
+    let mut writer = Writer::new(root, into, expect);
+    with_tar(archive, expect, WINDOW_LOG, |reader| {
+        writer.read_entries(reader)
+    })?;
+    let place = Archive::of(archive, expect);
+    writer.finish(&place, expect)
+}
+
+/// Hands the tar of an archive to `work`, which reads it to its end; afterwards the archive is checked to be what the manifest says, and no more.
+fn with_tar<T>(
+    archive: &Path,
+    expect: &Expect,
+    window_log: u32,
+    work: impl FnOnce(&mut Reader<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let place = Archive::of(archive, expect);
     let file = place.open_checked(expect)?;
     let mut source = BufReader::with_capacity(files::CHUNK, file);
-    place.check_frame(&mut source, expect)?;
-    let mut decoder = zstd::Decoder::with_buffer(source)
-        .and_then(|mut decoder| {
-            decoder.window_log_max(WINDOW_LOG)?;
-            Ok(decoder.single_frame())
-        })
-        .map_err(|error| place.read_failed(&error))?;
-
-    let mut reader = Reader {
-        place: &place,
-        source: &mut decoder,
-        sum: Sha256::new(),
-        position: 0,
-        length: expect.tar_size,
+    let read = |source: &mut dyn Read| {
+        let mut reader = Reader {
+            place: &place,
+            source,
+            sum: Sha256::new(),
+            position: 0,
+            length: expect.tar_size,
+        };
+        let result = work(&mut reader)?;
+        reader.end(&expect.tar_digest)?;
+        Ok::<T, Failure>(result)
     };
-    let mut writer = Writer::new(root, into, expect);
-    writer.read_entries(&mut reader)?;
-    reader.end(&expect.tar_digest)?;
-    place.check_end(&mut decoder.finish())?;
-    writer.finish(&place, expect)
+    let (result, mut rest) = match expect.encoding {
+        Encoding::Zstd => {
+            place.check_frame(&mut source, expect, window_log)?;
+            let mut decoder = zstd::Decoder::with_buffer(source)
+                .and_then(|mut decoder| {
+                    decoder.window_log_max(window_log)?;
+                    Ok(decoder.single_frame())
+                })
+                .map_err(|error| place.read_failed(&error))?;
+            (read(&mut decoder)?, decoder.finish())
+        }
+        Encoding::Gzip => {
+            place.check_member(&mut source)?;
+            let mut decoder = GzDecoder::new(source);
+            (read(&mut decoder)?, decoder.into_inner())
+        }
+    };
+    place.check_end(&mut rest)?;
+    Ok(result)
+}
+
+/// The tar of an archive, in memory. Whoever asks has made sure that there is room for [`Expect::tar_size`] bytes.
+///
+/// # Errors
+/// As [`unpack`], but for what only its entries tell; `archive::window` also for a window of more than 16 MiB.
+pub(super) fn read_tar(archive: &Path, expect: &Expect) -> Result<Vec<u8>, Failure> {
+    with_tar(archive, expect, super::FAR_BACK, |reader| {
+        let length = usize::try_from(expect.tar_size).unwrap_or(usize::MAX);
+        let mut tar = vec![0; length];
+        reader.fill(&mut tar)?;
+        Ok(tar)
+    })
+}
+
+/// Hands the tar of an archive to `each`, in pieces.
+///
+/// # Errors
+/// As [`read_tar`], and those of `each`.
+pub(super) fn pieces(
+    archive: &Path,
+    expect: &Expect,
+    mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    with_tar(archive, expect, super::FAR_BACK, |reader| {
+        let mut buffer = vec![0; files::CHUNK];
+        while reader.position < reader.length {
+            let left = usize::try_from(reader.length - reader.position).unwrap_or(usize::MAX);
+            let piece = &mut buffer[..left.min(files::CHUNK)];
+            reader.fill(piece)?;
+            each(piece)?;
+        }
+        Ok(())
+    })
 }
 
 /// The archive as failures name it.
 struct Archive<'a> {
     path: &'a Path,
+    encoding: Encoding,
 }
 
-impl Archive<'_> {
+impl<'a> Archive<'a> {
+    fn of(path: &'a Path, expect: &Expect) -> Archive<'a> {
+        Archive {
+            path,
+            encoding: expect.encoding,
+        }
+    }
+
     fn broken(&self, code: &'static str, why: impl Into<String>) -> Failure {
         Failure::new(
             Exit::Integrity,
@@ -121,9 +193,17 @@ impl Archive<'_> {
             return self.broken("archive::truncated", "it ends in the middle");
         }
         self.broken(
-            "archive::zstd",
+            self.compression(),
             format!("its compression is broken: {error}"),
         )
+    }
+
+    /// The code of failures of its compression.
+    fn compression(&self) -> &'static str {
+        match self.encoding {
+            Encoding::Zstd => "archive::zstd",
+            Encoding::Gzip => "archive::gzip",
+        }
     }
 
     /// The archive opened, after its length and digest were found to be right.
@@ -165,11 +245,23 @@ impl Archive<'_> {
     }
 
     /// Checks the frame's header, which follows RFC 8878, section 3.1.1.1.
-    fn check_frame(&self, source: &mut BufReader<File>, expect: &Expect) -> Result<(), Failure> {
+    fn check_frame(
+        &self,
+        source: &mut BufReader<File>,
+        expect: &Expect,
+        window_log: u32,
+    ) -> Result<(), Failure> {
         let start = source
             .fill_buf()
             .map_err(|error| self.read_failed(&error))?;
         let broken = |why: &str| self.broken("archive::zstd", why);
+        let too_far = || {
+            let why = format!(
+                "its window is larger than {} MiB",
+                (1_u64 << window_log) >> 20
+            );
+            self.broken("archive::window", why)
+        };
         match start.get(..4) {
             Some([0x28, 0xb5, 0x2f, 0xfd]) => {}
             Some([0x50..=0x5f, 0x2a, 0x4d, 0x18]) => {
@@ -189,8 +281,8 @@ impl Archive<'_> {
         if !single_segment {
             let window = u64::from(*start.get(5).ok_or_else(|| broken("its header is cut"))?);
             let base = 1_u64 << (10 + (window >> 3));
-            if base + (base >> 3) * (window & 7) > 1 << WINDOW_LOG {
-                return Err(self.broken("archive::window", "its window is larger than 128 MiB"));
+            if base + (base >> 3) * (window & 7) > 1 << window_log {
+                return Err(too_far());
             }
         }
         let (width, offset) = match descriptor >> 6 {
@@ -208,8 +300,8 @@ impl Archive<'_> {
             .rev()
             .fold(0, |value: u64, byte| value << 8 | u64::from(*byte))
             .saturating_add(offset);
-        if single_segment && length > 1 << WINDOW_LOG {
-            return Err(self.broken("archive::window", "its window is larger than 128 MiB"));
+        if single_segment && length > 1 << window_log {
+            return Err(too_far());
         }
         if width > 0 && length != expect.tar_size {
             let why = format!(
@@ -221,14 +313,34 @@ impl Archive<'_> {
         Ok(())
     }
 
+    /// Checks the member's header, which follows RFC 1952, section 2.3: deflate, and none of the fields that it may have besides.
+    fn check_member(&self, source: &mut BufReader<File>) -> Result<(), Failure> {
+        let start = source
+            .fill_buf()
+            .map_err(|error| self.read_failed(&error))?;
+        let why = match start.get(..10) {
+            None => "its header is cut",
+            Some([0x1f, 0x8b, 8, 0, ..]) => return Ok(()),
+            Some([0x1f, 0x8b, 8, ..]) => "its header has names or comments",
+            Some(_) => "it is not gzip",
+        };
+        Err(self.broken("archive::gzip", why))
+    }
+
     fn check_end(&self, source: &mut BufReader<File>) -> Result<(), Failure> {
-        match source.fill_buf() {
-            Err(error) => Err(self.read_failed(&error)),
-            Ok([]) => Ok(()),
-            Ok([0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]) => {
-                Err(self.broken("archive::frames", "it has more than one frame"))
+        let rest = source
+            .fill_buf()
+            .map_err(|error| self.read_failed(&error))?;
+        match (self.encoding, rest) {
+            (_, []) => Ok(()),
+            (
+                Encoding::Zstd,
+                [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..],
+            ) => Err(self.broken("archive::frames", "it has more than one frame")),
+            (Encoding::Gzip, [0x1f, 0x8b, ..]) => {
+                Err(self.broken("archive::frames", "it has more than one member"))
             }
-            Ok(_) => Err(self.broken("archive::trailing", "something follows its frame")),
+            _ => Err(self.broken("archive::trailing", "something follows its compressed tar")),
         }
     }
 }

@@ -473,6 +473,7 @@ impl Search {
                     policy: POLICY,
                     versions: stored.collect(),
                     places: self.logs.places(world),
+                    deltas: Vec::new(),
                 };
                 let sweep = sweep(&Facts {
                     now: NOW,

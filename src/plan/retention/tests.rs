@@ -66,6 +66,7 @@ fn app(versions: Vec<Stored>, places: Vec<Place>) -> App {
         policy: POLICY,
         versions,
         places,
+        deltas: Vec::new(),
     }
 }
 
@@ -404,6 +405,44 @@ fn seals_go_when_their_release_is_told_otherwise_and_take_their_bytes_with_them(
     assert_eq!(sweep.open_seals, 1);
     assert_eq!(sweep.blobs.len(), 3);
     assert_eq!(sweep.named.blobs.len(), 3);
+}
+
+#[test]
+fn a_delta_goes_with_either_of_its_versions_and_waits_for_a_new_one() {
+    let delta = |to: &str, from: &str, days: i64| {
+        let (to, from) = (version(to), version(from));
+        let app = PackageName::parse("web").unwrap();
+        let key = crate::release::layout::delta(&app, &to, &from, &crate::name::Variant::Any);
+        Delta {
+            object: object(key.as_str(), days),
+            to,
+            from,
+        }
+    };
+    let mut place = place(&[("1.2.0", 40), ("1.1.0", 50), ("1.0.0", 60)]);
+    place.retired = vec!["1.0.0".to_owned()];
+    place.retired_for_a_day = place.retired.clone();
+    let mut app = app(versions(&["1.0.0", "1.1.0", "1.2.0"]), vec![place]);
+    app.deltas = vec![
+        delta("1.1.0", "1.0.0", 1),
+        delta("1.0.0", "1.1.0", 1),
+        delta("1.2.0", "1.1.0", 100),
+        delta("1.3.0", "1.2.0", 7),
+        delta("1.2.0", "0.9.0", 8),
+    ];
+    let sweep = sweep(&facts(app));
+    let gone = sweep.deltas.iter();
+    let gone: Vec<String> = gone
+        .map(|gone| format!("{}: {}", gone.object.key, gone.why))
+        .collect();
+    assert_eq!(
+        gone,
+        [
+            "v1/apps/web/deltas/1.1.0/1.0.0.zst: 1.0.0 is not there any more",
+            "v1/apps/web/deltas/1.0.0/1.1.0.zst: 1.0.0 is not there any more",
+            "v1/apps/web/deltas/1.2.0/0.9.0.zst: 0.9.0 is not there any more",
+        ]
+    );
 }
 
 #[test]

@@ -7,9 +7,15 @@ use crate::explain::{Exit, Failure};
 use crate::name::{EnvironmentName, PackageName};
 use crate::settings::config::{AppEntry, Config};
 use crate::settings::form::{self, named};
-use crate::settings::given::{Given, Inputs, Source, list};
+use crate::settings::given::{Given, Inputs, Source, boolean, list};
 use crate::settings::resolve::{Resolver, choice};
-use crate::settings::{AppKind, AppSettings, START, STOP};
+use crate::settings::{AppKind, AppSettings, Compress, START, STOP};
+
+const COMPRESS: &[(&str, Compress)] = &[
+    ("zst", Compress::Zst),
+    ("gz", Compress::Gz),
+    ("both", Compress::Both),
+];
 
 const KINDS: &[(&str, AppKind)] = &[("service", AppKind::Service), ("static", AppKind::Static)];
 
@@ -102,6 +108,14 @@ impl Resolver<'_> {
             include: values.list("include"),
             dist: values.text("dist"),
             dist_in_archive: values.list("dist-in-archive").unwrap_or_default(),
+            compress: values
+                .said("compress")
+                .and_then(|given| self.kept_once(choice(given, "compress", COMPRESS)))
+                .unwrap_or_default(),
+            deltas: values
+                .get("deltas")
+                .and_then(|given| self.kept_once(boolean(given, "deltas")))
+                .unwrap_or(true),
             start: values.text_or("start", START),
             stop: values.text_or("stop", STOP),
             environment_variable: values
@@ -130,16 +144,21 @@ impl Resolver<'_> {
         let number = values
             .get(setting)
             .map(|given| form::number(given, setting, &range, default));
-        match number {
-            None => default,
-            Some(Ok(number)) => number,
-            // Every app that says nothing of its own has the same problem.
-            Some(Err(failure)) => {
+        number
+            .and_then(|number| self.kept_once(number))
+            .unwrap_or(default)
+    }
+
+    /// What was read, or its failure among the problems: every app that says nothing of its own has the same one.
+    fn kept_once<T>(&mut self, read: Result<T, Failure>) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(failure) => {
                 let is_told = |problem: &Failure| problem.what() == failure.what();
                 if !self.problems.iter().any(is_told) {
                     self.problems.push(failure);
                 }
-                default
+                None
             }
         }
     }

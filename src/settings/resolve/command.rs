@@ -10,6 +10,7 @@ use crate::settings::command::{
 };
 use crate::settings::flags::Own;
 use crate::settings::form;
+use crate::settings::given::boolean;
 use crate::settings::resolve::Resolver;
 use crate::settings::{Choice, StoreSettings};
 
@@ -135,7 +136,9 @@ impl Resolver<'_> {
             None => None,
         };
         let force = self.boolean("force", false);
-        // A number that is none is told by the settings of apps.
+        let deltas = self.inputs.get("deltas");
+        let deltas = deltas.and_then(|given| boolean(given, "deltas").ok());
+        // What is none is told by the settings of apps.
         let keep_releases = self.inputs.get("keep-releases");
         let keep_releases = keep_releases.and_then(|given| given.value.parse().ok());
         Some(PullSettings {
@@ -149,6 +152,7 @@ impl Resolver<'_> {
                 .text("host-name")
                 .or_else(|| host_name.map(str::to_owned)),
             keep_releases: keep_releases.unwrap_or(10),
+            deltas: deltas.unwrap_or(true),
         })
     }
 

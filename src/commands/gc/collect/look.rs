@@ -13,7 +13,7 @@ use crate::environment::target::Standing;
 use crate::explain::{Exit, Failure};
 use crate::name::{Digest, EnvironmentName, Key, PackageName};
 use crate::plan::retention::{
-    self, App, Facts, Moved, Names, Object, Place, Policy, Recorded, Sealed, Stored,
+    self, App, Delta, Facts, Moved, Names, Object, Place, Policy, Recorded, Sealed, Stored,
 };
 use crate::plan::static_root;
 use crate::release::app::{Archive, FileList, StaticFiles};
@@ -64,6 +64,7 @@ type Versions = BTreeMap<Version, Held>;
 struct Shelves {
     apps: BTreeMap<PackageName, Versions>,
     logs: BTreeMap<PackageName, BTreeMap<EnvironmentName, Entries>>,
+    deltas: BTreeMap<PackageName, Vec<Delta>>,
     releases: Vec<Key>,
     seals: Vec<Object>,
     blobs: Vec<(Digest, Object)>,
@@ -90,6 +91,9 @@ impl Shelves {
         } else if let Some((app, version)) = layout::archive_of(key) {
             let versions = self.apps.entry(app).or_default();
             versions.entry(version).or_default().copies.push(object);
+        } else if let Some((app, to, from)) = layout::delta_of(key) {
+            let deltas = self.deltas.entry(app).or_default();
+            deltas.push(Delta { to, from, object });
         } else if let (Some((app, environment)), Some(seq)) =
             (layout::environment_of(key), layout::log_entry_seq(key))
         {
@@ -114,6 +118,7 @@ impl Look<'_> {
         let releases = self.releases(&shelves.releases).await?;
         let mut names: Vec<PackageName> = shelves.apps.keys().cloned().collect();
         names.extend(shelves.logs.keys().cloned());
+        names.extend(shelves.deltas.keys().cloned());
         names.sort();
         names.dedup();
         let mut apps = Vec::new();
@@ -124,6 +129,7 @@ impl Look<'_> {
                 policy: self.policy_of(&name),
                 versions: self.versions(&name, versions, &releases).await?,
                 places: self.places_of(&name, &logs).await?,
+                deltas: shelves.deltas.remove(&name).unwrap_or_default(),
                 name,
             });
         }
@@ -196,11 +202,10 @@ impl Look<'_> {
                 continue;
             };
             let read = builds::read(app, &version, &variant, object.key.as_str(), &bytes)?;
-            let archives = read.archive.iter().chain(&read.alternatives);
             let names = self
                 .names(
                     &object.key,
-                    archives,
+                    read.archives(),
                     read.files.as_ref(),
                     read.static_files.as_ref(),
                 )
@@ -247,7 +252,7 @@ impl Look<'_> {
             let found = self
                 .names(
                     &object.key,
-                    app.archive.iter(),
+                    app.archives(),
                     app.files.as_ref(),
                     app.static_files.as_ref(),
                 )

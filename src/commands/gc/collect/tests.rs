@@ -12,7 +12,9 @@ use crate::commands::status::{StatusRequest, status};
 use crate::environment::entry::Cdn;
 use crate::name::{CommitId, Digest, ReleaseId, Variant};
 use crate::plan::promote::By as Asked;
-use crate::release::app::{self, AppManifest, Archive, Build, Git, Runtime, Scripts, StaticFiles};
+use crate::release::app::{
+    self, AppManifest, Archive, Build, Encoding, Git, Runtime, Scripts, StaticFiles,
+};
 use crate::release::manifest::{self, RecordedApp, ReleaseManifest};
 use crate::release::seal::{Seal, SealedApp, SealedCommit, SealedEdit};
 use crate::release::static_set::{self, Class, StaticFile, StaticSet};
@@ -156,12 +158,19 @@ impl World {
             scripts: scripts(),
         };
         let variant = Variant::Any;
-        self.store
-            .put(&layout::archive(&app(), &version, &variant), b"a copy");
+        self.store.put(
+            &layout::archive(&app(), &version, &variant, Encoding::Zstd),
+            b"a copy",
+        );
         self.store.put(
             &layout::app(&app(), &version, &variant),
             &to_bytes(&manifest),
         );
+        if let Some(before) = minor.checked_sub(1) {
+            let before = Version::parse(&text(before)).unwrap();
+            let delta = layout::delta(&app(), &version, &before, &variant);
+            self.store.put(&delta, b"a delta");
+        }
         let record = ReleaseManifest {
             schema: manifest::SCHEMA.to_owned(),
             id: id.to_string(),
@@ -202,6 +211,7 @@ impl World {
                 version: text(minor),
                 variant: "any".to_owned(),
                 archive: Some(archive.clone()),
+                alternatives: vec![],
                 static_files: Some(files.clone()),
                 files: None,
                 build: build(),
@@ -474,6 +484,15 @@ fn what_nobody_needs_is_retired_first_and_deleted_by_a_later_run() {
         .collect();
     assert_eq!(versions, ["1.0.0", "1.2.0", "1.3.0"]);
     assert_eq!(world.versions(), [1, 4, 5, 6, 7]);
+    // Those whose two ends are there.
+    assert_eq!(
+        world.store.keys("v1/apps/web/deltas/"),
+        [(5, 4), (6, 5), (7, 6)].map(|(to, from)| format!(
+            "v1/apps/web/deltas/{}/{}.zst",
+            text(to),
+            text(from)
+        ))
+    );
     let blobs = |minor: u64| {
         layout::blob(&Digest::of(
             format!("archive of {}", text(minor)).as_bytes(),

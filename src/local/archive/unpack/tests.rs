@@ -1,4 +1,4 @@
-use super::super::tests::{file, link};
+use super::super::tests::{expect_of, file, link, pack_zst};
 use super::super::{EntrySource, pack};
 use super::*;
 use std::os::unix::fs::PermissionsExt;
@@ -121,6 +121,7 @@ fn place(archive: &[u8]) -> Place {
 
 fn expect(archive: &[u8], tar: &[u8], entries: u64) -> Expect {
     Expect {
+        encoding: Encoding::Zstd,
         digest: Digest::of(archive),
         size: archive.len() as u64,
         tar_digest: Digest::of(tar),
@@ -179,21 +180,27 @@ fn what_was_packed_comes_out_again() {
         file(&long, &vec![b'x'; 300_000]),
         file("é.txt", b""),
     ];
-    let packed = pack(entries, 1_700_000_000, &directory.path().join("a.tar.zst")).unwrap();
-    let mut expect = Expect {
-        digest: packed.digest.clone(),
-        size: packed.size,
-        tar_digest: packed.tar_digest.clone(),
-        tar_size: packed.tar_size,
-        entries: packed.entries,
-        files: Some(packed.files.clone()),
-        most_bytes: 1 << 20,
-    };
-    let into = directory.path().join("into");
-    fs::create_dir(&into).unwrap();
-    unpack(&packed.path, &into, &expect).unwrap();
+    let places = [Encoding::Zstd, Encoding::Gzip].map(|encoding| {
+        let name = format!("a.{}", encoding.extension());
+        (encoding, directory.path().join(name))
+    });
+    let packed = pack(entries, 1_700_000_000, &places).unwrap();
+    for archive in &packed.archives {
+        let expect = Expect {
+            most_bytes: 1 << 20,
+            ..expect_of(&packed, archive)
+        };
+        let directory = tempfile::tempdir().unwrap();
+        comes_out_again(directory.path(), &archive.path, &long, expect);
+    }
+}
 
-    assert_eq!(fs::read(into.join(&long)).unwrap(), vec![b'x'; 300_000]);
+fn comes_out_again(directory: &Path, archive: &Path, long: &str, mut expect: Expect) {
+    let into = directory.join("into");
+    fs::create_dir(&into).unwrap();
+    unpack(archive, &into, &expect).unwrap();
+
+    assert_eq!(fs::read(into.join(long)).unwrap(), vec![b'x'; 300_000]);
     assert_eq!(
         fs::read(into.join("node_modules/.bin/chain")).unwrap(),
         b"#!/bin/sh\n"
@@ -203,19 +210,24 @@ fn what_was_packed_comes_out_again() {
         (mode("bin"), mode("bin/run"), mode("package.json")),
         (0o755, 0o755, 0o644)
     );
-    let again = unpack(&packed.path, &into, &expect).unwrap_err();
+    let again = unpack(archive, &into, &expect).unwrap_err();
     assert_eq!(
         (again.code(), again.exit()),
         ("archive::not_empty", Exit::Refused)
     );
     assert!(into.join("package.json").exists());
 
+    // The zstd frame says how long it is; gzip's member says it at its end.
+    let longer = match expect.encoding {
+        Encoding::Zstd => "archive::size",
+        Encoding::Gzip => "archive::trailing",
+    };
     let mut check = |change: &dyn Fn(&mut Expect), code: &str| {
         let right = expect.clone();
         change(&mut expect);
-        let into = directory.path().join("again");
+        let into = directory.join("again");
         fs::create_dir(&into).unwrap();
-        let failure = unpack(&packed.path, &into, &expect).unwrap_err();
+        let failure = unpack(archive, &into, &expect).unwrap_err();
         assert_eq!((failure.code(), failure.exit()), (code, Exit::Integrity));
         assert!(!into.exists());
         expect = right;
@@ -226,7 +238,7 @@ fn what_was_packed_comes_out_again() {
         &|expect| expect.tar_digest = Digest::of(b""),
         "archive::tar_digest",
     );
-    check(&|expect| expect.tar_size += 512, "archive::size");
+    check(&|expect| expect.tar_size += 512, longer);
     check(&|expect| expect.entries += 1, "archive::entries");
     check(&|expect| expect.most_bytes = 1024, "archive::size");
     let files = |expect: &mut Expect| expect.files.clone().unwrap();
@@ -654,6 +666,84 @@ fn compression_is_exact() {
     check("not zstd", b"<html>", "archive::zstd");
 }
 
+fn gzipped(tar: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::new(6));
+    encoder.write_all(tar).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_gzip_member_is_exact() {
+    let whole = tar(&[raw("a").body("1")]);
+    let archive = gzipped(&whole);
+    let of = |archive: &[u8], tar: &[u8], entries: u64| Expect {
+        encoding: Encoding::Gzip,
+        ..expect(archive, tar, entries)
+    };
+    let check = |what: &str, archive: &[u8], code: &str| {
+        refuse_archive(what, archive, &of(archive, &whole, 1), code)
+    };
+    let right = place(&archive);
+    unpack(&right.archive, &right.into, &of(&archive, &whole, 1)).unwrap();
+    assert_eq!(fs::read(right.into.join("a")).unwrap(), b"1");
+
+    let bomb = vec![0; 64 << 20];
+    let small = gzipped(&bomb);
+    refuse_archive("a bomb", &small, &of(&small, &bomb, 0), "archive::ratio");
+    // No more is unpacked than the manifest says, however much there is.
+    let more = gzipped(&[&whole[..], &bomb].concat());
+    refuse_archive(
+        "a bomb that is not declared",
+        &more,
+        &of(&more, &whole, 1),
+        "archive::trailing",
+    );
+
+    let again = [&archive[..], &archive].concat();
+    check("two members", &again, "archive::frames");
+    let followed = [&archive[..], b"x"].concat();
+    check("something follows", &followed, "archive::trailing");
+    let padded = [&archive[..], &[0; 512]].concat();
+    check("zeros follow", &padded, "archive::trailing");
+    for cut in [1, 4, 8, 9, archive.len() - 11] {
+        let cut = &archive[..archive.len() - cut];
+        check("it is cut", cut, "archive::truncated");
+    }
+    check("half a header", &archive[..9], "archive::gzip");
+    check("nothing", b"", "archive::gzip");
+    check("a page", b"<!doctype html>", "archive::gzip");
+    check("zstd", &compress(&whole), "archive::gzip");
+    let mut named = flate2::GzBuilder::new()
+        .filename("a.tar")
+        .write(Vec::new(), flate2::Compression::new(6));
+    named.write_all(&whole).unwrap();
+    check("a name", &named.finish().unwrap(), "archive::gzip");
+    for at in [archive.len() - 1, archive.len() - 5] {
+        let mut flipped = archive.clone();
+        flipped[at] ^= 1;
+        check("another sum or length", &flipped, "archive::gzip");
+    }
+    let mut flipped = archive.clone();
+    flipped[10] = 0xff;
+    check("no deflate", &flipped, "archive::gzip");
+    let other = gzipped(&tar(&[raw("a").body("2")]));
+    check("another tar", &other, "archive::tar_digest");
+    refuse_archive(
+        "gzip said to be zstd",
+        &archive,
+        &expect(&archive, &whole, 1),
+        "archive::zstd",
+    );
+    let outside = tar(&[raw("../x").body("1")]);
+    let outside_archive = gzipped(&outside);
+    refuse_archive(
+        "a path that leads out",
+        &outside_archive,
+        &of(&outside_archive, &outside, 1),
+        "archive::dotdot",
+    );
+}
+
 #[test]
 fn an_archive_behind_a_link_is_not_read() {
     let whole = tar(&[raw("a")]);
@@ -676,6 +766,6 @@ fn files_on_disk_are_packed_as_they_are() {
         source: EntrySource::File(source),
         executable: false,
     };
-    let packed = pack(vec![entry], 0, &directory.path().join("a.tar.zst")).unwrap();
+    let packed = pack_zst(vec![entry], 0, &directory.path().join("a.tar.zst"));
     assert_eq!(packed.files[0].content, Content::Digest(Digest::of(&bytes)));
 }
