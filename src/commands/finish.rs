@@ -15,7 +15,7 @@ use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed, Storeless};
 use crate::commands::{
-    Session, abandon, mirror, observe, point, provenance, rebuild, released, trust,
+    Session, abandon, board, mirror, observe, point, provenance, rebuild, released, trust,
 };
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
@@ -25,6 +25,7 @@ use crate::plan::provenance::Provenance;
 use crate::plan::release::{self as planning, Plan};
 use crate::plan::trusted::Policy;
 use crate::plan::waves;
+use crate::release::app::AppManifest;
 use crate::release::manifest::Status;
 use crate::remote::forge::github::Told;
 use crate::remote::registry::{PublishedPackage, Registry as _};
@@ -391,7 +392,17 @@ pub async fn sealed(
     released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
     let plan = own.map(|own| own.plan);
     tell(session, branch, &released, plan, deeds).await;
+    show(session, &manifests).await;
     Ok(released)
+}
+
+/// Writes the release board anew, where a release holds apps.
+async fn show(session: &Session<'_>, manifests: &[AppManifest]) {
+    let settings = session.settings;
+    let store = settings.store.value().zip(session.remotes.store.as_ref());
+    if let Some((named, store)) = store.filter(|_| !manifests.is_empty()) {
+        board::refresh(settings, named, store).await;
+    }
 }
 
 /// What is decided about the provenance of a release: what this run decided, else what it decides of an earlier one's.

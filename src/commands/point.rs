@@ -1,6 +1,6 @@
 //! From settings to requests about environments, and the environments that a release activates by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -181,17 +181,15 @@ pub fn configured(settings: &Settings) -> Configured {
     }
 }
 
-/// The environments that are configured for any app.
+/// The environments that are configured for any app: first those of apps that name none, each list in its own order.
 pub fn environments_of(settings: &Settings) -> Vec<EnvironmentName> {
-    let mut all: Vec<EnvironmentName> = settings
-        .apps
-        .values()
-        .chain([&settings.app_defaults])
-        .flat_map(|app| app.environments.clone())
-        .collect();
-    all.sort();
-    all.dedup();
-    all
+    let mut seen = BTreeSet::new();
+    [&settings.app_defaults]
+        .into_iter()
+        .chain(settings.apps.values())
+        .flat_map(|app| app.environments.iter().cloned())
+        .filter(|environment| seen.insert(environment.clone()))
+        .collect()
 }
 
 /// POINT: moves every environment that an app activates by itself. What is held or goes back stays as it is, which is no failure. One that fails is

@@ -355,6 +355,15 @@ pub struct StoreSettings {
     pub region: Option<String>,
 }
 
+/// Where the release board is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BoardPlace {
+    /// Into the store, beside what it tells of.
+    Store,
+    /// To this address, as the page that is shown there.
+    At(StoreSettings),
+}
+
 /// A setting that may be said to be off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice<T> {
@@ -501,6 +510,8 @@ pub struct Settings {
     pub store: Choice<StoreSettings>,
     /// Where static files are served from; may hold `{app}` and `{environment}`.
     pub static_root: Choice<String>,
+    /// Where the release board is written after every change of an environment.
+    pub board: Option<BoardPlace>,
     /// Apps' settings by package, where the configuration names them.
     pub apps: BTreeMap<PackageName, AppSettings>,
     /// The settings of an app that the configuration does not name.

@@ -115,6 +115,8 @@ impl Stage {
                 endpoint: None,
                 region: None,
             }),
+            // What is set is a place of the real board.
+            board: None,
             static_root: Choice::On(format!(
                 "file://{}/{{environment}}/{{app}}",
                 self.static_root.display()

@@ -12,7 +12,7 @@ use crate::settings::identity::IdentitySource;
 use crate::settings::registries::credentials::SETUP_NODE_PLACEHOLDER;
 use crate::settings::registries::{Registries, Said};
 use crate::settings::resolve::Resolver;
-use crate::settings::{Choice, RegistryAddress, StoreSettings, World};
+use crate::settings::{BoardPlace, Choice, RegistryAddress, StoreSettings, World};
 
 impl Resolver<'_> {
     fn url(&mut self, setting: &str) -> Option<Url> {
@@ -107,6 +107,32 @@ impl Resolver<'_> {
     }
 
     /// Where static files are served from, with its placeholders.
+    /// Where the release board is written, with the endpoint and region of the store.
+    pub(super) fn board(&mut self, store: &Choice<StoreSettings>) -> Option<BoardPlace> {
+        let (endpoint, region) = match store.value() {
+            Some(store) => (store.endpoint.clone(), store.region.clone()),
+            None => (None, None),
+        };
+        self.checked("board", |given| match given.value.as_str() {
+            "store" if store.value().is_none() => {
+                let what = format!("{} is store, and no store is set", given.name("board"));
+                Err(Failure::new(Exit::Usage, "settings::missing", what).hint(
+                    "name the store with --store, PKGS_STORE or the input store, or an address for the board",
+                ))
+            }
+            "store" => Ok(BoardPlace::Store),
+            address => StoreAddress::parse(address)
+                .map_err(|failure| named(given, "board", &failure))
+                .map(|address| {
+                    BoardPlace::At(StoreSettings {
+                        address,
+                        endpoint,
+                        region,
+                    })
+                }),
+        })
+    }
+
     pub(super) fn static_root(&mut self) -> Choice<String> {
         if self.text("static").as_deref() == Some("none") {
             return Choice::Off;
