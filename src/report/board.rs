@@ -77,7 +77,8 @@ struct Page {
     more_apps: usize,
     packages: Vec<Package>,
     more_packages: usize,
-    settled_packages: usize,
+    /// How many other packages have nothing new.
+    settled: Option<String>,
     knows_packages: bool,
     next_unknown: Option<String>,
     in_short: String,
@@ -138,7 +139,7 @@ struct Deed {
 struct Package {
     name: String,
     version: String,
-    unreleased: u64,
+    unreleased: String,
     next: String,
 }
 
@@ -182,7 +183,10 @@ impl Page {
         let packages = waiting.iter().take(TOLD_PACKAGES).map(|package| Package {
             name: name(&package.name),
             version: package.version.as_deref().map_or_else(dash, name),
-            unreleased: package.unreleased,
+            unreleased: match package.unreleased {
+                0 => "follows others".to_owned(),
+                unreleased => unreleased.to_string(),
+            },
             next: package.next.as_deref().map_or_else(dash, name),
         });
         Page {
@@ -203,7 +207,7 @@ impl Page {
             apps,
             packages: packages.collect(),
             more_packages: waiting.len().saturating_sub(TOLD_PACKAGES),
-            settled_packages: status.packages.len() - waiting.len(),
+            settled: settled(status.packages.len() - waiting.len()),
             knows_packages: !status.packages.is_empty(),
             next_unknown: status
                 .next_unknown
@@ -212,6 +216,12 @@ impl Page {
             in_short,
         }
     }
+}
+
+fn settled(packages: usize) -> Option<String> {
+    let verb = if packages == 1 { "has" } else { "have" };
+    let packages = (packages > 0).then(|| counted(packages, "other package", "other packages"))?;
+    Some(format!("{packages} {verb} nothing new."))
 }
 
 fn dash() -> String {
@@ -370,7 +380,7 @@ fn anchor(app: usize) -> String {
     format!("app-{}", app + 1)
 }
 
-/// What a person should look at, the worst first.
+/// What a person should look at, environment by environment, the worst first.
 fn concerns(app: &AppStatus, told: Option<usize>) -> Vec<Concern> {
     let mut concerns = Vec::new();
     for environment in &app.environments {
@@ -400,11 +410,13 @@ fn concerns(app: &AppStatus, told: Option<usize>) -> Vec<Concern> {
             });
             whats.push(format!("held by {}{why}", name(&hold.by)));
         }
-        concerns.extend(whats.into_iter().map(|what| Concern {
-            anchor: told.map(anchor),
-            place: format!("{} in {}", name(&app.name), name(&environment.environment)),
-            what,
-        }));
+        if !whats.is_empty() {
+            concerns.push(Concern {
+                anchor: told.map(anchor),
+                place: format!("{} in {}", name(&app.name), name(&environment.environment)),
+                what: whats.join("; "),
+            });
+        }
     }
     concerns
 }

@@ -26,7 +26,26 @@ pub(super) struct Card {
     pub(super) hosts: Vec<Host>,
     pub(super) more_hosts: usize,
     pub(super) rollback_to: Option<String>,
-    pub(super) command: Option<String>,
+    /// Word by word, so that a line ends between two of them.
+    pub(super) command: Vec<Word>,
+}
+
+/// A word of a command.
+pub(super) struct Word {
+    pub(super) text: String,
+    pub(super) is_flag: bool,
+}
+
+/// The words of a command; none where it would not be what is shown.
+fn words_of(command: Option<&str>) -> Vec<Word> {
+    let command = command.filter(|command| !command.chars().any(is_hostile));
+    let words = command.into_iter().flat_map(|command| command.split(' '));
+    words
+        .map(|word| Word {
+            text: word.to_owned(),
+            is_flag: word.starts_with("--"),
+        })
+        .collect()
 }
 
 /// What a host reported last.
@@ -94,11 +113,7 @@ impl Card {
             hosts: status.hosts.iter().take(TOLD_HOSTS).map(Host::of).collect(),
             more_hosts: status.hosts.len().saturating_sub(TOLD_HOSTS),
             rollback_to: status.rollback_to.as_deref().map(name),
-            // A command that is cut or spelled out would not be the command.
-            command: status
-                .rollback_command
-                .clone()
-                .filter(|command| !command.chars().any(is_hostile)),
+            command: words_of(status.rollback_command.as_deref()),
         }
     }
 }

@@ -1,6 +1,6 @@
 "use strict";
 // The page is whole without this: it shows moments in local time, and copies commands.
-const local = new Intl.DateTimeFormat(undefined, {
+const local = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
 });
 for (const time of document.querySelectorAll("time")) {

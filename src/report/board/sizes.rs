@@ -6,7 +6,9 @@ use crate::report::environments::{AppStatus, BuildStatus, VersionStatus};
 use crate::report::gc::size;
 
 /// The fewest slots of a plot: a few releases are not stretched over all of it.
-const SLOTS: usize = 12;
+const SLOTS: usize = 8;
+/// What of a slot its bar fills, in percent.
+const FILLED: usize = 86;
 /// The height of a plot's ground, in pixels.
 const HEIGHT: usize = 96;
 
@@ -19,7 +21,10 @@ pub(super) struct Plot {
     pub(super) change: Option<String>,
     pub(super) most: String,
     pub(super) oldest_version: String,
-    pub(super) newest_version: String,
+    /// `None` where it is the oldest.
+    pub(super) newest_version: Option<String>,
+    /// Where the newest bar ends.
+    pub(super) end: String,
 }
 
 /// One release.
@@ -79,7 +84,7 @@ fn plot(
             let height = height(*bytes, most);
             Bar {
                 x: percent(index, slots),
-                width: percent(1, slots),
+                width: percent(FILLED, slots * 100),
                 y: HEIGHT - height,
                 height,
                 is_newest: index + 1 == measured.len(),
@@ -102,14 +107,15 @@ fn plot(
         change: before.and_then(|(version, bytes)| change(bytes, newest.1, version)),
         most: size(most),
         oldest_version: shown(oldest.0, 24),
-        newest_version: shown(newest.0, 24),
+        newest_version: (measured.len() > 1).then(|| shown(newest.0, 24)),
+        end: percent(100 * measured.len() - 100 + FILLED, slots * 100),
     })
 }
 
 /// The height of a bar; what is there at all is seen.
 fn height(bytes: u64, most: u64) -> usize {
     let scaled = u128::from(bytes) * HEIGHT as u128 / u128::from(most.max(1));
-    usize::try_from(scaled).unwrap_or(HEIGHT).clamp(2, HEIGHT)
+    usize::try_from(scaled).unwrap_or(HEIGHT).clamp(3, HEIGHT)
 }
 
 /// `+3 % since 1.0.0`; `None` where there was nothing before.

@@ -14,17 +14,21 @@ pub(super) struct Screen {
     steps: usize,
     /// The least width of the picture, in pixels.
     width: usize,
+    /// The width of a letter or digit in a bar, in tenths of a pixel.
+    letter: usize,
     longest_name: usize,
 }
 
 pub(super) const WIDE: Screen = Screen {
     steps: 14,
     width: 760,
+    letter: 80,
     longest_name: 90,
 };
 pub(super) const NARROW: Screen = Screen {
-    steps: 6,
-    width: 270,
+    steps: 5,
+    width: 300,
+    letter: 73,
     longest_name: 30,
 };
 
@@ -35,10 +39,10 @@ const BAR_HEIGHT: usize = 24;
 /// Where the bar begins below the top of its lane.
 const BAR_TOP: usize = 22;
 const AXIS_HEIGHT: usize = 24;
-/// The width of a letter or digit in a bar, and of what stands around them.
-const LETTER: usize = 8;
-const AROUND: usize = 16;
-const ARROW: usize = 16;
+/// What stands left and right of the letters in a bar, and the arrow of a rollback before them.
+const LEFT: usize = 6;
+const RIGHT: usize = 3;
+const ARROW: usize = 11;
 /// The least distance between two labels of the axis.
 const LABEL: usize = 54;
 
@@ -225,9 +229,8 @@ fn bar(environment: &EnvironmentStatus, one: &Move<'_>, span: Span, screen: &Scr
         (false, true) => "bad",
         (false, false) => "past",
     };
-    let label_x = if span.is_rollback { 8 + ARROW } else { 8 };
-    let needed =
-        version.chars().count() * LETTER + AROUND + if span.is_rollback { ARROW } else { 0 };
+    let label_x = LEFT + if span.is_rollback { ARROW } else { 0 };
+    let needed = label_x + version.chars().count() * screen.letter / 10 + RIGHT;
     let room = (span.end - span.start) * screen.width / span.steps;
     Bar {
         kind,
@@ -251,16 +254,23 @@ pub(super) fn percent(part: usize, whole: usize) -> String {
 /// Which step is labelled how: with its day where that is another one than the label before says, else with its hour.
 fn ticks(moves: &[Move<'_>], screen: &Screen, now: Option<i64>) -> Vec<Mark> {
     let steps = moves.len();
-    let mut told: Option<(usize, time::Date)> = None;
+    let mut told: Option<(usize, Tick)> = None;
     let marks = moves.iter().enumerate().map(|(step, one)| {
         let place = step * screen.width / steps;
         let tick = Tick::of(one.at, now);
-        let has_room =
-            told.is_none_or(|(before, _)| place >= before + LABEL) && place + LABEL <= screen.width;
-        let is_new_day = told.is_none_or(|(_, day)| day != tick.date);
-        let label = has_room.then(|| if is_new_day { tick.day } else { tick.hour });
+        let has_room = place + LABEL <= screen.width
+            && told
+                .as_ref()
+                .is_none_or(|(before, _)| place >= before + LABEL);
+        let label = match &told {
+            _ if !has_room => None,
+            Some((_, before)) if before.date != tick.date => Some(tick.day.clone()),
+            Some((_, before)) if before.hour == tick.hour => None,
+            Some(_) => Some(tick.hour.clone()),
+            None => Some(tick.day.clone()),
+        };
         if label.is_some() {
-            told = Some((place, tick.date));
+            told = Some((place, tick));
         }
         Mark {
             x: percent(step, steps),
