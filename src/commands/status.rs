@@ -30,7 +30,7 @@ use crate::workspace::package::Package;
 /// How many entries of a log are read to tell who did what and why.
 const READ_ENTRIES: u64 = 20;
 /// How many documents of one environment are read at once.
-const READS: usize = 16;
+const READS: usize = 8;
 /// How many apps are looked at side by side, and how many environments of each.
 const APPS_AT_ONCE: usize = 4;
 const ENVIRONMENTS_AT_ONCE: usize = 4;

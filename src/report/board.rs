@@ -31,7 +31,7 @@ const SCRIPT: &str = include_str!("board/page.js");
 
 /// How many apps the overview lists, and how many have a part of their own: those that moved last.
 const LISTED_APPS: usize = 300;
-const TOLD_APPS: usize = 40;
+const TOLD_APPS: usize = 30;
 /// Up to so many environments are columns of the overview; of more it tells how many run what.
 const COLUMNS: usize = 6;
 /// How many environments of one app are told in full, and how many of all apps; the others are rows of a table.
@@ -39,8 +39,9 @@ const TOLD_ENVIRONMENTS: usize = 12;
 const TOLD_ENVIRONMENTS_IN_ALL: usize = 160;
 /// How many rows these tables have, in all.
 const LISTED_ENVIRONMENTS: usize = 600;
-/// How many deeds of one app are told.
+/// How many deeds of one app are told, and how many of all apps.
 const TOLD_DEEDS: usize = 30;
+const TOLD_DEEDS_IN_ALL: usize = 450;
 /// How many packages are told.
 const TOLD_PACKAGES: usize = 100;
 /// How many things are pointed out at the top.
@@ -54,9 +55,11 @@ const TOLD_SPREAD: usize = 4;
 /// Never: what the template writes into grows as it needs.
 #[must_use]
 pub fn page(status: &Status) -> String {
-    Page::of(status)
+    let page = Page::of(status)
         .render()
-        .unwrap_or_else(|error| unreachable!("a page is written to memory: {error}"))
+        .unwrap_or_else(|error| unreachable!("a page is written to memory: {error}"));
+    // On stdout a workflow's runner would take this for a command, wherever it stands; a browser shows the same.
+    page.replace("##[", "&#35;#[")
 }
 
 #[derive(Template)]
@@ -200,7 +203,7 @@ impl Page {
                 .map(|store| shown(&store.address, LONGEST_WORDS)),
             more_rows: status.apps.len() - rows.len(),
             rows,
-            columns,
+            columns: columns.iter().map(|column| name(column)).collect(),
             more_concerns,
             concerns,
             more_apps: status.apps.len() - apps.len(),
@@ -425,6 +428,7 @@ fn concerns(app: &AppStatus, told: Option<usize>) -> Vec<Concern> {
 struct Budget {
     cards: usize,
     others: usize,
+    deeds: usize,
 }
 
 impl Default for Budget {
@@ -432,6 +436,7 @@ impl Default for Budget {
         Budget {
             cards: TOLD_ENVIRONMENTS_IN_ALL,
             others: LISTED_ENVIRONMENTS,
+            deeds: TOLD_DEEDS_IN_ALL,
         }
     }
 }
@@ -450,12 +455,14 @@ impl App {
         let cards = spend(&mut budget.cards, environments.len().min(TOLD_ENVIRONMENTS));
         let (in_full, in_rows) = environments::divide(&environments, cards);
         let others = spend(&mut budget.others, in_rows.len());
+        let mut deeds = deeds(&environments);
+        deeds.truncate(spend(&mut budget.deeds, deeds.len()));
         App {
             name: name(&app.name),
             versions: versions(app),
             wide: Picture::of(&environments, &timeline::WIDE, &status.at),
             narrow: Picture::of(&environments, &timeline::NARROW, &status.at),
-            deeds: deeds(&environments),
+            deeds,
             cards: in_full
                 .iter()
                 .enumerate()

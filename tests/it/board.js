@@ -38,6 +38,12 @@ const behind = (element, x, y) => {
   return layers.reverse().reduce((back, layer) => over(layer, back), [255, 255, 255]);
 };
 
+// What is there for screen readers alone: it is clipped away.
+const isClipped = (element) => {
+  for (let one = element; one; one = one.parentElement) if (getComputedStyle(one).clipPath !== "none") return true;
+  return false;
+};
+
 const texts = [];
 const covered = [];
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -45,7 +51,7 @@ while (walker.nextNode()) {
   const node = walker.currentNode;
   const element = node.parentElement;
   if (!node.data.trim() || ["SCRIPT", "STYLE"].includes(element.tagName) || element.localName === "title") continue;
-  if (element.closest(".unseen, .skip") || !element.checkVisibility()) continue;
+  if (element.closest(".skip") || !element.checkVisibility() || isClipped(element)) continue;
   const range = document.createRange();
   range.selectNodeContents(node);
   let [box] = range.getClientRects();

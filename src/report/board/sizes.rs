@@ -151,4 +151,4 @@ pub(super) fn weights(app: &AppStatus) -> Vec<Weight> {
 }
 
 /// How many rows the table has.
-const MOST_WEIGHTS: usize = 60;
+const MOST_WEIGHTS: usize = 24;

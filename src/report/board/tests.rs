@@ -159,7 +159,7 @@ fn what_runs_where_since_when_and_who_did_it() {
 #[test]
 fn an_empty_board_says_why() {
     let told = text(&page(&nothing()));
-    assert!(told.contains("No app is recorded ."), "{told}");
+    assert!(told.contains("No app is recorded."), "{told}");
     let without = Status {
         store: None,
         ..nothing()
@@ -274,7 +274,7 @@ fn a_clock_that_went_back_and_a_moment_that_is_none_break_no_picture() {
 
 #[test]
 fn hostile_text_is_shown_and_obeyed_by_nobody() {
-    const EVIL: &str = "</script><script>alert(1)</script><!--\" onload='x'\u{202e}\u{0}\u{1b}[2J\u{200b}\r\n&amp;";
+    const EVIL: &str = "</script><script>alert(1)</script><!--\" onload='x'\u{202e}\u{0}\u{1b}[2J\u{200b}\r\n::error::&amp;##[error]";
     let evil = || EVIL.to_owned();
     let mut app = web();
     app.name = evil();
@@ -342,6 +342,8 @@ fn hostile_text_is_shown_and_obeyed_by_nobody() {
         "\u{1b}",
         "\u{200b}",
         "\r",
+        "\n::",
+        "##[",
         "onload='",
         "&amp;",
     ] {

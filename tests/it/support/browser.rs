@@ -173,10 +173,13 @@ impl Browser {
         self.post("actions", &json!({"actions": actions}));
     }
 
-    /// Writes the whole page as a picture.
+    /// Writes the page as a picture, from its top on as far as pictures go.
     pub fn picture(&self, file: &Path) {
-        let parameters =
-            json!({"format": "png", "captureBeyondViewport": true, "fromSurface": true});
+        const HIGHEST: u64 = 7000;
+        let size = self.script("return [innerWidth, document.documentElement.scrollHeight]");
+        let height = size[1].as_u64().unwrap_or(HIGHEST).min(HIGHEST);
+        let clip = json!({"x": 0, "y": 0, "width": size[0], "height": height, "scale": 1});
+        let parameters = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
         let taken = self.command("Page.captureScreenshot", &parameters);
         let taken = taken["data"].as_str().expect("a picture");
         let bytes = STANDARD.decode(taken).expect("base64");
