@@ -45,7 +45,10 @@ const TOLD_DEEDS_IN_ALL: usize = 450;
 /// How many packages are told.
 const TOLD_PACKAGES: usize = 100;
 /// How many things are pointed out at the top.
-const TOLD_CONCERNS: usize = 20;
+const TOLD_CONCERNS: usize = 12;
+/// How long names and reasons are there; their own places have them whole.
+const SHORT_NAME: usize = 60;
+const SHORT_WORDS: usize = 160;
 /// How many versions the overview tells of an app in many environments.
 const TOLD_SPREAD: usize = 4;
 
@@ -390,7 +393,10 @@ fn concerns(app: &AppStatus, told: Option<usize>) -> Vec<Concern> {
         let mut whats = Vec::new();
         if is_bad(environment) {
             let version = environment.current.as_deref().unwrap_or_default();
-            whats.push(format!("{} is live and marked bad", name(version)));
+            whats.push(format!(
+                "{} is live and marked bad",
+                shown(version, SHORT_NAME)
+            ));
         }
         if environment.static_applied == Some(false) {
             whats.push(
@@ -408,15 +414,17 @@ fn concerns(app: &AppStatus, told: Option<usize>) -> Vec<Concern> {
         }
         if let Some(hold) = &environment.hold {
             let why = hold.reason.as_deref();
-            let why = why.map_or_else(String::new, |why| {
-                format!(": {}", shown(why, LONGEST_WORDS))
-            });
-            whats.push(format!("held by {}{why}", name(&hold.by)));
+            let why = why.map_or_else(String::new, |why| format!(": {}", shown(why, SHORT_WORDS)));
+            whats.push(format!("held by {}{why}", shown(&hold.by, SHORT_NAME)));
         }
         if !whats.is_empty() {
             concerns.push(Concern {
                 anchor: told.map(anchor),
-                place: format!("{} in {}", name(&app.name), name(&environment.environment)),
+                place: format!(
+                    "{} in {}",
+                    shown(&app.name, SHORT_NAME),
+                    shown(&environment.environment, SHORT_NAME)
+                ),
                 what: whats.join("; "),
             });
         }

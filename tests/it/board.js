@@ -46,11 +46,16 @@ const isClipped = (element) => {
 
 const texts = [];
 const covered = [];
+const nodes = [];
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
-  const node = walker.currentNode;
+  const { data, parentElement: element } = walker.currentNode;
+  if (data.trim() && !["SCRIPT", "STYLE"].includes(element.tagName) && element.localName !== "title") nodes.push(walker.currentNode);
+}
+// Of a very long page every so many-th text is enough: it repeats itself.
+const stride = Math.ceil(nodes.length / 900);
+for (const node of nodes.filter((_, index) => index % stride === 0)) {
   const element = node.parentElement;
-  if (!node.data.trim() || ["SCRIPT", "STYLE"].includes(element.tagName) || element.localName === "title") continue;
   if (element.closest(".skip") || !element.checkVisibility() || isClipped(element)) continue;
   const range = document.createRange();
   range.selectNodeContents(node);
