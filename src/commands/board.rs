@@ -28,7 +28,7 @@ pub async fn refresh(settings: &Settings, store_settings: &StoreSettings, store:
     let Some(place) = settings.board.as_ref().filter(|_| !settings.dry_run) else {
         return;
     };
-    match written(settings, place, store_settings, store).await {
+    match Box::pin(written(settings, place, store_settings, store)).await {
         Ok(address) => tracing::info!("the board is written to {address}"),
         Err(failure) => {
             let why = failure.causes().join(": ");

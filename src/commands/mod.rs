@@ -519,7 +519,7 @@ async fn tell_status(settings: &Settings, asked: &StatusSettings) -> Result<Answ
                 unreleased,
                 ..board::request(settings, named)
             };
-            status::status(&request, &remotes).await?
+            Box::pin(status::status(&request, &remotes)).await?
         }
     };
     if !asked.as_page {

@@ -153,16 +153,16 @@ fn lanes<'s>(environments: &[&'s EnvironmentStatus]) -> (Vec<&'s EnvironmentStat
 }
 
 /// The moves of one environment, the oldest first.
-fn moves_of<'s>(lane: usize, environment: &'s EnvironmentStatus) -> Vec<Move<'s>> {
+fn moves_of(lane: usize, environment: &EnvironmentStatus) -> Vec<Move<'_>> {
     let mut newest = i64::MIN;
     let moved = environment
         .history
         .iter()
         .rev()
         .filter(|past| matches!(past.op, "promote" | "rollback") && past.version.is_some());
-    let mut moves: Vec<&Past> = moved.collect();
-    moves.sort_by_key(|past| past.seq);
-    let dated = moves.into_iter().filter_map(|past| {
+    let mut in_order: Vec<&Past> = moved.collect();
+    in_order.sort_by_key(|past| past.seq);
+    let dated = in_order.into_iter().filter_map(|past| {
         newest = newest.max(seconds(&past.at)?);
         Some(Move {
             lane,
@@ -196,7 +196,7 @@ fn bars(
         bars.push(bar(
             environment,
             one,
-            Span {
+            &Span {
                 lane,
                 start,
                 end,
@@ -220,7 +220,7 @@ struct Span {
     is_rollback: bool,
 }
 
-fn bar(environment: &EnvironmentStatus, one: &Move<'_>, span: Span, screen: &Screen) -> Bar {
+fn bar(environment: &EnvironmentStatus, one: &Move<'_>, span: &Span, screen: &Screen) -> Bar {
     let version = one.past.version.as_deref().unwrap_or_default();
     let is_marked_bad = environment.bad.iter().any(|bad| bad == version);
     let kind = match (span.is_last, is_marked_bad) {

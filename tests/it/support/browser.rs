@@ -1,4 +1,4 @@
-//! A real browser, driven over WebDriver: Debian's `chromium` and `chromium-driver`, without a screen.
+//! A real browser, driven over `WebDriver`: Debian's `chromium` and `chromium-driver`, without a screen.
 
 use std::path::Path;
 use std::process::Command;
@@ -53,9 +53,7 @@ impl Browser {
             let asked = Command::new(program).arg("--version").output();
             asked.is_ok_and(|answer| answer.status.success())
         };
-        let program = ["chromium", "google-chrome"]
-            .into_iter()
-            .find(|name| there(&name));
+        let program = ["chromium", "google-chrome"].into_iter().find(there);
         let (Some(program), true) = (program, there(&"chromedriver")) else {
             panic!(
                 "chromium and chromedriver are needed to look at pages: `apt-get install chromium chromium-driver fonts-dejavu-core`, as .ci/run does"
