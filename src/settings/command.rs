@@ -193,7 +193,7 @@ pub const COMMANDS: &[Page] = &[
         examples: &[
             "status",
             "status --environment prod --app web --format json",
-            "status --format html > board.html",
+            "status --format html",
         ],
     },
     Page {
