@@ -16,7 +16,7 @@ use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed, Storeless};
 use crate::commands::{
-    Session, abandon, mirror, observe, point, provenance, rebuild, released, trust,
+    Session, abandon, board, mirror, observe, point, provenance, rebuild, released, trust,
 };
 use crate::explain::{Exit, Failure};
 use crate::name::{CommitId, Integrity, PackageName, TagName};
@@ -394,6 +394,7 @@ pub async fn sealed(
     released.pointers = point::automatic(session, commit, &manifests, deeds).await?;
     let plan = own.map(|own| own.plan);
     tell(session, branch, &released, plan, deeds).await;
+    show(session, &manifests).await;
     Ok(released)
 }
 
@@ -416,6 +417,15 @@ async fn lead_to(
         }
     }
     Ok(())
+}
+
+/// Writes the release board anew, where a release holds apps.
+async fn show(session: &Session<'_>, manifests: &[AppManifest]) {
+    let settings = session.settings;
+    let store = settings.store.value().zip(session.remotes.store.as_ref());
+    if let Some((named, store)) = store.filter(|_| !manifests.is_empty()) {
+        board::refresh(settings, named, store).await;
+    }
 }
 
 /// What is decided about the provenance of a release: what this run decided, else what it decides of an earlier one's.

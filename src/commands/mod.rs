@@ -1,6 +1,7 @@
 //! One story a page: each command reads, decides, does and tells.
 
 pub mod abandon;
+pub mod board;
 pub mod connect;
 pub mod decisions;
 pub mod doctor;
@@ -40,6 +41,7 @@ pub use session::{Say, Session};
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::apply::Remotes;
 use crate::explain::{Exit, Failure};
@@ -433,7 +435,7 @@ async fn tell_point(
 ) -> Result<Answer, Failure> {
     let remotes = point::remotes(settings, open_store(&asked.store).await?, children);
     let request = point::request(settings, asked);
-    let mut points = match deed {
+    let pointed = match deed {
         Deed::Promote => environments::promote(&request, &remotes).await,
         Deed::Rollback => environments::rollback(&request, &remotes).await,
         Deed::Hold => environments::hold(&request, &remotes).await,
@@ -441,7 +443,16 @@ async fn tell_point(
         Deed::MarkBad => environments::mark_bad(&request, &remotes).await,
         Deed::Pin => environments::pin(&request, &remotes).await,
         Deed::Unpin => environments::unpin(&request, &remotes).await,
-    }?;
+    };
+    // A failure that is no refusal may have come after the entry was written.
+    let unchanged = [Exit::Usage, Exit::Refused];
+    let changed = pointed
+        .as_ref()
+        .map_or_else(|failure| !unchanged.contains(&failure.exit()), |_| true);
+    if changed {
+        board::refresh(settings, &asked.store, &remotes.store).await;
+    }
+    let mut points = pointed?;
     if let Some(direction) = asked.npm {
         let registry = registry(settings)?;
         let writing = npm_rollback::Writing {
@@ -489,27 +500,50 @@ async fn tell_status(
     children: &Children,
 ) -> Result<Answer, Failure> {
     let unreleased = status::unreleased(settings, &asked.apps)?;
+    let mut store = None;
     let status = match &asked.store {
         None => Status {
             schema: STATUS_SCHEMA,
+            at: report::moment(settings.now),
+            store: None,
+            environments: point::environments_of(settings)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             packages: unreleased.packages,
             next_unknown: unreleased.next_unknown,
             apps: Vec::new(),
             asked: None,
         },
-        Some(store) => {
-            let remotes = point::remotes(settings, open_store(store).await?, children);
+        Some(named) => {
+            let opened = store.insert(open_store(named).await?);
+            let remotes = point::remotes(settings, Arc::clone(opened), children);
             let request = status::StatusRequest {
                 apps: asked.apps.clone(),
                 environment: asked.environment.clone(),
-                environments: point::environments_of(settings),
+                builds: asked.as_page || settings.format == Format::Json,
                 unreleased,
+                ..board::request(settings, named)
             };
-            status::status(&request, &remotes).await?
+            Box::pin(status::status(&request, &remotes)).await?
         }
     };
-    let text = report::environments::status(&status);
-    Ok(answer(settings, text, &status))
+    if !asked.as_page {
+        let text = report::environments::status(&status);
+        return Ok(answer(settings, text, &status));
+    }
+    let page = report::board::page(&status);
+    let failure = match (&settings.board, store) {
+        (Some(place), Some(store)) if !settings.dry_run => {
+            board::put(place, &store, &page).await.err()
+        }
+        _ => None,
+    };
+    Ok(Answer {
+        stdout: page,
+        failure,
+        ..Answer::default()
+    })
 }
 
 fn answer(settings: &Settings, text: String, document: &impl serde::Serialize) -> Answer {

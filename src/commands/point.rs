@@ -1,6 +1,6 @@
 //! From settings to requests about environments, and the environments that a release activates by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::remote::cdn::cloudfront::CloudFront;
 use crate::remote::store::Store;
 use crate::report::environments::{Point, PointOutcome, activation};
 use crate::settings::address::StoreAddress;
-use crate::settings::{AppSettings, Apps, Choice, PointSettings, Settings, StoreSettings};
+use crate::settings::{AppSettings, Apps, Choice, PointSettings, Role, Settings, StoreSettings};
 
 /// Opens static roots with the endpoint and region of the store. Below a directory that was named and exists, the directories of apps and
 /// environments are made; the directory itself never is: it may be a disk that is not mounted.
@@ -75,9 +75,10 @@ impl OpenRoot for Roots {
     }
 }
 
-/// Opens CDNs: distributions of `CloudFront` with the usual AWS credentials, and the command that the settings name.
+/// Opens CDNs: distributions of `CloudFront` with the credentials of the store, and the command that the settings name.
 pub struct Cdns {
     region: Option<String>,
+    role: Option<Role>,
     command: Option<CdnCommand>,
     /// Those that are open: each is looked at once.
     open: tokio::sync::Mutex<BTreeMap<String, Arc<dyn Cdn>>>,
@@ -101,6 +102,7 @@ impl Cdns {
         });
         Cdns {
             region: store.and_then(|store| store.region.clone()),
+            role: store.and_then(|store| store.role.clone()),
             command,
             open: tokio::sync::Mutex::default(),
         }
@@ -116,7 +118,8 @@ impl OpenCdn for Cdns {
         }
         let opened: Arc<dyn Cdn> = match (cdn, &self.command) {
             (InFront::Distribution(id), _) => {
-                Arc::new(CloudFront::connect(id, self.region.as_deref()).await?)
+                let (region, role) = (self.region.as_deref(), self.role.as_ref());
+                Arc::new(CloudFront::connect(id, region, role).await?)
             }
             (InFront::Command, Some(command)) => {
                 check_variables(command)?;
@@ -275,17 +278,15 @@ pub fn configured(settings: &Settings) -> Configured {
     }
 }
 
-/// The environments that are configured for any app.
+/// The environments that are configured for any app: first those of apps that name none, each list in its own order.
 pub fn environments_of(settings: &Settings) -> Vec<EnvironmentName> {
-    let mut all: Vec<EnvironmentName> = settings
-        .apps
-        .values()
-        .chain([&settings.app_defaults])
-        .flat_map(|app| app.environments.clone())
-        .collect();
-    all.sort();
-    all.dedup();
-    all
+    let mut seen = BTreeSet::new();
+    [&settings.app_defaults]
+        .into_iter()
+        .chain(settings.apps.values())
+        .flat_map(|app| app.environments.iter().cloned())
+        .filter(|environment| seen.insert(environment.clone()))
+        .collect()
 }
 
 /// POINT: moves every environment that an app activates by itself. What is held or goes back stays as it is, which is no failure. One that fails is

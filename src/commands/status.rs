@@ -1,8 +1,8 @@
 //! `status`: what runs where, since when, by whom, what a rollback would do, and what of a checkout is not released yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::apply::builds;
 use crate::apply::point::{Log, Tip, environments_of};
@@ -13,13 +13,14 @@ use crate::commands::{monorepo, observe};
 use crate::environment::entry::Entry;
 use crate::explain::Failure;
 use crate::local::git::Repo;
-use crate::name::{EnvironmentName, Variant};
+use crate::name::{EnvironmentName, PackageName, Variant};
 use crate::plan::release::{Base, plan};
 use crate::release::host::{HostReport, REPORT_SCHEMA};
 use crate::release::{LONGEST_DOCUMENT, from_bytes, layout};
+use crate::remote::store::Store;
 use crate::report::environments::{
-    AppStatus, EnvironmentStatus, HostStatus, NextUnknown, PackageStatus, Past, STATUS_SCHEMA,
-    Status, VersionStatus,
+    AppStatus, BuildStatus, EnvironmentStatus, HostStatus, NextUnknown, PackageStatus, Past,
+    STATUS_SCHEMA, Status, StoreStatus, VersionStatus, rollback_command,
 };
 use crate::settings::Apps;
 use crate::settings::{BumpFrom, Command, Settings};
@@ -28,8 +29,13 @@ use crate::workspace::package::Package;
 
 /// How many entries of a log are read to tell who did what and why.
 const READ_ENTRIES: u64 = 20;
-/// How many documents are read at once.
-const READS: usize = 16;
+/// How many documents of one environment are read at once.
+const READS: usize = 8;
+/// How many apps are looked at side by side, and how many environments of each.
+const APPS_AT_ONCE: usize = 4;
+const ENVIRONMENTS_AT_ONCE: usize = 4;
+/// Of how many versions it is told what their builds weigh.
+const WEIGHED_VERSIONS: usize = 20;
 
 /// What `status` is asked.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +44,14 @@ pub struct StatusRequest {
     pub apps: Apps,
     /// Only this environment.
     pub environment: Option<EnvironmentName>,
-    /// The environments that are configured.
+    /// The environments that are configured, in the order in which they are shown.
     pub environments: Vec<EnvironmentName>,
+    /// The store, as it is told.
+    pub store: Option<StoreStatus>,
+    /// Whether what builds weigh is told too, which takes a request for each.
+    pub builds: bool,
+    /// Now, RFC 3339.
+    pub now: String,
     /// What of the checkout is not released, where there is one.
     pub unreleased: Unreleased,
 }
@@ -68,42 +80,28 @@ pub async fn status(request: &StatusRequest, remotes: &Remotes) -> Result<Status
     if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
         return Err(unknown_app(unknown, &known));
     }
-    let mut apps = Vec::new();
-    let mut places = request.environments.clone();
-    for app in names {
-        let builds = builds::versions(store, &app).await?;
-        let used = environments_of(store, &app).await?;
-        let mut environments = Vec::new();
-        for environment in &used {
-            let is_asked = request
-                .environment
-                .as_ref()
-                .is_none_or(|only| only == environment);
-            let log = Log {
-                store,
-                app: &app,
-                environment,
-            };
-            if is_asked && let Some(tip) = log.tip().await? {
-                environments.push(environment_status(log, &tip, remotes).await?);
-            }
-        }
-        places.extend(used);
-        places.extend(builds.iter().filter_map(|(_, variant)| match variant {
-            Variant::Environment(environment) => Some(environment.clone()),
-            Variant::Any => None,
-        }));
-        apps.push(AppStatus {
-            name: app.to_string(),
-            versions: versions_of(builds),
-            environments,
-        });
-    }
+    let reads = names.iter().map(|app| app_status(app, request, remotes));
+    let apps: Vec<(AppStatus, Vec<EnvironmentName>)> = stream::iter(reads.collect::<Vec<_>>())
+        .buffered(APPS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let (apps, places): (Vec<AppStatus>, Vec<_>) = apps.into_iter().unzip();
+    let places: Vec<EnvironmentName> = places.into_iter().flatten().collect();
     if let Some(asked) = &request.environment {
-        check_environment(asked, places)?;
+        let known = request.environments.iter().chain(&places).cloned();
+        check_environment(asked, known.collect())?;
+    }
+    let mut environments: Vec<String> = Vec::new();
+    for name in request.environments.iter().chain(&places) {
+        if !environments.iter().any(|known| known == name.as_str()) {
+            environments.push(name.to_string());
+        }
     }
     Ok(Status {
         schema: STATUS_SCHEMA,
+        at: request.now.clone(),
+        store: request.store.clone(),
+        environments,
         packages: request.unreleased.packages.clone(),
         next_unknown: request.unreleased.next_unknown.clone(),
         apps,
@@ -111,12 +109,106 @@ pub async fn status(request: &StatusRequest, remotes: &Remotes) -> Result<Status
     })
 }
 
+/// One app, and every environment that it is or may be pointed at.
+async fn app_status(
+    app: &PackageName,
+    request: &StatusRequest,
+    remotes: &Remotes,
+) -> Result<(AppStatus, Vec<EnvironmentName>), Failure> {
+    let store = remotes.store.as_ref();
+    let recorded = builds::versions(store, app).await?;
+    let mut places = environments_of(store, app).await?;
+    let asked = places.iter().filter(|environment| {
+        let only = request.environment.as_ref();
+        only.is_none_or(|only| only == *environment)
+    });
+    let reads = asked.map(|environment| async move {
+        let log = Log {
+            store,
+            app,
+            environment,
+        };
+        match log.tip().await? {
+            Some(tip) => environment_status(log, &tip, request, remotes)
+                .await
+                .map(Some),
+            None => Ok(None),
+        }
+    });
+    let environments: Vec<Option<EnvironmentStatus>> = stream::iter(reads.collect::<Vec<_>>())
+        .buffered(ENVIRONMENTS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let made_for = recorded.iter().filter_map(|(_, variant)| match variant {
+        Variant::Environment(environment) => Some(environment.clone()),
+        Variant::Any => None,
+    });
+    places.extend(made_for);
+    let mut versions = versions_of(&recorded);
+    if request.builds {
+        weigh(store, app, recorded, &mut versions).await?;
+    }
+    let status = AppStatus {
+        name: app.to_string(),
+        versions,
+        environments: environments.into_iter().flatten().collect(),
+    };
+    Ok((status, places))
+}
+
+/// Tells of the newest versions what their builds weigh. A manifest that cannot be read is said, and keeps nobody from seeing the others.
+async fn weigh(
+    store: &dyn Store,
+    app: &PackageName,
+    recorded: Vec<(Version, Variant)>,
+    versions: &mut [VersionStatus],
+) -> Result<(), Failure> {
+    let newest: BTreeSet<String> = versions
+        .iter()
+        .take(WEIGHED_VERSIONS)
+        .map(|version| version.version.clone())
+        .collect();
+    let wanted = recorded
+        .into_iter()
+        .filter(|(version, _)| newest.contains(&version.to_string()));
+    let reads = wanted.map(|(version, variant)| async move {
+        let key = layout::app(app, &version, &variant);
+        let bytes = store.get(&key, LONGEST_DOCUMENT).await?;
+        let read = bytes.map(|bytes| builds::read(app, &version, &variant, key.as_str(), &bytes));
+        Ok::<_, Failure>(read)
+    });
+    let mut reads = stream::iter(reads.collect::<Vec<_>>()).buffered(READS);
+    while let Some(read) = reads.next().await {
+        let manifest = match read? {
+            Some(Ok(manifest)) => manifest,
+            Some(Err(failure)) => {
+                tracing::warn!(%failure, "what a build weighs is left out");
+                continue;
+            }
+            None => continue,
+        };
+        let version = versions
+            .iter_mut()
+            .find(|version| version.version == manifest.version);
+        if let Some(version) = version {
+            version.builds.push(BuildStatus {
+                variant: manifest.variant,
+                release: manifest.release,
+                committed_at: manifest.git.committed_at,
+                archive_bytes: manifest.archive.map(|archive| archive.size),
+                static_bytes: manifest.static_files.map(|files| files.bytes),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// What is recorded of an app, the newest version first.
-fn versions_of(builds: Vec<(Version, Variant)>) -> Vec<VersionStatus> {
+fn versions_of(builds: &[(Version, Variant)]) -> Vec<VersionStatus> {
     let mut variants: BTreeMap<Version, Vec<String>> = BTreeMap::new();
     for (version, variant) in builds {
         variants
-            .entry(version)
+            .entry(version.clone())
             .or_default()
             .push(variant.to_string());
     }
@@ -125,6 +217,7 @@ fn versions_of(builds: Vec<(Version, Variant)>) -> Vec<VersionStatus> {
         .map(|(version, variants)| VersionStatus {
             version: version.to_string(),
             variants,
+            builds: Vec::new(),
         })
         .collect()
 }
@@ -132,6 +225,7 @@ fn versions_of(builds: Vec<(Version, Variant)>) -> Vec<VersionStatus> {
 async fn environment_status(
     log: Log<'_>,
     tip: &Tip,
+    request: &StatusRequest,
     remotes: &Remotes,
 ) -> Result<EnvironmentStatus, Failure> {
     let state = &tip.entry.state;
@@ -141,6 +235,12 @@ async fn environment_status(
         None => None,
     };
     let (end, _) = walk_back(log, state).await?;
+    let rollback_to = end.map(|version| version.to_string());
+    let rollback_command = request
+        .store
+        .as_ref()
+        .zip(rollback_to.as_ref())
+        .map(|(store, to)| rollback_command(store, log.app.as_str(), log.environment.as_str(), to));
     Ok(EnvironmentStatus {
         environment: log.environment.to_string(),
         current: state.version().map(str::to_owned),
@@ -151,7 +251,8 @@ async fn environment_status(
         hold: state.hold.clone(),
         bad: state.bad.clone(),
         pinned: state.pinned.clone(),
-        rollback_to: end.map(|version| version.to_string()),
+        rollback_to,
+        rollback_command,
         static_applied: static_applied(log, tip, remotes).await?,
         url: address(log, tip),
         hosts: hosts(log, state.since).await?,

@@ -318,7 +318,7 @@ pub fn environment_of(key: &Key) -> Option<(PackageName, EnvironmentName)> {
 /// assert!(once("v1/repository.json") && once("v1/releases/20260102-0123456789ab.json") && once("v1/blobs/sha256/ab/abcd"));
 /// assert!(once("v1/apps/@org/web/1.4.2/any.json") && once("v1/apps/web/environments/prod/log/000000000001.json"));
 /// assert!(!once("v1/apps/web/environments/prod/current.json") && !once("v1/apps/web/environments/prod/static.json"));
-/// assert!(!once("v1/apps/web/environments/prod/hosts/a.json") && !once("v1/probe/1"));
+/// assert!(!once("v1/apps/web/environments/prod/hosts/a.json") && !once("v1/probe/1") && !once("v1/board.html"));
 /// ```
 #[must_use]
 pub fn is_written_once(key: &Key) -> bool {
@@ -328,6 +328,18 @@ pub fn is_written_once(key: &Key) -> bool {
         || written_once.iter().any(|prefix| text.starts_with(prefix))
         || build_of(key).is_some()
         || (environment_of(key).is_some() && log_entry_seq(key).is_some())
+}
+
+/// The release board in the store.
+#[must_use]
+pub fn board() -> Key {
+    key("v1/board.html")
+}
+
+/// The release board at an address of its own: the page that servers show for it.
+#[must_use]
+pub fn board_page() -> Key {
+    key("index.html")
 }
 
 /// A key that writers race on before a store is trusted.

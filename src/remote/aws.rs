@@ -176,6 +176,12 @@ pub(in crate::remote) fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Opti
         .map(|response| response.status().as_u16())
 }
 
+/// How long the server asks to wait.
+pub(in crate::remote) fn wait_of<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
+    let headers = error.raw_response()?.headers();
+    retry::retry_after(headers.get("retry-after")?, headers.get("date"))
+}
+
 /// What the server or the network said.
 pub(in crate::remote) fn told<E>(error: &SdkError<E, HttpResponse>) -> String
 where

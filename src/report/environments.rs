@@ -9,6 +9,7 @@ use crate::environment::target::Skipped;
 use crate::explain::{Failure, plain, quoted, safe_line};
 use crate::plan::promote::WHILE_HELD;
 use crate::report::npm_rollback::OnNpm;
+use crate::settings::StoreSettings;
 
 /// The schema of [`Points`].
 pub const POINT_SCHEMA: &str = "pkgs.point/1";
@@ -147,6 +148,12 @@ impl From<&Skipped> for SkippedVersion {
 pub struct Status {
     /// [`STATUS_SCHEMA`].
     pub schema: &'static str,
+    /// When this was looked at, RFC 3339.
+    pub at: String,
+    /// Where the environments are recorded; `null` where no store was looked into.
+    pub store: Option<StoreStatus>,
+    /// The environments, first those that are configured, in their order, then the others that an app was pointed at.
+    pub environments: Vec<String>,
     /// The packages of the repository; empty outside of one.
     pub packages: Vec<PackageStatus>,
     /// Why nobody can say what would be released next.
@@ -156,6 +163,47 @@ pub struct Status {
     /// The environment that was asked for, if only one was.
     #[serde(skip)]
     pub asked: Option<String>,
+}
+
+/// The store that was looked into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoreStatus {
+    /// Its address, as it is set.
+    pub address: String,
+    /// The S3-compatible server.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+}
+
+impl From<&StoreSettings> for StoreStatus {
+    fn from(settings: &StoreSettings) -> StoreStatus {
+        StoreStatus {
+            address: settings.address.written(),
+            endpoint: settings.endpoint.as_ref().map(ToString::to_string),
+            region: settings.region.clone(),
+        }
+    }
+}
+
+/// The command that takes `app` in `environment` back to `version`, for a shell. It names the version, so that it does what is told beside it or,
+/// where that happened meanwhile, nothing.
+#[must_use]
+pub fn rollback_command(
+    store: &StoreStatus,
+    app: &str,
+    environment: &str,
+    version: &str,
+) -> String {
+    let mut words = vec!["pkgs-action", "rollback", "--environment", environment];
+    words.extend(["--app", app, "--to", version, "--store", &store.address]);
+    for (flag, value) in [
+        ("--store-endpoint", &store.endpoint),
+        ("--store-region", &store.region),
+    ] {
+        words.extend(value.iter().flat_map(|value| [flag, value]));
+    }
+    shell_words::join(words)
 }
 
 /// Why nothing could be planned.
@@ -213,6 +261,24 @@ pub struct VersionStatus {
     pub version: String,
     /// What it was built for: `any`, or environments.
     pub variants: Vec<String>,
+    /// What its builds weigh; told of the newest versions, and only where that was asked for.
+    pub builds: Vec<BuildStatus>,
+}
+
+/// One build of a version, as its manifest tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildStatus {
+    /// `any` or an environment.
+    pub variant: String,
+    /// The release it belongs to.
+    pub release: String,
+    /// The date of the release commit, RFC 3339.
+    pub committed_at: String,
+    /// The length of its archive in bytes; a static app has none.
+    pub archive_bytes: Option<u64>,
+    /// The bytes of its static files.
+    pub static_bytes: Option<u64>,
 }
 
 /// What runs in one environment.
@@ -239,6 +305,8 @@ pub struct EnvironmentStatus {
     pub pinned: Vec<String>,
     /// Where a rollback would go now.
     pub rollback_to: Option<String>,
+    /// The command that goes there.
+    pub rollback_command: Option<String>,
     /// Whether the static files of the live version are fully laid out; `null` when it has none.
     pub static_applied: Option<bool>,
     /// The public address of the static files, where it is known.
@@ -674,6 +742,9 @@ mod tests {
     fn status_for_people_shows_hostile_text_harmlessly() {
         let text = status(&Status {
             schema: STATUS_SCHEMA,
+            at: "2026-01-03T00:00:00Z".to_owned(),
+            store: None,
+            environments: vec!["prod".to_owned()],
             packages: vec![],
             next_unknown: None,
             apps: vec![AppStatus {
@@ -693,6 +764,7 @@ mod tests {
                     bad: vec!["1.1.0".to_owned()],
                     pinned: vec![],
                     rollback_to: None,
+                    rollback_command: None,
                     static_applied: Some(true),
                     url: None,
                     hosts: vec![HostStatus {
@@ -729,10 +801,12 @@ mod tests {
                     VersionStatus {
                         version: "1.1.0".to_owned(),
                         variants: vec!["prod".to_owned(), "sit".to_owned()],
+                        builds: vec![],
                     },
                     VersionStatus {
                         version: "1.0.0".to_owned(),
                         variants: vec!["any".to_owned()],
+                        builds: vec![],
                     },
                 ],
             }],

@@ -2,6 +2,7 @@
 
 pub mod abandoned;
 pub mod asked;
+pub mod board;
 pub mod doctor;
 pub mod environments;
 pub mod failure;

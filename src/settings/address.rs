@@ -176,6 +176,25 @@ impl StoreAddress {
     }
 }
 
+impl StoreAddress {
+    /// The address as it is read again; what [`fmt::Display`] gives is for people.
+    ///
+    /// ```
+    /// use pkgs_action::settings::address::StoreAddress;
+    /// let address = StoreAddress::parse("file:///srv/a%20%2525").unwrap();
+    /// assert_eq!(address.written(), "file:///srv/a%20%2525");
+    /// assert_eq!(StoreAddress::parse("s3://acme/mono/").unwrap().written(), "s3://acme/mono");
+    /// ```
+    #[must_use]
+    pub fn written(&self) -> String {
+        let as_url = match self {
+            StoreAddress::S3 { .. } => None,
+            StoreAddress::Directory(path) => Url::from_file_path(path).ok(),
+        };
+        as_url.map_or_else(|| self.to_string(), String::from)
+    }
+}
+
 impl fmt::Display for StoreAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

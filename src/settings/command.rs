@@ -188,11 +188,12 @@ pub const COMMANDS: &[Page] = &[
         group: "Environments",
         name: "status",
         does: "Show what runs where, since when, by whom; where a rollback goes",
-        more: "Without a store it shows what of the checkout is not released yet.",
+        more: "Without a store it shows what of the checkout is not released yet. --format html gives the release board: one page for a browser, with pictures, that asks nobody for anything.",
         usage: "[flags]",
         examples: &[
             "status",
             "status --environment prod --app web --format json",
+            "status --format html",
         ],
     },
     Page {
@@ -257,6 +258,7 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         return packs(setting);
     }
     match setting.name {
+        "board" => matches!(command, "release" | "status") || Deed::parse(command).is_some(),
         "push" => command == "version",
         "artifacts" => matches!(command, "release" | "publish"),
         _ if command == "version" => decides(setting),
@@ -525,6 +527,8 @@ pub struct StatusSettings {
     pub apps: Apps,
     /// Only this environment.
     pub environment: Option<EnvironmentName>,
+    /// Whether the answer is the release board: a page for a browser.
+    pub as_page: bool,
 }
 
 /// What `pull` is asked.

@@ -406,6 +406,15 @@ pub struct CdnSettings {
     pub variables: BTreeMap<String, String>,
 }
 
+/// Where the release board is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BoardPlace {
+    /// Into the store, beside what it tells of.
+    Store,
+    /// To this address, as the page that is shown there.
+    At(StoreSettings),
+}
+
 /// A setting that may be said to be off.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Choice<T> {
@@ -557,6 +566,8 @@ pub struct Settings {
     pub static_url: Option<String>,
     /// What hears which of them changed.
     pub cdn: CdnSettings,
+    /// Where the release board is written after every change of an environment.
+    pub board: Option<BoardPlace>,
     /// Apps' settings by package, where the configuration names them.
     pub apps: BTreeMap<PackageName, AppSettings>,
     /// The settings of an app that the configuration does not name.

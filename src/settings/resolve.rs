@@ -23,7 +23,12 @@ use crate::settings::{
 };
 use crate::version::{Bump, ZeroMajor};
 
-const FORMATS: &[(&str, Format)] = &[("text", Format::Text), ("json", Format::Json)];
+/// `None`: the page that `status` alone has.
+const FORMATS: &[(&str, Option<Format>)] = &[
+    ("text", Some(Format::Text)),
+    ("json", Some(Format::Json)),
+    ("html", None),
+];
 const MODES: &[(&str, Mode)] = &[
     ("sync", Mode::Sync),
     ("diff", Mode::Diff),
@@ -106,6 +111,8 @@ impl Settings {
         values.plain(&config);
         values.one_of("log-level", LOG_LEVELS);
         let store = values.store(&world.environment);
+        let board = values.board(&store);
+        let format = values.format(collected.command.as_deref());
         let (registries, registry, npm_token, npm_token_from) = values.npm(&world);
         let is_npm = matches!(registry, RegistryAddress::Npm(_));
         let identity = if is_npm && npm_token.is_none() {
@@ -134,7 +141,7 @@ impl Settings {
             command_named: collected.command.is_some(),
             command_reason: None,
             dry_run: values.boolean("dry-run", false),
-            format: values.one_of("format", FORMATS).unwrap_or_default(),
+            format,
             max_concurrency: values.number("max-concurrency", 1..=256, 16),
             token: values.forge_token(&world.environment),
             install: values.install(),
@@ -212,6 +219,7 @@ impl Settings {
             static_root: values.static_root(),
             static_url: values.checked("static-url", form::static_url),
             cdn: values.cdn(&world.environment),
+            board,
             apps: values.apps(&config),
             app_defaults: values.app(None),
             actor: values.text("actor").or_else(|| world.runner.actor.clone()),
@@ -363,6 +371,24 @@ impl Resolver<'_> {
         }
         for (setting, given) in config.apps.values().flatten() {
             self.kept(form::plain(given, setting, config::kind_of_app(setting)));
+        }
+    }
+
+    /// The form of the result; a page is asked of `status` as such.
+    fn format(&mut self, command: Option<&str>) -> Format {
+        let page = Failure::new(
+            Exit::Usage,
+            "settings::choice",
+            "the format is html, and `status` alone has a page",
+        )
+        .hint("`status --format html` gives the release board; every other command tells text or json");
+        match self.one_of("format", FORMATS) {
+            Some(Some(format)) => format,
+            Some(None) if command != Some("status") => {
+                self.problems.push(page);
+                Format::default()
+            }
+            Some(None) | None => Format::default(),
         }
     }
 

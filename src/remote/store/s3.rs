@@ -31,7 +31,7 @@ use super::{
 };
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, Key};
-use crate::remote::aws::{self, Assumed, CONNECT, FIRST_BYTE, status_of, told};
+use crate::remote::aws::{self, Assumed, CONNECT, FIRST_BYTE, status_of, told, wait_of};
 use crate::remote::chain;
 use crate::remote::retry::{self, Tried};
 use crate::settings::Role;
@@ -674,11 +674,6 @@ fn metadata_of(headers: &Headers) -> Option<std::collections::HashMap<String, St
             .map(|(name, value)| (format!("{METADATA}{name}"), value.clone()))
             .collect()
     })
-}
-
-fn wait_of<E>(error: &SdkError<E, HttpResponse>) -> Option<Duration> {
-    let headers = error.raw_response()?.headers();
-    retry::retry_after(headers.get("retry-after")?, headers.get("date"))
 }
 
 /// There is no such object. A missing bucket is something else.

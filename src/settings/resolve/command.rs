@@ -110,6 +110,7 @@ impl Resolver<'_> {
             environment: self.checked("environment", |given| {
                 form::environment(given, "environment")
             }),
+            as_page: self.text("format").as_deref() == Some("html"),
         })
     }
 

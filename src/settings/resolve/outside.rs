@@ -12,7 +12,9 @@ use crate::settings::identity::IdentitySource;
 use crate::settings::registries::credentials::SETUP_NODE_PLACEHOLDER;
 use crate::settings::registries::{Registries, Said};
 use crate::settings::resolve::Resolver;
-use crate::settings::{CdnSettings, Choice, RegistryAddress, Role, StoreSettings, World};
+use crate::settings::{
+    BoardPlace, CdnSettings, Choice, RegistryAddress, Role, StoreSettings, World,
+};
 
 impl Resolver<'_> {
     fn url(&mut self, setting: &str) -> Option<Url> {
@@ -128,6 +130,30 @@ impl Resolver<'_> {
             arn,
             identity,
             session: format!("pkgs-action-{run}"),
+        })
+    }
+
+    /// Where the release board is written, with the endpoint and region of the store.
+    pub(super) fn board(&mut self, store: &Choice<StoreSettings>) -> Option<BoardPlace> {
+        let beside = store.value();
+        self.checked("board", |given| match given.value.as_str() {
+            "store" if store.value().is_none() => {
+                let what = format!("{} is store, and no store is set", given.name("board"));
+                Err(Failure::new(Exit::Usage, "settings::missing", what).hint(
+                    "name the store with --store, PKGS_STORE or the input store, or an address for the board",
+                ))
+            }
+            "store" => Ok(BoardPlace::Store),
+            address => StoreAddress::parse(address)
+                .map_err(|failure| named(given, "board", &failure))
+                .map(|address| {
+                    BoardPlace::At(StoreSettings {
+                        address,
+                        endpoint: beside.and_then(|store| store.endpoint.clone()),
+                        region: beside.and_then(|store| store.region.clone()),
+                        role: beside.and_then(|store| store.role.clone()),
+                    })
+                }),
         })
     }
 

@@ -3,6 +3,7 @@
 //! | module | what it gives |
 //! | --- | --- |
 //! | [`sandbox`] | the real binary in a cleared environment, with a deadline; what it said, its outputs, its summary; the search for leaked secrets |
+//! | [`browser`] | a real browser that opens pages, and what it asked for |
 //! | [`managers`] | npm, pnpm, yarn and bun, and packages for them to install |
 //! | [`monorepo`] | a builder of npm monorepos on real git; `Monorepo::five()` is `tests/sample/` |
 //! | [`plans`] | plans beside a registry that is a directory, without a store, and what they say in short |
@@ -26,6 +27,7 @@
 //! Nothing here sleeps for luck: whatever waits, waits for an event with a deadline. Every server listens on a free port of the
 //! loopback, and ends with its value or with the test process, however that ends.
 
+pub mod browser;
 pub mod cloudfront;
 pub mod fault_proxy;
 pub mod git_server;

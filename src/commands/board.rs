@@ -1,0 +1,147 @@
+//! The release board: a page that is made from what the store says, and put where `board` says.
+
+use std::sync::Arc;
+
+use crate::commands::status::{self, StatusRequest, Unreleased};
+use crate::commands::{open_store, point};
+use crate::explain::{Exit, Failure};
+use crate::local::process::Children;
+use crate::name::Key;
+use crate::release::layout;
+use crate::remote::store::remembering::Remembering;
+use crate::remote::store::{Body, Headers, Store, StoreError};
+use crate::report::board::{self, MARK};
+use crate::report::environments::StoreStatus;
+use crate::settings::{Apps, BoardPlace, Settings, StoreSettings};
+
+/// How often the page is made when others change environments meanwhile.
+const ROUNDS: usize = 3;
+/// How often a write is sent whose answer was lost: it writes the same again.
+const WRITES: usize = 3;
+/// The longest page that is looked at before it is replaced; ours are shorter.
+const LONGEST_PAGE: u64 = 32 << 20;
+
+/// Makes the page anew after environments changed, and puts it where `board` says. It shows what the store says and decides nothing: what goes
+/// wrong is a warning, and the next change writes it again. Does nothing in a dry run and where `board` is not set.
+///
+/// Of several that write at once the last one looks again after it wrote, so that what stays is what the store says.
+pub async fn refresh(settings: &Settings, store_settings: &StoreSettings, store: &Arc<dyn Store>) {
+    let Some(place) = settings.board.as_ref().filter(|_| !settings.dry_run) else {
+        return;
+    };
+    match Box::pin(written(settings, place, store_settings, store)).await {
+        Ok(address) => tracing::info!("the board is written to {address}"),
+        Err(failure) => {
+            let why = failure.causes().join(": ");
+            tracing::warn!(
+                %failure, why,
+                "the board is not written; the next change of an environment writes it again"
+            );
+        }
+    }
+}
+
+async fn written(
+    settings: &Settings,
+    place: &BoardPlace,
+    store_settings: &StoreSettings,
+    store: &Arc<dyn Store>,
+) -> Result<String, Failure> {
+    let shelf = Shelf::open(place, store).await?;
+    let store: Arc<dyn Store> = Arc::new(Remembering::new(Arc::clone(store)));
+    let remotes = point::remotes(settings, store, &Children::default());
+    let request = StatusRequest {
+        apps: Apps::All,
+        ..request(settings, store_settings)
+    };
+    let mut told = None;
+    for _ in 0..ROUNDS {
+        let status = status::status(&request, &remotes).await?;
+        if told.as_ref() == Some(&status) {
+            break;
+        }
+        shelf.put(&board::page(&status)).await?;
+        told = Some(status);
+    }
+    Ok(shelf.describe())
+}
+
+/// What the page asks of the store, of all apps and environments.
+pub fn request(settings: &Settings, store: &StoreSettings) -> StatusRequest {
+    StatusRequest {
+        apps: Apps::Default,
+        environment: None,
+        environments: point::environments_of(settings),
+        store: Some(StoreStatus::from(store)),
+        builds: true,
+        now: crate::report::moment(settings.now),
+        unreleased: Unreleased::default(),
+    }
+}
+
+/// Puts `page` where `board` says, which was asked for by name: what goes wrong is told.
+///
+/// # Errors
+/// `board::foreign` (3) where something else is there; those of the store there.
+pub async fn put(place: &BoardPlace, store: &Arc<dyn Store>, page: &str) -> Result<(), Failure> {
+    Shelf::open(place, store).await?.put(page).await
+}
+
+/// The place of the page.
+struct Shelf {
+    store: Arc<dyn Store>,
+    key: Key,
+}
+
+impl Shelf {
+    async fn open(place: &BoardPlace, store: &Arc<dyn Store>) -> Result<Shelf, Failure> {
+        Ok(match place {
+            BoardPlace::Store => Shelf {
+                store: Arc::clone(store),
+                key: layout::board(),
+            },
+            BoardPlace::At(settings) => Shelf {
+                store: open_store(settings).await?,
+                key: layout::board_page(),
+            },
+        })
+    }
+
+    fn describe(&self) -> String {
+        format!("{}/{}", self.store.describe(), self.key)
+    }
+
+    /// Replaces the page that is there, if it is one.
+    async fn put(&self, page: &str) -> Result<(), Failure> {
+        let there = self.store.get(&self.key, LONGEST_PAGE).await?;
+        if there.is_some_and(|there| !is_board(&there)) {
+            return Err(Failure::new(
+                Exit::Refused,
+                "board::foreign",
+                format!("{} is no release board", self.describe()),
+            )
+            .because("`board` names a place where another page lies, and that is not written over")
+            .hint("name a place of its own for the board, or remove that page"));
+        }
+        let headers = Headers {
+            content_type: Some("text/html; charset=utf-8".to_owned()),
+            cache_control: Some("no-cache".to_owned()),
+            ..Headers::default()
+        };
+        let body = Body::Bytes(page.as_bytes().to_vec());
+        let mut tries = 1;
+        loop {
+            match self.store.replace(&self.key, &body, &headers).await {
+                Err(StoreError::Uncertain(_)) if tries < WRITES => tries += 1,
+                written => return Ok(written?),
+            }
+        }
+    }
+}
+
+/// Whether bytes are a page of ours: it says so at its beginning.
+fn is_board(bytes: &[u8]) -> bool {
+    const BEGINNING: usize = 2048;
+    let beginning = &bytes[..bytes.len().min(BEGINNING)];
+    String::from_utf8_lossy(beginning).contains(MARK)
+}
