@@ -1,6 +1,7 @@
 //! The archive of a service with many files, beside `tar` and what people pipe it into; and the production dependencies taken out of what is installed,
 //! beside installing them again.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -101,8 +102,9 @@ fn source(file: usize) -> String {
     let lines = 20 + file * 13 % 180;
     let mut text = String::new();
     for line in 0..lines {
-        text += &format!(
-            "  {} {}.{}({}, {line}); // {file}\n",
+        let _ = writeln!(
+            text,
+            "  {} {}.{}({}, {line}); // {file}",
             word(),
             word(),
             word(),

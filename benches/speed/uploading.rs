@@ -5,6 +5,7 @@
 //! `PKGS_BENCH_FILES=5000` and `PKGS_BENCH_LARGE=10` say how many small files and how many of 50 MB there are. `rclone` takes part where it is installed.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -54,7 +55,7 @@ fn first(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resu
     };
     let dist = &site.dist;
     let mut contestants = vec![
-        server.contestant("raw PUTs", || {
+        contestant("raw PUTs", || {
             let mut command = Command::new(std::env::current_exe()?);
             command.args([
                 "put",
@@ -64,15 +65,15 @@ fn first(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resu
             ]);
             Ok(command)
         }),
-        server.contestant("release", || {
+        contestant("release", || {
             site.restore()?;
             Ok(site.tool(server, &fresh(), &["release"]))
         }),
-        server.contestant("s5cmd cp", || {
+        contestant("s5cmd cp", || {
             let to = format!("s3://{BUCKET}/{}/", fresh());
             Ok(server.client(peers.s5cmd(dist).args(["cp", "./", &to])))
         }),
-        server.contestant("aws s3 sync", || {
+        contestant("aws s3 sync", || {
             let to = format!("s3://{BUCKET}/{}/", fresh());
             Ok(server.client(
                 peers
@@ -83,7 +84,7 @@ fn first(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resu
     ];
     let rclone = tools::is_installed("rclone");
     if rclone {
-        contestants.push(server.contestant("rclone copy", || {
+        contestants.push(contestant("rclone copy", || {
             let to = format!(":s3:{BUCKET}/{}", fresh());
             Ok(server.client(tools::rclone(dist).args(["copy", ".", &to])))
         }));
@@ -121,13 +122,13 @@ fn again(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resu
     done(&mut site.tool(server, "ours", &["release"]))?;
     site.follow()?;
     let mut contestants = vec![
-        server.contestant("release, nothing changed", || {
+        contestant("release, nothing changed", || {
             Ok(site.tool(server, "ours", &["release"]))
         }),
-        server.contestant("s5cmd sync", || {
+        contestant("s5cmd sync", || {
             Ok(server.client(peers.s5cmd(dist).args(["sync", "./", &place])))
         }),
-        server.contestant("aws s3 sync", || {
+        contestant("aws s3 sync", || {
             Ok(server.client(
                 peers
                     .aws(dist)
@@ -136,12 +137,12 @@ fn again(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resu
         }),
     ];
     if tools::is_installed("rclone") {
-        contestants.push(server.contestant("rclone copy", || {
+        contestants.push(contestant("rclone copy", || {
             let to = format!(":s3:{BUCKET}/again");
             Ok(server.client(tools::rclone(dist).args(["copy", ".", &to])))
         }));
     }
-    contestants.push(server.contestant("release, one page changed", || {
+    contestants.push(contestant("release, one page changed", || {
         site.follow()?;
         changes.set(changes.get() + 1);
         fs::write(
@@ -153,10 +154,10 @@ fn again(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resu
     }));
     let rows = measure(rounds, &mut contestants)?;
     print(&format!("{} files, again", site.files), &rows);
-    let [release, peers @ .., changed] = rows.as_slice() else {
+    let [release, others @ .., page] = rows.as_slice() else {
         return Ok(());
     };
-    for peer in peers {
+    for peer in others {
         aim(
             &format!("{} / release", peer.name()),
             peer.over(release),
@@ -164,10 +165,10 @@ fn again(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resu
             10.0,
         );
     }
-    for peer in peers {
+    for peer in others {
         aim(
             &format!("{} / release, one page changed", peer.name()),
-            peer.over(changed),
+            peer.over(page),
             false,
             1.0,
         );
@@ -216,21 +217,21 @@ fn back(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resul
     let rows = measure(
         rounds,
         &mut [
-            server.contestant(
+            contestant(
                 "rollback, pointer",
                 there_and_back("sit", "none".to_owned()),
             ),
-            server.contestant(
+            contestant(
                 "rollback, static files",
                 there_and_back("prod", root.clone()),
             ),
-            server.contestant("s5cmd cp within S3", || {
+            contestant("s5cmd cp within S3", || {
                 copies.set(copies.get() + 1);
                 let from = format!("s3://{BUCKET}/again/*");
                 let to = format!("s3://{BUCKET}/back-{}/", copies.get());
                 Ok(server.client(peers.s5cmd(dist).args(["cp", &from, &to])))
             }),
-            server.contestant("aws s3 sync of the files", || {
+            contestant("aws s3 sync of the files", || {
                 copies.set(copies.get() + 1);
                 let to = format!("s3://{BUCKET}/back-{}/", copies.get());
                 Ok(server.client(
@@ -258,6 +259,26 @@ fn back(rounds: usize, server: &Server, site: &Site, peers: &Peers) -> io::Resul
         100.0,
     );
     Ok(())
+}
+
+fn contestant<'a>(
+    name: &'a str,
+    command: impl FnMut() -> io::Result<Command> + 'a,
+) -> Contestant<'a> {
+    Contestant {
+        name,
+        command: Box::new(command),
+        named: Box::new(|_| None),
+    }
+}
+
+/// Tells a program who it is.
+fn credentials(command: &mut Command) {
+    command
+        .env("AWS_ACCESS_KEY_ID", KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
 }
 
 fn done(command: &mut Command) -> io::Result<()> {
@@ -389,7 +410,7 @@ impl Site {
 
     fn tool(&self, server: &Server, prefix: &str, arguments: &[&str]) -> Command {
         let mut command = tools::tool(&self.repository, arguments);
-        server.credentials(&mut command);
+        credentials(&mut command);
         command
             .env("PKGS_STORE", format!("s3://{BUCKET}/{prefix}"))
             .env("PKGS_STORE_ENDPOINT", &server.endpoint)
@@ -469,26 +490,6 @@ impl Server {
         })
     }
 
-    fn contestant<'a>(
-        &self,
-        name: &'a str,
-        command: impl FnMut() -> io::Result<Command> + 'a,
-    ) -> Contestant<'a> {
-        Contestant {
-            name,
-            command: Box::new(command),
-            named: Box::new(|_| None),
-        }
-    }
-
-    fn credentials(&self, command: &mut Command) {
-        command
-            .env("AWS_ACCESS_KEY_ID", KEY)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET)
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_EC2_METADATA_DISABLED", "true");
-    }
-
     /// A client of this server.
     fn client(&self, command: &mut Command) -> Command {
         let mut made = Command::new(command.get_program());
@@ -501,7 +502,7 @@ impl Server {
         if let Some(directory) = command.get_current_dir() {
             made.current_dir(directory);
         }
-        self.credentials(&mut made);
+        credentials(&mut made);
         made.env("AWS_ENDPOINT_URL", &self.endpoint)
             .env("S3_ENDPOINT_URL", &self.endpoint)
             .env("RCLONE_S3_ENDPOINT", &self.endpoint)
@@ -624,14 +625,12 @@ fn request(
 ) -> io::Result<u16> {
     let mut own = None;
     let kept = kept.unwrap_or(&mut own);
-    let connection = match kept {
-        Some(connection) => connection,
-        None => {
-            let stream = TcpStream::connect(host)?;
-            stream.set_nodelay(true)?;
-            kept.insert(BufReader::new(stream))
-        }
-    };
+    if kept.is_none() {
+        let stream = TcpStream::connect(host)?;
+        stream.set_nodelay(true)?;
+        *kept = Some(BufReader::new(stream));
+    }
+    let connection = kept.as_mut().ok_or(io::ErrorKind::NotConnected)?;
     let (date, authorization) = signed(host, method, target);
     let head = format!(
         "{method} {target} HTTP/1.1\r\nHost: {host}\r\nx-amz-date: {date}\r\nx-amz-content-sha256: UNSIGNED-PAYLOAD\r\n\
@@ -696,10 +695,12 @@ fn signed(host: &str, method: &str, target: &str) -> (String, String) {
         .fold(format!("AWS4{SECRET}").into_bytes(), |key, part| {
             sign(&key, part)
         });
-    let signature: String = sign(&key, &text)
+    let signature = sign(&key, &text)
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={KEY}/{scope}, SignedHeaders={names}, Signature={signature}"
     );

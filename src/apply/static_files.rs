@@ -10,17 +10,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::builds;
 use super::point::{Log, Tip};
-use crate::environment::entry::{Build, Cdn as InFront, StaticPlace};
+use crate::environment::entry::{Build, Cdn as InFront, State, StaticPlace};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::scratch::Scratch;
 use crate::name::{Digest, EnvironmentName, Key, PackageName};
 use crate::plan::{static_root, static_urls};
 use crate::release::app::StaticFiles;
 use crate::release::static_set::{self, Class, StaticFile, StaticSet};
-use crate::release::{self, LONGEST_DOCUMENT, layout};
+use crate::release::{self, DAY, LONGEST_DOCUMENT, layout};
 use crate::remote::cdn::{Cdn, Change};
 use crate::remote::store::{Body, Created, Headers, Store, StoreError};
 
@@ -53,6 +55,19 @@ pub struct Applied {
     pub root: String,
     /// When, RFC 3339.
     pub at: String,
+    /// When it was last found that an activation before this one was begun and not finished, RFC 3339: whoever made it may still write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
+}
+
+/// How far what is written down is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Not at all: every file is looked at.
+    Nothing,
+    /// Where `static.json` says that the set of this entry is fully laid out, and nobody who was begun before it may still write, what is the same in
+    /// both sets lies there.
+    UpTo(u64),
 }
 
 /// Opens a static root.
@@ -175,7 +190,7 @@ pub fn headers(
 }
 
 impl Ground<'_> {
-    /// Looks at every path of `files`, the static files of `build`, without writing anything.
+    /// Looks at every path of `files`, the static files of `build`, without writing anything; at those that `trust` answers for, not.
     ///
     /// # Errors
     /// `static::owned` (exit 3) where a path belongs to another app or environment; `static::immutable_changed` (exit 6) where an
@@ -186,6 +201,7 @@ impl Ground<'_> {
         build: &Build,
         place: &StaticPlace,
         files: &StaticFiles,
+        trust: Trust,
     ) -> Result<Survey, Failure> {
         let Log {
             app, environment, ..
@@ -208,7 +224,10 @@ impl Ground<'_> {
             .because(format!("the store has no bytes with {digest}"))
         })?;
         let root = self.roots.open(&resolved).await?;
-        let needs = self.look_at_all(root.as_ref(), &set, &resolved).await?;
+        let settled = self.settled(trust, &resolved).await?;
+        let needs = self
+            .look_at_all(root.as_ref(), &set, &settled, &resolved)
+            .await?;
         Ok(Survey {
             build: build.clone(),
             place: place.clone(),
@@ -245,21 +264,22 @@ impl Ground<'_> {
 
     /// Lays out the static files of what is live, until what is live did not change meanwhile, and moves `static.json`.
     ///
-    /// It looks again at everything, because a look from before the pointer moved proves nothing: a run that was live then may have
+    /// It looks again, because a look from before the pointer moved proves nothing: a run that was live then may have
     /// written since, and have seen itself live after its last write. Doing it again changes nothing.
     ///
-    /// `known` is the newest entry that was seen.
+    /// `known` is the newest entry that was seen; `is_own` says that this run has written it, so that nobody else lays it out by right. Then, and as long
+    /// as nothing else came between, what the set before and this one have in common is believed to lie there.
     ///
     /// # Errors
     /// Those of [`Ground::survey`]; `static::blob` (exit 6) where bytes are missing or others; those of the stores and the CDN.
-    pub async fn settle(&self, known: &Tip) -> Result<Option<Laid>, Failure> {
+    pub async fn settle(&self, known: &Tip, is_own: bool) -> Result<Option<Laid>, Failure> {
         let mut written = BTreeSet::new();
         // Whoever writes an entry with static files lays them out.
         if known.entry.static_place.is_none() {
             return Ok(None);
         }
         let mut tip = known.clone();
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             tip = self.log.tip_from(&tip).await?;
             let (Some(build), Some(place), Some(since)) = (
                 &tip.entry.state.current,
@@ -268,17 +288,22 @@ impl Ground<'_> {
             ) else {
                 return Ok(None);
             };
-            let Some(survey) = self.survey_live(build, place).await? else {
+            let is_ours = is_own && known.entry.state.since == Some(since);
+            let trust = match move_before(&tip.entry.state, since) {
+                Some(before) if is_ours && round == 0 => Trust::UpTo(before),
+                _ => Trust::Nothing,
+            };
+            let Some(survey) = self.survey_live(build, place, trust).await? else {
                 return Ok(None);
             };
-            let round = self.write(&survey, since, &tip).await?;
-            let wrote_nothing = round.written.is_empty();
-            written.extend(round.written);
-            if round.overtaken {
+            let laid = self.write(&survey, since, &tip).await?;
+            let wrote_nothing = laid.written.is_empty();
+            written.extend(laid.written);
+            if laid.overtaken {
                 continue;
             }
             if wrote_nothing || self.is_still_live(&tip).await? {
-                self.confirm(&survey, &tip, since, &written).await?;
+                self.confirm(&survey, &tip, is_ours, &written).await?;
                 let all = survey.set.files.len() as u64;
                 let changed = survey
                     .set
@@ -308,10 +333,11 @@ impl Ground<'_> {
         &self,
         build: &Build,
         place: &StaticPlace,
+        trust: Trust,
     ) -> Result<Option<Survey>, Failure> {
         let manifest = builds::manifest(self.log.store, self.log.app, build).await?;
         match &manifest.static_files {
-            Some(files) => self.survey(build, place, files).await.map(Some),
+            Some(files) => self.survey(build, place, files, trust).await.map(Some),
             None => Ok(None),
         }
     }
@@ -323,13 +349,42 @@ impl Ground<'_> {
             && now.entry.static_place == tip.entry.static_place)
     }
 
+    /// The files that lie at `root` as they were laid out last, by path; none where that is not certain.
+    async fn settled(
+        &self,
+        trust: Trust,
+        root: &str,
+    ) -> Result<BTreeMap<String, StaticFile>, Failure> {
+        let Trust::UpTo(seq) = trust else {
+            return Ok(BTreeMap::new());
+        };
+        let applied = self.applied().await?;
+        let applied = applied.filter(|applied| {
+            let rests = applied.unfinished.as_deref();
+            let rests = rests.is_none_or(|found| is_a_day_later(found, self.now));
+            applied.seq == seq && applied.root == root && rests
+        });
+        let set = match applied {
+            Some(applied) => read_set(self.log.store, &Digest::parse(&applied.digest)?).await?,
+            None => None,
+        };
+        let files = set.map_or_else(Vec::new, |set| set.files);
+        let files = files.into_iter().map(|file| (file.path.clone(), file));
+        Ok(files.collect())
+    }
+
     async fn look_at_all(
         &self,
         root: &dyn Store,
         set: &StaticSet,
+        settled: &BTreeMap<String, StaticFile>,
         resolved: &str,
     ) -> Result<Vec<Need>, Failure> {
-        let looks: Vec<_> = set.files.iter().map(|file| self.look(root, file)).collect();
+        let look = async |file: &StaticFile| match settled.get(&file.path) {
+            Some(there) if there == file => Ok(Look::Fine(Need::Nothing)),
+            _ => self.look(root, file).await,
+        };
+        let looks: Vec<_> = set.files.iter().map(look).collect();
         let mut looks = stream::iter(looks).buffered(self.concurrency.max(1));
         let (mut needs, mut owned, mut other) = (Vec::new(), Vec::new(), Vec::new());
         for file in &set.files {
@@ -555,10 +610,12 @@ impl Ground<'_> {
         &self,
         survey: &Survey,
         tip: &Tip,
-        seq: u64,
+        is_ours: bool,
         written: &BTreeSet<String>,
     ) -> Result<(), Failure> {
         let key = layout::static_state(self.log.app, self.log.environment);
+        let state = &tip.entry.state;
+        let seq = state.since.unwrap_or_default();
         let before = self.applied().await?;
         if before.as_ref().is_some_and(|before| before.seq > seq) {
             return Ok(());
@@ -582,6 +639,13 @@ impl Ground<'_> {
             digest: survey.digest.to_string(),
             root: survey.resolved.clone(),
             at: self.now.to_owned(),
+            unfinished: if is_ours
+                && before.as_ref().map(|before| before.seq) == move_before(state, seq)
+            {
+                before.and_then(|before| before.unfinished)
+            } else {
+                Some(self.now.to_owned())
+            },
         };
         let body = Body::Bytes(release::to_bytes(&applied));
         self.log
@@ -689,6 +753,21 @@ impl Ground<'_> {
             Some(bytes) => release::from_bytes(SCHEMA, key.as_str(), &bytes).map(Some),
             None => Ok(None),
         }
+    }
+}
+
+/// The number of the entry that made something live before the one with this number did.
+fn move_before(state: &State, seq: u64) -> Option<u64> {
+    let moves = state.history.iter().map(|event| event.seq);
+    moves.filter(|before| *before < seq).max()
+}
+
+/// Whether it is a day after `then` now; both RFC 3339, and where one is not, no.
+fn is_a_day_later(then: &str, now: &str) -> bool {
+    let read = |text| OffsetDateTime::parse(text, &Rfc3339).ok();
+    match (read(then), read(now)) {
+        (Some(then), Some(now)) => (now - then).whole_seconds() >= DAY,
+        _ => false,
     }
 }
 

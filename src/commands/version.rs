@@ -242,7 +242,7 @@ async fn plan(
     newest: Option<(&CommitId, &Decision)>,
     answers: &mut Answers,
 ) -> Result<Planned, Failure> {
-    let (observed, plan) = asked(session, head, newest, answers).await?;
+    let (observed, plan) = Box::pin(asked(session, head, newest, answers)).await?;
     let done = |kind, plan: Plan, own| {
         let document = render::document(&plan, session.settings, Vec::new());
         Planned::Done(Box::new(ended(kind, own).planned(plan, document)))
@@ -267,7 +267,7 @@ async fn asked(
 ) -> Result<(Observed, Plan), Failure> {
     let (repo, settings) = (session.repo, session.settings);
     worktree::require_clean(repo, &repo.head()?, &settings.child_environment)?;
-    let (observed, unasked) = Box::pin(release::observed_at(session, head, true)).await?;
+    let (observed, unasked) = release::observed_at(session, head, true).await?;
     let mut facts = observed.facts(repo, settings, false)?;
     let first = planning::plan(&facts, settings)?;
     let is_question = || asking::next(&facts, settings, &first).is_some();

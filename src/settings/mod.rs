@@ -412,7 +412,7 @@ pub enum BoardPlace {
     /// Into the store, beside what it tells of.
     Store,
     /// To this address, as the page that is shown there.
-    At(StoreSettings),
+    At(Box<StoreSettings>),
 }
 
 /// A setting that may be said to be off.

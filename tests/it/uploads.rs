@@ -1,5 +1,6 @@
 //! Uploads: long files in parts, what is there already, interruption, and the role that a job assumes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,12 +75,12 @@ fn a_long_file_is_sent_in_parts_and_a_part_that_is_lost_is_sent_again() {
     assert_eq!(parts(&log).count(), 9 + 2, "{}", proxy.transcript());
     assert!(proxy.struck());
     assert_eq!(unfinished("uploads-parts"), 0);
-    let long = world.outside.bucket();
-    let long = long.values().find(|object| object.size == 70 << 20);
-    let long = long.expect("the long file");
+    let bucket = world.outside.bucket();
+    let stored = bucket.values().find(|object| object.size == 70 << 20);
+    let stored = stored.expect("the long file");
     let path = world.monorepo.path().join("packages/site/dist/long.bin");
     let bytes = std::fs::read(path).expect("the file");
-    assert_eq!(long.digest, Digest::of(&bytes).to_string());
+    assert_eq!(stored.digest, Digest::of(&bytes).to_string());
     assert!(
         run.stderr.contains("MiB/s") && run.stderr.contains("sent "),
         "{}",
@@ -363,4 +364,85 @@ fn a_role_that_cannot_be_assumed_is_told_before_anything_is_done() {
     );
     let told = outside("PKGS_ROLE_TO_ASSUME", "arn:aws:iam::12:role/x");
     assert!(told.stderr.contains("settings::role"), "{}", told.stderr);
+}
+
+/// Two versions of a site of 41 files that differ in one page, both in the store, the second one live in `prod`; every request of the deeds that follow
+/// goes through the proxy.
+fn two_versions(bucket: &str) -> (World, FaultProxy, String) {
+    let world = World::served(site(40, 0), bucket);
+    let _ = world.run(&["release"]).expect(0);
+    let world = world.develop(
+        "fix(site): other words",
+        &[(
+            "packages/site/src/index.html",
+            "<!doctype html><p>other</p>\n",
+        )],
+    );
+    let _ = world.run(&["release"]).expect(0);
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("s3", &Moto::shared().endpoint);
+    for version in ["1.0.0", "1.0.1"] {
+        let _ = point(&world, &endpoint, &["promote", "--to", version]).expect(0);
+    }
+    proxy.reset();
+    (world, proxy, endpoint)
+}
+
+fn point(world: &World, endpoint: &str, arguments: &[&str]) -> Run {
+    // Each is a run of its own: the same one again has happened already.
+    static RUN: AtomicU64 = AtomicU64::new(1000);
+    let run = RUN.fetch_add(1, Ordering::Relaxed).to_string();
+    let invocation = world.binary(arguments).env("GITHUB_RUN_ID", run);
+    let invocation = invocation.env("PKGS_ENVIRONMENT", "prod");
+    invocation.env("PKGS_STORE_ENDPOINT", endpoint).run()
+}
+
+/// What of the static root was looked at.
+fn looks(proxy: &FaultProxy) -> usize {
+    let log = proxy.log();
+    let of_root = |seen: &&Seen| seen.method == "HEAD" && seen.target.contains("-static/");
+    log.iter().filter(of_root).count()
+}
+
+#[test]
+fn a_rollback_looks_at_what_differs_alone_and_at_everything_where_something_was_not_finished() {
+    let (world, proxy, endpoint) = two_versions("uploads-back");
+    let run = point(&world, &endpoint, &["rollback"]).expect(0);
+    // The page, before the pointer moves, and after.
+    assert_eq!(looks(&proxy), 2, "{}\n{}", run.stdout, proxy.transcript());
+    let served = world.outside.static_bucket();
+    let first = Digest::of(b"<!doctype html><script src=\"site.js\"></script>\n").to_string();
+    assert_eq!(served["prod/index.html"].digest, first);
+
+    // An activation that dies half-way: whoever comes next does not believe the lists, and neither does the one after.
+    proxy.reset();
+    proxy.when(|seen| {
+        let is_page = seen.method == "PUT" && seen.target.contains("-static/prod/index.html");
+        is_page.then_some(Fault::AnswerBefore(403))
+    });
+    let forward = ["promote", "--to", "1.0.1", "--force"];
+    let _ = point(&world, &endpoint, &forward).expect(5);
+    for arguments in [&["promote", "--to", "1.0.0", "--force"][..], &forward] {
+        proxy.reset();
+        let _ = point(&world, &endpoint, arguments).expect(0);
+        assert!(looks(&proxy) >= 41, "{arguments:?}\n{}", proxy.transcript());
+    }
+    let served = world.outside.static_bucket();
+    let second = Digest::of(b"<!doctype html><p>other</p>\n").to_string();
+    assert_eq!(served["prod/index.html"].digest, second);
+}
+
+#[test]
+fn what_somebody_took_away_is_mended_by_the_promote_of_what_is_live() {
+    let (world, proxy, endpoint) = two_versions("uploads-mended");
+    let target = format!(
+        "{}/uploads-mended-static/prod/7.txt",
+        Moto::shared().endpoint
+    );
+    let gone = http::send("DELETE", &target, &[moto::SIGNED], b"").expect("an answer");
+    assert_eq!(gone.status, 204);
+    let _ = point(&world, &endpoint, &["promote", "--to", "1.0.1"]).expect(0);
+    assert!(looks(&proxy) >= 41, "{}", proxy.transcript());
+    let served = world.outside.static_bucket();
+    assert!(served.contains_key("prod/7.txt"));
 }

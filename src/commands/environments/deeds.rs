@@ -122,7 +122,7 @@ impl Story<'_> {
             return Ok(point);
         }
         if is_settled(deed, point.outcome) {
-            point.static_files = self.settle(&ground, pointed.tip(), &point).await?;
+            point.static_files = self.settle(&ground, &pointed, &point).await?;
         }
         if let Deed::Environment(Mark::Unhold) = deed {
             point.waiting = self.waiting(ground.log).await?;
@@ -134,10 +134,10 @@ impl Story<'_> {
     async fn settle(
         &self,
         ground: &Ground<'_>,
-        tip: Option<&Tip>,
+        pointed: &Pointed,
         point: &Point,
     ) -> Result<StaticCounts, Failure> {
-        let Some(tip) = tip else {
+        let Some(tip) = pointed.tip() else {
             return Ok(StaticCounts::default());
         };
         if let Err(failure) = ground.log.advance_hint(tip).await {
@@ -147,7 +147,7 @@ impl Story<'_> {
             return Ok(StaticCounts::default());
         }
         let laid = ground
-            .settle(tip)
+            .settle(tip, matches!(pointed, Pointed::Appended { .. }))
             .await
             .map_err(|failure| unfinished(failure, point, tip))?;
         Ok(laid.map_or_else(StaticCounts::default, counts))

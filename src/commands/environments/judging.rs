@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Aim, Deed, Story};
 use crate::apply::builds::{self, Located};
 use crate::apply::point::{Judge, Log, Tip};
-use crate::apply::static_files::{Ground, Survey};
+use crate::apply::static_files::{Ground, Survey, Trust};
 use crate::environment::entry::{BadMark, Event, Live, Source, State, StaticPlace};
 use crate::environment::target::{Skipped, Standing, Walk, live_at, nothing_to_roll_back_to, walk};
 use crate::explain::{Exit, Failure};
@@ -89,7 +89,8 @@ impl Judging<'_> {
             &against,
             self.is_descendant(source, &found),
         );
-        self.look_before(judgement, manifest.as_deref()).await
+        self.look_before(state, judgement, manifest.as_deref())
+            .await
     }
 
     async fn rollback(
@@ -113,7 +114,8 @@ impl Judging<'_> {
         let (found, manifest) = self.found(&version, state, tip).await?;
         let against = self.against(&version, tip).await?;
         let judgement = rollback::judge(state, &self.wish(), &leaves, &version, &found, &against);
-        self.look_before(judgement, manifest.as_deref()).await
+        self.look_before(state, judgement, manifest.as_deref())
+            .await
     }
 
     /// What people said against `version` here.
@@ -270,6 +272,7 @@ impl Judging<'_> {
     /// Everything that could refuse the static files is asked before the entry is written.
     async fn look_before(
         &mut self,
+        state: &State,
         judgement: Judgement,
         manifest: Option<&AppManifest>,
     ) -> Result<Judgement, Failure> {
@@ -298,7 +301,9 @@ impl Judging<'_> {
                 &served,
             )?;
         }
-        self.survey = Some(self.ground.survey(&live.build, place, files).await?);
+        let trust = state.since.map_or(Trust::Nothing, Trust::UpTo);
+        let survey = self.ground.survey(&live.build, place, files, trust);
+        self.survey = Some(survey.await?);
         Ok(judgement)
     }
 }

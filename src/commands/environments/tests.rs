@@ -719,12 +719,20 @@ fn a_changed_or_missing_manifest_is_an_integrity_failure() {
         concurrency: 1,
         now: "",
     };
-    let failure =
-        block_on(async { ground.settle(&ground.log.tip().await?.unwrap()).await }).unwrap_err();
+    let failure = block_on(async {
+        ground
+            .settle(&ground.log.tip().await?.unwrap(), false)
+            .await
+    })
+    .unwrap_err();
     assert_eq!(failure.code(), "environment::manifest_changed");
     world.store.remove(&at);
-    let failure =
-        block_on(async { ground.settle(&ground.log.tip().await?.unwrap()).await }).unwrap_err();
+    let failure = block_on(async {
+        ground
+            .settle(&ground.log.tip().await?.unwrap(), false)
+            .await
+    })
+    .unwrap_err();
     assert_eq!(failure.code(), "environment::manifest_gone");
 }
 
@@ -1145,7 +1153,12 @@ fn racing_runs_leave_one_truth() {
             .iter()
             .any(|outcome| matches!(outcome, Err(failure) if failure.code() == "trial::died"));
         if died {
-            block_on(async { ground.settle(&ground.log.tip().await?.unwrap()).await }).unwrap();
+            block_on(async {
+                ground
+                    .settle(&ground.log.tip().await?.unwrap(), false)
+                    .await
+            })
+            .unwrap();
         }
         let live = world.live("web", "prod").unwrap();
         let minor = Version::parse(&live).unwrap().minor() + 1;

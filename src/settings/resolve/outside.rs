@@ -147,12 +147,12 @@ impl Resolver<'_> {
             address => StoreAddress::parse(address)
                 .map_err(|failure| named(given, "board", &failure))
                 .map(|address| {
-                    BoardPlace::At(StoreSettings {
+                    BoardPlace::At(Box::new(StoreSettings {
                         address,
                         endpoint: beside.and_then(|store| store.endpoint.clone()),
                         region: beside.and_then(|store| store.region.clone()),
                         role: beside.and_then(|store| store.role.clone()),
-                    })
+                    }))
                 }),
         })
     }
