@@ -12,6 +12,7 @@ mod archives;
 mod asking;
 mod bad_input;
 mod baseline;
+mod buckets;
 mod build;
 mod catalogs;
 mod changelog;
