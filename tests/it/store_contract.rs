@@ -87,14 +87,13 @@ async fn bucket(endpoint: &str, address: &str) -> Arc<dyn Store> {
     store
 }
 
+/// A whole bucket; the one below is what lies below a prefix.
 #[test]
 fn moto() {
     let moto = Moto::start();
+    moto.bucket("releases");
     runtime().block_on(async {
-        moto.bucket("releases");
-        for address in ["s3://releases/some/prefix", "s3://releases"] {
-            contract(bucket(&moto.endpoint, address).await).await;
-        }
+        contract(bucket(&moto.endpoint, "s3://releases").await).await;
         missing_bucket(&moto.endpoint).await;
     });
 }

@@ -1,6 +1,7 @@
 //! What a bucket holds, read by boto3 and by requests of our own: other clients than the tool's, so that one mistake is not made twice.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
 use pkgs_action::name::Digest;
@@ -76,6 +77,7 @@ fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
     keyed(0x5c).chain_update(inner).finalize().into()
 }
 
+/// The digest of bytes in hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
     Digest::of(bytes).to_string().replace("sha256:", "")
 }
@@ -119,7 +121,10 @@ pub fn send(method: &str, url: &str, body: &[u8]) -> Response {
             hmac(&key, part.as_bytes()).to_vec()
         });
     let signature = hmac(&key, text.as_bytes());
-    let signature: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
+    let signature = signature.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}, SignedHeaders={}, Signature={signature}",
         request[4]
