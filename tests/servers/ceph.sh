@@ -1,5 +1,5 @@
 #!/bin/sh
-# ceph.sh DIRECTORY PORT MONITOR_PORT
+# ceph.sh DIRECTORY PORT
 # Ceph's S3 gateway on 127.0.0.1 at PORT: a monitor, a storage daemon that keeps everything in memory, and radosgw. It answers as soon as
 # its user is there, whose key is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. It runs until its process group is killed; DIRECTORY is for
 # it alone. Needs no root. The daemons trust one another; requests of clients must be signed.
@@ -7,14 +7,14 @@ set -eu
 
 directory=$1
 port=$2
-monitor=$3
-for program in ceph-mon ceph-osd ceph monmaptool radosgw radosgw-admin; do
+for program in python3 ceph-mon ceph-osd ceph monmaptool radosgw radosgw-admin; do
     command -v "$program" >/dev/null || {
-        echo "ceph.sh: '$program' is needed: apt-get install --no-install-recommends radosgw ceph-mon ceph-osd" >&2
+        echo "ceph.sh: '$program' is needed: apt-get install --no-install-recommends radosgw ceph-mon ceph-osd python3" >&2
         exit 1
     }
 done
 
+monitor=$(python3 -c 'import socket; free = socket.create_server(("127.0.0.1", 0)); print(free.getsockname()[1])')
 cluster=$(cat /proc/sys/kernel/random/uuid)
 osd=$(cat /proc/sys/kernel/random/uuid)
 configuration=$directory/ceph.conf

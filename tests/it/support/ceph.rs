@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use super::s3;
-use super::servers::{Server, free_port, repository};
+use super::servers::{Server, repository};
 
 /// A running cluster with its gateway.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Ceph {
             let mut command = Command::new(repository().join("tests/servers/ceph.sh"));
             command
                 .arg(directory.path().join(port.to_string()))
-                .args([port.to_string(), free_port().to_string()])
+                .arg(port.to_string())
                 .envs(s3::environment(""))
                 .env("HOME", directory.path());
             command
