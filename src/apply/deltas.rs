@@ -161,6 +161,7 @@ impl Making<'_> {
             path: delta,
             size,
             digest,
+            share: None,
         };
         let headers = Headers {
             content_type: Some("application/zstd".to_owned()),
