@@ -201,7 +201,7 @@ fn what_appears_while_parts_travel_stays() {
 #[test]
 fn unfinished_uploads_are_those_below_the_prefix_all_of_them_and_each_is_given_back() {
     const MANY: usize = 1003;
-    let endpoint = &Ceph::shared().endpoint;
+    let (endpoint, proxy) = (&Ceph::shared().endpoint, FaultProxy::new());
     s3::make_bucket(endpoint, "unfinished");
     let ours: Vec<String> = (0..MANY)
         .map(|number| format!("v1/blobs/{number}"))
@@ -225,9 +225,12 @@ fn unfinished_uploads_are_those_below_the_prefix_all_of_them_and_each_is_given_b
         let _ = s3::begin_upload(endpoint, "unfinished", key);
     }
     runtime().block_on(async {
-        let store = bucket(endpoint, "s3://unfinished/team").await;
+        let store = bucket(&proxy.before("s3", endpoint), "s3://unfinished/team").await;
         let there = async || store.unfinished("v1/").await.expect("a list");
         let found = there().await;
+        let log = proxy.log();
+        let pages = log.iter().filter(|seen| seen.target.contains("?uploads"));
+        assert_eq!(pages.count(), 2, "{}", proxy.transcript());
         let told: Vec<&str> = found.iter().map(|upload| upload.key.as_str()).collect();
         let mut wanted: Vec<&str> = ours
             .iter()
