@@ -238,6 +238,8 @@ pub enum Why {
     Probe,
     /// A delta whose one end is not there, or goes.
     NoEnd(Version),
+    /// An upload that nobody completed for a day.
+    Unfinished,
 }
 
 impl fmt::Display for Why {
@@ -253,6 +255,7 @@ impl fmt::Display for Why {
             }
             Why::Probe => formatter.write_str("a check of the store left it"),
             Why::NoEnd(version) => write!(formatter, "{version} is not there any more"),
+            Why::Unfinished => formatter.write_str("begun more than a day ago, and not completed"),
             Why::Unnamed => formatter.write_str("no manifest and no seal names it"),
         }
     }
@@ -347,6 +350,12 @@ pub fn age(now: i64, modified: Option<i64>) -> i64 {
 #[must_use]
 pub fn is_old(now: i64, object: &Object) -> bool {
     age(now, object.modified) >= GRACE
+}
+
+/// Whether an upload that was begun at `begun` and is not completed was left by whoever began it: no run uploads for a day.
+#[must_use]
+pub fn is_left(now: i64, begun: Option<i64>) -> bool {
+    age(now, begun) >= DAY
 }
 
 /// The newest of some log entries, given by number and time, that was there a day ago.

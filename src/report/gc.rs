@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::explain::{Failure, safe_line};
+use crate::name::Key;
 use crate::plan::notes::markdown::code;
 use crate::plan::retention::{Given, Gone, Object, Why};
 
@@ -93,6 +94,8 @@ pub enum Kind {
     Blob,
     /// A static file.
     Static,
+    /// What had arrived of an upload that nobody completed; the store does not tell how many bytes that is.
+    Upload,
 }
 
 impl Kind {
@@ -105,7 +108,13 @@ impl Kind {
             Kind::Probe => "probes",
             Kind::Blob => "blobs",
             Kind::Static => "static files",
+            Kind::Upload => "unfinished uploads",
         }
+    }
+
+    /// How many bytes, for a person; `None` where that is not known.
+    fn size(self, bytes: u64) -> Option<String> {
+        (self != Kind::Upload).then(|| size(bytes))
     }
 }
 
@@ -197,6 +206,19 @@ impl Collected {
     pub fn gone<'gone>(&mut self, kind: Kind, gone: impl Iterator<Item = &'gone Gone>) {
         self.deleted
             .extend(gone.map(|gone| Deleted::object(kind, gone)));
+    }
+
+    /// Notes uploads that nobody completed, by the keys that they would have.
+    pub fn uploads<'key>(&mut self, keys: impl Iterator<Item = &'key Key>) {
+        self.deleted.extend(keys.map(|key| Deleted {
+            kind: Kind::Upload,
+            app: None,
+            version: None,
+            root: None,
+            keys: vec![key.to_string()],
+            bytes: 0,
+            why: Why::Unfinished.to_string(),
+        }));
     }
 
     /// Notes static files of one root.
@@ -295,10 +317,12 @@ impl Collected {
         for (kind, why, count, bytes) in self.groups() {
             let _ = writeln!(
                 text,
-                "{would}{} {count} {} ({}): {why}",
+                "{would}{} {count} {}{}: {why}",
                 verb("deleted", "delete"),
                 kind.several(),
-                size(bytes)
+                kind.size(bytes)
+                    .map(|size| format!(" ({size})"))
+                    .unwrap_or_default()
             );
         }
         if self.open_seals > 0 {
@@ -375,7 +399,7 @@ impl Collected {
                 text,
                 "| {count} {} | deleted | {} | {why} |",
                 kind.several(),
-                size(bytes)
+                kind.size(bytes).unwrap_or_default()
             );
         }
         text.push('\n');

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::monorepo::Monorepo;
 use crate::support::moto::Moto;
+use crate::support::s3rver::S3rver;
 use crate::support::sandbox::Run;
 use crate::support::world::World;
 use crate::support::{s3, stand_in};
@@ -27,10 +28,10 @@ fn asked(world: &World, store: &str, endpoint: &str, arguments: &[&str]) -> Run 
         .run()
 }
 
-const DOCTOR: [&str; 3] = ["doctor", "--format", "json"];
+pub const DOCTOR: [&str; 3] = ["doctor", "--format", "json"];
 
 /// How each check of the store ended: its name with its state, or with its code.
-fn checks(run: &Run) -> Vec<String> {
+pub fn checks(run: &Run) -> Vec<String> {
     let json = run.stdout.split("::error").next().unwrap_or_default();
     let checkup: Value = serde_json::from_str(json)
         .unwrap_or_else(|error| panic!("{error}: {}{}", run.stdout, run.stderr));
@@ -56,7 +57,7 @@ fn checks(run: &Run) -> Vec<String> {
         .collect()
 }
 
-const WELL: [&str; 8] = [
+pub const WELL: [&str; 8] = [
     "static ok",
     "store ok",
     "store-race ok",
@@ -114,6 +115,35 @@ fn a_store_that_ignores_or_races_conditions_is_refused_by_doctor_and_by_release(
             );
         }
     }
+}
+
+#[test]
+fn a_real_server_that_ignores_conditions_is_refused_before_anything_is_decided() {
+    let server = S3rver::start("releases");
+    let world = World::local(service());
+    let asked = |arguments: &[&str]| {
+        world
+            .binary(arguments)
+            .envs(S3rver::environment())
+            .env("PKGS_STORE", "s3://releases/team")
+            .env("PKGS_STORE_ENDPOINT", &server.endpoint)
+            .run()
+    };
+    let run = asked(&DOCTOR).expect(2);
+    let wanted = [
+        "static ok",
+        "store ok",
+        "store-race store::ignores_conditions",
+    ];
+    assert_eq!(checks(&run), wanted);
+    let run = asked(&["release"]).expect(2);
+    assert!(
+        run.stderr.contains("error[store::ignores_conditions]"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(world.origin_git(&["tag", "--list"]), "");
+    assert_eq!(world.pushes().len(), 0);
 }
 
 #[test]

@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pkgs_action::name::Digest;
 use serde_json::{Value, json};
 
+use crate::support::ceph::Ceph;
+use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::monorepo::Monorepo;
 use crate::support::moto::Moto;
+use crate::support::s3;
 use crate::support::sandbox::{Run, Running, Sandbox};
+use crate::support::stand_in::Days;
 use crate::support::world::{World, files};
-use crate::support::{s3, stand_in};
 
 /// A repository with a service alone, which a release activates in `sit`.
 fn service() -> Monorepo {
@@ -33,7 +36,10 @@ fn fixed(world: World, patch: usize) -> World {
 
 /// `service()` after releases of 1.0.0 up to 1.0.`last`; each was live in `sit`.
 fn released(last: usize) -> World {
-    let mut world = World::local(service());
+    released_in(World::local(service()), last)
+}
+
+fn released_in(mut world: World, last: usize) -> World {
     let _ = world.run(&["release"]).expect(0);
     for patch in 1..=last {
         world = fixed(world, patch);
@@ -240,7 +246,7 @@ fn what_is_kept_is_said_in_files_flags_and_variables_and_a_store_is_needed() {
 fn a_bucket_is_swept_as_a_directory_is() {
     let moto = Moto::shared();
     moto.bucket("gc-bucket");
-    let old = stand_in::of_last_year();
+    let old = Days::before(&moto.endpoint);
     let world = World::local(service());
     let with_store = |invocation: crate::support::sandbox::Invocation, endpoint: &str| {
         invocation
@@ -268,8 +274,10 @@ fn a_bucket_is_swept_as_a_directory_is() {
         json!([]),
         "all of it is young"
     );
+    old.pass(40);
     let first = gc(&old.url());
     assert_eq!(names(&first["retired"]), ["1.0.0", "1.0.1"]);
+    old.pass(2);
     let second = gc(&old.url());
     assert_eq!(names(&second["deleted"]), ["1.0.0", "1.0.1"]);
     let there = s3::dump(&moto.endpoint, "gc-bucket");
@@ -305,15 +313,69 @@ struct Asked {
     _sandbox: Option<Sandbox>,
 }
 
-/// Every entry of a log, read from the directory; the log has no gap and is a chain, and each deed is in it once.
-fn entries(store: &Path, environment: &str) -> Vec<Value> {
-    let directory = store.join(format!("v1/apps/web/environments/{environment}/log"));
-    let count = fs::read_dir(&directory).map_or(0, Iterator::count);
+/// Where a store lies, looked at directly and never with the tool's own code.
+enum Shelf {
+    Directory(PathBuf),
+    Bucket {
+        endpoint: String,
+        bucket: String,
+        days: Days,
+    },
+}
+
+impl Shelf {
+    /// The keys that start with `prefix`, which ends with `/`.
+    fn keys(&self, prefix: &str) -> Vec<String> {
+        match self {
+            Shelf::Directory(root) => {
+                let names = fs::read_dir(root.join(prefix));
+                let names = names.into_iter().flatten().flatten();
+                names
+                    .map(|entry| format!("{prefix}{}", entry.file_name().to_string_lossy()))
+                    .collect()
+            }
+            Shelf::Bucket {
+                endpoint, bucket, ..
+            } => {
+                let keys = s3::list(endpoint, bucket, &format!("team/{prefix}"));
+                let keys = keys.iter().filter_map(|key| key.strip_prefix("team/"));
+                keys.map(str::to_owned).collect()
+            }
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        match self {
+            Shelf::Directory(root) => fs::read(root.join(key)).ok(),
+            Shelf::Bucket {
+                endpoint, bucket, ..
+            } => s3::get(endpoint, bucket, &format!("team/{key}")),
+        }
+    }
+
+    /// What is there grows so many days older.
+    fn age(&self, days: u32) {
+        match self {
+            Shelf::Directory(root) => age(root, days.into()),
+            Shelf::Bucket { days: passed, .. } => passed.pass(days.into()),
+        }
+    }
+
+    fn has(&self, version: &str) -> bool {
+        self.get(&format!("v1/apps/web/{version}/any.json"))
+            .is_some()
+    }
+}
+
+/// Every entry of a log; the log has no gap and is a chain, and each deed is in it once.
+fn entries(shelf: &Shelf, environment: &str) -> Vec<Value> {
+    let directory = format!("v1/apps/web/environments/{environment}/log/");
+    let count = shelf.keys(&directory).len();
     let (mut before, mut operations) = (Value::Null, BTreeSet::new());
     (1..=count)
         .map(|number| {
-            let bytes = fs::read(directory.join(format!("{number:012}.json")));
-            let bytes = bytes.unwrap_or_else(|error| panic!("entry {number}: {error}"));
+            let bytes = shelf.get(&format!("{directory}{number:012}.json"));
+            let bytes = bytes.unwrap_or_else(|| panic!("entry {number} of {count}"));
             let entry: Value = serde_json::from_slice(&bytes).expect("JSON");
             assert_eq!(entry["previous"], before, "entry {number} of {environment}");
             assert!(
@@ -328,24 +390,20 @@ fn entries(store: &Path, environment: &str) -> Vec<Value> {
 
 /// Reads what is live as a host does: the newest entry, the manifest that it names, the archive that this names. Whatever happens meanwhile, all are there
 /// and belong together.
-fn read_as_a_host(store: &Path, environment: &str) {
-    let directory = store.join(format!("v1/apps/web/environments/{environment}/log"));
-    let names = fs::read_dir(&directory).into_iter().flatten().flatten();
-    let Some(newest) = names
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some())
-        .max()
-    else {
+fn read_as_a_host(shelf: &Shelf, environment: &str) {
+    let log = shelf.keys(&format!("v1/apps/web/environments/{environment}/log/"));
+    let names = log.into_iter().filter(|key| key.contains(".json"));
+    let Some(newest) = names.max() else {
         return;
     };
-    let entry: Value = serde_json::from_slice(&fs::read(newest).expect("an entry")).expect("JSON");
+    let entry = shelf.get(&newest).expect("an entry");
+    let entry: Value = serde_json::from_slice(&entry).expect("JSON");
     let live = &entry["state"]["current"];
     let Some(version) = live["version"].as_str() else {
         return;
     };
-    let manifest = store.join(format!("v1/apps/web/{version}/any.json"));
-    let bytes = fs::read(&manifest)
-        .unwrap_or_else(|error| panic!("{environment} names {version}: {error}"));
+    let bytes = shelf.get(&format!("v1/apps/web/{version}/any.json"));
+    let bytes = bytes.unwrap_or_else(|| panic!("{environment} names {version}"));
     assert_eq!(
         live["manifestDigest"],
         Digest::of(&bytes).to_string(),
@@ -357,8 +415,8 @@ fn read_as_a_host(store: &Path, environment: &str) {
         .expect("a digest")
         .to_owned();
     let hex = digest.strip_prefix("sha256:").expect("a digest");
-    let archive = store.join(format!("v1/blobs/sha256/{}/{hex}", &hex[..2]));
-    let bytes = fs::read(&archive).unwrap_or_else(|error| panic!("{version} names {hex}: {error}"));
+    let bytes = shelf.get(&format!("v1/blobs/sha256/{}/{hex}", &hex[..2]));
+    let bytes = bytes.unwrap_or_else(|| panic!("{version} names {hex}"));
     assert_eq!(Digest::of(&bytes).to_string(), digest);
 }
 
@@ -384,34 +442,52 @@ fn window(entries: &[Value]) -> Vec<String> {
     window
 }
 
-/// How many rounds are asked for.
+/// How many rounds are asked for; without a word, `few`.
 #[expect(
     clippy::disallowed_methods,
     reason = "a longer run is asked for from outside"
 )]
-fn rounds() -> usize {
+fn rounds(few: usize) -> usize {
     let asked = std::env::var("PKGS_GC_ROUNDS").ok();
-    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(6)
+    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(few)
 }
 
 /// Ten processes promote, roll back, release and collect at once; between the rounds three days go by. `PKGS_GC_ROUNDS` says how many rounds.
 #[test]
 fn ten_processes_beside_each_other_lose_nothing() {
-    let rounds = rounds();
-    let mut world = released(4);
-    let root = store(&world);
-    age(&root, 40);
+    let world = World::local(service());
+    let shelf = Shelf::Directory(store(&world));
+    nothing_is_lost(world, &shelf, rounds(6));
+}
+
+/// The same, on a server whose conditions, lists and answers are those of a real one.
+#[test]
+fn ten_processes_beside_each_other_lose_nothing_in_a_bucket() {
+    let endpoint = &Ceph::shared().endpoint;
+    let days = Days::before(endpoint);
+    let world = World::in_bucket(service(), &days.url(), "gc-race");
+    let shelf = Shelf::Bucket {
+        endpoint: endpoint.clone(),
+        bucket: "gc-race".to_owned(),
+        days,
+    };
+    nothing_is_lost(world, &shelf, rounds(2));
+}
+
+fn nothing_is_lost(world: World, shelf: &Shelf, rounds: usize) {
+    let mut world = released_in(world, 4);
+    shelf.age(40);
     let (mut deleted, mut done) = (0, BTreeMap::<String, usize>::new());
     for round in 1..=rounds {
         world = fixed(world, 4 + round);
-        age(&root, 3);
+        shelf.age(3);
         let newest = 3 + round;
         let is_over = AtomicBool::new(false);
         let runs: Vec<(Vec<String>, Run)> = std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 while !is_over.load(Ordering::SeqCst) {
                     for environment in ["sit", "prod"] {
-                        read_as_a_host(&root, environment);
+                        read_as_a_host(shelf, environment);
                     }
                 }
             });
@@ -425,7 +501,7 @@ fn ten_processes_beside_each_other_lose_nothing() {
             runs
         });
         let logs: BTreeMap<&str, Vec<Value>> = ["sit", "prod"]
-            .map(|name| (name, entries(&root, name)))
+            .map(|name| (name, entries(shelf, name)))
             .into();
         for (arguments, run) in &runs {
             let context = format!(
@@ -457,13 +533,12 @@ fn ten_processes_beside_each_other_lose_nothing() {
         }
         for (environment, entries) in &logs {
             for version in window(entries) {
-                let manifest = root.join(format!("v1/apps/web/{version}/any.json"));
                 assert!(
-                    manifest.exists(),
+                    shelf.has(&version),
                     "round {round}: {environment} needs {version}"
                 );
             }
-            read_as_a_host(&root, environment);
+            read_as_a_host(shelf, environment);
         }
         let status = world
             .operate(&["status", "--format", "json"])
@@ -475,10 +550,7 @@ fn ten_processes_beside_each_other_lose_nothing() {
             .flatten()
         {
             if let Some(target) = environment["rollbackTo"].as_str() {
-                assert!(
-                    root.join(format!("v1/apps/web/{target}/any.json")).exists(),
-                    "round {round}: {target}"
-                );
+                assert!(shelf.has(target), "round {round}: {target}");
             }
         }
         // What somebody said against releases in this round does not stop the next ones.
@@ -486,17 +558,14 @@ fn ten_processes_beside_each_other_lose_nothing() {
     }
     // When nobody is in the way, what is left goes, and the windows stay whole.
     for _ in 0..2 {
-        age(&root, 10);
+        shelf.age(10);
         deleted += names(&gc(&world, &[])["deleted"]).len();
     }
     assert!(deleted > 0, "{done:?}");
     for environment in ["sit", "prod"] {
-        read_as_a_host(&root, environment);
-        for version in window(&entries(&root, environment)) {
-            assert!(
-                versions(&world).contains(&version),
-                "{environment} needs {version}"
-            );
+        read_as_a_host(shelf, environment);
+        for version in window(&entries(shelf, environment)) {
+            assert!(shelf.has(&version), "{environment} needs {version}");
         }
     }
 }
@@ -558,4 +627,95 @@ fn times_come_from_the_store() {
     let later = written.expect("a time") + Duration::from_hours(42 * 24);
     file.set_modified(later).expect("another time");
     assert_eq!(names(&gc(&world, &["--dry-run"])["retired"]), ["1.0.1"]);
+}
+
+#[test]
+fn uploads_that_nobody_completed_are_given_back_a_day_later() {
+    let server = &Ceph::shared().endpoint;
+    let (days, proxy) = (Days::before(server), FaultProxy::new());
+    let world = World::in_bucket(service(), &proxy.before("s3", &days.url()), "gc-unfinished");
+    let _ = world.run(&["release"]).expect(0);
+    let begin = |key: &str| s3::begin_upload(server, "gc-unfinished", key);
+    let ours = [
+        "team/v1/apps/web/1.0.0/web-1.0.0.tar.zst",
+        "team/v1/blobs/sha256/00/00",
+    ];
+    // Of others: beside the store, below a prefix that only begins like it, and what a person put there.
+    let theirs = [
+        "report.pdf",
+        "team/report.pdf",
+        "team2/v1/blobs/sha256/00/00",
+    ];
+    let part = format!(
+        "{server}/gc-unfinished/{}?partNumber=1&uploadId={}",
+        ours[1],
+        begin(ours[1])
+    );
+    assert_eq!(s3::send("PUT", &part, b"what has arrived").status, 200);
+    for key in [&ours[..1], &theirs].concat() {
+        let _ = begin(key);
+    }
+    let there = || s3::uploads(server, "gc-unfinished");
+    let all = there();
+    assert_eq!(all.len(), 5);
+    let uploads = |collected: &Value| -> Vec<String> {
+        let deleted = collected["deleted"].as_array().into_iter().flatten();
+        let uploads = deleted.filter(|deleted| deleted["kind"] == "upload");
+        uploads
+            .flat_map(|deleted| deleted["keys"].as_array().cloned().unwrap_or_default())
+            .map(|key| format!("team/{}", key.as_str().expect("a key")))
+            .collect()
+    };
+
+    days.pass(1);
+    assert_eq!(
+        uploads(&gc(&world, &[])),
+        [""; 0],
+        "two clocks may differ by a day"
+    );
+    days.pass(1);
+    let under_way = begin(ours[0]);
+    let dry = gc(&world, &["--dry-run"]);
+    assert_eq!(uploads(&dry), ours);
+    assert_eq!(dry["bytes"], 0);
+    assert_eq!(there().len(), 6, "a dry run gives nothing back");
+    let told = world.operate(&["gc", "--dry-run"]).expect(0).stdout;
+    let line = "would delete 2 unfinished uploads: begun more than a day ago, and not completed\n";
+    assert!(told.contains(line), "{told}");
+
+    // A store that forbids the look, or the deed, is no failure.
+    for (method, query, permission) in [
+        ("GET", "?uploads", "s3:ListBucketMultipartUploads"),
+        ("DELETE", "uploadId=", "s3:AbortMultipartUpload"),
+    ] {
+        proxy.reset();
+        proxy.when(move |seen| {
+            let asks = seen.method == method && seen.target.contains(query);
+            asks.then_some(Fault::AnswerBefore(403))
+        });
+        let forbidden = gc(&world, &[]);
+        assert_eq!(uploads(&forbidden), [""; 0]);
+        let notice = forbidden["notices"][0].as_str().expect("a notice");
+        assert!(notice.contains(permission), "{notice}");
+        assert_eq!(there().len(), 6);
+    }
+    proxy.reset();
+    // An answer that is lost is no failure either.
+    proxy.when(|seen| {
+        let gives_back = seen.method == "DELETE" && seen.target.contains("uploadId=");
+        (gives_back && seen.number % 2 == 0).then_some(Fault::BreakAfter)
+    });
+    assert_eq!(uploads(&gc(&world, &[])), ours);
+    assert!(proxy.struck());
+    proxy.reset();
+    let left: Vec<String> = there();
+    let mut stays = [&theirs[..], &ours[..1]].concat();
+    stays.sort_unstable();
+    assert_eq!(left, stays);
+    let part = format!(
+        "{server}/gc-unfinished/{}?partNumber=1&uploadId={under_way}",
+        ours[0]
+    );
+    assert_eq!(s3::send("PUT", &part, b"goes on").status, 200);
+    assert_eq!(uploads(&gc(&world, &[])), [""; 0]);
 }

@@ -13,6 +13,7 @@ mod asking;
 mod bad_input;
 mod baseline;
 mod board;
+mod buckets;
 mod build;
 mod catalogs;
 mod changelog;

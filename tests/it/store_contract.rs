@@ -20,23 +20,25 @@ use pkgs_action::settings::address::StoreAddress;
 
 use url::Url;
 
+use crate::support::ceph::Ceph;
 use crate::support::fault_proxy::{Fault, FaultProxy};
-use crate::support::http;
-use crate::support::moto::{self, Moto};
+use crate::support::http::{Listener, Response};
+use crate::support::moto::Moto;
+use crate::support::s3;
 use crate::support::sandbox::Sandbox;
 use crate::support::servers::free_port;
 
 const LIMIT: u64 = 1 << 20;
 
-/// Credentials that moto takes; it checks none.
+/// Credentials that the servers take.
 fn with_credentials() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         // The only way that the SDK's usual chain takes; nothing else in this process reads or writes them.
         #[expect(unsafe_code, reason = "set once, before any client is made")]
         unsafe {
-            std::env::set_var("AWS_ACCESS_KEY_ID", "test");
-            std::env::set_var("AWS_SECRET_ACCESS_KEY", "test");
+            std::env::set_var("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY);
+            std::env::set_var("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY);
         }
     });
 }
@@ -73,33 +75,39 @@ fn directory() {
     assert_eq!(left.count(), 0, "temporary files stay");
 }
 
+/// The store at `address` on the server at `endpoint`.
+async fn bucket(endpoint: &str, address: &str) -> Arc<dyn Store> {
+    let options = S3Options {
+        endpoint: Some(Url::parse(endpoint).expect("a url")),
+        ..S3Options::default()
+    };
+    let address = StoreAddress::parse(address).expect("an address");
+    let store = open(&address, &options).await.expect("a store");
+    assert_eq!(store.describe(), address.to_string());
+    store
+}
+
+/// A whole bucket; the one below is what lies below a prefix.
 #[test]
-fn s3() {
+fn moto() {
     let moto = Moto::start();
+    moto.bucket("releases");
     runtime().block_on(async {
-        moto.bucket("releases");
-        for address in ["s3://releases/some/prefix", "s3://releases"] {
-            let options = S3Options {
-                endpoint: Some(Url::parse(&moto.endpoint).expect("a url")),
-                ..S3Options::default()
-            };
-            let address = StoreAddress::parse(address).expect("an address");
-            let store = open(&address, &options).await.expect("a store");
-            assert_eq!(store.describe(), address.to_string());
-            contract(store).await;
-        }
-        missing_bucket(&moto).await;
+        contract(bucket(&moto.endpoint, "s3://releases").await).await;
+        missing_bucket(&moto.endpoint).await;
     });
 }
 
-/// What a bucket holds of uploads that nobody completed.
-fn unfinished(moto: &Moto, bucket: &str) -> usize {
-    let url = format!("{}/{bucket}?uploads", moto.endpoint);
-    let answer = http::send("GET", &url, &[moto::SIGNED], b"").expect("an answer");
-    assert_eq!(answer.status, 200, "GET {url}");
-    String::from_utf8_lossy(&answer.body)
-        .matches("<UploadId>")
-        .count()
+#[test]
+fn ceph() {
+    let endpoint = &Ceph::shared().endpoint;
+    s3::make_bucket(endpoint, "contract");
+    runtime().block_on(async {
+        let store = bucket(endpoint, "s3://contract/some/prefix").await;
+        contract(store).await;
+        missing_bucket(endpoint).await;
+    });
+    assert_eq!(s3::uploads(endpoint, "contract"), [""; 0]);
 }
 
 #[test]
@@ -120,20 +128,20 @@ fn an_upload_that_is_dropped_half_way_is_given_back() {
     let directory = tempfile::tempdir().expect("a directory");
     let body = large_file(directory.path());
     runtime().block_on(async {
-        let options = S3Options {
-            endpoint: Some(Url::parse(&endpoint).expect("a url")),
-            ..S3Options::default()
-        };
-        let address = StoreAddress::parse("s3://half").expect("an address");
-        let store = open(&address, &options).await.expect("a store");
+        let store = bucket(&endpoint, "s3://half").await;
         let (key, headers) = (key("large"), Headers::default());
         tokio::select! {
             sent = store.create(&key, &body, &headers) => panic!("it was sent: {sent:?}"),
             told = told => told.expect("a part on its way"),
         }
-        assert_eq!(unfinished(&moto, "half"), 1);
+        assert_eq!(s3::uploads(&moto.endpoint, "half").len(), 1);
         store.give_up().await;
-        assert_eq!(unfinished(&moto, "half"), 0, "{}", proxy.transcript());
+        assert_eq!(
+            s3::uploads(&moto.endpoint, "half").len(),
+            0,
+            "{}",
+            proxy.transcript()
+        );
         assert_eq!(store.head(&key).await.expect("looked"), None);
     });
 }
@@ -154,19 +162,138 @@ fn a_file_that_changes_while_its_parts_travel_is_refused_and_nothing_of_it_stays
         .expect("opened");
     file.write_all(b"other").expect("written");
     runtime().block_on(async {
-        let options = S3Options {
-            endpoint: Some(Url::parse(&moto.endpoint).expect("a url")),
-            ..S3Options::default()
-        };
-        let address = StoreAddress::parse("s3://changed").expect("an address");
-        let store = open(&address, &options).await.expect("a store");
+        let store = bucket(&moto.endpoint, "s3://changed").await;
         let key = key("large");
         let refused = store.create(&key, &body, &Headers::default()).await;
         let refused = Failure::from(refused.expect_err("refused"));
         assert_eq!(refused.code(), "store::file_changed");
         assert_eq!(store.head(&key).await.expect("looked"), None);
-        assert_eq!(unfinished(&moto, "changed"), 0);
+        assert_eq!(s3::uploads(&moto.endpoint, "changed").len(), 0);
     });
+}
+
+/// Some servers ignore the condition where parts are put together; then it is asked for right before.
+#[test]
+fn what_appears_while_parts_travel_stays() {
+    let (server, proxy) = (&Ceph::shared().endpoint, FaultProxy::new());
+    s3::make_bucket(server, "appears");
+    let endpoint = proxy.before("s3", server);
+    let url = format!("{server}/appears/large");
+    proxy.when(move |seen| {
+        if seen.method == "PUT" && seen.target.contains("partNumber=3") {
+            assert_eq!(s3::send("PUT", &url, b"another writer").status, 200);
+        }
+        None
+    });
+    let directory = tempfile::tempdir().expect("a directory");
+    let body = large_file(directory.path());
+    runtime().block_on(async {
+        let store = bucket(&endpoint, "s3://appears").await;
+        let (key, none) = (key("large"), Headers::default());
+        let found = store.create(&key, &body, &none).await.expect("sent");
+        assert_eq!(found, Created::Exists);
+        let there = store.get(&key, LIMIT).await.expect("read").expect("there");
+        assert_eq!(there, b"another writer");
+    });
+    assert_eq!(s3::uploads(server, "appears"), [""; 0]);
+}
+
+#[test]
+fn unfinished_uploads_are_those_below_the_prefix_all_of_them_and_each_is_given_back() {
+    const MANY: usize = 1003;
+    let (endpoint, proxy) = (&Ceph::shared().endpoint, FaultProxy::new());
+    s3::make_bucket(endpoint, "unfinished");
+    let ours: Vec<String> = (0..MANY)
+        .map(|number| format!("v1/blobs/{number}"))
+        .collect();
+    std::thread::scope(|scope| {
+        for some in ours.chunks(MANY.div_ceil(8)) {
+            scope.spawn(move || {
+                for key in some {
+                    let _ = s3::begin_upload(endpoint, "unfinished", &format!("team/{key}"));
+                }
+            });
+        }
+    });
+    for key in [
+        "team/v1/blobs/7",
+        "team/v2/x",
+        "team2/v1/x",
+        "v1/x",
+        "team/v1/a//b",
+    ] {
+        let _ = s3::begin_upload(endpoint, "unfinished", key);
+    }
+    runtime().block_on(async {
+        let store = bucket(&proxy.before("s3", endpoint), "s3://unfinished/team").await;
+        let there = async || store.unfinished("v1/").await.expect("a list");
+        let found = there().await;
+        let log = proxy.log();
+        let pages = log.iter().filter(|seen| seen.target.contains("?uploads"));
+        assert_eq!(pages.count(), 2, "{}", proxy.transcript());
+        let told: Vec<&str> = found.iter().map(|upload| upload.key.as_str()).collect();
+        let mut wanted: Vec<&str> = ours
+            .iter()
+            .map(String::as_str)
+            .chain(["v1/blobs/7"])
+            .collect();
+        wanted.sort_unstable();
+        assert_eq!(told, wanted);
+        for upload in &found {
+            let begun = upload.begun.expect("a time");
+            assert!((now() - begun).abs() < 300, "{begun}");
+        }
+        let (gone, left) = found.split_at(MANY - 1);
+        for result in join_all(gone.iter().map(|upload| store.give_back(upload))).await {
+            result.expect("given back");
+        }
+        store.give_back(&gone[0]).await.expect("there is none");
+        assert_eq!(there().await, left);
+        for upload in left {
+            store.give_back(upload).await.expect("given back");
+        }
+        assert_eq!(there().await, []);
+    });
+    let others = ["team/v1/a//b", "team/v2/x", "team2/v1/x", "v1/x"];
+    assert_eq!(s3::uploads(endpoint, "unfinished"), others);
+}
+
+#[test]
+fn a_list_of_unfinished_uploads_that_does_not_end_or_is_not_known_is_a_failure() {
+    let page = |keys: &str, truncated: bool| {
+        let page = format!(
+            "<ListMultipartUploadsResult><IsTruncated>{truncated}</IsTruncated><NextKeyMarker>team/v1/a</NextKeyMarker>\
+<NextUploadIdMarker>1</NextUploadIdMarker>{keys}</ListMultipartUploadsResult>"
+        );
+        Response::new(200, "application/xml", page)
+    };
+    let upload = |key: &str| format!("<Upload><Key>{key}</Key><UploadId>1</UploadId></Upload>");
+    let check = |answer: Response| {
+        let listener = Listener::answering(move |request| {
+            if request.query().contains("uploads") {
+                return answer.clone();
+            }
+            Response::new(
+                200,
+                "application/xml",
+                "<ListBucketResult></ListBucketResult>",
+            )
+        });
+        runtime().block_on(async {
+            let store = bucket(&listener.url(), "s3://scripted/team").await;
+            let found = store.unfinished("v1/").await.map_err(Failure::from);
+            found.map_err(|failure| failure.code())
+        })
+    };
+    // What a server tells that was not asked for is not touched.
+    let keys = ["team/v1/a", "team2/v1/a", "team/v2/a", "team/v1/", "v1/a"];
+    let keys: String = keys.into_iter().map(upload).collect();
+    let found = check(page(&keys, false)).expect("a list");
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].key.as_str(), found[0].begun), ("v1/a", None));
+    assert_eq!(check(page(&keys, true)), Err("store::unreachable"));
+    assert_eq!(check(Response::text(501, "")), Err("store::unreachable"));
+    assert_eq!(check(Response::text(403, "")), Err("store::forbidden"));
 }
 
 async fn contract(store: Arc<dyn Store>) {
@@ -184,6 +311,7 @@ async fn contract(store: Arc<dyn Store>) {
     happens_once(store.as_ref()).await;
     an_inventory_tells_length_and_age(store.as_ref()).await;
     many_are_removed_at_once(store.as_ref()).await;
+    assert_eq!(store.unfinished("").await.expect("a list"), []);
     for left in store.list("", None).await.expect("a list") {
         store.delete(&left).await.expect("deleted");
     }
@@ -611,9 +739,9 @@ async fn many_are_removed_at_once(store: &dyn Store) {
     assert_eq!(store.list("many/", None).await.expect("a list"), []);
 }
 
-async fn missing_bucket(moto: &Moto) {
+async fn missing_bucket(endpoint: &str) {
     let options = S3Options {
-        endpoint: Some(Url::parse(&moto.endpoint).expect("a url")),
+        endpoint: Some(Url::parse(endpoint).expect("a url")),
         ..S3Options::default()
     };
     let address = StoreAddress::parse("s3://absent").expect("an address");
@@ -626,7 +754,7 @@ async fn missing_bucket(moto: &Moto) {
     let store = S3Store::connect(S3Settings {
         bucket: "absent".to_owned(),
         prefix: String::new(),
-        endpoint: Some(Url::parse(&moto.endpoint).expect("a url")),
+        endpoint: Some(Url::parse(endpoint).expect("a url")),
         region: None,
         role: None,
     })

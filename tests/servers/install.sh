@@ -14,11 +14,14 @@
 #   turbo/node_modules/turbo           only with the argument `benchmark`: what the benchmark runs beside the tools above
 #   s3/bin/{s5cmd,aws}                  only with the argument `benchmark`: other clients of S3
 #   moto/bin/python -m moto.server     an S3 server; the same Python has boto3, a second S3 client
-# Does nothing where all is there. Needs npm, tar and python3 with its venv module.
+#   s3rver/node_modules/s3rver         an S3 server that ignores conditions
+# Does nothing where all is there. Needs npm, tar and python3 with its venv module. Ceph's S3 server, which tests/servers/ceph.sh starts, comes
+# with Debian's packages radosgw, ceph-mon and ceph-osd.
 set -eu
 
 verdaccio_version=6.10.4
 moto_version=5.2.5
+s3rver_version=3.7.1
 yarn_1=1.22.22
 yarn_3=3.8.7
 yarn_4=4.18.1
@@ -243,6 +246,19 @@ install_moto() {
     echo "$moto_version" >"$cache/moto/.version"
 }
 
+install_s3rver() {
+    rm -rf "$cache/s3rver"
+    mkdir -p "$cache/s3rver"
+    cat >"$cache/s3rver/package.json" <<JSON
+{
+  "private": true,
+  "dependencies": { "s3rver": "$s3rver_version" }
+}
+JSON
+    quietly npm install --prefix "$cache/s3rver" --no-audit --no-fund --no-package-lock --ignore-scripts --loglevel=error
+    echo "$s3rver_version" >"$cache/s3rver/.version"
+}
+
 everything_installed() {
     installed node "$node_major" && [ -x "$cache/node/bin/node" ] \
         && installed verdaccio "$verdaccio_version" \
@@ -256,6 +272,7 @@ everything_installed() {
         && installed published "$published" \
         && installed axe-core "$axe_version" \
         && installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] \
+        && installed s3rver "$s3rver_version" \
         && benchmark_installed
 }
 
@@ -282,5 +299,6 @@ installed npm-11 "$npm_11_version" || install_npm npm-11 "$npm_11_version"
 installed published "$published" || install_published
 installed axe-core "$axe_version" || install_axe
 installed moto "$moto_version" && [ -x "$cache/moto/bin/python" ] || install_moto
+installed s3rver "$s3rver_version" || install_s3rver
 [ "$purpose" != benchmark ] || installed turbo "$turbo_version" || install_turbo
 [ "$purpose" != benchmark ] || installed s3 "$s3_version" || install_s3

@@ -18,7 +18,7 @@ use crate::name::{EnvironmentName, Key, PackageName};
 use crate::plan::promote::Judgement;
 use crate::plan::retention::{self, Facts, Gone, Names, Object, Policy, Retire, Sweep, Why};
 use crate::release::layout;
-use crate::remote::store::{Store, StoreError};
+use crate::remote::store::{Store, StoreError, Unfinished};
 use crate::report::gc::{Collected, Deleted, KeptVersion, Kind, Retired, Waiting};
 use crate::version::Version;
 
@@ -103,6 +103,8 @@ impl Ground<'_> {
         {
             collected.files(&root.root, &root.objects);
         }
+        let uploads = self.left_uploads(&mut collected).await;
+        collected.uploads(uploads.iter().map(|upload| &upload.key));
         Ok(collected)
     }
 
@@ -139,7 +141,8 @@ impl Ground<'_> {
         let mut named = sweep.named.clone();
         named.add(&left);
         self.delete_blobs(facts, sweep, &left, collected).await?;
-        self.delete_files(facts, &named, collected).await
+        self.delete_files(facts, &named, collected).await?;
+        self.give_back(collected).await
     }
 
     /// Appends what is given up to every log, each time judged on the entry that it follows.
@@ -423,6 +426,38 @@ impl Ground<'_> {
         Ok(found)
     }
 
+    /// The uploads that whoever began them left. Where they cannot be listed, that is said.
+    async fn left_uploads(&self, collected: &mut Collected) -> Vec<Unfinished> {
+        match self.store.unfinished(layout::EVERYTHING).await {
+            Ok(mut uploads) => {
+                uploads.retain(|upload| retention::is_left(self.now, upload.begun));
+                uploads
+            }
+            Err(StoreError::Uncertain(failure) | StoreError::Failed(failure)) => {
+                let what = format!("unfinished uploads were not looked for: {failure}");
+                collected.notices.push(what);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Gives back what the store holds of uploads that were left. Where that is not permitted, that is said.
+    async fn give_back(&self, collected: &mut Collected) -> Result<(), Failure> {
+        for upload in self.left_uploads(collected).await {
+            self.stop.check()?;
+            match give_back(self.store, &upload).await {
+                Ok(()) => collected.uploads(std::iter::once(&upload.key)),
+                Err(failure) if failure.exit() == Exit::RemoteRefused => {
+                    let what = format!("unfinished uploads were not given back: {failure}");
+                    collected.notices.push(what);
+                    break;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
     async fn remove(&self, keys: &[Key]) -> Result<(), Failure> {
         for batch in keys.chunks(BATCH) {
             self.stop.check()?;
@@ -438,6 +473,18 @@ async fn remove(store: &dyn Store, keys: &[Key]) -> Result<(), Failure> {
     loop {
         sent += 1;
         match store.delete_all(keys).await {
+            Err(StoreError::Uncertain(_)) if sent < SENDS => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// Gives an upload back. As with [`remove`], what may have happened is asked for again.
+async fn give_back(store: &dyn Store, upload: &Unfinished) -> Result<(), Failure> {
+    let mut sent = 0;
+    loop {
+        sent += 1;
+        match store.give_back(upload).await {
             Err(StoreError::Uncertain(_)) if sent < SENDS => {}
             outcome => return Ok(outcome?),
         }

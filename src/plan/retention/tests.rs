@@ -489,3 +489,19 @@ fn the_entry_of_a_day_ago() {
     assert_eq!(a_day_ago(NOW, &[(1, at(1))]), None);
     assert_eq!(a_day_ago(NOW, &[(1, None)]), None);
 }
+
+#[test]
+fn an_upload_is_left_when_it_was_begun_a_day_ago_by_any_clock() {
+    let at = |days: i64| Some(NOW - days * DAY);
+    for (begun, left) in [
+        (at(0), false),
+        (at(1), false),
+        (Some(NOW - 2 * DAY + 1), false),
+        (at(2), true),
+        (at(400), true),
+        (Some(NOW + DAY), false),
+        (None, false),
+    ] {
+        assert_eq!(is_left(NOW, begun), left, "{begun:?}");
+    }
+}

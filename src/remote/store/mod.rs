@@ -141,6 +141,17 @@ pub struct Listed {
     pub modified: Option<i64>,
 }
 
+/// An upload that was begun and is neither completed nor given back: nobody can read it, and the store holds what has arrived of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Where its object would lie.
+    pub key: Key,
+    /// What the store calls it; several may be under way to one key.
+    pub id: String,
+    /// When it was begun, in seconds since 1970 by the store's clock; `None` where the store does not tell.
+    pub begun: Option<i64>,
+}
+
 /// What can go wrong, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -205,6 +216,17 @@ pub trait Store: Send + Sync {
 
     /// Gives back what the store holds of writes that were begun and given up half-way. To be called when no write runs any more.
     async fn give_up(&self) {}
+
+    /// The uploads to keys that start with `prefix` that were begun and are not completed, whoever began them, in byte order of their keys, all of them.
+    /// A store that writes every object at once has none.
+    async fn unfinished(&self, _prefix: &str) -> Result<Vec<Unfinished>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Gives back what the store holds of `upload`, which can then not be completed any more; success when there is no such upload.
+    async fn give_back(&self, _upload: &Unfinished) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// The store as a person wrote it, without credentials: `s3://bucket/prefix` or `file:///dir`.
     fn describe(&self) -> String;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Body, Created, Headers, Listed, ObjectInfo, Store, StoreError, too_large};
+use super::{Body, Created, Headers, Listed, ObjectInfo, Store, StoreError, Unfinished, too_large};
 use crate::name::{Digest, Key};
 use crate::release::layout;
 
@@ -119,6 +119,14 @@ impl Store for Remembering {
 
     async fn give_up(&self) {
         self.inner.give_up().await;
+    }
+
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>, StoreError> {
+        self.inner.unfinished(prefix).await
+    }
+
+    async fn give_back(&self, upload: &Unfinished) -> Result<(), StoreError> {
+        self.inner.give_back(upload).await
     }
 
     fn describe(&self) -> String {

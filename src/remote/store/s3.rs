@@ -27,7 +27,8 @@ use url::Url;
 use self::multipart::{Begun, Upload};
 
 use super::{
-    Body, Created, Headers, Listed, ObjectInfo, Store, StoreError, changed, disk, too_large,
+    Body, Created, Headers, Listed, ObjectInfo, Store, StoreError, Unfinished, changed, disk,
+    too_large,
 };
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, Key};
@@ -48,6 +49,8 @@ const BUFFER: usize = 256 << 10;
 const MEMORY: u32 = 96;
 /// How many objects one request may remove.
 const MOST_DELETED: usize = 1000;
+/// How many pages of a list are read, each of up to 1000 entries.
+const MOST_PAGES: usize = 100_000;
 /// What S3 reports for an object that was given no content type.
 const NO_CONTENT_TYPE: &str = "binary/octet-stream";
 const METADATA: &str = "pkgs-";
@@ -280,7 +283,6 @@ impl S3Store {
 
     /// All objects below `prefix` after `after`, page by page, in byte order.
     async fn listed(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
-        const MOST_PAGES: usize = 100_000;
         let own = self.full("");
         let full = self.full(prefix);
         let start = after.map(|after| self.full(after));
@@ -599,7 +601,7 @@ impl S3Store {
                 format!("{permission} is not permitted on {} in {store}", quoted(key)),
             )
             .map(|failure| {
-                failure.hint("grant s3:GetObject, s3:PutObject and s3:ListBucket; without s3:ListBucket a missing key looks forbidden")
+                failure.hint("grant s3:GetObject, s3:PutObject, s3:AbortMultipartUpload and s3:ListBucket, for `gc` also s3:DeleteObject and s3:ListBucketMultipartUploads; without s3:ListBucket a missing key looks forbidden")
             }),
             _ => None,
         }
@@ -780,6 +782,14 @@ impl Store for S3Store {
 
     async fn give_up(&self) {
         self.abort_all().await;
+    }
+
+    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>, StoreError> {
+        self.uploads(prefix).await
+    }
+
+    async fn give_back(&self, upload: &Unfinished) -> Result<(), StoreError> {
+        self.give_back_upload(upload).await
     }
 
     fn describe(&self) -> String {

@@ -4,9 +4,9 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::moto::{self, Moto};
-use super::sandbox;
+use super::moto::Moto;
 use super::servers::{installed, repository};
+use super::{s3, sandbox};
 
 /// An invalidation as boto3 sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -52,7 +52,7 @@ fn ask(arguments: &[&str]) -> String {
         .args(arguments)
         .env_clear()
         .env("PATH", sandbox::search_path())
-        .envs(moto::environment(endpoint))
+        .envs(s3::environment(endpoint))
         .stdin(Stdio::null())
         .output()
         .expect("python runs");

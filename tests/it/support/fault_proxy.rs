@@ -325,7 +325,11 @@ fn admit(shared: &Shared, server: &str, request: &Request) -> Option<(usize, Opt
 }
 
 /// Sends a request on, with the first `length` bytes of its body only, on a connection of its own.
-fn forward(upstream: &str, request: &Request, length: usize) -> std::io::Result<TcpStream> {
+pub(super) fn forward(
+    upstream: &str,
+    request: &Request,
+    length: usize,
+) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(upstream)?;
     let mut head = Vec::new();
     write!(head, "{} {} HTTP/1.1\r\n", request.method, request.target)?;

@@ -11,8 +11,10 @@
 //! | [`servers`] | where the servers are installed, and child processes that die with the test process |
 //! | [`shelf`] | an npm registry of small packages, as static files |
 //! | [`verdaccio`] | an npm registry, shared or one's own |
-//! | [`moto`] | an S3 server |
-//! | [`s3`] | what a bucket holds, read by another client than ours |
+//! | [`moto`], [`ceph`] | two S3 servers: a quick one, and one that checks signatures |
+//! | [`s3rver`] | an S3 server that ignores conditions |
+//! | [`s3`] | what a bucket holds, read by other clients than the tool's |
+//! | [`stand_in`] | S3 servers that do not do what they should, or for which days go by |
 //! | [`git_server`] | bare repositories over smart HTTP, with refusals and credentials |
 //! | [`state`] | what repositories, registry and bucket hold, so that two states can be compared |
 //! | [`static_server`] | a directory over HTTP |
@@ -28,6 +30,7 @@
 //! loopback, and ends with its value or with the test process, however that ends.
 
 pub mod browser;
+pub mod ceph;
 pub mod cloudfront;
 pub mod fault_proxy;
 pub mod git_server;
@@ -38,6 +41,7 @@ pub mod moto;
 pub mod plans;
 pub mod random;
 pub mod s3;
+pub mod s3rver;
 pub mod sandbox;
 pub mod servers;
 pub mod shelf;

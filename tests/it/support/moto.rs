@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use super::http;
 use super::servers::{Server, installed, repository};
+use super::{http, s3};
 
 /// A header that makes a request of one's own count as signed.
 pub const SIGNED: (&str, &str) = (
@@ -58,24 +58,8 @@ impl Moto {
 
     /// What a client needs to know of this server: endpoint, region, and credentials that it does not check.
     pub fn environment(&self) -> Vec<(String, String)> {
-        environment(&self.endpoint)
+        s3::environment(&self.endpoint)
     }
-}
-
-/// What a client needs to know of the S3 server at `endpoint`, which may be a proxy before it.
-pub fn environment(endpoint: &str) -> Vec<(String, String)> {
-    [
-        ("AWS_ENDPOINT_URL", endpoint),
-        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEEXAMPLE00"),
-        (
-            "AWS_SECRET_ACCESS_KEY",
-            "secretsecretsecretsecretsecretsecret0000",
-        ),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
 }
 
 #[cfg(test)]

@@ -33,20 +33,28 @@ pub fn installed() -> &'static Path {
     })
 }
 
-/// Starts its arguments but the first, and kills them when its own standard input ends: a killed test process cannot run a
-/// destructor, but its pipes are closed. Then the scratch directory, its first argument, is of no use any more.
+/// Starts its arguments but the first, and kills them, with all that they started, when its own standard input ends: a killed test
+/// process cannot run a destructor, but its pipes are closed. Then the scratch directory, its first argument, is of no use any more.
 const GUARD: &str = r#"
 scratch=$1
 shift
 exec 3<&0
-"$@" </dev/null 3<&- &
+setsid "$@" </dev/null 3<&- &
 server=$!
-{ cat <&3 >/dev/null; kill -9 "$server"; } 2>/dev/null &
+{ cat <&3 >/dev/null; kill -s KILL -- "-$server" || kill -9 "$server"; } 2>/dev/null &
 guard=$!
 wait "$server"
 status=$?
 kill "$guard" 2>/dev/null
-if [ "$status" -eq 137 ]; then rm -rf "$scratch"; fi
+kill -s KILL -- "-$server" 2>/dev/null
+if [ "$status" -eq 137 ]; then
+    # What is being killed may still write.
+    tries=0
+    until rm -rf "$scratch" 2>/dev/null || [ "$tries" -eq 50 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+fi
 exit "$status"
 "#;
 
@@ -178,6 +186,22 @@ mod tests {
         drop(server);
         assert!(http::send("GET", &url, &[], b"").is_err());
         assert!(!directory.path().exists());
+    }
+
+    #[test]
+    fn what_a_server_started_ends_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (server, port) = Server::start_on_free_port(directory.path(), "/", |port| {
+            let mut command = Command::new("sh");
+            command
+                .args(["-c", "python3 -m http.server --bind 127.0.0.1 $0 & wait"])
+                .arg(port.to_string());
+            command
+        });
+        let url = format!("http://127.0.0.1:{port}/");
+        assert_eq!(http::send("GET", &url, &[], b"").unwrap().status, 200);
+        drop(server);
+        assert!(http::send("GET", &url, &[], b"").is_err());
     }
 
     #[test]

@@ -1,10 +1,15 @@
-//! S3 servers that do not do what they should: they stand before moto and change what passes.
+//! S3 servers that do not do what they should, or for which days go by: they stand before another one and change what passes.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::{Condvar, Mutex};
+use std::io::BufReader;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
+
+use super::fault_proxy;
 use super::http::{self, Listener, Request, Response};
 use super::moto::Moto;
 
@@ -71,21 +76,74 @@ pub fn racing() -> Listener {
     })
 }
 
-/// A server whose objects are all a year older in lists than they are.
-pub fn of_last_year() -> Listener {
-    Listener::answering(|request| {
-        let mut answer = forward(request, &[]);
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
-        if text.contains("<LastModified>") {
-            let mut parts = text.split("<LastModified>");
-            let mut changed = parts.next().unwrap_or_default().to_owned();
-            for part in parts {
-                let (year, rest) = part.split_at(4);
-                let year: u32 = year.parse().expect("a year");
-                write!(changed, "<LastModified>{}{rest}", year - 1).expect("text");
+/// Stands before an S3 server and lets days go by: what was written before a day went by is told to be so much older.
+#[derive(Debug)]
+pub struct Days {
+    listener: Listener,
+    gone: Arc<Mutex<Gone>>,
+}
+
+/// Until when what was written became older, and by how much.
+type Gone = Vec<(OffsetDateTime, time::Duration)>;
+
+impl Days {
+    /// Stands before the server at `endpoint`.
+    pub fn before(endpoint: &str) -> Days {
+        let upstream = endpoint.strip_prefix("http://").expect("an http address");
+        let (upstream, gone) = (upstream.to_owned(), Arc::<Mutex<Gone>>::default());
+        let known = Arc::clone(&gone);
+        let listener = Listener::answering(move |request| {
+            let answer = fault_proxy::forward(&upstream, request, request.wire.len());
+            let answer = answer.and_then(|stream| {
+                http::read_response(&mut BufReader::new(stream), &request.method)
+            });
+            match answer {
+                Ok(answer) => aged(answer, &known.lock().expect("no holder panics")),
+                Err(error) => Response::text(502, &error.to_string()),
             }
-            answer.body = changed.into_bytes();
+        });
+        Days { listener, gone }
+    }
+
+    /// Where it is asked instead.
+    pub fn url(&self) -> String {
+        self.listener.url()
+    }
+
+    /// So many days go by.
+    pub fn pass(&self, days: i64) {
+        let mut gone = self.gone.lock().expect("no holder panics");
+        gone.push((OffsetDateTime::now_utc(), time::Duration::days(days)));
+    }
+}
+
+/// An answer whose times are those after the days that are gone.
+fn aged(mut answer: Response, gone: &Gone) -> Response {
+    let older = |written: OffsetDateTime| {
+        let passed = gone.iter().filter(|(until, _)| written <= *until);
+        passed.fold(written, |moment, (_, days)| moment - *days)
+    };
+    for (name, value) in &mut answer.headers.0 {
+        if name.eq_ignore_ascii_case("last-modified") {
+            let written = OffsetDateTime::parse(value, &Rfc2822).expect("a date");
+            let told = older(written).format(&Rfc2822).expect("a date");
+            *value = told.replace("+0000", "GMT");
         }
-        answer
-    })
+    }
+    for name in ["<LastModified>", "<Initiated>"] {
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        if !text.contains(name) {
+            continue;
+        }
+        let mut parts = text.split(name);
+        let mut changed = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (moment, rest) = part.split_once('<').expect("the end of an element");
+            let written = OffsetDateTime::parse(moment, &Rfc3339).expect("a date");
+            let told = older(written).format(&Rfc3339).expect("a date");
+            write!(changed, "{name}{told}<{rest}").expect("text");
+        }
+        answer.body = changed.into_bytes();
+    }
+    answer
 }

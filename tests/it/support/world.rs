@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::git_server::GitServer;
 use super::monorepo::Monorepo;
-use super::moto::{self, Moto};
+use super::moto::Moto;
 use super::s3;
 use super::sandbox::{Invocation, Run, Sandbox, kill_group};
 use super::verdaccio::Verdaccio;
@@ -31,13 +31,20 @@ pub struct World {
 pub struct Outside {
     directory: TempDir,
     servers: Option<Servers>,
+    bucket: Option<Bucket>,
+}
+
+/// Where store (`team` in it) and static files (in another one, `-static`) lie when they lie in no directory.
+#[derive(Debug)]
+struct Bucket {
+    endpoint: String,
+    name: String,
 }
 
 #[derive(Debug)]
 struct Servers {
     git: GitServer,
     registry: Verdaccio,
-    bucket: String,
 }
 
 impl World {
@@ -54,8 +61,21 @@ impl World {
             outside: Outside {
                 directory,
                 servers: None,
+                bucket: None,
             },
         }
+    }
+
+    /// The same, but that store and static root are the buckets `bucket` and `bucket-static` of the S3 server at `endpoint`, which are made.
+    pub fn in_bucket(monorepo: Monorepo, endpoint: &str, bucket: &str) -> World {
+        s3::make_bucket(endpoint, bucket);
+        s3::make_bucket(endpoint, &format!("{bucket}-static"));
+        let mut world = World::local(monorepo);
+        world.outside.bucket = Some(Bucket {
+            endpoint: endpoint.to_owned(),
+            name: bucket.to_owned(),
+        });
+        world
     }
 
     /// Servers for all of them: git over HTTP as `acme/monorepo` (open until [`World::close`]), verdaccio, and the buckets
@@ -73,7 +93,10 @@ impl World {
                 servers: Some(Servers {
                     git,
                     registry: Verdaccio::start(),
-                    bucket: bucket.to_owned(),
+                }),
+                bucket: Some(Bucket {
+                    endpoint: Moto::shared().endpoint.clone(),
+                    name: bucket.to_owned(),
                 }),
             },
         }
@@ -187,31 +210,26 @@ impl Outside {
 
     /// What the store holds, by key below its prefix, read by boto3.
     pub fn bucket(&self) -> BTreeMap<String, s3::Object> {
-        s3::dump(&Moto::shared().endpoint, &self.bucket_name())
+        let bucket = self.bucket.as_ref().expect("a bucket");
+        s3::dump(&bucket.endpoint, &bucket.name)
     }
 
     /// What the static root holds, read by boto3.
     pub fn static_bucket(&self) -> BTreeMap<String, s3::Object> {
-        let name = format!("{}-static", self.bucket_name());
-        s3::dump(&Moto::shared().endpoint, &name)
+        let bucket = self.bucket.as_ref().expect("a bucket");
+        s3::dump(&bucket.endpoint, &format!("{}-static", bucket.name))
     }
 
     /// The bytes of an object of the store.
     pub fn object(&self, key: &str) -> Vec<u8> {
-        let (endpoint, bucket) = (&Moto::shared().endpoint, self.bucket_name());
-        let url = format!("{endpoint}/{bucket}/{key}");
-        let answer = super::http::send("GET", &url, &[moto::SIGNED], b"").expect("an answer");
-        assert_eq!(answer.status, 200, "GET {url}");
-        answer.body
+        let bucket = self.bucket.as_ref().expect("a bucket");
+        let found = s3::get(&bucket.endpoint, &bucket.name, key);
+        found.unwrap_or_else(|| panic!("no {key} in {}", bucket.name))
     }
 
     /// The same as JSON.
     pub fn document(&self, key: &str) -> Value {
         serde_json::from_slice(&self.object(key)).expect("JSON")
-    }
-
-    fn bucket_name(&self) -> String {
-        self.servers.as_ref().expect("servers").bucket.clone()
     }
 
     /// The address of the git server, as the platform names it.
@@ -232,34 +250,31 @@ impl Outside {
 
     /// Tells a run where the store is, and how to get in.
     pub fn store(&self, invocation: Invocation) -> Invocation {
-        let Some(servers) = &self.servers else {
+        let Some(Bucket { endpoint, name }) = &self.bucket else {
             let store = self.path().join("store");
             return invocation.env("PKGS_STORE", format!("file://{}", store.display()));
         };
-        let credentials: Vec<(String, String)> = Moto::shared()
-            .environment()
-            .into_iter()
-            .filter(|(name, _)| name != "AWS_ENDPOINT_URL")
-            .collect();
+        let mut environment = s3::environment(endpoint);
+        environment.retain(|(name, _)| name != "AWS_ENDPOINT_URL");
         invocation
-            .envs(&credentials)
-            .env("PKGS_STORE", format!("s3://{}/team", servers.bucket))
-            .env("PKGS_STORE_ENDPOINT", &Moto::shared().endpoint)
+            .envs(&environment)
+            .env("PKGS_STORE", format!("s3://{name}/team"))
+            .env("PKGS_STORE_ENDPOINT", endpoint)
     }
 
     fn around(&self, invocation: Invocation) -> Invocation {
         let invocation = self.store(invocation).env("PKGS_FORGE_RELEASE", "false");
-        if let Some(servers) = &self.servers {
-            let root = format!("s3://{}-static/{{environment}}", servers.bucket);
-            invocation
-                .env("PKGS_STATIC", root)
+        let url = |name: &str| format!("file://{}", self.path().join(name).display());
+        let root = match &self.bucket {
+            Some(bucket) => format!("s3://{}-static/{{environment}}", bucket.name),
+            None => format!("{}/{{environment}}", url("static")),
+        };
+        let invocation = invocation.env("PKGS_STATIC", root);
+        match &self.servers {
+            Some(servers) => invocation
                 .env("PKGS_REGISTRY", &servers.registry.url)
-                .env("PKGS_NPM_TOKEN", &servers.registry.token)
-        } else {
-            let url = |name: &str| format!("file://{}", self.path().join(name).display());
-            invocation
-                .env("PKGS_STATIC", format!("{}/{{environment}}", url("static")))
-                .env("PKGS_REGISTRY", url("npm"))
+                .env("PKGS_NPM_TOKEN", &servers.registry.token),
+            None => invocation.env("PKGS_REGISTRY", url("npm")),
         }
     }
 }

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
-use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_sdk_s3::primitives::{ByteStream, DateTime, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use sha2::Digest as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::super::{Created, Headers, StoreError, changed, disk};
-use super::{NO_CONTENT_TYPE, S3Store, metadata_of, patient, room_for};
+use super::super::{Created, Headers, StoreError, Unfinished, changed, disk};
+use super::{MOST_PAGES, NO_CONTENT_TYPE, S3Store, is_absent, metadata_of, patient, room_for};
 use crate::local::progress::Share;
 use crate::name::{Digest, Key};
 use crate::remote::aws::{status_of, told};
@@ -303,5 +303,69 @@ impl S3Store {
         let begun = self.begun.take();
         let aborts = begun.iter().map(|(id, key)| self.abort(id, key));
         futures_util::future::join_all(aborts).await;
+    }
+
+    /// All uploads below `prefix` that are not completed, page by page, in byte order of their keys.
+    pub(super) async fn uploads(&self, prefix: &str) -> Result<Vec<Unfinished>, StoreError> {
+        let full = self.full(prefix);
+        let mut found: Vec<Unfinished> = Vec::new();
+        let mut after: (Option<String>, Option<String>) = (None, None);
+        for _ in 0..MOST_PAGES {
+            let page = retry::read(&full, || async {
+                self.client
+                    .list_multipart_uploads()
+                    .bucket(&self.bucket)
+                    .prefix(&full)
+                    .set_key_marker(after.0.clone())
+                    .set_upload_id_marker(after.1.clone())
+                    .send()
+                    .await
+                    .map_err(|error| {
+                        self.read_error(&error, "s3:ListBucketMultipartUploads", &full)
+                    })
+            })
+            .await
+            .map_err(StoreError::Failed)?;
+            found.extend(page.uploads().iter().filter_map(|upload| {
+                let key = upload.key()?.strip_prefix(&self.full(""))?;
+                // Not every server keeps to the prefix; what is no key is not ours.
+                let key = key.starts_with(prefix).then(|| Key::parse(key).ok())??;
+                Some(Unfinished {
+                    key,
+                    id: upload.upload_id()?.to_owned(),
+                    begun: upload.initiated().map(DateTime::secs),
+                })
+            }));
+            let next = (page.next_key_marker, page.next_upload_id_marker);
+            if page.is_truncated != Some(true) {
+                // Not every server keeps to byte order.
+                found.sort_by(|left, right| (&left.key, &left.id).cmp(&(&right.key, &right.id)));
+                found.dedup();
+                return Ok(found);
+            }
+            if next.0.is_none() || next == after {
+                break;
+            }
+            after = next;
+        }
+        Err(StoreError::Failed(
+            self.unreachable(prefix)
+                .because("the server does not come to the end of its list"),
+        ))
+    }
+
+    pub(super) async fn give_back_upload(&self, upload: &Unfinished) -> Result<(), StoreError> {
+        let key = upload.key.as_str();
+        let request = self
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.bucket)
+            .key(self.full(key))
+            .upload_id(&upload.id);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is_absent(&error) => Ok(()),
+            Err(error) => Err(self.write_error(&error, "s3:AbortMultipartUpload", key, false)),
+        }
     }
 }
