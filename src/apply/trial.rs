@@ -382,6 +382,12 @@ pub(crate) fn interleave(runs: Vec<Run>, seed: u64) -> Vec<Result<(), Failure>> 
 
 /// Runs one for `first` requests, the other for `second`, then the one to its end, then the other.
 pub(crate) fn in_turns(mut one: Run, mut other: Run, first: usize, second: usize) {
+    // Uploads look from time to time whether they are to stop, which takes a clock; nobody waits for it here.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let _inside = runtime.enter();
     let mut context = Context::from_waker(Waker::noop());
     let mut advance = |run: &mut Run, requests: usize| {
         (0..requests).any(|_| run.as_mut().poll(&mut context).is_ready())
