@@ -1,7 +1,8 @@
 //! Bytes that need not be sent: a version that no environment has given up names them, so the store holds them.
 //!
 //! `gc` deletes a version's bytes a day after every environment gave the version up, and not while anything else names them. What was not given up
-//! before a seal is written and is not given up after it is there for as long as the seal names it.
+//! before a seal is written and is not given up after it is there for as long as the seal names it. Bytes that somebody took out of the store by hand are
+//! not missed here; whoever needs them says so (`release` at the released commit stores them again).
 
 use std::collections::BTreeSet;
 
@@ -25,10 +26,10 @@ pub struct Known {
 
 impl Known {
     /// What the version before each of `apps` names, as far as no environment has given that version up. A version whose documents cannot be read names
-    /// nothing.
+    /// nothing, and neither does one whose documents the store does not give.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store where it tells which versions there are, and which of them are given up.
     pub async fn look(store: &dyn Store, apps: &[SealedApp]) -> Result<Known, Failure> {
         let mut known = Known::default();
         let mut seen = BTreeSet::new();
@@ -42,7 +43,7 @@ impl Known {
             }
             let recorded = builds::newest_first(builds::versions(store, &name).await?);
             let before = recorded.iter().find(|recorded| **recorded < version);
-            let Some(before) = before.or(recorded.last()) else {
+            let Some(before) = before else {
                 continue;
             };
             if is_given_up(store, &name, before).await? {

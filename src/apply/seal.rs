@@ -229,11 +229,12 @@ async fn put_all<T>(
     let there = Mutex::new(transfer(&held));
     let progress = Progress::start("sealing", transfer(&missing));
     let renewed = Mutex::new(Vec::new());
-    let uploads = futures_util::stream::iter(missing.iter().map(Ok::<_, Failure>));
+    // Once the run is to stop no upload begins; those that are on their way may end.
+    let missing_yet = missing.iter().take_while(|_| stop.requested().is_none());
+    let uploads = futures_util::stream::iter(missing_yet.map(Ok::<_, Failure>));
     let uploads = uploads.try_for_each_concurrent(concurrency, |(digest, body)| {
         let (progress, renewed, there) = (&progress, &renewed, &there);
         async move {
-            stop.check()?;
             let share = progress.share(body.size());
             let put = put_blob(store, digest, &body.clone().told_to(&share), now).await?;
             share.finish();

@@ -58,6 +58,9 @@ pub struct Applied {
     /// When it was last found that an activation before this one was begun and not finished, RFC 3339: whoever made it may still write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfinished: Option<String>,
+    /// Whether files were written since of which the CDN was not told yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untold: bool,
 }
 
 /// How far what is written down is believed.
@@ -117,6 +120,8 @@ pub struct Survey {
     set: StaticSet,
     digest: Digest,
     needs: Vec<Need>,
+    /// Whether every file was looked at.
+    is_whole: bool,
 }
 
 /// What one file needs, in the order of the set's files.
@@ -134,6 +139,14 @@ struct Round {
     written: Vec<String>,
     /// Whether another entry was met on the way, so that something is left out.
     overtaken: bool,
+}
+
+/// Of what the CDN is told.
+struct Changes<'a> {
+    /// The paths that this run wrote.
+    written: &'a BTreeSet<String>,
+    /// Whether runs before it mended files of which it was never told; which, nobody knows.
+    untold: bool,
 }
 
 /// What lies where a file belongs.
@@ -237,6 +250,7 @@ impl Ground<'_> {
             set,
             digest,
             needs,
+            is_whole: settled.is_empty(),
         })
     }
 
@@ -273,7 +287,7 @@ impl Ground<'_> {
     /// # Errors
     /// Those of [`Ground::survey`]; `static::blob` (exit 6) where bytes are missing or others; those of the stores and the CDN.
     pub async fn settle(&self, known: &Tip, is_own: bool) -> Result<Option<Laid>, Failure> {
-        let mut written = BTreeSet::new();
+        let (mut written, mut untold) = (BTreeSet::new(), false);
         // Whoever writes an entry with static files lays them out.
         if known.entry.static_place.is_none() {
             return Ok(None);
@@ -296,14 +310,24 @@ impl Ground<'_> {
             let Some(survey) = self.survey_live(build, place, trust).await? else {
                 return Ok(None);
             };
-            let laid = self.write(&survey, since, &tip).await?;
+            let found = self.announce(&survey, is_ours).await?;
+            untold = untold || (round == 0 && found);
+            let laid = self.write(&survey, since, &tip).await;
+            if laid.is_err() {
+                survey.root.give_up().await;
+            }
+            let laid = laid?;
             let wrote_nothing = laid.written.is_empty();
             written.extend(laid.written);
             if laid.overtaken {
                 continue;
             }
             if wrote_nothing || self.is_still_live(&tip).await? {
-                self.confirm(&survey, &tip, is_ours, &written).await?;
+                let changes = Changes {
+                    written: &written,
+                    untold,
+                };
+                self.confirm(&survey, &tip, is_ours, &changes).await?;
                 let all = survey.set.files.len() as u64;
                 let changed = survey
                     .set
@@ -360,9 +384,7 @@ impl Ground<'_> {
         };
         let applied = self.applied().await?;
         let applied = applied.filter(|applied| {
-            let rests = applied.unfinished.as_deref();
-            let rests = rests.is_none_or(|found| is_a_day_later(found, self.now));
-            applied.seq == seq && applied.root == root && rests
+            applied.seq == seq && applied.root == root && applied.unfinished.is_none()
         });
         let set = match applied {
             Some(applied) => read_set(self.log.store, &Digest::parse(&applied.digest)?).await?,
@@ -605,15 +627,56 @@ impl Ground<'_> {
         Ok((body, Some(directory)))
     }
 
+    /// Notes in `static.json`, before the first write, what nobody could tell of a run that dies after it: that files are mended of which the CDN has not
+    /// heard, because they are the same in the set before; and that files are written by a run that is not the one which made them live. Answers whether
+    /// the CDN had not heard of some before.
+    async fn announce(&self, survey: &Survey, is_ours: bool) -> Result<bool, Failure> {
+        // Where nothing was ever laid out, whoever comes next believes nothing.
+        let Some(before) = self.applied().await? else {
+            return Ok(false);
+        };
+        let needed = survey.set.files.iter().zip(&survey.needs);
+        let needed = needed.filter(|(_, need)| **need != Need::Nothing);
+        let needed: BTreeSet<&StaticFile> = needed.map(|(file, _)| file).collect();
+        if needed.is_empty() || (is_ours && survey.cdn.is_none()) {
+            return Ok(before.untold);
+        }
+        let last = read_set(self.log.store, &Digest::parse(&before.digest)?).await?;
+        let last = last.map_or_else(Vec::new, |set| set.files);
+        let mends = last.iter().any(|file| needed.contains(file));
+        let noted = Applied {
+            untold: before.untold || (mends && survey.cdn.is_some()),
+            unfinished: if is_ours {
+                before.unfinished.clone()
+            } else {
+                Some(self.now.to_owned())
+            },
+            ..before.clone()
+        };
+        if noted != before {
+            self.note(&noted).await?;
+        }
+        Ok(before.untold)
+    }
+
+    async fn note(&self, applied: &Applied) -> Result<(), Failure> {
+        let key = layout::static_state(self.log.app, self.log.environment);
+        let (body, headers) = (
+            Body::Bytes(release::to_bytes(applied)),
+            Headers::changing_json(),
+        );
+        self.log.store.replace(&key, &body, &headers).await?;
+        Ok(())
+    }
+
     /// Tells the CDN what changed; then, and only then, `static.json` says that this set lies there.
     async fn confirm(
         &self,
         survey: &Survey,
         tip: &Tip,
         is_ours: bool,
-        written: &BTreeSet<String>,
+        changes: &Changes<'_>,
     ) -> Result<(), Failure> {
-        let key = layout::static_state(self.log.app, self.log.environment);
         let state = &tip.entry.state;
         let seq = state.since.unwrap_or_default();
         let before = self.applied().await?;
@@ -624,13 +687,19 @@ impl Ground<'_> {
             before.digest == survey.digest.as_str()
                 && before.root == survey.resolved
                 && before.seq == seq
+                && !before.untold
         });
-        if is_told && written.is_empty() {
+        if is_told && changes.written.is_empty() {
             return Ok(());
         }
         if let Some(cdn) = &survey.cdn {
-            self.tell(cdn.as_ref(), survey, tip, before.as_ref(), written)
+            self.tell(cdn.as_ref(), survey, tip, before.as_ref(), changes)
                 .await?;
+            // That may have taken minutes, in which a later activation may have come to its end.
+            let now = self.applied().await?;
+            if now.is_some_and(|now| now.seq > seq) {
+                return Ok(());
+            }
         }
         let applied = Applied {
             schema: SCHEMA.to_owned(),
@@ -639,20 +708,29 @@ impl Ground<'_> {
             digest: survey.digest.to_string(),
             root: survey.resolved.clone(),
             at: self.now.to_owned(),
-            unfinished: if is_ours
-                && before.as_ref().map(|before| before.seq) == move_before(state, seq)
-            {
-                before.and_then(|before| before.unfinished)
-            } else {
-                Some(self.now.to_owned())
-            },
+            unfinished: self.unfinished_after(survey, state, is_ours, before.as_ref()),
+            untold: false,
         };
-        let body = Body::Bytes(release::to_bytes(&applied));
-        self.log
-            .store
-            .replace(&key, &body, &Headers::changing_json())
-            .await?;
-        Ok(())
+        self.note(&applied).await
+    }
+
+    /// Since when somebody else may still write, once this set is laid out: from now on where the activation before was not finished, or this run finished
+    /// another's. It is forgotten when all files were looked at a day later or more.
+    fn unfinished_after(
+        &self,
+        survey: &Survey,
+        state: &State,
+        is_ours: bool,
+        before: Option<&Applied>,
+    ) -> Option<String> {
+        let seq = state.since.unwrap_or_default();
+        let is_next = before.map(|before| before.seq) == move_before(state, seq);
+        if !is_ours || !is_next {
+            return Some(self.now.to_owned());
+        }
+        let found = before.and_then(|before| before.unfinished.as_ref())?;
+        let is_over = survey.is_whole && is_a_day_later(found, self.now);
+        (!is_over).then(|| found.clone())
     }
 
     /// Tells `cdn` of what it may hold old copies of, if there is any.
@@ -662,12 +740,14 @@ impl Ground<'_> {
         survey: &Survey,
         tip: &Tip,
         before: Option<&Applied>,
-        written: &BTreeSet<String>,
+        changes: &Changes<'_>,
     ) -> Result<(), Failure> {
         let Log {
             app, environment, ..
         } = self.log;
-        let sets = self.sets_before(survey, tip, before).await?;
+        let Changes { written, untold } = changes;
+        let known = before.filter(|_| !untold);
+        let sets = self.sets_before(survey, tip, known).await?;
         let changed = static_urls::changed(&survey.set, &sets, written);
         let url = survey.place.url.as_deref();
         let url = url

@@ -15,7 +15,7 @@ pub struct StaticSet {
 }
 
 /// One static file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StaticFile {
     /// Its path below `dist/`, which is its path below the static root.

@@ -399,9 +399,7 @@ fn concerns(app: &AppStatus, told: Option<usize>) -> Vec<Concern> {
             ));
         }
         if environment.static_applied == Some(false) {
-            whats.push(
-                "static files are not all laid out: repeat the promote or rollback".to_owned(),
-            );
+            whats.push("static files are not all laid out: promote this version again".to_owned());
         }
         let troubled = environment.hosts.iter().filter(|host| host.error.is_some());
         match troubled.clone().count() {

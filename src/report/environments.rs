@@ -578,7 +578,7 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
     if status.static_applied == Some(false) {
         let _ = writeln!(
             text,
-            "      static files are not fully laid out: repeat the promote or rollback"
+            "      static files are not all laid out: promote this version again"
         );
     }
     if status.current.is_some() {

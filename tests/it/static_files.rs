@@ -372,9 +372,7 @@ fn a_command_tells_another_cdn_and_sees_only_what_was_named() {
     assert_eq!(static_json(&world, "prod"), before);
     let (status, _sandbox) = run(&["status", "--environment", "prod"], None);
     assert!(
-        status
-            .stdout
-            .contains("static files are not fully laid out"),
+        status.stdout.contains("static files are not all laid out"),
         "{}",
         status.stdout
     );

@@ -874,6 +874,37 @@ fn a_cdn_that_refuses_is_told_again_and_static_json_waits_for_it() {
 }
 
 #[test]
+fn a_file_that_was_mended_is_told_to_the_cdn_however_often_that_fails() {
+    use std::sync::atomic::Ordering;
+    let world = static_world(APART);
+    world.cdn.has_command.store(true, Ordering::SeqCst);
+    block_on(promote(
+        &behind("1.0.0", InFront::Command),
+        &world.remotes(),
+    ))
+    .unwrap();
+    // Somebody writes over a file, and the CDN may have seen it.
+    let place = APART
+        .replace("{app}", "web")
+        .replace("{environment}", "prod");
+    let root = world.roots.at(&place);
+    root.put(&key("app.css"), b"foreign");
+    world.cdn.refuses.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let failure = world.promote("1.0.0").unwrap_err();
+        assert_eq!(failure.code(), "trial::refused");
+        assert_ne!(root.bytes(&key("app.css")).unwrap(), b"foreign");
+    }
+    world.cdn.refuses.store(false, Ordering::SeqCst);
+    world.promote("1.0.0").unwrap();
+    let told = world.cdn.paths();
+    assert_eq!(told.len(), 2);
+    assert!(told[1].contains(&"/app.css".to_owned()), "{told:?}");
+    world.promote("1.0.0").unwrap();
+    assert_eq!(world.cdn.paths().len(), 2);
+}
+
+#[test]
 fn without_what_tells_the_cdn_nothing_is_written() {
     use std::sync::atomic::Ordering;
     let world = static_world(APART);

@@ -19,7 +19,7 @@ use super::{MOST_PAGES, NO_CONTENT_TYPE, S3Store, is_absent, metadata_of, patien
 use crate::local::progress::Share;
 use crate::name::{Digest, Key};
 use crate::remote::aws::{status_of, told};
-use crate::remote::retry;
+use crate::remote::retry::{self, Tried};
 
 const PART: u64 = 8 << 20;
 const MOST_PARTS: u64 = 10_000;
@@ -209,7 +209,13 @@ impl Upload<'_> {
         let store = self.store;
         // A part that is sent twice replaces itself, and nobody sees it before the upload is completed.
         let sent = retry::read(self.key.as_str(), || async {
-            let bytes = part.bytes.try_clone().map(ByteStream::new);
+            let bytes = part.bytes.try_clone().map(ByteStream::new).ok_or_else(|| {
+                Tried::Final(
+                    store
+                        .unreachable(self.key.as_str())
+                        .because("a part could not be sent again"),
+                )
+            })?;
             store
                 .client
                 .upload_part()
@@ -217,7 +223,7 @@ impl Upload<'_> {
                 .key(store.full(self.key.as_str()))
                 .upload_id(id)
                 .part_number(part.number)
-                .body(bytes.unwrap_or_default())
+                .body(bytes)
                 .customize()
                 .config_override(patient(part.length))
                 .send()
