@@ -230,7 +230,7 @@ async fn ask(client: &Client, url: Url, right: BoundSecret) -> Result<Secret, Tr
             code,
             format!("the platform {what} an identity of this job"),
         )
-        .hint("the job needs `permissions: id-token: write`; else set npm-token")
+        .hint("the job needs `permissions: id-token: write`; without it npm takes a token (npm-token), and AWS its own variables")
     };
     let unanswered = || {
         failed(

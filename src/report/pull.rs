@@ -59,7 +59,7 @@ impl Pulled {
     /// ```
     pub fn text(&self) -> String {
         match self.outcome {
-            Outcome::UpToDate if !self.dry_run => String::new(),
+            Outcome::UpToDate | Outcome::FailedBefore if !self.dry_run => String::new(),
             _ => self.line() + "\n",
         }
     }
