@@ -101,7 +101,7 @@ fn run(mut command: Command, looks: bool) -> io::Result<Run> {
     let (memory, ended) = guard
         .join()
         .map_err(|_| io::Error::other("the guard failed"))?;
-    if !ended && (!succeeded || said.is_empty()) {
+    if !ended && !succeeded {
         return Err(io::Error::other(format!(
             "{command:?} failed: {said}{complained}"
         )));
