@@ -27,7 +27,7 @@ use pkgs_action::settings::inputs::{self, Asked, Collected};
 use pkgs_action::settings::npmrc::{self, NpmrcFile, Whose};
 use pkgs_action::settings::runner::Runner;
 use pkgs_action::settings::variables::secret_values;
-use pkgs_action::settings::{Settings, World};
+use pkgs_action::settings::{Command, Deed, Settings, World};
 
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -448,6 +448,7 @@ fn run(settings: Settings, secrets: &[String]) -> Result<Exit, Failure> {
         stop.clone(),
         children.clone(),
         terminal.clone(),
+        last_words(&settings),
     ));
     let told = commands::run(settings, &print, terminal.as_ref(), &stop, &children);
     let told = runtime.block_on(told);
@@ -465,8 +466,23 @@ fn run(settings: Settings, secrets: &[String]) -> Result<Exit, Failure> {
     told.failure.map_or(Ok(Exit::Done), Err)
 }
 
+/// What an interrupted run says of going on.
+fn last_words(settings: &Settings) -> &'static str {
+    match settings.command {
+        Command::Point(Deed::Rollback, _) => {
+            "look at 'status' first: where the pointer has moved already, 'promote' of the version that is live now finishes it, and another 'rollback' would go further back"
+        }
+        _ => "run the same command again, it continues where this run stopped",
+    }
+}
+
 /// As PID 1 a process gets no default handling of signals: without these it could not be stopped at all. The write in flight ends, none starts.
-async fn watch_signals(stop: Stop, children: Children, terminal: Option<Terminal>) {
+async fn watch_signals(
+    stop: Stop,
+    children: Children,
+    terminal: Option<Terminal>,
+    last_words: &'static str,
+) {
     use tokio::signal::unix::{SignalKind, signal};
     const LAST_WRITE: Duration = Duration::from_secs(4);
     let (Ok(mut interrupt), Ok(mut terminate)) = (
@@ -505,7 +521,7 @@ async fn watch_signals(stop: Stop, children: Children, terminal: Option<Terminal
     if let Some(terminal) = terminal {
         terminal.restore();
     }
-    say("interrupted: run the same command again, it continues where this run stopped\n");
+    say(&format!("interrupted: {last_words}\n"));
     std::process::exit(i32::from(exit.code()));
 }
 

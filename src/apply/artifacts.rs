@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::apply::build::{Packed, PackedPackage};
+use crate::apply::static_files::check_set;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::archive::read_npm_tarball;
 use crate::local::files;
@@ -477,6 +478,23 @@ fn all_of(
     };
     for archive in app.archives() {
         require(&archive.digest)?;
+        archive.known_encoding()?;
+        if let Some(first) = app
+            .archive
+            .as_ref()
+            .filter(|first| !first.is_same_tar(archive))
+        {
+            let what = format!(
+                "{} of {} {} hold different files",
+                first.encoding, app.name, app.version
+            );
+            return Err(Failure::new(Exit::Refused, "artifacts::changed", what)
+                .because(format!(
+                    "the tar in {} has another digest",
+                    archive.encoding
+                ))
+                .hint("run `pack --planned` again, and take its artifacts as they are"));
+        }
     }
     if let Some(list) = &app.files {
         require(&list.digest)?;
@@ -486,6 +504,12 @@ fn all_of(
         let bytes = files::read_bounded(path, release::LONGEST_DOCUMENT)?;
         let key = path.display().to_string();
         let set: StaticSet = release::from_bytes(release::static_set::SCHEMA, &key, &bytes)?;
+        check_set(&set).map_err(|why| {
+            let what = format!("{key} is not a list of static files");
+            Failure::new(Exit::Refused, "artifacts::changed", what)
+                .because(why)
+                .hint("run `pack --planned` again, and take its artifacts as they are")
+        })?;
         for file in &set.files {
             require(&file.digest)?;
         }

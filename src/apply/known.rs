@@ -1,8 +1,8 @@
 //! Bytes that need not be sent: a version that no environment has given up names them, so the store holds them.
 //!
 //! `gc` deletes a version's bytes a day after every environment gave the version up, and not while anything else names them. What was not given up
-//! before a seal is written and is not given up after it is there for as long as the seal names it. Bytes that somebody took out of the store by hand are
-//! not missed here; whoever needs them says so (`release` at the released commit stores them again).
+//! before a seal is written and is not given up after it is there for as long as the seal names it. Whoever
+//! relies on it looks whether it is there all the same.
 
 use std::collections::BTreeSet;
 

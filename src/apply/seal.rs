@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::apply::build::Packed;
 use crate::apply::known::Known;
@@ -223,9 +223,7 @@ async fn put_all<T>(
         let body = source.body(&digest)?;
         bodies.push((digest, body));
     }
-    let (held, missing): (Vec<_>, Vec<_>) = bodies
-        .into_iter()
-        .partition(|(digest, _)| known.holds(digest));
+    let (held, missing) = split(store, bodies, known, concurrency).await?;
     let there = Mutex::new(transfer(&held));
     let progress = Progress::start("sealing", transfer(&missing));
     let renewed = Mutex::new(Vec::new());
@@ -278,6 +276,37 @@ async fn put_all<T>(
         bytes: all.bytes + before.bytes - there.bytes,
     };
     Ok((named, Sent { sent, took, there }))
+}
+
+type Bodies = Vec<(Digest, Body)>;
+
+/// What the store holds by the lists of earlier versions and at a look, and what is to be sent. A look costs less than to send what is there; what somebody
+/// took away is sent again.
+async fn split(
+    store: &dyn Store,
+    bodies: Bodies,
+    known: &Known,
+    concurrency: usize,
+) -> Result<(Bodies, Bodies), Failure> {
+    let (held, mut missing): (Bodies, Bodies) = bodies
+        .into_iter()
+        .partition(|(digest, _)| known.holds(digest));
+    let looks = held.into_iter().map(|(digest, body)| async move {
+        let info = store.head(&layout::blob(&digest)).await?;
+        let is_there = info.is_some_and(|info| info.size == body.size());
+        Ok::<_, Failure>((is_there, (digest, body)))
+    });
+    let mut looks = futures_util::stream::iter(looks).buffer_unordered(concurrency);
+    let mut there = Vec::new();
+    while let Some(looked) = looks.next().await {
+        let (is_there, body) = looked?;
+        if is_there {
+            there.push(body);
+        } else {
+            missing.push(body);
+        }
+    }
+    Ok((there, missing))
 }
 
 fn transfer(bodies: &[(Digest, Body)]) -> Transfer {

@@ -142,7 +142,7 @@ struct Round {
 }
 
 /// Of what the CDN is told.
-struct Changes<'a> {
+struct Unheard<'a> {
     /// The paths that this run wrote.
     written: &'a BTreeSet<String>,
     /// Whether runs before it mended files of which it was never told; which, nobody knows.
@@ -323,11 +323,11 @@ impl Ground<'_> {
                 continue;
             }
             if wrote_nothing || self.is_still_live(&tip).await? {
-                let changes = Changes {
+                let unheard = Unheard {
                     written: &written,
                     untold,
                 };
-                self.confirm(&survey, &tip, is_ours, &changes).await?;
+                self.confirm(&survey, &tip, is_ours, &unheard).await?;
                 let all = survey.set.files.len() as u64;
                 let changed = survey
                     .set
@@ -382,12 +382,12 @@ impl Ground<'_> {
         let Trust::UpTo(seq) = trust else {
             return Ok(BTreeMap::new());
         };
-        let applied = self.applied().await?;
+        let applied = self.believed().await?;
         let applied = applied.filter(|applied| {
             applied.seq == seq && applied.root == root && applied.unfinished.is_none()
         });
         let set = match applied {
-            Some(applied) => read_set(self.log.store, &Digest::parse(&applied.digest)?).await?,
+            Some(applied) => self.believed_set(&applied).await?,
             None => None,
         };
         let files = set.map_or_else(Vec::new, |set| set.files);
@@ -632,7 +632,7 @@ impl Ground<'_> {
     /// the CDN had not heard of some before.
     async fn announce(&self, survey: &Survey, is_ours: bool) -> Result<bool, Failure> {
         // Where nothing was ever laid out, whoever comes next believes nothing.
-        let Some(before) = self.applied().await? else {
+        let Some(before) = self.believed().await? else {
             return Ok(false);
         };
         let needed = survey.set.files.iter().zip(&survey.needs);
@@ -641,7 +641,7 @@ impl Ground<'_> {
         if needed.is_empty() || (is_ours && survey.cdn.is_none()) {
             return Ok(before.untold);
         }
-        let last = read_set(self.log.store, &Digest::parse(&before.digest)?).await?;
+        let last = self.believed_set(&before).await?;
         let last = last.map_or_else(Vec::new, |set| set.files);
         let mends = last.iter().any(|file| needed.contains(file));
         let noted = Applied {
@@ -675,11 +675,11 @@ impl Ground<'_> {
         survey: &Survey,
         tip: &Tip,
         is_ours: bool,
-        changes: &Changes<'_>,
+        unheard: &Unheard<'_>,
     ) -> Result<(), Failure> {
         let state = &tip.entry.state;
         let seq = state.since.unwrap_or_default();
-        let before = self.applied().await?;
+        let before = self.believed().await?;
         if before.as_ref().is_some_and(|before| before.seq > seq) {
             return Ok(());
         }
@@ -689,14 +689,14 @@ impl Ground<'_> {
                 && before.seq == seq
                 && !before.untold
         });
-        if is_told && changes.written.is_empty() {
+        if is_told && unheard.written.is_empty() {
             return Ok(());
         }
         if let Some(cdn) = &survey.cdn {
-            self.tell(cdn.as_ref(), survey, tip, before.as_ref(), changes)
+            self.tell(cdn.as_ref(), survey, tip, before.as_ref(), unheard)
                 .await?;
             // That may have taken minutes, in which a later activation may have come to its end.
-            let now = self.applied().await?;
+            let now = self.believed().await?;
             if now.is_some_and(|now| now.seq > seq) {
                 return Ok(());
             }
@@ -740,12 +740,12 @@ impl Ground<'_> {
         survey: &Survey,
         tip: &Tip,
         before: Option<&Applied>,
-        changes: &Changes<'_>,
+        unheard: &Unheard<'_>,
     ) -> Result<(), Failure> {
         let Log {
             app, environment, ..
         } = self.log;
-        let Changes { written, untold } = changes;
+        let Unheard { written, untold } = unheard;
         let known = before.filter(|_| !untold);
         let sets = self.sets_before(survey, tip, known).await?;
         let changed = static_urls::changed(&survey.set, &sets, written);
@@ -789,7 +789,7 @@ impl Ground<'_> {
         let Some(before) = before.filter(|before| before.root == survey.resolved) else {
             return Ok(Vec::new());
         };
-        let Some(last) = read_set(self.log.store, &Digest::parse(&before.digest)?).await? else {
+        let Some(last) = self.believed_set(before).await? else {
             return Ok(Vec::new());
         };
         let mut sets = vec![last];
@@ -820,7 +820,23 @@ impl Ground<'_> {
         let Some(files) = manifest.ok().and_then(|manifest| manifest.static_files) else {
             return Ok(None);
         };
-        read_set(self.log.store, &Digest::parse(&files.digest)?).await
+        let Ok(digest) = Digest::parse(&files.digest) else {
+            return Ok(None);
+        };
+        believed(read_set(self.log.store, &digest).await)
+    }
+
+    /// What `static.json` says, as far as it can be read: where it is damaged nothing of it is believed, and it is written anew.
+    async fn believed(&self) -> Result<Option<Applied>, Failure> {
+        believed(self.applied().await)
+    }
+
+    /// The set that was laid out last, as far as it can be read.
+    async fn believed_set(&self, applied: &Applied) -> Result<Option<StaticSet>, Failure> {
+        match Digest::parse(&applied.digest) {
+            Ok(digest) => believed(read_set(self.log.store, &digest).await),
+            Err(_) => Ok(None),
+        }
     }
 
     /// What `static.json` says, `None` when nothing was ever laid out.
@@ -833,6 +849,17 @@ impl Ground<'_> {
             Some(bytes) => release::from_bytes(SCHEMA, key.as_str(), &bytes).map(Some),
             None => Ok(None),
         }
+    }
+}
+
+/// What was read of a document that only spares work; one that is damaged is as good as none, and that is said.
+fn believed<T>(read: Result<Option<T>, Failure>) -> Result<Option<T>, Failure> {
+    match read {
+        Err(failure) if failure.exit() == Exit::Integrity => {
+            tracing::warn!("every static file is looked at: {failure}");
+            Ok(None)
+        }
+        other => other,
     }
 }
 
@@ -873,15 +900,35 @@ pub async fn read_set(store: &dyn Store, digest: &Digest) -> Result<Option<Stati
         return Err(refuse(format!("its bytes have {found}")));
     }
     let set: StaticSet = release::from_bytes(static_set::SCHEMA, key.as_str(), &bytes)?;
+    check_set(&set).map_err(refuse)?;
+    Ok(Some(set))
+}
+
+/// Whether a list of static files can be laid out: paths that are keys, each once, digests, and headers of one line.
+///
+/// # Errors
+/// Why it cannot.
+pub fn check_set(set: &StaticSet) -> Result<(), String> {
     let mut paths = BTreeSet::new();
     for file in &set.files {
-        Key::parse(&file.path).map_err(|failure| refuse(failure.to_string()))?;
-        Digest::parse(&file.digest).map_err(|failure| refuse(failure.to_string()))?;
+        Key::parse(&file.path).map_err(|failure| failure.to_string())?;
+        Digest::parse(&file.digest).map_err(|failure| failure.to_string())?;
         if !paths.insert(&file.path) {
-            return Err(refuse(format!("it names {} twice", quoted(&file.path))));
+            return Err(format!("it names {} twice", quoted(&file.path)));
+        }
+        let headers = [
+            Some(&file.content_type),
+            Some(&file.cache_control),
+            file.content_encoding.as_ref(),
+        ];
+        let is_header = |text: &&String| {
+            !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        };
+        if !headers.iter().flatten().all(is_header) {
+            return Err(format!("{} has no proper headers", quoted(&file.path)));
         }
     }
-    Ok(Some(set))
+    Ok(())
 }
 
 fn immutable_changed(root: &str, paths: &[String]) -> Failure {

@@ -75,7 +75,7 @@ async fn act(
         pulled.fetched_bytes = Some(install.fetched());
         pulled.archive_bytes = archive.map(|archive| archive.size);
     }
-    if pulled.outcome == Outcome::UpToDate {
+    if matches!(pulled.outcome, Outcome::UpToDate | Outcome::FailedBefore) {
         tracing::info!("{}", pulled.line());
     }
     Ok(pulled)

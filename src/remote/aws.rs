@@ -118,7 +118,15 @@ impl Assumed {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         match status_of(error) {
-            Some(status) if !retry::is_temporary(status) => {
+            // STS says both with 400, and what is no answer of its own is nobody's word.
+            Some(status)
+                if status >= 400
+                    && !retry::is_temporary(status)
+                    && !matches!(
+                        error.code(),
+                        Some("ThrottlingException" | "Throttling" | "IDPCommunicationError")
+                    ) =>
+            {
                 let subject = Claims::read(identity).subject;
                 let job = subject.map_or_else(
                     || "this job".to_owned(),

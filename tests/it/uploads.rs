@@ -132,7 +132,7 @@ fn of_blobs(log: &[Seen]) -> Vec<&Seen> {
 }
 
 #[test]
-fn what_the_version_before_names_is_neither_sent_nor_looked_for() {
+fn what_the_version_before_names_is_not_sent_again_unless_somebody_took_it_away() {
     let world = World::served(site(40, 0), "uploads-known");
     let _ = world.run(&["release"]).expect(0);
     let world = world.develop(
@@ -152,12 +152,23 @@ fn what_the_version_before_names_is_neither_sent_nor_looked_for() {
     let log = proxy.log();
     let writes: Vec<&Seen> = of_blobs(&log)
         .into_iter()
-        .filter(|seen| seen.method != "GET")
+        .filter(|seen| seen.method == "PUT")
         .collect();
     // The page, the list of files, and the edits of the release commit: manifest, changelog, lockfile.
     assert!(writes.len() <= 6, "{}", proxy.transcript());
     assert!(run.stderr.contains("; 40, "), "{}", run.stderr);
-    let site = world.outside.document("team/v1/apps/site/1.0.1/any.json");
+    // One is gone.
+    let lost = pkgs_action::release::layout::blob(&Digest::of(b"file 7\n"));
+    let target = format!("{}/uploads-known/team/{lost}", Moto::shared().endpoint);
+    let gone = http::send("DELETE", &target, &[moto::SIGNED], b"").expect("an answer");
+    assert_eq!(gone.status, 204);
+    let world = world.develop(
+        "fix(site): yet other words",
+        &[("packages/site/src/index.html", "<p>yet other</p>\n")],
+    );
+    let _ = world.run(&["release"]).expect(0);
+    assert!(world.outside.bucket().contains_key(&format!("team/{lost}")));
+    let site = world.outside.document("team/v1/apps/site/1.0.2/any.json");
     assert_eq!(site["static"]["count"], 41);
 }
 

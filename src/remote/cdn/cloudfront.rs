@@ -78,7 +78,7 @@ impl CloudFront {
     async fn look(&self) -> Result<(), Failure> {
         let request = self.client.get_distribution().id(&self.distribution);
         match request.send().await {
-            Err(error) if is_absent(&error) => Err(self.absent(&error)),
+            Err(error) if is_absent(&error) => Err(self.absent(Exit::Usage, &error)),
             Err(error) => {
                 let error = told(&error);
                 tracing::debug!(
@@ -113,7 +113,8 @@ impl CloudFront {
         let failure =
             |exit, code, what: String| Failure::new(exit, code, what).because(told(error));
         if is_absent(error) {
-            return Tried::Final(self.absent(error));
+            // The pointer has moved by now: nothing that was asked for is wrong, the service refuses it.
+            return Tried::Final(self.absent(Exit::RemoteRefused, error));
         }
         match (status_of(error), error.code().unwrap_or_default()) {
             (_, "TooManyInvalidationsInProgress") => Tried::Temporary {
@@ -168,12 +169,12 @@ impl CloudFront {
         }
     }
 
-    fn absent<E>(&self, error: &SdkError<E, HttpResponse>) -> Failure
+    fn absent<E>(&self, exit: Exit, error: &SdkError<E, HttpResponse>) -> Failure
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         Failure::new(
-            Exit::Usage,
+            exit,
             "cdn::no_distribution",
             format!("there is no CloudFront distribution {}", quoted(&self.distribution)),
         )
@@ -389,7 +390,7 @@ mod tests {
             ),
             (
                 error("404 Not Found", "NoSuchDistribution"),
-                Exit::Usage,
+                Exit::RemoteRefused,
                 "cdn::no_distribution",
             ),
             (
