@@ -174,7 +174,7 @@ impl std::fmt::Display for Sent {
 }
 
 /// Below this it costs more to look for what earlier versions name than to send it.
-const WORTH_A_LOOK: usize = 20;
+const WORTH_A_LOOK: usize = 40;
 
 /// Uploads everything that `seal` names, then the seal. Where another run was first, its seal is what counts. Tells whether ours was written, and what
 /// was sent.

@@ -631,6 +631,9 @@ impl Ground<'_> {
     /// heard, because they are the same in the set before; and that files are written by a run that is not the one which made them live. Answers whether
     /// the CDN had not heard of some before.
     async fn announce(&self, survey: &Survey, is_ours: bool) -> Result<bool, Failure> {
+        if is_ours && survey.cdn.is_none() {
+            return Ok(false);
+        }
         // Where nothing was ever laid out, whoever comes next believes nothing.
         let Some(before) = self.believed().await? else {
             return Ok(false);
@@ -638,7 +641,7 @@ impl Ground<'_> {
         let needed = survey.set.files.iter().zip(&survey.needs);
         let needed = needed.filter(|(_, need)| **need != Need::Nothing);
         let needed: BTreeSet<&StaticFile> = needed.map(|(file, _)| file).collect();
-        if needed.is_empty() || (is_ours && survey.cdn.is_none()) {
+        if needed.is_empty() {
             return Ok(before.untold);
         }
         let last = self.believed_set(&before).await?;
