@@ -1,7 +1,7 @@
 //! The release board: one page that shows what `status` knows, for a browser. It asks nobody for anything, and is whole without its script.
 //!
 //! Everything that comes from the store or a checkout – names, versions, reasons, moments – is hostile text here: `askama` escapes it,
-//! [`words::shown`] spells out what a browser would obey rather than show, and everything is bounded, so that a page stays one that a phone can open.
+//! `words::shown` spells out what a browser would obey rather than show, and everything is bounded, so that a page stays one that a phone can open.
 //! The same [`Status`] gives the same bytes.
 
 mod environments;
