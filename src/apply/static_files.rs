@@ -631,16 +631,16 @@ impl Ground<'_> {
     /// heard, because they are the same in the set before; and that files are written by a run that is not the one which made them live. Answers whether
     /// the CDN had not heard of some before.
     async fn announce(&self, survey: &Survey, is_ours: bool) -> Result<bool, Failure> {
-        if is_ours && survey.cdn.is_none() {
+        let needed = survey.set.files.iter().zip(&survey.needs);
+        let needed = needed.filter(|(_, need)| **need != Need::Nothing);
+        let needed: BTreeSet<&StaticFile> = needed.map(|(file, _)| file).collect();
+        if survey.cdn.is_none() && (is_ours || needed.is_empty()) {
             return Ok(false);
         }
         // Where nothing was ever laid out, whoever comes next believes nothing.
         let Some(before) = self.believed().await? else {
             return Ok(false);
         };
-        let needed = survey.set.files.iter().zip(&survey.needs);
-        let needed = needed.filter(|(_, need)| **need != Need::Nothing);
-        let needed: BTreeSet<&StaticFile> = needed.map(|(file, _)| file).collect();
         if needed.is_empty() {
             return Ok(before.untold);
         }
