@@ -4,13 +4,15 @@
 //! before a seal is written and is not given up after it is there for as long as the seal names it. Whoever
 //! relies on it looks whether it is there all the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::apply::builds;
 use crate::apply::point::{Log, environments_of};
 use crate::apply::static_files::read_set;
 use crate::explain::Failure;
-use crate::name::{Digest, PackageName};
+use crate::name::{Digest, Key, PackageName};
 use crate::release::seal::SealedApp;
 use crate::release::{LONGEST_DOCUMENT, layout};
 use crate::remote::store::Store;
@@ -81,6 +83,45 @@ impl Known {
         }
         Ok(true)
     }
+}
+
+/// Of how many bytes on one shelf it costs less to list the shelf than to look at each.
+const WORTH_A_LIST: usize = 2;
+
+/// Which of these bytes the store holds in this length. Shelves of which more than one is asked for are listed whole: of a version with thousands
+/// of files that is one request for some dozens of them.
+///
+/// # Errors
+/// Those of the store.
+pub async fn present(
+    store: &dyn Store,
+    sizes: Vec<(&Digest, u64)>,
+    concurrency: usize,
+) -> Result<BTreeSet<Digest>, Failure> {
+    let mut shelves: BTreeMap<String, Vec<(&Digest, Key, u64)>> = BTreeMap::new();
+    for (digest, size) in sizes {
+        let key = layout::blob(digest);
+        let shelf = layout::shelf_of(&key).unwrap_or_default().to_owned();
+        shelves.entry(shelf).or_default().push((digest, key, size));
+    }
+    let looks = shelves.into_iter().map(|(shelf, asked)| async move {
+        let lie: BTreeMap<Key, u64> = if asked.len() < WORTH_A_LIST {
+            let mut lie = BTreeMap::new();
+            for (_, key, _) in &asked {
+                let info = store.head(key).await?;
+                lie.extend(info.map(|info| (key.clone(), info.size)));
+            }
+            lie
+        } else {
+            let listed = store.inventory(&shelf).await?;
+            listed.into_iter().map(|one| (one.key, one.size)).collect()
+        };
+        let asked = asked.into_iter();
+        let there = asked.filter(|(_, key, size)| lie.get(key) == Some(size));
+        Ok::<_, Failure>(there.map(|(digest, ..)| digest.clone()).collect::<Vec<_>>())
+    });
+    let looks = futures_util::stream::iter(looks).buffer_unordered(concurrency);
+    looks.try_concat().await.map(BTreeSet::from_iter)
 }
 
 async fn is_given_up(

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 
 use crate::apply::build::Packed;
-use crate::apply::known::Known;
+use crate::apply::known::{Known, present};
 use crate::apply::until_stopped;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::files;
@@ -288,24 +288,15 @@ async fn split(
     known: &Known,
     concurrency: usize,
 ) -> Result<(Bodies, Bodies), Failure> {
-    let (held, mut missing): (Bodies, Bodies) = bodies
+    let (named, mut missing): (Bodies, Bodies) = bodies
         .into_iter()
         .partition(|(digest, _)| known.holds(digest));
-    let looks = held.into_iter().map(|(digest, body)| async move {
-        let info = store.head(&layout::blob(&digest)).await?;
-        let is_there = info.is_some_and(|info| info.size == body.size());
-        Ok::<_, Failure>((is_there, (digest, body)))
-    });
-    let mut looks = futures_util::stream::iter(looks).buffer_unordered(concurrency);
-    let mut there = Vec::new();
-    while let Some(looked) = looks.next().await {
-        let (is_there, body) = looked?;
-        if is_there {
-            there.push(body);
-        } else {
-            missing.push(body);
-        }
-    }
+    let sizes = named.iter().map(|(digest, body)| (digest, body.size()));
+    let there = present(store, sizes.collect(), concurrency).await?;
+    let (there, gone): (Bodies, Bodies) = named
+        .into_iter()
+        .partition(|(digest, _)| there.contains(digest));
+    missing.extend(gone);
     Ok((there, missing))
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
+use zstd::stream::raw::CParameter;
 
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::{files, lfs};
@@ -36,6 +37,10 @@ const LEVEL: i32 = 3;
 
 /// How far back matches may lie, as a power of two: what is there, hosts hold in memory while they unpack.
 const FAR_BACK: u32 = 24;
+
+/// How much one worker compresses at a time, in bytes. Left to itself zstd takes four times what matches may lie apart, and most archives are one such
+/// piece: then one worker does all.
+const PIECE: u32 = 8 << 20;
 
 /// zstd gives other bytes without worker threads than with any number of them, so there is always one at least; more than four only cost memory.
 const MOST_WORKERS: u32 = 4;
@@ -132,7 +137,7 @@ impl EntrySource {
     /// The length of the contents as of now.
     fn size(&self) -> Result<u64, Failure> {
         match self {
-            EntrySource::File(path) => Ok(files::open_regular(path)?.1.len()),
+            EntrySource::File(path) => files::regular_length(path),
             EntrySource::Bytes(bytes) => Ok(bytes.len() as u64),
             EntrySource::Link { .. } => Ok(0),
         }
@@ -185,6 +190,7 @@ fn compressor<W: Write>(
     encoder.long_distance_matching(true)?;
     encoder.window_log(FAR_BACK)?;
     encoder.multithread(workers)?;
+    encoder.set_parameter(CParameter::JobSize(PIECE))?;
     encoder.set_pledged_src_size(Some(length))?;
     Ok(encoder)
 }

@@ -95,6 +95,20 @@ pub(crate) fn open_regular(path: &Path) -> Result<(File, fs::Metadata), Failure>
     }
 }
 
+/// The length of a regular file, in bytes, without opening it; what is not one is refused as [`open_regular`] does.
+///
+/// # Errors
+/// `files::read`; `files::kind`, exit 3, for anything but a regular file.
+pub(crate) fn regular_length(path: &Path) -> Result<u64, Failure> {
+    let metadata =
+        fs::symlink_metadata(path).map_err(|error| failed("files::read", "open", path, &error))?;
+    if metadata.is_file() {
+        Ok(metadata.len())
+    } else {
+        Err(not_regular(path))
+    }
+}
+
 fn not_regular(path: &Path) -> Failure {
     Failure::new(
         Exit::Refused,

@@ -68,8 +68,10 @@ impl Builder<'_> {
 }
 
 pub(super) fn beginning(path: &Path, length: u64) -> Result<Vec<u8>, Failure> {
-    let (file, _) = files::open_regular(path)?;
-    let mut bytes = Vec::new();
+    let (file, metadata) = files::open_regular(path)?;
+    let most = usize::try_from(metadata.len().min(length)).unwrap_or(0);
+    // One more than there is, so that the end is found without a second buffer.
+    let mut bytes = Vec::with_capacity(most + 1);
     file.take(length)
         .read_to_end(&mut bytes)
         .map_err(|error| files::failed("files::read", "read", path, &error))?;
