@@ -125,6 +125,9 @@ impl Peers {
         let program = self.cache.join("npm/package/bin/npm-cli.js");
         let mut command = self.command(&self.cache.join("node/bin/node"), directory);
         command.arg(program).env("npm_config_offline", "false");
+        // Where the way to the registry leads through a proxy with a certificate of its own, Node is told of it by this.
+        let certificates = std::env::var_os("NODE_EXTRA_CA_CERTS");
+        command.envs(certificates.map(|file| ("NODE_EXTRA_CA_CERTS", file)));
         command
     }
 
