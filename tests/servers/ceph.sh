@@ -67,4 +67,4 @@ ceph-osd -c "$configuration" -i 0 --mkfs --osd-uuid "$osd"
 # Makes the pools, too.
 timeout 100 radosgw-admin -c "$configuration" user create --uid=tests --display-name=tests \
     --access-key="$AWS_ACCESS_KEY_ID" --secret-key="$AWS_SECRET_ACCESS_KEY"
-exec radosgw -c "$configuration" -f -n client.rgw --rgw-frontends="beast endpoint=127.0.0.1:$port"
+exec radosgw -c "$configuration" -f -n client.rgw --rgw-frontends="beast endpoint=127.0.0.1:$port tcp_nodelay=1"
