@@ -1,5 +1,7 @@
 //! What the store holds of a version: its app manifest for an environment, and whether its release is complete.
 
+use futures_util::future::try_join_all;
+
 use crate::environment::entry::Build;
 use crate::explain::{Exit, Failure};
 use crate::name::{Digest, EnvironmentName, PackageName, ReleaseId, Variant};
@@ -34,9 +36,14 @@ pub async fn find(
     environment: &EnvironmentName,
     version: &Version,
 ) -> Result<Located, Failure> {
-    for variant in [Variant::Environment(environment.clone()), Variant::Any] {
+    let variants = [Variant::Environment(environment.clone()), Variant::Any];
+    let reads = variants.map(|variant| async move {
         let key = layout::app(app, version, &variant);
-        let Some(bytes) = store.get(&key, LONGEST_DOCUMENT).await? else {
+        let bytes = store.get(&key, LONGEST_DOCUMENT).await?;
+        Ok::<_, Failure>((variant, key, bytes))
+    });
+    for (variant, key, bytes) in try_join_all(reads).await? {
+        let Some(bytes) = bytes else {
             continue;
         };
         let manifest = read(app, version, &variant, key.as_str(), &bytes)?;

@@ -12,7 +12,7 @@ use crate::apply::builds;
 use crate::apply::point::{Log, environments_of};
 use crate::apply::static_files::read_set;
 use crate::explain::Failure;
-use crate::name::{Digest, Key, PackageName};
+use crate::name::{Digest, Key, PackageName, Variant};
 use crate::release::seal::SealedApp;
 use crate::release::{LONGEST_DOCUMENT, layout};
 use crate::remote::store::Store;
@@ -43,15 +43,17 @@ impl Known {
             if !seen.insert(name.clone()) {
                 continue;
             }
-            let recorded = builds::newest_first(builds::versions(store, &name).await?);
-            let before = recorded.iter().find(|recorded| **recorded < version);
-            let Some(before) = before else {
+            let recorded = builds::versions(store, &name).await?;
+            let earlier = recorded.iter().map(|(recorded, _)| recorded);
+            let Some(before) = earlier.filter(|recorded| **recorded < version).max() else {
                 continue;
             };
             if is_given_up(store, &name, before).await? {
                 continue;
             }
-            match named(store, &name, before).await {
+            let variants = recorded.iter().filter(|(recorded, _)| recorded == before);
+            let variants = variants.map(|(_, variant)| variant);
+            match named(store, &name, before, variants).await {
                 Ok(digests) => known.digests.extend(digests),
                 Err(failure) => {
                     tracing::warn!(
@@ -144,22 +146,20 @@ async fn is_given_up(
     Ok(false)
 }
 
-/// The digests of all that the builds of a version consist of.
+/// The digests of all that these builds of a version consist of.
 async fn named(
     store: &dyn Store,
     app: &PackageName,
     version: &Version,
+    variants: impl Iterator<Item = &Variant>,
 ) -> Result<BTreeSet<Digest>, Failure> {
     let mut digests = BTreeSet::new();
-    for (recorded, variant) in builds::versions(store, app).await? {
-        if recorded != *version {
-            continue;
-        }
-        let key = layout::app(app, version, &variant);
+    for variant in variants {
+        let key = layout::app(app, version, variant);
         let Some(bytes) = store.get(&key, LONGEST_DOCUMENT).await? else {
             continue;
         };
-        let manifest = builds::read(app, version, &variant, key.as_str(), &bytes)?;
+        let manifest = builds::read(app, version, variant, key.as_str(), &bytes)?;
         for archive in manifest.archive.iter().chain(&manifest.alternatives) {
             digests.insert(Digest::parse(&archive.digest)?);
         }

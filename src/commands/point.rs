@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::apply::UPLOADS;
 use crate::apply::cdn_command::CdnCommand;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::static_files::{OpenCdn, OpenRoot};
@@ -22,6 +23,7 @@ use crate::release::app::AppManifest;
 use crate::remote::cdn::Cdn;
 use crate::remote::cdn::cloudfront::CloudFront;
 use crate::remote::store::Store;
+use crate::remote::store::remembering::Remembering;
 use crate::report::environments::{Point, PointOutcome, activation};
 use crate::settings::address::StoreAddress;
 use crate::settings::{AppSettings, Apps, Choice, PointSettings, Role, Settings, StoreSettings};
@@ -214,10 +216,10 @@ pub async fn check_roots(session: &Session<'_>, apps: &[PackageName]) -> Result<
     Ok(())
 }
 
-/// What the commands about environments speak to.
+/// What the commands about environments speak to; what `store` never changes is read once.
 pub fn remotes(settings: &Settings, store: Arc<dyn Store>, children: &Children) -> Remotes {
     Remotes {
-        store,
+        store: Arc::new(Remembering::new(store)),
         static_roots: Arc::new(Roots::new(settings)),
         cdns: Arc::new(Cdns::new(settings, children)),
     }
@@ -243,7 +245,7 @@ pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
         static_url: settings.static_url.clone(),
         cdn: static_root::set(&settings.cdn, &asked.environment),
         attempt: attempt(settings),
-        concurrency: settings.max_concurrency,
+        concurrency: settings.max_concurrency * UPLOADS,
         ancestry: None,
     }
 }
@@ -387,7 +389,7 @@ fn automatic_request(
         run: settings.runner.run_id.clone(),
         environments: configured(settings),
         static_root: settings.static_root.clone(),
-        concurrency: settings.max_concurrency,
+        concurrency: settings.max_concurrency * UPLOADS,
         ancestry: Some(Arc::new(move |ancestor: &str, commit: &str| {
             let repo = Repo::open(&root).ok()?;
             repo.is_ancestor(

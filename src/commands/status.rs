@@ -235,7 +235,7 @@ async fn environment_status(
         None => None,
     };
     let (end, _) = walk_back(log, state).await?;
-    let rollback_to = end.map(|version| version.to_string());
+    let rollback_to = end.map(|(version, _)| version.to_string());
     let rollback_command = request
         .store
         .as_ref()

@@ -99,6 +99,7 @@ impl Story<'_> {
             leaves: None,
             version: None,
             skipped: Vec::new(),
+            located: None,
             survey: None,
         };
         let by = self.circumstances(app);

@@ -29,6 +29,8 @@ pub(super) struct Judging<'a> {
     pub(super) leaves: Option<String>,
     pub(super) version: Option<Version>,
     pub(super) skipped: Vec<Skipped>,
+    /// Where the way back ended.
+    pub(super) located: Option<(Version, Located)>,
     pub(super) survey: Option<Survey>,
 }
 
@@ -171,8 +173,9 @@ impl Judging<'_> {
             }),
             Aim::Previous => {
                 let (end, skipped) = walk_back(self.ground.log, state).await?;
-                let version =
+                let (version, located) =
                     end.ok_or_else(|| nothing_to_roll_back_to(app, environment, &skipped))?;
+                self.located = Some((version.clone(), located));
                 // That the version left is passed over needs no saying.
                 self.skipped = skipped
                     .into_iter()
@@ -183,8 +186,9 @@ impl Judging<'_> {
         }
     }
 
+    /// What there is of `version`; where the way back ended at it, that was asked a moment ago.
     async fn found(
-        &self,
+        &mut self,
         version: &Version,
         state: &State,
         tip: Option<&Tip>,
@@ -194,7 +198,11 @@ impl Judging<'_> {
             app,
             environment,
         } = self.ground.log;
-        match builds::find(store, app, environment, version).await? {
+        let located = match self.located.take() {
+            Some((found, located)) if found == *version => located,
+            _ => builds::find(store, app, environment, version).await?,
+        };
+        match located {
             Located::Not(found) => Ok((found, None)),
             Located::Ready { build, manifest } => {
                 let live = Live {
@@ -337,28 +345,34 @@ async fn served_from(log: Log<'_>, root: &str) -> Result<Vec<EnvironmentName>, F
     Ok(served)
 }
 
-/// Walks the history back, looking at one version at a time.
+/// Walks the history back, looking at one version at a time, to one that is ready.
 pub(in crate::commands) async fn walk_back(
     log: Log<'_>,
     state: &State,
-) -> Result<(Option<Version>, Vec<Skipped>), Failure> {
+) -> Result<(Option<(Version, Located)>, Vec<Skipped>), Failure> {
     let mut known = BTreeMap::new();
+    let mut found = BTreeMap::new();
     loop {
         match walk(state, &known) {
-            Walk::Go { version, skipped } => return Ok((Some(version), skipped)),
+            Walk::Go { version, skipped } => {
+                let located = found.remove(&version);
+                return Ok((located.map(|located| (version, located)), skipped));
+            }
             Walk::Nowhere(skipped) => return Ok((None, skipped)),
             Walk::Ask(version) => {
-                let standing =
-                    match builds::find(log.store, log.app, log.environment, &version).await? {
-                        Located::Ready { .. } => Standing::Ready,
-                        Located::Not(Found::Abandoned(_)) => Standing::Abandoned,
-                        Located::Not(Found::Incomplete(_)) => Standing::Incomplete,
-                        Located::Not(Found::NoBuild(_) | Found::Unknown(_) | Found::Ready(_)) => {
-                            Standing::NoBuild
-                        }
-                    };
-                known.insert(version, standing);
+                let located = builds::find(log.store, log.app, log.environment, &version).await?;
+                known.insert(version.clone(), standing(&located));
+                found.insert(version, located);
             }
         }
+    }
+}
+
+fn standing(located: &Located) -> Standing {
+    match located {
+        Located::Ready { .. } => Standing::Ready,
+        Located::Not(Found::Abandoned(_)) => Standing::Abandoned,
+        Located::Not(Found::Incomplete(_)) => Standing::Incomplete,
+        Located::Not(Found::NoBuild(_) | Found::Unknown(_) | Found::Ready(_)) => Standing::NoBuild,
     }
 }
