@@ -468,16 +468,11 @@ fn all_of(
     app: &SealedApp,
     blobs: &BTreeMap<Digest, PathBuf>,
 ) -> Result<Vec<Digest>, Failure> {
-    let mut named: Vec<Digest> = Vec::new();
-    let mut require = |digest: &str| {
-        let digest = Digest::parse(digest)?;
-        let path = blobs.get(&digest);
-        let path = path.ok_or_else(|| incomplete(directory, digest.hex()))?;
-        named.push(digest);
-        Ok::<&PathBuf, Failure>(path)
+    let path_of = |digest: &Digest| {
+        let path = blobs.get(digest);
+        path.ok_or_else(|| incomplete(directory, digest.hex()))
     };
     for archive in app.archives() {
-        require(&archive.digest)?;
         archive.known_encoding()?;
         if let Some(first) = app
             .archive
@@ -496,11 +491,9 @@ fn all_of(
                 .hint("run `pack --planned` again, and take its artifacts as they are"));
         }
     }
-    if let Some(list) = &app.files {
-        require(&list.digest)?;
-    }
+    let mut named = app.blobs()?;
     if let Some(listed) = &app.static_files {
-        let path = require(&listed.digest)?;
+        let path = path_of(&Digest::parse(&listed.digest)?)?;
         let bytes = files::read_bounded(path, release::LONGEST_DOCUMENT)?;
         let key = path.display().to_string();
         let set: StaticSet = release::from_bytes(release::static_set::SCHEMA, &key, &bytes)?;
@@ -510,9 +503,10 @@ fn all_of(
                 .because(why)
                 .hint("run `pack --planned` again, and take its artifacts as they are")
         })?;
-        for file in &set.files {
-            require(&file.digest)?;
-        }
+        named.extend(set.blobs()?);
+    }
+    for digest in &named {
+        path_of(digest)?;
     }
     Ok(named)
 }

@@ -160,20 +160,11 @@ async fn named(
             continue;
         };
         let manifest = builds::read(app, version, variant, key.as_str(), &bytes)?;
-        for archive in manifest.archive.iter().chain(&manifest.alternatives) {
-            digests.insert(Digest::parse(&archive.digest)?);
-        }
-        if let Some(files) = &manifest.files {
-            digests.insert(Digest::parse(&files.digest)?);
-        }
-        if let Some(files) = &manifest.static_files {
-            let digest = Digest::parse(&files.digest)?;
-            if let Some(set) = read_set(store, &digest).await? {
-                digests.insert(digest);
-                for file in &set.files {
-                    digests.insert(Digest::parse(&file.digest)?);
-                }
-            }
+        digests.extend(manifest.blobs()?);
+        if let Some(files) = &manifest.static_files
+            && let Some(set) = read_set(store, &Digest::parse(&files.digest)?).await?
+        {
+            digests.extend(set.blobs()?);
         }
     }
     Ok(digests)

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{Exit, Failure, quoted};
+use crate::name::Digest;
 
 /// The schema of [`AppManifest`].
 pub const SCHEMA: &str = "pkgs.app/1";
@@ -47,6 +48,31 @@ impl AppManifest {
     pub fn archives(&self) -> impl Iterator<Item = &Archive> {
         self.archive.iter().chain(&self.alternatives)
     }
+
+    /// The bytes that it names; those of the static files themselves are named by their set ([`blobs`](crate::release::static_set::StaticSet::blobs)).
+    ///
+    /// # Errors
+    /// That of [`Digest::parse`].
+    pub fn blobs(&self) -> Result<Vec<Digest>, Failure> {
+        named(
+            self.archives(),
+            self.files.as_ref(),
+            self.static_files.as_ref(),
+        )
+    }
+}
+
+/// The bytes that whatever describes a build names: what a release stores, what `gc` keeps, and what is not sent again is the same.
+pub(super) fn named<'a>(
+    archives: impl Iterator<Item = &'a Archive>,
+    files: Option<&'a FileList>,
+    static_files: Option<&'a StaticFiles>,
+) -> Result<Vec<Digest>, Failure> {
+    let archives = archives.map(|archive| &archive.digest);
+    let lists = files.map(|list| &list.digest).into_iter();
+    let sets = static_files.map(|set| &set.digest).into_iter();
+    let digests = archives.chain(lists).chain(sets);
+    digests.map(|digest| Digest::parse(digest)).collect()
 }
 
 /// Where a build comes from.

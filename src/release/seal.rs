@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::explain::Failure;
+use crate::name::Digest;
+use crate::release::app;
+
 /// The schema of [`Seal`].
 pub const SCHEMA: &str = "pkgs.seal/1";
 
@@ -73,6 +77,18 @@ impl SealedApp {
     /// Its archives in every encoding, the one that counts first.
     pub fn archives(&self) -> impl Iterator<Item = &crate::release::app::Archive> {
         self.archive.iter().chain(&self.alternatives)
+    }
+
+    /// The bytes that it names, as those of the app manifest that is made of it ([`AppManifest::blobs`](app::AppManifest::blobs)).
+    ///
+    /// # Errors
+    /// That of [`Digest::parse`].
+    pub fn blobs(&self) -> Result<Vec<Digest>, Failure> {
+        app::named(
+            self.archives(),
+            self.files.as_ref(),
+            self.static_files.as_ref(),
+        )
     }
 }
 

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::explain::Failure;
+use crate::name::Digest;
+
 /// The schema of [`StaticSet`].
 pub const SCHEMA: &str = "pkgs.static-set/1";
 
@@ -12,6 +15,17 @@ pub struct StaticSet {
     pub schema: String,
     /// The files.
     pub files: Vec<StaticFile>,
+}
+
+impl StaticSet {
+    /// The bytes of its files.
+    ///
+    /// # Errors
+    /// That of [`Digest::parse`].
+    pub fn blobs(&self) -> Result<Vec<Digest>, Failure> {
+        let files = self.files.iter();
+        files.map(|file| Digest::parse(&file.digest)).collect()
+    }
 }
 
 /// One static file.

@@ -16,7 +16,7 @@ use crate::plan::retention::{
     self, App, Delta, Facts, Moved, Names, Object, Place, Policy, Recorded, Sealed, Stored,
 };
 use crate::plan::static_root;
-use crate::release::app::{Archive, FileList, StaticFiles};
+use crate::release::app::StaticFiles;
 use crate::release::manifest::{self, ReleaseManifest, Status};
 use crate::release::seal::{self, Seal};
 use crate::release::{LONGEST_DOCUMENT, from_bytes, layout};
@@ -203,12 +203,7 @@ impl Look<'_> {
             };
             let read = builds::read(app, &version, &variant, object.key.as_str(), &bytes)?;
             let names = self
-                .names(
-                    &object.key,
-                    read.archives(),
-                    read.files.as_ref(),
-                    read.static_files.as_ref(),
-                )
+                .names(&object.key, read.blobs()?, read.static_files.as_ref())
                 .await?;
             let Some(names) = names else { continue };
             stored.names.add(&names);
@@ -250,12 +245,7 @@ impl Look<'_> {
         }
         for app in &read.apps {
             let found = self
-                .names(
-                    &object.key,
-                    app.archives(),
-                    app.files.as_ref(),
-                    app.static_files.as_ref(),
-                )
+                .names(&object.key, app.blobs()?, app.static_files.as_ref())
                 .await?;
             match found {
                 Some(found) => names.add(&found),
@@ -269,21 +259,15 @@ impl Look<'_> {
         }))
     }
 
-    /// What a build names; `None` where the document at `key`, which tells of it, is gone by now.
+    /// What a build names: `blobs`, and its static files; `None` where the document at `key`, which tells of it, is gone by now.
     async fn names(
         &self,
         key: &Key,
-        archives: impl Iterator<Item = &Archive>,
-        files: Option<&FileList>,
+        blobs: Vec<Digest>,
         static_files: Option<&StaticFiles>,
     ) -> Result<Option<Names>, Failure> {
         let mut names = Names::default();
-        for archive in archives {
-            names.blobs.insert(Digest::parse(&archive.digest)?);
-        }
-        if let Some(files) = files {
-            names.blobs.insert(Digest::parse(&files.digest)?);
-        }
+        names.blobs.extend(blobs);
         let Some(static_files) = static_files else {
             return Ok(Some(names));
         };
@@ -294,11 +278,9 @@ impl Look<'_> {
                 Some(_) => Err(unknown_names(key, &digest)),
             };
         };
-        names.blobs.insert(digest);
-        for file in set.files {
-            names.blobs.insert(Digest::parse(&file.digest)?);
-            names.paths.insert(file.path);
-        }
+        names.blobs.extend(set.blobs()?);
+        let paths = set.files.into_iter().map(|file| file.path);
+        names.paths.extend(paths);
         Ok(Some(names))
     }
 
