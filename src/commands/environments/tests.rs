@@ -904,6 +904,36 @@ fn a_file_that_was_mended_is_told_to_the_cdn_however_often_that_fails() {
     assert_eq!(world.cdn.paths().len(), 2);
 }
 
+/// What names an entry that the log does not have yet is damaged, or of a log that was there before: it is written anew, and not believed once the log has
+/// come that far.
+#[test]
+fn static_json_of_an_entry_that_is_not_in_the_log_is_written_anew() {
+    let world = static_world(APART);
+    world.promote("1.0.0").unwrap();
+    let key = layout::static_state(&name("web"), &environment("prod"));
+    let said = || -> serde_json::Value {
+        serde_json::from_slice(&world.store.bytes(&key).unwrap()).unwrap()
+    };
+    let mut foreign = said();
+    foreign["seq"] = 2.into();
+    world.store.put(&key, foreign.to_string().as_bytes());
+    let applied = || {
+        let status = block_on(status(&StatusRequest::default(), &world.remotes())).unwrap();
+        status.apps[0].environments[0].static_applied
+    };
+    assert_eq!(applied(), Some(false));
+    world.promote("1.0.0").unwrap();
+    assert_eq!(said()["seq"], 1);
+    assert_eq!(applied(), Some(true));
+    // The pointer log goes on without moves; none of these numbers is that of a move.
+    world.store.put(&key, foreign.to_string().as_bytes());
+    block_on(pin(&to("1.0.0"), &world.remotes())).unwrap();
+    world.promote("1.0.0").unwrap();
+    assert_eq!(said()["seq"], 1);
+    world.promote("1.1.0").unwrap();
+    assert_eq!(said()["seq"], 3);
+}
+
 #[test]
 fn without_what_tells_the_cdn_nothing_is_written() {
     use std::sync::atomic::Ordering;

@@ -1,0 +1,155 @@
+//! Writing what is missing, class by class, so that no page names a file that is not there yet.
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::look::{Look, Need, immutable_changed};
+use super::{Ground, LARGEST_IN_MEMORY, Survey, headers};
+use crate::apply::point::Tip;
+use crate::explain::{Exit, Failure, quoted};
+use crate::local::scratch::Scratch;
+use crate::name::{Digest, Key};
+use crate::release::layout;
+use crate::release::static_set::{Class, StaticFile};
+use crate::remote::store::{Body, Created, StoreError};
+
+/// How often one file is sent while nobody can say whether it arrived.
+const SENDS: usize = 5;
+
+/// What was written while one entry was live.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// The paths.
+    pub(super) written: Vec<String>,
+    /// Whether another entry was met on the way, so that something is left out.
+    pub(super) overtaken: bool,
+}
+
+impl Ground<'_> {
+    /// Writes what the survey found missing, class by class. Before each class of files that others may want otherwise it looks whether
+    /// `tip` is still live, so that a slow run writes little over a later one.
+    pub(super) async fn write(
+        &self,
+        survey: &Survey,
+        seq: u64,
+        tip: &Tip,
+    ) -> Result<Round, Failure> {
+        let mut round = Round::default();
+        for class in [Class::Immutable, Class::Mutable, Class::Html, Class::Last] {
+            let puts: Vec<_> = survey
+                .set
+                .files
+                .iter()
+                .zip(&survey.needs)
+                .filter(|(file, need)| file.class == class && **need != Need::Nothing)
+                .map(|(file, need)| self.put(survey, file, *need, seq))
+                .collect();
+            let is_shared = class != Class::Immutable && !puts.is_empty();
+            if is_shared && !self.is_still_live(tip).await? {
+                round.overtaken = true;
+                break;
+            }
+            let mut puts = stream::iter(puts).buffer_unordered(self.concurrency.max(1));
+            while let Some(path) = puts.next().await {
+                round.written.push(path?);
+            }
+        }
+        Ok(round)
+    }
+
+    async fn put(
+        &self,
+        survey: &Survey,
+        file: &StaticFile,
+        need: Need,
+        seq: u64,
+    ) -> Result<String, Failure> {
+        let key = Key::parse(&file.path)?;
+        let (body, _directory) = self.body(file).await?;
+        let headers = headers(file, self.log.app, Some((self.log.environment, seq)));
+        let root = survey.root.as_ref();
+        let creates = file.class == Class::Immutable && need == Need::Create;
+        let mut last = None;
+        for _ in 0..SENDS {
+            let sent = if creates {
+                root.create(&key, &body, &headers).await
+            } else {
+                root.replace(&key, &body, &headers)
+                    .await
+                    .map(|()| Created::New)
+            };
+            match sent {
+                Ok(Created::New) => return Ok(file.path.clone()),
+                Ok(Created::Exists) => {}
+                Err(StoreError::Uncertain(failure)) => last = Some(failure),
+                Err(StoreError::Failed(failure)) => return Err(failure),
+            }
+            match self.look(root, file).await? {
+                Look::Fine(Need::Nothing) => return Ok(file.path.clone()),
+                Look::OtherBytes => {
+                    return Err(immutable_changed(
+                        &survey.resolved,
+                        &[format!("{} has other bytes", quoted(&file.path))],
+                    ));
+                }
+                Look::Owned(_) | Look::Fine(_) => {}
+            }
+        }
+        let failure = Failure::new(
+            Exit::Temporary,
+            "static::uncertain",
+            format!("nobody can say whether {} was written", quoted(&file.path)),
+        )
+        .hint("run the same command again: it continues");
+        Err(match last {
+            Some(cause) => failure.because(cause),
+            None => failure.because("someone else writes there at the same time"),
+        })
+    }
+
+    /// The bytes of a file from `blobs/`, checked; the directory lives as long as the body needs it.
+    async fn body(&self, file: &StaticFile) -> Result<(Body, Option<Scratch>), Failure> {
+        let digest = Digest::parse(&file.digest)?;
+        let key = layout::blob(&digest);
+        let refuse = |why: String| {
+            Failure::new(
+                Exit::Integrity,
+                "static::blob",
+                format!("the bytes of {} are not in the store", quoted(&file.path)),
+            )
+            .because(why)
+            .hint("'release' at the released commit stores a missing build again; 'rollback' goes to another version")
+        };
+        let missing = || refuse(format!("{key} is missing"));
+        if file.size <= LARGEST_IN_MEMORY {
+            let bytes = self
+                .log
+                .store
+                .get(&key, file.size)
+                .await?
+                .ok_or_else(missing)?;
+            let found = Digest::of(&bytes);
+            if found != digest {
+                return Err(refuse(format!("{key} has {found}")));
+            }
+            return Ok((Body::Bytes(bytes), None));
+        }
+        let directory = Scratch::new()?;
+        let path = directory.path().join("file");
+        let found = self
+            .log
+            .store
+            .fetch(&key, &path, file.size)
+            .await?
+            .ok_or_else(missing)?;
+        if found != digest {
+            return Err(refuse(format!("{key} has {found}")));
+        }
+        let body = Body::File {
+            path,
+            size: file.size,
+            digest,
+            share: None,
+        };
+        Ok((body, Some(directory)))
+    }
+}
