@@ -50,8 +50,7 @@ pub struct Remotes {
 /// Uploads to a store run so many times as many side by side as other requests: each is small work for either end, and most of its time is the way.
 pub const UPLOADS: usize = 4;
 
-/// Runs `uploads`. Once the run is to stop they have a second to end, then they are dropped; whatever ended them, what `store` holds of those that were
-/// not completed is given back.
+/// Runs `uploads` as [`unless_stopped`] does; whatever ended them, what `store` holds of those that were not completed is given back.
 ///
 /// # Errors
 /// Theirs, or that the run was interrupted.
@@ -60,26 +59,29 @@ pub async fn until_stopped<T>(
     stop: &Stop,
     uploads: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    const LAST: Duration = Duration::from_secs(1);
-    const LOOK: Duration = Duration::from_millis(100);
-    let stopped = async {
-        loop {
-            if let Err(interrupted) = stop.check() {
-                tokio::time::sleep(LAST).await;
-                return interrupted;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    let ended = {
-        let uploads = std::pin::pin!(uploads);
-        tokio::select! {
-            ended = uploads => ended,
-            interrupted = stopped => Err(interrupted),
-        }
-    };
+    let ended = unless_stopped(stop, uploads).await;
     if ended.is_err() {
         store.give_up().await;
     }
     ended
+}
+
+/// Runs `work`. Once the run is to stop it has a second to end, then it is dropped.
+///
+/// # Errors
+/// Its own, or that the run was interrupted.
+pub async fn unless_stopped<T>(
+    stop: &Stop,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    const LAST: Duration = Duration::from_secs(1);
+    let stopped = async {
+        let interrupted = stop.wished().await;
+        tokio::time::sleep(LAST).await;
+        interrupted
+    };
+    tokio::select! {
+        ended = work => ended,
+        interrupted = stopped => Err(interrupted),
+    }
 }

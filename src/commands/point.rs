@@ -15,6 +15,7 @@ use crate::environment::entry::Cdn as InFront;
 use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
 use crate::local::process::{Children, Project};
+use crate::local::stop::Stop;
 use crate::name::{CommitId, EnvironmentName, PackageName};
 use crate::plan::promote::By;
 use crate::plan::static_root;
@@ -224,7 +225,7 @@ pub fn remotes(settings: &Settings, store: Arc<dyn Store>, children: &Children) 
 }
 
 /// The request that the settings describe, as a person asks it.
-pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
+pub fn request(settings: &Settings, asked: &PointSettings, stop: &Stop) -> Request {
     Request {
         apps: asked.apps.clone(),
         environment: asked.environment.clone(),
@@ -244,6 +245,7 @@ pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
         cdn: static_root::set(&settings.cdn, &asked.environment),
         attempt: attempt(settings),
         concurrency: settings.max_concurrency,
+        stop: stop.clone(),
         ancestry: None,
     }
 }
@@ -388,6 +390,7 @@ fn automatic_request(
         environments: configured(settings),
         static_root: settings.static_root.clone(),
         concurrency: settings.max_concurrency,
+        stop: session.stop.clone(),
         ancestry: Some(Arc::new(move |ancestor: &str, commit: &str| {
             let repo = Repo::open(&root).ok()?;
             repo.is_ancestor(

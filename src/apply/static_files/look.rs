@@ -46,6 +46,7 @@ impl Ground<'_> {
         let mut looks = stream::iter(looks).buffered(self.concurrency.max(1));
         let (mut needs, mut owned, mut other) = (Vec::new(), Vec::new(), Vec::new());
         for file in &set.files {
+            self.stop.check()?;
             let Some(look) = looks.next().await else {
                 break;
             };

@@ -20,8 +20,10 @@ pub use self::say::is_laid_out;
 pub use self::set::{check_set, read_set};
 use super::builds;
 use super::point::{Log, Tip};
+use super::unless_stopped;
 use crate::environment::entry::{Build, Cdn as InFront, StaticPlace};
 use crate::explain::{Exit, Failure, quoted};
+use crate::local::stop::Stop;
 use crate::name::{Digest, EnvironmentName, PackageName};
 use crate::plan::static_root;
 use crate::plan::static_trust::{Activation, Doubt, Turn, may_believe};
@@ -71,6 +73,8 @@ pub struct Ground<'a> {
     pub concurrency: usize,
     /// Now, RFC 3339.
     pub now: &'a str,
+    /// The wish to stop.
+    pub stop: &'a Stop,
 }
 
 /// What laying out a static set would change.
@@ -239,7 +243,8 @@ impl Ground<'_> {
     /// as nothing else came between, what the set before and this one have in common is believed to lie there.
     ///
     /// # Errors
-    /// Those of [`Ground::survey`]; `static::blob` (exit 6) where bytes are missing or others; those of the stores and the CDN.
+    /// Those of [`Ground::survey`]; `static::blob` (exit 6) where bytes are missing or others; those of the stores and the CDN; that the run was
+    /// interrupted, also while it waits for them.
     pub async fn settle(&self, known: &Tip, is_own: bool) -> Result<Option<Laid>, Failure> {
         // Whoever writes an entry with static files lays them out.
         if known.entry.static_place.is_none() {
@@ -269,11 +274,7 @@ impl Ground<'_> {
             let activation = survey.activation(turn, self.now);
             let found = self.announce(&survey, &activation, &tip).await?;
             was_untold = was_untold || (turn.is_first && found);
-            let laid = self.write(&survey, since, &tip).await;
-            if laid.is_err() {
-                survey.root.give_up().await;
-            }
-            let laid = laid?;
+            let laid = self.lay_out(&survey, since, &tip).await?;
             let wrote_nothing = laid.written.is_empty();
             written.extend(laid.written);
             if laid.overtaken || !(wrote_nothing || self.is_still_live(&tip).await?) {
@@ -283,7 +284,8 @@ impl Ground<'_> {
                 paths: &written,
                 was_untold,
             };
-            self.conclude(&survey, &activation, &tip, &written).await?;
+            let concluded = self.conclude(&survey, &activation, &tip, &written);
+            unless_stopped(self.stop, concluded).await?;
             return Ok(Some(survey.laid(written.paths)));
         }
         Err(self.contended())

@@ -1,11 +1,15 @@
 //! Writing what is missing, class by class, so that no page names a file that is not there yet.
 
+use std::sync::Arc;
+
 use futures_util::stream::{self, StreamExt as _};
 
 use super::look::{Look, Need, immutable_changed};
 use super::{Ground, LARGEST_IN_MEMORY, Survey, headers};
 use crate::apply::point::Tip;
+use crate::apply::until_stopped;
 use crate::explain::{Exit, Failure, quoted};
+use crate::local::progress::{Progress, Share, Transfer};
 use crate::local::scratch::Scratch;
 use crate::name::{Digest, Key};
 use crate::release::layout;
@@ -26,32 +30,53 @@ pub(super) struct Round {
 
 impl Ground<'_> {
     /// Writes what the survey found missing, class by class. Before each class of files that others may want otherwise it looks whether
-    /// `tip` is still live, so that a slow run writes little over a later one.
-    pub(super) async fn write(
+    /// `tip` is still live, so that a slow run writes little over a later one. Where that fails or the run is to stop, the root keeps nothing of what
+    /// was sent in part.
+    pub(super) async fn lay_out(
         &self,
         survey: &Survey,
         seq: u64,
         tip: &Tip,
     ) -> Result<Round, Failure> {
+        let missing = missing(survey, None);
+        let progress = Progress::start(
+            "laying out",
+            Transfer {
+                objects: missing.len() as u64,
+                bytes: missing.iter().map(|(file, _)| file.size).sum(),
+            },
+        );
+        let writes = self.write(survey, seq, tip, &progress);
+        let round = until_stopped(survey.root.as_ref(), self.stop, writes).await;
+        progress.end();
+        round
+    }
+
+    async fn write(
+        &self,
+        survey: &Survey,
+        seq: u64,
+        tip: &Tip,
+        progress: &Progress,
+    ) -> Result<Round, Failure> {
         let mut round = Round::default();
         for class in [Class::Immutable, Class::Mutable, Class::Html, Class::Last] {
-            let puts: Vec<_> = survey
-                .set
-                .files
-                .iter()
-                .zip(&survey.needs)
-                .filter(|(file, need)| file.class == class && **need != Need::Nothing)
-                .map(|(file, need)| self.put(survey, file, *need, seq))
-                .collect();
-            let is_shared = class != Class::Immutable && !puts.is_empty();
+            let missing = missing(survey, Some(class));
+            let is_shared = class != Class::Immutable && !missing.is_empty();
             if is_shared && !self.is_still_live(tip).await? {
                 round.overtaken = true;
                 break;
             }
+            // Once the run is to stop no file begins; those that are on their way may end.
+            let puts = missing
+                .into_iter()
+                .take_while(|_| self.stop.requested().is_none())
+                .map(|(file, need)| self.put(survey, file, need, seq, progress));
             let mut puts = stream::iter(puts).buffer_unordered(self.concurrency.max(1));
             while let Some(path) = puts.next().await {
                 round.written.push(path?);
             }
+            self.stop.check()?;
         }
         Ok(round)
     }
@@ -62,9 +87,25 @@ impl Ground<'_> {
         file: &StaticFile,
         need: Need,
         seq: u64,
+        progress: &Progress,
+    ) -> Result<String, Failure> {
+        let share = progress.share(file.size);
+        let path = self.send(survey, file, need, seq, &share).await?;
+        share.finish();
+        Ok(path)
+    }
+
+    async fn send(
+        &self,
+        survey: &Survey,
+        file: &StaticFile,
+        need: Need,
+        seq: u64,
+        share: &Arc<Share>,
     ) -> Result<String, Failure> {
         let key = Key::parse(&file.path)?;
         let (body, _directory) = self.body(file).await?;
+        let body = body.told_to(share);
         let headers = headers(file, self.log.app, Some((self.log.environment, seq)));
         let root = survey.root.as_ref();
         let creates = file.class == Class::Immutable && need == Need::Create;
@@ -152,4 +193,13 @@ impl Ground<'_> {
         };
         Ok((body, Some(directory)))
     }
+}
+
+/// The files that are to be written, all or those of one class, with what each needs.
+fn missing(survey: &Survey, class: Option<Class>) -> Vec<(&StaticFile, Need)> {
+    let files = survey.set.files.iter().zip(survey.needs.iter().copied());
+    let missing = files.filter(|(file, need)| {
+        *need != Need::Nothing && class.is_none_or(|class| file.class == class)
+    });
+    missing.collect()
 }

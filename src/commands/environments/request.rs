@@ -7,6 +7,7 @@ use super::names::usage;
 use crate::apply::static_files::{OpenCdn, OpenRoot};
 use crate::environment::entry::{self, Cdn};
 use crate::explain::{Failure, is_hostile, quoted};
+use crate::local::stop::Stop;
 use crate::name::{EnvironmentName, PackageName};
 use crate::plan::promote::By;
 use crate::remote::store::Store;
@@ -57,6 +58,8 @@ pub struct Request {
     pub attempt: String,
     /// How many requests run side by side.
     pub concurrency: usize,
+    /// The wish to stop.
+    pub stop: Stop,
     /// Answers which commit descends from which, where a history is at hand.
     pub ancestry: Option<Arc<Ancestry>>,
 }

@@ -10,6 +10,7 @@ use crate::apply::trial::{Dice, Fault, Run, Trial, block_on, interleave};
 use crate::commands::status::{StatusRequest, status};
 use crate::environment::entry::Cdn as InFront;
 use crate::explain::Exit;
+use crate::local::stop::Stop;
 use crate::name::{CommitId, Key, Variant};
 use crate::name::{Digest, EnvironmentName, PackageName, ReleaseId};
 use crate::plan::promote::By;
@@ -323,6 +324,7 @@ fn request() -> Request {
         static_url: None,
         attempt: unique(),
         concurrency: 4,
+        stop: Stop::default(),
         ancestry: None,
     }
 }
@@ -718,6 +720,7 @@ fn a_changed_or_missing_manifest_is_an_integrity_failure() {
         attempt: "",
         concurrency: 1,
         now: "",
+        stop: &Stop::default(),
     };
     let failure = block_on(async {
         ground
@@ -902,6 +905,22 @@ fn a_file_that_was_mended_is_told_to_the_cdn_however_often_that_fails() {
     assert!(told[1].contains(&"/app.css".to_owned()), "{told:?}");
     world.promote("1.0.0").unwrap();
     assert_eq!(world.cdn.paths().len(), 2);
+}
+
+#[test]
+fn who_is_to_stop_writes_nothing() {
+    let world = static_world(APART);
+    let request = to("1.0.0");
+    request.stop.request(15);
+    for deed in [
+        block_on(promote(&request, &world.remotes())),
+        block_on(hold(&request, &world.remotes())),
+    ] {
+        let failure = deed.unwrap_err();
+        assert_eq!(failure.code(), "run::interrupted");
+        assert_eq!(failure.exit(), Exit::Terminated);
+    }
+    assert!(world.tip("web", "prod").is_none());
 }
 
 /// What names an entry that the log does not have yet is damaged, or of a log that was there before: it is written anew, and not believed once the log has
@@ -1209,6 +1228,7 @@ fn racing_runs_leave_one_truth() {
             attempt: "",
             concurrency: 1,
             now: "",
+            stop: &Stop::default(),
         };
         let died = outcomes
             .iter()

@@ -388,6 +388,7 @@ fn request(environment: &str, minor: Option<u64>) -> Request {
         static_url: None,
         attempt: String::new(),
         concurrency: 4,
+        stop: Stop::default(),
         ancestry: None,
     }
 }
