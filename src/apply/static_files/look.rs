@@ -9,7 +9,7 @@ use crate::explain::{Exit, Failure, quoted};
 use crate::local::scratch::Scratch;
 use crate::name::{Digest, Key};
 use crate::release::static_set::{Class, StaticFile, StaticSet};
-use crate::remote::store::Store;
+use crate::remote::store::{DIGEST, Store};
 
 /// How many paths a failure names.
 const SHOWN: usize = 5;
@@ -102,7 +102,7 @@ impl Ground<'_> {
         }
         let digest = Digest::parse(&file.digest)?;
         let same_bytes = info.size == file.size
-            && match there.get("sha256") {
+            && match there.get(DIGEST) {
                 Some(hex) => hex == digest.hex(),
                 // Laid out by other means: only its bytes can tell.
                 None => self.has_bytes(root, &key, file, &digest).await?,
@@ -114,7 +114,7 @@ impl Ground<'_> {
         let same_headers = info.headers.content_type == wanted.content_type
             && info.headers.cache_control == wanted.cache_control
             && info.headers.content_encoding == wanted.content_encoding
-            && there.get("sha256") == wanted.metadata.get("sha256")
+            && there.get(DIGEST) == wanted.metadata.get(DIGEST)
             && owner == Some(ours.0)
             && (is_immutable || tenant == Some(ours.1));
         Ok(Look::Fine(if same_bytes && same_headers {

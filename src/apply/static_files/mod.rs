@@ -31,7 +31,7 @@ use crate::release::app::StaticFiles;
 use crate::release::static_set::{StaticFile, StaticSet};
 pub use crate::release::static_state::{Applied, SCHEMA};
 use crate::remote::cdn::Cdn;
-use crate::remote::store::{Headers, Store};
+use crate::remote::store::{DIGEST, Headers, Store};
 
 /// How often files are laid out again because the pointer moved meanwhile.
 const ROUNDS: usize = 5;
@@ -145,7 +145,7 @@ pub fn headers(
 ) -> Headers {
     let mut metadata = BTreeMap::from([("app".to_owned(), app.to_string())]);
     if let Ok(digest) = Digest::parse(&file.digest) {
-        metadata.insert("sha256".to_owned(), digest.hex().to_owned());
+        metadata.insert(DIGEST.to_owned(), digest.hex().to_owned());
     }
     if let Some((environment, seq)) = activation {
         metadata.insert("environment".to_owned(), environment.to_string());

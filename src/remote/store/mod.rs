@@ -24,6 +24,9 @@ use crate::remote::retry::backoff;
 use crate::settings::Role;
 use crate::settings::address::StoreAddress;
 
+/// The name, in [`Headers::metadata`], of the digest of an object's bytes in hexadecimal, where whoever writes it says so.
+pub const DIGEST: &str = "sha256";
+
 /// What travels with an object besides its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers {
