@@ -15,7 +15,8 @@ use sha2::Digest as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::super::{Created, DIGEST, Headers, StoreError, Unfinished, changed, disk};
-use super::{MOST_PAGES, NO_CONTENT_TYPE, S3Store, is_absent, metadata_of, patient, room_for};
+use super::patience::{Watch, assembling};
+use super::{MOST_PAGES, NO_CONTENT_TYPE, S3Store, is_absent, metadata_of, room_for};
 use crate::explain::Failure;
 use crate::local::progress::Share;
 use crate::name::{Digest, Key};
@@ -232,7 +233,8 @@ impl Upload<'_> {
                         .because("a part could not be sent again"),
                 )
             })?;
-            store
+            let watch = Watch::of(part.length);
+            let request = store
                 .client
                 .upload_part()
                 .bucket(&store.bucket)
@@ -241,10 +243,10 @@ impl Upload<'_> {
                 .part_number(part.number)
                 .body(bytes)
                 .customize()
-                .config_override(patient(part.length))
-                .send()
-                .await
-                .map_err(|error| store.read_error(&error, "s3:PutObject", self.key.as_str()))
+                .interceptor(watch.clone())
+                .config_override(Watch::config());
+            let sent = watch.wait_for(request.send()).await;
+            sent.map_err(|error| store.read_error(&error, "s3:PutObject", self.key.as_str()))
         })
         .await
         .map_err(StoreError::Failed)?;
@@ -321,7 +323,7 @@ impl Upload<'_> {
             .multipart_upload(parts.clone())
             .set_if_none_match(self.once.then(|| "*".to_owned()))
             .customize()
-            .config_override(patient(self.size))
+            .config_override(assembling(self.size))
             .send()
             .await;
         let Err(error) = completed else {
