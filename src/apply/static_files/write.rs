@@ -14,10 +14,8 @@ use crate::local::scratch::Scratch;
 use crate::name::{Digest, Key};
 use crate::release::layout;
 use crate::release::static_set::{Class, StaticFile};
-use crate::remote::store::{Body, Created, StoreError};
-
-/// How often one file is sent while nobody can say whether it arrived.
-const SENDS: usize = 5;
+use crate::remote::store::until_known::until_known;
+use crate::remote::store::{Body, Created};
 
 /// What was written while one entry was live.
 #[derive(Debug, Default)]
@@ -108,43 +106,27 @@ impl Ground<'_> {
         let body = body.told_to(share);
         let headers = headers(file, self.log.app, Some((self.log.environment, seq)));
         let root = survey.root.as_ref();
-        let creates = file.class == Class::Immutable && need == Need::Create;
-        let mut last = None;
-        for _ in 0..SENDS {
-            let sent = if creates {
-                root.create(&key, &body, &headers).await
-            } else {
-                root.replace(&key, &body, &headers)
-                    .await
-                    .map(|()| Created::New)
-            };
-            match sent {
-                Ok(Created::New) => return Ok(file.path.clone()),
-                Ok(Created::Exists) => {}
-                Err(StoreError::Uncertain(failure)) => last = Some(failure),
-                Err(StoreError::Failed(failure)) => return Err(failure),
+        let is_new = file.class == Class::Immutable && need == Need::Create;
+        let send = || async {
+            if is_new {
+                let created = root.create(&key, &body, &headers).await?;
+                return Ok((created == Created::New).then_some(()));
             }
+            root.replace(&key, &body, &headers).await.map(Some)
+        };
+        let look = || async {
             match self.look(root, file).await? {
-                Look::Fine(Need::Nothing) => return Ok(file.path.clone()),
-                Look::OtherBytes => {
-                    return Err(immutable_changed(
-                        &survey.resolved,
-                        &[format!("{} has other bytes", quoted(&file.path))],
-                    ));
-                }
-                Look::Owned(_) | Look::Fine(_) => {}
+                Look::Fine(Need::Nothing) => Ok(Some(())),
+                Look::OtherBytes => Err(immutable_changed(
+                    &survey.resolved,
+                    &[format!("{} has other bytes", quoted(&file.path))],
+                )),
+                Look::Owned(_) | Look::Fine(_) => Ok(None),
             }
-        }
-        let failure = Failure::new(
-            Exit::Temporary,
-            "static::uncertain",
-            format!("nobody can say whether {} was written", quoted(&file.path)),
-        )
-        .hint("run the same command again: it continues");
-        Err(match last {
-            Some(cause) => failure.because(cause),
-            None => failure.because("someone else writes there at the same time"),
-        })
+        };
+        let known = until_known(&key, send, look).await;
+        known.map_err(|unknown| unknown.or(|doubt| uncertain(file, doubt)))?;
+        Ok(file.path.clone())
     }
 
     /// The bytes of a file from `blobs/`, checked; the directory lives as long as the body needs it.
@@ -202,4 +184,17 @@ fn missing(survey: &Survey, class: Option<Class>) -> Vec<(&StaticFile, Need)> {
         *need != Need::Nothing && class.is_none_or(|class| file.class == class)
     });
     missing.collect()
+}
+
+fn uncertain(file: &StaticFile, doubt: Option<Failure>) -> Failure {
+    let failure = Failure::new(
+        Exit::Temporary,
+        "static::uncertain",
+        format!("nobody can say whether {} was written", quoted(&file.path)),
+    )
+    .hint("run the same command again: it continues");
+    match doubt {
+        Some(doubt) => failure.because(doubt),
+        None => failure.because("someone else writes there at the same time"),
+    }
 }
