@@ -4,7 +4,6 @@ pub mod artifacts;
 pub mod attest;
 pub mod build;
 pub mod builds;
-pub mod cdn_command;
 pub mod clock;
 pub mod decide;
 pub mod deltas;
@@ -25,6 +24,7 @@ use std::time::Duration;
 
 use crate::explain::Failure;
 use crate::local::stop::Stop;
+use crate::remote::cdn::OpenCdn;
 use crate::remote::forge::github::GitHub;
 use crate::remote::registry::by_package::ByPackage;
 use crate::remote::sigstore::Sigstore;
@@ -44,7 +44,7 @@ pub struct Remotes {
     /// Opens the directories and buckets from which static files are served.
     pub static_roots: Arc<dyn static_files::OpenRoot>,
     /// Opens the CDNs in front of them.
-    pub cdns: Arc<dyn static_files::OpenCdn>,
+    pub cdns: Arc<dyn OpenCdn>,
 }
 
 /// Uploads to a store run so many times as many side by side as other requests: each is small work for either end, and most of its time is the way.

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::apply::cdn_command::CdnCommand;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
-use crate::apply::static_files::{OpenCdn, OpenRoot};
+use crate::apply::static_files::OpenRoot;
 use crate::commands::environments::{self, Configured, Remotes, Request};
 use crate::commands::{Session, open_store};
-use crate::environment::entry::Cdn as InFront;
+use crate::environment::entry::CdnName;
 use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
 use crate::local::process::{Children, Project};
@@ -20,8 +19,9 @@ use crate::name::{CommitId, EnvironmentName, PackageName};
 use crate::plan::promote::By;
 use crate::plan::static_root;
 use crate::release::app::AppManifest;
-use crate::remote::cdn::Cdn;
 use crate::remote::cdn::cloudfront::CloudFront;
+use crate::remote::cdn::command::CdnCommand;
+use crate::remote::cdn::{Cdn, OpenCdn};
 use crate::remote::store::Store;
 use crate::report::environments::{Point, PointOutcome, activation};
 use crate::settings::address::StoreAddress;
@@ -112,21 +112,21 @@ impl Cdns {
 
 #[async_trait]
 impl OpenCdn for Cdns {
-    async fn open(&self, cdn: &InFront) -> Result<Option<Arc<dyn Cdn>>, Failure> {
+    async fn open(&self, cdn: &CdnName) -> Result<Option<Arc<dyn Cdn>>, Failure> {
         let mut open = self.open.lock().await;
         if let Some(cdn) = open.get(cdn.recorded()) {
             return Ok(Some(Arc::clone(cdn)));
         }
         let opened: Arc<dyn Cdn> = match (cdn, &self.command) {
-            (InFront::Distribution(id), _) => {
+            (CdnName::Distribution(id), _) => {
                 let (region, role) = (self.region.as_deref(), self.role.as_ref());
                 Arc::new(CloudFront::connect(id, region, role).await?)
             }
-            (InFront::Command, Some(command)) => {
+            (CdnName::Command, Some(command)) => {
                 check_variables(command)?;
                 Arc::new(command.clone())
             }
-            (InFront::Command, None) => return Ok(None),
+            (CdnName::Command, None) => return Ok(None),
         };
         open.insert(cdn.recorded().to_owned(), Arc::clone(&opened));
         Ok(Some(opened))

@@ -21,7 +21,7 @@ pub use self::set::{check_set, read_set};
 use super::builds;
 use super::point::{Log, Tip};
 use super::unless_stopped;
-use crate::environment::entry::{Build, Cdn as InFront, StaticPlace};
+use crate::environment::entry::{Build, CdnName, StaticPlace};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::stop::Stop;
 use crate::name::{Digest, EnvironmentName, PackageName};
@@ -30,7 +30,7 @@ use crate::plan::static_trust::{Activation, Doubt, Turn, may_believe};
 use crate::release::app::StaticFiles;
 use crate::release::static_set::{StaticFile, StaticSet};
 pub use crate::release::static_state::{Applied, SCHEMA};
-use crate::remote::cdn::Cdn;
+use crate::remote::cdn::{Cdn, OpenCdn};
 use crate::remote::store::{DIGEST, Headers, Store};
 
 /// How often files are laid out again because the pointer moved meanwhile.
@@ -46,16 +46,6 @@ pub trait OpenRoot: Send + Sync {
     /// # Errors
     /// Where it cannot be opened; nothing has been written.
     async fn open(&self, root: &str) -> Result<Arc<dyn Store>, Failure>;
-}
-
-/// Opens the CDN in front of a static root.
-#[async_trait]
-pub trait OpenCdn: Send + Sync {
-    /// What tells it, ready to be used; `None` where nothing here can.
-    ///
-    /// # Errors
-    /// Where it is known already that it could not be told; nothing has been written.
-    async fn open(&self, cdn: &InFront) -> Result<Option<Arc<dyn Cdn>>, Failure>;
 }
 
 /// Everything that laying out static files needs.
@@ -212,7 +202,7 @@ impl Ground<'_> {
         })
     }
 
-    async fn open_cdn(&self, cdn: &InFront) -> Result<Arc<dyn Cdn>, Failure> {
+    async fn open_cdn(&self, cdn: &CdnName) -> Result<Arc<dyn Cdn>, Failure> {
         let opened = match self.cdns {
             Some(cdns) => cdns.open(cdn).await?,
             None => None,
@@ -224,10 +214,10 @@ impl Ground<'_> {
             );
             let failure = Failure::new(Exit::Usage, "static::no_cdn", what);
             match cdn {
-                InFront::Distribution(id) => {
+                CdnName::Distribution(id) => {
                     failure.because(format!("it is the CloudFront distribution {}", quoted(id)))
                 }
-                InFront::Command => failure
+                CdnName::Command => failure
                     .because("the log says that a command tells it, and not which: that is never recorded")
                     .hint("set 'cdn-command' as where it was promoted; 'cdn-command: none' says that no CDN is there any more"),
             }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::names::usage;
-use crate::apply::static_files::{OpenCdn, OpenRoot};
-use crate::environment::entry::{self, Cdn};
+use crate::apply::static_files::OpenRoot;
+use crate::environment::entry::{self, CdnName};
 use crate::explain::{Failure, is_hostile, quoted};
 use crate::local::stop::Stop;
 use crate::name::{EnvironmentName, PackageName};
 use crate::plan::promote::By;
+use crate::remote::cdn::OpenCdn;
 use crate::remote::store::Store;
 use crate::settings::{Apps, Choice};
 
@@ -51,7 +52,7 @@ pub struct Request {
     /// The static root that is configured.
     pub static_root: Choice<String>,
     /// The CDN that is configured.
-    pub cdn: Choice<Cdn>,
+    pub cdn: Choice<CdnName>,
     /// The public address of static files that is configured.
     pub static_url: Option<String>,
     /// A text that differs between runs, attempts of the same job step among them.

@@ -5,10 +5,10 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::apply::point::{Log, Tip};
-use crate::apply::static_files::{Ground, OpenCdn, OpenRoot};
+use crate::apply::static_files::{Ground, OpenRoot};
 use crate::apply::trial::{Dice, Fault, Run, Trial, block_on, interleave};
 use crate::commands::status::{StatusRequest, status};
-use crate::environment::entry::Cdn as InFront;
+use crate::environment::entry::CdnName;
 use crate::explain::Exit;
 use crate::local::stop::Stop;
 use crate::name::{CommitId, Key, Variant};
@@ -20,7 +20,7 @@ use crate::release::layout;
 use crate::release::manifest;
 use crate::release::manifest::{RecordedApp, ReleaseManifest};
 use crate::release::static_set::{self, Class, StaticFile, StaticSet};
-use crate::remote::cdn::{Cdn, Change};
+use crate::remote::cdn::{Cdn, Change, OpenCdn};
 use crate::remote::store::Headers;
 use crate::report::environments::PointOutcome;
 use crate::settings::{Apps, Choice};
@@ -81,9 +81,9 @@ impl Cdn for Ear {
 
 #[async_trait]
 impl OpenCdn for ToldCdn {
-    async fn open(&self, cdn: &InFront) -> Result<Option<Arc<dyn Cdn>>, Failure> {
+    async fn open(&self, cdn: &CdnName) -> Result<Option<Arc<dyn Cdn>>, Failure> {
         use std::sync::atomic::Ordering;
-        if *cdn == InFront::Command && !self.has_command.load(Ordering::SeqCst) {
+        if *cdn == CdnName::Command && !self.has_command.load(Ordering::SeqCst) {
             return Ok(None);
         }
         Ok(Some(Arc::new(Ear {
@@ -803,15 +803,15 @@ fn static_files_follow_promote_and_rollback_in_order() {
     assert_eq!(applied["schema"], "pkgs.static/1");
 }
 
-fn behind(version: &str, cdn: InFront) -> Request {
+fn behind(version: &str, cdn: CdnName) -> Request {
     Request {
         cdn: Choice::On(cdn),
         ..to(version)
     }
 }
 
-fn distribution(id: &str) -> InFront {
-    InFront::Distribution(id.to_owned())
+fn distribution(id: &str) -> CdnName {
+    CdnName::Distribution(id.to_owned())
 }
 
 #[test]
@@ -854,7 +854,7 @@ fn a_cdn_that_refuses_is_told_again_and_static_json_waits_for_it() {
     let world = static_world(APART);
     world.cdn.has_command.store(true, Ordering::SeqCst);
     world.cdn.refuses.store(true, Ordering::SeqCst);
-    let request = behind("1.0.0", InFront::Command);
+    let request = behind("1.0.0", CdnName::Command);
     let failure = block_on(promote(&request, &world.remotes())).unwrap_err();
     assert_eq!(failure.code(), "trial::refused");
     let advice = failure.advice().unwrap_or_default();
@@ -882,7 +882,7 @@ fn a_file_that_was_mended_is_told_to_the_cdn_however_often_that_fails() {
     let world = static_world(APART);
     world.cdn.has_command.store(true, Ordering::SeqCst);
     block_on(promote(
-        &behind("1.0.0", InFront::Command),
+        &behind("1.0.0", CdnName::Command),
         &world.remotes(),
     ))
     .unwrap();
@@ -959,7 +959,7 @@ fn without_what_tells_the_cdn_nothing_is_written() {
     let world = static_world(APART);
     world.cdn.has_command.store(true, Ordering::SeqCst);
     block_on(promote(
-        &behind("1.0.0", InFront::Command),
+        &behind("1.0.0", CdnName::Command),
         &world.remotes(),
     ))
     .unwrap();
