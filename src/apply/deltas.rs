@@ -8,6 +8,7 @@ use crate::apply::build::Packed;
 use crate::apply::builds;
 use crate::apply::install::fetch::{by_preference, expect, fetch};
 use crate::apply::point::{Log, environments_of};
+use crate::apply::until_stopped;
 use crate::explain::{Exit, Failure};
 use crate::local::archive::{LONGEST_TAR, longest_delta, make_delta, read_old};
 use crate::local::scratch::Scratch;
@@ -54,7 +55,7 @@ impl Making<'_> {
             return Ok(());
         };
         let (app, version) = (&new.app, &new.version);
-        let made = self.try_lead_to(new, most).await;
+        let made = until_stopped(self.store, self.stop, self.try_lead_to(new, most)).await;
         self.stop.check()?;
         if let Err(failure) = made {
             tracing::warn!(

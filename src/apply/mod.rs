@@ -4,7 +4,6 @@ pub mod artifacts;
 pub mod attest;
 pub mod build;
 pub mod builds;
-pub mod cdn_command;
 pub mod clock;
 pub mod decide;
 pub mod deltas;
@@ -25,6 +24,7 @@ use std::time::Duration;
 
 use crate::explain::Failure;
 use crate::local::stop::Stop;
+use crate::remote::cdn::OpenCdn;
 use crate::remote::forge::github::GitHub;
 use crate::remote::registry::by_package::ByPackage;
 use crate::remote::sigstore::Sigstore;
@@ -44,14 +44,13 @@ pub struct Remotes {
     /// Opens the directories and buckets from which static files are served.
     pub static_roots: Arc<dyn static_files::OpenRoot>,
     /// Opens the CDNs in front of them.
-    pub cdns: Arc<dyn static_files::OpenCdn>,
+    pub cdns: Arc<dyn OpenCdn>,
 }
 
 /// Uploads to a store run so many times as many side by side as other requests: each is small work for either end, and most of its time is the way.
 pub const UPLOADS: usize = 4;
 
-/// Runs `uploads`. Once the run is to stop they have a second to end, then they are dropped; whatever ended them, what `store` holds of those that were
-/// not completed is given back.
+/// Runs `uploads` as [`unless_stopped`] does; whatever ended them, what `store` holds of those that were not completed is given back.
 ///
 /// # Errors
 /// Theirs, or that the run was interrupted.
@@ -60,26 +59,29 @@ pub async fn until_stopped<T>(
     stop: &Stop,
     uploads: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    const LAST: Duration = Duration::from_secs(1);
-    const LOOK: Duration = Duration::from_millis(100);
-    let stopped = async {
-        loop {
-            if let Err(interrupted) = stop.check() {
-                tokio::time::sleep(LAST).await;
-                return interrupted;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    let ended = {
-        let uploads = std::pin::pin!(uploads);
-        tokio::select! {
-            ended = uploads => ended,
-            interrupted = stopped => Err(interrupted),
-        }
-    };
+    let ended = unless_stopped(stop, uploads).await;
     if ended.is_err() {
         store.give_up().await;
     }
     ended
+}
+
+/// Runs `work`. Once the run is to stop it has a second to end, then it is dropped.
+///
+/// # Errors
+/// Its own, or that the run was interrupted.
+pub async fn unless_stopped<T>(
+    stop: &Stop,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    const LAST: Duration = Duration::from_secs(1);
+    let stopped = async {
+        let interrupted = stop.wished().await;
+        tokio::time::sleep(LAST).await;
+        interrupted
+    };
+    tokio::select! {
+        ended = work => ended,
+        interrupted = stopped => Err(interrupted),
+    }
 }

@@ -14,12 +14,11 @@ use crate::explain::{Exit, Failure};
 use crate::name::{Digest, EnvironmentName, Key, PackageName};
 use crate::plan::promote::Judgement;
 use crate::release::layout;
-use crate::remote::store::{Body, Created, Headers, Store, StoreError};
+use crate::remote::store::until_known::until_known;
+use crate::remote::store::{Body, Created, Headers, Store};
 
 /// How often a request is judged again after another one won.
 const ROUNDS: usize = 5;
-/// How often one entry is sent while nobody can say whether it arrived.
-const SENDS: usize = 5;
 /// How many entries are read to find the one that judged a version bad, and how many of them at once.
 const LOOKED_BACK: u64 = 200;
 const READS: usize = 16;
@@ -312,38 +311,41 @@ impl Log<'_> {
         let bytes = entry.to_bytes();
         let digest = Digest::of(&bytes);
         let body = Body::Bytes(bytes);
-        let mut last = None;
-        for _ in 0..SENDS {
-            match self
-                .store
-                .create(&key, &body, &Headers::changing_json())
-                .await
-            {
-                Ok(Created::New) => return Ok(Sent::Won),
-                Ok(Created::Exists) => {}
-                Err(StoreError::Uncertain(failure)) => last = Some(failure),
-                Err(StoreError::Failed(failure)) => return Err(failure),
+        let headers = Headers::changing_json();
+        let send = || async {
+            let created = self.store.create(&key, &body, &headers).await?;
+            Ok((created == Created::New).then_some(Sent::Won))
+        };
+        let look = || async {
+            let there = self.entry(entry.seq).await?;
+            Ok(there.map(|there| {
+                if there.digest == digest {
+                    Sent::Won
+                } else {
+                    // Also where another run of the same release wrote it: what is there counts, and holds another moment.
+                    Sent::Lost
+                }
+            }))
+        };
+        let open = |doubt: Option<Failure>| {
+            let failure = Failure::new(
+                Exit::Temporary,
+                "environment::uncertain",
+                format!(
+                    "nobody can say whether entry {} of {} in {} was written",
+                    entry.seq, self.app, self.environment
+                ),
+            )
+            .hint("look with 'status' first: if it is there, it is done; else run it again");
+            match doubt {
+                Some(doubt) => failure.because(doubt),
+                None => {
+                    failure.because("the store says that the entry exists, and that it does not")
+                }
             }
-            match self.entry(entry.seq).await? {
-                Some(there) if there.digest == digest => return Ok(Sent::Won),
-                // Also where another run of the same release wrote it: what is there counts, and holds another moment.
-                Some(_) => return Ok(Sent::Lost),
-                None => {}
-            }
-        }
-        let failure = Failure::new(
-            Exit::Temporary,
-            "environment::uncertain",
-            format!(
-                "nobody can say whether entry {} of {} in {} was written",
-                entry.seq, self.app, self.environment
-            ),
-        )
-        .hint("look with 'status' first: if it is there, it is done; else run it again");
-        Err(match last {
-            Some(cause) => failure.because(cause),
-            None => failure.because("the store says that the entry exists, and that it does not"),
-        })
+        };
+        let known = until_known(&key, send, look).await;
+        known.map_err(|unknown| unknown.or(open))
     }
 
     /// Moves the hint to `tip`, only forward. It is a hint: when it fails, readers list a little more.

@@ -12,6 +12,7 @@ use crate::apply::outcome::{Deeds, Outcome, Stage};
 use crate::apply::publish::{self, Delivering, Pace, Pending, Tarballs};
 use crate::apply::record::{self, Recording};
 use crate::apply::seal::{self, Named};
+use crate::apply::until_stopped;
 use crate::commands::decisions::{self, Decision};
 use crate::commands::scene::Scene;
 use crate::commands::tarballs::{Built, Rebuilt, Sealed, Storeless};
@@ -385,7 +386,8 @@ pub async fn sealed(
             return Ok(released()?.waiting_for(pending));
         }
         let manifest = recording.release_manifest(named, &packages);
-        seal::name_archives(store, &named.seal, packed.as_deref(), session.stop).await?;
+        let copies = seal::name_archives(store, &named.seal, packed.as_deref(), session.stop);
+        until_stopped(store, session.stop, copies).await?;
         lead_to(session, store, &manifests, packed.as_deref()).await?;
         record::record(store, &manifests, &manifest, session.stop, deeds).await?;
     }

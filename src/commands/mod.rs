@@ -434,7 +434,7 @@ async fn tell_point(
     children: &Children,
 ) -> Result<Answer, Failure> {
     let remotes = point::remotes(settings, open_store(&asked.store).await?, children);
-    let request = point::request(settings, asked);
+    let request = point::request(settings, asked, stop);
     let pointed = match deed {
         Deed::Promote => environments::promote(&request, &remotes).await,
         Deed::Rollback => environments::rollback(&request, &remotes).await,
@@ -449,7 +449,7 @@ async fn tell_point(
     let changed = pointed
         .as_ref()
         .map_or_else(|failure| !unchanged.contains(&failure.exit()), |_| true);
-    if changed {
+    if changed && stop.requested().is_none() {
         board::refresh(settings, &asked.store, &remotes.store).await;
     }
     let mut points = pointed?;

@@ -7,21 +7,22 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::apply::UPLOADS;
-use crate::apply::cdn_command::CdnCommand;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
-use crate::apply::static_files::{OpenCdn, OpenRoot};
+use crate::apply::static_files::OpenRoot;
 use crate::commands::environments::{self, Configured, Remotes, Request};
 use crate::commands::{Session, open_store};
-use crate::environment::entry::Cdn as InFront;
+use crate::environment::entry::CdnName;
 use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
 use crate::local::process::{Children, Project};
+use crate::local::stop::Stop;
 use crate::name::{CommitId, EnvironmentName, PackageName};
 use crate::plan::promote::By;
 use crate::plan::static_root;
 use crate::release::app::AppManifest;
-use crate::remote::cdn::Cdn;
 use crate::remote::cdn::cloudfront::CloudFront;
+use crate::remote::cdn::command::CdnCommand;
+use crate::remote::cdn::{Cdn, OpenCdn};
 use crate::remote::store::Store;
 use crate::remote::store::remembering::Remembering;
 use crate::report::environments::{Point, PointOutcome, activation};
@@ -113,21 +114,21 @@ impl Cdns {
 
 #[async_trait]
 impl OpenCdn for Cdns {
-    async fn open(&self, cdn: &InFront) -> Result<Option<Arc<dyn Cdn>>, Failure> {
+    async fn open(&self, cdn: &CdnName) -> Result<Option<Arc<dyn Cdn>>, Failure> {
         let mut open = self.open.lock().await;
         if let Some(cdn) = open.get(cdn.recorded()) {
             return Ok(Some(Arc::clone(cdn)));
         }
         let opened: Arc<dyn Cdn> = match (cdn, &self.command) {
-            (InFront::Distribution(id), _) => {
+            (CdnName::Distribution(id), _) => {
                 let (region, role) = (self.region.as_deref(), self.role.as_ref());
                 Arc::new(CloudFront::connect(id, region, role).await?)
             }
-            (InFront::Command, Some(command)) => {
+            (CdnName::Command, Some(command)) => {
                 check_variables(command)?;
                 Arc::new(command.clone())
             }
-            (InFront::Command, None) => return Ok(None),
+            (CdnName::Command, None) => return Ok(None),
         };
         open.insert(cdn.recorded().to_owned(), Arc::clone(&opened));
         Ok(Some(opened))
@@ -226,7 +227,7 @@ pub fn remotes(settings: &Settings, store: Arc<dyn Store>, children: &Children) 
 }
 
 /// The request that the settings describe, as a person asks it.
-pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
+pub fn request(settings: &Settings, asked: &PointSettings, stop: &Stop) -> Request {
     Request {
         apps: asked.apps.clone(),
         environment: asked.environment.clone(),
@@ -246,6 +247,7 @@ pub fn request(settings: &Settings, asked: &PointSettings) -> Request {
         cdn: static_root::set(&settings.cdn, &asked.environment),
         attempt: attempt(settings),
         concurrency: settings.max_concurrency * UPLOADS,
+        stop: stop.clone(),
         ancestry: None,
     }
 }
@@ -390,6 +392,7 @@ fn automatic_request(
         environments: configured(settings),
         static_root: settings.static_root.clone(),
         concurrency: settings.max_concurrency * UPLOADS,
+        stop: session.stop.clone(),
         ancestry: Some(Arc::new(move |ancestor: &str, commit: &str| {
             let repo = Repo::open(&root).ok()?;
             repo.is_ancestor(

@@ -313,7 +313,7 @@ async fn play(
     };
     let mut live = BTreeSet::new();
     for (app, version) in apps_of(first.release.as_ref()) {
-        let lines = point_at(&local, &app, &version, false).await?;
+        let lines = point_at(&local, stop, &app, &version, false).await?;
         rehearsal.step(format!("promoted {app} {version}"), lines);
         live.insert(app);
     }
@@ -342,7 +342,7 @@ async fn play(
             );
             return Ok(());
         }
-        if there_and_back(&local, apps, &mut live, rehearsal).await? {
+        if there_and_back(&local, stop, apps, &mut live, rehearsal).await? {
             return Ok(());
         }
     }
@@ -365,18 +365,19 @@ fn also_missing(settings: &Settings, report: &ReleaseReport, rehearsal: &mut Reh
 /// Promotes builds; rolls back and forward again what was live before. Tells whether anything was.
 async fn there_and_back(
     settings: &Settings,
+    stop: &Stop,
     apps: Vec<(PackageName, Version)>,
     live: &mut BTreeSet<PackageName>,
     rehearsal: &mut Rehearsal,
 ) -> Result<bool, Failure> {
     let mut rolled_back = false;
     for (app, version) in apps {
-        let lines = point_at(settings, &app, &version, false).await?;
+        let lines = point_at(settings, stop, &app, &version, false).await?;
         rehearsal.step(format!("promoted {app} {version}"), lines);
         if live.contains(&app) {
-            let lines = roll_back(settings, &app).await?;
+            let lines = roll_back(settings, stop, &app).await?;
             rehearsal.step(format!("rolled {app} back"), lines);
-            let lines = point_at(settings, &app, &version, true).await?;
+            let lines = point_at(settings, stop, &app, &version, true).await?;
             rehearsal.step(format!("rolled {app} forward to {version} again"), lines);
             rolled_back = true;
         }

@@ -6,7 +6,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::apply::builds;
 use crate::apply::point::{Log, Tip, environments_of};
-use crate::apply::static_files::Ground;
+use crate::apply::static_files::is_laid_out;
 use crate::commands::environments::names::{check_environment, unknown_app};
 use crate::commands::environments::{Remotes, address, walk_back};
 use crate::commands::{monorepo, observe};
@@ -129,9 +129,7 @@ async fn app_status(
             environment,
         };
         match log.tip().await? {
-            Some(tip) => environment_status(log, &tip, request, remotes)
-                .await
-                .map(Some),
+            Some(tip) => environment_status(log, &tip, request).await.map(Some),
             None => Ok(None),
         }
     });
@@ -226,7 +224,6 @@ async fn environment_status(
     log: Log<'_>,
     tip: &Tip,
     request: &StatusRequest,
-    remotes: &Remotes,
 ) -> Result<EnvironmentStatus, Failure> {
     let state = &tip.entry.state;
     let made_live = match state.since {
@@ -253,32 +250,11 @@ async fn environment_status(
         pinned: state.pinned.clone(),
         rollback_to,
         rollback_command,
-        static_applied: static_applied(log, tip, remotes).await?,
+        static_applied: is_laid_out(log, tip).await?,
         url: address(log, tip),
         hosts: hosts(log, state.since).await?,
         history: history(log, tip).await?,
     })
-}
-
-/// Whether the static files of what is live are all laid out; `None` when it has none.
-async fn static_applied(
-    log: Log<'_>,
-    tip: &Tip,
-    remotes: &Remotes,
-) -> Result<Option<bool>, Failure> {
-    let (Some(_), Some(since)) = (&tip.entry.static_place, tip.entry.state.since) else {
-        return Ok(None);
-    };
-    let ground = Ground {
-        log,
-        roots: remotes.static_roots.as_ref(),
-        cdns: None,
-        attempt: "",
-        concurrency: 1,
-        now: "",
-    };
-    let applied = ground.applied().await?;
-    Ok(Some(applied.is_some_and(|applied| applied.seq >= since)))
 }
 
 /// What hosts reported last. A report that cannot be read is said, and keeps nobody from seeing the others.

@@ -146,7 +146,7 @@ pub struct Source {
 pub struct StaticPlace {
     /// The static root as it was set, `{app}` and `{environment}` not replaced.
     pub root: String,
-    /// The CDN in front of it, as [`Cdn`] is recorded.
+    /// The CDN in front of it, as [`CdnName`] is recorded.
     pub cdn: Option<String>,
     /// The public address of the root as it was set, `{app}` and `{environment}` not replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -156,14 +156,14 @@ pub struct StaticPlace {
 impl StaticPlace {
     /// The CDN in front of it.
     #[must_use]
-    pub fn in_front(&self) -> Option<Cdn> {
-        self.cdn.as_deref().map(Cdn::read)
+    pub fn in_front(&self) -> Option<CdnName> {
+        self.cdn.as_deref().map(CdnName::read)
     }
 }
 
-/// A CDN that must hear which static files changed.
+/// Which CDN must hear of the static files that changed, as an entry names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cdn {
+pub enum CdnName {
     /// The `CloudFront` distribution with this id.
     Distribution(String),
     /// One that a command of whoever moves the pointer tells. The command itself is never recorded: who may write an entry must not
@@ -171,7 +171,7 @@ pub enum Cdn {
     Command,
 }
 
-impl Cdn {
+impl CdnName {
     /// What stands in an entry for a command. Ids of distributions hold capitals and digits only.
     const COMMAND: &str = "command";
 
@@ -179,17 +179,17 @@ impl Cdn {
     #[must_use]
     pub fn recorded(&self) -> &str {
         match self {
-            Cdn::Distribution(id) => id,
-            Cdn::Command => Cdn::COMMAND,
+            CdnName::Distribution(id) => id,
+            CdnName::Command => CdnName::COMMAND,
         }
     }
 
     /// As it was recorded.
     #[must_use]
-    pub fn read(recorded: &str) -> Cdn {
+    pub fn read(recorded: &str) -> CdnName {
         match recorded {
-            Cdn::COMMAND => Cdn::Command,
-            id => Cdn::Distribution(id.to_owned()),
+            CdnName::COMMAND => CdnName::Command,
+            id => CdnName::Distribution(id.to_owned()),
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod retention;
 pub mod rollback;
 pub mod static_files;
 pub mod static_root;
+pub mod static_trust;
 pub mod static_urls;
 pub mod trusted;
 pub mod waves;

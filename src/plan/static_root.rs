@@ -1,6 +1,6 @@
 //! Where static files are served from: the static root with its placeholders, and whether settings and record agree on it.
 
-use crate::environment::entry::{Cdn, StaticPlace};
+use crate::environment::entry::{CdnName, StaticPlace};
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{EnvironmentName, PackageName};
 use crate::settings::address::StoreAddress;
@@ -89,13 +89,13 @@ pub fn choose(
 
 /// The CDN that is set for an environment: its distribution; where it has none, the command.
 #[must_use]
-pub fn set(settings: &CdnSettings, environment: &EnvironmentName) -> Choice<Cdn> {
+pub fn set(settings: &CdnSettings, environment: &EnvironmentName) -> Choice<CdnName> {
     let distributions = &settings.distributions;
     let own = distributions.get(&Some(environment.clone()));
     let distribution = own.or_else(|| distributions.get(&None));
     match (distribution, &settings.command) {
-        (Some(Some(id)), _) => Choice::On(Cdn::Distribution(id.clone())),
-        (_, Choice::On(_)) => Choice::On(Cdn::Command),
+        (Some(Some(id)), _) => Choice::On(CdnName::Distribution(id.clone())),
+        (_, Choice::On(_)) => Choice::On(CdnName::Command),
         (Some(None), _) | (_, Choice::Off) => Choice::Off,
         (None, Choice::Unset) => Choice::Unset,
     }
@@ -105,7 +105,7 @@ pub fn set(settings: &CdnSettings, environment: &EnvironmentName) -> Choice<Cdn>
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Front {
     /// The CDN in front of it.
-    pub cdn: Option<Cdn>,
+    pub cdn: Option<CdnName>,
     /// Its public address.
     pub url: Option<String>,
 }
@@ -115,7 +115,7 @@ pub struct Front {
 #[must_use]
 pub fn in_front(
     root: &str,
-    cdn: &Choice<Cdn>,
+    cdn: &Choice<CdnName>,
     url: Option<&str>,
     newest: Option<&StaticPlace>,
     before: Option<&StaticPlace>,
@@ -209,11 +209,11 @@ mod tests {
             cdn: cdn.map(str::to_owned),
             url: url.map(str::to_owned),
         };
-        let check = |set: Choice<Cdn>, newest: Option<StaticPlace>, expected: Option<&str>| {
+        let check = |set: Choice<CdnName>, newest: Option<StaticPlace>, expected: Option<&str>| {
             let before = place("s3://a", Some("E1"), Some("https://a/"));
             let front = in_front("s3://a", &set, None, newest.as_ref(), Some(&before));
             assert_eq!(
-                front.cdn.as_ref().map(Cdn::recorded),
+                front.cdn.as_ref().map(CdnName::recorded),
                 expected,
                 "{set:?} {newest:?}"
             );
@@ -233,7 +233,7 @@ mod tests {
             Some("command"),
         );
         check(Choice::Off, newest(), None);
-        check(Choice::On(Cdn::Command), newest(), Some("command"));
+        check(Choice::On(CdnName::Command), newest(), Some("command"));
         let url = |set, newest: &StaticPlace| {
             in_front("s3://a", &Choice::Unset, set, Some(newest), None).url
         };

@@ -8,6 +8,7 @@ pub mod pack;
 pub mod provenance;
 pub mod seal;
 pub mod static_set;
+pub mod static_state;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

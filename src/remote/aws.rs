@@ -37,7 +37,9 @@ pub(in crate::remote) fn defaults(region: Option<String>) -> ConfigLoader {
                 .build(),
         )
         .stalled_stream_protection(
+            // Answers alone: of what is sent, whoever sends much of it takes care.
             StalledStreamProtectionConfig::enabled()
+                .upload_enabled(false)
                 .grace_period(STALLED)
                 .build(),
         );

@@ -1,9 +1,13 @@
 //! The CDN in front of a static root: told which paths have changed.
 
 pub mod cloudfront;
+pub mod command;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::environment::entry::CdnName;
 use crate::explain::Failure;
 use crate::name::{EnvironmentName, PackageName};
 
@@ -24,7 +28,7 @@ pub struct Change<'a> {
     pub reference: &'a str,
 }
 
-/// A CDN that keeps copies of static files.
+/// A CDN that keeps copies of static files and can be told.
 #[async_trait]
 pub trait Cdn: Send + Sync {
     /// Makes it forget its copies. Success means that it has accepted that; telling it twice does no harm.
@@ -32,4 +36,14 @@ pub trait Cdn: Send + Sync {
     /// # Errors
     /// Where it was not accepted.
     async fn tell(&self, change: &Change<'_>) -> Result<(), Failure>;
+}
+
+/// Opens the CDN in front of a static root.
+#[async_trait]
+pub trait OpenCdn: Send + Sync {
+    /// The one that is named so, ready to be told; `None` where nothing here can tell it.
+    ///
+    /// # Errors
+    /// Where it is known already that it could not be told; nothing has been written.
+    async fn open(&self, name: &CdnName) -> Result<Option<Arc<dyn Cdn>>, Failure>;
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use pkgs_action::name::Digest;
 use serde_json::{Value, json};
@@ -290,6 +291,63 @@ fn whatever_becomes_of_the_invalidation_it_was_accepted_before_static_json_moves
             "{fault:?}: {told:?}"
         );
     }
+}
+
+#[test]
+fn who_waits_for_a_distribution_says_so_and_ends_when_it_is_to_stop() {
+    let world = released(0);
+    let moto = Moto::shared();
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("cdn", &moto.endpoint);
+    let root = format!(
+        "file://{}/{{environment}}",
+        world.outside.path().join("static").display()
+    );
+    let distribution = Distribution::make();
+    let promote = || {
+        let (sandbox, invocation) = operator(
+            &world,
+            &["promote", "--environment", "prod", "--to", "1.0.0"],
+        );
+        let invocation = invocation
+            .envs(moto.environment())
+            .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+            .env("AWS_ENDPOINT_URL_CLOUDFRONT", &endpoint)
+            .env("PKGS_STATIC", &root)
+            .env("PKGS_CDN_DISTRIBUTION", &distribution.id);
+        (sandbox, invocation)
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    proxy.when(move |seen| {
+        let asks = seen.method == "POST" && seen.target.ends_with("/invalidation");
+        if asks {
+            let _ = tell.send(());
+        }
+        asks.then_some(Fault::AnswerBefore(503))
+    });
+    let (_sandbox, invocation) = promote();
+    let running = invocation.start();
+    // It has waited once, and waits again.
+    for _ in 0..2 {
+        told.recv_timeout(Duration::from_mins(1))
+            .expect("a request");
+    }
+    running.signal(rustix::process::Signal::INT);
+    let run = running.wait();
+    assert_eq!(run.code, 130, "{}", run.stderr);
+    for words in [
+        "run::interrupted",
+        "waiting for the CloudFront distribution",
+        "'promote --environment prod --app site --to 1.0.0' finishes it",
+    ] {
+        assert!(run.stderr.contains(words), "{words}\n{}", run.stderr);
+    }
+    assert_eq!(static_json(&world, "prod"), Value::Null);
+    proxy.reset();
+    let (_sandbox, invocation) = promote();
+    let _ = invocation.run().expect(0);
+    assert_eq!(static_json(&world, "prod")["version"], "1.0.0");
+    assert_eq!(distribution.invalidations().len(), 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use pkgs_action::explain::Failure;
@@ -294,6 +295,62 @@ fn a_list_of_unfinished_uploads_that_does_not_end_or_is_not_known_is_a_failure()
     assert_eq!(check(page(&keys, true)), Err("store::unreachable"));
     assert_eq!(check(Response::text(501, "")), Err("store::unreachable"));
     assert_eq!(check(Response::text(403, "")), Err("store::forbidden"));
+}
+
+/// Where completions are not answered and the server then does not know the upload any more, what is there decides; nothing of it is sent again here.
+#[test]
+fn an_upload_that_cannot_be_completed_is_looked_for_and_left_to_whoever_sent_it() {
+    with_credentials();
+    let directory = tempfile::tempdir().expect("a directory");
+    let body = large_file(directory.path());
+    // What becomes of it, where completions meet `statuses`, the last one for ever, and once one was sent something is there or not; how many were.
+    let check = |once: bool, statuses: &'static [u16], is_there: bool| {
+        let completed = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&completed);
+        let xml = |status, text: &str| Response::new(status, "application/xml", text);
+        let listener = Listener::answering(move |request| match request.method.as_str() {
+            "HEAD" if is_there && counted.load(Ordering::SeqCst) > 0 => Response::text(200, "x"),
+            "HEAD" => Response::text(404, ""),
+            "POST" if request.query().starts_with("uploads") => xml(
+                200,
+                "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>",
+            ),
+            "POST" => {
+                let number = counted.fetch_add(1, Ordering::SeqCst);
+                match statuses[number.min(statuses.len() - 1)] {
+                    404 => xml(404, "<Error><Code>NoSuchUpload</Code></Error>"),
+                    status => Response::text(status, ""),
+                }
+            }
+            "PUT" => Response::text(200, ""),
+            _ => xml(200, "<ListBucketResult></ListBucketResult>"),
+        });
+        let outcome = runtime().block_on(async {
+            let store = bucket(&listener.url(), "s3://scripted/team").await;
+            let (key, none) = (key("large"), Headers::default());
+            let sent = if once {
+                store.create(&key, &body, &none).await
+            } else {
+                let replaced = store.replace(&key, &body, &none).await;
+                replaced.map(|()| Created::New)
+            };
+            match sent {
+                Ok(Created::New) => "new",
+                Ok(Created::Exists) => "exists",
+                Err(StoreError::Uncertain(_)) => "uncertain",
+                Err(StoreError::Failed(_)) => "failed",
+            }
+        });
+        (outcome, completed.load(Ordering::SeqCst))
+    };
+    assert_eq!(check(true, &[503, 404], true), ("exists", 1));
+    assert_eq!(check(true, &[503, 404], false), ("uncertain", 2));
+    // That something is there proves nothing where it was to be replaced.
+    assert_eq!(check(false, &[503, 404], true), ("uncertain", 2));
+    // Nor does a refusal say anything of the completion before.
+    assert_eq!(check(true, &[503, 400], false), ("uncertain", 2));
+    assert_eq!(check(true, &[400], false), ("failed", 1));
+    assert_eq!(check(true, &[503], false), ("uncertain", 5));
 }
 
 async fn contract(store: Arc<dyn Store>) {

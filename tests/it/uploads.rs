@@ -1,6 +1,6 @@
 //! Uploads: long files in parts, what is there already, interruption, and the role that a job assumes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -122,6 +122,144 @@ fn a_run_that_is_interrupted_while_it_uploads_ends_and_the_next_one_goes_on() {
         "{}",
         proxy.transcript()
     );
+}
+
+/// Completions of uploads in parts.
+fn completions(log: &[Seen]) -> usize {
+    log.iter().filter(|seen| completes(seen)).count()
+}
+
+fn completes(seen: &Seen) -> bool {
+    seen.method == "POST" && seen.target.contains("uploadId=")
+}
+
+/// The faults that the first completions meet, one after the other.
+fn at_completions(proxy: &FaultProxy, faults: &'static [Fault]) {
+    let met = AtomicUsize::new(0);
+    proxy.when(move |seen| {
+        let number = completes(seen).then(|| met.fetch_add(1, Ordering::SeqCst))?;
+        faults.get(number).copied()
+    });
+}
+
+#[test]
+fn a_completion_whose_answer_is_lost_is_looked_for_and_no_part_is_sent_again() {
+    let bucket = "uploads-completed";
+    let world = World::in_bucket(site(0, 70), &Moto::shared().endpoint, bucket);
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("s3", &Moto::shared().endpoint);
+    // It happened, and nobody heard.
+    at_completions(&proxy, &[Fault::BreakAfter]);
+    let release = world.binary(&["release"]);
+    let _ = release
+        .env("PKGS_STORE_ENDPOINT", &endpoint)
+        .run()
+        .expect(0);
+    let log = proxy.log();
+    let sent = (parts(&log).count(), completions(&log));
+    assert_eq!(sent, (9, 1), "{}", proxy.transcript());
+    // It did not happen; then it did, and nobody heard.
+    proxy.reset();
+    at_completions(&proxy, &[Fault::AnswerBefore(503), Fault::AnswerAfter(503)]);
+    let _ = point(&world, &endpoint, &["promote", "--to", "1.0.0"]).expect(0);
+    let log = proxy.log();
+    let sent = (parts(&log).count(), completions(&log));
+    assert_eq!(sent, (9, 2), "{}", proxy.transcript());
+    let served = world.outside.static_bucket();
+    assert_eq!(served["prod/long.bin"].size, 70 << 20);
+    assert_eq!(unfinished(bucket), 0);
+    assert_eq!(unfinished("uploads-completed-static"), 0);
+}
+
+#[test]
+fn a_promote_that_is_interrupted_gives_back_what_it_sent_in_part_and_says_what_finishes_it() {
+    let bucket = "uploads-promote-stopped";
+    let world = World::in_bucket(site(3, 70), &Moto::shared().endpoint, bucket);
+    let _ = world.run(&["release"]).expect(0);
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("s3", &Moto::shared().endpoint);
+    // Of the last part the server never has time; when it is sent again all others have arrived, and nobody computes anything.
+    let (tell, told) = std::sync::mpsc::channel();
+    proxy.when(move |seen| {
+        let is_last = seen.method == "PUT" && seen.target.contains("partNumber=9");
+        if is_last {
+            let _ = tell.send(());
+        }
+        is_last.then_some(Fault::AnswerBefore(503))
+    });
+    let promote = ["promote", "--environment", "prod", "--to", "1.0.0"];
+    let running = world
+        .binary(&promote)
+        .env("PKGS_STORE_ENDPOINT", &endpoint)
+        .within(Duration::from_mins(2))
+        .start();
+    for _ in 0..2 {
+        told.recv_timeout(Duration::from_mins(2)).expect("a part");
+    }
+    running.signal(rustix::process::Signal::TERM);
+    let run = running.wait();
+    assert_eq!(run.code, 143, "{}", run.stderr);
+    for words in [
+        "run::interrupted",
+        "prod of site points at 1.0.0 already (entry 1)",
+        "'promote --environment prod --app site --to 1.0.0' finishes it",
+    ] {
+        assert!(run.stderr.contains(words), "{words}\n{}", run.stderr);
+    }
+    let is_static = |seen: &&Seen| seen.target.contains("-static/");
+    let last = proxy.log().into_iter().rfind(|seen| is_static(&seen));
+    assert_eq!(last.map(|seen| seen.method).as_deref(), Some("DELETE"));
+    assert_eq!(unfinished("uploads-promote-stopped-static"), 0);
+    proxy.reset();
+    let _ = world.run(&promote).expect(0);
+    let served = world.outside.static_bucket();
+    assert_eq!(served["prod/long.bin"].size, 70 << 20);
+    assert_eq!(unfinished("uploads-promote-stopped-static"), 0);
+}
+
+#[test]
+fn a_release_that_is_interrupted_while_it_copies_an_archive_gives_back_what_it_sent_in_part() {
+    let build = "const { writeFileSync } = require('node:fs');
+const word = (_, number) => Math.imul(number ^ 0x5bd1e995, 0x9e3779b1) ^ Math.imul(number >>> 7, 0x85ebca6b);
+writeFileSync('service/long.bin', Buffer.from(Uint32Array.from({ length: 70 << 18 }, word).buffer));
+";
+    let bucket = "uploads-archive-stopped";
+    let monorepo = Monorepo::new()
+        .service("web", "1.0.0")
+        .file("packages/web/build.js", build)
+        .config(&json!({
+            "mode": "diff",
+            "apps": {"web": {"type": "service", "build": "node build.js", "environments": ["sit"]}},
+        }))
+        .commit("feat: begin", &[]);
+    let world = World::in_bucket(monorepo, &Moto::shared().endpoint, bucket);
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("s3", &Moto::shared().endpoint);
+    let (tell, told) = std::sync::mpsc::channel();
+    proxy.when(move |seen| {
+        let is_last = seen.method == "PUT"
+            && seen.target.contains("/v1/apps/web/")
+            && seen.target.contains("partNumber=9");
+        if is_last {
+            let _ = tell.send(());
+        }
+        is_last.then_some(Fault::AnswerBefore(503))
+    });
+    let running = world
+        .binary(&["release"])
+        .env("PKGS_STORE_ENDPOINT", &endpoint)
+        .within(Duration::from_mins(2))
+        .start();
+    for _ in 0..2 {
+        told.recv_timeout(Duration::from_mins(2)).expect("a part");
+    }
+    running.signal(rustix::process::Signal::TERM);
+    let run = running.wait();
+    assert_eq!(run.code, 143, "{}", run.stderr);
+    assert_eq!(unfinished(bucket), 0, "{}", run.stderr);
+    let _ = world.run(&["release"]).expect(0);
+    let stored = world.outside.bucket();
+    assert!(stored.contains_key("team/v1/apps/web/1.0.0/web-1.0.0.tar.zst"));
 }
 
 /// The writes below `blobs/`, and the looks there.

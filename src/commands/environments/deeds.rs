@@ -91,6 +91,7 @@ impl Story<'_> {
             attempt: &self.request.attempt,
             concurrency: self.request.concurrency,
             now: &self.request.now,
+            stop: &self.request.stop,
         };
         let mut judging = Judging {
             story: self,
@@ -103,6 +104,7 @@ impl Story<'_> {
             survey: None,
         };
         let by = self.circumstances(app);
+        self.request.stop.check()?;
         let pointed = if dry_run {
             ground.log.rehearse(&by, &mut judging).await?
         } else {
@@ -268,11 +270,16 @@ fn unfinished(failure: Failure, point: &Point, tip: &Tip) -> Failure {
         tip.entry.seq
     ));
     match failure.advice().map(str::to_owned) {
-        Some(advice) if failure.exit() != Exit::Temporary => {
+        Some(advice) if !is_finished_by_going_on(failure.exit()) => {
             failure.hint(format!("{advice}; then {finish}"))
         }
         _ => failure.hint(finish),
     }
+}
+
+/// Whether nothing must be mended before a failure with this exit code.
+fn is_finished_by_going_on(exit: Exit) -> bool {
+    matches!(exit, Exit::Temporary | Exit::Interrupted | Exit::Terminated)
 }
 
 /// The public address of the static files that an entry speaks of.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Aim, Deed, Story};
 use crate::apply::builds::{self, Located};
 use crate::apply::point::{Judge, Log, Tip};
-use crate::apply::static_files::{Ground, Survey, Trust};
+use crate::apply::static_files::{Ground, Survey};
 use crate::environment::entry::{BadMark, Event, Live, Source, State, StaticPlace};
 use crate::environment::target::{Skipped, Standing, Walk, live_at, nothing_to_roll_back_to, walk};
 use crate::explain::{Exit, Failure};
@@ -16,6 +16,7 @@ use crate::plan::marks;
 use crate::plan::promote::{self, Against, By, Found, Judgement, Wish};
 use crate::plan::rollback;
 use crate::plan::static_root::{self, Front};
+use crate::plan::static_trust::Doubt;
 use crate::release::app::AppManifest;
 use crate::settings::Choice;
 use crate::version::Version;
@@ -309,8 +310,8 @@ impl Judging<'_> {
                 &served,
             )?;
         }
-        let trust = state.since.map_or(Trust::Nothing, Trust::UpTo);
-        let survey = self.ground.survey(&live.build, place, files, trust);
+        let before = state.since.ok_or(Doubt::First);
+        let survey = self.ground.survey(&live.build, place, files, before);
         self.survey = Some(survey.await?);
         Ok(judgement)
     }

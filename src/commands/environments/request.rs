@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::names::usage;
-use crate::apply::static_files::{OpenCdn, OpenRoot};
-use crate::environment::entry::{self, Cdn};
+use crate::apply::static_files::OpenRoot;
+use crate::environment::entry::{self, CdnName};
 use crate::explain::{Failure, is_hostile, quoted};
+use crate::local::stop::Stop;
 use crate::name::{EnvironmentName, PackageName};
 use crate::plan::promote::By;
+use crate::remote::cdn::OpenCdn;
 use crate::remote::store::Store;
 use crate::settings::{Apps, Choice};
 
@@ -50,13 +52,15 @@ pub struct Request {
     /// The static root that is configured.
     pub static_root: Choice<String>,
     /// The CDN that is configured.
-    pub cdn: Choice<Cdn>,
+    pub cdn: Choice<CdnName>,
     /// The public address of static files that is configured.
     pub static_url: Option<String>,
     /// A text that differs between runs, attempts of the same job step among them.
     pub attempt: String,
     /// How many requests run side by side.
     pub concurrency: usize,
+    /// The wish to stop.
+    pub stop: Stop,
     /// Answers which commit descends from which, where a history is at hand.
     pub ancestry: Option<Arc<Ancestry>>,
 }

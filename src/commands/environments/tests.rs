@@ -5,11 +5,12 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::apply::point::{Log, Tip};
-use crate::apply::static_files::{Ground, OpenCdn, OpenRoot};
+use crate::apply::static_files::{Ground, OpenRoot};
 use crate::apply::trial::{Dice, Fault, Run, Trial, block_on, interleave};
 use crate::commands::status::{StatusRequest, status};
-use crate::environment::entry::Cdn as InFront;
+use crate::environment::entry::CdnName;
 use crate::explain::Exit;
+use crate::local::stop::Stop;
 use crate::name::{CommitId, Key, Variant};
 use crate::name::{Digest, EnvironmentName, PackageName, ReleaseId};
 use crate::plan::promote::By;
@@ -19,7 +20,7 @@ use crate::release::layout;
 use crate::release::manifest;
 use crate::release::manifest::{RecordedApp, ReleaseManifest};
 use crate::release::static_set::{self, Class, StaticFile, StaticSet};
-use crate::remote::cdn::{Cdn, Change};
+use crate::remote::cdn::{Cdn, Change, OpenCdn};
 use crate::remote::store::Headers;
 use crate::report::environments::PointOutcome;
 use crate::settings::{Apps, Choice};
@@ -80,9 +81,9 @@ impl Cdn for Ear {
 
 #[async_trait]
 impl OpenCdn for ToldCdn {
-    async fn open(&self, cdn: &InFront) -> Result<Option<Arc<dyn Cdn>>, Failure> {
+    async fn open(&self, cdn: &CdnName) -> Result<Option<Arc<dyn Cdn>>, Failure> {
         use std::sync::atomic::Ordering;
-        if *cdn == InFront::Command && !self.has_command.load(Ordering::SeqCst) {
+        if *cdn == CdnName::Command && !self.has_command.load(Ordering::SeqCst) {
             return Ok(None);
         }
         Ok(Some(Arc::new(Ear {
@@ -323,6 +324,7 @@ fn request() -> Request {
         static_url: None,
         attempt: unique(),
         concurrency: 4,
+        stop: Stop::default(),
         ancestry: None,
     }
 }
@@ -718,6 +720,7 @@ fn a_changed_or_missing_manifest_is_an_integrity_failure() {
         attempt: "",
         concurrency: 1,
         now: "",
+        stop: &Stop::default(),
     };
     let failure = block_on(async {
         ground
@@ -800,15 +803,15 @@ fn static_files_follow_promote_and_rollback_in_order() {
     assert_eq!(applied["schema"], "pkgs.static/1");
 }
 
-fn behind(version: &str, cdn: InFront) -> Request {
+fn behind(version: &str, cdn: CdnName) -> Request {
     Request {
         cdn: Choice::On(cdn),
         ..to(version)
     }
 }
 
-fn distribution(id: &str) -> InFront {
-    InFront::Distribution(id.to_owned())
+fn distribution(id: &str) -> CdnName {
+    CdnName::Distribution(id.to_owned())
 }
 
 #[test]
@@ -851,7 +854,7 @@ fn a_cdn_that_refuses_is_told_again_and_static_json_waits_for_it() {
     let world = static_world(APART);
     world.cdn.has_command.store(true, Ordering::SeqCst);
     world.cdn.refuses.store(true, Ordering::SeqCst);
-    let request = behind("1.0.0", InFront::Command);
+    let request = behind("1.0.0", CdnName::Command);
     let failure = block_on(promote(&request, &world.remotes())).unwrap_err();
     assert_eq!(failure.code(), "trial::refused");
     let advice = failure.advice().unwrap_or_default();
@@ -879,7 +882,7 @@ fn a_file_that_was_mended_is_told_to_the_cdn_however_often_that_fails() {
     let world = static_world(APART);
     world.cdn.has_command.store(true, Ordering::SeqCst);
     block_on(promote(
-        &behind("1.0.0", InFront::Command),
+        &behind("1.0.0", CdnName::Command),
         &world.remotes(),
     ))
     .unwrap();
@@ -905,12 +908,58 @@ fn a_file_that_was_mended_is_told_to_the_cdn_however_often_that_fails() {
 }
 
 #[test]
+fn who_is_to_stop_writes_nothing() {
+    let world = static_world(APART);
+    let request = to("1.0.0");
+    request.stop.request(15);
+    for deed in [
+        block_on(promote(&request, &world.remotes())),
+        block_on(hold(&request, &world.remotes())),
+    ] {
+        let failure = deed.unwrap_err();
+        assert_eq!(failure.code(), "run::interrupted");
+        assert_eq!(failure.exit(), Exit::Terminated);
+    }
+    assert!(world.tip("web", "prod").is_none());
+}
+
+/// What names an entry that the log does not have yet is damaged, or of a log that was there before: it is written anew, and not believed once the log has
+/// come that far.
+#[test]
+fn static_json_of_an_entry_that_is_not_in_the_log_is_written_anew() {
+    let world = static_world(APART);
+    world.promote("1.0.0").unwrap();
+    let key = layout::static_state(&name("web"), &environment("prod"));
+    let said = || -> serde_json::Value {
+        serde_json::from_slice(&world.store.bytes(&key).unwrap()).unwrap()
+    };
+    let mut foreign = said();
+    foreign["seq"] = 2.into();
+    world.store.put(&key, foreign.to_string().as_bytes());
+    let applied = || {
+        let status = block_on(status(&StatusRequest::default(), &world.remotes())).unwrap();
+        status.apps[0].environments[0].static_applied
+    };
+    assert_eq!(applied(), Some(false));
+    world.promote("1.0.0").unwrap();
+    assert_eq!(said()["seq"], 1);
+    assert_eq!(applied(), Some(true));
+    // The pointer log goes on without moves; none of these numbers is that of a move.
+    world.store.put(&key, foreign.to_string().as_bytes());
+    block_on(pin(&to("1.0.0"), &world.remotes())).unwrap();
+    world.promote("1.0.0").unwrap();
+    assert_eq!(said()["seq"], 1);
+    world.promote("1.1.0").unwrap();
+    assert_eq!(said()["seq"], 3);
+}
+
+#[test]
 fn without_what_tells_the_cdn_nothing_is_written() {
     use std::sync::atomic::Ordering;
     let world = static_world(APART);
     world.cdn.has_command.store(true, Ordering::SeqCst);
     block_on(promote(
-        &behind("1.0.0", InFront::Command),
+        &behind("1.0.0", CdnName::Command),
         &world.remotes(),
     ))
     .unwrap();
@@ -1179,6 +1228,7 @@ fn racing_runs_leave_one_truth() {
             attempt: "",
             concurrency: 1,
             now: "",
+            stop: &Stop::default(),
         };
         let died = outcomes
             .iter()

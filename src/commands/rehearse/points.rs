@@ -4,6 +4,7 @@ use crate::commands::environments::{self, Request};
 use crate::commands::{open_store, point};
 use crate::explain::{Exit, Failure};
 use crate::local::process::Children;
+use crate::local::stop::Stop;
 use crate::name::{EnvironmentName, PackageName};
 use crate::plan::promote::By;
 use crate::report::environments::{Points, points as told};
@@ -25,6 +26,7 @@ fn environment(settings: &Settings, app: &PackageName) -> Result<EnvironmentName
 
 fn request(
     settings: &Settings,
+    stop: &Stop,
     app: &PackageName,
     to: Option<String>,
     force: bool,
@@ -50,18 +52,21 @@ fn request(
         static_url: None,
         attempt: point::attempt(settings),
         concurrency: settings.max_concurrency,
+        stop: stop.clone(),
         ancestry: None,
     })
 }
 
 pub(super) async fn point_at(
     settings: &Settings,
+    stop: &Stop,
     app: &PackageName,
     version: &Version,
     force: bool,
 ) -> Result<Vec<String>, Failure> {
     let request = request(
         settings,
+        stop,
         app,
         Some(version.to_string()),
         force,
@@ -73,9 +78,10 @@ pub(super) async fn point_at(
 
 pub(super) async fn roll_back(
     settings: &Settings,
+    stop: &Stop,
     app: &PackageName,
 ) -> Result<Vec<String>, Failure> {
-    let request = request(settings, app, None, false, "rollback")?;
+    let request = request(settings, stop, app, None, false, "rollback")?;
     let points = environments::rollback(&request, &environment_remotes(settings).await?).await?;
     finish(&points)
 }

@@ -217,7 +217,14 @@ impl Cdn for CloudFront {
         let wait = |tries, asked: Option<Duration>| {
             let wait = retry::backoff(tries, change.reference);
             let wait = wait.max(asked.unwrap_or_default().min(LONGEST_WAIT));
-            (begun.elapsed() + wait <= self.budget).then_some(wait)
+            let left = self.budget.checked_sub(begun.elapsed() + wait)?;
+            tracing::info!(
+                "waiting for the CloudFront distribution {}, which has not accepted the invalidation yet: asked again in {} s, for {} s at most",
+                self.distribution,
+                wait.as_secs_f32().ceil(),
+                left.as_secs()
+            );
+            Some(wait)
         };
         let what = format!("invalidation of {}", self.distribution);
         retry::repeat(&what, wait, || self.invalidate(&batch)).await?;

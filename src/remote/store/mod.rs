@@ -7,22 +7,28 @@ pub mod directory;
 pub mod memory;
 pub mod remembering;
 pub mod s3;
+pub mod until_known;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use url::Url;
+
+use self::until_known::until_known;
 
 use crate::explain::{Exit, Failure};
 use crate::local::progress::Share;
 use crate::name::{Digest, Key};
 use crate::release::{GRACE, LONGEST_DOCUMENT, layout};
 use crate::remote::disk::exit_of;
-use crate::remote::retry::backoff;
 use crate::settings::Role;
 use crate::settings::address::StoreAddress;
+
+/// The name, in [`Headers::metadata`], of the digest of an object's bytes in hexadecimal, where whoever writes it says so.
+pub const DIGEST: &str = "sha256";
 
 /// What travels with an object besides its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -265,9 +271,6 @@ pub async fn open(address: &StoreAddress, options: &S3Options) -> Result<Arc<dyn
     }
 }
 
-/// How often a write that may or may not have happened is looked for and sent again.
-const WRITES: u32 = 8;
-
 /// What a create that happens once found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Once {
@@ -293,24 +296,22 @@ pub async fn create_once(
 ) -> Result<Once, Failure> {
     let body = Body::Bytes(bytes.to_vec());
     let limit = LONGEST_DOCUMENT.max(bytes.len() as u64);
-    let mut doubt = None;
-    for tries in 1..=WRITES {
-        match store.create(key, &body, headers).await {
-            Ok(Created::New) => return Ok(Once::Created),
-            Ok(Created::Exists) => {}
-            Err(StoreError::Uncertain(failure)) => doubt = Some(failure),
-            Err(StoreError::Failed(failure)) => return Err(failure),
-        }
-        if let Some(found) = store.get(key, limit).await? {
-            return Ok(if found == bytes {
+    let send = || async {
+        let created = store.create(key, &body, headers).await?;
+        Ok((created == Created::New).then_some(Once::Created))
+    };
+    let look = || async {
+        let found = store.get(key, limit).await?;
+        Ok(found.map(|found| {
+            if found == bytes {
                 Once::Same
             } else {
                 Once::Other(found)
-            });
-        }
-        pause(tries, key).await;
-    }
-    Err(uncertain(store, key, doubt))
+            }
+        }))
+    };
+    let known = until_known(key, send, look).await;
+    known.map_err(|unknown| unknown.or(|doubt| uncertain(store, key, doubt)))
 }
 
 /// What became of bytes that were to be below their digest.
@@ -348,41 +349,32 @@ pub async fn put_blob(
         .because(format!("theirs is {}", body.digest())));
     }
     let none = Headers::default();
-    let mut doubt = None;
-    let mut renews = false;
-    for tries in 1..=WRITES {
-        let sent = if renews {
-            store
-                .replace(&key, body, &none)
-                .await
-                .map(|()| Created::New)
-        } else {
-            store.create(&key, body, &none).await
+    let renews = AtomicBool::new(false);
+    let send = || async {
+        if renews.load(Ordering::SeqCst) {
+            store.replace(&key, body, &none).await?;
+            return Ok(Some(Put::Renewed));
+        }
+        let created = store.create(&key, body, &none).await?;
+        Ok((created == Created::New).then_some(Put::Created))
+    };
+    let look = || async {
+        let Some(info) = store.head(&key).await? else {
+            renews.store(false, Ordering::SeqCst);
+            return Ok(None);
         };
-        let is_known = sent.is_ok();
-        match sent {
-            Ok(Created::New) if renews => return Ok(Put::Renewed),
-            Ok(Created::New) => return Ok(Put::Created),
-            Ok(Created::Exists) => {}
-            Err(StoreError::Uncertain(failure)) => doubt = Some(failure),
-            Err(StoreError::Failed(failure)) => return Err(failure),
+        if info.size != body.size() {
+            return Err(other_size(store, &key, info.size, body.size()));
         }
-        match store.head(&key).await? {
-            Some(info) if info.size != body.size() => {
-                return Err(other_size(store, &key, info.size, body.size()));
-            }
-            Some(info) if is_renewed_after(info.modified, now) => renews = true,
-            Some(_) => return Ok(if renews { Put::Renewed } else { Put::Same }),
-            None => {
-                renews = false;
-                // What was there was deleted right now, which is no reason to wait.
-                if !is_known {
-                    pause(tries, &key).await;
-                }
-            }
+        if is_renewed_after(info.modified, now) {
+            renews.store(true, Ordering::SeqCst);
+            return Ok(None);
         }
-    }
-    Err(uncertain(store, &key, doubt))
+        let was_renewed = renews.load(Ordering::SeqCst);
+        Ok(Some(if was_renewed { Put::Renewed } else { Put::Same }))
+    };
+    let known = until_known(&key, send, look).await;
+    known.map_err(|unknown| unknown.or(|doubt| uncertain(store, &key, doubt)))
 }
 
 /// Whether what was last written at `modified` is so old at `now` that whoever relies on it writes it once more.
@@ -476,12 +468,6 @@ fn late_bytes(bodies: &[Body]) -> &[u8] {
     }
 }
 
-async fn pause(tries: u32, key: &Key) {
-    if tries < WRITES {
-        tokio::time::sleep(backoff(tries, key.as_str())).await;
-    }
-}
-
 fn uncertain(store: &dyn Store, key: &Key, doubt: Option<Failure>) -> Failure {
     let failure = Failure::new(
         Exit::Temporary,
@@ -544,7 +530,7 @@ fn changed(path: &Path) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     /// How a store misbehaves.
     #[derive(Clone, Copy)]

@@ -4,17 +4,16 @@
 //! nobody sees before it is completed. Everything else is sent once.
 
 mod multipart;
+mod patience;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     ProvideCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
 };
@@ -25,6 +24,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use self::multipart::{Begun, Upload};
+use self::patience::{Watch, time_for};
 
 use super::{
     Body, Created, Headers, Listed, ObjectInfo, Store, StoreError, Unfinished, changed, disk,
@@ -32,13 +32,11 @@ use super::{
 };
 use crate::explain::{Exit, Failure, quoted};
 use crate::name::{Digest, Key};
-use crate::remote::aws::{self, Assumed, CONNECT, FIRST_BYTE, status_of, told, wait_of};
+use crate::remote::aws::{self, Assumed, status_of, told, wait_of};
 use crate::remote::chain;
 use crate::remote::retry::{self, Tried};
 use crate::settings::Role;
 
-/// The slowest transfer that is waited for, in bytes a second.
-const SLOWEST: u64 = 64 << 10;
 /// Files up to this length are sent from memory.
 const LONGEST_IN_MEMORY: u64 = 8 << 20;
 /// Files above this length are sent in parts.
@@ -475,11 +473,12 @@ impl S3Store {
         if once {
             request = request.if_none_match("*");
         }
-        let sent = request
+        let watch = Watch::of(size);
+        let request = request
             .customize()
-            .config_override(patient(size))
-            .send()
-            .await;
+            .interceptor(watch.clone())
+            .config_override(Watch::config());
+        let sent = watch.wait_for(request.send()).await;
         match sent {
             Ok(_) => Ok(Created::New),
             Err(error) if once && status_of(&error) == Some(412) => Ok(Created::Exists),
@@ -652,20 +651,6 @@ fn place(endpoint: Option<&str>, region: Option<&Region>) -> String {
         (None, Some(region)) => format!(" in {}", quoted(region.as_ref())),
         (None, None) => String::new(),
     }
-}
-
-/// How long a body of `length` bytes is waited for.
-fn time_for(length: u64) -> Duration {
-    FIRST_BYTE + Duration::from_secs(length / SLOWEST)
-}
-
-/// Time for a request that carries `size` bytes: the SDK counts the sending in.
-fn patient(size: u64) -> aws_sdk_s3::config::Builder {
-    let timeout = TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .read_timeout(time_for(size))
-        .build();
-    aws_sdk_s3::config::Builder::new().timeout_config(timeout)
 }
 
 fn metadata_of(headers: &Headers) -> Option<std::collections::HashMap<String, String>> {

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::apply::point::environments_of;
-use crate::apply::static_files::{OpenCdn, read_set};
+use crate::apply::static_files::read_set;
 use crate::apply::trial::{Dice, Fault, Run, Trial, block_on, dying, in_turns, interleave};
 use crate::apply::{builds, seal};
 use crate::commands::environments::{self, Configured, Remotes, Request};
 use crate::commands::status::{StatusRequest, status};
-use crate::environment::entry::Cdn;
+use crate::environment::entry::CdnName;
 use crate::name::{CommitId, Digest, ReleaseId, Variant};
 use crate::plan::promote::By as Asked;
 use crate::release::app::{
@@ -19,6 +19,7 @@ use crate::release::manifest::{self, RecordedApp, ReleaseManifest};
 use crate::release::seal::{Seal, SealedApp, SealedCommit, SealedEdit};
 use crate::release::static_set::{self, Class, StaticFile, StaticSet};
 use crate::release::{DAY, GRACE, to_bytes};
+use crate::remote::cdn::{Cdn, OpenCdn};
 use crate::remote::store::{Headers, create_once};
 use crate::settings::{Apps, Choice};
 
@@ -50,7 +51,7 @@ struct NoCdn;
 
 #[async_trait]
 impl OpenCdn for NoCdn {
-    async fn open(&self, _: &Cdn) -> Result<Option<Arc<dyn crate::remote::cdn::Cdn>>, Failure> {
+    async fn open(&self, _: &CdnName) -> Result<Option<Arc<dyn Cdn>>, Failure> {
         Ok(None)
     }
 }
@@ -388,6 +389,7 @@ fn request(environment: &str, minor: Option<u64>) -> Request {
         static_url: None,
         attempt: String::new(),
         concurrency: 4,
+        stop: Stop::default(),
         ancestry: None,
     }
 }

@@ -14,8 +14,10 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use sha2::Digest as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::super::{Created, Headers, StoreError, Unfinished, changed, disk};
-use super::{MOST_PAGES, NO_CONTENT_TYPE, S3Store, is_absent, metadata_of, patient, room_for};
+use super::super::{Created, DIGEST, Headers, StoreError, Unfinished, changed, disk};
+use super::patience::{Watch, assembling};
+use super::{MOST_PAGES, NO_CONTENT_TYPE, S3Store, is_absent, metadata_of, room_for};
+use crate::explain::Failure;
 use crate::local::progress::Share;
 use crate::name::{Digest, Key};
 use crate::remote::aws::{status_of, told};
@@ -24,6 +26,21 @@ use crate::remote::retry::{self, Tried};
 const PART: u64 = 8 << 20;
 const MOST_PARTS: u64 = 10_000;
 const PARTS_AT_ONCE: usize = 8;
+
+/// How often an upload is completed while nobody can say whether it is.
+const COMPLETIONS: u32 = 5;
+
+/// How a completion did not succeed.
+enum Completion {
+    /// Something is there.
+    Exists,
+    /// It may have happened.
+    Unclear(Failure),
+    /// There is no such upload: an earlier completion whose answer was lost, or it was given back.
+    Unknown(Failure),
+    /// It did not happen.
+    Failed(Failure),
+}
 
 /// The uploads that were begun and neither completed nor given up: the key of each, by its id.
 #[derive(Debug, Default)]
@@ -148,7 +165,7 @@ impl Upload<'_> {
             Err(error) => Err(error),
         };
         match ready {
-            Ok(Some(parts)) => self.complete(id, parts).await,
+            Ok(Some(parts)) => self.complete(id, parts, headers).await,
             Ok(None) => {
                 store.abort(id, &key).await;
                 Ok(Created::Exists)
@@ -216,7 +233,8 @@ impl Upload<'_> {
                         .because("a part could not be sent again"),
                 )
             })?;
-            store
+            let watch = Watch::of(part.length);
+            let request = store
                 .client
                 .upload_part()
                 .bucket(&store.bucket)
@@ -225,10 +243,10 @@ impl Upload<'_> {
                 .part_number(part.number)
                 .body(bytes)
                 .customize()
-                .config_override(patient(part.length))
-                .send()
-                .await
-                .map_err(|error| store.read_error(&error, "s3:PutObject", self.key.as_str()))
+                .interceptor(watch.clone())
+                .config_override(Watch::config());
+            let sent = watch.wait_for(request.send()).await;
+            sent.map_err(|error| store.read_error(&error, "s3:PutObject", self.key.as_str()))
         })
         .await
         .map_err(StoreError::Failed)?;
@@ -244,46 +262,105 @@ impl Upload<'_> {
             .build())
     }
 
-    async fn complete(&self, id: &str, parts: Vec<CompletedPart>) -> Result<Created, StoreError> {
+    /// Completes an upload. Where the answer is lost, what lies there is looked at, and only where that is not what was sent the same completion is sent
+    /// again: [doing that to an upload that is complete](https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html) changes nothing.
+    async fn complete(
+        &self,
+        id: &str,
+        parts: Vec<CompletedPart>,
+        headers: &Headers,
+    ) -> Result<Created, StoreError> {
         let store = self.store;
         let key = store.full(self.key.as_str());
         // From here on it may be completing: giving it up could take its parts away.
         store.begun.remove(id);
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(parts))
+            .build();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let doubt = match self.send_completion(id, &parts).await {
+                Ok(()) => return Ok(Created::New),
+                Err(Completion::Exists) => {
+                    store.abort(id, &key).await;
+                    return Ok(Created::Exists);
+                }
+                Err(Completion::Failed(failure)) if tries == 1 => {
+                    store.abort(id, &key).await;
+                    return Err(StoreError::Failed(failure));
+                }
+                Err(Completion::Unclear(failure)) => failure,
+                // What is refused now may have been done by the completion before.
+                Err(Completion::Unknown(failure) | Completion::Failed(failure)) => {
+                    let found = self.found(headers).await;
+                    return found.ok_or(StoreError::Uncertain(failure));
+                }
+            };
+            if let Some(found) = self.found(headers).await {
+                return Ok(found);
+            }
+            if tries == COMPLETIONS {
+                // One that may be completing right now is left alone.
+                return Err(StoreError::Uncertain(doubt));
+            }
+            tokio::time::sleep(retry::backoff(tries, self.key.as_str())).await;
+        }
+    }
+
+    async fn send_completion(
+        &self,
+        id: &str,
+        parts: &CompletedMultipartUpload,
+    ) -> Result<(), Completion> {
+        let store = self.store;
         let completed = store
             .client
             .complete_multipart_upload()
             .bucket(&store.bucket)
-            .key(&key)
+            .key(store.full(self.key.as_str()))
             .upload_id(id)
-            .multipart_upload(
-                CompletedMultipartUpload::builder()
-                    .set_parts(Some(parts))
-                    .build(),
-            )
+            .multipart_upload(parts.clone())
             .set_if_none_match(self.once.then(|| "*".to_owned()))
             .customize()
-            .config_override(patient(self.size))
+            .config_override(assembling(self.size))
             .send()
             .await;
-        match completed {
-            Ok(_) => Ok(Created::New),
-            Err(error) if self.once && status_of(&error) == Some(412) => {
-                store.abort(id, &key).await;
-                Ok(Created::Exists)
-            }
-            // An earlier completion whose answer a proxy lost.
-            Err(error) if error.code() == Some("NoSuchUpload") => Err(StoreError::Uncertain(
-                store.unreachable(self.key.as_str()).because(told(&error)),
-            )),
-            Err(error) => {
-                let error = store.write_error(&error, "s3:PutObject", self.key.as_str(), self.once);
-                // An upload that may be completing right now is left alone.
-                if matches!(error, StoreError::Failed(_)) {
-                    store.abort(id, &key).await;
-                }
-                Err(error)
-            }
+        let Err(error) = completed else {
+            return Ok(());
+        };
+        if self.once && status_of(&error) == Some(412) {
+            return Err(Completion::Exists);
         }
+        if error.code() == Some("NoSuchUpload") {
+            let failure = store.unreachable(self.key.as_str());
+            return Err(Completion::Unknown(failure.because(told(&error))));
+        }
+        Err(
+            match store.write_error(&error, "s3:PutObject", self.key.as_str(), self.once) {
+                StoreError::Failed(failure) => Completion::Failed(failure),
+                StoreError::Uncertain(failure) => Completion::Unclear(failure),
+            },
+        )
+    }
+
+    /// What lies there after a completion whose answer was lost; `None` where it is not known to be what was sent. Where it was to be created, nothing
+    /// was there before, and whose it is whoever asked for it finds out; where it was to be replaced, the digest that travels with it tells.
+    async fn found(&self, headers: &Headers) -> Option<Created> {
+        let info = match self.store.head_object(self.key).await {
+            Ok(info) => info?,
+            Err(failure) => {
+                tracing::debug!(key = %self.key, %failure, "an upload was not looked for");
+                return None;
+            }
+        };
+        if self.once {
+            return Some(Created::Exists);
+        }
+        let digest = headers.metadata.get(DIGEST);
+        let is_told = digest.is_some_and(|digest| digest == self.digest.hex());
+        let is_ours = is_told && info.size == self.size && info.headers == *headers;
+        is_ours.then_some(Created::New)
     }
 }
 

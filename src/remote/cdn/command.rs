@@ -1,4 +1,4 @@
-//! A command that tells a CDN which static files changed, for those that are no `CloudFront`.
+//! A command of whoever moves the pointer, which tells a CDN that is no `CloudFront`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use url::Url;
 
+use super::{Cdn, Change};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::process::{Output, Project, ShellCommand, Variables};
 use crate::local::scratch::Scratch;
-use crate::remote::cdn::{Cdn, Change};
 
 /// How long the command may take: longer than any purge is waited for.
 const LIMIT: Duration = Duration::from_mins(10);
