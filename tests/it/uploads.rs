@@ -591,6 +591,16 @@ fn a_rollback_looks_at_what_differs_alone_and_at_everything_where_something_was_
 }
 
 #[test]
+fn the_first_files_of_an_environment_are_not_looked_for_one_by_one() {
+    let (world, proxy, endpoint) = two_versions("uploads-first");
+    let first = ["promote", "--environment", "sit", "--to", "1.0.0"];
+    let _ = point(&world, &endpoint, &first).expect(0);
+    assert_eq!(looks(&proxy), 0, "{}", proxy.transcript());
+    let served = world.outside.static_bucket();
+    assert!(served.contains_key("sit/7.txt") && served.contains_key("sit/index.html"));
+}
+
+#[test]
 fn what_somebody_took_away_is_mended_by_the_promote_of_what_is_live() {
     let (world, proxy, endpoint) = two_versions("uploads-mended");
     let target = format!(

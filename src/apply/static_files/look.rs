@@ -38,8 +38,11 @@ impl Ground<'_> {
         settled: &BTreeMap<String, StaticFile>,
         resolved: &str,
     ) -> Result<Vec<Need>, Failure> {
+        // Where an environment gets its first files, not each of them is looked for.
+        let is_empty = settled.is_empty() && root.is_surely_empty().await?;
         let look = async |file: &StaticFile| match settled.get(&file.path) {
             Some(there) if there == file => Ok(Look::Fine(Need::Nothing)),
+            _ if is_empty => Ok(Look::Fine(Need::Create)),
             _ => self.look(root, file).await,
         };
         let looks: Vec<_> = set.files.iter().map(look).collect();

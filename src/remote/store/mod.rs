@@ -209,6 +209,11 @@ pub trait Store: Send + Sync {
     /// The objects whose keys start with `prefix`, in byte order, all of them, each with its length and when it was last written.
     async fn inventory(&self, prefix: &str) -> Result<Vec<Listed>, StoreError>;
 
+    /// Whether it is certain, for one request, that nothing lies there; `false` where finding out costs more.
+    async fn is_surely_empty(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Removes the object at `key`; success when there is none.
     async fn delete(&self, key: &Key) -> Result<(), StoreError>;
 

@@ -136,8 +136,12 @@ impl S3Store {
     /// # Errors
     /// As [`super::open`].
     pub async fn look(&self) -> Result<(), Failure> {
+        self.holds_something().await.map(|_| ())
+    }
+
+    async fn holds_something(&self) -> Result<bool, Failure> {
         let prefix = self.full("");
-        retry::read(&self.describe(), || async {
+        let listed = retry::read(&self.describe(), || async {
             self.client
                 .list_objects_v2()
                 .bucket(&self.bucket)
@@ -147,8 +151,8 @@ impl S3Store {
                 .await
                 .map_err(|error| self.read_error(&error, "s3:ListBucket", &prefix))
         })
-        .await
-        .map(|_| ())
+        .await?;
+        Ok(!listed.contents().is_empty())
     }
 
     /// The key as the server knows it.
@@ -740,6 +744,13 @@ impl Store for S3Store {
 
     async fn inventory(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.listed(prefix, None).await
+    }
+
+    async fn is_surely_empty(&self) -> Result<bool, StoreError> {
+        self.holds_something()
+            .await
+            .map(|holds| !holds)
+            .map_err(StoreError::Failed)
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
