@@ -435,6 +435,14 @@ async fn tell_point(
 ) -> Result<Answer, Failure> {
     let remotes = point::remotes(settings, open_store(&asked.store).await?, children);
     let request = point::request(settings, asked);
+    if matches!(deed, Deed::Promote | Deed::Rollback) {
+        let store = remotes.store.as_ref();
+        for name in point::unknown_distributions(settings, asked, store).await? {
+            tracing::warn!(
+                "`cdn-distribution` names {name}, an environment that neither a configuration nor the store knows: no CDN is told by that line"
+            );
+        }
+    }
     let pointed = match deed {
         Deed::Promote => environments::promote(&request, &remotes).await,
         Deed::Rollback => environments::rollback(&request, &remotes).await,

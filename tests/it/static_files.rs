@@ -478,6 +478,62 @@ fn a_command_tells_another_cdn_and_sees_only_what_was_named() {
     );
 }
 
+#[test]
+fn a_release_that_could_not_tell_the_cdn_decides_nothing() {
+    let world = World::local(site());
+    let with_command = |world: &World, arguments: &[&str], command: Option<&str>| {
+        let invocation = world.binary(arguments);
+        match command {
+            Some(command) => invocation.env("PKGS_CDN_COMMAND", command).run(),
+            None => invocation.run(),
+        }
+    };
+    let _ = with_command(&world, &["release"], Some("cat > /dev/null")).expect(0);
+    assert_eq!(tip(&world, "sit")["static"]["cdn"], "command");
+    let world = next(world, 2);
+    let (tags, before) = (world.origin_git(&["tag", "--list"]), tip(&world, "sit"));
+    let refused = with_command(&world, &["release"], None).expect(2);
+    refusal(&refused, "static::no_cdn");
+    assert!(
+        refused.stderr.contains("nothing was decided"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(world.origin_git(&["tag", "--list"]), tags);
+    assert_eq!(tip(&world, "sit"), before);
+    let doctor = with_command(&world, &["doctor"], None).expect(2);
+    assert!(
+        doctor.stdout.contains("[static::no_cdn]"),
+        "{}",
+        doctor.stdout
+    );
+    // What is held is not activated, so nobody has to be told.
+    let _ = world.operate(&["hold", "--environment", "sit"]).expect(0);
+    let _ = with_command(&world, &["release"], None).expect(0);
+    assert_ne!(world.origin_git(&["tag", "--list"]), tags);
+    // A word that there is no CDN any more counts, too.
+    let _ = world.operate(&["unhold", "--environment", "sit"]).expect(0);
+    let world = next(world, 3);
+    let _ = with_command(&world, &["release"], Some("none")).expect(0);
+    assert_eq!(tip(&world, "sit")["target"]["version"], "1.0.2");
+}
+
+#[test]
+fn a_line_for_a_cdn_of_an_environment_that_nobody_knows_is_told() {
+    let world = released(0);
+    let promote = |lines: &str| {
+        let arguments = ["promote", "--environment", "sit", "--to", "1.0.0"];
+        let (_sandbox, invocation) = operator(&world, &arguments);
+        let run = invocation.env("PKGS_CDN_DISTRIBUTION", lines).run();
+        run.expect(0).stderr
+    };
+    let said = "`cdn-distribution` names siit, an environment that neither";
+    let stderr = promote("siit=E2EXAMPLE1");
+    assert!(stderr.contains(said), "{stderr}");
+    let stderr = promote("prod=E2EXAMPLE1, sit=none");
+    assert!(!stderr.contains("cdn-distribution"), "{stderr}");
+}
+
 /// Reads by key below a store or a static root.
 type Read = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
 
