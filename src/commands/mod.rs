@@ -212,9 +212,11 @@ async fn on_repository(
         .transpose()?;
     let delivers = matches!(
         settings.command,
-        Command::Release | Command::Publish | Command::Doctor | Command::Abandon(_)
+        Command::Release | Command::Publish | Command::Abandon(_)
     );
-    let remotes = if delivers && settings.snapshot.is_none() {
+    let remotes = if matches!(settings.command, Command::Doctor) {
+        connect::connect_as_far(settings, children).await?
+    } else if delivers && settings.snapshot.is_none() {
         connect(settings, children).await?
     } else {
         Remotes {
@@ -522,6 +524,7 @@ async fn tell_status(
             next_unknown: unreleased.next_unknown,
             apps: Vec::new(),
             asked: None,
+            failure: None,
         },
         Some(named) => {
             let opened = store.insert(open_store(named).await?);
@@ -538,7 +541,10 @@ async fn tell_status(
     };
     if !asked.as_page {
         let text = report::environments::status(&status);
-        return Ok(answer(settings, text, &status));
+        return Ok(Answer {
+            failure: status.failure.clone(),
+            ..answer(settings, text, &status)
+        });
     }
     let page = report::board::page(&status);
     let failure = match (&settings.board, store) {
@@ -549,7 +555,7 @@ async fn tell_status(
     };
     Ok(Answer {
         stdout: page,
-        failure,
+        failure: Failure::all(status.failure.into_iter().chain(failure).collect()),
         ..Answer::default()
     })
 }

@@ -158,7 +158,7 @@ fn check_variables(command: &CdnCommand) -> Result<(), Failure> {
     .hint("set it for this step, for example from a secret, or take its name out"))
 }
 
-fn missing(directory: &Path) -> Failure {
+pub(super) fn missing(directory: &Path) -> Failure {
     let directory = directory.display();
     Failure::new(
         Exit::Usage,
@@ -221,7 +221,7 @@ pub async fn check_roots(session: &Session<'_>, apps: &[PackageName]) -> Result<
 
 /// The CDN that a release would tell of what it changes: the one that is set, else the one that the log names. A log that cannot be read is said, and
 /// stops nobody before its own environment's turn; where automation is held, nobody is told.
-async fn cdn_in_front(
+pub(super) async fn cdn_in_front(
     session: &Session<'_>,
     template: &str,
     app: &PackageName,
@@ -254,13 +254,13 @@ async fn cdn_in_front(
 }
 
 /// That a release would lay out files behind a CDN that it cannot tell of them.
-fn untold(app: &PackageName, environment: &EnvironmentName) -> Failure {
+pub(super) fn untold(app: &PackageName, environment: &EnvironmentName) -> Failure {
     let what =
         format!("{environment} of {app} is behind a CDN that nothing here can tell about changes");
     Failure::new(Exit::Usage, "static::no_cdn", what)
         .because("the log says that a command tells it, and not which: that is never recorded")
         .because(format!(
-            "`auto` names {environment}, and its files could not be made current; nothing was decided"
+            "a release would activate {environment} by itself and leave old copies there; nothing was decided"
         ))
         .hint("set 'cdn-command' as where it was promoted; 'cdn-command: none' says that no CDN is there any more")
 }
