@@ -37,6 +37,9 @@ const ENVIRONMENTS_AT_ONCE: usize = 4;
 /// Of how many versions it is told what their builds weigh.
 const WEIGHED_VERSIONS: usize = 20;
 
+/// What mends a document that cannot be read.
+const MENDS: &str = "put it back from a copy of the store; `static.json` is made anew by promoting the live version again";
+
 /// What `status` is asked.
 #[derive(Debug, Clone, Default)]
 pub struct StatusRequest {
@@ -164,7 +167,11 @@ async fn app_status(
         };
         let failures = unread.0.into_iter().map(|failure| {
             let place = format!("this is of {environment} of {app}; everything else is told");
-            failure.because(place)
+            let failure = failure.because(place);
+            match failure.advice() {
+                Some(_) => failure,
+                None => failure.hint(MENDS),
+            }
         });
         Some((status, failures.collect::<Vec<_>>()))
     });

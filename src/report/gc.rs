@@ -401,6 +401,13 @@ impl Collected {
             },
             size(self.bytes)
         );
+        if !self.kept.is_empty() {
+            let _ = writeln!(text, "{}:\n", self.staying());
+        }
+        for (why, count) in self.reasons().into_iter().take(TOLD_REASONS) {
+            let _ = writeln!(text, "- {count} because {}", safe_line(why));
+        }
+        text.push('\n');
         if self.retired.is_empty() && self.deleted.is_empty() {
             text.push_str("Nothing is to be deleted.\n\n");
             return text;

@@ -396,7 +396,7 @@ fn crowded(store: &StoreStatus, app: &str, place: usize) -> EnvironmentStatus {
                 environment: &environment,
                 leaves: &version(12),
                 to: &version(11),
-                needs_cdn_command: place % 2 == 0,
+                needs_cdn_command: place.is_multiple_of(2),
             },
         )),
         static_applied: Some(false),

@@ -167,7 +167,7 @@ fn all_that_is_set_is_checked_though_nothing_is_due_and_what_is_not_is_told() {
 
     let nothing = world
         .binary(&["doctor"])
-        .envs(&[("PKGS_STORE", "none"), ("PKGS_STATIC", "none")])
+        .envs([("PKGS_STORE", "none"), ("PKGS_STATIC", "none")])
         .run()
         .expect(0);
     for line in [

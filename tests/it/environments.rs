@@ -506,6 +506,7 @@ fn what_cannot_be_read_of_one_environment_hides_no_other_one() {
         let words = format!("this is of {place}; everything else is told");
         assert!(run.stderr.contains(&words), "{}", run.stderr);
     }
+    assert!(run.stderr.contains("hint: put it back"), "{}", run.stderr);
     let text = world.operate(&["status"]).expect(6).stdout;
     assert!(text.contains("    prod: 1.0.0 since "), "{text}");
     assert!(

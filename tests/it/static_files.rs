@@ -1,7 +1,7 @@
 //! Stories of static files: what a CDN hears, what is served while pointers move, and what is left after runs that race and die.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -401,6 +401,45 @@ fn a_command_tells_another_cdn_and_sees_only_what_was_named() {
     let (refused, _sandbox) = run(&back, None);
     refusal(&refused.expect(2), "static::no_cdn");
     assert_eq!(tip(&world, "prod"), entry);
+
+    // The command that `status` gives to copy is one for a shell, and says what it lacks.
+    let (status, _sandbox) = run(
+        &["status", "--format", "json", "--environment", "prod"],
+        None,
+    );
+    let status = status.expect(0).json();
+    let copied = &status["apps"][0]["environments"][0]["rollbackCommand"];
+    let pasted = format!("{} --dry-run", copied.as_str().expect("a command"));
+    let shell = Sandbox::new();
+    let paste = |tells: Option<&str>| {
+        let programs = Path::new(env!("CARGO_BIN_EXE_pkgs-action"));
+        let path = format!(
+            "{}:/usr/bin:/bin",
+            programs.parent().expect("a directory").display()
+        );
+        let mut command = shell.command("sh", &shell.home());
+        command.args(["-c", &pasted]).env("PATH", path);
+        let output = command
+            .envs(tells.map(|line| ("PKGS_CDN_COMMAND", line)))
+            .output();
+        let output = output.expect("a shell");
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let (done, said) = paste(None);
+    assert!(
+        !done && said.contains("set it to the command that tells the CDN"),
+        "{said}"
+    );
+    let (done, said) = paste(Some("cat > /dev/null"));
+    assert!(
+        done && said.contains("would rollback 1.0.1 → 1.0.0"),
+        "{said}"
+    );
+
     let (_, told_before) = (
         run(&back, Some("cat > /dev/null")).0.expect(0),
         told("stdin"),
