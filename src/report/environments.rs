@@ -458,7 +458,8 @@ fn one_point(text: &mut String, point: &Point) {
     if let Some(waiting) = &point.waiting {
         let _ = writeln!(
             text,
-            "  {waiting} waits: 'promote --to {waiting}' activates it"
+            "  {waiting} waits: 'promote --environment {} --app {} --to {waiting}' activates it",
+            point.environment, point.app
         );
     }
 }
@@ -761,6 +762,23 @@ mod tests {
           static files: 2 changed, 5 there already
           served at https://static.example/prod/
         ");
+    }
+
+    #[test]
+    fn what_waits_is_told_with_the_command_that_activates_it() {
+        let text = points(&Points {
+            schema: POINT_SCHEMA,
+            apps: vec![Point {
+                op: "unhold",
+                waiting: Some("1.2.0".to_owned()),
+                ..point()
+            }],
+            npm: None,
+            failure: None,
+        });
+        let line =
+            "  1.2.0 waits: 'promote --environment prod --app web --to 1.2.0' activates it\n";
+        assert!(text.ends_with(line), "{text}");
     }
 
     #[test]

@@ -148,7 +148,7 @@ pub const COMMANDS: &[Page] = &[
         group: "Environments",
         name: "hold",
         does: "Keep an environment at the version that is live there",
-        more: "Releases leave it alone, and promote needs --force; rollback still works. What is held already gets another --reason; without one nothing changes. A hold keeps no version from `gc` but the live one: `pin` does.",
+        more: "Releases leave it alone, and promote needs --force; rollback still works. What is held already gets another --reason; without one nothing changes. A hold keeps no version from `gc`: `pin` does.",
         usage: "--environment <name> [flags]",
         examples: &["hold --environment prod --reason 'an incident'"],
     },
