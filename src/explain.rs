@@ -247,6 +247,30 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
+/// A number of bytes as people read it, everywhere: in the units that limits are set in, with a digit behind the point where it says something.
+///
+/// ```
+/// use pkgs_action::explain::size;
+/// assert_eq!([0, 1, 1023].map(size), ["0 bytes", "1 byte", "1023 bytes"]);
+/// assert_eq!([1536, 812 << 10, 3 << 20, 1_500_000].map(size), ["1.5 KiB", "812 KiB", "3 MiB", "1.4 MiB"]);
+/// assert_eq!(size(u64::MAX), "16383 PiB");
+/// ```
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["PiB", "TiB", "GiB", "MiB", "KiB"];
+    let units = (1..=5_u32).rev().map(|power| 1_u64 << (10 * power));
+    let unit = units.zip(UNITS).find(|(unit, _)| bytes >= *unit);
+    let Some((unit, name)) = unit else {
+        return format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" });
+    };
+    let (whole, tenth) = (bytes / unit, bytes % unit * 10 / unit);
+    if tenth == 0 || whole >= 100 {
+        format!("{whole} {name}")
+    } else {
+        format!("{whole}.{tenth} {name}")
+    }
+}
+
 /// Untrusted text made safe for a terminal, whole.
 ///
 /// ```

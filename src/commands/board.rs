@@ -87,6 +87,40 @@ pub async fn put(place: &BoardPlace, store: &Arc<dyn Store>, page: &str) -> Resu
     Shelf::open(place, store).await?.put(page).await
 }
 
+/// Whether a page could be put where `board` says; with a `nonce` a probe is written beside it and removed. Gives what is well.
+///
+/// # Errors
+/// As [`put`]; `board::no_store` (2) where it is to lie in a store that is not open.
+pub async fn check(
+    place: &BoardPlace,
+    store: Option<&Arc<dyn Store>>,
+    nonce: Option<&str>,
+) -> Result<String, Failure> {
+    let shelf = match (place, store) {
+        (BoardPlace::At(settings), _) => Shelf::at(settings).await?,
+        (BoardPlace::Store, Some(store)) => Shelf::beside(store),
+        (BoardPlace::Store, None) => {
+            let what = "the board is to lie in the store, which cannot be opened";
+            return Err(Failure::new(Exit::Usage, "board::no_store", what)
+                .hint("mend what is said of the store"));
+        }
+    };
+    shelf.look().await?;
+    let Some(nonce) = nonce.filter(|_| matches!(place, BoardPlace::At(_))) else {
+        return Ok(format!("{} is free, or a board", shelf.describe()));
+    };
+    let key = layout::root_probe(nonce);
+    let body = Body::Bytes(b"A probe".to_vec());
+    let written = shelf.store.replace(&key, &body, &Headers::default()).await;
+    // What cannot be removed is a few bytes, and the board never removes anything.
+    let removed = shelf.store.delete(&key).await;
+    written?;
+    if let Err(error) = removed {
+        tracing::warn!(failure = %Failure::from(error), "{key} stays at {}", shelf.store.describe());
+    }
+    Ok(format!("{} can be written", shelf.describe()))
+}
+
 /// The place of the page.
 struct Shelf {
     store: Arc<dyn Store>,
@@ -95,15 +129,23 @@ struct Shelf {
 
 impl Shelf {
     async fn open(place: &BoardPlace, store: &Arc<dyn Store>) -> Result<Shelf, Failure> {
-        Ok(match place {
-            BoardPlace::Store => Shelf {
-                store: Arc::clone(store),
-                key: layout::board(),
-            },
-            BoardPlace::At(settings) => Shelf {
-                store: open_store(settings).await?,
-                key: layout::board_page(),
-            },
+        match place {
+            BoardPlace::Store => Ok(Shelf::beside(store)),
+            BoardPlace::At(settings) => Shelf::at(settings).await,
+        }
+    }
+
+    fn beside(store: &Arc<dyn Store>) -> Shelf {
+        Shelf {
+            store: Arc::clone(store),
+            key: layout::board(),
+        }
+    }
+
+    async fn at(settings: &StoreSettings) -> Result<Shelf, Failure> {
+        Ok(Shelf {
+            store: open_store(settings).await?,
+            key: layout::board_page(),
         })
     }
 
@@ -111,18 +153,32 @@ impl Shelf {
         format!("{}/{}", self.store.describe(), self.key)
     }
 
+    fn foreign(&self) -> Failure {
+        Failure::new(
+            Exit::Refused,
+            "board::foreign",
+            format!("{} is no release board", self.describe()),
+        )
+        .because("`board` names a place where another page lies, and that is not written over")
+        .hint("name a place of its own for the board, or remove that page")
+    }
+
+    /// Refuses what is there and is no board.
+    async fn look(&self) -> Result<(), Failure> {
+        match self.store.get(&self.key, LONGEST_PAGE).await {
+            Ok(Some(there)) if !is_board(&there) => Err(self.foreign()),
+            Ok(_) => Ok(()),
+            // No board of ours is that long.
+            Err(StoreError::Failed(failure)) if failure.code() == "store::too_large" => {
+                Err(self.foreign().because(failure))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Replaces the page that is there, if it is one.
     async fn put(&self, page: &str) -> Result<(), Failure> {
-        let there = self.store.get(&self.key, LONGEST_PAGE).await?;
-        if there.is_some_and(|there| !is_board(&there)) {
-            return Err(Failure::new(
-                Exit::Refused,
-                "board::foreign",
-                format!("{} is no release board", self.describe()),
-            )
-            .because("`board` names a place where another page lies, and that is not written over")
-            .hint("name a place of its own for the board, or remove that page"));
-        }
+        self.look().await?;
         let headers = Headers {
             content_type: Some("text/html; charset=utf-8".to_owned()),
             cache_control: Some("no-cache".to_owned()),

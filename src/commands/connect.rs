@@ -32,14 +32,28 @@ pub async fn open_store(settings: &StoreSettings) -> Result<Arc<dyn Store>, Fail
 /// Opens everything a release speaks to, but for git.
 pub async fn connect(settings: &Settings, children: &Children) -> Result<Remotes, Failure> {
     let store = match settings.store.value() {
-        Some(store) => {
-            let store: Arc<dyn Store> = Arc::new(Remembering::new(open_store(store).await?));
-            Some(store)
-        }
+        Some(store) => Some(open_store(store).await?),
         None => None,
     };
+    around(settings, children, store)
+}
+
+/// The same without a store that cannot be opened: for `doctor`, which tells why and goes on.
+pub async fn connect_as_far(settings: &Settings, children: &Children) -> Result<Remotes, Failure> {
+    let store = match settings.store.value() {
+        Some(store) => open_store(store).await.ok(),
+        None => None,
+    };
+    around(settings, children, store)
+}
+
+fn around(
+    settings: &Settings,
+    children: &Children,
+    store: Option<Arc<dyn Store>>,
+) -> Result<Remotes, Failure> {
     Ok(Remotes {
-        store,
+        store: store.map(|store| Arc::new(Remembering::new(store)) as Arc<dyn Store>),
         registry: registry(settings)?,
         signer: signer(settings),
         forge: forge(settings)?,

@@ -1,20 +1,21 @@
-//! `doctor`: checks everything that a release needs before it is needed, and goes on after what it finds. It asks; all that it writes is the
-//! probe by which a store shows that it can be trusted.
+//! `doctor`: checks everything that a release needs before it is needed, and goes on after what it finds. What is set is checked, whether or not a
+//! release is due; what is not checked is told, and why. It asks; all that it writes are probes, by which a store, a static root and the place of the
+//! board show that they can be trusted.
+
+mod served;
 
 use crate::apply::seal;
 use crate::commands::scene::Scene;
-use crate::commands::{Session, plan, point, preflight, provenance, release, trust};
+use crate::commands::{Session, plan, preflight, provenance, release, trust};
 use crate::explain::Failure;
 use crate::name::PackageName;
 use crate::plan::provenance::{Alike, told};
 use crate::plan::release::{Notice, Plan};
-use crate::plan::static_root;
 use crate::plan::trusted::{self, Candidate};
 use crate::remote::registry::{PublishRight, Registry as _};
 use crate::remote::store::check::check;
 use crate::report::doctor::Checkup;
-use crate::settings::address::StoreAddress;
-use crate::settings::{NpmPublish, RegistryAddress, Settings};
+use crate::settings::{Choice, NpmPublish, RegistryAddress, Settings};
 use crate::workspace::Workspace;
 use crate::workspace::package::{Kind, Package};
 
@@ -38,8 +39,10 @@ pub async fn doctor(session: &Session<'_>) -> Result<Checkup, Failure> {
     let mut apps: Vec<PackageName> = settings.apps.keys().cloned().collect();
     match release::plan_at(session, &head, false).await {
         Ok((observed, plan)) => {
-            apps.extend(plan.apps.iter().map(|app| app.name.clone()));
-            planned(session, plan, &mut checkup).await?;
+            let is_app = |package: &&Package| matches!(package.kind, Kind::Service | Kind::Static);
+            let packages = observed.workspace.packages.iter().filter(is_app);
+            apps.extend(packages.map(|package| package.name.clone()));
+            planned(session, plan, &mut checkup)?;
             npm(session, &observed.workspace, &mut checkup).await;
         }
         Err(failure) => checkup.failed("plan", &failure),
@@ -47,12 +50,15 @@ pub async fn doctor(session: &Session<'_>) -> Result<Checkup, Failure> {
     git(session, &mut checkup);
     apps.sort();
     apps.dedup();
-    store(session, &apps, probes, &mut checkup).await;
+    store(session, probes, &mut checkup).await;
+    served::static_roots(session, &apps, probes, &mut checkup).await;
+    served::cdns(session, &apps, &mut checkup).await;
+    served::board_place(session, probes, &mut checkup).await;
     Ok(checkup)
 }
 
 /// The plan, and what the settings lack for it.
-async fn planned(session: &Session<'_>, plan: Plan, checkup: &mut Checkup) -> Result<(), Failure> {
+fn planned(session: &Session<'_>, plan: Plan, checkup: &mut Checkup) -> Result<(), Failure> {
     let packages = plan.packages.len();
     checkup.ok(
         "plan",
@@ -68,10 +74,6 @@ async fn planned(session: &Session<'_>, plan: Plan, checkup: &mut Checkup) -> Re
     let missing = plan::missing(session.settings, &plan);
     for missing in missing.iter().filter(|missing| missing.what != "npm-token") {
         checkup.missing(missing);
-    }
-    let apps: Vec<_> = plan.apps.iter().map(|app| app.name.clone()).collect();
-    if let Err(failure) = point::check_roots(session, &apps).await {
-        checkup.failed("static", &failure);
     }
     for notice in plan.warnings {
         checkup.warn("plan", notice);
@@ -199,65 +201,37 @@ fn git(session: &Session<'_>, checkup: &mut Checkup) {
     }
 }
 
-/// Whose the store is, whether it lies apart from what is served, and whether it keeps its promises.
-async fn store(session: &Session<'_>, apps: &[PackageName], probes: bool, checkup: &mut Checkup) {
-    let Some(store) = session.remotes.store.as_deref() else {
-        return;
+/// Whose the store is, and whether it keeps its promises.
+async fn store(session: &Session<'_>, probes: bool, checkup: &mut Checkup) {
+    let settings = session.settings;
+    let set = match &settings.store {
+        Choice::On(set) => set,
+        Choice::Off => return checkup.skipped("store", "`store` is none"),
+        Choice::Unset => return checkup.skipped("store", "`store` is not set"),
     };
-    apart(session, apps, checkup);
-    let shown = store.describe();
+    let Some(store) = session.remotes.store.as_deref() else {
+        if let Some(failure) = served::why_closed(set).await {
+            checkup.failed("store", &failure);
+        }
+        return checkup.skipped("store-race", "the store could not be opened");
+    };
     if let Err(failure) = seal::claim(store, &session.repository_name(), false).await {
-        return checkup.failed("store", &failure);
+        checkup.failed("store", &failure);
+        return checkup.skipped("store-race", "the store is not this repository's");
     }
-    checkup.ok("store", format!("{shown} can be read"));
+    checkup.ok("store", format!("{} can be read", store.describe()));
     if !probes {
-        return;
+        return checkup.skipped(
+            "store-race",
+            "this is a dry run, and checks would leave probes for a moment",
+        );
     }
-    let nonce = format!("{:032x}", session.settings.nonce);
-    for found in check(store, &nonce, session.settings.now).await {
+    let nonce = format!("{:032x}", settings.nonce);
+    for found in check(store, &nonce, settings.now).await {
         match found.outcome {
             Ok(message) => checkup.ok(found.about, message),
             Err(failure) if found.only_warns => checkup.warned(found.about, &failure),
             Err(failure) => checkup.failed(found.about, &failure),
         }
-    }
-}
-
-/// Whether the store and every static root lie apart, symbolic links followed.
-fn apart(session: &Session<'_>, apps: &[PackageName], checkup: &mut Checkup) {
-    let settings = session.settings;
-    let (Some(store), Some(template)) = (settings.store.value(), settings.static_root.value())
-    else {
-        return;
-    };
-    let mut wrong = Vec::new();
-    for app in apps {
-        for environment in &settings.app_settings(app).environments {
-            let root = static_root::resolve(template, app, environment)
-                .and_then(|root| StoreAddress::parse(&root));
-            let judged = root
-                .and_then(|root| static_root::refuse_overlap(&real(&store.address), &real(&root)));
-            wrong.extend(judged.err());
-        }
-    }
-    wrong.dedup_by(|one, other| one.what() == other.what());
-    match Failure::all(wrong) {
-        Some(failure) => checkup.failed("static", &failure),
-        None if apps.is_empty() => {}
-        None => checkup.ok("static", "what is served lies apart from the store"),
-    }
-}
-
-/// An address with the symbolic links of a directory followed, as far as it is there.
-fn real(address: &StoreAddress) -> StoreAddress {
-    match address {
-        StoreAddress::Directory(path) => {
-            let there = path.ancestors().find_map(|there| {
-                let rest = path.strip_prefix(there).ok()?;
-                Some(there.canonicalize().ok()?.join(rest))
-            });
-            StoreAddress::Directory(there.unwrap_or_else(|| path.clone()))
-        }
-        StoreAddress::S3 { .. } => address.clone(),
     }
 }

@@ -85,12 +85,13 @@ pub async fn rollback(request: &Request, remotes: &Remotes) -> Result<Points, Fa
     story.tell(deeds).await
 }
 
-/// Stops automation.
+/// Stops automation. Where it is stopped already, another reason takes the place of the one that was given.
 ///
 /// # Errors
 /// As [`promote()`].
 pub async fn hold(request: &Request, remotes: &Remotes) -> Result<Points, Failure> {
-    judge_environment(request, remotes, "hold", Mark::Hold).await
+    let reason = request.reason.clone();
+    judge_environment(request, remotes, "hold", Mark::Hold { reason }).await
 }
 
 /// Allows automation again. Activates nothing, and says what waits.

@@ -212,9 +212,11 @@ async fn on_repository(
         .transpose()?;
     let delivers = matches!(
         settings.command,
-        Command::Release | Command::Publish | Command::Doctor | Command::Abandon(_)
+        Command::Release | Command::Publish | Command::Abandon(_)
     );
-    let remotes = if delivers && settings.snapshot.is_none() {
+    let remotes = if matches!(settings.command, Command::Doctor) {
+        connect::connect_as_far(settings, children).await?
+    } else if delivers && settings.snapshot.is_none() {
         connect(settings, children).await?
     } else {
         Remotes {
@@ -435,6 +437,14 @@ async fn tell_point(
 ) -> Result<Answer, Failure> {
     let remotes = point::remotes(settings, open_store(&asked.store).await?, children);
     let request = point::request(settings, asked, stop);
+    if matches!(deed, Deed::Promote | Deed::Rollback) {
+        let store = remotes.store.as_ref();
+        for name in point::unknown_distributions(settings, asked, store).await? {
+            tracing::warn!(
+                "`cdn-distribution` names {name}, an environment that neither a configuration nor the store knows: no CDN is told by that line"
+            );
+        }
+    }
     let pointed = match deed {
         Deed::Promote => environments::promote(&request, &remotes).await,
         Deed::Rollback => environments::rollback(&request, &remotes).await,
@@ -514,6 +524,7 @@ async fn tell_status(
             next_unknown: unreleased.next_unknown,
             apps: Vec::new(),
             asked: None,
+            failure: None,
         },
         Some(named) => {
             let opened = store.insert(open_store(named).await?);
@@ -530,7 +541,10 @@ async fn tell_status(
     };
     if !asked.as_page {
         let text = report::environments::status(&status);
-        return Ok(answer(settings, text, &status));
+        return Ok(Answer {
+            failure: status.failure.clone(),
+            ..answer(settings, text, &status)
+        });
     }
     let page = report::board::page(&status);
     let failure = match (&settings.board, store) {
@@ -541,7 +555,7 @@ async fn tell_status(
     };
     Ok(Answer {
         stdout: page,
-        failure,
+        failure: Failure::all(status.failure.into_iter().chain(failure).collect()),
         ..Answer::default()
     })
 }

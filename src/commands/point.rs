@@ -7,7 +7,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::apply::UPLOADS;
+use crate::apply::builds;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
+use crate::apply::point::{self as used, Log};
 use crate::apply::static_files::OpenRoot;
 use crate::commands::environments::{self, Configured, Remotes, Request};
 use crate::commands::{Session, open_store};
@@ -16,7 +18,7 @@ use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
 use crate::local::process::{Children, Project};
 use crate::local::stop::Stop;
-use crate::name::{CommitId, EnvironmentName, PackageName};
+use crate::name::{CommitId, EnvironmentName, PackageName, Variant};
 use crate::plan::promote::By;
 use crate::plan::static_root;
 use crate::release::app::AppManifest;
@@ -159,7 +161,7 @@ fn check_variables(command: &CdnCommand) -> Result<(), Failure> {
     .hint("set it for this step, for example from a secret, or take its name out"))
 }
 
-fn missing(directory: &Path) -> Failure {
+pub(super) fn missing(directory: &Path) -> Failure {
     let directory = directory.display();
     Failure::new(
         Exit::Usage,
@@ -199,7 +201,7 @@ fn make_below(directory: &Path, template: &str) -> Result<(), Failure> {
 /// before anything is decided.
 ///
 /// # Errors
-/// As the store at that root and the CDN tell it.
+/// As the store at that root and the CDN tell it; `static::no_cdn`, exit 2, where the log names a CDN that nothing here can tell.
 pub async fn check_roots(session: &Session<'_>, apps: &[PackageName]) -> Result<(), Failure> {
     let Some(template) = session.settings.static_root.value() else {
         return Ok(());
@@ -209,12 +211,95 @@ pub async fn check_roots(session: &Session<'_>, apps: &[PackageName]) -> Result<
         for environment in &session.settings.app_settings(app).auto {
             let root = static_root::resolve(template, app, environment)?;
             roots.open(&root).await?;
-            if let Choice::On(cdn) = static_root::set(&session.settings.cdn, environment) {
-                session.remotes.cdns.open(&cdn).await?;
+            let Some(cdn) = cdn_in_front(session, template, app, environment).await else {
+                continue;
+            };
+            if session.remotes.cdns.open(&cdn).await?.is_none() {
+                return Err(untold(app, environment));
             }
         }
     }
     Ok(())
+}
+
+/// The CDN that a release would tell of what it changes: the one that is set, else the one that the log names. A log that cannot be read is said, and
+/// stops nobody before its own environment's turn; where automation is held, nobody is told.
+pub(super) async fn cdn_in_front(
+    session: &Session<'_>,
+    template: &str,
+    app: &PackageName,
+    environment: &EnvironmentName,
+) -> Option<CdnName> {
+    let set = static_root::set(&session.settings.cdn, environment);
+    if set != Choice::Unset {
+        return set.value().cloned();
+    }
+    let store = session.remotes.store.as_deref()?;
+    let log = Log {
+        store,
+        app,
+        environment,
+    };
+    let entry = match log.tip().await {
+        Ok(tip) => tip?.entry,
+        Err(failure) => {
+            tracing::warn!(
+                %failure,
+                "which CDN stands in front of {environment} of {app} is not known"
+            );
+            return None;
+        }
+    };
+    if entry.state.hold.is_some() {
+        return None;
+    }
+    static_root::in_front(template, &set, None, entry.static_place.as_ref(), None).cdn
+}
+
+/// That a release would lay out files behind a CDN that it cannot tell of them.
+pub(super) fn untold(app: &PackageName, environment: &EnvironmentName) -> Failure {
+    let what =
+        format!("{environment} of {app} is behind a CDN that nothing here can tell about changes");
+    Failure::new(Exit::Usage, "static::no_cdn", what)
+        .because("the log says that a command tells it, and not which: that is never recorded")
+        .because(format!(
+            "a release would activate {environment} by itself and leave old copies there; nothing was decided"
+        ))
+        .hint("set 'cdn-command' as where it was promoted; 'cdn-command: none' says that no CDN is there any more")
+}
+
+/// The environments of `cdn-distribution` that nobody knows: neither the settings, nor what is asked, nor the store. Where there is a configuration,
+/// the settings refuse them.
+///
+/// # Errors
+/// Those of the store.
+pub async fn unknown_distributions(
+    settings: &Settings,
+    asked: &PointSettings,
+    store: &dyn Store,
+) -> Result<Vec<EnvironmentName>, Failure> {
+    let said = settings.cdn.distributions.keys().flatten();
+    let mut unknown: BTreeSet<EnvironmentName> = said.cloned().collect();
+    for known in environments_of(settings) {
+        unknown.remove(&known);
+    }
+    for known in [Some(&asked.environment), asked.from.as_ref()] {
+        known.map(|known| unknown.remove(known));
+    }
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    for app in builds::apps(store).await? {
+        for (_, variant) in builds::versions(store, &app).await? {
+            if let Variant::Environment(known) = variant {
+                unknown.remove(&known);
+            }
+        }
+        for known in used::environments_of(store, &app).await? {
+            unknown.remove(&known);
+        }
+    }
+    Ok(unknown.into_iter().collect())
 }
 
 /// What the commands about environments speak to; what `store` never changes is read once.

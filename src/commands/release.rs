@@ -17,7 +17,7 @@ use crate::commands::observe::{self, Observed};
 use crate::commands::preflight::{Checked, Ready};
 use crate::commands::scene::Scene;
 use crate::commands::{Session, decisions, finish, preflight, ranges};
-use crate::explain::{Exit, Failure};
+use crate::explain::{Exit, Failure, size};
 use crate::local::git::{FileAt, FileEdit, Repo, Tag};
 use crate::local::worktree;
 use crate::name::{CommitId, Digest, Integrity, PackageName, RepoPath};
@@ -524,10 +524,10 @@ pub(super) fn own_edits(plan: &Plan) -> Vec<FileEdit> {
 pub(super) fn note_planned(packed: &Packed, deeds: &mut Deeds) {
     for package in &packed.packages {
         let about = format!(
-            "{}@{} ({} bytes, {} files, {})",
+            "{}@{} ({}, {} files, {})",
             package.name,
             package.version,
-            package.size,
+            size(package.size),
             package.files.len(),
             package.integrity
         );
@@ -536,7 +536,7 @@ pub(super) fn note_planned(packed: &Packed, deeds: &mut Deeds) {
     for app in &packed.apps {
         let archive = app.archive.as_ref().map_or_else(
             || "no archive".to_owned(),
-            |archive| format!("{} bytes, {}", archive.size, archive.digest),
+            |archive| format!("{}, {}", size(archive.size), archive.digest),
         );
         let about = format!("{} {} ({}; {archive})", app.name, app.version, app.variant);
         deeds.note(Stage::Record, about, Outcome::Planned);

@@ -10,7 +10,7 @@ use crate::apply::static_files::is_laid_out;
 use crate::commands::environments::names::{check_environment, unknown_app};
 use crate::commands::environments::{Remotes, address, walk_back};
 use crate::commands::{monorepo, observe};
-use crate::environment::entry::Entry;
+use crate::environment::entry::{CdnName, Entry, StaticPlace};
 use crate::explain::Failure;
 use crate::local::git::Repo;
 use crate::name::{EnvironmentName, PackageName, Variant};
@@ -19,8 +19,8 @@ use crate::release::host::{HostReport, REPORT_SCHEMA};
 use crate::release::{LONGEST_DOCUMENT, from_bytes, layout};
 use crate::remote::store::Store;
 use crate::report::environments::{
-    AppStatus, BuildStatus, EnvironmentStatus, HostStatus, NextUnknown, PackageStatus, Past,
-    STATUS_SCHEMA, Status, StoreStatus, VersionStatus, rollback_command,
+    AppStatus, BuildStatus, EnvironmentStatus, HostStatus, PackageStatus, Past, STATUS_SCHEMA,
+    Status, StoreStatus, Unknown, VersionStatus, WayBack, rollback_command,
 };
 use crate::settings::Apps;
 use crate::settings::{BumpFrom, Command, Settings};
@@ -36,6 +36,9 @@ const APPS_AT_ONCE: usize = 4;
 const ENVIRONMENTS_AT_ONCE: usize = 4;
 /// Of how many versions it is told what their builds weigh.
 const WEIGHED_VERSIONS: usize = 20;
+
+/// What mends a document that cannot be read.
+const MENDS: &str = "put it back from a copy of the store; `static.json` is made anew by promoting the live version again";
 
 /// What `status` is asked.
 #[derive(Debug, Clone, Default)]
@@ -62,14 +65,15 @@ pub struct Unreleased {
     /// The packages.
     pub packages: Vec<PackageStatus>,
     /// Why their next versions are not known.
-    pub next_unknown: Option<NextUnknown>,
+    pub next_unknown: Option<Unknown>,
 }
 
 /// What runs where, since when, by whom, and what a rollback would do.
 ///
+/// What cannot be read of one environment is named there and in [`Status::failure`], and keeps nobody from seeing everything else.
+///
 /// # Errors
-/// `environment::unknown_app` and `environment::unknown` (2) for a name that nobody knows; those of the store, and an integrity
-/// violation (6).
+/// `environment::unknown_app` and `environment::unknown` (2) for a name that nobody knows; those of the store.
 pub async fn status(request: &StatusRequest, remotes: &Remotes) -> Result<Status, Failure> {
     let store = remotes.store.as_ref();
     let known = builds::apps(store).await?;
@@ -81,12 +85,16 @@ pub async fn status(request: &StatusRequest, remotes: &Remotes) -> Result<Status
         return Err(unknown_app(unknown, &known));
     }
     let reads = names.iter().map(|app| app_status(app, request, remotes));
-    let apps: Vec<(AppStatus, Vec<EnvironmentName>)> = stream::iter(reads.collect::<Vec<_>>())
+    let read: Vec<AppRead> = stream::iter(reads.collect::<Vec<_>>())
         .buffered(APPS_AT_ONCE)
         .try_collect()
         .await?;
-    let (apps, places): (Vec<AppStatus>, Vec<_>) = apps.into_iter().unzip();
-    let places: Vec<EnvironmentName> = places.into_iter().flatten().collect();
+    let (mut apps, mut places, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    for app in read {
+        apps.push(app.status);
+        places.extend(app.places);
+        failures.extend(app.failures);
+    }
     if let Some(asked) = &request.environment {
         let known = request.environments.iter().chain(&places).cloned();
         check_environment(asked, known.collect())?;
@@ -106,15 +114,38 @@ pub async fn status(request: &StatusRequest, remotes: &Remotes) -> Result<Status
         next_unknown: request.unreleased.next_unknown.clone(),
         apps,
         asked: request.environment.as_ref().map(ToString::to_string),
+        failure: Failure::all(failures),
     })
 }
 
-/// One app, and every environment that it is or may be pointed at.
+/// One app, every environment that it is or may be pointed at, and what of them could not be read.
+struct AppRead {
+    status: AppStatus,
+    places: Vec<EnvironmentName>,
+    failures: Vec<Failure>,
+}
+
+/// What of one environment could not be read.
+#[derive(Default)]
+struct Unread(Vec<Failure>);
+
+impl Unread {
+    /// What was read; `None` where it could not be, which is kept.
+    fn kept<T>(&mut self, read: Result<T, Failure>) -> Option<T> {
+        let keep = |failure| {
+            if !self.0.contains(&failure) {
+                self.0.push(failure);
+            }
+        };
+        read.map_err(keep).ok()
+    }
+}
+
 async fn app_status(
     app: &PackageName,
     request: &StatusRequest,
     remotes: &Remotes,
-) -> Result<(AppStatus, Vec<EnvironmentName>), Failure> {
+) -> Result<AppRead, Failure> {
     let store = remotes.store.as_ref();
     let recorded = builds::versions(store, app).await?;
     let mut places = environments_of(store, app).await?;
@@ -128,15 +159,33 @@ async fn app_status(
             app,
             environment,
         };
-        match log.tip().await? {
-            Some(tip) => environment_status(log, &tip, request).await.map(Some),
-            None => Ok(None),
-        }
+        let mut unread = Unread::default();
+        let status = match unread.kept(log.tip().await) {
+            Some(Some(tip)) => environment_status(log, &tip, request, &mut unread).await,
+            Some(None) => return None,
+            None => EnvironmentStatus::unknown(environment.as_str()),
+        };
+        let failures = unread.0.into_iter().map(|failure| {
+            let place = format!("this is of {environment} of {app}; everything else is told");
+            let failure = failure.because(place);
+            match failure.advice() {
+                Some(_) => failure,
+                None => failure.hint(MENDS),
+            }
+        });
+        Some((status, failures.collect::<Vec<_>>()))
     });
-    let environments: Vec<Option<EnvironmentStatus>> = stream::iter(reads.collect::<Vec<_>>())
-        .buffered(ENVIRONMENTS_AT_ONCE)
-        .try_collect()
-        .await?;
+    let read: Vec<Option<(EnvironmentStatus, Vec<Failure>)>> =
+        stream::iter(reads.collect::<Vec<_>>())
+            .buffered(ENVIRONMENTS_AT_ONCE)
+            .collect()
+            .await;
+    let (mut environments, mut failures) = (Vec::new(), Vec::new());
+    for (mut status, unread) in read.into_iter().flatten() {
+        status.unreadable = unread.iter().map(Unknown::from).collect();
+        environments.push(status);
+        failures.extend(unread);
+    }
     let made_for = recorded.iter().filter_map(|(_, variant)| match variant {
         Variant::Environment(environment) => Some(environment.clone()),
         Variant::Any => None,
@@ -149,9 +198,13 @@ async fn app_status(
     let status = AppStatus {
         name: app.to_string(),
         versions,
-        environments: environments.into_iter().flatten().collect(),
+        environments,
     };
-    Ok((status, places))
+    Ok(AppRead {
+        status,
+        places,
+        failures,
+    })
 }
 
 /// Tells of the newest versions what their builds weigh. A manifest that cannot be read is said, and keeps nobody from seeing the others.
@@ -224,21 +277,33 @@ async fn environment_status(
     log: Log<'_>,
     tip: &Tip,
     request: &StatusRequest,
-) -> Result<EnvironmentStatus, Failure> {
+    unread: &mut Unread,
+) -> EnvironmentStatus {
     let state = &tip.entry.state;
     let made_live = match state.since {
         Some(since) if since == tip.entry.seq => Some(tip.clone()),
-        Some(since) => log.entry(since).await?,
+        Some(since) => unread.kept(log.entry(since).await).flatten(),
         None => None,
     };
-    let (end, _) = walk_back(log, state).await?;
-    let rollback_to = end.map(|(version, _)| version.to_string());
+    let walked = unread.kept(walk_back(log, state).await);
+    let rollback_to = walked.and_then(|(end, _)| Some(end?.0.to_string()));
+    let in_front = tip.entry.static_place.as_ref();
+    let in_front = in_front.and_then(StaticPlace::in_front);
     let rollback_command = request
         .store
         .as_ref()
-        .zip(rollback_to.as_ref())
-        .map(|(store, to)| rollback_command(store, log.app.as_str(), log.environment.as_str(), to));
-    Ok(EnvironmentStatus {
+        .zip(rollback_to.as_deref())
+        .map(|(store, to)| {
+            let way = WayBack {
+                app: log.app.as_str(),
+                environment: log.environment.as_str(),
+                leaves: state.version().unwrap_or("nothing"),
+                to,
+                needs_cdn_command: in_front == Some(CdnName::Command),
+            };
+            rollback_command(store, &way)
+        });
+    EnvironmentStatus {
         environment: log.environment.to_string(),
         current: state.version().map(str::to_owned),
         since: made_live.as_ref().map(|made| made.entry.at.clone()),
@@ -250,11 +315,14 @@ async fn environment_status(
         pinned: state.pinned.clone(),
         rollback_to,
         rollback_command,
-        static_applied: is_laid_out(log, tip).await?,
+        static_applied: unread.kept(is_laid_out(log, tip).await).flatten(),
         url: address(log, tip),
-        hosts: hosts(log, state.since).await?,
-        history: history(log, tip).await?,
-    })
+        hosts: unread
+            .kept(hosts(log, state.since).await)
+            .unwrap_or_default(),
+        history: history(log, tip, unread).await,
+        unreadable: Vec::new(),
+    }
 }
 
 /// What hosts reported last. A report that cannot be read is said, and keeps nobody from seeing the others.
@@ -290,7 +358,7 @@ async fn hosts(log: Log<'_>, since: Option<u64>) -> Result<Vec<HostStatus>, Fail
 }
 
 /// The newest entries of the log with their words; before them the moves that the newest entry remembers.
-async fn history(log: Log<'_>, tip: &Tip) -> Result<Vec<Past>, Failure> {
+async fn history(log: Log<'_>, tip: &Tip, unread: &mut Unread) -> Vec<Past> {
     let newest = tip.entry.seq;
     let oldest = newest.saturating_sub(READ_ENTRIES - 1).max(1);
     let reads = (oldest..newest)
@@ -299,7 +367,8 @@ async fn history(log: Log<'_>, tip: &Tip) -> Result<Vec<Past>, Failure> {
     let mut reads = stream::iter(reads).buffered(READS);
     let mut history = vec![past(&tip.entry)];
     while let Some(read) = reads.next().await {
-        history.extend(read?.map(|read| past(&read.entry)));
+        let read = unread.kept(read).flatten();
+        history.extend(read.map(|read| past(&read.entry)));
     }
     let moves = tip.entry.state.history.iter();
     history.extend(moves.filter(|step| step.seq < oldest).map(|step| Past {
@@ -311,7 +380,7 @@ async fn history(log: Log<'_>, tip: &Tip) -> Result<Vec<Past>, Failure> {
         actor: None,
         reason: None,
     }));
-    Ok(history)
+    history
 }
 
 fn past(entry: &Entry) -> Past {
@@ -355,7 +424,7 @@ pub fn unreleased(settings: &Settings, asked: &Apps) -> Result<Unreleased, Failu
     // What is not released is worth telling even where nothing could be released now.
     let (planned, next_unknown) = match plan(&facts, &planning) {
         Ok(plan) => (plan.packages, None),
-        Err(failure) => (Vec::new(), Some(NextUnknown::from(&failure))),
+        Err(failure) => (Vec::new(), Some(Unknown::from(&failure))),
     };
     let is_asked = |package: &Package| match asked {
         Apps::Named(names) => names.contains(&package.name),

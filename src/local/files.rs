@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use sha2::Digest as _;
 use walkdir::{DirEntry, WalkDir};
 
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure, quoted, size};
 use crate::name::{Digest, hexadecimal};
 use crate::workspace::pack_list::{IgnoreFiles, PackageTree, TreeFile};
 
@@ -202,8 +202,9 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
             Exit::Refused,
             "files::too_long",
             format!(
-                "{} is longer than {limit} bytes",
-                quoted(&path.display().to_string())
+                "{} is longer than {}",
+                quoted(&path.display().to_string()),
+                size(limit)
             ),
         ));
     }

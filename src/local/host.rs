@@ -24,7 +24,7 @@ pub use crate::local::proc::{Listener, Process, group, members, who_listens};
 pub use runtime::check_runtime;
 pub use service::{Life, Patience, Service, Started};
 
-use crate::explain::{Exit, Failure, Place, quoted};
+use crate::explain::{Exit, Failure, Place, quoted, size};
 use crate::name::PackageName;
 use crate::release::host::{BEFORE, HostState, MARK_SCHEMA, Mark, STATE_SCHEMA};
 use crate::release::{from_bytes, to_bytes};
@@ -422,11 +422,7 @@ impl Host {
                 disk.f_favail
             )
         } else {
-            format!(
-                "{} MiB are needed, {} MiB are free",
-                needed >> 20,
-                free >> 20
-            )
+            format!("{} are needed, {} are free", size(needed), size(free))
         };
         Err(Failure::new(
             Exit::Temporary,

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+pub use crate::explain::size;
 
 /// How often a log is told how far it is.
 const EVERY: Duration = Duration::from_secs(10);
@@ -98,8 +100,8 @@ impl Progress {
             tracing::info!(
                 "{}: {objects} of {most} objects, {} of {}, {speed}",
                 counted.title,
-                HumanBytes(bytes),
-                HumanBytes(length),
+                size(bytes),
+                size(length),
             );
         }
     }
@@ -119,27 +121,17 @@ impl Share {
     }
 }
 
-/// A length in bytes, as people read it.
-///
-/// ```
-/// assert_eq!(pkgs_action::local::progress::size(3 << 20), "3.00 MiB");
-/// ```
-#[must_use]
-pub fn size(bytes: u64) -> String {
-    HumanBytes(bytes).to_string()
-}
-
 /// Bytes per second, as people read them.
 ///
 /// ```
 /// use std::time::Duration;
-/// assert_eq!(pkgs_action::local::progress::rate(3 << 20, Duration::from_millis(1500)), "2.00 MiB/s");
+/// assert_eq!(pkgs_action::local::progress::rate(3 << 20, Duration::from_millis(1500)), "2 MiB/s");
 /// ```
 #[must_use]
 pub fn rate(bytes: u64, time: Duration) -> String {
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
     let each = u128::from(bytes) * 1000 / u128::from(millis);
-    format!("{}/s", HumanBytes(u64::try_from(each).unwrap_or(u64::MAX)))
+    format!("{}/s", size(u64::try_from(each).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Judges what people say about an environment without pointing it elsewhere: hold, unhold, mark-bad, pin, unpin.
 
-use super::promote::{Judgement, WHILE_HELD, Wish, describe, unknown_version};
+use super::promote::{Judgement, Wish, describe, unknown_version, while_held};
 use crate::environment::entry::{Event, State};
 use crate::explain::{Exit, Failure};
 use crate::version::Version;
@@ -9,7 +9,10 @@ use crate::version::Version;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mark {
     /// Stop automation.
-    Hold,
+    Hold {
+        /// Why, where that is said.
+        reason: Option<String>,
+    },
     /// Allow automation again.
     Unhold,
     /// This version is bad.
@@ -24,9 +27,19 @@ pub enum Mark {
 #[must_use]
 pub fn judge(state: &State, wish: &Wish<'_>, mark: &Mark, recorded: &[Version]) -> Judgement {
     match mark {
-        Mark::Hold => match &state.hold {
-            Some(hold) => already(describe(hold)),
-            None => append(Event::Hold, WHILE_HELD.to_owned()),
+        Mark::Hold { reason } => match &state.hold {
+            Some(hold) if reason.is_some() && *reason != hold.reason => append(
+                Event::Hold,
+                format!(
+                    "its reason is another one now; before it was {}",
+                    describe(hold)
+                ),
+            ),
+            Some(hold) => already(format!("{}; nothing changed", describe(hold))),
+            None => append(
+                Event::Hold,
+                while_held(wish.app.as_str(), wish.environment.as_str()),
+            ),
         },
         Mark::Unhold => match &state.hold {
             Some(hold) => append(Event::Unhold, format!("was {}", describe(hold))),
@@ -121,11 +134,20 @@ mod tests {
             force: false,
         };
         let one = || Version::parse("1.0.0").unwrap();
+        let hold = |reason: Option<&str>| Mark::Hold {
+            reason: reason.map(str::to_owned),
+        };
         let live = || vec![promote("1.0.0")];
         let live_then = |event| vec![promote("1.0.0"), event];
         let cases = [
-            (live(), Mark::Hold, true, "append hold"),
-            (live_then(Event::Hold), Mark::Hold, true, "already there"),
+            (live(), hold(None), true, "append hold"),
+            (live_then(Event::Hold), hold(None), true, "already there"),
+            (
+                live_then(Event::Hold),
+                hold(Some("an audit")),
+                true,
+                "append hold",
+            ),
             (live_then(Event::Hold), Mark::Unhold, true, "append unhold"),
             (live(), Mark::Unhold, true, "already there"),
             (live(), Mark::Bad(one()), true, "append mark-bad"),

@@ -47,8 +47,19 @@ pub enum Judgement {
     Refused(Failure),
 }
 
-/// What a hold means, for people.
-pub const WHILE_HELD: &str = "until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works";
+/// What a hold of `app` in `environment` means, for people.
+#[must_use]
+pub fn while_held(app: &str, environment: &str) -> String {
+    format!(
+        "until '{}', releases leave it as it is and 'promote' needs '--force'; 'rollback' still works",
+        unhold(app, environment)
+    )
+}
+
+/// The command that lifts a hold.
+fn unhold(app: &str, environment: &str) -> String {
+    format!("unhold --environment {environment} --app {app}")
+}
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,7 +295,7 @@ fn person_said_stop(
             wish.environment, wish.app
         ),
     )
-    .hint(what_force_does(state.hold.is_some(), judges, source));
+    .hint(what_force_does(wish, state.hold.is_some(), judges, source));
     Some(Judgement::Refused(
         stops
             .into_iter()
@@ -294,14 +305,16 @@ fn person_said_stop(
 
 /// What to do about a hold, a mark here and one in the environment from which the version is taken.
 fn what_force_does(
+    wish: &Wish<'_>,
     is_held: bool,
     here: Option<&EnvironmentName>,
     source: Option<&EnvironmentName>,
 ) -> String {
     const FORCE: &str = "'force' (--force, PKGS_FORCE or the input force)";
     if is_held && here.is_none() && source.is_none() {
+        let unhold = unhold(wish.app.as_str(), wish.environment.as_str());
         return format!(
-            "'unhold' lifts the hold; if you mean it, {FORCE} promotes and lifts the hold for good"
+            "'{unhold}' lifts the hold; if you mean it, {FORCE} promotes and lifts the hold for good"
         );
     }
     let lifts = match (is_held, here.is_some()) {

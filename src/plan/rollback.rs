@@ -1,6 +1,6 @@
 //! Judges a `rollback` on the newest entry of the log.
 
-use super::promote::{Against, Found, Judgement, WHILE_HELD, Wish, runnable};
+use super::promote::{Against, Found, Judgement, Wish, runnable, while_held};
 use crate::environment::entry::{Event, State};
 use crate::explain::{Exit, Failure};
 use crate::version::Version;
@@ -65,8 +65,13 @@ pub fn judge(
     }
     let mut reasons = vec![
         format!("leaves {leaves} and marks it bad"),
-        format!("holds {}: {WHILE_HELD}", wish.environment),
+        format!(
+            "holds {}: {}",
+            wish.environment,
+            while_held(wish.app.as_str(), wish.environment.as_str())
+        ),
     ];
+    reasons.extend(is_forward(state, wish, leaves, version));
     if is_bad {
         reasons.push(format!("forced: {text} is no longer marked bad"));
     }
@@ -77,6 +82,21 @@ pub fn judge(
         },
         reasons,
     }
+}
+
+/// That a rollback goes to a newer version that was never live, where it does: whoever means that means `promote`.
+fn is_forward(state: &State, wish: &Wish<'_>, leaves: &str, version: &Version) -> Option<String> {
+    let text = version.to_string();
+    let was_live = state.history.iter().any(|step| step.version == text);
+    let is_newer = Version::parse(leaves).is_ok_and(|leaves| *version > leaves);
+    let Wish {
+        app, environment, ..
+    } = wish;
+    (is_newer && !was_live).then(|| {
+        format!(
+            "warning: {text} is newer than {leaves} and was never live in {environment}: that is forward, not back. 'promote --environment {environment} --app {app} --to {text}' goes there, marks nothing bad and holds nothing"
+        )
+    })
 }
 
 /// Another version is live than the one that was to be left.
@@ -134,6 +154,39 @@ mod tests {
         check(&held, !FORCE, "1.0.0", "0.9.0", "append rollback");
         check(&held, !FORCE, "1.0.0", "1.1.0", "3 environment::bad");
         check(&held, FORCE, "1.0.0", "1.1.0", "append rollback");
+    }
+
+    #[test]
+    fn what_is_newer_and_was_never_live_is_forward() {
+        let check = |events: &[Event], leaves: &str, to: &str, expected: bool| {
+            let app = PackageName::parse("web").unwrap();
+            let environment = EnvironmentName::parse("prod").unwrap();
+            let wish = Wish {
+                app: &app,
+                environment: &environment,
+                by: By::Person,
+                force: true,
+            };
+            let to = Version::parse(to).unwrap();
+            let (found, against) = (ready(&to.to_string(), 'b', 2), Against::default());
+            let state = log(events).state;
+            let judgement = judge(&state, &wish, leaves, &to, &found, &against);
+            let Judgement::Append { reasons, .. } = judgement else {
+                panic!("{judgement:?}")
+            };
+            let warned = reasons.iter().find(|reason| reason.starts_with("warning"));
+            assert_eq!(warned.is_some(), expected, "{reasons:?}");
+            if let Some(warned) = warned {
+                assert!(warned.contains("'promote --environment prod --app web --to 1.2.0'"));
+            }
+        };
+        let two = [promote("1.0.0"), promote("1.1.0")];
+        check(&two, "1.1.0", "1.2.0", true);
+        check(&two, "1.1.0", "1.0.0", false);
+        check(&two, "1.1.0", "0.9.0", false);
+        // It was there once, and is come back to.
+        let back = [promote("1.0.0"), promote("1.2.0"), rollback("1.0.0")];
+        check(&back, "1.0.0", "1.2.0", false);
     }
 
     #[test]

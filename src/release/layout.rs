@@ -342,6 +342,12 @@ pub fn board_page() -> Key {
     key("index.html")
 }
 
+/// A key that is tried in a static root or where the board is to lie: right below it, so that no directory is left behind.
+#[must_use]
+pub fn root_probe(nonce: &str) -> Key {
+    key(&format!("pkgs-action-probe-{nonce}"))
+}
+
 /// A key that writers race on before a store is trusted.
 #[must_use]
 pub fn probe(nonce: &str) -> Key {

@@ -104,6 +104,8 @@ struct Cell {
     environment: String,
     version: Option<String>,
     since: Option<String>,
+    /// What is said where no version is live.
+    without: &'static str,
     is_held: bool,
     is_bad: bool,
     is_behind: bool,
@@ -346,10 +348,20 @@ impl Cell {
             environment: name(&environment.environment),
             version: environment.current.as_deref().map(name),
             since: since.map(|since| since.day()),
+            without: without(environment),
             is_held: environment.hold.is_some(),
             is_bad: is_bad(environment),
             is_behind: environment.hosts.iter().any(|host| host.behind),
         }
+    }
+}
+
+/// What runs where no version is known to be live.
+fn without(environment: &EnvironmentStatus) -> &'static str {
+    if environment.is_known() {
+        "nothing"
+    } else {
+        "unknown"
     }
 }
 
@@ -363,7 +375,8 @@ fn is_bad(environment: &EnvironmentStatus) -> bool {
 fn spread(app: &AppStatus) -> String {
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for environment in &app.environments {
-        let live = environment.current.as_deref().unwrap_or("nothing");
+        let live = environment.current.as_deref();
+        let live = live.unwrap_or_else(|| without(environment));
         match counts.iter_mut().find(|(version, _)| *version == live) {
             Some((_, count)) => *count += 1,
             None => counts.push((live, 1)),
@@ -390,7 +403,10 @@ fn anchor(app: usize) -> String {
 fn concerns(app: &AppStatus, told: Option<usize>) -> Vec<Concern> {
     let mut concerns = Vec::new();
     for environment in &app.environments {
-        let mut whats = Vec::new();
+        let mut whats = environments::unreadable(environment);
+        for what in &mut whats {
+            what.insert_str(0, "cannot be read: ");
+        }
         if is_bad(environment) {
             let version = environment.current.as_deref().unwrap_or_default();
             whats.push(format!(

@@ -30,6 +30,8 @@ pub struct Checkup {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
+    /// It was not looked at.
+    Skipped,
     /// A release has what it needs here.
     Ok,
     /// It has, and a person should know something.
@@ -42,6 +44,7 @@ impl State {
     /// As a word.
     pub fn as_str(self) -> &'static str {
         match self {
+            State::Skipped => "skipped",
             State::Ok => "ok",
             State::Warning => "warning",
             State::Failed => "failed",
@@ -85,6 +88,18 @@ impl Checkup {
             state: State::Ok,
             code: None,
             message: message.into(),
+            because: Vec::new(),
+            hint: None,
+        });
+    }
+
+    /// Notes that something was not looked at, and why.
+    pub fn skipped(&mut self, about: &str, why: impl Into<String>) {
+        self.note(Check {
+            about: about.to_owned(),
+            state: State::Skipped,
+            code: None,
+            message: format!("not checked: {}", why.into()),
             because: Vec::new(),
             hint: None,
         });
@@ -200,7 +215,7 @@ impl Checkup {
     /// The checks as a table.
     pub fn summary(&self) -> String {
         let title = match self.outcome {
-            State::Ok => "A release has all that it needs",
+            State::Skipped | State::Ok => "A release has all that it needs",
             State::Warning => "A release has all that it needs, with warnings",
             State::Failed => "A release would be refused",
         };
@@ -232,6 +247,8 @@ mod tests {
     #[test]
     fn the_worst_check_decides() {
         let mut checkup = Checkup::default();
+        checkup.skipped("store", "`store` is not set");
+        assert_eq!(checkup.outcome, State::Ok);
         checkup.ok("git", "may be pushed");
         assert_eq!((checkup.outcome, checkup.failure()), (State::Ok, None));
         checkup.warn(
@@ -248,6 +265,6 @@ mod tests {
         checkup.failed("a", &failure(Exit::Usage));
         let failure = checkup.failure().expect("a failure");
         assert_eq!(failure.exit(), Exit::RemoteRefused);
-        assert_eq!(failure.what(), "3 of 5 checks failed");
+        assert_eq!(failure.what(), "3 of 6 checks failed");
     }
 }

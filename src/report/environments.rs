@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::environment::entry::Hold;
 use crate::environment::target::Skipped;
 use crate::explain::{Failure, plain, quoted, safe_line};
-use crate::plan::promote::WHILE_HELD;
+use crate::plan::promote::while_held;
 use crate::report::npm_rollback::OnNpm;
 use crate::settings::StoreSettings;
 
@@ -157,12 +157,15 @@ pub struct Status {
     /// The packages of the repository; empty outside of one.
     pub packages: Vec<PackageStatus>,
     /// Why nobody can say what would be released next.
-    pub next_unknown: Option<NextUnknown>,
+    pub next_unknown: Option<Unknown>,
     /// The apps in the store.
     pub apps: Vec<AppStatus>,
     /// The environment that was asked for, if only one was.
     #[serde(skip)]
     pub asked: Option<String>,
+    /// What could not be read; everything else is told.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
 }
 
 /// The store that was looked into.
@@ -186,38 +189,65 @@ impl From<&StoreSettings> for StoreStatus {
     }
 }
 
-/// The command that takes `app` in `environment` back to `version`, for a shell. It names the version, so that it does what is told beside it or,
-/// where that happened meanwhile, nothing.
+/// A rollback as a person may copy it.
+#[derive(Debug, Clone, Copy)]
+pub struct WayBack<'a> {
+    /// The app.
+    pub app: &'a str,
+    /// The environment.
+    pub environment: &'a str,
+    /// The version that is left.
+    pub leaves: &'a str,
+    /// The version to which it goes.
+    pub to: &'a str,
+    /// Whether a command tells the CDN: it is never recorded, so who copies this must have it.
+    pub needs_cdn_command: bool,
+}
+
+/// What a shell puts before a command that needs `cdn-command`: the variable as it is set there, or a refusal that says what is missing.
+const WITH_CDN_COMMAND: &str = "PKGS_CDN_COMMAND=\"${PKGS_CDN_COMMAND:?set it to the command that tells the CDN, as where this was promoted}\" ";
+
+/// The command that goes back, for a shell. It names the version, so that it does what is told beside it or, where that happened meanwhile, nothing;
+/// and a reason, so that whoever reads the log finds one.
 #[must_use]
-pub fn rollback_command(
-    store: &StoreStatus,
-    app: &str,
-    environment: &str,
-    version: &str,
-) -> String {
+pub fn rollback_command(store: &StoreStatus, way: &WayBack<'_>) -> String {
+    let WayBack {
+        app,
+        environment,
+        leaves,
+        to,
+        needs_cdn_command,
+    } = *way;
+    let reason = format!("back from {leaves} to {to}");
     let mut words = vec!["pkgs-action", "rollback", "--environment", environment];
-    words.extend(["--app", app, "--to", version, "--store", &store.address]);
+    words.extend(["--app", app, "--to", to, "--reason", &reason]);
+    words.extend(["--store", &store.address]);
     for (flag, value) in [
         ("--store-endpoint", &store.endpoint),
         ("--store-region", &store.region),
     ] {
         words.extend(value.iter().flat_map(|value| [flag, value]));
     }
-    shell_words::join(words)
+    let before = if needs_cdn_command {
+        WITH_CDN_COMMAND
+    } else {
+        ""
+    };
+    before.to_owned() + &shell_words::join(words)
 }
 
-/// Why nothing could be planned.
+/// Why something is not told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NextUnknown {
-    /// The code of the error with which `plan` refuses.
+pub struct Unknown {
+    /// The code of the error that stands in the way.
     pub code: &'static str,
     /// What it says.
     pub message: String,
 }
 
-impl From<&Failure> for NextUnknown {
-    fn from(failure: &Failure) -> NextUnknown {
-        NextUnknown {
+impl From<&Failure> for Unknown {
+    fn from(failure: &Failure) -> Unknown {
+        Unknown {
             code: failure.code(),
             message: failure.what().to_owned(),
         }
@@ -291,7 +321,7 @@ pub struct EnvironmentStatus {
     pub current: Option<String>,
     /// Since when, RFC 3339.
     pub since: Option<String>,
-    /// The number of the newest entry.
+    /// The number of the newest entry; 0 where it cannot be read.
     pub seq: u64,
     /// Who made it live.
     pub by: Option<String>,
@@ -315,6 +345,39 @@ pub struct EnvironmentStatus {
     pub hosts: Vec<HostStatus>,
     /// What was done to it, the newest first.
     pub history: Vec<Past>,
+    /// What of it could not be read, and is not told.
+    pub unreadable: Vec<Unknown>,
+}
+
+impl EnvironmentStatus {
+    /// An environment of which not even the newest entry can be read.
+    #[must_use]
+    pub fn unknown(environment: &str) -> EnvironmentStatus {
+        EnvironmentStatus {
+            environment: environment.to_owned(),
+            current: None,
+            since: None,
+            seq: 0,
+            by: None,
+            op: None,
+            hold: None,
+            bad: Vec::new(),
+            pinned: Vec::new(),
+            rollback_to: None,
+            rollback_command: None,
+            static_applied: None,
+            url: None,
+            hosts: Vec::new(),
+            history: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+
+    /// Whether its newest entry could be read. Without it nothing of the environment is known.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.seq > 0
+    }
 }
 
 /// What a host reported last.
@@ -395,7 +458,8 @@ fn one_point(text: &mut String, point: &Point) {
     if let Some(waiting) = &point.waiting {
         let _ = writeln!(
             text,
-            "  {waiting} waits: 'promote --to {waiting}' activates it"
+            "  {waiting} waits: 'promote --environment {} --app {} --to {waiting}' activates it",
+            point.environment, point.app
         );
     }
 }
@@ -474,7 +538,7 @@ pub fn status(status: &Status) -> String {
     for package in &status.packages {
         one_package(&mut text, package, status.next_unknown.is_some());
     }
-    if let Some(NextUnknown { code, message }) = &status.next_unknown {
+    if let Some(Unknown { code, message }) = &status.next_unknown {
         let message = safe_line(message);
         let _ = writeln!(
             text,
@@ -496,7 +560,7 @@ pub fn status(status: &Status) -> String {
             let _ = writeln!(text, "    {asked} was {never} pointed at a version");
         }
         for environment in &app.environments {
-            one_environment(&mut text, environment);
+            one_environment(&mut text, &app.name, environment);
         }
         recorded(&mut text, &app.versions);
     }
@@ -541,7 +605,7 @@ fn recorded(text: &mut String, versions: &[VersionStatus]) {
     }
 }
 
-fn one_environment(text: &mut String, status: &EnvironmentStatus) {
+fn one_environment(text: &mut String, app: &str, status: &EnvironmentStatus) {
     let live = match (&status.current, &status.since, &status.by, status.op) {
         (Some(version), Some(since), Some(by), Some(op)) => {
             format!("{version} since {} by {} ({op})", plain(since), plain(by))
@@ -549,11 +613,26 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
         (Some(version), ..) => version.clone(),
         (None, ..) => "nothing is live".to_owned(),
     };
-    let _ = writeln!(
-        text,
-        "    {}: {live}, entry {}",
-        status.environment, status.seq
-    );
+    let _ = if status.is_known() {
+        writeln!(
+            text,
+            "    {}: {live}, entry {}",
+            status.environment, status.seq
+        )
+    } else {
+        writeln!(
+            text,
+            "    {}: what is live is not known",
+            status.environment
+        )
+    };
+    for Unknown { code, message } in &status.unreadable {
+        let _ = writeln!(
+            text,
+            "      cannot be read: {} ({code})",
+            safe_line(message)
+        );
+    }
     if let Some(hold) = &status.hold {
         let reason = hold
             .reason
@@ -565,7 +644,11 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
             plain(&hold.by),
             hold.seq
         );
-        let _ = writeln!(text, "      {WHILE_HELD}");
+        let _ = writeln!(
+            text,
+            "      {}",
+            plain(&while_held(app, &status.environment))
+        );
     }
     for (name, versions) in [("bad", &status.bad), ("pinned", &status.pinned)] {
         if !versions.is_empty() {
@@ -584,6 +667,9 @@ fn one_environment(text: &mut String, status: &EnvironmentStatus) {
     if status.current.is_some() {
         let _ = match &status.rollback_to {
             Some(version) => writeln!(text, "      rollback would go to {version}"),
+            None if !status.unreadable.is_empty() => {
+                writeln!(text, "      where a rollback goes is not known")
+            }
             None => writeln!(text, "      rollback has nowhere to go"),
         };
     }
@@ -676,6 +762,23 @@ mod tests {
           static files: 2 changed, 5 there already
           served at https://static.example/prod/
         ");
+    }
+
+    #[test]
+    fn what_waits_is_told_with_the_command_that_activates_it() {
+        let text = points(&Points {
+            schema: POINT_SCHEMA,
+            apps: vec![Point {
+                op: "unhold",
+                waiting: Some("1.2.0".to_owned()),
+                ..point()
+            }],
+            npm: None,
+            failure: None,
+        });
+        let line =
+            "  1.2.0 waits: 'promote --environment prod --app web --to 1.2.0' activates it\n";
+        assert!(text.ends_with(line), "{text}");
     }
 
     #[test]
@@ -796,6 +899,7 @@ mod tests {
                             reason: None,
                         },
                     ],
+                    unreadable: vec![],
                 }],
                 versions: vec![
                     VersionStatus {
@@ -811,13 +915,14 @@ mod tests {
                 ],
             }],
             asked: None,
+            failure: None,
         });
         insta::assert_snapshot!(text, @r#"
         apps
           web
             prod: 1.0.0 since 2026-01-02T00:00:00Z by ada (rollback), entry 3
               held by ada since entry 3: "\u{1b}[2J\u{202e}x"
-              until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works
+              until 'unhold --environment prod --app web', releases leave it as it is and 'promote' needs '--force'; 'rollback' still works
               bad: 1.1.0
               rollback has nowhere to go
               host web\u{1b}1: 1.1.0 runs, failed at entry 2, 2026-01-01T00:00:00Z, behind: "no\nway"

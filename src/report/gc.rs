@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::explain::{Failure, safe_line};
+use crate::explain::{Failure, safe_line, size};
 use crate::name::Key;
 use crate::plan::notes::markdown::code;
 use crate::plan::retention::{Given, Gone, Object, Why};
+
+/// For how many reasons it is told how many versions stay.
+const TOLD_REASONS: usize = 12;
 
 /// The schema of [`Collected`].
 pub const SCHEMA: &str = "pkgs.gc/1";
@@ -336,25 +339,54 @@ impl Collected {
             let _ = writeln!(text, "warning: {}", safe_line(notice));
         }
         if self.retired.is_empty() && self.deleted.is_empty() {
-            let _ = writeln!(
-                text,
-                "nothing is to be deleted; {} versions stay",
-                self.kept.len()
-            );
+            let _ = writeln!(text, "nothing is to be deleted; {}", self.staying());
         } else {
             let _ = writeln!(
                 text,
-                "{} {}; {} versions stay",
+                "{} {}; {}",
                 size(self.bytes),
                 if self.dry_run {
                     "would be deleted"
                 } else {
                     "deleted"
                 },
-                self.kept.len()
+                self.staying()
+            );
+        }
+        let reasons = self.reasons();
+        for (why, count) in reasons.iter().take(TOLD_REASONS) {
+            let _ = writeln!(text, "  {count} because {}", safe_line(why));
+        }
+        if let Some(more) = reasons
+            .len()
+            .checked_sub(TOLD_REASONS)
+            .filter(|more| *more > 0)
+        {
+            let _ = writeln!(
+                text,
+                "  the others for {more} more reasons, which --format json tells"
             );
         }
         text
+    }
+
+    /// How many versions stay.
+    fn staying(&self) -> String {
+        match self.kept.len() {
+            1 => "1 version stays".to_owned(),
+            many => format!("{many} versions stay"),
+        }
+    }
+
+    /// Why versions stay, and how many of them; the commonest reason first. Of several reasons of one version the first counts.
+    fn reasons(&self) -> Vec<(&str, usize)> {
+        let mut counts: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+        for kept in &self.kept {
+            *counts.entry(kept.why.as_str()).or_default() += 1;
+        }
+        let mut reasons: Vec<(&str, usize)> = counts.into_iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        reasons
     }
 
     /// As a table.
@@ -369,6 +401,13 @@ impl Collected {
             },
             size(self.bytes)
         );
+        if !self.kept.is_empty() {
+            let _ = writeln!(text, "{}:\n", self.staying());
+        }
+        for (why, count) in self.reasons().into_iter().take(TOLD_REASONS) {
+            let _ = writeln!(text, "- {count} because {}", safe_line(why));
+        }
+        text.push('\n');
         if self.retired.is_empty() && self.deleted.is_empty() {
             text.push_str("Nothing is to be deleted.\n\n");
             return text;
@@ -407,24 +446,44 @@ impl Collected {
     }
 }
 
-/// A number of bytes for a person.
-///
-/// ```
-/// use pkgs_action::report::gc::size;
-/// assert_eq!(size(999), "999 bytes");
-/// assert_eq!(size(1_500_000), "1.5 MB");
-/// ```
-#[must_use]
-pub fn size(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [
-        ("TB", 1_000_000_000_000),
-        ("GB", 1_000_000_000),
-        ("MB", 1_000_000),
-        ("kB", 1_000),
-    ];
-    let unit = UNITS.iter().find(|(_, unit)| bytes >= *unit);
-    match unit {
-        Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
-        None => format!("{bytes} bytes"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_is_told_with_why_and_how_much_of_it() {
+        let kept = |why: &str| KeptVersion {
+            app: "web".to_owned(),
+            version: "1.0.0".to_owned(),
+            why: why.to_owned(),
+        };
+        let check = |kept: Vec<KeptVersion>, expected: &str| {
+            let collected = Collected {
+                kept,
+                dry_run: true,
+                ..Collected::new()
+            };
+            assert_eq!(collected.text(), expected);
+        };
+        check(Vec::new(), "nothing is to be deleted; 0 versions stay\n");
+        check(
+            vec![
+                kept("it is pinned in prod"),
+                kept("it was recorded within 7 days"),
+                kept("it was recorded within 7 days"),
+            ],
+            "nothing is to be deleted; 3 versions stay\n  2 because it was recorded within 7 days\n  1 because it is pinned in prod\n",
+        );
+        let many = (0..14).map(|index| kept(&format!("it is live in e{index:02}")));
+        let collected = Collected {
+            kept: many.collect(),
+            ..Collected::new()
+        };
+        let text = collected.text();
+        assert!(text.contains("  1 because it is live in e11\n"), "{text}");
+        assert!(
+            text.ends_with("  the others for 2 more reasons, which --format json tells\n"),
+            "{text}"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::explain::safe_line;
+use crate::explain::{safe_line, size};
 use crate::release::pack::{App, Pack, Tarball};
 
 /// The whole report; `directory` is where the files lie, `None` where nothing was written.
@@ -35,7 +35,7 @@ fn of_tarball(text: &mut String, tarball: &Tarball) {
         name,
         version,
         file,
-        size,
+        size: packed,
         unpacked_size,
         integrity,
         ..
@@ -46,8 +46,10 @@ fn of_tarball(text: &mut String, tarball: &Tarball) {
     }
     let _ = writeln!(
         text,
-        "  {} files, {unpacked_size} bytes, packed {size} bytes",
-        tarball.files.len()
+        "  {} files, {}, packed {}",
+        tarball.files.len(),
+        size(*unpacked_size),
+        size(*packed)
     );
     let _ = writeln!(text, "  {integrity}");
 }
@@ -62,22 +64,27 @@ fn of_app(text: &mut String, app: &App) {
     if let (Some(file), Some(archive)) = (&app.file, &sealed.archive) {
         let _ = write!(
             text,
-            ": {file}\n  {} entries, {} bytes, packed {} bytes\n  {}",
-            archive.entries, archive.tar_size, archive.size, archive.digest
+            ": {file}\n  {} entries, {}, packed {}\n  {}",
+            archive.entries,
+            size(archive.tar_size),
+            size(archive.size),
+            archive.digest
         );
         for (file, archive) in app.alternative_files.iter().zip(&sealed.alternatives) {
             let _ = write!(
                 text,
-                "\n  {file}: the same, packed {} bytes\n  {}",
-                archive.size, archive.digest
+                "\n  {file}: the same, packed {}\n  {}",
+                size(archive.size),
+                archive.digest
             );
         }
     }
     if let Some(files) = &sealed.static_files {
         let _ = write!(
             text,
-            "\n  {} static files, {} bytes",
-            files.count, files.bytes
+            "\n  {} static files, {}",
+            files.count,
+            size(files.bytes)
         );
     }
     text.push('\n');

@@ -144,6 +144,9 @@ pub(super) fn bump(given: &Given) -> Result<BumpRequest, Failure> {
     }
 }
 
+/// What to do about a name that stands there twice.
+const TWICE: &str = "leave one of them: nothing says which counts";
+
 /// The entries of a map; without a name where only a value stands.
 fn entries(given: &Given) -> impl Iterator<Item = (Option<String>, String)> {
     list(&given.value).into_iter().map(|entry| {
@@ -231,6 +234,10 @@ pub(super) fn branches(given: &Given) -> Result<BTreeMap<String, Line>, Failure>
                 .hint("write for example next=beta or 1.x=1.x"));
         };
         let line = Line::parse(&value).map_err(|failure| named(given, "branches", &failure))?;
+        if lines.contains_key(&branch) {
+            let what = format!("{} names {branch} twice", given.name("branches"));
+            return Err(Failure::new(Exit::Usage, "settings::branches", what).hint(TWICE));
+        }
         lines.insert(branch, line);
     }
     Ok(lines)
@@ -358,8 +365,12 @@ pub(super) fn static_url(given: &Given) -> Result<String, Failure> {
             && url.query().is_none()
             && url.fragment().is_none()
     };
+    // Browsers, and so the crate, take `http:x`, `https:///x` and `\` for what was meant; nobody else does.
+    let is_whole = sample
+        .split_once("://")
+        .is_some_and(|(_, rest)| !rest.starts_with(['/', '\\']) && !rest.contains('\\'));
     match Url::parse(&sample) {
-        Ok(url) if is_plain(&url) => Ok(given.value.clone()),
+        Ok(url) if is_whole && is_plain(&url) => Ok(given.value.clone()),
         _ => {
             let what = format!("{} is no address that people can open", given.name(setting));
             Err(Failure::new(Exit::Usage, "settings::url", what)
@@ -399,6 +410,14 @@ pub(super) fn cdn_distribution(
                     "write the id that CloudFront shows, such as E2EXAMPLE1, or prod=E2EXAMPLE1",
                 ),
             );
+        }
+        if distributions.contains_key(&environment) {
+            let whom = environment.map_or_else(
+                || "gives every environment".to_owned(),
+                |environment| format!("names {environment}"),
+            );
+            let what = format!("{} {whom} twice", given.name(setting));
+            return Err(Failure::new(Exit::Usage, "settings::cdn_distribution", what).hint(TWICE));
         }
         distributions.insert(environment, (id != "none").then_some(id));
     }

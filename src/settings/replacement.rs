@@ -4,7 +4,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use regex::{Captures, Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
-use crate::explain::{Exit, Failure, quoted};
+use crate::explain::{Exit, Failure, quoted, size};
 use crate::name::{PackageName, RepoPath};
 use crate::settings::config::Unambiguous;
 use crate::settings::given::{Given, Source, nearest};
@@ -287,7 +287,11 @@ impl Entry<'_> {
             }
         };
         if text.len() > LONGEST {
-            let what = format!("{} is longer than {LONGEST} bytes", self.called(key));
+            let what = format!(
+                "{} is longer than {}",
+                self.called(key),
+                size(LONGEST as u64)
+            );
             return Err(refused(what).hint("match less of the file"));
         }
         let is_wrong = |letter: &char| letter.is_control() && !"\n\r\t".contains(*letter);
@@ -670,7 +674,7 @@ mod tests {
             ),
             (
                 text("replace", &"x".repeat(LONGEST + 1)),
-                "replacements[1].replace in pkgs.json is longer than 16384 bytes",
+                "replacements[1].replace in pkgs.json is longer than 16 KiB",
             ),
             (
                 Value::from(vec![entry("a", "b"); MOST + 1]).to_string(),

@@ -3,6 +3,7 @@
 mod app;
 mod command;
 mod outside;
+mod together;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -232,6 +233,7 @@ impl Settings {
             directory: world.directory,
             runner: world.runner,
         };
+        values.together(&settings);
         Failure::all(values.problems).map_or(Ok(settings), Err)
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
-use crate::explain::{Exit, Failure, Place, quoted};
+use crate::explain::{Exit, Failure, Place, quoted, size};
 
 /// How deep arrays and objects may lie in one another.
 const DEEPEST: usize = 128;
@@ -133,7 +133,7 @@ impl<'a> Document<'a> {
             return Err(Failure::new(
                 Exit::Refused,
                 "workspace::file_size",
-                format!("{file} is larger than {limit} bytes"),
+                format!("{file} is larger than {}", size(limit as u64)),
             )
             .hint(UNUSUAL)
             .place(Place::file(file)));

@@ -2,7 +2,7 @@
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::explain::{Exit, Failure, Place};
+use crate::explain::{Exit, Failure, Place, size};
 
 /// The largest file, in bytes.
 const LARGEST: usize = 2 * 1024 * 1024;
@@ -20,7 +20,7 @@ pub(super) fn parse<T: DeserializeOwned + Default>(
         return Err(Failure::new(
             Exit::Refused,
             "workspace::file_size",
-            format!("{file} is larger than {LARGEST} bytes"),
+            format!("{file} is larger than {}", size(LARGEST as u64)),
         )
         .hint(crate::workspace::json::UNUSUAL)
         .place(Place::file(file)));

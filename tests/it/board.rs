@@ -9,7 +9,7 @@ use pkgs_action::environment::entry::Hold;
 use pkgs_action::report::board;
 use pkgs_action::report::environments::{
     AppStatus, BuildStatus, EnvironmentStatus, HostStatus, PackageStatus, Past, STATUS_SCHEMA,
-    Status, StoreStatus, VersionStatus, rollback_command,
+    Status, StoreStatus, VersionStatus, WayBack, rollback_command,
 };
 use serde_json::{Value, json};
 
@@ -358,6 +358,7 @@ fn crowd(apps: usize, environments: usize) -> Status {
         next_unknown: None,
         apps: apps.collect(),
         asked: None,
+        failure: None,
         store: Some(store),
     }
 }
@@ -388,9 +389,19 @@ fn crowded(store: &StoreStatus, app: &str, place: usize) -> EnvironmentStatus {
         bad: vec![version(3), version(9)],
         pinned: vec![version(1)],
         rollback_to: Some(version(11)),
-        rollback_command: Some(rollback_command(store, app, &environment, &version(11))),
+        rollback_command: Some(rollback_command(
+            store,
+            &WayBack {
+                app,
+                environment: &environment,
+                leaves: &version(12),
+                to: &version(11),
+                needs_cdn_command: place.is_multiple_of(2),
+            },
+        )),
         static_applied: Some(false),
-        url: None,
+        url: Some(format!("https://static.example/{}/", "wide".repeat(40))),
+        unreadable: vec![],
         hosts: vec![HostStatus {
             host: "host".repeat(30),
             version: Some(version(12)),

@@ -57,8 +57,7 @@ pub fn checks(run: &Run) -> Vec<String> {
         .collect()
 }
 
-pub const WELL: [&str; 8] = [
-    "static ok",
+pub const WELL: [&str; 10] = [
     "store ok",
     "store-race ok",
     "store-condition ok",
@@ -66,6 +65,9 @@ pub const WELL: [&str; 8] = [
     "store-headers ok",
     "store-clock ok",
     "store-delete ok",
+    "static ok",
+    "static ok",
+    "static ok",
 ];
 
 #[test]
@@ -81,7 +83,100 @@ fn a_good_store_passes_every_check_and_keeps_nothing_of_them() {
     assert_eq!(checks(&run), WELL);
     let dry = [&DOCTOR[..], &["--dry-run"]].concat();
     let run = world.run(&dry).expect(0);
-    assert_eq!(checks(&run), WELL[..2]);
+    let dry = [
+        "store ok",
+        "store-race skipped",
+        "static ok",
+        "static skipped",
+        "static skipped",
+    ];
+    assert_eq!(checks(&run), dry);
+}
+
+#[test]
+fn all_that_is_set_is_checked_though_nothing_is_due_and_what_is_not_is_told() {
+    let world = World::local(service());
+    let _ = world.run(&["release"]).expect(0);
+    world.follow();
+    let place = |name: &str| {
+        let directory = world.outside.path().join(name);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        directory
+    };
+    let (served, board) = (place("served"), place("board"));
+    let ask = |root: String, more: &[(&str, &str)]| {
+        let run = world.binary(&DOCTOR).env("PKGS_STATIC", root);
+        let run = run.env("PKGS_BOARD", format!("file://{}", board.display()));
+        run.envs(more).run()
+    };
+    let ended = |run: &Run, about: &str| -> Vec<String> {
+        let json = run.stdout.split("::error").next().unwrap_or_default();
+        let checkup: Value = serde_json::from_str(json).expect("JSON");
+        let checks = checkup["checks"].as_array().cloned().unwrap_or_default();
+        let of = checks.iter().filter(|check| check["about"] == about);
+        of.map(|check| {
+            let ended = check["code"].as_str().or(check["state"].as_str());
+            ended.unwrap_or_default().to_owned()
+        })
+        .collect()
+    };
+    let root = || format!("file://{}/{{environment}}", served.display());
+    let well = ask(root(), &[]).expect(0);
+    assert!(
+        well.stdout.contains("nothing is to be released"),
+        "{}",
+        well.stdout
+    );
+    assert_eq!(ended(&well, "static"), ["ok", "ok"]);
+    assert_eq!(
+        (ended(&well, "board"), ended(&well, "cdn")),
+        (vec!["ok".to_owned()], vec!["skipped".to_owned()])
+    );
+    let left = |directory: &std::path::Path| {
+        let files = crate::support::world::files(directory);
+        files
+            .into_keys()
+            .filter(|name| !name.starts_with('.'))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (left(&served), left(&board)),
+        (vec![], vec![]),
+        "probes stay"
+    );
+
+    // A disk that is not mounted, another page, a command without what it needs, a store that is not there: each by itself.
+    std::fs::write(board.join("index.html"), vec![b' '; (32 << 20) + 1]).expect("a page");
+    let nowhere = world.outside.path().join("no/where");
+    let missing = format!("file://{}/store", nowhere.display());
+    let lacking = [
+        ("PKGS_CDN_COMMAND", "true"),
+        ("PKGS_CDN_ENVIRONMENT", "CDN_TOKEN"),
+        ("PKGS_STORE", missing.as_str()),
+    ];
+    // What was refused weighs more than what is set wrongly.
+    let bad = ask(format!("file://{}/served", nowhere.display()), &lacking).expect(3);
+    assert_eq!(
+        ended(&bad, "static").last().map(String::as_str),
+        Some("static::directory")
+    );
+    assert_eq!(ended(&bad, "board"), ["board::foreign"]);
+    assert_eq!(ended(&bad, "cdn"), ["static::cdn_environment"]);
+    assert_eq!(ended(&bad, "store"), ["store::no_directory"]);
+    assert_eq!(ended(&bad, "store-race"), ["skipped"]);
+
+    let nothing = world
+        .binary(&["doctor"])
+        .envs([("PKGS_STORE", "none"), ("PKGS_STATIC", "none")])
+        .run()
+        .expect(0);
+    for line in [
+        "skipped store: not checked: `store` is none",
+        "skipped static: not checked: `static` is none",
+        "skipped board: not checked: `board` is not set",
+    ] {
+        assert!(nothing.stdout.contains(line), "{line}\n{}", nothing.stdout);
+    }
 }
 
 #[test]
@@ -96,9 +191,11 @@ fn a_store_that_ignores_or_races_conditions_is_refused_by_doctor_and_by_release(
         let store = format!("s3://{bucket}/team");
         let run = asked(&world, &store, &server.url(), &DOCTOR).expect(2);
         let wanted = [
-            "static ok",
             "store ok",
             "store-race store::ignores_conditions",
+            "static ok",
+            "static ok",
+            "static ok",
         ];
         assert_eq!(checks(&run), wanted, "{bucket}");
         if bucket == "doctor-ignores" {
@@ -131,9 +228,11 @@ fn a_real_server_that_ignores_conditions_is_refused_before_anything_is_decided()
     };
     let run = asked(&DOCTOR).expect(2);
     let wanted = [
-        "static ok",
         "store ok",
         "store-race store::ignores_conditions",
+        "static ok",
+        "static ok",
+        "static ok",
     ];
     assert_eq!(checks(&run), wanted);
     let run = asked(&["release"]).expect(2);
@@ -154,7 +253,14 @@ fn a_store_of_another_repository_and_one_within_what_is_served_are_refused() {
     std::fs::create_dir_all(store.join("v1")).expect("a directory");
     std::fs::write(store.join("v1/repository.json"), owner.to_string()).expect("written");
     let run = world.run(&DOCTOR).expect(3);
-    assert_eq!(checks(&run), ["static ok", "store store::other_repository"]);
+    let wanted = [
+        "store store::other_repository",
+        "store-race skipped",
+        "static ok",
+        "static ok",
+        "static ok",
+    ];
+    assert_eq!(checks(&run), wanted);
     std::fs::remove_file(store.join("v1/repository.json")).expect("removed");
 
     let served = store.join("public/{environment}");
@@ -164,7 +270,10 @@ fn a_store_of_another_repository_and_one_within_what_is_served_are_refused() {
         .run()
         .expect(2);
     let checks = checks(&within);
-    assert_eq!(checks[0], "static static::in_store", "{checks:?}");
+    assert!(
+        checks.contains(&"static static::in_store".to_owned()),
+        "{checks:?}"
+    );
     // By another name it is the same place.
     let link = world.outside.path().join("link");
     std::os::unix::fs::symlink(&store, &link).expect("linked");

@@ -297,7 +297,7 @@ fn status_answers_for_names_versions_hosts_and_every_deed() {
     );
     let text = world.operate(&["status"]).expect(0);
     for line in [
-        "      until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works\n",
+        "      until 'unhold --environment prod --app web', releases leave it as it is and 'promote' needs '--force'; 'rollback' still works\n",
         "      host web1: 1.0.0 runs, installed at entry 1, 2026-01-31T00:00:00Z\n",
         "      host web2: nothing runs, failed at entry 0, 2026-01-31T00:00:00Z, behind: \"no disk\"\n",
         "  mark-bad 1.0.1 by ada: \"it leaks\"\n",
@@ -383,14 +383,40 @@ fn a_hold_refuses_a_person_until_it_is_lifted_or_forced_for_good() {
     let prod = ["--environment", "prod"];
     let done = |arguments: &[&str]| point(&world, &[arguments, &prod[..]].concat());
     let hold = done(&["hold"]);
-    let while_held = "until 'unhold', releases leave it as it is and 'promote' needs 'force'; 'rollback' still works";
+    let while_held = "until 'unhold --environment prod --app web', releases leave it as it is and 'promote' needs '--force'; 'rollback' still works";
     assert_eq!(hold["reasons"], json!([while_held]));
+
+    // Held already: it stays as it is, or has the reason that is given now.
+    let again = done(&["hold"]);
+    assert_eq!(again["outcome"], "already-done");
+    let reasons = again["reasons"].to_string();
+    for words in [
+        "held by \\\"ada\\\" since entry 1; nothing changed",
+        "held since 20",
+    ] {
+        assert!(reasons.contains(words), "{words}: {reasons}");
+    }
+    let because = ["hold", "--reason", "an audit"];
+    let updated = done(&because);
+    assert_eq!(
+        (&updated["outcome"], &updated["seq"]),
+        (&json!("done"), &json!(2))
+    );
+    assert!(
+        updated["reasons"]
+            .to_string()
+            .contains("before it was held by"),
+        "{updated}"
+    );
+    assert_eq!(status(&world, "prod")["hold"]["reason"], "an audit");
+    assert_eq!(done(&because)["seq"], 2);
+
     let promote = ["promote", "--to", "1.0.0", "--environment", "prod"];
     let refused = operate(&world, &promote).expect(3);
     refusal(&refused, "environment::held");
     assert!(
         refused.stderr.contains(
-            "'unhold' lifts the hold; if you mean it, 'force' (--force, PKGS_FORCE or the input force) promotes and lifts the hold for good"
+            "'unhold --environment prod --app web' lifts the hold; if you mean it, 'force' (--force, PKGS_FORCE or the input force) promotes and lifts the hold for good"
         ),
         "{}",
         refused.stderr
@@ -411,6 +437,84 @@ fn a_hold_refuses_a_person_until_it_is_lifted_or_forced_for_good() {
     assert_eq!(done(&["promote", "--to", "1.0.1"])["to"], "1.0.1");
     let help = world.operate(&["hold", "--help"]).expect(0).stdout;
     assert!(help.contains("promote needs --force"), "{help}");
+}
+
+#[test]
+fn a_rollback_to_what_is_newer_and_was_never_live_is_told_to_be_forward() {
+    let world = released(2);
+    let prod = ["--environment", "prod"];
+    let done = |arguments: &[&str]| point(&world, &[arguments, &prod[..]].concat());
+    let _ = done(&["promote", "--to", "1.0.0"]);
+    let _ = done(&["promote", "--to", "1.0.1"]);
+    let warning = "warning: 1.0.2 is newer than 1.0.1 and was never live in prod: that is forward, not back. 'promote --environment prod --app web --to 1.0.2'";
+    for more in [&["--dry-run"][..], &[]] {
+        let told = done(&[&["rollback", "--to", "1.0.2"], more].concat());
+        let reasons = told["reasons"].to_string();
+        assert!(reasons.contains(warning), "{reasons}");
+    }
+    let back = done(&["rollback", "--to", "1.0.0"])["reasons"].to_string();
+    assert!(!back.contains("warning"), "{back}");
+}
+
+#[test]
+fn what_cannot_be_read_of_one_environment_hides_no_other_one() {
+    let service = json!({"type": "service", "environments": ["sit", "prod"], "auto": ["sit"]});
+    let site = json!({"type": "static", "build": "npm run build", "environments": ["sit"], "auto": ["sit"]});
+    let monorepo = Monorepo::new()
+        .service("web", "1.0.0")
+        .static_site("site", "1.0.0")
+        .config(&json!({"mode": "diff", "apps": {"web": service, "site": site}}))
+        .commit("feat: begin", &[]);
+    let world = World::local(monorepo);
+    let _ = world.run(&["release"]).expect(0);
+    let promote = [
+        "promote",
+        "--app",
+        "web",
+        "--environment",
+        "prod",
+        "--to",
+        "1.0.0",
+    ];
+    let _ = world.operate(&promote).expect(0);
+    let apps = world.outside.path().join("store/v1/apps");
+    let log = apps.join("web/environments/sit/log/000000000001.json");
+    for damaged in [&apps.join("site/environments/sit/static.json"), &log] {
+        std::fs::write(damaged, "{").expect("a file");
+    }
+
+    let run = operate(&world, &["status"]).expect(6);
+    let told = run.json();
+    let of = |app: usize, environment: usize| &told["apps"][app]["environments"][environment];
+    let (site, prod, sit) = (of(0, 0), of(1, 0), of(1, 1));
+    assert_eq!(
+        (&site["current"], &site["staticApplied"]),
+        (&json!("1.0.0"), &Value::Null)
+    );
+    assert_eq!(
+        site["unreadable"].as_array().map(Vec::len),
+        Some(1),
+        "{site:#}"
+    );
+    assert_eq!(
+        (&prod["current"], &prod["unreadable"]),
+        (&json!("1.0.0"), &json!([]))
+    );
+    assert_eq!((&sit["current"], &sit["seq"]), (&Value::Null, &json!(0)));
+    assert!(sit["unreadable"][0]["code"].is_string(), "{sit:#}");
+    for place in ["sit of site", "sit of web"] {
+        let words = format!("this is of {place}; everything else is told");
+        assert!(run.stderr.contains(&words), "{}", run.stderr);
+    }
+    assert!(run.stderr.contains("hint: put it back"), "{}", run.stderr);
+    let text = world.operate(&["status"]).expect(6).stdout;
+    assert!(text.contains("    prod: 1.0.0 since "), "{text}");
+    assert!(
+        text.contains("    sit: what is live is not known\n      cannot be read: "),
+        "{text}"
+    );
+    let page = world.operate(&["status", "--format", "html"]).expect(6);
+    assert!(page.stdout.contains("cannot be read: "), "{}", page.stdout);
 }
 
 /// The log has the entries 1 to `last`, each naming the one before by number and digest.

@@ -114,6 +114,14 @@ fn old_versions_are_retired_then_deleted_and_everything_that_is_needed_works_on(
         dry_text.contains(" would be deleted; 4 versions stay\n"),
         "{dry_text}"
     );
+    let (_, why) = dry_text.split_once(" versions stay\n").expect("what stays");
+    let counts = why.lines().map(|line| {
+        let (count, reason) = line.split_once(" because it ").expect(line);
+        assert!(!reason.is_empty(), "{line}");
+        count.trim().parse::<usize>().expect("a number")
+    });
+    assert_eq!(counts.sum::<usize>(), 4, "{why}");
+    assert!(why.contains("  1 because it is live in sit\n"), "{why}");
 
     let summary = world.outside.path().join("summary");
     let sandbox = Sandbox::new();

@@ -943,7 +943,8 @@ fn a_dry_run_tells_sizes_and_digests_and_writes_nothing() {
     let manifest = fs::read(store.join("any.json")).expect("a manifest");
     let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
     let (digest, size) = (&manifest["archive"]["digest"], &manifest["archive"]["size"]);
-    let told = format!("{size} bytes, {}", digest.as_str().expect("a digest"));
+    let size = pkgs_action::explain::size(size.as_u64().expect("a number"));
+    let told = format!("{size}, {}", digest.as_str().expect("a digest"));
     assert!(dry.stdout.contains(&told), "{told}\n{}", dry.stdout);
 }
 

@@ -1,7 +1,7 @@
 //! Stories of static files: what a CDN hears, what is served while pointers move, and what is left after runs that race and die.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -459,6 +459,45 @@ fn a_command_tells_another_cdn_and_sees_only_what_was_named() {
     let (refused, _sandbox) = run(&back, None);
     refusal(&refused.expect(2), "static::no_cdn");
     assert_eq!(tip(&world, "prod"), entry);
+
+    // The command that `status` gives to copy is one for a shell, and says what it lacks.
+    let (status, _sandbox) = run(
+        &["status", "--format", "json", "--environment", "prod"],
+        None,
+    );
+    let status = status.expect(0).json();
+    let copied = &status["apps"][0]["environments"][0]["rollbackCommand"];
+    let pasted = format!("{} --dry-run", copied.as_str().expect("a command"));
+    let shell = Sandbox::new();
+    let paste = |tells: Option<&str>| {
+        let programs = Path::new(env!("CARGO_BIN_EXE_pkgs-action"));
+        let path = format!(
+            "{}:/usr/bin:/bin",
+            programs.parent().expect("a directory").display()
+        );
+        let mut command = shell.command("sh", &shell.home());
+        command.args(["-c", &pasted]).env("PATH", path);
+        let output = command
+            .envs(tells.map(|line| ("PKGS_CDN_COMMAND", line)))
+            .output();
+        let output = output.expect("a shell");
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let (done, said) = paste(None);
+    assert!(
+        !done && said.contains("set it to the command that tells the CDN"),
+        "{said}"
+    );
+    let (done, said) = paste(Some("cat > /dev/null"));
+    assert!(
+        done && said.contains("would rollback 1.0.1 → 1.0.0"),
+        "{said}"
+    );
+
     let (_, told_before) = (
         run(&back, Some("cat > /dev/null")).0.expect(0),
         told("stdin"),
@@ -534,6 +573,62 @@ fn a_command_tells_another_cdn_and_sees_only_what_was_named() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+fn a_release_that_could_not_tell_the_cdn_decides_nothing() {
+    let world = World::local(site());
+    let with_command = |world: &World, arguments: &[&str], command: Option<&str>| {
+        let invocation = world.binary(arguments);
+        match command {
+            Some(command) => invocation.env("PKGS_CDN_COMMAND", command).run(),
+            None => invocation.run(),
+        }
+    };
+    let _ = with_command(&world, &["release"], Some("cat > /dev/null")).expect(0);
+    assert_eq!(tip(&world, "sit")["static"]["cdn"], "command");
+    let world = next(world, 2);
+    let (tags, before) = (world.origin_git(&["tag", "--list"]), tip(&world, "sit"));
+    let refused = with_command(&world, &["release"], None).expect(2);
+    refusal(&refused, "static::no_cdn");
+    assert!(
+        refused.stderr.contains("nothing was decided"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(world.origin_git(&["tag", "--list"]), tags);
+    assert_eq!(tip(&world, "sit"), before);
+    let doctor = with_command(&world, &["doctor"], None).expect(2);
+    assert!(
+        doctor.stdout.contains("[static::no_cdn]"),
+        "{}",
+        doctor.stdout
+    );
+    // What is held is not activated, so nobody has to be told.
+    let _ = world.operate(&["hold", "--environment", "sit"]).expect(0);
+    let _ = with_command(&world, &["release"], None).expect(0);
+    assert_ne!(world.origin_git(&["tag", "--list"]), tags);
+    // A word that there is no CDN any more counts, too.
+    let _ = world.operate(&["unhold", "--environment", "sit"]).expect(0);
+    let world = next(world, 3);
+    let _ = with_command(&world, &["release"], Some("none")).expect(0);
+    assert_eq!(tip(&world, "sit")["target"]["version"], "1.0.2");
+}
+
+#[test]
+fn a_line_for_a_cdn_of_an_environment_that_nobody_knows_is_told() {
+    let world = released(0);
+    let promote = |lines: &str| {
+        let arguments = ["promote", "--environment", "sit", "--to", "1.0.0"];
+        let (_sandbox, invocation) = operator(&world, &arguments);
+        let run = invocation.env("PKGS_CDN_DISTRIBUTION", lines).run();
+        run.expect(0).stderr
+    };
+    let said = "`cdn-distribution` names siit, an environment that neither";
+    let stderr = promote("siit=E2EXAMPLE1");
+    assert!(stderr.contains(said), "{stderr}");
+    let stderr = promote("prod=E2EXAMPLE1, sit=none");
+    assert!(!stderr.contains("cdn-distribution"), "{stderr}");
 }
 
 /// Reads by key below a store or a static root.

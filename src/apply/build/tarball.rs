@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::Builder;
-use crate::explain::{Exit, Failure, Place, quoted};
+use crate::explain::{Exit, Failure, Place, quoted, size};
 use crate::local::archive::{EntrySource, NpmTarball};
 use crate::local::files;
 use crate::local::npm_package::NpmPackage;
@@ -90,6 +90,15 @@ fn key(package: &Package, path: &str, why: &str) -> Failure {
         .hint("leave it out with `files` in package.json or with .npmignore; where it is meant, `key-files` names it")
 }
 
+/// A length beside another that may be nearly the same.
+fn exact(bytes: u64) -> String {
+    let told = size(bytes);
+    if told.ends_with("bytes") {
+        return told;
+    }
+    format!("{told} ({bytes} bytes)")
+}
+
 /// The failure of a tarball of more than `most` bytes.
 fn too_long(package: &Package, tarball: &NpmTarball, most: u64) -> Option<Failure> {
     if tarball.size <= most {
@@ -98,11 +107,13 @@ fn too_long(package: &Package, tarball: &NpmTarball, most: u64) -> Option<Failur
     let mut longest: Vec<&(String, u64, u32)> = tarball.files.iter().collect();
     longest.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
     let shown = longest.iter().take(SHOWN);
-    let shown = shown.map(|(path, size, _)| format!("{} ({size} bytes)", quoted(path)));
+    let shown = shown.map(|(path, length, _)| format!("{} ({})", quoted(path), size(*length)));
     let shown: Vec<String> = shown.collect();
     let what = format!(
-        "the tarball of {} has {} bytes, and may have {most}",
-        package.name, tarball.size
+        "the tarball of {} has {}, and may have {}",
+        package.name,
+        exact(tarball.size),
+        exact(most)
     );
     let failure = Failure::new(Exit::Refused, "build::package_size", what)
         .because(format!("its longest files are {}", shown.join(", ")))

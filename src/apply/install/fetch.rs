@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Install, blocking, in_one_line};
-use crate::explain::{Exit, Failure};
+use crate::explain::{self, Exit, Failure};
 use crate::local::archive::{Expect, LONGEST_TAR, apply_delta, longest_delta, read_old, unpack};
 use crate::local::files;
 use crate::name::{Digest, Variant};
@@ -143,8 +143,8 @@ impl Install<'_> {
                     let size = archive.size;
                     self.fetched += size;
                     self.story.did(format_args!(
-                        "fetched {} KiB, as they were released",
-                        size.div_ceil(1024)
+                        "fetched {}, as they were released",
+                        explain::size(size)
                     ));
                     return Ok(archive.clone());
                 }
@@ -190,10 +190,10 @@ impl Install<'_> {
                 Ok(Some((rebuilt, size))) => {
                     self.fetched += size;
                     self.story.did(format_args!(
-                        "fetched {} KiB, the delta from {}, in the place of {} KiB",
-                        size.div_ceil(1024),
+                        "fetched {}, the delta from {}, in the place of {}",
+                        explain::size(size),
                         kept.version,
-                        archive.size.div_ceil(1024)
+                        explain::size(archive.size)
                     ));
                     return Ok(Some(rebuilt));
                 }

@@ -10,9 +10,9 @@ use crate::apply::point::{Judge, Log, Tip};
 use crate::apply::static_files::{Ground, Survey};
 use crate::environment::entry::{BadMark, Event, Live, Source, State, StaticPlace};
 use crate::environment::target::{Skipped, Standing, Walk, live_at, nothing_to_roll_back_to, walk};
-use crate::explain::{Exit, Failure};
+use crate::explain::{Exit, Failure, plain};
 use crate::name::EnvironmentName;
-use crate::plan::marks;
+use crate::plan::marks::{self, Mark};
 use crate::plan::promote::{self, Against, By, Found, Judgement, Wish};
 use crate::plan::rollback;
 use crate::plan::static_root::{self, Front};
@@ -47,7 +47,10 @@ impl Judge for Judging<'_> {
         match self.deed {
             Deed::Promote(aim) => self.promote(state, tip, aim).await,
             Deed::Rollback(aim) => self.rollback(state, tip, aim).await,
-            Deed::Environment(mark) => Ok(marks::judge(state, &self.wish(), mark, &[])),
+            Deed::Environment(mark) => {
+                let judgement = marks::judge(state, &self.wish(), mark, &[]);
+                self.dated(state, mark, judgement).await
+            }
             Deed::Version(aim, mark) => {
                 let version = self.aim_at(state, aim).await?;
                 let builds = builds::versions(self.ground.log.store, self.ground.log.app).await?;
@@ -67,6 +70,22 @@ impl Judging<'_> {
             by: self.story.request.by,
             force: self.story.request.force,
         }
+    }
+
+    /// Adds since when it is held to what is said of a hold that stays as it is.
+    async fn dated(
+        &self,
+        state: &State,
+        mark: &Mark,
+        mut judgement: Judgement,
+    ) -> Result<Judgement, Failure> {
+        if let (Judgement::AlreadyThere { reasons }, Mark::Hold { .. }, Some(hold)) =
+            (&mut judgement, mark, &state.hold)
+            && let Some(held) = self.ground.log.entry(hold.seq).await?
+        {
+            reasons.push(format!("held since {}", plain(&held.entry.at)));
+        }
+        Ok(judgement)
     }
 
     async fn promote(

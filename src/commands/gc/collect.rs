@@ -429,9 +429,14 @@ impl Ground<'_> {
     /// The uploads that whoever began them left. Where they cannot be listed, that is said.
     async fn left_uploads(&self, collected: &mut Collected) -> Vec<Unfinished> {
         match self.store.unfinished(layout::EVERYTHING).await {
-            Ok(mut uploads) => {
-                uploads.retain(|upload| retention::is_left(self.now, upload.begun));
-                uploads
+            Ok(uploads) => {
+                let (left, nameless) = left_of(self.now, uploads);
+                if nameless > 0 {
+                    collected.notices.push(format!(
+                        "{nameless} unfinished uploads have no id in the list of the store, so they cannot be given back"
+                    ));
+                }
+                left
             }
             Err(StoreError::Uncertain(failure) | StoreError::Failed(failure)) => {
                 let what = format!("unfinished uploads were not looked for: {failure}");
@@ -477,6 +482,16 @@ async fn remove(store: &dyn Store, keys: &[Key]) -> Result<(), Failure> {
             outcome => return Ok(outcome?),
         }
     }
+}
+
+/// Those of `uploads` that whoever began them left, and how many of them the store gives no id: a request to give them back could not say which it
+/// means.
+fn left_of(now: i64, uploads: Vec<Unfinished>) -> (Vec<Unfinished>, usize) {
+    let left = uploads
+        .into_iter()
+        .filter(|upload| retention::is_left(now, upload.begun));
+    let (named, nameless): (Vec<_>, Vec<_>) = left.partition(|upload| !upload.id.is_empty());
+    (named, nameless.len())
 }
 
 /// Gives an upload back. As with [`remove`], what may have happened is asked for again.

@@ -13,7 +13,7 @@ use git2::{ObjectType, Oid};
 use rustix::fs::OFlags;
 
 use super::{Repo, commit_id, object_id};
-use crate::explain::{Exit, Failure};
+use crate::explain::{Exit, Failure, size};
 use crate::name::{CommitId, TagName};
 
 /// The longest `packed-refs` that is read, in bytes: two million refs.
@@ -318,7 +318,7 @@ pub(super) fn bounded(path: &Path, longest: u64) -> io::Result<Option<Vec<u8>>> 
     let mut bytes = Vec::new();
     file.take(longest + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > longest {
-        let what = format!("{} is longer than {longest} bytes", path.display());
+        let what = format!("{} is longer than {}", path.display(), size(longest));
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
     Ok(Some(bytes))

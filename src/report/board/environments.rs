@@ -1,13 +1,15 @@
 //! What is told of one environment: a card, or where there are many, a row.
 
-use super::words::{LONGEST_NAME, LONGEST_WORDS, Moment, name, shown};
-use super::{counted, is_bad, moved};
+use super::words::{LONGEST_NAME, LONGEST_WORDS, Moment, link, name, shown};
+use super::{SHORT_WORDS, counted, is_bad, moved};
 use crate::explain::is_hostile;
 use crate::report::environments::{EnvironmentStatus, HostStatus};
 
 /// How many hosts of one environment are told, and how many versions marked bad.
 const TOLD_HOSTS: usize = 20;
 const TOLD_VERSIONS: usize = 12;
+/// How much that could not be read of one environment is told.
+const TOLD_UNREADABLE: usize = 4;
 
 /// An environment in full.
 pub(super) struct Card {
@@ -15,7 +17,11 @@ pub(super) struct Card {
     pub(super) app: String,
     pub(super) name: String,
     pub(super) version: Option<String>,
+    /// Whether anything of it could be read.
+    pub(super) is_known: bool,
     pub(super) is_bad: bool,
+    /// The address of its static files.
+    pub(super) site: Option<String>,
     pub(super) since: Option<Moment>,
     pub(super) by: Option<String>,
     pub(super) op: Option<&'static str>,
@@ -23,6 +29,8 @@ pub(super) struct Card {
     pub(super) bad: Option<String>,
     pub(super) pinned: Option<String>,
     pub(super) is_unlaid: bool,
+    /// What could not be read.
+    pub(super) unreadable: Vec<String>,
     pub(super) hosts: Vec<Host>,
     pub(super) more_hosts: usize,
     pub(super) rollback_to: Option<String>,
@@ -78,6 +86,7 @@ pub(super) fn divide<'s>(
         let needs_a_look = environment.hold.is_some()
             || is_bad(environment)
             || environment.static_applied == Some(false)
+            || !environment.unreadable.is_empty()
             || environment.hosts.iter().any(|host| host.error.is_some());
         (!needs_a_look, std::cmp::Reverse(moved(environment)), *index)
     });
@@ -102,7 +111,9 @@ impl Card {
             app: name(app),
             name: name(&status.environment),
             version: status.current.as_deref().map(name),
+            is_known: status.is_known(),
             is_bad: is_bad(status),
+            site: status.url.as_deref().and_then(link),
             since: status.since.as_deref().map(Moment::read),
             by: status.by.as_deref().map(|by| shown(by, LONGEST_NAME)),
             op: status.op,
@@ -110,12 +121,20 @@ impl Card {
             bad: listed(&status.bad),
             pinned: listed(&status.pinned),
             is_unlaid: status.static_applied == Some(false),
+            unreadable: unreadable(status),
             hosts: status.hosts.iter().take(TOLD_HOSTS).map(Host::of).collect(),
             more_hosts: status.hosts.len().saturating_sub(TOLD_HOSTS),
             rollback_to: status.rollback_to.as_deref().map(name),
             command: words_of(status.rollback_command.as_deref()),
         }
     }
+}
+
+/// What could not be read of an environment.
+pub(super) fn unreadable(status: &EnvironmentStatus) -> Vec<String> {
+    let told = status.unreadable.iter().take(TOLD_UNREADABLE);
+    told.map(|unknown| shown(&unknown.message, SHORT_WORDS))
+        .collect()
 }
 
 /// Who holds it and why.
@@ -165,6 +184,9 @@ impl Host {
 impl Other {
     pub(super) fn of(status: &EnvironmentStatus) -> Other {
         let mut notes = Vec::new();
+        if !status.unreadable.is_empty() {
+            notes.push("cannot be read".to_owned());
+        }
         if is_bad(status) {
             notes.push("bad".to_owned());
         }

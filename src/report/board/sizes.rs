@@ -2,8 +2,8 @@
 
 use super::timeline::percent;
 use super::words::{Moment, name, shown};
+use crate::explain::size;
 use crate::report::environments::{AppStatus, BuildStatus, VersionStatus};
-use crate::report::gc::size;
 
 /// The fewest slots of a plot: a few releases are not stretched over all of it.
 const SLOTS: usize = 8;

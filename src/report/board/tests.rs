@@ -3,8 +3,8 @@
 use super::*;
 use crate::environment::entry::Hold;
 use crate::report::environments::{
-    BuildStatus, HostStatus, PackageStatus, STATUS_SCHEMA, StoreStatus, VersionStatus,
-    rollback_command,
+    BuildStatus, HostStatus, PackageStatus, STATUS_SCHEMA, StoreStatus, Unknown, VersionStatus,
+    WayBack, rollback_command,
 };
 
 fn store() -> StoreStatus {
@@ -25,6 +25,7 @@ fn nothing() -> Status {
         next_unknown: None,
         apps: vec![],
         asked: None,
+        failure: None,
     }
 }
 
@@ -58,6 +59,7 @@ fn environment(name: &str, history: Vec<Past>) -> EnvironmentStatus {
         url: None,
         hosts: vec![],
         history,
+        unreadable: vec![],
     }
 }
 
@@ -72,6 +74,17 @@ fn build(version: &str, archive: u64, static_files: u64) -> VersionStatus {
             archive_bytes: Some(archive),
             static_bytes: Some(static_files),
         }],
+    }
+}
+
+/// From 1.1.0 back to 1.0.0 in `sit`.
+fn back(needs_cdn_command: bool) -> WayBack<'static> {
+    WayBack {
+        app: "web",
+        environment: "sit",
+        leaves: "1.1.0",
+        to: "1.0.0",
+        needs_cdn_command,
     }
 }
 
@@ -107,7 +120,8 @@ fn web() -> AppStatus {
             },
             EnvironmentStatus {
                 rollback_to: Some("1.0.0".to_owned()),
-                rollback_command: Some(rollback_command(&store(), "web", "sit", "1.0.0")),
+                rollback_command: Some(rollback_command(&store(), &back(false))),
+                url: Some("https://static.example/sit/".to_owned()),
                 ..sit
             },
         ],
@@ -147,10 +161,11 @@ fn what_runs_where_since_when_and_who_did_it() {
         "web in prod held by ada: slow",
         "App sit prod web 1.1.0 21 Nov 2026 1.0.0 held 22 Nov 2026",
         "since 22 Nov 2026, 10:00 UTC by ada (rollback) held by ada: slow bad 1.1.0",
-        "Rollback goes to 1.0.0 pkgs-action rollback --environment sit --app web --to 1.0.0 --store s3://acme-releases/mono --store-region eu-central-1",
+        "Rollback goes to 1.0.0 pkgs-action rollback --environment sit --app web --to 1.0.0 --reason &#39;back from 1.1.0 to 1.0.0&#39; --store s3://acme-releases/mono --store-region eu-central-1",
+        "site https://static.example/sit/ since",
         "Rollback has nowhere to go",
         "22 Nov 2026, 10:00 UTC prod rollback 1.0.0 ada –",
-        "Archive 1.1 MB +10.0 % since 1.0.0",
+        "Archive 1 MiB +10.0 % since 1.0.0",
         "Static files 400 bytes −20.0 % since 1.0.0",
     ] {
         assert!(told.contains(words), "{words}\n{told}");
@@ -245,16 +260,79 @@ fn a_picture_begins_with_what_was_live_before_its_first_step() {
     let busy = environment("sit", moves.collect());
     let picture = Picture::of(&[&busy, &old], &timeline::NARROW, "2026-11-30T12:00:00Z");
     let picture = picture.expect("a picture");
-    assert_eq!(picture.ticks.len(), 5);
+    assert_eq!(picture.ticks.len(), 4);
+    assert_eq!(picture.cut.as_deref(), Some("The last 4 of 21 moves."));
+    assert!(picture.label.starts_with("The last 4 of 21 moves with"));
     let bars: Vec<(&str, &str, Option<&str>)> = picture
         .lanes
         .iter()
         .flat_map(|lane| &lane.bars)
         .map(|bar| (bar.x.as_str(), bar.width.as_str(), bar.label.as_deref()))
         .collect();
-    assert_eq!(bars.len(), 6, "{bars:?}");
-    assert_eq!(bars[0], ("0.00", "20.00", Some("1.16.0")));
-    assert_eq!(bars[5], ("0.00", "100.00", Some("1.0.0")));
+    assert_eq!(bars.len(), 5, "{bars:?}");
+    assert_eq!(bars[0], ("0.00", "25.00", Some("1.17.0")));
+    assert_eq!(bars[4], ("0.00", "100.00", Some("1.0.0")));
+}
+
+#[test]
+fn every_bar_carries_as_much_of_its_version_as_fits() {
+    let versions = ["1.0.0", "10.20.30", "2.0.0-beta.1+build.20261130", "1.2.3"];
+    let moves = (1_u64..).zip(versions).map(|(seq, version)| {
+        let op = if seq == 2 { "rollback" } else { "promote" };
+        past(seq, op, version, &format!("2026-11-{seq:02}T10:00:00Z"))
+    });
+    let mut moves: Vec<Past> = moves.collect();
+    moves.reverse();
+    let prod = environment("prod", moves);
+    let labels = |screen| {
+        let picture = Picture::of(&[&prod], screen, "2026-11-30T12:00:00Z").expect("a picture");
+        let bars = picture.lanes.into_iter().flat_map(|lane| lane.bars);
+        let labels: Vec<String> = bars.filter_map(|bar| bar.label).collect();
+        (labels.join(" "), picture.cut)
+    };
+    let narrow = "1.0.0 10.20.… 2.0.0-be… 1.2.3".to_owned();
+    assert_eq!(labels(&timeline::NARROW), (narrow, None));
+    let wide = "1.0.0 10.20.30 2.0.0-beta.1+build.20… 1.2.3".to_owned();
+    assert_eq!(labels(&timeline::WIDE), (wide, None));
+}
+
+#[test]
+fn a_way_back_that_needs_a_command_says_so_where_it_is_pasted() {
+    let command = rollback_command(&store(), &back(true));
+    let (before, after) = command.split_once(" pkgs-action ").expect("a command");
+    assert!(
+        before.starts_with("PKGS_CDN_COMMAND=\"${PKGS_CDN_COMMAND:?"),
+        "{command}"
+    );
+    assert!(
+        after.contains("--reason 'back from 1.1.0 to 1.0.0'"),
+        "{command}"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_nothing_is_claimed_of_it() {
+    let mut app = web();
+    let unreadable = vec![Unknown {
+        code: "environment::damaged",
+        message: "log/000000000002.json is no entry".to_owned(),
+    }];
+    app.environments[0] = EnvironmentStatus {
+        unreadable: unreadable.clone(),
+        ..EnvironmentStatus::unknown("prod")
+    };
+    app.environments[1].unreadable = unreadable;
+    app.environments[1].rollback_to = None;
+    let told = text(&page(&of(vec![app])));
+    for words in [
+        "web in prod cannot be read: log/000000000002.json is no entry",
+        "App sit prod web 1.1.0 21 Nov 2026 unknown",
+        "prod unknown unread log/000000000002.json is no entry",
+        "Where a rollback goes is not known",
+    ] {
+        assert!(told.contains(words), "{words}\n{told}");
+    }
+    assert!(!told.contains("nothing is live"), "{told}");
 }
 
 #[test]
@@ -294,6 +372,11 @@ fn hostile_text_is_shown_and_obeyed_by_nobody() {
         environment.rollback_to = Some(evil());
         environment.rollback_command = Some(evil());
         environment.static_applied = Some(false);
+        environment.url = Some("javascript:alert(1)".to_owned());
+        environment.unreadable = vec![Unknown {
+            code: "environment::damaged",
+            message: evil(),
+        }];
         environment.hold = Some(Hold {
             by: evil(),
             reason: Some(evil()),
@@ -347,6 +430,7 @@ fn hostile_text_is_shown_and_obeyed_by_nobody() {
         "##[",
         "onload='",
         "&amp;",
+        "href=\"javascript",
     ] {
         assert!(!page.contains(never), "{never:?}");
     }
@@ -421,6 +505,9 @@ fn the_page_says_what_it_is_at_its_beginning_and_asks_nobody_for_anything() {
     });
     for address in addresses {
         let inside = address.starts_with('#') || address.starts_with("data:");
-        assert!(inside, "{address}");
+        assert!(
+            inside || address == "https://static.example/sit/",
+            "{address}"
+        );
     }
 }

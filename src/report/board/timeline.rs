@@ -26,7 +26,7 @@ pub(super) const WIDE: Screen = Screen {
     longest_name: 90,
 };
 pub(super) const NARROW: Screen = Screen {
-    steps: 5,
+    steps: 4,
     width: 300,
     letter: 73,
     longest_name: 30,
@@ -55,6 +55,8 @@ pub(super) struct Picture {
     pub(super) ticks: Vec<Mark>,
     pub(super) lanes: Vec<Lane>,
     pub(super) more_lanes: usize,
+    /// How many moves are seen of how many, where not all are.
+    pub(super) cut: Option<String>,
 }
 
 /// A step on the axis.
@@ -124,7 +126,8 @@ impl Picture {
         let lanes: Vec<Lane> = lanes.collect();
         let bottom = lanes.len() * LANE_HEIGHT;
         Some(Picture {
-            label: label(&shown_lanes, &moves[first..]),
+            label: label(&shown_lanes, &moves[first..], moves.len()),
+            cut: (first > 0).then(|| format!("The last {steps} of {} moves.", moves.len())),
             height: bottom + AXIS_HEIGHT,
             bottom,
             axis: bottom + AXIS_HEIGHT - 7,
@@ -230,19 +233,29 @@ fn bar(environment: &EnvironmentStatus, one: &Move<'_>, span: &Span, screen: &Sc
         (false, false) => "past",
     };
     let label_x = LEFT + if span.is_rollback { ARROW } else { 0 };
-    let needed = label_x + version.chars().count() * screen.letter / 10 + RIGHT;
     let room = (span.end - span.start) * screen.width / span.steps;
+    let letters = room.saturating_sub(label_x + RIGHT) * 10 / screen.letter;
     Bar {
         kind,
         x: percent(span.start, span.steps),
         y: span.lane * LANE_HEIGHT + BAR_TOP,
         width: percent(span.end - span.start, span.steps),
         height: BAR_HEIGHT,
-        label: (needed <= room).then(|| name(version)),
+        label: fitting(&name(version), letters),
         label_x,
         is_rollback: span.is_rollback,
         title: format!("{} {}", one.past.op, name(version)),
     }
+}
+
+/// A version in a bar with room for so many letters: whole, else its beginning; `None` where that would say nothing.
+fn fitting(version: &str, letters: usize) -> Option<String> {
+    const FEWEST: usize = 4;
+    if version.chars().count() <= letters {
+        return Some(version.to_owned());
+    }
+    let beginning: String = version.chars().take(letters.checked_sub(1)?).collect();
+    (letters >= FEWEST).then(|| beginning + "…")
 }
 
 /// `part` of `whole`, in percent with two digits.
@@ -281,7 +294,7 @@ fn ticks(moves: &[Move<'_>], screen: &Screen, now: Option<i64>) -> Vec<Mark> {
 }
 
 /// The picture in a sentence, for those who do not see it.
-fn label(environments: &[&EnvironmentStatus], moves: &[Move<'_>]) -> String {
+fn label(environments: &[&EnvironmentStatus], moves: &[Move<'_>], all: usize) -> String {
     let rollbacks = moves.iter().filter(|one| one.past.op == "rollback").count();
     let live = environments.iter().map(|environment| {
         let version = environment.current.as_deref().unwrap_or("nothing");
@@ -291,9 +304,13 @@ fn label(environments: &[&EnvironmentStatus], moves: &[Move<'_>]) -> String {
             shown(&environment.environment, 40)
         )
     });
+    let seen = if moves.len() < all {
+        format!("{} of {all} moves", moves.len())
+    } else {
+        counted(moves.len(), "move", "moves")
+    };
     format!(
-        "The last {} with {}. Live now: {}.",
-        counted(moves.len(), "move", "moves"),
+        "The last {seen} with {}. Live now: {}.",
         counted(rollbacks, "rollback", "rollbacks"),
         live.collect::<Vec<_>>().join(", ")
     )

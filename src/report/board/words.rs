@@ -2,6 +2,7 @@
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use url::Url;
 
 use crate::explain::is_hostile;
 
@@ -31,6 +32,16 @@ pub(super) fn shown(text: &str, longest: usize) -> String {
 /// A name or a version.
 pub(super) fn name(text: &str) -> String {
     shown(text, LONGEST_NAME)
+}
+
+/// An address that a page may lead to, as a browser will show it; `None` where it leads to no website.
+pub(super) fn link(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let is_site = matches!(url.scheme(), "http" | "https")
+        && url.username().is_empty()
+        && url.password().is_none();
+    let address = String::from(url);
+    (is_site && address.len() <= LONGEST_WORDS).then_some(address)
 }
 
 /// What a page shows as nothing at all, so that two names look like one; and what changes the direction of what stands beside it.

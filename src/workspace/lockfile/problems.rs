@@ -1,7 +1,7 @@
 //! What can be wrong with a lockfile, said in one way for every package manager.
 
 use super::LIMIT;
-use crate::explain::{Exit, Failure, Place, quoted};
+use crate::explain::{Exit, Failure, Place, quoted, size};
 use crate::name::RepoPath;
 use crate::workspace::json::path;
 
@@ -35,7 +35,7 @@ pub(super) fn refuse_size(file: &str, text: &str) -> Result<(), Failure> {
     Err(Failure::new(
         Exit::Refused,
         "workspace::file_size",
-        format!("{file} is larger than {LIMIT} bytes"),
+        format!("{file} is larger than {}", size(LIMIT as u64)),
     )
     .hint(crate::workspace::json::UNUSUAL)
     .place(Place::file(file)))

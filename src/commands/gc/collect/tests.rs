@@ -752,3 +752,21 @@ fn a_history_longer_than_an_entry_remembers_is_read_whole() {
     assert_eq!(moves.last().map(|step| step.seq), Some(1));
     assert!(moves.windows(2).all(|pair| pair[0].seq == pair[1].seq + 1));
 }
+
+#[test]
+fn an_upload_without_an_id_is_counted_and_the_others_are_given_back() {
+    let upload = |id: &str, begun| Unfinished {
+        key: Key::parse("v1/blobs/a").unwrap(),
+        id: id.to_owned(),
+        begun: Some(begun),
+    };
+    let old = NOW - 2 * DAY;
+    let uploads = vec![
+        upload("", old),
+        upload("a", old),
+        upload("", NOW),
+        upload("b", NOW),
+    ];
+    let (left, nameless) = left_of(NOW, uploads);
+    assert_eq!((left, nameless), (vec![upload("a", old)], 1));
+}
