@@ -108,6 +108,7 @@ impl Story<'_> {
         let pointed = if dry_run {
             ground.log.rehearse(&by, &mut judging).await?
         } else {
+            self.request.stop.check()?;
             ground.log.append(&by, &mut judging).await?
         };
         let mut point = self.point_of(&ground, &pointed, &judging).await?;
