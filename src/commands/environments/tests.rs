@@ -910,11 +910,15 @@ fn a_file_that_was_mended_is_told_to_the_cdn_however_often_that_fails() {
 #[test]
 fn who_is_to_stop_writes_nothing() {
     let world = static_world(APART);
-    let request = to("1.0.0");
-    request.stop.request(15);
+    let promoted = to("1.0.0");
+    promoted.stop.request(15);
+    let held = Request {
+        to: None,
+        ..promoted.clone()
+    };
     for deed in [
-        block_on(promote(&request, &world.remotes())),
-        block_on(hold(&request, &world.remotes())),
+        block_on(promote(&promoted, &world.remotes())),
+        block_on(hold(&held, &world.remotes())),
     ] {
         let failure = deed.unwrap_err();
         assert_eq!(failure.code(), "run::interrupted");

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -141,12 +142,22 @@ impl Drop for Server {
     }
 }
 
-/// A loopback port that nobody listens on at this moment.
+/// A loopback port that nobody listens on, each time another one. It lies below those that systems hand out by themselves: one of these may be another
+/// connection's by the time somebody listens on it.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free loopback port")
-        .port()
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..COUNT {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Runs side by side begin at other places.
+        let port = FIRST + std::process::id().wrapping_mul(131).wrapping_add(next) % COUNT;
+        let port = u16::try_from(port).expect("a port");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no loopback port is free");
 }
 
 /// What a program for Node answers, both in JSON: the question comes on its stdin.
