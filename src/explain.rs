@@ -271,6 +271,21 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// [`size`] beside another that may be nearly the same: with the exact number.
+///
+/// ```
+/// use pkgs_action::explain::exact_size;
+/// assert_eq!([12, (512 << 20) + 1].map(exact_size), ["12 bytes", "512 MiB (536870913 bytes)"]);
+/// ```
+#[must_use]
+pub fn exact_size(bytes: u64) -> String {
+    let told = size(bytes);
+    if bytes < 1 << 10 {
+        return told;
+    }
+    format!("{told} ({bytes} bytes)")
+}
+
 /// Untrusted text made safe for a terminal, whole.
 ///
 /// ```

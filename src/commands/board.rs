@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use crate::apply::builds;
+use crate::apply::point::{Log, environments_of};
 use crate::commands::status::{self, StatusRequest, Unreleased};
 use crate::commands::{open_store, point};
 use crate::explain::{Exit, Failure};
 use crate::local::process::Children;
 use crate::name::Key;
+use crate::plan::static_root;
 use crate::release::layout;
-use crate::remote::store::remembering::Remembering;
 use crate::remote::store::{Body, Headers, Store, StoreError};
 use crate::report::board::{self, MARK};
 use crate::report::environments::StoreStatus;
+use crate::settings::address::StoreAddress;
 use crate::settings::{Apps, BoardPlace, Settings, StoreSettings};
 
 /// How often the page is made when others change environments meanwhile.
@@ -48,8 +51,8 @@ async fn written(
     store: &Arc<dyn Store>,
 ) -> Result<String, Failure> {
     let shelf = Shelf::open(place, store).await?;
-    let store: Arc<dyn Store> = Arc::new(Remembering::new(Arc::clone(store)));
-    let remotes = point::remotes(settings, store, &Children::default());
+    apart(place, store.as_ref()).await?;
+    let remotes = point::remotes(settings, Arc::clone(store), &Children::default());
     let request = StatusRequest {
         apps: Apps::All,
         ..request(settings, store_settings)
@@ -84,7 +87,44 @@ pub fn request(settings: &Settings, store: &StoreSettings) -> StatusRequest {
 /// # Errors
 /// `board::foreign` (3) where something else is there; those of the store there.
 pub async fn put(place: &BoardPlace, store: &Arc<dyn Store>, page: &str) -> Result<(), Failure> {
-    Shelf::open(place, store).await?.put(page).await
+    let shelf = Shelf::open(place, store).await?;
+    apart(place, store.as_ref()).await?;
+    shelf.put(page).await
+}
+
+/// Refuses a place among the static files that are live somewhere, whatever is set now: they are served to everybody. Where a log cannot be read, what
+/// it would say is not known.
+async fn apart(place: &BoardPlace, store: &dyn Store) -> Result<(), Failure> {
+    let BoardPlace::At(board) = place else {
+        return Ok(());
+    };
+    for app in builds::apps(store).await? {
+        for environment in environments_of(store, &app).await? {
+            let log = Log {
+                store,
+                app: &app,
+                environment: &environment,
+            };
+            let tip = log.tip().await.unwrap_or_else(|failure| {
+                tracing::warn!(%failure, "where {environment} of {app} is served from is not known");
+                None
+            });
+            let Some(served) = tip.and_then(|tip| tip.entry.static_place) else {
+                continue;
+            };
+            let root = static_root::resolve(&served.root, &app, &environment)?;
+            if StoreAddress::parse(&root)?.overlaps(&board.address) {
+                let what = format!(
+                    "the board is to lie at {}, among the static files of {app} in {environment} at {root}",
+                    board.address
+                );
+                return Err(Failure::new(Exit::Usage, "board::in_static", what)
+                    .because("the board names people and reasons, and static files are served to everybody")
+                    .hint("give the board a place of its own, beside the static root"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether a page could be put where `board` says; with a `nonce` a probe is written beside it and removed. Gives what is well.
@@ -105,6 +145,9 @@ pub async fn check(
                 .hint("mend what is said of the store"));
         }
     };
+    if let Some(store) = store {
+        apart(place, store.as_ref()).await?;
+    }
     shelf.look().await?;
     let Some(nonce) = nonce.filter(|_| matches!(place, BoardPlace::At(_))) else {
         return Ok(format!("{} is free, or a board", shelf.describe()));

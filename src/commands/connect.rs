@@ -38,13 +38,19 @@ pub async fn connect(settings: &Settings, children: &Children) -> Result<Remotes
     around(settings, children, store)
 }
 
-/// The same without a store that cannot be opened: for `doctor`, which tells why and goes on.
-pub async fn connect_as_far(settings: &Settings, children: &Children) -> Result<Remotes, Failure> {
-    let store = match settings.store.value() {
-        Some(store) => open_store(store).await.ok(),
-        None => None,
+/// The same without a store that cannot be opened, and why it cannot: for `doctor`, which tells that and goes on.
+pub async fn connect_as_far(
+    settings: &Settings,
+    children: &Children,
+) -> Result<(Remotes, Option<Failure>), Failure> {
+    let (store, why) = match settings.store.value() {
+        Some(store) => match open_store(store).await {
+            Ok(store) => (Some(store), None),
+            Err(failure) => (None, Some(failure)),
+        },
+        None => (None, None),
     };
-    around(settings, children, store)
+    Ok((around(settings, children, store)?, why))
 }
 
 fn around(

@@ -19,11 +19,11 @@ use crate::settings::{Choice, NpmPublish, RegistryAddress, Settings};
 use crate::workspace::Workspace;
 use crate::workspace::package::{Kind, Package};
 
-/// Checks what a release of this repository needs.
+/// Checks what a release of this repository needs. `closed` is why the store that is set could not be opened, where that is so.
 ///
 /// # Errors
 /// That there is no commit to speak of; whatever else is found is part of the answer.
-pub async fn doctor(session: &Session<'_>) -> Result<Checkup, Failure> {
+pub async fn doctor(session: &Session<'_>, closed: Option<Failure>) -> Result<Checkup, Failure> {
     // Nothing is moved or noted here, whatever is found.
     let settings = Settings {
         dry_run: true,
@@ -50,7 +50,13 @@ pub async fn doctor(session: &Session<'_>) -> Result<Checkup, Failure> {
     git(session, &mut checkup);
     apps.sort();
     apps.dedup();
-    store(session, probes, &mut checkup).await;
+    match closed {
+        Some(failure) => {
+            checkup.failed("store", &served::with_hint(failure));
+            checkup.skipped("store-race", "the store could not be opened");
+        }
+        None => store(session, probes, &mut checkup).await,
+    }
     served::static_roots(session, &apps, probes, &mut checkup).await;
     served::cdns(session, &apps, &mut checkup).await;
     served::board_place(session, probes, &mut checkup).await;
@@ -204,16 +210,12 @@ fn git(session: &Session<'_>, checkup: &mut Checkup) {
 /// Whose the store is, and whether it keeps its promises.
 async fn store(session: &Session<'_>, probes: bool, checkup: &mut Checkup) {
     let settings = session.settings;
-    let set = match &settings.store {
-        Choice::On(set) => set,
-        Choice::Off => return checkup.skipped("store", "`store` is none"),
-        Choice::Unset => return checkup.skipped("store", "`store` is not set"),
-    };
     let Some(store) = session.remotes.store.as_deref() else {
-        if let Some(failure) = served::why_closed(set).await {
-            checkup.failed("store", &failure);
-        }
-        return checkup.skipped("store-race", "the store could not be opened");
+        let why = match &settings.store {
+            Choice::Off => "`store` is none",
+            _ => "`store` is not set",
+        };
+        return checkup.skipped("store", why);
     };
     if let Err(failure) = seal::claim(store, &session.repository_name(), false).await {
         checkup.failed("store", &failure);

@@ -214,8 +214,11 @@ async fn on_repository(
         settings.command,
         Command::Release | Command::Publish | Command::Abandon(_)
     );
+    let mut closed = None;
     let remotes = if matches!(settings.command, Command::Doctor) {
-        connect::connect_as_far(settings, children).await?
+        let (remotes, why) = connect::connect_as_far(settings, children).await?;
+        closed = why;
+        remotes
     } else if delivers && settings.snapshot.is_none() {
         connect(settings, children).await?
     } else {
@@ -280,7 +283,7 @@ async fn on_repository(
             Ok(tell_packed(settings, &packed))
         }
         Command::Tag => tell_tagged(&session).await,
-        Command::Doctor => tell_checkup(&session).await,
+        Command::Doctor => tell_checkup(&session, closed).await,
         Command::Abandon(asked) => tell_abandoned(&session, asked).await,
         Command::OnNpm(direction, asked) => {
             let points = Box::pin(npm_rollback::by_tags(&session, *direction, asked)).await?;
@@ -395,9 +398,9 @@ fn tell_packed(settings: &Settings, packed: &Pack) -> Answer {
     answer(settings, report::pack::text(packed, directory), packed)
 }
 
-async fn tell_checkup(session: &Session<'_>) -> Result<Answer, Failure> {
+async fn tell_checkup(session: &Session<'_>, closed: Option<Failure>) -> Result<Answer, Failure> {
     let settings = session.settings;
-    let checkup = Box::pin(doctor::doctor(session)).await?;
+    let checkup = Box::pin(doctor::doctor(session, closed)).await?;
     let mut answer = answer(settings, checkup.text(), &checkup);
     if let Some(file) = &settings.runner.summary_file {
         answer.appended.push((file.clone(), checkup.summary()));
@@ -438,12 +441,7 @@ async fn tell_point(
     let remotes = point::remotes(settings, open_store(&asked.store).await?, children);
     let request = point::request(settings, asked, stop);
     if matches!(deed, Deed::Promote | Deed::Rollback) {
-        let store = remotes.store.as_ref();
-        for name in point::unknown_distributions(settings, asked, store).await? {
-            tracing::warn!(
-                "`cdn-distribution` names {name}, an environment that neither a configuration nor the store knows: no CDN is told by that line"
-            );
-        }
+        point::warn_of_unknown_distributions(settings, asked, remotes.store.as_ref()).await;
     }
     let pointed = match deed {
         Deed::Promote => environments::promote(&request, &remotes).await,

@@ -268,12 +268,32 @@ pub(super) fn untold(app: &PackageName, environment: &EnvironmentName) -> Failur
         .hint("set 'cdn-command' as where it was promoted; 'cdn-command: none' says that no CDN is there any more")
 }
 
+/// Says which environments of `cdn-distribution` nobody knows, as far as that can be found out: it keeps nobody from pointing.
+pub async fn warn_of_unknown_distributions(
+    settings: &Settings,
+    asked: &PointSettings,
+    store: &dyn Store,
+) {
+    match unknown_distributions(settings, asked, store).await {
+        Ok(names) => {
+            for name in names {
+                tracing::warn!(
+                    "`cdn-distribution` names {name}, an environment that neither a configuration nor the store knows: no CDN is told by that line"
+                );
+            }
+        }
+        Err(failure) => {
+            tracing::debug!(%failure, "which environments of `cdn-distribution` are known was not found out");
+        }
+    }
+}
+
 /// The environments of `cdn-distribution` that nobody knows: neither the settings, nor what is asked, nor the store. Where there is a configuration,
 /// the settings refuse them.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn unknown_distributions(
+async fn unknown_distributions(
     settings: &Settings,
     asked: &PointSettings,
     store: &dyn Store,
@@ -290,6 +310,9 @@ pub async fn unknown_distributions(
         return Ok(Vec::new());
     }
     for app in builds::apps(store).await? {
+        if unknown.is_empty() {
+            break;
+        }
         for (_, variant) in builds::versions(store, &app).await? {
             if let Variant::Environment(known) = variant {
                 unknown.remove(&known);

@@ -11,7 +11,7 @@ use crate::commands::environments::names::{check_environment, unknown_app};
 use crate::commands::environments::{Remotes, address, walk_back};
 use crate::commands::{monorepo, observe};
 use crate::environment::entry::{CdnName, Entry, StaticPlace};
-use crate::explain::Failure;
+use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
 use crate::name::{EnvironmentName, PackageName, Variant};
 use crate::plan::release::{Base, plan};
@@ -169,8 +169,8 @@ async fn app_status(
             let place = format!("this is of {environment} of {app}; everything else is told");
             let failure = failure.because(place);
             match failure.advice() {
-                Some(_) => failure,
-                None => failure.hint(MENDS),
+                None if failure.exit() == Exit::Integrity => failure.hint(MENDS),
+                _ => failure,
             }
         });
         Some((status, failures.collect::<Vec<_>>()))

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use zstd::stream::raw::CParameter;
 
-use crate::explain::{Exit, Failure, quoted, size};
+use crate::explain::{Exit, Failure, exact_size, quoted};
 use crate::local::{files, lfs};
 use crate::name::{Digest, Integrity};
 use crate::release::app::Encoding;
@@ -717,7 +717,7 @@ fn measure_npm(files: &[&NpmFile]) -> Result<Vec<u64>, Failure> {
             "archive::size",
             format!(
                 "the package has {}; at most 512 MiB are packed",
-                size(total)
+                exact_size(total)
             ),
         )
         .hint("leave out what users do not need, with \"files\" in package.json"));

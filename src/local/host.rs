@@ -24,7 +24,7 @@ pub use crate::local::proc::{Listener, Process, group, members, who_listens};
 pub use runtime::check_runtime;
 pub use service::{Life, Patience, Service, Started};
 
-use crate::explain::{Exit, Failure, Place, quoted, size};
+use crate::explain::{Exit, Failure, Place, exact_size, quoted};
 use crate::name::PackageName;
 use crate::release::host::{BEFORE, HostState, MARK_SCHEMA, Mark, STATE_SCHEMA};
 use crate::release::{from_bytes, to_bytes};
@@ -422,7 +422,11 @@ impl Host {
                 disk.f_favail
             )
         } else {
-            format!("{} are needed, {} are free", size(needed), size(free))
+            format!(
+                "{} are needed, {} are free",
+                exact_size(needed),
+                exact_size(free)
+            )
         };
         Err(Failure::new(
             Exit::Temporary,

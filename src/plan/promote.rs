@@ -388,6 +388,11 @@ fn already_live(state: &State, wish: &Wish<'_>, version: &str) -> Vec<String> {
     reasons
 }
 
+fn is_older(version: &str, than: &str) -> bool {
+    let parsed = Version::parse(version).ok().zip(Version::parse(than).ok());
+    parsed.is_some_and(|(version, than)| version < than)
+}
+
 fn reasons(
     state: &State,
     wish: &Wish<'_>,
@@ -404,6 +409,9 @@ fn reasons(
         (By::Automation, Some(before)) if !wish.force => {
             reasons.push(format!("it comes after {before}"));
         }
+        (By::Person, Some(before)) if is_older(version, before) => reasons.push(format!(
+            "warning: {version} is older than {before}, which is live: that is back. 'rollback' goes back as well, and marks what it leaves as bad and holds"
+        )),
         _ => {}
     }
     if wish.force {

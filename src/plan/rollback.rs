@@ -1,7 +1,7 @@
 //! Judges a `rollback` on the newest entry of the log.
 
 use super::promote::{Against, Found, Judgement, Wish, runnable, while_held};
-use crate::environment::entry::{Event, State};
+use crate::environment::entry::{Event, LONGEST_HISTORY, State};
 use crate::explain::{Exit, Failure};
 use crate::version::Version;
 
@@ -87,7 +87,9 @@ pub fn judge(
 /// That a rollback goes to a newer version that was never live, where it does: whoever means that means `promote`.
 fn is_forward(state: &State, wish: &Wish<'_>, leaves: &str, version: &Version) -> Option<String> {
     let text = version.to_string();
-    let was_live = state.history.iter().any(|step| step.version == text);
+    // A full history may have forgotten it.
+    let was_live = state.history.len() == LONGEST_HISTORY
+        || state.history.iter().any(|step| step.version == text);
     let is_newer = Version::parse(leaves).is_ok_and(|leaves| *version > leaves);
     let Wish {
         app, environment, ..

@@ -36,6 +36,11 @@ pub trait Cdn: Send + Sync {
     /// # Errors
     /// Where it was not accepted.
     async fn tell(&self, change: &Change<'_>) -> Result<(), Failure>;
+
+    /// Why it could not be looked at when it was opened; `None` where it was, or there is nothing to look at.
+    fn unseen(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Opens the CDN in front of a static root.

@@ -631,6 +631,57 @@ fn a_line_for_a_cdn_of_an_environment_that_nobody_knows_is_told() {
     assert!(!stderr.contains("cdn-distribution"), "{stderr}");
 }
 
+/// Also where nothing is set but the board: the log knows where files are served from.
+#[test]
+fn a_board_among_files_that_are_served_is_not_written() {
+    let world = released(1);
+    let root = world.outside.path().join("served");
+    std::fs::create_dir(&root).expect("a directory");
+    let (_sandbox, promote) = operator(
+        &world,
+        &["promote", "--environment", "prod", "--to", "1.0.1"],
+    );
+    let root = format!("file://{}", root.display());
+    let template = format!("{root}/{{environment}}");
+    let _ = promote.env("PKGS_STATIC", template).run().expect(0);
+    let board = format!("{root}/prod");
+    let hold = ["hold", "--environment", "prod", "--reason", "loses orders"];
+    let (_sandbox, hold) = operator(&world, &hold);
+    let run = hold.env("PKGS_BOARD", &board).run().expect(0);
+    assert!(
+        run.stderr
+            .contains("among the static files of site in prod"),
+        "{}",
+        run.stderr
+    );
+    let page = ["status", "--format", "html"];
+    let (_sandbox, page) = operator(&world, &page);
+    refusal(
+        &page.env("PKGS_BOARD", &board).run().expect(2),
+        "board::in_static",
+    );
+    let served = files(&world.outside.path().join("served/prod"));
+    let served: Vec<Vec<u8>> = served.into_values().collect();
+    let tells = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("loses orders");
+    assert!(!served.is_empty() && !served.iter().any(tells));
+
+    let back = [
+        "promote",
+        "--environment",
+        "prod",
+        "--to",
+        "1.0.0",
+        "--force",
+        "--dry-run",
+    ];
+    let (_sandbox, back) = operator(&world, &back);
+    let told = back.run().expect(0).stdout;
+    assert!(
+        told.contains("1.0.0 is older than 1.0.1, which is live: that is back"),
+        "{told}"
+    );
+}
+
 /// Reads by key below a store or a static root.
 type Read = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
 

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::Builder;
-use crate::explain::{Exit, Failure, Place, quoted, size};
+use crate::explain::{Exit, Failure, Place, exact_size, quoted, size};
 use crate::local::archive::{EntrySource, NpmTarball};
 use crate::local::files;
 use crate::local::npm_package::NpmPackage;
@@ -90,15 +90,6 @@ fn key(package: &Package, path: &str, why: &str) -> Failure {
         .hint("leave it out with `files` in package.json or with .npmignore; where it is meant, `key-files` names it")
 }
 
-/// A length beside another that may be nearly the same.
-fn exact(bytes: u64) -> String {
-    let told = size(bytes);
-    if told.ends_with("bytes") {
-        return told;
-    }
-    format!("{told} ({bytes} bytes)")
-}
-
 /// The failure of a tarball of more than `most` bytes.
 fn too_long(package: &Package, tarball: &NpmTarball, most: u64) -> Option<Failure> {
     if tarball.size <= most {
@@ -112,8 +103,8 @@ fn too_long(package: &Package, tarball: &NpmTarball, most: u64) -> Option<Failur
     let what = format!(
         "the tarball of {} has {}, and may have {}",
         package.name,
-        exact(tarball.size),
-        exact(most)
+        exact_size(tarball.size),
+        exact_size(most)
     );
     let failure = Failure::new(Exit::Refused, "build::package_size", what)
         .because(format!("its longest files are {}", shown.join(", ")))

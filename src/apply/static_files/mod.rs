@@ -35,8 +35,8 @@ use crate::remote::store::{DIGEST, Headers, Store};
 
 /// How often files are laid out again because the pointer moved meanwhile.
 const ROUNDS: usize = 5;
-/// Larger files travel through a temporary file instead of memory.
-const LARGEST_IN_MEMORY: u64 = 8 << 20;
+/// Larger files travel through a temporary file instead of memory: 64 of them, each there once more while it is sent, are 64 MiB.
+const LARGEST_IN_MEMORY: u64 = 512 << 10;
 
 /// Opens a static root.
 #[async_trait]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::commands::{Session, board, open_store, point};
+use crate::commands::{Session, board, point};
 use crate::environment::entry::CdnName;
 use crate::explain::{Exit, Failure};
 use crate::name::{Digest, EnvironmentName, Key, PackageName};
@@ -11,7 +11,7 @@ use crate::release::layout;
 use crate::remote::store::{Body, Headers, Store};
 use crate::report::doctor::Checkup;
 use crate::settings::address::StoreAddress;
-use crate::settings::{Choice, Settings, StoreSettings};
+use crate::settings::{Choice, Settings};
 
 /// How many static roots are tried; of more it is said that they were not.
 const TRIED: usize = 12;
@@ -76,10 +76,15 @@ pub(super) async fn static_roots(
             continue;
         }
         match try_root(session, root, app).await {
-            Ok(()) => checkup.ok(
-                "static",
-                format!("{root} can be written and read, type, caching and metadata come back, and probes go again"),
-            ),
+            Ok(kept) => {
+                checkup.ok(
+                    "static",
+                    format!("{root} can be written and read; type, caching and metadata come back"),
+                );
+                if let Some(kept) = kept {
+                    checkup.warned("static-delete", &kept);
+                }
+            }
             Err(failure) => checkup.failed("static", &with_hint(failure)),
         }
     }
@@ -113,23 +118,23 @@ fn probed(root: &str, template: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Writes a file as an activation would, reads it back and removes it.
+/// Writes a file as an activation would, reads it back and removes it; tells why it stays where nothing may be deleted, which only `gc` needs.
 async fn try_root(
     session: &Session<'_>,
     root: &str,
     app: Option<&PackageName>,
-) -> Result<(), Failure> {
+) -> Result<Option<Failure>, Failure> {
     let store = session.remotes.static_roots.open(root).await?;
     let key = layout::root_probe(&format!("{:032x}", session.settings.nonce));
     let tried = round_trip(store.as_ref(), &key, app).await;
     let removed = store.delete(&key).await;
     tried?;
-    removed.map_err(|error| {
-        let what = format!("nothing can be deleted from {root}");
+    Ok(removed.err().map(|error| {
+        let what = format!("nothing can be deleted from {root}; the probe {key} stays there");
         Failure::new(Exit::RemoteRefused, "store::keeps", what)
             .because(Failure::from(error))
-            .hint("`gc` takes away static files that nothing names any more, and needs that right: s3:DeleteObject")
-    })
+            .hint("no release needs that; `gc` takes away static files that nothing names any more, and does: s3:DeleteObject")
+    }))
 }
 
 async fn round_trip(root: &dyn Store, key: &Key, app: Option<&PackageName>) -> Result<(), Failure> {
@@ -223,9 +228,20 @@ pub(super) async fn cdns(session: &Session<'_>, apps: &[PackageName], checkup: &
             continue;
         };
         match session.remotes.cdns.open(&cdn).await {
-            Ok(Some(_)) => checkup.ok("cdn", format!("{} can be told what changed", named(&cdn))),
+            Ok(Some(opened)) => match opened.unseen() {
+                None => checkup.ok(
+                    "cdn",
+                    format!("{} is there; it is not told anything", named(&cdn)),
+                ),
+                Some(why) => {
+                    checkup.skipped(
+                        "cdn",
+                        format!("{} could not be looked at: {why}", named(&cdn)),
+                    );
+                }
+            },
             Ok(None) => checkup.failed("cdn", &point::untold(app, environment)),
-            Err(failure) => checkup.failed("cdn", &with_hint(failure)),
+            Err(failure) => checkup.failed("cdn", &failure),
         }
     }
     if told.is_empty() {
@@ -256,13 +272,8 @@ pub(super) async fn board_place(session: &Session<'_>, probes: bool, checkup: &m
     }
 }
 
-/// The store that is set and could not be opened, once more, for why.
-pub(super) async fn why_closed(settings: &StoreSettings) -> Option<Failure> {
-    open_store(settings).await.err().map(with_hint)
-}
-
 /// A failure that says what to do; those of the outside do not know what it was for.
-fn with_hint(failure: Failure) -> Failure {
+pub(super) fn with_hint(failure: Failure) -> Failure {
     if failure.advice().is_some() {
         return failure;
     }

@@ -1,5 +1,7 @@
 //! Doing what is asked, one app after the other: judge, write the entry, then what can be repeated.
 
+use std::collections::BTreeSet;
+
 use super::judging::Judging;
 use super::request::operation_id;
 use super::{Deed, Story};
@@ -240,12 +242,19 @@ impl Story<'_> {
         let state = &tip.entry.state;
         let live = state.version().map(Version::parse).transpose()?;
         let recorded = builds::newest_first(builds::versions(log.store, log.app).await?);
+        let mut bad_elsewhere = BTreeSet::new();
+        for environment in log.other_environments().await? {
+            let beside = log.beside(&environment).tip().await?;
+            bad_elsewhere.extend(beside.into_iter().flat_map(|tip| tip.entry.state.bad));
+        }
         let newer = recorded
             .into_iter()
             .filter(|version| live.as_ref().is_none_or(|live| version > live))
             .filter(|version| {
                 let version = version.to_string();
-                !state.is_bad(&version) && !state.is_retired(&version)
+                !state.is_bad(&version)
+                    && !state.is_retired(&version)
+                    && !bad_elsewhere.contains(&version)
             });
         for version in newer.take(LOOKED_AT) {
             if let Located::Ready { .. } =

@@ -37,6 +37,7 @@ pub struct CloudFront {
     client: Client,
     distribution: String,
     budget: Duration,
+    unseen: Option<String>,
 }
 
 impl CloudFront {
@@ -66,16 +67,18 @@ impl CloudFront {
         if role.is_none() {
             prove_credentials(&shared, distribution).await?;
         }
-        let cdn = CloudFront {
+        let mut cdn = CloudFront {
             client: Client::from_conf(config.build()),
             distribution: distribution.to_owned(),
             budget: BUDGET,
+            unseen: None,
         };
-        cdn.look().await?;
+        cdn.unseen = cdn.look().await?;
         Ok(cdn)
     }
 
-    async fn look(&self) -> Result<(), Failure> {
+    /// Whether there is such a distribution; where that cannot be seen, why: who may only invalidate may not look.
+    async fn look(&self) -> Result<Option<String>, Failure> {
         let request = self.client.get_distribution().id(&self.distribution);
         match request.send().await {
             Err(error) if is_absent(&error) => Err(self.absent(Exit::Usage, &error)),
@@ -86,9 +89,9 @@ impl CloudFront {
                     error,
                     "it was not looked at"
                 );
-                Ok(())
+                Ok(Some(error))
             }
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(None),
         }
     }
 
@@ -185,6 +188,10 @@ impl CloudFront {
 
 #[async_trait]
 impl Cdn for CloudFront {
+    fn unseen(&self) -> Option<&str> {
+        self.unseen.as_deref()
+    }
+
     async fn tell(&self, change: &Change<'_>) -> Result<(), Failure> {
         let paths = within_limits(change.paths);
         if paths.len() < change.paths.len() {
@@ -316,6 +323,7 @@ mod tests {
             client: Client::from_conf(config),
             distribution: "E2EXAMPLE1".to_owned(),
             budget,
+            unseen: None,
         }
     }
 

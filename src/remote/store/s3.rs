@@ -152,7 +152,8 @@ impl S3Store {
                 .map_err(|error| self.read_error(&error, "s3:ListBucket", &prefix))
         })
         .await?;
-        Ok(!listed.contents().is_empty())
+        // A page may be empty and go on.
+        Ok(!listed.contents().is_empty() || listed.is_truncated() == Some(true))
     }
 
     /// The key as the server knows it.

@@ -28,8 +28,11 @@ const LINE: u64 = 125_000;
 const SHARING: u64 = 64;
 /// The slowest transfer that is waited for, in bytes a second.
 const SLOWEST: u64 = LINE / SHARING;
-/// How fast a server puts parts together at least, in bytes a second.
-const ASSEMBLED: u64 = 64 << 10;
+/// The slowest answer that is waited for, in bytes a second: whoever waits for one asks for few others beside it.
+const SLOWEST_ANSWER: u64 = 64 << 10;
+/// How fast a server puts parts together at least, in bytes a second, and how long that is waited for at most: then what lies there is looked at.
+const ASSEMBLED: u64 = 1 << 20;
+const LONGEST_ASSEMBLY: Duration = Duration::from_mins(10);
 /// What of a body may be taken and not on the line yet, on a line as slow as that: hyper takes up to 400 KiB, the system some more.
 const HELD: u64 = 512 << 10;
 /// How much of a body is handed over at once, in bytes.
@@ -37,17 +40,17 @@ const PIECE: usize = 16 << 10;
 
 /// How long an answer of `length` bytes is waited for.
 pub(super) fn time_for(length: u64) -> Duration {
-    FIRST_BYTE + Duration::from_secs(length / SLOWEST)
+    FIRST_BYTE + Duration::from_secs(length / SLOWEST_ANSWER)
 }
 
 /// How long nothing of a body of `size` bytes may be taken.
 fn quiet_for(size: u64) -> Duration {
-    time_for(size.min(HELD))
+    FIRST_BYTE + Duration::from_secs(size.min(HELD) / SLOWEST)
 }
 
 /// Time for an answer that makes the server put parts of `size` bytes together.
 pub(super) fn assembling(size: u64) -> aws_sdk_s3::config::Builder {
-    let time = FIRST_BYTE + Duration::from_secs(size / ASSEMBLED);
+    let time = FIRST_BYTE + Duration::from_secs(size / ASSEMBLED).min(LONGEST_ASSEMBLY);
     let timeout = TimeoutConfig::builder()
         .connect_timeout(CONNECT)
         .read_timeout(time)
