@@ -63,6 +63,8 @@ pub enum Doubt {
         /// The entry of which `static.json` speaks.
         said: u64,
     },
+    /// `static.json` speaks of another version than the log does: it is of a log that is lost.
+    OtherVersion,
     /// `static.json` speaks of another static root.
     OtherRoot,
     /// Then an activation was found that was begun and not finished; whoever made it may still write.
@@ -86,6 +88,9 @@ impl fmt::Display for Doubt {
                 f,
                 "the files of entry {before} were not finished: static.json speaks of entry {said}"
             ),
+            Doubt::OtherVersion => {
+                f.write_str("static.json speaks of another version than the log does")
+            }
             Doubt::OtherRoot => f.write_str("static.json speaks of another static root"),
             Doubt::MayWrite(found) => write!(
                 f,
@@ -109,10 +114,16 @@ impl Turn<'_> {
 
 /// Why `static.json` is not of this log, whose newest move is the entry `newest`; `None` where it may be.
 ///
-/// It always names a move. One that comes after the newest is damage, or stands there since another log did; it would be believed for ever.
+/// It always names a move, and the version that it made live: `made`, as far as the log remembers. One that comes after the newest is damage, or stands there since another log did; it would be believed for ever.
 #[must_use]
-pub fn foreign(said: &Applied, newest: Option<u64>) -> Option<String> {
+pub fn foreign(said: &Applied, newest: Option<u64>, made: Option<&str>) -> Option<String> {
     let newest = newest.unwrap_or_default();
+    if let Some(made) = made.filter(|made| *made != said.version) {
+        return Some(format!(
+            "static.json says that entry {} made {} live, and the log says {made}: it is of a log that is lost, and is written anew",
+            said.seq, said.version
+        ));
+    }
     (said.seq > newest).then(|| {
         format!(
             "static.json speaks of entry {}, and the newest that made something live is entry {newest}: it is damaged, or of another log, and is written anew",
@@ -155,6 +166,18 @@ pub fn lies_there<'s>(
     match &said.unfinished {
         Some(found) => Err(Doubt::MayWrite(found.clone())),
         None => Ok(said),
+    }
+}
+
+/// Whether `static.json` speaks of the version that its entry made live, which is `made`.
+///
+/// # Errors
+/// The doubt: every file is looked at.
+pub fn is_of_entry(said: &Applied, made: Option<&str>) -> Result<(), Doubt> {
+    if made == Some(said.version.as_str()) {
+        Ok(())
+    } else {
+        Err(Doubt::OtherVersion)
     }
 }
 
@@ -424,7 +447,10 @@ mod tests {
             now: NOW,
         };
         let newest = case.moves.first().copied();
-        let foreign = case.said.as_ref().and_then(|said| foreign(said, newest));
+        let foreign = case
+            .said
+            .as_ref()
+            .and_then(|said| foreign(said, newest, None));
         let said = case.said.as_ref().filter(|_| foreign.is_none());
         let believed = may_believe(&turn)
             .and_then(|before| lies_there(said, before, activation.root))
@@ -698,12 +724,19 @@ mod tests {
         let words = "there is no static.json to believe";
         let all = "all: there is no static.json to believe";
         check("damaged", &case, [words, "-", all, "7, unfinished now"]);
-        let told = foreign(&said(9), Some(7)).unwrap_or_default();
+        let told = foreign(&said(9), Some(7), None).unwrap_or_default();
         assert!(
             told.contains("speaks of entry 9") && told.contains("is entry 7"),
             "{told}"
         );
-        assert_eq!(foreign(&said(7), Some(7)), None);
-        assert!(foreign(&said(1), None).is_some());
+        assert_eq!(foreign(&said(7), Some(7), None), None);
+        assert!(foreign(&said(1), None, None).is_some());
+        let said = said(7);
+        assert_eq!(foreign(&said, Some(7), Some(&said.version)), None);
+        assert!(foreign(&said, Some(7), Some("9.9.9")).is_some());
+        assert_eq!(is_of_entry(&said, Some(&said.version)), Ok(()));
+        for made in [Some("9.9.9"), None] {
+            assert_eq!(is_of_entry(&said, made), Err(Doubt::OtherVersion));
+        }
     }
 }

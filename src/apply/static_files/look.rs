@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::{Ground, LARGEST_IN_MEMORY, headers};
+use crate::apply::point::Log;
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::scratch::Scratch;
 use crate::name::{Digest, Key};
@@ -63,19 +64,7 @@ impl Ground<'_> {
             return Err(immutable_changed(resolved, &other));
         }
         if !owned.is_empty() {
-            let failure = Failure::new(
-                Exit::Refused,
-                "static::owned",
-                format!(
-                    "{} static files of {} in {} would overwrite those of others at {}",
-                    owned.len(),
-                    self.log.app,
-                    self.log.environment,
-                    quoted(resolved)
-                ),
-            )
-            .hint("give each app and environment its own place: put {app} and {environment} into 'static'");
-            return Err(owned.iter().take(SHOWN).fold(failure, Failure::because));
+            return Err(self::owned(self.log, resolved, &owned));
         }
         Ok(needs)
     }
@@ -144,6 +133,22 @@ impl Ground<'_> {
         };
         Ok(found.as_ref() == Some(digest))
     }
+}
+
+pub(super) fn owned(log: Log<'_>, root: &str, paths: &[String]) -> Failure {
+    let failure = Failure::new(
+        Exit::Refused,
+        "static::owned",
+        format!(
+            "{} static files of {} in {} would overwrite those of others at {}",
+            paths.len(),
+            log.app,
+            log.environment,
+            quoted(root)
+        ),
+    )
+    .hint("give each app and environment its own place: put {app} and {environment} into 'static'");
+    paths.iter().take(SHOWN).fold(failure, Failure::because)
 }
 
 pub(super) fn immutable_changed(root: &str, paths: &[String]) -> Failure {

@@ -57,6 +57,8 @@ pub struct Ground<'a> {
     pub roots: &'a dyn OpenRoot,
     /// Opens CDNs; `None`: none can be told.
     pub cdns: Option<&'a dyn OpenCdn>,
+    /// Whether whoever asks says that no CDN is there any more, whatever the log says.
+    pub without_cdn: bool,
     /// A text that differs between runs, attempts of the same run among them.
     pub attempt: &'a str,
     /// How many requests run side by side, at least 1.
@@ -167,7 +169,7 @@ impl Ground<'_> {
         let Log {
             app, environment, ..
         } = self.log;
-        let cdn = match place.in_front() {
+        let cdn = match place.in_front().filter(|_| !self.without_cdn) {
             Some(cdn) => Some(self.open_cdn(&cdn).await?),
             None => None,
         };

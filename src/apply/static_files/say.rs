@@ -51,8 +51,14 @@ impl Ground<'_> {
         let read = match before {
             Ok(before) => {
                 let said = believed(read(self.log).await)?;
-                let lies = static_trust::lies_there(said.as_ref(), before, root);
-                lies.cloned()
+                match static_trust::lies_there(said.as_ref(), before, root) {
+                    Ok(said) => {
+                        let entry = self.log.entry(before).await?;
+                        let made = entry.as_ref().and_then(|made| made.entry.state.version());
+                        static_trust::is_of_entry(said, made).map(|()| said.clone())
+                    }
+                    Err(doubt) => Err(doubt),
+                }
             }
             Err(doubt) => Err(doubt),
         };
@@ -272,7 +278,10 @@ async fn of_this_log(
 ) -> Result<Result<Option<Applied>, String>, Failure> {
     let foreign = |tip: &Tip| {
         let said = read.as_ref()?;
-        static_trust::foreign(said, tip.entry.state.since)
+        let mut moves = tip.entry.state.history.iter();
+        let made = moves.find(|made| made.seq == said.seq);
+        let made = made.map(|made| made.version.as_str());
+        static_trust::foreign(said, tip.entry.state.since, made)
     };
     let foreign = match foreign(tip) {
         Some(_) => foreign(&log.tip_from(tip).await?),

@@ -1,10 +1,11 @@
 //! Writing what is missing, class by class, so that no page names a file that is not there yet.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::look::{Look, Need, immutable_changed};
+use super::look::{Look, Need, immutable_changed, owned};
 use super::{Ground, LARGEST_IN_MEMORY, Survey, headers};
 use crate::apply::point::Tip;
 use crate::apply::until_stopped;
@@ -106,9 +107,10 @@ impl Ground<'_> {
         let body = body.told_to(share);
         let headers = headers(file, self.log.app, Some((self.log.environment, seq)));
         let root = survey.root.as_ref();
-        let is_new = file.class == Class::Immutable && need == Need::Create;
+        // What nobody saw there is created, so that nothing that came meanwhile is written over unseen.
+        let is_missing = AtomicBool::new(need == Need::Create);
         let send = || async {
-            if is_new {
+            if is_missing.load(Ordering::Relaxed) {
                 let created = root.create(&key, &body, &headers).await?;
                 return Ok((created == Created::New).then_some(()));
             }
@@ -121,7 +123,15 @@ impl Ground<'_> {
                     &survey.resolved,
                     &[format!("{} has other bytes", quoted(&file.path))],
                 )),
-                Look::Owned(_) | Look::Fine(_) => Ok(None),
+                Look::Owned(by) => Err(owned(
+                    self.log,
+                    &survey.resolved,
+                    &[format!("{} belongs to {by}", quoted(&file.path))],
+                )),
+                Look::Fine(need) => {
+                    is_missing.store(need == Need::Create, Ordering::Relaxed);
+                    Ok(None)
+                }
             }
         };
         let known = until_known(&key, send, look).await;
@@ -140,7 +150,7 @@ impl Ground<'_> {
                 format!("the bytes of {} are not in the store", quoted(&file.path)),
             )
             .because(why)
-            .hint("'release' at the released commit stores a missing build again; 'rollback' goes to another version")
+            .hint("put it back from the store's own versions or a copy of it; 'rollback' or 'promote' goes to another version")
         };
         let missing = || refuse(format!("{key} is missing"));
         if file.size <= LARGEST_IN_MEMORY {

@@ -17,6 +17,7 @@ use crate::plan::static_urls;
 use crate::report::environments::{
     Now, POINT_SCHEMA, Point, PointOutcome, Points, SkippedVersion, StaticCounts,
 };
+use crate::settings::Choice;
 use crate::version::Version;
 
 /// How many versions `unhold` looks at to find the one that waits.
@@ -90,6 +91,7 @@ impl Story<'_> {
             },
             roots: self.remotes.static_roots.as_ref(),
             cdns: Some(self.remotes.cdns.as_ref()),
+            without_cdn: self.request.cdn == Choice::Off,
             attempt: &self.request.attempt,
             concurrency: self.request.concurrency,
             now: &self.request.now,
@@ -123,7 +125,7 @@ impl Story<'_> {
                 .as_ref()
                 .map_or_else(StaticCounts::default, |survey| counts(survey.counts()));
             if let Deed::Environment(Mark::Unhold) = deed {
-                point.waiting = self.waiting(ground.log).await?;
+                point.waiting = self.waits(ground.log).await;
             }
             return Ok(point);
         }
@@ -131,7 +133,7 @@ impl Story<'_> {
             point.static_files = self.settle(&ground, &pointed, &point).await?;
         }
         if let Deed::Environment(Mark::Unhold) = deed {
-            point.waiting = self.waiting(ground.log).await?;
+            point.waiting = self.waits(ground.log).await;
         }
         Ok(point)
     }
@@ -232,6 +234,17 @@ impl Story<'_> {
         let hold = tip.entry.state.hold.as_ref();
         point.reasons.extend(hold.map(promote::describe));
         Ok(())
+    }
+
+    /// What waits, where that can be told: the entry stands whether or not it can.
+    async fn waits(&self, log: Log<'_>) -> Option<String> {
+        match self.waiting(log).await {
+            Ok(waiting) => waiting,
+            Err(failure) => {
+                tracing::warn!(%failure, "what waits in {} of {} is not known", log.environment, log.app);
+                None
+            }
+        }
     }
 
     /// The newest version that could be promoted now, if it is newer than what is live.
