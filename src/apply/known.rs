@@ -97,33 +97,42 @@ const WORTH_A_LIST: usize = 2;
 /// Those of the store.
 pub async fn present(
     store: &dyn Store,
-    sizes: Vec<(&Digest, u64)>,
+    sizes: Vec<(Digest, u64)>,
     concurrency: usize,
 ) -> Result<BTreeSet<Digest>, Failure> {
-    let mut shelves: BTreeMap<String, Vec<(&Digest, Key, u64)>> = BTreeMap::new();
+    let mut shelves: BTreeMap<String, Vec<(Digest, Key, u64)>> = BTreeMap::new();
     for (digest, size) in sizes {
-        let key = layout::blob(digest);
+        let key = layout::blob(&digest);
         let shelf = layout::shelf_of(&key).unwrap_or_default().to_owned();
         shelves.entry(shelf).or_default().push((digest, key, size));
     }
-    let looks = shelves.into_iter().map(|(shelf, asked)| async move {
-        let lie: BTreeMap<Key, u64> = if asked.len() < WORTH_A_LIST {
-            let mut lie = BTreeMap::new();
-            for (_, key, _) in &asked {
-                let info = store.head(key).await?;
-                lie.extend(info.map(|info| (key.clone(), info.size)));
-            }
-            lie
-        } else {
-            let listed = store.inventory(&shelf).await?;
-            listed.into_iter().map(|one| (one.key, one.size)).collect()
-        };
-        let asked = asked.into_iter();
-        let there = asked.filter(|(_, key, size)| lie.get(key) == Some(size));
-        Ok::<_, Failure>(there.map(|(digest, ..)| digest.clone()).collect::<Vec<_>>())
-    });
+    let looks: Vec<_> = shelves
+        .into_iter()
+        .map(|(shelf, asked)| on_shelf(store, shelf, asked))
+        .collect();
     let looks = futures_util::stream::iter(looks).buffer_unordered(concurrency);
     looks.try_concat().await.map(BTreeSet::from_iter)
+}
+
+async fn on_shelf(
+    store: &dyn Store,
+    shelf: String,
+    asked: Vec<(Digest, Key, u64)>,
+) -> Result<Vec<Digest>, Failure> {
+    let mut lie: BTreeMap<Key, u64> = BTreeMap::new();
+    if asked.len() < WORTH_A_LIST {
+        for (_, key, _) in &asked {
+            let info = store.head(key).await?;
+            lie.extend(info.map(|info| (key.clone(), info.size)));
+        }
+    } else {
+        let listed = store.inventory(&shelf).await?;
+        lie.extend(listed.into_iter().map(|one| (one.key, one.size)));
+    }
+    let there = asked
+        .into_iter()
+        .filter(|(_, key, size)| lie.get(key) == Some(size));
+    Ok(there.map(|(digest, ..)| digest).collect())
 }
 
 async fn is_given_up(

@@ -291,7 +291,9 @@ async fn split(
     let (named, mut missing): (Bodies, Bodies) = bodies
         .into_iter()
         .partition(|(digest, _)| known.holds(digest));
-    let sizes = named.iter().map(|(digest, body)| (digest, body.size()));
+    let sizes = named
+        .iter()
+        .map(|(digest, body)| (digest.clone(), body.size()));
     let there = present(store, sizes.collect(), concurrency).await?;
     let (there, gone): (Bodies, Bodies) = named
         .into_iter()

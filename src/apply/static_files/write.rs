@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::look::{Look, Need, immutable_changed, owned};
 use super::{Ground, LARGEST_IN_MEMORY, Survey, headers};
+use crate::apply::known::present;
 use crate::apply::point::Tip;
 use crate::apply::until_stopped;
 use crate::explain::{Exit, Failure, quoted};
@@ -28,6 +29,32 @@ pub(super) struct Round {
 }
 
 impl Ground<'_> {
+    /// Looks whether the store holds the bytes of all that is to be written, so that what is lost refuses all of it before anything moves.
+    ///
+    /// # Errors
+    /// `static::blob`, exit 6, for what is missing or of another length; those of the store.
+    pub async fn holds_bytes(&self, survey: &Survey) -> Result<(), Failure> {
+        let mut needed: Vec<(Digest, &StaticFile)> = Vec::new();
+        for (file, _) in missing(survey, None) {
+            needed.push((Digest::parse(&file.digest)?, file));
+        }
+        let mut sizes = Vec::new();
+        for (digest, file) in &needed {
+            sizes.push((digest.clone(), file.size));
+        }
+        let there = present(self.log.store, sizes, self.concurrency.max(1)).await?;
+        match needed.iter().find(|(digest, _)| !there.contains(digest)) {
+            Some((digest, file)) => {
+                let key = layout::blob(digest);
+                Err(lost(
+                    file,
+                    format!("{key} is missing, or of another length"),
+                ))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Writes what the survey found missing, class by class. Before each class of files that others may want otherwise it looks whether
     /// `tip` is still live, so that a slow run writes little over a later one. Where that fails or the run is to stop, the root keeps nothing of what
     /// was sent in part.
@@ -143,15 +170,7 @@ impl Ground<'_> {
     async fn body(&self, file: &StaticFile) -> Result<(Body, Option<Scratch>), Failure> {
         let digest = Digest::parse(&file.digest)?;
         let key = layout::blob(&digest);
-        let refuse = |why: String| {
-            Failure::new(
-                Exit::Integrity,
-                "static::blob",
-                format!("the bytes of {} are not in the store", quoted(&file.path)),
-            )
-            .because(why)
-            .hint("put it back from the store's own versions or a copy of it; 'rollback' or 'promote' goes to another version")
-        };
+        let refuse = |why: String| lost(file, why);
         let missing = || refuse(format!("{key} is missing"));
         if file.size <= LARGEST_IN_MEMORY {
             let bytes = self
@@ -185,6 +204,16 @@ impl Ground<'_> {
         };
         Ok((body, Some(directory)))
     }
+}
+
+fn lost(file: &StaticFile, why: String) -> Failure {
+    Failure::new(
+        Exit::Integrity,
+        "static::blob",
+        format!("the bytes of {} are not in the store", quoted(&file.path)),
+    )
+    .because(why)
+    .hint("put it back from the store's own versions or a copy of it; 'rollback' or 'promote' goes to another version")
 }
 
 /// The files that are to be written, all or those of one class, with what each needs.

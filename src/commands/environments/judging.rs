@@ -331,7 +331,12 @@ impl Judging<'_> {
         }
         let before = state.since.ok_or(Doubt::First);
         let survey = self.ground.survey(&live.build, place, files, before);
-        self.survey = Some(survey.await?);
+        let survey = survey.await?;
+        // A release has stored them a moment ago.
+        if self.story.request.by == By::Person {
+            self.ground.holds_bytes(&survey).await?;
+        }
+        self.survey = Some(survey);
         Ok(judgement)
     }
 }

@@ -3,6 +3,7 @@
 //! The SDK's own retries are off: reads are asked again by [`retry::read`], and of the writes only the parts of a multipart upload are, which
 //! nobody sees before it is completed. Everything else is sent once.
 
+mod bounded;
 mod multipart;
 mod patience;
 
@@ -23,6 +24,7 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use self::bounded::Page;
 use self::multipart::{Begun, Upload};
 use self::patience::{Watch, time_for};
 
@@ -147,6 +149,9 @@ impl S3Store {
                 .bucket(&self.bucket)
                 .prefix(&prefix)
                 .max_keys(1)
+                .customize()
+                .interceptor(Page)
+                .config_override(Page::config())
                 .send()
                 .await
                 .map_err(|error| self.read_error(&error, "s3:ListBucket", &prefix))
@@ -299,6 +304,9 @@ impl S3Store {
                     .prefix(&full)
                     .set_start_after(start.clone())
                     .set_continuation_token(next.clone())
+                    .customize()
+                    .interceptor(Page)
+                    .config_override(Page::config())
                     .send()
                     .await
                     .map_err(|error| self.read_error(&error, "s3:ListBucket", &full))

@@ -15,6 +15,7 @@ use sha2::Digest as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::super::{Created, DIGEST, Headers, StoreError, Unfinished, changed, disk};
+use super::bounded::Page;
 use super::patience::{Watch, assembling};
 use super::{MOST_PAGES, NO_CONTENT_TYPE, S3Store, is_absent, metadata_of, room_for};
 use crate::explain::Failure;
@@ -401,6 +402,9 @@ impl S3Store {
                     .prefix(&full)
                     .set_key_marker(after.0.clone())
                     .set_upload_id_marker(after.1.clone())
+                    .customize()
+                    .interceptor(Page)
+                    .config_override(Page::config())
                     .send()
                     .await
                     .map_err(|error| {
