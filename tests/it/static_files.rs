@@ -635,15 +635,11 @@ fn a_line_for_a_cdn_of_an_environment_that_nobody_knows_is_told() {
 #[test]
 fn a_board_among_files_that_are_served_is_not_written() {
     let world = released(1);
-    let root = world.outside.path().join("served");
-    std::fs::create_dir(&root).expect("a directory");
-    let (_sandbox, promote) = operator(
-        &world,
-        &["promote", "--environment", "prod", "--to", "1.0.1"],
-    );
+    let promote = ["promote", "--environment", "prod", "--to", "1.0.1"];
+    let (_sandbox, promote) = operator(&world, &promote);
+    let _ = promote.run().expect(0);
+    let root = world.outside.path().join("static");
     let root = format!("file://{}", root.display());
-    let template = format!("{root}/{{environment}}");
-    let _ = promote.env("PKGS_STATIC", template).run().expect(0);
     let board = format!("{root}/prod");
     let hold = ["hold", "--environment", "prod", "--reason", "loses orders"];
     let (_sandbox, hold) = operator(&world, &hold);
@@ -660,7 +656,7 @@ fn a_board_among_files_that_are_served_is_not_written() {
         &page.env("PKGS_BOARD", &board).run().expect(2),
         "board::in_static",
     );
-    let served = files(&world.outside.path().join("served/prod"));
+    let served = files(&world.outside.path().join("static/prod"));
     let served: Vec<Vec<u8>> = served.into_values().collect();
     let tells = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("loses orders");
     assert!(!served.is_empty() && !served.iter().any(tells));
