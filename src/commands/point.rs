@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::apply::UPLOADS;
 use crate::apply::builds;
 use crate::apply::outcome::{Deeds, Outcome, Stage};
-use crate::apply::point::{self as used, Log};
-use crate::apply::static_files::OpenRoot;
+use crate::apply::point::{Log, environments_of as environments_with_log};
+use crate::apply::static_files::{OpenRoot, no_cdn};
 use crate::commands::environments::{self, Configured, Remotes, Request};
 use crate::commands::{Session, open_store};
 use crate::environment::entry::CdnName;
@@ -258,14 +257,9 @@ pub(super) async fn cdn_in_front(
 
 /// That a release would lay out files behind a CDN that it cannot tell of them.
 pub(super) fn untold(app: &PackageName, environment: &EnvironmentName) -> Failure {
-    let what =
-        format!("{environment} of {app} is behind a CDN that nothing here can tell about changes");
-    Failure::new(Exit::Usage, "static::no_cdn", what)
-        .because("the log says that a command tells it, and not which: that is never recorded")
-        .because(format!(
-            "a release would activate {environment} by itself and leave old copies there; nothing was decided"
-        ))
-        .hint("set 'cdn-command' as where it was promoted; 'cdn-command: none' says that no CDN is there any more")
+    no_cdn(app, environment, &CdnName::Command).because(format!(
+        "a release would activate {environment} by itself and leave old copies there; nothing was decided"
+    ))
 }
 
 /// Says which environments of `cdn-distribution` nobody knows, as far as that can be found out: it keeps nobody from pointing.
@@ -318,7 +312,7 @@ async fn unknown_distributions(
                 unknown.remove(&known);
             }
         }
-        for known in used::environments_of(store, &app).await? {
+        for known in environments_with_log(store, &app).await? {
             unknown.remove(&known);
         }
     }
@@ -354,7 +348,7 @@ pub fn request(settings: &Settings, asked: &PointSettings, stop: &Stop) -> Reque
         static_url: settings.static_url.clone(),
         cdn: static_root::set(&settings.cdn, &asked.environment),
         attempt: attempt(settings),
-        concurrency: settings.max_concurrency * UPLOADS,
+        concurrency: settings.max_concurrency,
         stop: stop.clone(),
         ancestry: None,
     }
@@ -499,7 +493,7 @@ fn automatic_request(
         run: settings.runner.run_id.clone(),
         environments: configured(settings),
         static_root: settings.static_root.clone(),
-        concurrency: settings.max_concurrency * UPLOADS,
+        concurrency: settings.max_concurrency,
         stop: session.stop.clone(),
         ancestry: Some(Arc::new(move |ancestor: &str, commit: &str| {
             let repo = Repo::open(&root).ok()?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-pub use crate::explain::size;
+use crate::explain::size;
 
 /// How often a log is told how far it is.
 const EVERY: Duration = Duration::from_secs(10);

@@ -209,21 +209,7 @@ impl Ground<'_> {
             Some(cdns) => cdns.open(cdn).await?,
             None => None,
         };
-        opened.ok_or_else(|| {
-            let what = format!(
-                "the static files of {} in {} are behind a CDN that nothing here can tell about changes",
-                self.log.app, self.log.environment
-            );
-            let failure = Failure::new(Exit::Usage, "static::no_cdn", what);
-            match cdn {
-                CdnName::Distribution(id) => {
-                    failure.because(format!("it is the CloudFront distribution {}", quoted(id)))
-                }
-                CdnName::Command => failure
-                    .because("the log says that a command tells it, and not which: that is never recorded")
-                    .hint("set 'cdn-command' as where it was promoted; 'cdn-command: none' says that no CDN is there any more"),
-            }
-        })
+        opened.ok_or_else(|| no_cdn(self.log.app, self.log.environment, cdn))
     }
 
     /// Lays out the static files of what is live, until what is live did not change meanwhile, and moves `static.json`.
@@ -314,5 +300,22 @@ impl Ground<'_> {
         Ok(now.entry.state.since == tip.entry.state.since
             && now.entry.state.current == tip.entry.state.current
             && now.entry.static_place == tip.entry.static_place)
+    }
+}
+
+/// That static files are behind a CDN that nothing here can tell.
+#[must_use]
+pub fn no_cdn(app: &PackageName, environment: &EnvironmentName, cdn: &CdnName) -> Failure {
+    let what = format!(
+        "the static files of {app} in {environment} are behind a CDN that nothing here can tell about changes"
+    );
+    let failure = Failure::new(Exit::Usage, "static::no_cdn", what);
+    match cdn {
+        CdnName::Distribution(id) => {
+            failure.because(format!("it is the CloudFront distribution {}", quoted(id)))
+        }
+        CdnName::Command => failure
+            .because("the log says that a command tells it, and not which: that is never recorded")
+            .hint("set 'cdn-command' as where it was promoted; 'cdn-command: none' says that no CDN is there any more"),
     }
 }

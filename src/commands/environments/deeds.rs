@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::judging::Judging;
 use super::request::operation_id;
 use super::{Deed, Story};
+use crate::apply::UPLOADS;
 use crate::apply::builds::{self, Located};
 use crate::apply::point::{Log, Pointed, Tip};
 use crate::apply::static_files::{Ground, Laid};
@@ -93,7 +94,7 @@ impl Story<'_> {
             cdns: Some(self.remotes.cdns.as_ref()),
             without_cdn: self.request.cdn == Choice::Off,
             attempt: &self.request.attempt,
-            concurrency: self.request.concurrency,
+            concurrency: self.request.concurrency * UPLOADS,
             now: &self.request.now,
             stop: &self.request.stop,
         };
@@ -112,7 +113,6 @@ impl Story<'_> {
         let pointed = if dry_run {
             ground.log.rehearse(&by, &mut judging).await?
         } else {
-            self.request.stop.check()?;
             ground.log.append(&by, &mut judging).await?
         };
         let mut point = self.point_of(&ground, &pointed, &judging).await?;
