@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::fault_proxy::{Fault, FaultProxy};
 use crate::support::monorepo::Monorepo;
 use crate::support::moto::Moto;
 use crate::support::s3rver::S3rver;
@@ -177,6 +178,35 @@ fn all_that_is_set_is_checked_though_nothing_is_due_and_what_is_not_is_told() {
     ] {
         assert!(nothing.stdout.contains(line), "{line}\n{}", nothing.stdout);
     }
+}
+
+/// What README tells people to grant lets nobody delete: `gc` alone needs that.
+#[test]
+fn a_static_root_where_nothing_may_be_deleted_is_a_warning() {
+    let moto = Moto::shared();
+    for bucket in ["doctor-keeps", "doctor-keeps-static"] {
+        moto.bucket(bucket);
+    }
+    let proxy = FaultProxy::new();
+    let endpoint = proxy.before("s3", &moto.endpoint);
+    proxy.when(|seen| {
+        let is_refused = seen.method == "DELETE" && seen.target.contains("-static/");
+        is_refused.then_some(Fault::AnswerBefore(403))
+    });
+    let world = World::local(service());
+    let run = world
+        .binary(&DOCTOR)
+        .envs(moto.environment())
+        .env("PKGS_STORE", "s3://doctor-keeps/team")
+        .env("PKGS_STORE_ENDPOINT", &endpoint)
+        .env("PKGS_STATIC", "s3://doctor-keeps-static/{environment}")
+        .run()
+        .expect(0);
+    let told = checks(&run);
+    let kept = told
+        .iter()
+        .filter(|told| *told == "static-delete store::keeps");
+    assert_eq!(kept.count(), 2, "{told:?}");
 }
 
 #[test]

@@ -600,6 +600,23 @@ fn the_first_files_of_an_environment_are_not_looked_for_one_by_one() {
     assert!(served.contains_key("sit/7.txt") && served.contains_key("sit/index.html"));
 }
 
+/// The newest entry costs three requests, the next one a write, the hint a look and a write; the others open the store, find the app, and ask what the
+/// version is that it goes back to.
+#[test]
+fn a_rollback_of_the_pointer_alone_asks_little() {
+    const MOST_REQUESTS: usize = 12;
+    let (world, proxy, endpoint) = two_versions("uploads-pointer");
+    let back = ["rollback", "--static", "none"];
+    let run = point(&world, &endpoint, &back).expect(0);
+    let asked = proxy.log().len();
+    assert!(
+        asked <= MOST_REQUESTS,
+        "{asked}\n{}\n{}",
+        run.stdout,
+        proxy.transcript()
+    );
+}
+
 #[test]
 fn what_somebody_took_away_is_mended_by_the_promote_of_what_is_live() {
     let (world, proxy, endpoint) = two_versions("uploads-mended");

@@ -21,7 +21,7 @@ use crate::release::manifest;
 use crate::release::manifest::{RecordedApp, ReleaseManifest};
 use crate::release::static_set::{self, Class, StaticFile, StaticSet};
 use crate::remote::cdn::{Cdn, Change, OpenCdn};
-use crate::remote::store::Headers;
+use crate::remote::store::{Body, Headers};
 use crate::report::environments::PointOutcome;
 use crate::settings::{Apps, Choice};
 
@@ -956,6 +956,104 @@ fn static_json_of_an_entry_that_is_not_in_the_log_is_written_anew() {
     assert_eq!(said()["seq"], 1);
     world.promote("1.1.0").unwrap();
     assert_eq!(said()["seq"], 3);
+}
+
+/// A log that was lost begins anew, and its entries have the numbers of others.
+#[test]
+fn static_json_of_a_lost_log_hides_no_file_that_differs() {
+    use std::sync::atomic::Ordering;
+    let world = static_world(APART);
+    world.promote("1.0.0").unwrap();
+    let (app, place) = (name("web"), environment("prod"));
+    world.store.remove(&layout::log_entry(&app, &place, 1));
+    world.store.remove(&layout::current(&app, &place));
+    world.cdn.has_command.store(true, Ordering::SeqCst);
+    world.cdn.refuses.store(true, Ordering::SeqCst);
+    let request = behind("1.1.0", CdnName::Command);
+    let failure = block_on(promote(&request, &world.remotes())).unwrap_err();
+    assert_eq!(failure.code(), "trial::refused");
+    // `static.json` speaks of entry 1 and 1.0.0; entry 1 made 1.1.0 live.
+    let status = block_on(status(&StatusRequest::default(), &world.remotes())).unwrap();
+    assert_eq!(status.apps[0].environments[0].static_applied, Some(false));
+    world.cdn.refuses.store(false, Ordering::SeqCst);
+    world.promote("1.0.0").unwrap();
+    for (path, text) in ONE {
+        let there = world.file("s3://cdn/web/prod", path);
+        assert_eq!(there.as_deref(), Some(*text), "{path}");
+    }
+}
+
+#[test]
+fn lost_bytes_refuse_a_promote_before_anything_moves() {
+    let world = static_world(APART);
+    world.promote("1.0.0").unwrap();
+    let root = world.roots.at("s3://cdn/web/prod");
+    let _ = root.take_writes();
+    world.store.remove(&layout::blob(&Digest::of(b"two")));
+    assert_eq!(code(world.promote("1.1.0")), (6, "static::blob"));
+    assert_eq!(world.live("web", "prod").as_deref(), Some("1.0.0"));
+    assert!(root.take_writes().is_empty());
+}
+
+#[test]
+fn who_says_that_no_cdn_is_there_any_more_is_believed() {
+    use std::sync::atomic::Ordering;
+    let world = static_world(APART);
+    world.cdn.has_command.store(true, Ordering::SeqCst);
+    world.cdn.refuses.store(true, Ordering::SeqCst);
+    let request = behind("1.0.0", CdnName::Command);
+    block_on(promote(&request, &world.remotes())).unwrap_err();
+    world.cdn.has_command.store(false, Ordering::SeqCst);
+    assert_eq!(code(world.promote("1.0.0")), (2, "static::no_cdn"));
+    let none = Request {
+        cdn: Choice::Off,
+        ..to("1.0.0")
+    };
+    block_on(promote(&none, &world.remotes())).unwrap();
+    let said = layout::static_state(&name("web"), &environment("prod"));
+    assert!(world.store.bytes(&said).is_some());
+}
+
+/// Whenever somebody else's file comes, before the look, between look and write, or after all: it is there in the end.
+#[test]
+fn what_comes_into_a_place_meanwhile_is_not_written_over() {
+    let (mut refused, mut done) = (0, 0);
+    for seed in 0..300 {
+        let world = static_world(APART);
+        let root = world.roots.at("s3://cdn/web/prod");
+        world.store.start_pausing();
+        root.start_pausing();
+        let mut dice = Dice::new(seed);
+        let remotes = world.remotes();
+        let (intruder, steps) = (Arc::clone(&root), dice.below(60));
+        let runs: Vec<Run> = vec![
+            Box::pin(async move { promote(&to("1.0.0"), &remotes).await.map(|_| ()) }),
+            Box::pin(async move {
+                for _ in 0..steps {
+                    intruder.head(&key("other")).await?;
+                }
+                let body = Body::Bytes(b"theirs".to_vec());
+                let headers = owned_by("api", "prod");
+                intruder
+                    .replace(&key("index.html"), &body, &headers)
+                    .await?;
+                Ok(())
+            }),
+        ];
+        let outcomes = interleave(runs, seed + 1000);
+        world.store.stop_pausing();
+        root.stop_pausing();
+        match &outcomes[0] {
+            Ok(()) => done += 1,
+            Err(failure) => {
+                assert_eq!(failure.code(), "static::owned", "seed {seed}");
+                refused += 1;
+            }
+        }
+        let there = world.file("s3://cdn/web/prod", "index.html");
+        assert_eq!(there.as_deref(), Some("theirs"), "seed {seed}");
+    }
+    assert!(refused > 0 && done > 0, "{refused} refused, {done} done");
 }
 
 #[test]
