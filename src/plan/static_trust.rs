@@ -231,7 +231,7 @@ pub enum Ending {
         /// What it may hold copies of; `None` where there is no CDN.
         copies: Option<Copies>,
         /// What `static.json` says then.
-        says: Applied,
+        says: Box<Applied>,
     },
 }
 
@@ -276,7 +276,7 @@ pub fn ending(activation: &Activation<'_>, said: Option<&Applied>, laid: Laid) -
     let copies = || copies(activation, said, laid.was_untold);
     Ending::Says {
         copies: activation.has_cdn.then(copies),
-        says: Applied {
+        says: Box::new(Applied {
             schema: SCHEMA.to_owned(),
             seq: activation.turn.seq,
             version: activation.version.to_owned(),
@@ -285,7 +285,47 @@ pub fn ending(activation: &Activation<'_>, said: Option<&Applied>, laid: Laid) -
             at: activation.now.to_owned(),
             unfinished: unfinished(activation, said, laid.is_whole),
             untold: false,
+            awaits_cdn: None,
+        }),
+    }
+}
+
+/// What `static.json` says where all files lie there, it says `said`, and the CDN could not be told; `says` would be said if it had been.
+/// It goes on naming the set of which the CDN was told last, so that it is told of what differs from that one.
+#[must_use]
+pub fn without_cdn(said: Option<&Applied>, says: Applied) -> Applied {
+    match said {
+        Some(said) => Applied {
+            awaits_cdn: Some(says.seq),
+            ..said.clone()
         },
+        None => Applied {
+            untold: true,
+            ..says
+        },
+    }
+}
+
+/// How far the static files of what a move made live have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Not all lie there.
+    Begun,
+    /// All lie there; the CDN in front of them was not told.
+    AwaitCdn,
+    /// All is done.
+    Done,
+}
+
+/// How far the files of the entry `since` have come, where `static.json` says `said`.
+#[must_use]
+pub fn standing(said: Option<&Applied>, since: u64) -> Standing {
+    match said {
+        Some(said) if said.seq >= since && !said.untold => Standing::Done,
+        Some(said) if said.seq.max(said.awaits_cdn.unwrap_or_default()) >= since => {
+            Standing::AwaitCdn
+        }
+        _ => Standing::Begun,
     }
 }
 
@@ -378,6 +418,7 @@ mod tests {
             at: "2026-01-01T00:00:00Z".to_owned(),
             unfinished: None,
             untold: false,
+            awaits_cdn: None,
         }
     }
 
@@ -713,6 +754,46 @@ mod tests {
             &idle(untold),
             [words, "-", heard, "7, unfinished now"],
         );
+    }
+
+    #[test]
+    fn what_the_cdn_was_not_told_of_is_said_and_names_what_it_heard_of_last() {
+        let next = Applied {
+            version: "1.1.0".to_owned(),
+            ..said(7)
+        };
+        let waits = without_cdn(Some(&said(5)), next.clone());
+        assert_eq!((waits.seq, waits.awaits_cdn), (5, Some(7)));
+        let first = without_cdn(None, next.clone());
+        assert_eq!((first.seq, first.untold, first.awaits_cdn), (7, true, None));
+        for (said, since, expected) in [
+            (None, 7, Standing::Begun),
+            (Some(&said(5)), 7, Standing::Begun),
+            (Some(&waits), 7, Standing::AwaitCdn),
+            (Some(&first), 7, Standing::AwaitCdn),
+            (Some(&waits), 8, Standing::Begun),
+            (Some(&first), 8, Standing::Begun),
+            (Some(&next), 7, Standing::Done),
+            (Some(&waits), 5, Standing::Done),
+        ] {
+            assert_eq!(standing(said, since), expected, "{said:?} since {since}");
+        }
+        let behind = |said: Applied| Case {
+            is_ours: false,
+            said: Some(said),
+            ..behind_a_cdn()
+        };
+        let words = "another run or attempt made it live, and may still write";
+        let heard = "since 5 and []";
+        let after = "7, unfinished now";
+        check("again", &idle(behind(waits)), [words, "-", heard, after]);
+        let all = "all: files were mended of which the CDN never heard";
+        let mut first = idle(behind(Applied {
+            digest: set("new").to_string(),
+            ..first
+        }));
+        first.laid.was_untold = true;
+        check("the first again", &first, [words, "-", all, after]);
     }
 
     #[test]

@@ -26,4 +26,7 @@ pub struct Applied {
     /// Whether files were written since of which the CDN was not told yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untold: bool,
+    /// The number of a later entry whose files all lie there, too, and of which the CDN could not be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits_cdn: Option<u64>,
 }

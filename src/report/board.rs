@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use askama::Template;
 
 use crate::name::Digest;
-use crate::report::environments::{AppStatus, EnvironmentStatus, Past, Status};
+use crate::report::environments::{AppStatus, EnvironmentStatus, Past, Status, unfinished};
 use environments::{Card, Other};
 use sizes::{Plot, Weight};
 use timeline::Picture;
@@ -414,8 +414,8 @@ fn concerns(app: &AppStatus, told: Option<usize>) -> Vec<Concern> {
                 shown(version, SHORT_NAME)
             ));
         }
-        if environment.static_applied == Some(false) {
-            whats.push("static files are not all laid out: promote this version again".to_owned());
+        if let Some(what) = unfinished(environment) {
+            whats.push(format!("{what}: promote this version again"));
         }
         let troubled = environment.hosts.iter().filter(|host| host.error.is_some());
         match troubled.clone().count() {

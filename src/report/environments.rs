@@ -117,11 +117,14 @@ pub enum PointOutcome {
 
 /// What laying out static files came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StaticCounts {
     /// Files written.
     pub changed: u64,
     /// Files that were there already.
     pub unchanged: u64,
+    /// The paths of which the CDN in front of them was told; `null` where there is none.
+    pub cdn_paths: Option<u64>,
 }
 
 /// A version that was passed over.
@@ -339,6 +342,8 @@ pub struct EnvironmentStatus {
     pub rollback_command: Option<String>,
     /// Whether the static files of the live version are fully laid out; `null` when it has none.
     pub static_applied: Option<bool>,
+    /// Whether the CDN in front of them must still be told of them; `null` where they are not fully laid out.
+    pub awaits_cdn: Option<bool>,
     /// The public address of the static files, where it is known.
     pub url: Option<String>,
     /// What its hosts reported, by name.
@@ -366,6 +371,7 @@ impl EnvironmentStatus {
             rollback_to: None,
             rollback_command: None,
             static_applied: None,
+            awaits_cdn: None,
             url: None,
             hosts: Vec::new(),
             history: Vec::new(),
@@ -440,7 +446,11 @@ fn one_point(text: &mut String, point: &Point) {
     for skipped in &point.skipped {
         let _ = writeln!(text, "  passed over {}: {}", skipped.version, skipped.why);
     }
-    let StaticCounts { changed, unchanged } = point.static_files;
+    let StaticCounts {
+        changed,
+        unchanged,
+        cdn_paths,
+    } = point.static_files;
     if changed + unchanged > 0 {
         let verb = if point.dry_run {
             "would change"
@@ -452,6 +462,19 @@ fn one_point(text: &mut String, point: &Point) {
             "  static files: {changed} {verb}, {unchanged} there already"
         );
     }
+    if let Some(paths) = cdn_paths {
+        let verb = if point.dry_run {
+            "would be told"
+        } else {
+            "was told"
+        };
+        let paths = match paths {
+            0 => "nothing: it has no old copies".to_owned(),
+            1 => "1 path".to_owned(),
+            paths => format!("{paths} paths"),
+        };
+        let _ = writeln!(text, "  the CDN {verb} of {paths}");
+    }
     if let Some(url) = &point.url {
         let _ = writeln!(text, "  served at {}", plain(url));
     }
@@ -462,6 +485,15 @@ fn one_point(text: &mut String, point: &Point) {
             point.environment, point.app
         );
     }
+}
+
+/// What is not done yet of the static files that are live.
+#[must_use]
+pub fn unfinished(status: &EnvironmentStatus) -> Option<&'static str> {
+    if status.static_applied == Some(false) {
+        return Some("static files are not all laid out");
+    }
+    (status.awaits_cdn == Some(true)).then_some("the CDN was not told of the static files")
 }
 
 /// What a deed did to one environment, in a line.
@@ -658,11 +690,8 @@ fn one_environment(text: &mut String, app: &str, status: &EnvironmentStatus) {
     if let Some(url) = &status.url {
         let _ = writeln!(text, "      served at {}", plain(url));
     }
-    if status.static_applied == Some(false) {
-        let _ = writeln!(
-            text,
-            "      static files are not all laid out: promote this version again"
-        );
+    if let Some(words) = unfinished(status) {
+        let _ = writeln!(text, "      {words}: promote this version again");
     }
     if status.current.is_some() {
         let _ = match &status.rollback_to {
@@ -737,6 +766,7 @@ mod tests {
             static_files: StaticCounts {
                 changed: 2,
                 unchanged: 5,
+                cdn_paths: Some(3),
             },
             url: Some("https://static.example/prod/".to_owned()),
             dry_run: false,
@@ -760,6 +790,7 @@ mod tests {
         web in prod: rollback 1.1.0 → 1.0.0 (entry 3)
           leaves 1.1.0 and marks it bad
           static files: 2 changed, 5 there already
+          the CDN was told of 3 paths
           served at https://static.example/prod/
         ");
     }
@@ -869,6 +900,7 @@ mod tests {
                     rollback_to: None,
                     rollback_command: None,
                     static_applied: Some(true),
+                    awaits_cdn: Some(false),
                     url: None,
                     hosts: vec![HostStatus {
                         host: "web\u{1b}1".to_owned(),

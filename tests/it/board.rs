@@ -400,6 +400,7 @@ fn crowded(store: &StoreStatus, app: &str, place: usize) -> EnvironmentStatus {
             },
         )),
         static_applied: Some(false),
+        awaits_cdn: None,
         url: Some(format!("https://static.example/{}/", "wide".repeat(40))),
         unreadable: vec![],
         hosts: vec![HostStatus {

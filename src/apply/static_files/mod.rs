@@ -16,7 +16,7 @@ use async_trait::async_trait;
 
 use self::look::Need;
 use self::say::Written;
-pub use self::say::is_laid_out;
+pub use self::say::standing;
 pub use self::set::{check_set, read_set};
 use super::builds;
 use super::point::{Log, Tip};
@@ -91,27 +91,31 @@ pub struct Laid {
     pub changed: u64,
     /// Files that were there already.
     pub unchanged: u64,
+    /// The paths of which the CDN was told; `None` where there is none.
+    pub told: Option<u64>,
 }
 
 impl Survey {
-    /// What would be written, and what is there already.
+    /// What would be written, and what is there already; `told` as it is handed in.
     #[must_use]
-    pub fn counts(&self) -> Laid {
+    pub fn counts(&self, told: Option<u64>) -> Laid {
         let unchanged = self.needs.iter().filter(|need| **need == Need::Nothing);
         let unchanged = unchanged.count() as u64;
         Laid {
             changed: self.needs.len() as u64 - unchanged,
             unchanged,
+            told,
         }
     }
 
-    fn laid(&self, written: &BTreeSet<String>) -> Laid {
+    fn laid(&self, written: &BTreeSet<String>, told: Option<u64>) -> Laid {
         let files = &self.set.files;
         let changed = files.iter().filter(|file| written.contains(&file.path));
         let changed = changed.count() as u64;
         Laid {
             changed,
             unchanged: files.len() as u64 - changed,
+            told,
         }
     }
 
@@ -263,8 +267,8 @@ impl Ground<'_> {
                 was_untold,
             };
             let concluded = self.conclude(&survey, &activation, &tip, &written);
-            unless_stopped(self.stop, concluded).await?;
-            return Ok(Some(survey.laid(written.paths)));
+            let told = unless_stopped(self.stop, concluded).await?;
+            return Ok(Some(survey.laid(written.paths, told)));
         }
         Err(self.contended())
     }

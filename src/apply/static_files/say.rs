@@ -10,7 +10,7 @@ use crate::apply::builds;
 use crate::apply::point::{Log, Tip};
 use crate::explain::{Exit, Failure};
 use crate::name::Digest;
-use crate::plan::static_trust::{self, Activation, Copies, Doubt, Ending};
+use crate::plan::static_trust::{self, Activation, Copies, Doubt, Ending, Standing, Turn};
 use crate::plan::static_urls;
 use crate::release::static_set::{StaticFile, StaticSet};
 use crate::release::static_state::{Applied, SCHEMA};
@@ -26,18 +26,31 @@ pub(super) struct Written<'a> {
     pub(super) was_untold: bool,
 }
 
-/// Whether the static files of what is live are all laid out; `None` when it has none.
+/// What the CDN may hold old copies of.
+struct Stale {
+    /// The public address of the static files, where it is known.
+    url: Option<String>,
+    /// Paths below its host.
+    paths: Vec<String>,
+}
+
+impl Stale {
+    fn count(&self) -> u64 {
+        self.paths.len() as u64
+    }
+}
+
+/// How far the static files of what is live have come; `None` when it has none.
 ///
 /// # Errors
 /// Those of the store, and `release::document`.
-pub async fn is_laid_out(log: Log<'_>, tip: &Tip) -> Result<Option<bool>, Failure> {
+pub async fn standing(log: Log<'_>, tip: &Tip) -> Result<Option<Standing>, Failure> {
     let (Some(_), Some(since)) = (&tip.entry.static_place, tip.entry.state.since) else {
         return Ok(None);
     };
     let said = of_this_log(log, tip, read(log).await?).await?;
-    Ok(Some(said.is_ok_and(|said| {
-        said.is_some_and(|said| said.seq >= since)
-    })))
+    let said = said.ok().flatten();
+    Ok(Some(static_trust::standing(said.as_ref(), since)))
 }
 
 impl Ground<'_> {
@@ -107,14 +120,15 @@ impl Ground<'_> {
         Ok(said.untold)
     }
 
-    /// Tells the CDN what changed; then, and only then, `static.json` says that this set lies there.
+    /// Tells the CDN what changed; then, and only then, `static.json` says that this set lies there and the CDN knows. Answers how many paths the
+    /// CDN was told of; `None` where there is none.
     pub(super) async fn conclude(
         &self,
         survey: &Survey,
         activation: &Activation<'_>,
         tip: &Tip,
         written: &Written<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<u64>, Failure> {
         let said = self.said(tip).await?;
         let laid = static_trust::Laid {
             wrote: !written.paths.is_empty(),
@@ -124,52 +138,106 @@ impl Ground<'_> {
         let (copies, says) = match static_trust::ending(activation, said.as_ref(), laid) {
             Ending::Nothing(rest) => {
                 tracing::debug!(?rest, "static.json stays as it is");
-                return Ok(());
+                return Ok(survey.cdn.is_some().then_some(0));
             }
             Ending::Says { copies, says } => (copies, says),
         };
+        let mut told = None;
         if let (Some(cdn), Some(copies)) = (&survey.cdn, copies) {
-            let sets = self.sets(copies).await?;
-            self.tell(
-                cdn.as_ref(),
-                survey,
-                activation,
-                said.as_ref(),
-                &sets,
-                written,
-            )
-            .await?;
+            let stale = self.stale(survey, copies, written.paths).await?;
+            let heard = self
+                .tell(cdn.as_ref(), activation, said.as_ref(), &stale, written)
+                .await;
             let said = self.said(tip).await?;
             if static_trust::later(activation, said.as_ref()).is_some() {
-                return Ok(());
+                return heard.map(|()| Some(stale.count()));
             }
+            if let Err(failure) = heard {
+                let says = static_trust::without_cdn(said.as_ref(), *says);
+                self.note(&says).await?;
+                return Err(failure);
+            }
+            told = Some(stale.count());
         }
-        self.note(&says).await
+        self.note(&says).await?;
+        Ok(told)
     }
 
-    /// Tells `cdn` of what it may hold old copies of, if there is any.
+    /// How many paths the CDN would be told of, were what `survey` saw laid out by the entry `tip` now; `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn would_tell(&self, survey: &Survey, tip: &Tip) -> Result<Option<u64>, Failure> {
+        let state = &tip.entry.state;
+        let (true, Some(since)) = (survey.cdn.is_some(), state.since) else {
+            return Ok(None);
+        };
+        let moves: Vec<u64> = state.history.iter().map(|step| step.seq).collect();
+        let turn = Turn {
+            seq: since,
+            moves: &moves,
+            is_ours: true,
+            is_first: true,
+        };
+        let needed = survey.set.files.iter().zip(&survey.needs);
+        let needed = needed.filter(|(_, need)| **need != Need::Nothing);
+        let paths: BTreeSet<String> = needed.map(|(file, _)| file.path.clone()).collect();
+        let said = self.said(tip).await?;
+        let laid = static_trust::Laid {
+            wrote: !paths.is_empty(),
+            is_whole: survey.is_whole,
+            was_untold: said.as_ref().is_some_and(|said| said.untold),
+        };
+        let activation = survey.activation(turn, self.now);
+        match static_trust::ending(&activation, said.as_ref(), laid) {
+            Ending::Says {
+                copies: Some(copies),
+                ..
+            } => Ok(Some(self.stale(survey, copies, &paths).await?.count())),
+            _ => Ok(Some(0)),
+        }
+    }
+
+    /// The addresses of which the CDN may hold old copies once `written` was written.
+    async fn stale(
+        &self,
+        survey: &Survey,
+        copies: Copies,
+        written: &BTreeSet<String>,
+    ) -> Result<Stale, Failure> {
+        let sets = self.sets(copies).await?;
+        let changed = static_urls::changed(&survey.set, &sets, written);
+        let url = survey.place.url.as_deref();
+        let url = url
+            .map(|url| static_urls::public(url, self.log.app, self.log.environment))
+            .transpose()?;
+        let paths = static_urls::paths(url.as_deref(), changed);
+        Ok(Stale { url, paths })
+    }
+
+    /// Tells `cdn` of what is `stale`, if anything is.
     async fn tell(
         &self,
         cdn: &dyn Cdn,
-        survey: &Survey,
         activation: &Activation<'_>,
         said: Option<&Applied>,
-        sets: &[StaticSet],
+        stale: &Stale,
         written: &Written<'_>,
     ) -> Result<(), Failure> {
         let Log {
             app, environment, ..
         } = self.log;
-        let changed = static_urls::changed(&survey.set, sets, written.paths);
-        let url = survey.place.url.as_deref();
-        let url = url
-            .map(|url| static_urls::public(url, app, environment))
-            .transpose()?;
-        let paths = static_urls::paths(url.as_deref(), changed);
-        if paths.is_empty() {
+        if stale.paths.is_empty() {
             return Ok(());
         }
-        let last = said.map(|said| Digest::of(&release::to_bytes(said)));
+        // That the CDN was not told before makes no other message of it.
+        let last = said.map(|said| {
+            let heard = Applied {
+                awaits_cdn: None,
+                ..said.clone()
+            };
+            Digest::of(&release::to_bytes(&heard))
+        });
         let reference = static_urls::reference(
             app,
             environment,
@@ -177,14 +245,14 @@ impl Ground<'_> {
             activation.set,
             last.as_ref(),
             (!written.paths.is_empty()).then_some(self.attempt),
-            &paths,
+            &stale.paths,
         );
         cdn.tell(&Change {
             app,
             environment,
             version: activation.version,
-            url: url.as_deref(),
-            paths: &paths,
+            url: stale.url.as_deref(),
+            paths: &stale.paths,
             reference: &reference,
         })
         .await

@@ -120,10 +120,10 @@ impl Story<'_> {
         point.url = pointed.tip().and_then(|tip| address(ground.log, tip));
         point.now = Some(now(&pointed, dry_run));
         if dry_run {
-            point.static_files = judging
-                .survey
-                .as_ref()
-                .map_or_else(StaticCounts::default, |survey| counts(survey.counts()));
+            if let (Some(survey), Some(tip)) = (&judging.survey, pointed.tip()) {
+                let told = Box::pin(ground.would_tell(survey, tip)).await?;
+                point.static_files = counts(survey.counts(told));
+            }
             if let Deed::Environment(Mark::Unhold) = deed {
                 point.waiting = self.waits(ground.log).await;
             }
@@ -363,5 +363,6 @@ fn counts(laid: Laid) -> StaticCounts {
     StaticCounts {
         changed: laid.changed,
         unchanged: laid.unchanged,
+        cdn_paths: laid.told,
     }
 }

@@ -819,14 +819,18 @@ fn distribution(id: &str) -> CdnName {
 fn the_cdn_hears_of_exactly_the_changed_paths() {
     let world = static_world(APART);
     let promote_behind = |version, id| {
-        block_on(promote(
-            &behind(version, distribution(id)),
-            &world.remotes(),
-        ))
-        .unwrap();
+        let request = behind(version, distribution(id));
+        let rehearsal = Request {
+            dry_run: true,
+            ..request.clone()
+        };
+        let would = block_on(promote(&rehearsal, &world.remotes())).unwrap();
+        let does = block_on(promote(&request, &world.remotes())).unwrap();
+        assert_eq!(would.apps[0].static_files, does.apps[0].static_files);
+        does.apps[0].static_files.cdn_paths
     };
-    promote_behind("1.0.0", "E1");
-    promote_behind("1.1.0", "E2");
+    assert_eq!(promote_behind("1.0.0", "E1"), Some(4));
+    assert_eq!(promote_behind("1.1.0", "E2"), Some(3));
     // The distribution is remembered by the entries: the one of today.
     block_on(rollback(&request(), &world.remotes())).unwrap();
     assert_eq!(
@@ -845,7 +849,8 @@ fn the_cdn_hears_of_exactly_the_changed_paths() {
         force: true,
         ..to("1.0.0")
     };
-    block_on(promote(&again, &world.remotes())).unwrap();
+    let again = block_on(promote(&again, &world.remotes())).unwrap();
+    assert_eq!(again.apps[0].static_files.cdn_paths, Some(0));
     assert_eq!(world.cdn.paths().len(), 3);
 }
 
@@ -865,15 +870,33 @@ fn a_cdn_that_refuses_is_told_again_and_static_json_waits_for_it() {
     );
     let key = layout::static_state(&name("web"), &environment("prod"));
     assert_eq!(world.live("web", "prod").as_deref(), Some("1.0.0"));
-    assert_eq!(world.store.bytes(&key), None);
+    let standing = || {
+        let status = block_on(status(&StatusRequest::default(), &world.remotes())).unwrap();
+        let told = &status.apps[0].environments[0];
+        (told.static_applied, told.awaits_cdn)
+    };
+    assert_eq!(standing(), (Some(true), Some(true)));
     world.cdn.refuses.store(false, Ordering::SeqCst);
     // As the advice says; the entry knows that a command is to be told.
     world.promote("1.0.0").unwrap();
-    assert!(world.store.bytes(&key).is_some());
+    assert_eq!(standing(), (Some(true), Some(false)));
     world.promote("1.0.0").unwrap();
+    let first = vec!["/", "/app.css", "/index.html", "/sw.js"];
+    assert_eq!(world.cdn.paths(), [first.clone()]);
+    // The next one does not reach it either. It is told of what changed since it heard last, no more, when it answers again.
+    world.cdn.refuses.store(true, Ordering::SeqCst);
+    assert!(world.promote("1.1.0").is_err());
+    assert_eq!(standing(), (Some(true), Some(true)));
+    let said = world.store.bytes(&key).unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!((&said["seq"], &said["awaits_cdn"]), (&1.into(), &2.into()));
+    world.cdn.refuses.store(false, Ordering::SeqCst);
+    let points = world.promote("1.1.0").unwrap();
+    assert_eq!(points.apps[0].static_files.cdn_paths, Some(3));
+    assert_eq!(standing(), (Some(true), Some(false)));
     assert_eq!(
         world.cdn.paths(),
-        [["/", "/app.css", "/index.html", "/sw.js"]]
+        [first, vec!["/", "/index.html", "/sw.js"]]
     );
 }
 
@@ -974,7 +997,11 @@ fn static_json_of_a_lost_log_hides_no_file_that_differs() {
     assert_eq!(failure.code(), "trial::refused");
     // `static.json` speaks of entry 1 and 1.0.0; entry 1 made 1.1.0 live.
     let status = block_on(status(&StatusRequest::default(), &world.remotes())).unwrap();
-    assert_eq!(status.apps[0].environments[0].static_applied, Some(false));
+    let told = &status.apps[0].environments[0];
+    assert_eq!(
+        (told.static_applied, told.awaits_cdn),
+        (Some(true), Some(true))
+    );
     world.cdn.refuses.store(false, Ordering::SeqCst);
     world.promote("1.0.0").unwrap();
     for (path, text) in ONE {

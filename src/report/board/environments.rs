@@ -3,7 +3,7 @@
 use super::words::{LONGEST_NAME, LONGEST_WORDS, Moment, link, name, shown};
 use super::{SHORT_WORDS, counted, is_bad, moved};
 use crate::explain::is_hostile;
-use crate::report::environments::{EnvironmentStatus, HostStatus};
+use crate::report::environments::{EnvironmentStatus, HostStatus, unfinished};
 
 /// How many hosts of one environment are told, and how many versions marked bad.
 const TOLD_HOSTS: usize = 20;
@@ -28,7 +28,7 @@ pub(super) struct Card {
     pub(super) held: Option<String>,
     pub(super) bad: Option<String>,
     pub(super) pinned: Option<String>,
-    pub(super) is_unlaid: bool,
+    pub(super) unfinished: Option<&'static str>,
     /// What could not be read.
     pub(super) unreadable: Vec<String>,
     pub(super) hosts: Vec<Host>,
@@ -85,7 +85,7 @@ pub(super) fn divide<'s>(
         let environment = environments[*index];
         let needs_a_look = environment.hold.is_some()
             || is_bad(environment)
-            || environment.static_applied == Some(false)
+            || unfinished(environment).is_some()
             || !environment.unreadable.is_empty()
             || environment.hosts.iter().any(|host| host.error.is_some());
         (!needs_a_look, std::cmp::Reverse(moved(environment)), *index)
@@ -120,7 +120,7 @@ impl Card {
             held: held(status),
             bad: listed(&status.bad),
             pinned: listed(&status.pinned),
-            is_unlaid: status.static_applied == Some(false),
+            unfinished: unfinished(status),
             unreadable: unreadable(status),
             hosts: status.hosts.iter().take(TOLD_HOSTS).map(Host::of).collect(),
             more_hosts: status.hosts.len().saturating_sub(TOLD_HOSTS),

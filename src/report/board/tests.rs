@@ -56,6 +56,7 @@ fn environment(name: &str, history: Vec<Past>) -> EnvironmentStatus {
         rollback_to: None,
         rollback_command: None,
         static_applied: None,
+        awaits_cdn: None,
         url: None,
         hosts: vec![],
         history,

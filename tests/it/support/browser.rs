@@ -65,8 +65,6 @@ impl Browser {
             let mut command = Command::new("chromedriver");
             command
                 .arg(format!("--port={port}"))
-                .env("HOME", scratch.path())
-                .env("TMPDIR", scratch.path())
                 .env("LANG", "en_GB.UTF-8")
                 .env("TZ", "UTC");
             command

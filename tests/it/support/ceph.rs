@@ -26,8 +26,7 @@ impl Ceph {
             command
                 .arg(directory.path().join(port.to_string()))
                 .arg(port.to_string())
-                .envs(s3::environment(""))
-                .env("HOME", directory.path());
+                .envs(s3::environment(""));
             command
         });
         Ceph {

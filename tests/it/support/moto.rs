@@ -32,7 +32,6 @@ impl Moto {
             command
                 .arg(repository().join("tests/servers/moto_server.py"))
                 .arg(port.to_string())
-                .env("HOME", directory.path())
                 .env("AWS_EC2_METADATA_DISABLED", "true");
             command
         });

@@ -29,8 +29,7 @@ impl S3rver {
                 .args(["--address", "127.0.0.1", "--port", &port.to_string()])
                 .arg("--directory")
                 .arg(directory.path().join("objects"))
-                .args(["--configure-bucket", bucket])
-                .env("HOME", directory.path());
+                .args(["--configure-bucket", bucket]);
             command
         });
         S3rver {

@@ -68,7 +68,8 @@ pub struct Server {
 
 impl Server {
     /// Starts `command` (its program, arguments, environment and directory) and waits until `url` answers anything at all.
-    /// `scratch` is a directory for this server alone: its output lies there, and the directory goes with the server. `None`
+    /// `scratch` is a directory for this server alone, its home and where its temporary files lie: its output is there, too, and the directory
+    /// goes with the server. `None`
     /// when the server ended before it answered, for example because its port was taken.
     pub fn start(command: &Command, scratch: &Path, url: &str) -> Option<Server> {
         const PATIENCE: Duration = Duration::from_mins(2);
@@ -79,6 +80,7 @@ impl Server {
         guarded.arg(command.get_program()).args(command.get_args());
         guarded.env_clear();
         guarded.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        guarded.env("HOME", scratch).env("TMPDIR", scratch);
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
                 guarded.env(name, value);

@@ -44,8 +44,7 @@ impl Verdaccio {
             command
                 .arg(installed().join("verdaccio/node_modules/verdaccio/bin/verdaccio"))
                 .arg("--config")
-                .arg(&configuration)
-                .env("HOME", directory.path());
+                .arg(&configuration);
             command
         });
         let url = format!("http://127.0.0.1:{port}/");
