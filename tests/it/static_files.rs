@@ -427,13 +427,12 @@ fn a_command_tells_another_cdn_and_sees_only_what_was_named() {
     }
     let error = &failed.stderr[failed.stderr.find("error[").unwrap_or_default()..];
     assert!(!error.contains(TOKEN), "{error}");
-    assert_eq!(static_json(&world, "prod"), before);
+    let mut awaits = before;
+    awaits["awaits_cdn"] = json!(2);
+    assert_eq!(static_json(&world, "prod"), awaits);
     let (status, _sandbox) = run(&["status", "--environment", "prod"], None);
-    assert!(
-        status.stdout.contains("static files are not all laid out"),
-        "{}",
-        status.stdout
-    );
+    let words = "the CDN was not told of the static files: promote this version again";
+    assert!(status.stdout.contains(words), "{}", status.stdout);
     let (finished, _sandbox) = run(
         &[
             "promote",
@@ -446,7 +445,11 @@ fn a_command_tells_another_cdn_and_sees_only_what_was_named() {
         ],
         Some(&tells),
     );
-    let _ = finished.expect(0);
+    let finished = finished.expect(0).stdout;
+    assert!(
+        finished.contains("the CDN was told of 6 paths"),
+        "{finished}"
+    );
     let changed = "/site/prod/\n/site/prod/app.wasm.gz\n/site/prod/index.html\n/site/prod/note.txt\n/site/prod/note.txt.br\n/site/prod/robots.txt\n";
     assert_eq!(told("stdin"), changed);
     assert_eq!(static_json(&world, "prod")["version"], "1.0.1");

@@ -76,6 +76,7 @@ impl Sandbox {
             (text("PATH"), search_path()),
             (text("HOME"), self.home().into()),
             (text("TMPDIR"), self.path().join("tmp").into()),
+            (text("XDG_CACHE_HOME"), self.home().join(".cache").into()),
             (text("LANG"), text("C.UTF-8")),
             (text("TZ"), text("UTC")),
             (text("GIT_CONFIG_GLOBAL"), text("/dev/null")),

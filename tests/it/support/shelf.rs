@@ -109,7 +109,7 @@ impl Shelf {
             .env("pnpm_config_registry", self.server.url())
             .env("npm_config_cache", home.join("npm"))
             .env("BUN_INSTALL_CACHE_DIR", home.join("bun"))
-            .env("YARN_CACHE_FOLDER", home.join("yarn"))
+            .env("XDG_CACHE_HOME", home.join("cache"))
             .env("YARN_NPM_REGISTRY_SERVER", self.server.url())
             .env("YARN_UNSAFE_HTTP_WHITELIST", "127.0.0.1")
             .env("HOME", home);
