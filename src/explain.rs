@@ -130,6 +130,13 @@ impl Failure {
         self
     }
 
+    /// Adds another failure and its reasons as why it happened.
+    #[must_use]
+    pub fn because_of(self, other: &Failure) -> Failure {
+        let failure = self.because(other.what());
+        other.causes().iter().fold(failure, Failure::because)
+    }
+
     /// Adds where it lies.
     #[must_use]
     pub fn place(mut self, place: Place) -> Failure {

@@ -338,7 +338,7 @@ impl Log<'_> {
             )
             .hint("look with 'status' first: if it is there, it is done; else run it again");
             match doubt {
-                Some(doubt) => failure.because(doubt),
+                Some(doubt) => failure.because_of(&doubt),
                 None => {
                     failure.because("the store says that the entry exists, and that it does not")
                 }

@@ -169,6 +169,21 @@ fn a_completion_whose_answer_is_lost_is_looked_for_and_no_part_is_sent_again() {
     assert_eq!(served["prod/long.bin"].size, 70 << 20);
     assert_eq!(unfinished(bucket), 0);
     assert_eq!(unfinished("uploads-completed-static"), 0);
+    // The server has no time for it at all: nothing is sent once more, and why is said.
+    proxy.reset();
+    at_completions(&proxy, &[Fault::AnswerBefore(503); 9]);
+    let failed = point_in(&world, &endpoint, "sit", &["promote", "--to", "1.0.0"]).expect(75);
+    let log = proxy.log();
+    let sent = (parts(&log).count(), completions(&log));
+    assert_eq!(sent, (9, 5), "{}", proxy.transcript());
+    assert_eq!(unfinished("uploads-completed-static"), 1);
+    for words in [
+        "error[store::uncertain]",
+        "the server answered 503",
+        "'promote --environment sit --app site --to 1.0.0' finishes it",
+    ] {
+        assert!(failed.stderr.contains(words), "{words}\n{}", failed.stderr);
+    }
 }
 
 #[test]
@@ -547,11 +562,15 @@ fn two_versions(bucket: &str) -> (World, FaultProxy, String) {
 }
 
 fn point(world: &World, endpoint: &str, arguments: &[&str]) -> Run {
+    point_in(world, endpoint, "prod", arguments)
+}
+
+fn point_in(world: &World, endpoint: &str, environment: &str, arguments: &[&str]) -> Run {
     // Each is a run of its own: the same one again has happened already.
     static RUN: AtomicU64 = AtomicU64::new(1000);
     let run = RUN.fetch_add(1, Ordering::Relaxed).to_string();
     let invocation = world.binary(arguments).env("GITHUB_RUN_ID", run);
-    let invocation = invocation.env("PKGS_ENVIRONMENT", "prod");
+    let invocation = invocation.env("PKGS_ENVIRONMENT", environment);
     invocation.env("PKGS_STORE_ENDPOINT", endpoint).run()
 }
 

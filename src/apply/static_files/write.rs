@@ -233,7 +233,7 @@ fn uncertain(file: &StaticFile, doubt: Option<Failure>) -> Failure {
     )
     .hint("run the same command again: it continues");
     match doubt {
-        Some(doubt) => failure.because(doubt),
+        Some(doubt) => failure.because_of(&doubt),
         None => failure.because("someone else writes there at the same time"),
     }
 }

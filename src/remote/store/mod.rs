@@ -164,7 +164,7 @@ pub enum StoreError {
     /// It may have happened: timeout, broken connection, 5xx, 409. Read back and compare before deciding anything.
     #[error("{0}")]
     Uncertain(Failure),
-    /// It did not happen and trying again will not help.
+    /// It did not happen, or was tried until nothing could tell whether it did; trying again now will not help.
     #[error("{0}")]
     Failed(Failure),
 }
@@ -473,6 +473,7 @@ fn late_bytes(bodies: &[Body]) -> &[u8] {
     }
 }
 
+/// That nothing can tell whether `key` was written, and the `doubt` that is left.
 fn uncertain(store: &dyn Store, key: &Key, doubt: Option<Failure>) -> Failure {
     let failure = Failure::new(
         Exit::Temporary,
@@ -484,12 +485,7 @@ fn uncertain(store: &dyn Store, key: &Key, doubt: Option<Failure>) -> Failure {
     )
     .hint("run again: it continues from what is there");
     match doubt {
-        Some(doubt) => doubt
-            .causes()
-            .iter()
-            .fold(failure.because(doubt.what()), |failure, cause| {
-                failure.because(cause)
-            }),
+        Some(doubt) => failure.because_of(&doubt),
         None => failure.because("it was reported to exist, but could not be read"),
     }
 }

@@ -58,8 +58,15 @@ where
         if let Some(known) = look().await.map_err(Unknown::Failed)? {
             return Ok(known);
         }
+        if is_answered || tries == SENDS {
+            continue;
+        }
+        if let Some(doubt) = &doubt {
+            let why = doubt.causes().join("; ");
+            tracing::warn!("{key} is sent again: what became of it before is not known: {why}");
+        }
         // Tests go on without waiting.
-        if !is_answered && tries < SENDS && !cfg!(test) {
+        if !cfg!(test) {
             tokio::time::sleep(backoff(tries, key.as_str())).await;
         }
     }

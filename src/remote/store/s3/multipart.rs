@@ -14,7 +14,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use sha2::Digest as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::super::{Created, DIGEST, Headers, StoreError, Unfinished, changed, disk};
+use super::super::{Created, DIGEST, Headers, StoreError, Unfinished, changed, disk, uncertain};
 use super::bounded::Page;
 use super::patience::{Watch, assembling};
 use super::{MOST_PAGES, NO_CONTENT_TYPE, S3Store, is_absent, metadata_of, room_for};
@@ -302,8 +302,8 @@ impl Upload<'_> {
                 return Ok(found);
             }
             if tries == COMPLETIONS {
-                // One that may be completing right now is left alone.
-                return Err(StoreError::Uncertain(doubt));
+                // One that may be completing right now is left alone, and all its bytes are not sent once more meanwhile.
+                return Err(StoreError::Failed(uncertain(store, self.key, Some(doubt))));
             }
             tokio::time::sleep(retry::backoff(tries, self.key.as_str())).await;
         }
