@@ -481,10 +481,7 @@ fn automatic_request(
         to: Some(version.to_owned()),
         from: None,
         reason: None,
-        actor: settings
-            .actor
-            .clone()
-            .unwrap_or_else(|| "pkgs-action".to_owned()),
+        actor: actor(settings),
         by: By::Automation,
         force: false,
         dry_run: false,

@@ -478,6 +478,9 @@ fn one_point(text: &mut String, point: &Point) {
     if let Some(url) = &point.url {
         let _ = writeln!(text, "  served at {}", plain(url));
     }
+    if (point.op, point.outcome, point.dry_run) == ("rollback", PointOutcome::Done, false) {
+        text.push_str("  another 'rollback' would go further back\n");
+    }
     if let Some(waiting) = &point.waiting {
         let _ = writeln!(
             text,
@@ -792,6 +795,7 @@ mod tests {
           static files: 2 changed, 5 there already
           the CDN was told of 3 paths
           served at https://static.example/prod/
+          another 'rollback' would go further back
         ");
     }
 

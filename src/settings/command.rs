@@ -258,7 +258,9 @@ pub fn takes(command: &str, setting: &Setting) -> bool {
         return packs(setting);
     }
     match setting.name {
-        "board" => matches!(command, "release" | "status") || Deed::parse(command).is_some(),
+        "board" => {
+            matches!(command, "release" | "status" | "doctor") || Deed::parse(command).is_some()
+        }
         "push" => command == "version",
         "artifacts" => matches!(command, "release" | "publish"),
         _ if command == "version" => decides(setting),

@@ -824,9 +824,9 @@ fn the_cdn_hears_of_exactly_the_changed_paths() {
             dry_run: true,
             ..request.clone()
         };
-        let would = block_on(promote(&rehearsal, &world.remotes())).unwrap();
+        let rehearsed = block_on(promote(&rehearsal, &world.remotes())).unwrap();
         let does = block_on(promote(&request, &world.remotes())).unwrap();
-        assert_eq!(would.apps[0].static_files, does.apps[0].static_files);
+        assert_eq!(rehearsed.apps[0].static_files, does.apps[0].static_files);
         does.apps[0].static_files.cdn_paths
     };
     assert_eq!(promote_behind("1.0.0", "E1"), Some(4));
@@ -882,7 +882,7 @@ fn a_cdn_that_refuses_is_told_again_and_static_json_waits_for_it() {
     assert_eq!(standing(), (Some(true), Some(false)));
     world.promote("1.0.0").unwrap();
     let first = vec!["/", "/app.css", "/index.html", "/sw.js"];
-    assert_eq!(world.cdn.paths(), [first.clone()]);
+    assert_eq!(world.cdn.paths(), std::slice::from_ref(&first));
     // The next one does not reach it either. It is told of what changed since it heard last, no more, when it answers again.
     world.cdn.refuses.store(true, Ordering::SeqCst);
     assert!(world.promote("1.1.0").is_err());
