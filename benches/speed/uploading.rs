@@ -2,7 +2,8 @@
 //! that only sends. Then an environment goes back to what it served before, beside a copy of the old files within the server.
 //!
 //! The server is ceph's gateway, started as for the tests. `PKGS_BENCH_DELAY=50` delays whatever is sent to it by so many milliseconds: what is far away.
-//! `PKGS_BENCH_FILES=5000` and `PKGS_BENCH_LARGE=10` say how many small files and how many of 50 MB there are. `rclone` takes part where it is installed.
+//! `PKGS_BENCH_FILES=5000` and `PKGS_BENCH_LARGE=10` say how many small files and how many of 50 MB there are, `PKGS_BENCH_PART=first`, `again` or `back`
+//! what is measured alone. `rclone` takes part where it is installed.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -36,9 +37,18 @@ pub fn bench(rounds: usize, _: Size, peers: &Peers) -> io::Result<()> {
     let directory = tempfile::tempdir()?;
     let site = Site::make(directory.path())?;
     // The server keeps everything in memory, also what was overwritten: each part has its own.
-    first(rounds, &Server::start()?, &site, peers)?;
-    again(rounds, &Server::start()?, &site, peers)?;
-    back(rounds, &Server::start()?, &site, peers)
+    let wanted = std::env::var("PKGS_BENCH_PART").ok();
+    let is_wanted = |part: &str| wanted.as_deref().is_none_or(|wanted| wanted == part);
+    if is_wanted("first") {
+        first(rounds, &Server::start()?, &site, peers)?;
+    }
+    if is_wanted("again") {
+        again(rounds, &Server::start()?, &site, peers)?;
+    }
+    if is_wanted("back") {
+        back(rounds, &Server::start()?, &site, peers)?;
+    }
+    Ok(())
 }
 
 fn number(variable: &str, default: usize) -> usize {
