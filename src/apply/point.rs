@@ -5,6 +5,7 @@
 
 use async_trait::async_trait;
 
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::environment::entry::{
@@ -130,12 +131,13 @@ impl Log<'_> {
     pub async fn tip(&self) -> Result<Option<Tip>, Failure> {
         let hint = self.hint().await?;
         let from = hint.unwrap_or_default();
-        let newest = match self.newest_after(from).await? {
-            Some(newest) => newest,
-            None if hint.is_some() => from,
-            None => return Ok(None),
+        // The hint is seldom behind, so what it names is read while the log is listed.
+        let (newest, hinted) = join(self.newest_after(from), self.entry(from)).await;
+        let tip = match (newest?, hint) {
+            (Some(newest), _) => self.must_have(newest).await?,
+            (None, Some(hint)) => hinted?.ok_or_else(|| self.gone(hint))?,
+            (None, None) => return Ok(None),
         };
-        let tip = self.must_have(newest).await?;
         Ok(Some(Tip { hint, ..tip }))
     }
 
@@ -298,7 +300,7 @@ impl Log<'_> {
             tip: Tip {
                 entry,
                 digest,
-                hint: None,
+                hint: tip.and_then(|tip| tip.hint),
             },
             before: state,
             reasons,
@@ -348,16 +350,18 @@ impl Log<'_> {
         known.map_err(|unknown| unknown.or(open))
     }
 
-    /// Moves the hint to `tip`, only forward. It is a hint: when it fails, readers list a little more.
+    /// Moves the hint to `tip`, forward as far as this run has seen it: where another run moves it further at the same moment, it may stay behind.
+    /// It is a hint: then, and when moving it fails, readers list a little more.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn advance_hint(&self, tip: &Tip) -> Result<(), Failure> {
         let seq = tip.entry.seq;
-        if tip.hint == Some(seq) {
-            return Ok(());
-        }
-        match self.hint().await? {
+        let seen = match tip.hint {
+            Some(hint) => Some(hint),
+            None => self.hint().await?,
+        };
+        match seen {
             Some(hint) if hint == seq => return Ok(()),
             // A hint that is ahead of the log is no hint, and would stop every later one.
             Some(hint) if hint > seq && self.entry(hint).await?.is_some() => return Ok(()),

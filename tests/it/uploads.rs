@@ -623,7 +623,7 @@ fn the_first_files_of_an_environment_are_not_looked_for_one_by_one() {
 /// version is that it goes back to.
 #[test]
 fn a_rollback_of_the_pointer_alone_asks_little() {
-    const MOST_REQUESTS: usize = 12;
+    const MOST_REQUESTS: usize = 11;
     let (world, proxy, endpoint) = two_versions("uploads-pointer");
     let back = ["rollback", "--static", "none"];
     let run = point(&world, &endpoint, &back).expect(0);
