@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::try_join3;
 
 use self::look::Need;
 use self::say::Written;
@@ -179,7 +180,13 @@ impl Ground<'_> {
         };
         let resolved = static_root::resolve(&place.root, app, environment)?;
         let digest = Digest::parse(&files.digest)?;
-        let set = read_set(self.log.store, &digest).await?.ok_or_else(|| {
+        let (set, root, settled) = try_join3(
+            read_set(self.log.store, &digest),
+            self.roots.open(&resolved),
+            self.settled(before, &resolved),
+        )
+        .await?;
+        let set = set.ok_or_else(|| {
             Failure::new(
                 Exit::Integrity,
                 "static::set",
@@ -190,8 +197,6 @@ impl Ground<'_> {
             )
             .because(format!("the store has no bytes with {digest}"))
         })?;
-        let root = self.roots.open(&resolved).await?;
-        let settled = self.settled(before, &resolved).await?;
         let needs = self
             .look_at_all(root.as_ref(), &set, &settled, &resolved)
             .await?;
