@@ -304,6 +304,20 @@ pub fn plain(text: &str) -> String {
     escaped(text.chars(), &[])
 }
 
+/// The text with `***` for each line of these secrets; those of fewer than 6 bytes stay, since they occur in words by chance.
+///
+/// ```
+/// use pkgs_action::explain::without;
+/// assert_eq!(without("key hunter2", &["hunter2".to_owned()]), "key ***");
+/// ```
+#[must_use]
+pub fn without(text: &str, secrets: &[String]) -> String {
+    const SHORTEST: usize = 6;
+    let lines = secrets.iter().flat_map(|secret| secret.lines());
+    let lines = lines.filter(|line| line.len() >= SHORTEST);
+    lines.fold(text.to_owned(), |text, line| text.replace(line, "***"))
+}
+
 /// One line of untrusted text made safe for a log: hostile characters escaped, and nothing that a workflow runner takes for a command
 /// (`##[` anywhere, `::` at the start).
 ///

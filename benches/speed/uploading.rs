@@ -34,11 +34,14 @@ const AT_ONCE: usize = 64;
 
 /// Measures it; how large the other repositories are does not matter here.
 pub fn bench(rounds: usize, _: Size, peers: &Peers) -> io::Result<()> {
+    let wanted = std::env::var("PKGS_BENCH_PART").ok();
+    let is_wanted = |part: &str| wanted.as_deref().is_none_or(|wanted| wanted == part);
+    if !["first", "again", "back"].into_iter().any(is_wanted) {
+        return Err(io::Error::other("PKGS_BENCH_PART is first, again or back"));
+    }
     let directory = tempfile::tempdir()?;
     let site = Site::make(directory.path())?;
     // The server keeps everything in memory, also what was overwritten: each part has its own.
-    let wanted = std::env::var("PKGS_BENCH_PART").ok();
-    let is_wanted = |part: &str| wanted.as_deref().is_none_or(|wanted| wanted == part);
     if is_wanted("first") {
         first(rounds, &Server::start()?, &site, peers)?;
     }

@@ -16,7 +16,7 @@ use crate::name::{Digest, EnvironmentName, Key, PackageName};
 use crate::plan::promote::Judgement;
 use crate::release::layout;
 use crate::remote::store::until_known::until_known;
-use crate::remote::store::{Body, Created, Headers, Store};
+use crate::remote::store::{Body, Created, Headers, Store, StoreError};
 
 /// How often a request is judged again after another one won.
 const ROUNDS: usize = 5;
@@ -44,7 +44,7 @@ pub struct Tip {
     pub entry: Entry,
     /// The digest of its bytes.
     pub digest: Digest,
-    /// The number that `current.json` named when this entry was looked for; `None` where it was not read, or named none.
+    /// The number that `current.json` named when this entry, or the one that it follows, was looked for; `None` where it was not read, or named none.
     pub hint: Option<u64>,
 }
 
@@ -412,7 +412,13 @@ impl Log<'_> {
             seq: u64,
         }
         let key = layout::current(self.app, self.environment);
-        let Some(bytes) = self.store.get(&key, LONGEST_ENTRY).await? else {
+        let read = match self.store.get(&key, LONGEST_ENTRY).await {
+            Err(StoreError::Failed(failure)) if failure.code() == "store::too_large" => {
+                Some(Vec::new())
+            }
+            read => read?,
+        };
+        let Some(bytes) = read else {
             return Ok(None);
         };
         match serde_json::from_slice::<Hint>(&bytes) {
@@ -736,19 +742,42 @@ mod tests {
     }
 
     #[test]
-    fn the_hint_only_moves_forward() {
+    fn a_hint_that_stays_behind_hides_no_entry() {
         let (app, environment) = names();
         let store = Trial::default();
         block_on(promote(&store, "1.0.0")).unwrap();
-        let old = tip(&store).unwrap();
         block_on(promote(&store, "1.1.0")).unwrap();
+        let old = tip(&store).unwrap();
+        block_on(promote(&store, "1.2.0")).unwrap();
         let log = Log {
             store: &store,
             app: &app,
             environment: &environment,
         };
-        block_on(log.advance_hint(&old)).unwrap();
-        assert_eq!(block_on(log.hint()).unwrap(), Some(2));
+        let check = |old: &Tip, hint: u64| {
+            block_on(log.advance_hint(old)).unwrap();
+            assert_eq!(block_on(log.hint()).unwrap(), Some(hint));
+            assert_eq!(tip(&store).unwrap().entry.seq, 3);
+        };
+        // Whoever has not looked at the hint, or has seen a later one, leaves it.
+        let unseen = Tip {
+            hint: None,
+            ..old.clone()
+        };
+        check(&unseen, 3);
+        let later = Tip {
+            hint: Some(3),
+            ..old.clone()
+        };
+        check(&later, 3);
+        // Another run moved it after this one had looked.
+        let before = Tip {
+            hint: Some(1),
+            ..old
+        };
+        check(&before, 2);
+        block_on(promote(&store, "1.3.0")).unwrap();
+        assert_eq!(block_on(log.hint()).unwrap(), Some(4));
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub async fn follow(
     for point in &points.apps {
         let is_done = matches!(
             point.outcome,
-            PointOutcome::Done | PointOutcome::AlreadyDone
+            PointOutcome::Done | PointOutcome::AlreadyDone | PointOutcome::Unfinished
         );
         if is_done && !point.is_past() {
             wanted.along_with(writing, store, request, point).await?;

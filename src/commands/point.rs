@@ -444,6 +444,8 @@ pub async fn automatic(
             if let Some(failure) = points.failure {
                 let about = format!("{app} {version} in {environment}");
                 deeds.note(Stage::Point, about, Outcome::Failed(failure));
+                let is_moved = |point: &Point| point.outcome == PointOutcome::Unfinished;
+                moved.extend(points.apps.into_iter().filter(is_moved));
                 continue;
             }
             for point in points.apps {

@@ -6,7 +6,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::apply::builds;
 use crate::apply::point::{Log, Tip, environments_of};
-use crate::apply::static_files::standing;
+use crate::apply::static_files::progress;
 use crate::commands::environments::names::{check_environment, unknown_app};
 use crate::commands::environments::{Remotes, address, walk_back};
 use crate::commands::{monorepo, observe};
@@ -15,7 +15,7 @@ use crate::explain::{Exit, Failure};
 use crate::local::git::Repo;
 use crate::name::{EnvironmentName, PackageName, Variant};
 use crate::plan::release::{Base, plan};
-use crate::plan::static_trust::Standing;
+use crate::plan::static_trust::Progress;
 use crate::release::host::{HostReport, REPORT_SCHEMA};
 use crate::release::{LONGEST_DOCUMENT, from_bytes, layout};
 use crate::remote::store::Store;
@@ -304,7 +304,13 @@ async fn environment_status(
             };
             rollback_command(store, &way)
         });
-    let standing = unread.kept(standing(log, tip).await).flatten();
+    let progress = unread.kept(progress(log, tip).await).flatten();
+    let (static_applied, awaits_cdn) = match progress {
+        None => (None, None),
+        Some(Progress::Begun) => (Some(false), None),
+        Some(Progress::AwaitsCdn) => (Some(true), Some(true)),
+        Some(Progress::Done) => (Some(true), Some(false)),
+    };
     EnvironmentStatus {
         environment: log.environment.to_string(),
         current: state.version().map(str::to_owned),
@@ -317,10 +323,8 @@ async fn environment_status(
         pinned: state.pinned.clone(),
         rollback_to,
         rollback_command,
-        static_applied: standing.map(|standing| standing != Standing::Begun),
-        awaits_cdn: standing
-            .filter(|standing| *standing != Standing::Begun)
-            .map(|standing| standing == Standing::AwaitCdn),
+        static_applied,
+        awaits_cdn,
         url: address(log, tip),
         hosts: unread
             .kept(hosts(log, state.since).await)

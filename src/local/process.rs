@@ -56,6 +56,8 @@ pub struct ShellCommand<'a> {
     pub directory: &'a Path,
     /// Variables beside the allowed ones; they win.
     pub variables: Variables,
+    /// What is hidden in all that it writes and is shown, or told in a failure.
+    pub secrets: Vec<String>,
     /// The file that it reads from its stdin; `None`: nothing.
     pub input: Option<&'a Path>,
     /// After this time its process group is ended; `None` waits for ever.
@@ -70,6 +72,7 @@ impl<'a> ShellCommand<'a> {
             line,
             directory,
             variables: Variables::new(),
+            secrets: Vec::new(),
             input: None,
             limit: None,
         }
@@ -80,6 +83,13 @@ impl<'a> ShellCommand<'a> {
     pub fn with(mut self, name: &str, value: impl Into<String>) -> ShellCommand<'a> {
         self.variables.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// Adds a variable with a secret, which is hidden in what it writes.
+    #[must_use]
+    pub fn with_secret(mut self, name: &str, value: &str) -> ShellCommand<'a> {
+        self.secrets.push(value.to_owned());
+        self.with(name, value)
     }
 
     /// Lets it read a file from its stdin.
@@ -251,7 +261,9 @@ impl Project {
             .envs(&command.variables)
             .stdin(input)
             .process_group(0);
-        let collectors = self.connect(&mut process, output).map_err(refused)?;
+        let collectors = self
+            .connect(&mut process, command, output)
+            .map_err(refused)?;
         let _shown = matches!(output, Output::Show | Output::Prefix(_)).then(|| self.show());
         let spawned = self
             .children
@@ -284,8 +296,13 @@ impl Project {
         })
     }
 
-    fn connect(&self, process: &mut Command, output: Output<'_>) -> std::io::Result<Collectors> {
-        if output == Output::Show && self.is_at_terminal() {
+    fn connect(
+        &self,
+        process: &mut Command,
+        command: &ShellCommand<'_>,
+        output: Output<'_>,
+    ) -> std::io::Result<Collectors> {
+        if output == Output::Show && command.secrets.is_empty() && self.is_at_terminal() {
             process
                 .stdout(Stdio::from(std::io::stderr()))
                 .stderr(Stdio::inherit());
@@ -310,7 +327,7 @@ impl Project {
             Output::Prefix(label) => Some(format!("{label}: ")),
             Output::Capture => None,
         };
-        collectors.relay(reader, label);
+        collectors.relay(reader, label, command.secrets.clone());
         Ok(collectors)
     }
 

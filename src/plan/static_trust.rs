@@ -39,8 +39,10 @@ pub struct Activation<'a> {
     pub set: &'a Digest,
     /// The static root, placeholders replaced.
     pub root: &'a str,
-    /// Whether a CDN is in front of the root.
+    /// Whether a CDN is in front of the root, and can be told.
     pub has_cdn: bool,
+    /// Whether the log knows a CDN, and whoever asks says that none is there any more.
+    pub leaves_cdn_out: bool,
     /// Now, RFC 3339.
     pub now: &'a str,
 }
@@ -284,48 +286,74 @@ pub fn ending(activation: &Activation<'_>, said: Option<&Applied>, laid: Laid) -
             root: activation.root.to_owned(),
             at: activation.now.to_owned(),
             unfinished: unfinished(activation, said, laid.is_whole),
-            untold: false,
+            untold: activation.leaves_cdn_out,
             awaits_cdn: None,
         }),
     }
 }
 
-/// What `static.json` says where all files lie there, it says `said`, and the CDN could not be told; `says` would be said if it had been.
-/// It goes on naming the set of which the CDN was told last, so that it is told of what differs from that one.
+/// What `static.json` says before the CDN is told, where all files lie there, it says `said`, and `says` will be said once the CDN knows. It goes on
+/// naming the set of which the CDN was told last, so that whoever tells it next tells it of what differs from that one; where it was never told, it
+/// names the new one, of which everything is told.
 #[must_use]
-pub fn without_cdn(said: Option<&Applied>, says: Applied) -> Applied {
+pub fn awaiting_cdn(said: Option<&Applied>, says: &Applied) -> Applied {
+    let awaits = said.and_then(|said| said.awaits_cdn).max(Some(says.seq));
     match said {
         Some(said) => Applied {
-            awaits_cdn: Some(says.seq),
+            awaits_cdn: awaits,
             ..said.clone()
         },
         None => Applied {
             untold: true,
-            ..says
+            awaits_cdn: awaits,
+            ..says.clone()
         },
     }
 }
 
+/// What `static.json` says once the CDN was told, where it said `before` while it was told, and says `now`. Where another run wrote it meanwhile, what the
+/// CDN does not know of that run stays said.
+#[must_use]
+pub fn after_telling(before: &Applied, now: Option<&Applied>, says: Applied) -> Applied {
+    let Some(now) = now.filter(|now| *now != before) else {
+        return says;
+    };
+    Applied {
+        untold: says.untold || now.untold,
+        awaits_cdn: now.awaits_cdn.filter(|awaits| *awaits > says.seq),
+        ..says
+    }
+}
+
+/// What `static.json` said when the CDN was told last, where it says `said` now; `None` where it never was. As long as that is the same, a CDN that is told
+/// of the same again hears the same message.
+#[must_use]
+pub fn heard(said: Option<&Applied>) -> Option<Applied> {
+    let said = said.filter(|said| !said.untold || said.awaits_cdn != Some(said.seq))?;
+    Some(Applied {
+        awaits_cdn: None,
+        ..said.clone()
+    })
+}
+
 /// How far the static files of what a move made live have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Progress {
     /// Not all lie there.
     Begun,
-    /// All lie there; the CDN in front of them was not told.
-    AwaitCdn,
+    /// All lie there; the CDN in front of them does not know yet. Where a run died while it mended files, one of them may be missing still.
+    AwaitsCdn,
     /// All is done.
     Done,
 }
 
 /// How far the files of the entry `since` have come, where `static.json` says `said`.
 #[must_use]
-pub fn standing(said: Option<&Applied>, since: u64) -> Standing {
+pub fn progress(said: Option<&Applied>, since: u64) -> Progress {
     match said {
-        Some(said) if said.seq >= since && !said.untold => Standing::Done,
-        Some(said) if said.seq.max(said.awaits_cdn.unwrap_or_default()) >= since => {
-            Standing::AwaitCdn
-        }
-        _ => Standing::Begun,
+        Some(said) if said.seq >= since && !said.untold => Progress::Done,
+        Some(said) if said.seq >= since || said.awaits_cdn == Some(since) => Progress::AwaitsCdn,
+        _ => Progress::Begun,
     }
 }
 
@@ -485,6 +513,7 @@ mod tests {
             set: &new,
             root: ROOT,
             has_cdn: case.has_cdn,
+            leaves_cdn_out: false,
             now: NOW,
         };
         let newest = case.moves.first().copied();
@@ -703,6 +732,7 @@ mod tests {
                 set: &new,
                 root: ROOT,
                 has_cdn: true,
+                leaves_cdn_out: false,
                 now: NOW,
             };
             assert_eq!(copies(&activation, Some(&said(seq)), false), *expected);
@@ -762,21 +792,43 @@ mod tests {
             version: "1.1.0".to_owned(),
             ..said(7)
         };
-        let waits = without_cdn(Some(&said(5)), next.clone());
+        let waits = awaiting_cdn(Some(&said(5)), &next);
         assert_eq!((waits.seq, waits.awaits_cdn), (5, Some(7)));
-        let first = without_cdn(None, next.clone());
-        assert_eq!((first.seq, first.untold, first.awaits_cdn), (7, true, None));
+        let first = awaiting_cdn(None, &next);
+        assert_eq!(
+            (first.seq, first.untold, first.awaits_cdn),
+            (7, true, Some(7))
+        );
+        assert_eq!(heard(Some(&waits)), Some(said(5)));
+        assert_eq!(heard(Some(&first)), None);
+        assert_eq!(heard(None), None);
+        // A run that tells it slowly takes nothing away that another wrote meanwhile.
+        assert_eq!(after_telling(&waits, Some(&waits), next.clone()), next);
+        assert_eq!(after_telling(&waits, None, next.clone()), next);
+        let mended = Applied {
+            untold: true,
+            awaits_cdn: Some(9),
+            ..waits.clone()
+        };
+        let kept = after_telling(&waits, Some(&mended), next.clone());
+        assert_eq!((kept.seq, kept.untold, kept.awaits_cdn), (7, true, Some(9)));
+        // A run that was overtaken forgets nothing of a later one.
+        let earlier = Applied {
+            seq: 6,
+            ..next.clone()
+        };
+        assert_eq!(awaiting_cdn(Some(&waits), &earlier), waits);
         for (said, since, expected) in [
-            (None, 7, Standing::Begun),
-            (Some(&said(5)), 7, Standing::Begun),
-            (Some(&waits), 7, Standing::AwaitCdn),
-            (Some(&first), 7, Standing::AwaitCdn),
-            (Some(&waits), 8, Standing::Begun),
-            (Some(&first), 8, Standing::Begun),
-            (Some(&next), 7, Standing::Done),
-            (Some(&waits), 5, Standing::Done),
+            (None, 7, Progress::Begun),
+            (Some(&said(5)), 7, Progress::Begun),
+            (Some(&waits), 7, Progress::AwaitsCdn),
+            (Some(&first), 7, Progress::AwaitsCdn),
+            (Some(&waits), 8, Progress::Begun),
+            (Some(&first), 8, Progress::Begun),
+            (Some(&next), 7, Progress::Done),
+            (Some(&waits), 5, Progress::Done),
         ] {
-            assert_eq!(standing(said, since), expected, "{said:?} since {since}");
+            assert_eq!(progress(said, since), expected, "{said:?} since {since}");
         }
         let behind = |said: Applied| Case {
             is_ours: false,

@@ -7,6 +7,7 @@ pub const SCHEMA: &str = "pkgs.static/1";
 
 /// What was laid out last, and who may still write there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Applied {
     /// [`SCHEMA`].
     pub schema: String,
@@ -26,7 +27,7 @@ pub struct Applied {
     /// Whether files were written since of which the CDN was not told yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untold: bool,
-    /// The number of a later entry whose files all lie there, too, and of which the CDN could not be told.
+    /// The number of the entry whose files all lie there, too, and of which the CDN is being told, or could not be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaits_cdn: Option<u64>,
 }

@@ -414,9 +414,8 @@ fn concerns(app: &AppStatus, told: Option<usize>) -> Vec<Concern> {
                 shown(version, SHORT_NAME)
             ));
         }
-        if let Some(what) = unfinished(environment) {
-            whats.push(format!("{what}: promote this version again"));
-        }
+        let unfinished = unfinished(&app.name, environment);
+        whats.extend(unfinished.map(|what| shown(&what, LONGEST_WORDS)));
         let troubled = environment.hosts.iter().filter(|host| host.error.is_some());
         match troubled.clone().count() {
             0 => {}

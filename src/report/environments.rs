@@ -109,7 +109,9 @@ pub enum PointOutcome {
     Bad,
     /// Automation only goes forward: nothing changed.
     NotDescendant,
-    /// It failed.
+    /// It is in the log; what follows that, its static files and the CDN in front of them, is not finished.
+    Unfinished,
+    /// It failed, and nothing was written.
     Failed,
     /// Another app failed before.
     NotStarted,
@@ -123,7 +125,7 @@ pub struct StaticCounts {
     pub changed: u64,
     /// Files that were there already.
     pub unchanged: u64,
-    /// The paths of which the CDN in front of them was told; `null` where there is none.
+    /// The paths of which the CDN in front of them was told; `null` where there is none, a later activation tells it, or none was laid out.
     pub cdn_paths: Option<u64>,
 }
 
@@ -478,9 +480,6 @@ fn one_point(text: &mut String, point: &Point) {
     if let Some(url) = &point.url {
         let _ = writeln!(text, "  served at {}", plain(url));
     }
-    if (point.op, point.outcome, point.dry_run) == ("rollback", PointOutcome::Done, false) {
-        text.push_str("  another 'rollback' would go further back\n");
-    }
     if let Some(waiting) = &point.waiting {
         let _ = writeln!(
             text,
@@ -490,13 +489,24 @@ fn one_point(text: &mut String, point: &Point) {
     }
 }
 
-/// What is not done yet of the static files that are live.
+/// What is not done yet of the static files that are live, and how it is finished.
 #[must_use]
-pub fn unfinished(status: &EnvironmentStatus) -> Option<&'static str> {
-    if status.static_applied == Some(false) {
-        return Some("static files are not all laid out");
-    }
-    (status.awaits_cdn == Some(true)).then_some("the CDN was not told of the static files")
+pub fn unfinished(app: &str, status: &EnvironmentStatus) -> Option<String> {
+    let what = match (status.static_applied, status.awaits_cdn) {
+        (Some(false), _) => "static files are not all laid out",
+        (_, Some(true)) => "the CDN was not told of the static files",
+        _ => return None,
+    };
+    let live = status.current.as_deref()?;
+    let held = if status.hold.is_some() {
+        ", also while it is held"
+    } else {
+        ""
+    };
+    let environment = &status.environment;
+    Some(format!(
+        "{what}: 'promote --environment {environment} --app {app} --to {live}' finishes it{held}"
+    ))
 }
 
 /// What a deed did to one environment, in a line.
@@ -508,6 +518,13 @@ pub fn headline(point: &Point) -> String {
     let to = point.to.as_deref().unwrap_or("nothing");
     let would = if point.dry_run { "would " } else { "" };
     match point.outcome {
+        PointOutcome::Unfinished if point.from == point.to => {
+            format!("{to} is live, and not finished{entry}")
+        }
+        PointOutcome::Unfinished => {
+            let from = point.from.as_deref().unwrap_or("nothing");
+            format!("{} {from} → {to}{entry}, not finished", point.op)
+        }
         PointOutcome::Done => match (point.op, point.from.as_deref()) {
             ("promote" | "rollback", Some(from)) => {
                 format!("{would}{} {from} → {to}{entry}", point.op)
@@ -693,8 +710,8 @@ fn one_environment(text: &mut String, app: &str, status: &EnvironmentStatus) {
     if let Some(url) = &status.url {
         let _ = writeln!(text, "      served at {}", plain(url));
     }
-    if let Some(words) = unfinished(status) {
-        let _ = writeln!(text, "      {words}: promote this version again");
+    if let Some(words) = unfinished(app, status) {
+        let _ = writeln!(text, "      {}", plain(&words));
     }
     if status.current.is_some() {
         let _ = match &status.rollback_to {
@@ -795,7 +812,6 @@ mod tests {
           static files: 2 changed, 5 there already
           the CDN was told of 3 paths
           served at https://static.example/prod/
-          another 'rollback' would go further back
         ");
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::explain::{Failure, safe_line};
+use crate::explain::{Failure, safe_line, without};
 
 /// The failure for stderr: code, what, where, why, what to do; several found at once one after the other.
 ///
@@ -90,14 +90,7 @@ pub fn annotations(failure: &Failure) -> String {
 /// assert_eq!(redacted(&format!("mode is {token}, hunter2"), &["hunter2".to_owned()]), "mode is ***, ***");
 /// ```
 pub fn redacted(text: &str, secrets: &[String]) -> String {
-    // Shorter ones occur in words by chance.
-    const SHORTEST: usize = 6;
-    let mut text = text.to_owned();
-    for line in secrets.iter().flat_map(|secret| secret.lines()) {
-        if line.len() >= SHORTEST {
-            text = text.replace(line, "***");
-        }
-    }
+    let text = without(text, secrets);
     match regex::Regex::new(r"(npm_|gh[pousr]_|github_pat_|glpat-)[A-Za-z0-9_-]{20,}") {
         Ok(tokens) => tokens.replace_all(&text, "***").into_owned(),
         Err(error) => unreachable!("the form of tokens is a regular expression: {error}"),

@@ -13,16 +13,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::try_join3;
+use futures_util::future::join3;
 
 use self::look::Need;
 use self::say::Written;
-pub use self::say::standing;
+pub use self::say::progress;
 pub use self::set::{check_set, read_set};
 use super::builds;
 use super::point::{Log, Tip};
 use super::unless_stopped;
-use crate::environment::entry::{Build, CdnName, StaticPlace};
+use crate::environment::entry::{Build, CdnName, State, StaticPlace};
 use crate::explain::{Exit, Failure, quoted};
 use crate::local::stop::Stop;
 use crate::name::{Digest, EnvironmentName, PackageName};
@@ -92,31 +92,22 @@ pub struct Laid {
     pub changed: u64,
     /// Files that were there already.
     pub unchanged: u64,
-    /// The paths of which the CDN was told; `None` where there is none.
-    pub told: Option<u64>,
+    /// The paths of which the CDN was told; `None` where there is none, or a later activation tells it.
+    pub cdn_paths: Option<u64>,
 }
 
 impl Survey {
-    /// What would be written, and what is there already; `told` as it is handed in.
-    #[must_use]
-    pub fn counts(&self, told: Option<u64>) -> Laid {
-        let unchanged = self.needs.iter().filter(|need| **need == Need::Nothing);
-        let unchanged = unchanged.count() as u64;
-        Laid {
-            changed: self.needs.len() as u64 - unchanged,
-            unchanged,
-            told,
-        }
+    /// The files that are not there as they should be, with what each needs.
+    fn needed(&self) -> impl Iterator<Item = (&StaticFile, Need)> {
+        let needed = self.set.files.iter().zip(self.needs.iter().copied());
+        needed.filter(|(_, need)| *need != Need::Nothing)
     }
 
-    fn laid(&self, written: &BTreeSet<String>, told: Option<u64>) -> Laid {
-        let files = &self.set.files;
-        let changed = files.iter().filter(|file| written.contains(&file.path));
-        let changed = changed.count() as u64;
+    fn laid(&self, changed: usize, cdn_paths: Option<u64>) -> Laid {
         Laid {
-            changed,
-            unchanged: files.len() as u64 - changed,
-            told,
+            changed: changed as u64,
+            unchanged: (self.set.files.len() - changed) as u64,
+            cdn_paths,
         }
     }
 
@@ -127,6 +118,7 @@ impl Survey {
             set: &self.digest,
             root: &self.resolved,
             has_cdn: self.cdn.is_some(),
+            leaves_cdn_out: self.cdn.is_none() && self.place.in_front().is_some(),
             now,
         }
     }
@@ -180,13 +172,13 @@ impl Ground<'_> {
         };
         let resolved = static_root::resolve(&place.root, app, environment)?;
         let digest = Digest::parse(&files.digest)?;
-        let (set, root, settled) = try_join3(
+        let (set, root, settled) = join3(
             read_set(self.log.store, &digest),
             self.roots.open(&resolved),
             self.settled(before, &resolved),
         )
-        .await?;
-        let set = set.ok_or_else(|| {
+        .await;
+        let set = set?.ok_or_else(|| {
             Failure::new(
                 Exit::Integrity,
                 "static::set",
@@ -197,6 +189,7 @@ impl Ground<'_> {
             )
             .because(format!("the store has no bytes with {digest}"))
         })?;
+        let (root, settled) = (root?, settled?);
         let needs = self
             .look_at_all(root.as_ref(), &set, &settled, &resolved)
             .await?;
@@ -247,7 +240,7 @@ impl Ground<'_> {
             else {
                 return Ok(None);
             };
-            let moves: Vec<u64> = state.history.iter().map(|step| step.seq).collect();
+            let moves = moves(state);
             let turn = Turn {
                 seq: since,
                 moves: &moves,
@@ -260,7 +253,8 @@ impl Ground<'_> {
             };
             let activation = survey.activation(turn, self.now);
             let found = self.announce(&survey, &activation, &tip).await?;
-            was_untold = was_untold || (turn.is_first && found);
+            // In a later round it may have been said by this run itself; then the CDN is told of more than it needs.
+            was_untold = was_untold || found;
             let laid = self.lay_out(&survey, since, &tip).await?;
             let wrote_nothing = laid.written.is_empty();
             written.extend(laid.written);
@@ -273,9 +267,50 @@ impl Ground<'_> {
             };
             let concluded = self.conclude(&survey, &activation, &tip, &written);
             let told = unless_stopped(self.stop, concluded).await?;
-            return Ok(Some(survey.laid(written.paths, told)));
+            let files = survey.set.files.iter();
+            let changed = files.filter(|file| written.paths.contains(&file.path));
+            return Ok(Some(survey.laid(changed.count(), told)));
         }
         Err(self.contended())
+    }
+
+    /// What [`Ground::settle`] would come to, were `tip` the newest entry, without writing anything. `survey` is what was seen of the files that it makes
+    /// live; without it they are looked at now, all of them, as whoever lays out what is live already does.
+    ///
+    /// # Errors
+    /// Those of [`Ground::survey`].
+    pub async fn rehearse(
+        &self,
+        survey: Option<&Survey>,
+        tip: &Tip,
+    ) -> Result<Option<Laid>, Failure> {
+        let state = &tip.entry.state;
+        let (Some(build), Some(place), Some(since)) =
+            (&state.current, &tip.entry.static_place, state.since)
+        else {
+            return Ok(None);
+        };
+        let moves = moves(state);
+        let turn = Turn {
+            seq: since,
+            moves: &moves,
+            is_ours: survey.is_some(),
+            is_first: true,
+        };
+        let looked;
+        let survey = match survey {
+            Some(survey) => survey,
+            None => match self.survey_live(build, place, may_believe(&turn)).await? {
+                Some(survey) => {
+                    looked = survey;
+                    &looked
+                }
+                None => return Ok(None),
+            },
+        };
+        let activation = survey.activation(turn, self.now);
+        let told = self.would_tell(survey, &activation, tip).await?;
+        Ok(Some(survey.laid(survey.needed().count(), told)))
     }
 
     fn contended(&self) -> Failure {
@@ -310,6 +345,11 @@ impl Ground<'_> {
             && now.entry.state.current == tip.entry.state.current
             && now.entry.static_place == tip.entry.static_place)
     }
+}
+
+/// The numbers of the entries that made something live, as far as `state` remembers them.
+fn moves(state: &State) -> Vec<u64> {
+    state.history.iter().map(|step| step.seq).collect()
 }
 
 /// That static files are behind a CDN that nothing here can tell.

@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::look::Need;
 use super::set::read_set;
 use super::{Ground, Survey};
 use crate::apply::builds;
 use crate::apply::point::{Log, Tip};
 use crate::explain::{Exit, Failure};
 use crate::name::Digest;
-use crate::plan::static_trust::{self, Activation, Copies, Doubt, Ending, Standing, Turn};
+use crate::plan::static_trust::{self, Activation, Copies, Doubt, Ending, Progress, Rest};
 use crate::plan::static_urls;
 use crate::release::static_set::{StaticFile, StaticSet};
 use crate::release::static_state::{Applied, SCHEMA};
@@ -34,6 +33,14 @@ struct Stale {
     paths: Vec<String>,
 }
 
+/// Of how many paths a CDN was told where nobody is told anything.
+fn none_told(rest: Rest, survey: &Survey) -> Option<u64> {
+    match rest {
+        Rest::Said => survey.cdn.as_ref().map(|_| 0),
+        Rest::Later(_) => None,
+    }
+}
+
 impl Stale {
     fn count(&self) -> u64 {
         self.paths.len() as u64
@@ -43,14 +50,14 @@ impl Stale {
 /// How far the static files of what is live have come; `None` when it has none.
 ///
 /// # Errors
-/// Those of the store, and `release::document`.
-pub async fn standing(log: Log<'_>, tip: &Tip) -> Result<Option<Standing>, Failure> {
+/// Those of the store. What cannot be read is as good as none: whoever promotes what is live writes it anew.
+pub async fn progress(log: Log<'_>, tip: &Tip) -> Result<Option<Progress>, Failure> {
     let (Some(_), Some(since)) = (&tip.entry.static_place, tip.entry.state.since) else {
         return Ok(None);
     };
-    let said = of_this_log(log, tip, read(log).await?).await?;
+    let said = of_this_log(log, tip, believed(read(log).await)?).await?;
     let said = said.ok().flatten();
-    Ok(Some(static_trust::standing(said.as_ref(), since)))
+    Ok(Some(static_trust::progress(said.as_ref(), since)))
 }
 
 impl Ground<'_> {
@@ -95,9 +102,7 @@ impl Ground<'_> {
         activation: &Activation<'_>,
         tip: &Tip,
     ) -> Result<bool, Failure> {
-        let needed = survey.set.files.iter().zip(&survey.needs);
-        let needed = needed.filter(|(_, need)| **need != Need::Nothing);
-        let needed: BTreeSet<&StaticFile> = needed.map(|(file, _)| file).collect();
+        let needed: BTreeSet<&StaticFile> = survey.needed().map(|(file, _)| file).collect();
         if !static_trust::asks_before_writing(activation, !needed.is_empty()) {
             return Ok(false);
         }
@@ -121,7 +126,7 @@ impl Ground<'_> {
     }
 
     /// Tells the CDN what changed; then, and only then, `static.json` says that this set lies there and the CDN knows. Answers how many paths the
-    /// CDN was told of; `None` where there is none.
+    /// CDN was told of; `None` where there is none, or a later activation tells it.
     pub(super) async fn conclude(
         &self,
         survey: &Survey,
@@ -135,27 +140,28 @@ impl Ground<'_> {
             is_whole: survey.is_whole,
             was_untold: written.was_untold,
         };
-        let (copies, says) = match static_trust::ending(activation, said.as_ref(), laid) {
+        let (copies, mut says) = match static_trust::ending(activation, said.as_ref(), laid) {
             Ending::Nothing(rest) => {
                 tracing::debug!(?rest, "static.json stays as it is");
-                return Ok(survey.cdn.is_some().then_some(0));
+                return Ok(none_told(rest, survey));
             }
-            Ending::Says { copies, says } => (copies, says),
+            Ending::Says { copies, says } => (copies, *says),
         };
         let mut told = None;
         if let (Some(cdn), Some(copies)) = (&survey.cdn, copies) {
             let stale = self.stale(survey, copies, written.paths).await?;
-            let heard = self
-                .tell(cdn.as_ref(), activation, said.as_ref(), &stale, written)
-                .await;
-            let said = self.said(tip).await?;
-            if static_trust::later(activation, said.as_ref()).is_some() {
-                return heard.map(|()| Some(stale.count()));
-            }
-            if let Err(failure) = heard {
-                let says = static_trust::without_cdn(said.as_ref(), *says);
-                self.note(&says).await?;
-                return Err(failure);
+            if !stale.paths.is_empty() {
+                let waits = static_trust::awaiting_cdn(said.as_ref(), &says);
+                if said.as_ref() != Some(&waits) {
+                    self.note(&waits).await?;
+                }
+                self.tell(cdn.as_ref(), activation, said.as_ref(), &stale, written)
+                    .await?;
+                let now = self.said(tip).await?;
+                if static_trust::later(activation, now.as_ref()).is_some() {
+                    return Ok(Some(stale.count()));
+                }
+                says = static_trust::after_telling(&waits, now.as_ref(), says);
             }
             told = Some(stale.count());
         }
@@ -163,38 +169,26 @@ impl Ground<'_> {
         Ok(told)
     }
 
-    /// How many paths the CDN would be told of, were what `survey` saw laid out by the entry `tip` now; `None` where there is none.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn would_tell(&self, survey: &Survey, tip: &Tip) -> Result<Option<u64>, Failure> {
-        let state = &tip.entry.state;
-        let (true, Some(since)) = (survey.cdn.is_some(), state.since) else {
-            return Ok(None);
-        };
-        let moves: Vec<u64> = state.history.iter().map(|step| step.seq).collect();
-        let turn = Turn {
-            seq: since,
-            moves: &moves,
-            is_ours: true,
-            is_first: true,
-        };
-        let needed = survey.set.files.iter().zip(&survey.needs);
-        let needed = needed.filter(|(_, need)| **need != Need::Nothing);
-        let paths: BTreeSet<String> = needed.map(|(file, _)| file.path.clone()).collect();
+    /// How many paths the CDN would be told of were `survey` laid out in this turn; `None` where there is none.
+    pub(super) async fn would_tell(
+        &self,
+        survey: &Survey,
+        activation: &Activation<'_>,
+        tip: &Tip,
+    ) -> Result<Option<u64>, Failure> {
+        let paths: BTreeSet<String> = survey.needed().map(|(file, _)| file.path.clone()).collect();
         let said = self.said(tip).await?;
         let laid = static_trust::Laid {
             wrote: !paths.is_empty(),
             is_whole: survey.is_whole,
             was_untold: said.as_ref().is_some_and(|said| said.untold),
         };
-        let activation = survey.activation(turn, self.now);
-        match static_trust::ending(&activation, said.as_ref(), laid) {
-            Ending::Says {
-                copies: Some(copies),
-                ..
-            } => Ok(Some(self.stale(survey, copies, &paths).await?.count())),
-            _ => Ok(Some(0)),
+        match static_trust::ending(activation, said.as_ref(), laid) {
+            Ending::Nothing(rest) => Ok(none_told(rest, survey)),
+            Ending::Says { copies, .. } => match copies {
+                Some(copies) => Ok(Some(self.stale(survey, copies, &paths).await?.count())),
+                None => Ok(None),
+            },
         }
     }
 
@@ -215,7 +209,7 @@ impl Ground<'_> {
         Ok(Stale { url, paths })
     }
 
-    /// Tells `cdn` of what is `stale`, if anything is.
+    /// Tells `cdn` of what is `stale`.
     async fn tell(
         &self,
         cdn: &dyn Cdn,
@@ -227,17 +221,8 @@ impl Ground<'_> {
         let Log {
             app, environment, ..
         } = self.log;
-        if stale.paths.is_empty() {
-            return Ok(());
-        }
-        // That the CDN was not told before makes no other message of it.
-        let last = said.map(|said| {
-            let heard = Applied {
-                awaits_cdn: None,
-                ..said.clone()
-            };
-            Digest::of(&release::to_bytes(&heard))
-        });
+        let last = static_trust::heard(said);
+        let last = last.map(|last| Digest::of(&release::to_bytes(&last)));
         let reference = static_urls::reference(
             app,
             environment,
@@ -362,7 +347,7 @@ async fn of_this_log(
 fn believed<T>(read: Result<Option<T>, Failure>) -> Result<Option<T>, Failure> {
     match read {
         Err(failure) if failure.exit() == Exit::Integrity => {
-            tracing::warn!("every static file is looked at: {failure}");
+            tracing::warn!("it is as if no static file were laid out: {failure}");
             Ok(None)
         }
         other => other,

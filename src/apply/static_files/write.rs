@@ -218,10 +218,8 @@ fn lost(file: &StaticFile, why: String) -> Failure {
 
 /// The files that are to be written, all or those of one class, with what each needs.
 fn missing(survey: &Survey, class: Option<Class>) -> Vec<(&StaticFile, Need)> {
-    let files = survey.set.files.iter().zip(survey.needs.iter().copied());
-    let missing = files.filter(|(file, need)| {
-        *need != Need::Nothing && class.is_none_or(|class| file.class == class)
-    });
+    let needed = survey.needed();
+    let missing = needed.filter(|(file, _)| class.is_none_or(|class| file.class == class));
     missing.collect()
 }
 

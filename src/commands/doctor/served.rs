@@ -231,7 +231,14 @@ pub(super) async fn cdns(session: &Session<'_>, apps: &[PackageName], checkup: &
             Ok(Some(opened)) => match opened.unseen() {
                 None => checkup.ok(
                     "cdn",
-                    format!("{} is there; it is not told anything", named(&cdn)),
+                    match &cdn {
+                        CdnName::Distribution(_) => {
+                            format!("{} is there; it is not told anything", named(&cdn))
+                        }
+                        CdnName::Command => {
+                            "'cdn-command' is set; whether it works shows when it is run".to_owned()
+                        }
+                    },
                 ),
                 Some(why) => {
                     checkup.skipped(

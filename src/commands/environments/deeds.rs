@@ -1,15 +1,16 @@
 //! Doing what is asked, one app after the other: judge, write the entry, then what can be repeated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::judging::Judging;
 use super::request::operation_id;
-use super::{Deed, Story};
+use super::{Aim, Deed, Story};
 use crate::apply::UPLOADS;
 use crate::apply::builds::{self, Located};
 use crate::apply::point::{Log, Pointed, Tip};
 use crate::apply::static_files::{Ground, Laid};
 use crate::environment::entry::{Circumstances, Happened, State};
+use crate::environment::target::{Walk, walk};
 use crate::explain::{Exit, Failure};
 use crate::name::PackageName;
 use crate::plan::marks::Mark;
@@ -29,7 +30,8 @@ impl Story<'_> {
     pub(super) async fn tell(&self, deeds: Vec<(PackageName, Deed)>) -> Result<Points, Failure> {
         if deeds.len() > 1 && !self.request.dry_run {
             for (app, deed) in &deeds {
-                self.point(app, deed, true).await?;
+                let judged = self.point(app, deed, true).await;
+                judged.map_err(|failure| failure.because("no other app was touched either"))?;
             }
         }
         let mut points = Points {
@@ -39,15 +41,21 @@ impl Story<'_> {
             failure: None,
         };
         let alone = deeds.len() == 1;
+        let (mut is_over, mut failures) = (false, Vec::new());
         for (app, deed) in &deeds {
-            if points.failure.is_some() {
+            if is_over {
                 points
                     .apps
                     .push(self.blank(app, PointOutcome::NotStarted, Vec::new()));
                 continue;
             }
             match self.point(app, deed, self.request.dry_run).await {
-                Ok(point) => points.apps.push(point),
+                // The pointer has moved: that a CDN is away keeps no other app where it is.
+                Ok((point, failure)) => {
+                    points.apps.push(point);
+                    is_over = failure.as_ref().is_some_and(is_interruption);
+                    failures.extend(failure);
+                }
                 Err(failure) if alone => return Err(failure),
                 Err(failure) => {
                     let mut reasons = vec![failure.what().to_owned()];
@@ -55,10 +63,12 @@ impl Story<'_> {
                     points
                         .apps
                         .push(self.blank(app, PointOutcome::Failed, reasons));
-                    points.failure = Some(failure);
+                    failures.push(failure);
+                    is_over = true;
                 }
             }
         }
+        points.failure = Failure::all(failures);
         Ok(points)
     }
 
@@ -82,8 +92,16 @@ impl Story<'_> {
         }
     }
 
-    /// One app: judge, write the entry, then what can be repeated.
-    async fn point(&self, app: &PackageName, deed: &Deed, dry_run: bool) -> Result<Point, Failure> {
+    /// One app: judge, write the entry, then what can be repeated, and why that is not finished.
+    ///
+    /// # Errors
+    /// Where nothing was written.
+    async fn point(
+        &self,
+        app: &PackageName,
+        deed: &Deed,
+        dry_run: bool,
+    ) -> Result<(Point, Option<Failure>), Failure> {
         let ground = Ground {
             log: Log {
                 store: self.store(),
@@ -120,22 +138,29 @@ impl Story<'_> {
         point.url = pointed.tip().and_then(|tip| address(ground.log, tip));
         point.now = Some(now(&pointed, dry_run));
         if dry_run {
-            if let (Some(survey), Some(tip)) = (&judging.survey, pointed.tip()) {
-                let told = Box::pin(ground.would_tell(survey, tip)).await?;
-                point.static_files = counts(survey.counts(told));
+            if let Some(tip) = pointed.tip().filter(|_| moves(deed, point.outcome)) {
+                let laid = Box::pin(ground.rehearse(judging.survey.as_ref(), tip)).await?;
+                point.static_files = laid.map_or_else(StaticCounts::default, counts);
             }
             if let Deed::Environment(Mark::Unhold) = deed {
                 point.waiting = self.waits(ground.log).await;
             }
-            return Ok(point);
+            return Ok((point, None));
         }
+        let mut unfinished = None;
         if is_settled(deed, point.outcome) {
-            point.static_files = self.settle(&ground, &pointed, &point).await?;
+            match self.settle(&ground, &pointed, &point).await {
+                Ok(laid) => point.static_files = laid,
+                Err(failure) => {
+                    point.outcome = PointOutcome::Unfinished;
+                    unfinished = Some(failure);
+                }
+            }
         }
         if let Deed::Environment(Mark::Unhold) = deed {
             point.waiting = self.waits(ground.log).await;
         }
-        Ok(point)
+        Ok((point, unfinished))
     }
 
     /// Static files, then the hint: everything here is repeated by the next run where it was not finished.
@@ -154,11 +179,16 @@ impl Story<'_> {
         if !matches!(point.op, "promote" | "rollback") {
             return Ok(StaticCounts::default());
         }
-        let laid = ground
-            .settle(tip, matches!(pointed, Pointed::Appended { .. }))
-            .await
-            .map_err(|failure| unfinished(failure, point, tip))?;
-        Ok(laid.map_or_else(StaticCounts::default, counts))
+        let is_own = matches!(pointed, Pointed::Appended { .. });
+        match Box::pin(ground.settle(tip, is_own)).await {
+            Ok(laid) => Ok(laid.map_or_else(StaticCounts::default, counts)),
+            Err(failure) if is_interruption(&failure) => Err(unfinished(failure, point, tip)),
+            Err(failure) => {
+                // Others may have pointed it elsewhere meanwhile: nobody is led back from there.
+                let now = ground.log.tip_from(tip).await;
+                Err(unfinished(failure, point, now.as_ref().unwrap_or(tip)))
+            }
+        }
     }
 
     fn circumstances(&self, app: &PackageName) -> Circumstances {
@@ -192,6 +222,13 @@ impl Story<'_> {
                 point.held = tip.entry.state.hold.is_some();
                 point.from = before.version().map(str::to_owned);
                 point.reasons.clone_from(reasons);
+                if matches!(judging.deed, Deed::Rollback(Aim::Previous))
+                    && leads_somewhere(&tip.entry.state)
+                {
+                    point
+                        .reasons
+                        .push("another 'rollback' would go further back".to_owned());
+                }
             }
             Pointed::Happened { tip, past } => {
                 self.past(ground, tip, past, &mut point).await?;
@@ -289,7 +326,7 @@ fn unfinished(failure: Failure, point: &Point, tip: &Tip) -> Failure {
         "'promote --environment {environment} --app {app} --to {live}' finishes it, also while it is held"
     );
     let failure = failure.because(format!(
-        "{environment} of {app} points at {live} already (entry {}); its static files are not finished",
+        "{environment} of {app} points at {live} already (entry {}); what follows that is not finished",
         tip.entry.seq
     ));
     match failure.advice().map(str::to_owned) {
@@ -298,6 +335,11 @@ fn unfinished(failure: Failure, point: &Point, tip: &Tip) -> Failure {
         }
         _ => failure.hint(finish),
     }
+}
+
+/// Whether a failure is the wish to stop.
+fn is_interruption(failure: &Failure) -> bool {
+    matches!(failure.exit(), Exit::Interrupted | Exit::Terminated)
 }
 
 /// Whether nothing must be mended before a failure with this exit code.
@@ -350,6 +392,16 @@ fn stayed(judgement: &Judgement, point: &mut Point) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether a rollback may have somewhere to go; it finds out which of the versions that were live has a build.
+fn leads_somewhere(state: &State) -> bool {
+    !matches!(walk(state, &BTreeMap::new()), Walk::Nowhere(_))
+}
+
+/// Whether a dry run tells what would follow the entry.
+fn moves(deed: &Deed, outcome: PointOutcome) -> bool {
+    matches!(deed, Deed::Promote(_) | Deed::Rollback(_)) && is_settled(deed, outcome)
+}
+
 /// Whether what follows the entry is done (again): after moves, and after anything that was written.
 fn is_settled(deed: &Deed, outcome: PointOutcome) -> bool {
     match outcome {
@@ -363,6 +415,6 @@ fn counts(laid: Laid) -> StaticCounts {
     StaticCounts {
         changed: laid.changed,
         unchanged: laid.unchanged,
-        cdn_paths: laid.told,
+        cdn_paths: laid.cdn_paths,
     }
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::{Aim, Deed, Story};
 use crate::apply::builds::{self, Located};
 use crate::apply::point::{Judge, Log, Tip};
-use crate::apply::static_files::{Ground, Survey};
-use crate::environment::entry::{BadMark, Event, Live, Source, State, StaticPlace};
+use crate::apply::static_files::{Ground, Survey, progress};
+use crate::environment::entry::{BadMark, Event, Live, Op, Source, State, StaticPlace};
 use crate::environment::target::{Skipped, Standing, Walk, live_at, nothing_to_roll_back_to, walk};
 use crate::explain::{Exit, Failure, plain};
 use crate::name::EnvironmentName;
@@ -16,7 +16,7 @@ use crate::plan::marks::{self, Mark};
 use crate::plan::promote::{self, Against, By, Found, Judgement, Wish};
 use crate::plan::rollback;
 use crate::plan::static_root::{self, Front};
-use crate::plan::static_trust::Doubt;
+use crate::plan::static_trust::{Doubt, Progress};
 use crate::release::app::AppManifest;
 use crate::settings::Choice;
 use crate::version::Version;
@@ -52,7 +52,7 @@ impl Judge for Judging<'_> {
                 self.dated(state, mark, judgement).await
             }
             Deed::Version(aim, mark) => {
-                let version = self.aim_at(state, aim).await?;
+                let version = self.aim_at(state, tip, aim).await?;
                 let builds = builds::versions(self.ground.log.store, self.ground.log.app).await?;
                 let recorded = builds::newest_first(builds);
                 self.version = Some(version.clone());
@@ -94,7 +94,7 @@ impl Judging<'_> {
         tip: Option<&Tip>,
         aim: &Aim,
     ) -> Result<Judgement, Failure> {
-        let version = self.aim_at(state, aim).await?;
+        let version = self.aim_at(state, tip, aim).await?;
         self.version = Some(version.clone());
         let (found, manifest) = self.found(&version, state, tip).await?;
         let source = tip.and_then(|tip| tip.entry.source.as_ref());
@@ -121,6 +121,17 @@ impl Judging<'_> {
         tip: Option<&Tip>,
         aim: &Aim,
     ) -> Result<Judgement, Failure> {
+        if let (Aim::Previous, None, Some(tip)) = (aim, &self.leaves, tip)
+            && let Some(made) = self.unfinished_rollback(tip).await?
+        {
+            let live = state.version().unwrap_or("nothing");
+            self.version = Some(Version::parse(live)?);
+            return Ok(Judgement::AlreadyThere {
+                reasons: vec![format!(
+                    "entry {made} rolled back to {live} already, and what follows that was not finished: it is gone on with, and nothing goes further back"
+                )],
+            });
+        }
         let leaves = match &self.leaves {
             Some(leaves) => leaves.clone(),
             None => rollback::leaves(state, &self.wish())?,
@@ -131,13 +142,32 @@ impl Judging<'_> {
             let failure = rollback::overtaken(&self.wish(), &leaves, live_now);
             return Ok(Judgement::Refused(failure));
         }
-        let version = self.aim_at(state, aim).await?;
+        let version = self.aim_at(state, tip, aim).await?;
         self.version = Some(version.clone());
         let (found, manifest) = self.found(&version, state, tip).await?;
         let against = self.against(&version, tip).await?;
         let judgement = rollback::judge(state, &self.wish(), &leaves, &version, &found, &against);
         self.look_before(state, judgement, manifest.as_deref())
             .await
+    }
+
+    /// The number of the last move, where it was a rollback whose static files are not finished: the same command again finishes that.
+    async fn unfinished_rollback(&self, tip: &Tip) -> Result<Option<u64>, Failure> {
+        let log = self.ground.log;
+        let (Some(since), Some(_)) = (tip.entry.state.since, &tip.entry.static_place) else {
+            return Ok(None);
+        };
+        let made = if tip.entry.seq == since {
+            Some(tip.clone())
+        } else {
+            log.entry(since).await?
+        };
+        if made.is_none_or(|made| made.entry.op != Op::Rollback) {
+            return Ok(None);
+        }
+        let progress = progress(log, tip).await?;
+        let is_finished = progress.is_none_or(|progress| progress == Progress::Done);
+        Ok((!is_finished).then_some(since))
     }
 
     /// What people said against `version` here.
@@ -173,13 +203,26 @@ impl Judging<'_> {
         Ok(bad)
     }
 
-    /// The version that `aim` means while `state` is true.
-    async fn aim_at(&mut self, state: &State, aim: &Aim) -> Result<Version, Failure> {
+    /// The version that `aim` means while `state` is true, after the entry `tip`.
+    async fn aim_at(
+        &mut self,
+        state: &State,
+        tip: Option<&Tip>,
+        aim: &Aim,
+    ) -> Result<Version, Failure> {
         let Log {
             app, environment, ..
         } = self.ground.log;
         match aim {
             Aim::Version(version) => Ok(version.clone()),
+            Aim::Seq(seq) if tip.is_none_or(|tip| *seq > tip.entry.seq) => {
+                let newest = tip.map_or(0, |tip| tip.entry.seq);
+                let what = format!("there is no entry {seq} in {environment} of {app} yet");
+                let failure = Failure::new(Exit::Refused, "environment::unknown_seq", what);
+                Err(failure
+                    .because(format!("the newest is entry {newest}"))
+                    .hint("'status' shows them; a number alone means an entry, a version has dots"))
+            }
             Aim::Seq(seq) => live_at(state, *seq).ok_or_else(|| {
                 Failure::new(
                     Exit::Refused,

@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::explain::without;
+
 /// The most that [`Output::Capture`](super::Output::Capture) keeps of a command's stdout, in bytes.
 pub const LONGEST_CAPTURE: usize = 16 << 20;
 
@@ -59,8 +61,13 @@ impl Collectors {
         });
     }
 
-    /// Reads lines; shows each behind `label`, or keeps it to itself without one.
-    pub(super) fn relay(&mut self, mut reader: PipeReader, label: Option<String>) {
+    /// Reads lines; shows each behind `label`, or keeps it to itself without one. None holds `secrets`.
+    pub(super) fn relay(
+        &mut self,
+        mut reader: PipeReader,
+        label: Option<String>,
+        secrets: Vec<String>,
+    ) {
         let tail = Arc::clone(&self.tail);
         let (done, end) = channel();
         self.ends.push(end);
@@ -75,6 +82,8 @@ impl Collectors {
                     .unwrap_or(lines)
                     .split(|byte| *byte == b'\n')
                 {
+                    let hidden = hidden(line, &secrets);
+                    let line = hidden.as_deref().unwrap_or(line);
                     tail.push(line);
                     if let Some(label) = &label {
                         shown.extend([label.as_bytes(), line, b"\n"].concat());
@@ -110,6 +119,12 @@ impl Collectors {
         let tail = std::mem::take(&mut *self.tail.lock().unwrap_or_else(PoisonError::into_inner));
         (stdout, tail)
     }
+}
+
+/// The line without these secrets; `None` where there are none to look for.
+fn hidden(line: &[u8], secrets: &[String]) -> Option<Vec<u8>> {
+    let text = (!secrets.is_empty()).then(|| String::from_utf8_lossy(line))?;
+    Some(without(&text, secrets).into_bytes())
 }
 
 pub(super) fn to_stderr(bytes: &[u8]) {

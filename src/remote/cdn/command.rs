@@ -55,7 +55,7 @@ impl CdnCommand {
             command = command.with("CDN_ORIGIN", origin.unwrap_or_default());
         }
         for (name, value) in &self.variables {
-            command = command.with(name, value);
+            command = command.with_secret(name, value);
         }
         let finished = self.project.run(&command, Output::Prefix("cdn-command"));
         finished

@@ -7,6 +7,8 @@ use crate::remote::retry::backoff;
 
 /// How often a write is sent while nobody can say whether it happened.
 const SENDS: u32 = 8;
+/// After how many sends that is told: one lost answer is nothing to speak of.
+const TOLD: u32 = 2;
 
 /// Why it is not known what became of a write.
 #[derive(Debug)]
@@ -58,15 +60,12 @@ where
         if let Some(known) = look().await.map_err(Unknown::Failed)? {
             return Ok(known);
         }
-        if is_answered || tries == SENDS {
-            continue;
-        }
-        if let Some(doubt) = &doubt {
+        if let Some(doubt) = doubt.as_ref().filter(|_| tries == TOLD) {
             let why = doubt.causes().join("; ");
-            tracing::warn!("{key} is sent again: what became of it before is not known: {why}");
+            tracing::warn!("{key} was sent {tries} times, and its answers are lost: {why}");
         }
         // Tests go on without waiting.
-        if !cfg!(test) {
+        if !is_answered && tries < SENDS && !cfg!(test) {
             tokio::time::sleep(backoff(tries, key.as_str())).await;
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Card {
     pub(super) held: Option<String>,
     pub(super) bad: Option<String>,
     pub(super) pinned: Option<String>,
-    pub(super) unfinished: Option<&'static str>,
+    pub(super) unfinished: Option<String>,
     /// What could not be read.
     pub(super) unreadable: Vec<String>,
     pub(super) hosts: Vec<Host>,
@@ -85,7 +85,8 @@ pub(super) fn divide<'s>(
         let environment = environments[*index];
         let needs_a_look = environment.hold.is_some()
             || is_bad(environment)
-            || unfinished(environment).is_some()
+            || environment.static_applied == Some(false)
+            || environment.awaits_cdn == Some(true)
             || !environment.unreadable.is_empty()
             || environment.hosts.iter().any(|host| host.error.is_some());
         (!needs_a_look, std::cmp::Reverse(moved(environment)), *index)
@@ -120,7 +121,7 @@ impl Card {
             held: held(status),
             bad: listed(&status.bad),
             pinned: listed(&status.pinned),
-            unfinished: unfinished(status),
+            unfinished: unfinished(app, status).map(|what| shown(&what, LONGEST_WORDS)),
             unreadable: unreadable(status),
             hosts: status.hosts.iter().take(TOLD_HOSTS).map(Host::of).collect(),
             more_hosts: status.hosts.len().saturating_sub(TOLD_HOSTS),

@@ -69,8 +69,7 @@ pub struct Server {
 impl Server {
     /// Starts `command` (its program, arguments, environment and directory) and waits until `url` answers anything at all.
     /// `scratch` is a directory for this server alone, its home and where its temporary files lie: its output is there, too, and the directory
-    /// goes with the server. `None`
-    /// when the server ended before it answered, for example because its port was taken.
+    /// goes with the server. `None` when the server ended before it answered, for example because its port was taken.
     pub fn start(command: &Command, scratch: &Path, url: &str) -> Option<Server> {
         const PATIENCE: Duration = Duration::from_mins(2);
         let log = scratch.join("log");
