@@ -1313,6 +1313,25 @@ fn files_without_an_owner_are_adopted() {
     assert_eq!(world.file("s3://cdn/web", "sw.js").as_deref(), Some("one"));
 }
 
+/// A version may list a file under `mutable` that the one before did not: what it laid out gives way to a rollback.
+#[test]
+fn a_file_that_was_mutable_in_between_gives_way_to_the_immutable_one() {
+    let world = static_world(APART);
+    let root = world.roots.at("s3://cdn/web/prod");
+    world.promote("1.0.0").unwrap();
+    let mutable = |environment: &str| {
+        let headers = owned_by("web", environment);
+        let body = Body::Bytes(b"two".to_vec());
+        block_on(root.replace(&key("a-hash1.js"), &body, &headers)).unwrap();
+    };
+    mutable("sit");
+    assert_eq!(unfinished(world.promote("1.0.0")).code(), "static::owned");
+    mutable("prod");
+    world.promote("1.0.0").unwrap();
+    let there = world.file("s3://cdn/web/prod", "a-hash1.js");
+    assert_eq!(there.as_deref(), Some("one"));
+}
+
 #[test]
 fn an_immutable_file_with_other_bytes_stops_everything() {
     let world = static_world(SHARED);
