@@ -15,6 +15,9 @@ pub const LONGEST_WAIT: Duration = Duration::from_mins(2);
 /// What all tries of one read may take together, waits included; the last try may run past it.
 pub const BUDGET: Duration = Duration::from_mins(10);
 
+/// What lasts longer is told: nobody waits before a silent screen for minutes.
+const TOLD: Duration = Duration::from_secs(15);
+
 const FIRST_CEILING: Duration = Duration::from_millis(250);
 const HIGHEST_CEILING: Duration = Duration::from_secs(20);
 
@@ -80,6 +83,7 @@ where
     let mut tries = 0;
     loop {
         tries += 1;
+        let sent = Instant::now();
         let (error, after) = match attempt().await {
             Ok(value) => return Ok(value),
             Err(Tried::Final(error)) => return Err(error),
@@ -88,7 +92,11 @@ where
         let Some(wait) = wait(tries, after) else {
             return Err(error);
         };
-        tracing::debug!(what, tries, ?wait, %error, "asking again");
+        if sent.elapsed() + wait >= TOLD {
+            tracing::warn!("{what} is asked again in {wait:.0?} (try {tries} failed): {error}");
+        } else {
+            tracing::debug!(what, tries, ?wait, %error, "asking again");
+        }
         sleep(wait).await;
     }
 }

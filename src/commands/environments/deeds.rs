@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::judging::Judging;
+use super::judging::{Judging, Moment};
 use super::request::operation_id;
 use super::{Aim, Deed, Story};
 use crate::apply::UPLOADS;
@@ -28,9 +28,10 @@ const LOOKED_AT: usize = 10;
 impl Story<'_> {
     /// Does every deed, one app after the other. With several apps all are judged before the first is touched.
     pub(super) async fn tell(&self, deeds: Vec<(PackageName, Deed)>) -> Result<Points, Failure> {
+        let begun = self.begun(&deeds).await?;
         if deeds.len() > 1 && !self.request.dry_run {
             for (app, deed) in &deeds {
-                let judged = self.point(app, deed, true).await;
+                let judged = self.point(app, deed, &begun, true).await;
                 judged.map_err(|failure| failure.because("no other app was touched either"))?;
             }
         }
@@ -49,7 +50,7 @@ impl Story<'_> {
                     .push(self.blank(app, PointOutcome::NotStarted, Vec::new()));
                 continue;
             }
-            match self.point(app, deed, self.request.dry_run).await {
+            match self.point(app, deed, &begun, self.request.dry_run).await {
                 // The pointer has moved: that a CDN is away keeps no other app where it is.
                 Ok((point, failure)) => {
                     points.apps.push(point);
@@ -100,6 +101,7 @@ impl Story<'_> {
         &self,
         app: &PackageName,
         deed: &Deed,
+        begun: &BTreeSet<Moment>,
         dry_run: bool,
     ) -> Result<(Point, Option<Failure>), Failure> {
         let ground = Ground {
@@ -123,6 +125,7 @@ impl Story<'_> {
             leaves: None,
             version: None,
             skipped: Vec::new(),
+            begun,
             located: None,
             survey: None,
         };

@@ -1,6 +1,6 @@
 //! What one app's deed comes to on the newest entry of its log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
@@ -11,7 +11,7 @@ use crate::apply::static_files::{Ground, Survey, progress};
 use crate::environment::entry::{BadMark, Event, Live, Op, Source, State, StaticPlace};
 use crate::environment::target::{Skipped, Standing, Walk, live_at, nothing_to_roll_back_to, walk};
 use crate::explain::{Exit, Failure, plain};
-use crate::name::EnvironmentName;
+use crate::name::{EnvironmentName, PackageName};
 use crate::plan::marks::{self, Mark};
 use crate::plan::promote::{self, Against, By, Found, Judgement, Wish};
 use crate::plan::rollback;
@@ -30,6 +30,8 @@ pub(super) struct Judging<'a> {
     pub(super) leaves: Option<String>,
     pub(super) version: Option<Version>,
     pub(super) skipped: Vec<Skipped>,
+    /// The runs that rolled back several apps and did not finish.
+    pub(super) begun: &'a BTreeSet<Moment>,
     /// Where the way back ended.
     pub(super) located: Option<(Version, Located)>,
     pub(super) survey: Option<Survey>,
@@ -122,13 +124,13 @@ impl Judging<'_> {
         aim: &Aim,
     ) -> Result<Judgement, Failure> {
         if let (Aim::Previous, None, Some(tip)) = (aim, &self.leaves, tip)
-            && let Some(made) = self.unfinished_rollback(tip).await?
+            && let Some(made) = self.begun_before(tip).await?
         {
             let live = state.version().unwrap_or("nothing");
             self.version = Some(Version::parse(live)?);
             return Ok(Judgement::AlreadyThere {
                 reasons: vec![format!(
-                    "entry {made} rolled back to {live} already, and what follows that was not finished: it is gone on with, and nothing goes further back"
+                    "entry {made} rolled back to {live} already, in a run that did not finish: that is gone on with, and nothing goes further back"
                 )],
             });
         }
@@ -151,23 +153,17 @@ impl Judging<'_> {
             .await
     }
 
-    /// The number of the last move, where it was a rollback whose static files are not finished: the same command again finishes that.
-    async fn unfinished_rollback(&self, tip: &Tip) -> Result<Option<u64>, Failure> {
+    /// The number of the last move, where it was a rollback of a run that did not finish: the same command again finishes that.
+    async fn begun_before(&self, tip: &Tip) -> Result<Option<u64>, Failure> {
         let log = self.ground.log;
-        let (Some(since), Some(_)) = (tip.entry.state.since, &tip.entry.static_place) else {
-            return Ok(None);
-        };
-        let made = if tip.entry.seq == since {
-            Some(tip.clone())
-        } else {
-            log.entry(since).await?
-        };
-        if made.is_none_or(|made| made.entry.op != Op::Rollback) {
+        if tip.entry.static_place.is_none() && self.begun.is_empty() {
             return Ok(None);
         }
-        let progress = progress(log, tip).await?;
-        let is_finished = progress.is_none_or(|progress| progress == Progress::Done);
-        Ok((!is_finished).then_some(since))
+        let Some(made) = last_rollback(log, tip).await? else {
+            return Ok(None);
+        };
+        let is_begun = self.begun.contains(&moment(&made)) || is_unfinished(log, tip).await?;
+        Ok(is_begun.then_some(made.entry.seq))
     }
 
     /// What people said against `version` here.
@@ -381,6 +377,54 @@ impl Judging<'_> {
         }
         self.survey = Some(survey);
         Ok(judgement)
+    }
+}
+
+/// When a run moved pointers, and who asked for it: the same in all of its entries.
+pub(super) type Moment = (String, String);
+
+fn moment(made: &Tip) -> Moment {
+    (made.entry.at.clone(), made.entry.actor.clone())
+}
+
+/// The last move of a log whose newest entry is `tip`, where it was a rollback.
+async fn last_rollback(log: Log<'_>, tip: &Tip) -> Result<Option<Tip>, Failure> {
+    let made = match tip.entry.state.since {
+        Some(since) if since == tip.entry.seq => Some(tip.clone()),
+        Some(since) => log.entry(since).await?,
+        None => None,
+    };
+    Ok(made.filter(|made| made.entry.op == Op::Rollback))
+}
+
+/// Whether the static files of what is live, or the CDN in front of them, do not follow it yet.
+async fn is_unfinished(log: Log<'_>, tip: &Tip) -> Result<bool, Failure> {
+    let progress = progress(log, tip).await?;
+    Ok(progress.is_some_and(|progress| progress != Progress::Done))
+}
+
+impl Story<'_> {
+    /// The runs that rolled back some of several apps and did not finish with one of them: whoever repeats that goes on with all of them.
+    pub(super) async fn begun(
+        &self,
+        deeds: &[(PackageName, Deed)],
+    ) -> Result<BTreeSet<Moment>, Failure> {
+        let mut begun = BTreeSet::new();
+        let back = |(_, deed): &&(PackageName, Deed)| matches!(deed, Deed::Rollback(Aim::Previous));
+        for (app, _) in deeds.iter().filter(|_| deeds.len() > 1).filter(back) {
+            let log = Log {
+                store: self.store(),
+                app,
+                environment: &self.request.environment,
+            };
+            if let Some(tip) = log.tip().await?
+                && let Some(made) = last_rollback(log, &tip).await?
+                && is_unfinished(log, &tip).await?
+            {
+                begun.insert(moment(&made));
+            }
+        }
+        Ok(begun)
     }
 }
 

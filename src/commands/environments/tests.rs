@@ -1058,6 +1058,12 @@ fn a_cdn_that_is_away_keeps_no_other_app_and_the_same_rollback_finishes() {
     use std::sync::atomic::Ordering;
     let world = static_world(APART);
     world.cdn.has_command.store(true, Ordering::SeqCst);
+    world.release("worker", "0.9.0", "any", None, "complete");
+    let worker = Request {
+        apps: Apps::Named(vec![name("worker")]),
+        ..to("0.9.0")
+    };
+    block_on(promote(&worker, &world.remotes())).unwrap();
     for version in ["1.0.0", "1.1.0"] {
         let web = Request {
             apps: Apps::Named(vec![name("web")]),
@@ -1081,21 +1087,26 @@ fn a_cdn_that_is_away_keeps_no_other_app_and_the_same_rollback_finishes() {
     assert_eq!(outcomes, [PointOutcome::Unfinished, PointOutcome::Done]);
     assert_eq!(points.failure.unwrap().code(), "trial::refused");
     assert_eq!(points.apps[0].seq, Some(3));
-    let one = Request {
-        apps: Apps::Named(vec![name("web")]),
-        ..request()
+    let again = |apps: &[&str]| {
+        let request = Request {
+            apps: Apps::Named(apps.iter().map(|app| name(app)).collect()),
+            ..request()
+        };
+        block_on(rollback(&request, &world.remotes()))
     };
-    let failure = unfinished(block_on(rollback(&one, &world.remotes())));
-    assert_eq!(failure.code(), "trial::refused");
+    assert_eq!(unfinished(again(&["web"])).code(), "trial::refused");
     world.cdn.refuses.store(false, Ordering::SeqCst);
-    let points = block_on(rollback(&one, &world.remotes())).unwrap();
-    assert_eq!(points.apps[0].outcome, PointOutcome::AlreadyDone);
+    let points = again(&["web", "worker"]).unwrap();
+    let outcomes: Vec<PointOutcome> = points.apps.iter().map(|point| point.outcome).collect();
+    assert_eq!(outcomes, [PointOutcome::AlreadyDone; 2]);
     assert_eq!(points.apps[0].static_files.cdn_paths, Some(3));
     assert_eq!(world.live("web", "prod").as_deref(), Some("1.0.0"));
     assert_eq!(world.live("worker", "prod").as_deref(), Some("1.0.0"));
-    // Once it is finished, nothing older is left to go to.
+    // Once it is finished, another one is another one.
+    again(&["worker"]).unwrap();
+    assert_eq!(world.live("worker", "prod").as_deref(), Some("0.9.0"));
     assert_eq!(
-        code(block_on(rollback(&one, &world.remotes()))),
+        code(again(&["web"])),
         (3, "environment::nothing_to_roll_back_to")
     );
 }
